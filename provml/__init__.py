@@ -1,0 +1,91 @@
+"""provml records a machine-learning run as a W3C PROV graph.
+
+    import provml
+
+    with provml.start_run("digits"):
+        provml.log_param("lr", 0.01)
+        provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
+
+The recording half imports nothing beyond the standard library; what derives from a recording
+(numpy, orjson, prov) is imported when it is used.
+"""
+
+from provml._api import (
+    active_run,
+    end_run,
+    log_artifact,
+    log_current_execution_time,
+    log_dataset,
+    log_environment,
+    log_event,
+    log_execution_end_time,
+    log_execution_start_time,
+    log_metric,
+    log_metrics,
+    log_model,
+    log_param,
+    log_params,
+    log_source_code,
+    set_tag,
+    start_run,
+)
+from provml.context import Context
+from provml.errors import (
+    ContentNotFoundError,
+    ExportError,
+    InvalidArgumentError,
+    InvalidMetricError,
+    JournalError,
+    MissingExtraError,
+    NoActiveRunError,
+    ProvMLError,
+    ProvMLWarning,
+    RunClosedError,
+    RunExistsError,
+    RunNotFoundError,
+    StoreError,
+)
+from provml.event import Event, EventSource
+from provml.recorded import RecordedRun, load
+from provml.run import Run
+from provml.version import __version__
+
+__all__ = [
+    "ContentNotFoundError",
+    "Context",
+    "Event",
+    "EventSource",
+    "ExportError",
+    "InvalidArgumentError",
+    "InvalidMetricError",
+    "JournalError",
+    "MissingExtraError",
+    "NoActiveRunError",
+    "ProvMLError",
+    "ProvMLWarning",
+    "RecordedRun",
+    "Run",
+    "RunClosedError",
+    "RunExistsError",
+    "RunNotFoundError",
+    "StoreError",
+    "__version__",
+    "active_run",
+    "end_run",
+    "load",
+    "log_artifact",
+    "log_current_execution_time",
+    "log_dataset",
+    "log_environment",
+    "log_event",
+    "log_execution_end_time",
+    "log_execution_start_time",
+    "log_metric",
+    "log_metrics",
+    "log_model",
+    "log_param",
+    "log_params",
+    "log_source_code",
+    "set_tag",
+    "start_run",
+]

@@ -1,0 +1,233 @@
+"""The module-level verbs: each is the active run's verb of the same name.
+
+Imports `run` and what it stands on; nothing that derives.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from provml import lifecycle
+from provml.collect.environment import describe_host, login_name
+from provml.collect.source import describe_execution
+from provml.context import Context, checked_name
+from provml.disabled import DisabledRun
+from provml.errors import ExportError, InvalidArgumentError, NoActiveRunError
+from provml.event import Event, EventSource
+from provml.folder import checked_namespace, open_folder
+from provml.formats import format_names
+from provml.journal import layout
+from provml.run import Run, Timestamp
+from provml.settings import default_store, read_settings
+from provml.version import __version__
+
+
+def start_run(
+    experiment: str,
+    *,
+    save_dir: str | os.PathLike[str] | None = None,
+    run_id: str | None = None,
+    project: str | None = None,
+    owner: str | None = None,
+    namespace: str | None = None,
+    resume: bool = False,
+    tags: Mapping[str, Any] | None = None,
+    formats: tuple[str, ...] = ("provjson",),
+    disabled: bool = False,
+) -> Run:
+    """Start recording a run and make it the active one; also a context manager.
+
+    Costs a few milliseconds. This verb alone raises when the disk is in trouble: nothing was
+    trained yet. A body left by an exception ends the run as failed; a process that exits without
+    `end_run` ends it too, and says how it exited.
+
+    Args:
+        experiment: the experiment's name.
+        save_dir: the folder that holds the runs; by default ``PROVML_SAVE_DIR``, else
+            ``provenance``.
+        run_id: an id of one's own; by default the time and eight random characters. Ranks of a
+            distributed job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or by
+            ``PROVML_RUN_ID``, record into one run.
+        project: a name that groups experiments.
+        owner: who is responsible; by default the login name.
+        namespace: the base IRI of what the run describes; by default ``urn:provml:``.
+        resume: go on with the run of that id, or, without one, with the experiment's latest
+            run; starts a new one where there is none.
+        tags: as by `set_tag`.
+        formats: the documents to write at the end; ``()`` for none.
+        disabled: accept every call and record nothing; also ``PROVML_DISABLED=1``.
+
+    Raises:
+        InvalidArgumentError, ExportError: an argument is unusable.
+        RunExistsError: the run id is taken.
+        StoreError: the folder can't be made or written.
+    """
+    settings = read_settings()
+    description = {
+        "format": layout.FORMAT_VERSION,
+        "experiment": checked_name(experiment, "experiment"),
+        "project": None if project is None else checked_name(project, "project"),
+        "owner": login_name() if owner is None else checked_name(owner, "owner"),
+        "namespace": checked_namespace(namespace),
+        "created": time.time_ns(),
+        "provml": __version__,
+    }
+    given: object = formats
+    if not isinstance(given, (tuple, list)):
+        raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
+    unknown = [name for name in formats if name not in format_names()]
+    if unknown:
+        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+    if disabled or settings.disabled:
+        run: Run = DisabledRun(experiment)
+        lifecycle.activate(run)
+        return run
+    store = default_store() if save_dir is None else save_dir
+    folder, is_new = open_folder(store, description, run_id or settings.run_id, resume, settings)
+    run = Run(folder, folder.open_writer("owner"), tuple(formats), owner=True)
+    run.describe_start(describe_execution() | describe_host(), resumed=not is_new)
+    for name, value in (tags or {}).items():
+        run.set_tag(name, value)
+    lifecycle.activate(run)
+    return run
+
+
+def active_run() -> Run | None:
+    """The run that was started last and has not ended; None where there is none."""
+    run: Run | None = lifecycle.active()
+    return run
+
+
+def _active(verb: str) -> Run:
+    run: Run | None = lifecycle.active()
+    if run is None:
+        raise NoActiveRunError(verb)
+    return run
+
+
+def end_run(status: str = "finished") -> None:
+    """End the active run and write its documents; see `Run.end_run`."""
+    _active("end_run").end_run(status)
+
+
+def log_metric(
+    name: str,
+    value: Any,
+    context: Context | str | None = None,
+    step: int | None = None,
+    *,
+    epoch: int | None = None,
+    timestamp: Timestamp | None = None,
+    unit: str | None = None,
+) -> None:
+    """Record one sample of a metric in the active run; see `Run.log_metric`."""
+    stack = lifecycle.active_runs
+    if not stack:
+        raise NoActiveRunError("log_metric")
+    stack[-1].log_metric(name, value, context, step, epoch=epoch, timestamp=timestamp, unit=unit)
+
+
+def log_metrics(
+    metrics: Mapping[str, Any],
+    context: Context | str | None = None,
+    step: int | None = None,
+    *,
+    epoch: int | None = None,
+    timestamp: Timestamp | None = None,
+) -> None:
+    """Record a sample of each metric in the active run; see `Run.log_metrics`."""
+    _active("log_metrics").log_metrics(metrics, context, step, epoch=epoch, timestamp=timestamp)
+
+
+def log_param(name: str, value: Any) -> None:
+    """Record a parameter of the active run; see `Run.log_param`."""
+    _active("log_param").log_param(name, value)
+
+
+def log_params(params: Mapping[str, Any], prefix: str = "") -> None:
+    """Record every parameter of a mapping; see `Run.log_params`."""
+    _active("log_params").log_params(params, prefix)
+
+
+def set_tag(name: str, value: Any) -> None:
+    """Set a tag of the active run; see `Run.set_tag`."""
+    _active("set_tag").set_tag(name, value)
+
+
+def log_event(
+    event: str | Event,
+    *,
+    source: str | EventSource | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    context: Context | str | None = None,
+    step: int | None = None,
+    timestamp: Timestamp | None = None,
+) -> None:
+    """Record that something happened in the active run; see `Run.log_event`."""
+    _active("log_event").log_event(
+        event, source=source, metadata=metadata, context=context, step=step, timestamp=timestamp
+    )
+
+
+def log_dataset(
+    name: str, data: object, *, context: Context | str | None = None, copy: bool = False
+) -> None:
+    """Record a dataset that the active run uses; see `Run.log_dataset`."""
+    _active("log_dataset").log_dataset(name, data, context=context, copy=copy)
+
+
+def log_artifact(
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    context: Context | str | None = None,
+    step: int | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    copy: bool | None = None,
+) -> None:
+    """Record a file or folder that the active run made; see `Run.log_artifact`."""
+    _active("log_artifact").log_artifact(
+        path, name, context=context, step=step, metadata=metadata, copy=copy
+    )
+
+
+def log_model(
+    name: str,
+    model: object,
+    *,
+    context: Context | str | None = None,
+    step: int | None = None,
+    copy: bool | None = None,
+) -> None:
+    """Record a model of the active run; see `Run.log_model`."""
+    _active("log_model").log_model(name, model, context=context, step=step, copy=copy)
+
+
+def log_source_code(path: str | os.PathLike[str] | None = None) -> None:
+    """Record the source code of the active run; see `Run.log_source_code`."""
+    _active("log_source_code").log_source_code(path)
+
+
+def log_environment() -> None:
+    """Record interpreter, packages and variables of the active run; see `Run.log_environment`."""
+    _active("log_environment").log_environment()
+
+
+def log_execution_start_time() -> None:
+    """Record that the execution proper begins; see `Run.log_execution_start_time`."""
+    _active("log_execution_start_time").log_execution_start_time()
+
+
+def log_execution_end_time() -> None:
+    """Record that the execution proper ends; see `Run.log_execution_end_time`."""
+    _active("log_execution_end_time").log_execution_end_time()
+
+
+def log_current_execution_time(
+    label: str, context: Context | str | None = None, step: int | None = None
+) -> None:
+    """Record the seconds since the execution started; see `Run.log_current_execution_time`."""
+    _active("log_current_execution_time").log_current_execution_time(label, context, step)

@@ -1,0 +1,139 @@
+"""What verbs check of their arguments, and how they turn them into what the journal keeps.
+
+Imports `errors`, `context`, `journal.values`, `collect.secrets`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from provml.collect.secrets import MASK, is_secret_name
+from provml.context import Context, checked_name, context_path
+from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.journal.values import encode, plain_number, small_array
+
+_MAX_INT64: Final = 2**63 - 1
+_MAX_EPOCH: Final = 2**31 - 1
+_MAX_VALUE_BYTES: Final = 2**20
+
+
+def metric_name(name: object) -> str:
+    """The metric's name, any Unicode text. Raises InvalidMetricError."""
+    try:
+        return checked_name(name, "a metric's name")
+    except InvalidArgumentError as error:
+        raise InvalidMetricError(str(error)) from None
+
+
+def stored_value(name: str, value: object) -> tuple[str, Any]:
+    """A metric's value as a sample keeps it: its storage (``f64``, ``i64``, ``text``), the value.
+
+    Raises InvalidMetricError with the metric's name and the value's type.
+    """
+    number = plain_number(value)
+    if isinstance(number, float):
+        return "f64", float(number)
+    if isinstance(number, int) and not isinstance(number, bool):
+        number = int(number)
+        if -_MAX_INT64 - 1 <= number <= _MAX_INT64:
+            return "i64", number
+    array = small_array(value)
+    if array is not None and array.elements and value.dtype.kind in "iuf":  # type: ignore[attr-defined]
+        return "text", encode(array)
+    if isinstance(number, (int, Decimal, str, bytes)) and not isinstance(number, bool):
+        if isinstance(number, (str, bytes)) and len(number) > _MAX_VALUE_BYTES:
+            raise InvalidMetricError(
+                f"metric {name!r}: the value is longer than {_MAX_VALUE_BYTES:,}; write it to a "
+                "file and log that with log_artifact"
+            )
+        try:
+            return "text", encode(number)
+        except InvalidArgumentError as error:
+            raise InvalidMetricError(f"metric {name!r}: {error}") from None
+    raise InvalidMetricError(_why_not(name, value))
+
+
+def _why_not(name: str, value: object) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    shape = getattr(value, "shape", None)
+    if shape is not None and not isinstance(value, (int, float)):
+        return (
+            f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "
+            "or each element under a name of its own"
+        )
+    return (
+        f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "
+        f"not {kind}: {value!r:.80}"
+    )
+
+
+def packs_exactly(value: object) -> bool:
+    """Whether ``struct`` packs every value of this class as exactly as `stored_value` does."""
+    if isinstance(value, (int, float)):
+        return not isinstance(value, bool)
+    numpy = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and isinstance(value, (numpy.integer, numpy.floating))
+        and not isinstance(value, numpy.longdouble)
+        and not isinstance(value, numpy.timedelta64)
+    )
+
+
+def checked_step(step: object) -> int | None:
+    """The step as an int of 64 bits. Raises InvalidArgumentError."""
+    number = _checked_integer(step, "step")
+    if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
+        raise InvalidArgumentError(f"step must lie within +-(2**63 - 1): {step!r}")
+    return number
+
+
+def checked_epoch(epoch: object) -> int | None:
+    """The epoch as an int. Raises InvalidArgumentError."""
+    number = _checked_integer(epoch, "epoch")
+    if number is not None and not 0 <= number <= _MAX_EPOCH:
+        raise InvalidArgumentError(f"epoch must lie within 0 and 2**31 - 1: {epoch!r}")
+    return number
+
+
+def _checked_integer(value: object, what: str) -> int | None:
+    if value is None or value.__class__ is int:
+        return value
+    number = plain_number(value)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return int(number)
+    raise InvalidArgumentError(
+        f"{what} must be an int or None, not {type(value).__name__}: {value!r:.80}"
+    )
+
+
+def listed(path: tuple[str, ...] | None) -> list[str] | None:
+    """A context's path as JSON has it."""
+    return None if path is None else list(path)
+
+
+def place(context: Context | str | None, step: object) -> dict[str, Any]:
+    """The fields that say where in the run something belongs."""
+    return {"context": listed(context_path(context)), "step": checked_step(step)}
+
+
+def param_record(name: str, value: object) -> dict[str, Any]:
+    """The record of a parameter; text under a secret's name is masked, and marked so."""
+    record: dict[str, Any] = {"record": "param", "time": time.time_ns(), "name": name}
+    if isinstance(value, (str, bytes)) and value and is_secret_name(name):
+        return record | {"value": MASK, "masked": True}
+    return record | {"value": encode(value)}
+
+
+def flatten(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a nested mapping; an empty mapping is itself a value."""
+    for name, value in params.items():
+        own = prefix + checked_name(name, "a parameter's name")
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{own}.")
+        else:
+            yield own, value

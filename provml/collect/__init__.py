@@ -1,0 +1,4 @@
+"""What is collected from around the training: content digests, code, environment.
+
+One file a collector. Imports nothing that derives, and nothing heavy.
+"""

@@ -1,0 +1,235 @@
+r"""What a file, a folder or an array is, by its content: SHA-256, size, shape; and copies of it.
+
+Digests
+-------
+- file: SHA-256 of its bytes.
+- folder: SHA-256 of its manifest, the lines ``<digest>  <relative path>\n`` sorted by path, as
+  ``sha256sum`` prints them. A symbolic link counts as the text of its target and is not followed.
+- array: SHA-256 of ``<dtype.str> <shape>\n`` and the elements' bytes in C order.
+
+Imports `errors`, `layout`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from provml.errors import ContentNotFoundError, InvalidArgumentError
+from provml.journal import layout
+
+COPY_LIMIT_BYTES: Final = 10 * 2**20
+"""Artifacts and models up to this size are copied when the caller does not say."""
+
+_BLOCK: Final = 2**20
+_SHORT_DIGEST: Final = 16
+
+Facts = dict[str, Any]
+
+
+def is_uri(text: str) -> bool:
+    """Whether the text is a reference elsewhere (``s3://...``), not a path of this machine."""
+    scheme, separator, rest = text.partition("://")
+    return bool(separator and rest) and scheme.isascii() and scheme.replace("+", "").isalnum()
+
+
+def describe_path(
+    path: str | os.PathLike[str], run_folder: Path | None = None, copy: bool | None = False
+) -> Facts:
+    """Digest a file or folder, and copy it into the run's folder where asked.
+
+    Costs one read of the content (about 1 s a GB), two where a folder is copied.
+
+    Args:
+        path: an existing file or folder, or a URI, which is recorded as it is, unread.
+        run_folder: the run's folder; None for no copy.
+        copy: True copies, False does not, None copies up to `COPY_LIMIT_BYTES`.
+
+    Raises:
+        ContentNotFoundError: nothing is there.
+        InvalidArgumentError: it is neither file nor folder, or can't be named as text.
+
+    Content that can't be read (permission, I/O) gives facts without digest and with the reason.
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"a path must be str or Path, not {type(text).__name__}")
+    if is_uri(text):
+        if copy:
+            raise InvalidArgumentError(f"what a URI names can't be copied: {text!r}")
+        return {"kind": "uri", "uri": text}
+    full = os.path.abspath(text)
+    try:
+        status = os.stat(full)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ContentNotFoundError(f"there is no file or folder {full!r}") from None
+    except OSError as error:
+        return {"kind": "file", "path": printable(full), "unread": str(error)}
+    except ValueError as error:
+        raise InvalidArgumentError(f"not a path: {text!r} ({error})") from None
+    facts: Facts = {
+        "kind": "folder" if stat.S_ISDIR(status.st_mode) else "file",
+        "path": printable(full),
+        "modified": status.st_mtime_ns,
+    }
+    if facts["kind"] == "file" and not stat.S_ISREG(status.st_mode):
+        raise InvalidArgumentError(f"neither a file nor a folder: {full!r}")
+    try:
+        facts |= digest_folder(full) if facts["kind"] == "folder" else digest_file(full)
+        if run_folder is not None and _wants_copy(copy, facts["size"]):
+            facts["copy"] = _copy(full, facts, run_folder)
+    except OSError as error:
+        facts["unread"] = str(error)
+    return facts
+
+
+def printable(text: str) -> str:
+    r"""Text from the system as Unicode; bytes that are none become ``\xNN``."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _wants_copy(copy: bool | None, size: int) -> bool:
+    return size <= COPY_LIMIT_BYTES if copy is None else copy
+
+
+def digest_file(path: str) -> Facts:
+    """SHA-256 (hexadecimal) and size in bytes of a file. Raises OSError."""
+    with open(path, "rb") as file:
+        return _digest_stream(file)
+
+
+def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
+    digest = hashlib.sha256()
+    size = 0
+    while block := file.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+        if copy_to is not None:
+            copy_to.write(block)
+    return {"sha256": digest.hexdigest(), "size": size}
+
+
+def digest_folder(path: str) -> Facts:
+    """SHA-256 of the folder's manifest, its total size in bytes and its number of files."""
+    lines: list[tuple[bytes, str]] = []
+    size = 0
+    for name in _walk(path):
+        full = os.path.join(path, name)
+        facts = _digest_text(os.readlink(full)) if os.path.islink(full) else digest_file(full)
+        size += facts["size"]
+        lines.append((os.fsencode(name), facts["sha256"]))
+    digest = hashlib.sha256()
+    for name_bytes, file_digest in sorted(lines):
+        digest.update(file_digest.encode() + b"  " + name_bytes + b"\n")
+    return {"sha256": digest.hexdigest(), "size": size, "files": len(lines)}
+
+
+def _digest_text(text: str) -> Facts:
+    content = os.fsencode(text)
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def _walk(root: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(root, onerror=_raise):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in (*files, *links):
+            full = os.path.join(folder, name)
+            if os.path.islink(full) or os.path.isfile(full):
+                yield os.path.relpath(full, root).replace(os.sep, "/")
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _copy(path: str, facts: Facts, run_folder: Path) -> str:
+    """Copy under ``artifacts/<digest>/<name>``, by a temporary name; the path within the run."""
+    name = layout.folder_name(os.path.basename(printable(path))[-60:] or "content")
+    relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_SHORT_DIGEST]}/{name}"
+    target = run_folder / relative
+    if target.exists():
+        return relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        if facts["kind"] == "folder":
+            shutil.copytree(path, temporary, symlinks=True)
+            copied = digest_folder(str(temporary))
+        else:
+            with open(path, "rb") as source, open(temporary, "xb") as sink:
+                copied = _digest_stream(source, sink)
+        facts |= copied  # the copy is what is recorded, should the original change meanwhile
+        os.replace(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        raise
+    return relative
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
+    """Keep captured bytes as a file under ``artifacts/``; its facts. Raises OSError."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_SHORT_DIGEST]}/{name}"
+    target = run_folder / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
+    temporary.write_bytes(content)
+    os.replace(temporary, target)
+    return {"kind": "file", "copy": relative, "sha256": sha256, "size": len(content)}
+
+
+def as_array(value: object) -> Any:
+    """A numpy array over the value's memory: of an array or a tensor on the CPU; else None.
+
+    numpy is used only where the caller's own objects need it.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        return value
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        return None
+    detach = getattr(value, "detach", None)
+    if callable(detach):  # a torch tensor: off the graph, to the CPU; both leave it as it is
+        value = detach().cpu()
+    if not (hasattr(value, "__array_interface__") or hasattr(value, "__array__")):
+        return None
+    try:
+        import numpy as np
+
+        return np.asarray(value)
+    except (ImportError, TypeError, ValueError, RuntimeError):
+        return None
+
+
+def describe_array(array: Any) -> Facts:
+    """Digest, shape, dtype and size in bytes of a numpy array. Object arrays have no digest."""
+    facts: Facts = {
+        "kind": "array",
+        "dtype": str(array.dtype),
+        "shape": [int(length) for length in array.shape],
+        "size": int(array.nbytes),
+    }
+    if array.dtype.hasobject:
+        facts["unread"] = "an array of Python objects has no stable bytes"
+        return facts
+    import numpy as np
+
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
+    contiguous = np.ascontiguousarray(array)
+    if array.size:
+        digest.update(contiguous.reshape(-1).view(np.uint8).data)
+    facts["sha256"] = digest.hexdigest()
+    return facts

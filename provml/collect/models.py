@@ -1,0 +1,92 @@
+r"""What a model is: a path, or an object by its parameters' bytes. Imports `content`, `errors`.
+
+Digests of objects
+------------------
+- ``state_dict``: SHA-256 over ``<name> <array digest>\n`` of every tensor, sorted by name.
+- ``pickle``: SHA-256 of the object's pickle (protocol 4), for all that has no state_dict; the same
+  within one version of the libraries involved, not beyond.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+from provml.collect.content import Facts, as_array, describe_array, describe_path
+from provml.errors import InvalidArgumentError
+
+
+def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
+    """The facts of a model given as a path, a URI or an object.
+
+    Costs one pass over its bytes. The object is read, never changed or kept.
+
+    Raises:
+        ContentNotFoundError: a path that does not exist.
+        InvalidArgumentError: None, a number, or ``copy=True`` of an object.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return describe_path(model, run_folder, copy)
+    if model is None or isinstance(model, (bool, int, float, complex, bytes)):
+        raise InvalidArgumentError(
+            f"a model must be a path or an object, not {type(model).__name__}: {model!r:.80}"
+        )
+    if copy:
+        raise InvalidArgumentError("copy=True needs a model that is given as a path: save it first")
+    kind = type(model)
+    facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
+    state = _state(model)
+    return facts | (_describe_state(state) if state is not None else _describe_pickle(model))
+
+
+def _state(model: object) -> dict[str, Any] | None:
+    state_dict = getattr(model, "state_dict", None)
+    if not callable(state_dict):
+        return None
+    state = state_dict()
+    if not isinstance(state, dict) or not state:
+        return None
+    arrays = {str(name): as_array(value) for name, value in state.items()}
+    return arrays if all(array is not None for array in arrays.values()) else None
+
+
+def _describe_state(arrays: dict[str, Any]) -> Facts:
+    digest = hashlib.sha256()
+    size = parameters = 0
+    for name in sorted(arrays):
+        described = describe_array(arrays[name])
+        digest.update(f"{name} {described.get('sha256')}\n".encode())
+        size += described["size"]
+        parameters += int(arrays[name].size)
+    return {
+        "sha256": digest.hexdigest(),
+        "digest_of": "state_dict",
+        "size": size,
+        "parameters": parameters,
+    }
+
+
+class _DigestSink:
+    """A file that only hashes and counts, so that a pickle takes no memory of its size."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        block = memoryview(data)
+        self.digest.update(block)
+        self.size += block.nbytes
+        return block.nbytes
+
+
+def _describe_pickle(model: object) -> Facts:
+    sink = _DigestSink()
+    try:
+        pickle.dump(model, sink, protocol=4)
+    except Exception as error:  # whatever a user's __reduce__ raises: say so, go on
+        return {"unread": f"it can't be pickled: {type(error).__name__}: {error}"[:500]}
+    return {"sha256": sink.digest.hexdigest(), "digest_of": "pickle", "size": sink.size}

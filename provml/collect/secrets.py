@@ -1,0 +1,69 @@
+"""Which values are secrets, by their names, and how they are masked. Imports nothing of provml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+MASK: Final = "***"
+
+_SECRET_NAME: Final = re.compile(
+    r"""
+    (?:^|[^a-z])                                  # at the beginning of a word
+    (?: pass(?:word|wd|phrase)? | pwd | secrets? | credentials? | authorization | cookie
+      | (?:api|access|secret|private|account|signing|encryption|ssh|auth|license)[-_. ]?key
+      | (?:api|access|auth|bearer|refresh|session|id|hf|huggingface|hub|github|gh|gitlab|wandb
+          |mlflow|neptune|comet|personal|security|sas|jwt|oauth|client)[-_. ]?
+        (?:auth[-_. ]?)?token
+      | client[-_. ]?secret
+      | (?:connection|conn)[-_. ]?string | dsn
+    )
+    (?: $ | [^a-z] )
+    | ^token$ | ^key$
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_SECRET_SHAPES: Final = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
+    r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value of this name looks like a key, token or password.
+
+    ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard`` do not.
+    """
+    return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+
+
+def mask_text(text: str) -> str:
+    """The text without credentials in URLs and without what has the shape of a known token."""
+    return _SECRET_SHAPES.sub(MASK, _URL_CREDENTIALS.sub(MASK, text))
+
+
+def mask_argv(arguments: Sequence[str]) -> list[str]:
+    """A command line with the values of secret options masked: ``--api-key=***``, ``--token ***``.
+
+    Also ``password=...`` without dashes, and secrets within URLs.
+    """
+    masked: list[str] = []
+    hide_next = False
+    for argument in arguments:
+        if hide_next and not argument.startswith("-"):
+            masked.append(MASK)
+            hide_next = False
+            continue
+        option, equals, value = argument.partition("=")
+        secret = is_secret_name(option.lstrip("-+"))
+        hide_next = secret and not equals and argument.startswith("-")
+        if secret and equals:
+            masked.append(f"{option}={MASK}")
+        elif equals:
+            masked.append(f"{option}={mask_text(value)}")
+        else:
+            masked.append(mask_text(argument))
+    return masked

@@ -1,0 +1,147 @@
+"""The code that runs: the script, its command line, and its git state.
+
+git is asked read-only: no index refresh, no hooks, no external diff programs. Imports `content`,
+`secrets`, `errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from provml.collect.content import Facts, describe_path, digest_file, printable, write_captured
+from provml.collect.secrets import mask_argv, mask_text
+from provml.errors import ContentNotFoundError, ProvMLError
+
+_GIT_TIMEOUT_S: Final = 20
+_DIFF_LIMIT_BYTES: Final = 10 * 2**20
+_UNTRACKED_LIMIT: Final = 1000
+
+
+def describe_execution() -> Facts:
+    """The script, its masked command line, and the interpreter. Costs a hash of the script."""
+    facts: Facts = {
+        "argv": mask_argv(getattr(sys, "argv", None) or sys.orig_argv),
+        "python": sys.version.split()[0],
+        "implementation": sys.implementation.name,
+        "executable": sys.executable,
+        "folder": _working_folder(),
+        "script": None,
+    }
+    script = script_path()
+    if script is not None:
+        try:
+            facts["script"] = {"kind": "file", "path": printable(script), **digest_file(script)}
+        except OSError as error:
+            facts["script"] = {"kind": "file", "path": printable(script), "unread": str(error)}
+    return facts
+
+
+def script_path() -> str | None:
+    """The file that this process runs as ``__main__``; None in a shell or a notebook."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    if not isinstance(path, str) or not os.path.isfile(path):
+        return None
+    return os.path.abspath(path)
+
+
+def _working_folder() -> str | None:
+    try:
+        return printable(os.getcwd())
+    except OSError:
+        return None
+
+
+def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
+    """The source code at a path, by default of the running script, and its git state.
+
+    Costs a few git calls (tens of milliseconds in an ordinary repository). The diff against HEAD
+    is kept under ``artifacts/``, up to 10 MiB.
+
+    Raises:
+        ContentNotFoundError: the path given does not exist.
+        InvalidArgumentError: it is a URI, or no file or folder.
+    """
+    script = os.fspath(path) if path is not None else script_path()
+    if script is None:
+        return {"content": None, "git": _git_facts(os.curdir, run_folder)}
+    if not os.path.exists(script):
+        raise ContentNotFoundError(f"there is no source file or folder {script!r}")
+    folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
+    git = _git_facts(folder, run_folder)
+    if os.path.isdir(script):
+        # a repository's content is its commit and its diff; without one there is no bound on it
+        content: Facts = {"kind": "folder", "path": printable(os.path.abspath(script))}
+    else:
+        content = describe_path(script, run_folder, copy=None)
+    return {"content": content, "git": git}
+
+
+def _git_facts(folder: str, run_folder: Path) -> Facts:
+    try:
+        root = _git(folder, "rev-parse", "--show-toplevel").strip()
+        facts: Facts = {"root": root, "commit": _commit(folder)}
+        facts["branch"] = _optional(folder, "symbolic-ref", "--short", "-q", "HEAD")
+        remote = _optional(folder, "config", "--get", "remote.origin.url")
+        facts["remote"] = mask_text(remote) if remote else None
+        facts |= _changes(root, run_folder)
+        return facts
+    except (OSError, subprocess.SubprocessError, ProvMLError) as error:
+        return {"unread": _reason(error)}
+
+
+def _commit(folder: str) -> str | None:
+    return _optional(folder, "rev-parse", "--verify", "-q", "HEAD")
+
+
+def _changes(root: str, run_folder: Path) -> Facts:
+    lines = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal").split("\0")
+    untracked = [line[3:] for line in lines if line.startswith("??")]
+    changed = [line for line in lines if line and not line.startswith("??")]
+    facts: dict[str, Any] = {"dirty": bool(changed), "untracked": untracked[:_UNTRACKED_LIMIT]}
+    if len(untracked) > _UNTRACKED_LIMIT:
+        facts["untracked_total"] = len(untracked)
+    if changed and _commit(root):
+        diff = _git_bytes(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color")
+        facts["diff"] = write_captured(run_folder, "source.diff", diff[:_DIFF_LIMIT_BYTES])
+        if len(diff) > _DIFF_LIMIT_BYTES:
+            facts["diff"]["cut_from"] = len(diff)
+    return facts
+
+
+def _optional(folder: str, *arguments: str) -> str | None:
+    try:
+        return _git(folder, *arguments).strip() or None
+    except subprocess.CalledProcessError:
+        return None
+
+
+def _git(folder: str, *arguments: str) -> str:
+    return _git_bytes(folder, *arguments).decode("utf-8", "backslashreplace")
+
+
+def _git_bytes(folder: str, *arguments: str) -> bytes:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    # a repository's own configuration must not run programs of its choice
+    harmless = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+    return subprocess.run(
+        ["git", *harmless, *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=_GIT_TIMEOUT_S,
+    ).stdout
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "git is not installed"
+    if isinstance(error, subprocess.CalledProcessError):
+        message: str = error.stderr.decode("utf-8", "backslashreplace").strip()
+        return message[:500] or f"git ended with status {error.returncode}"
+    return str(error)[:500]

@@ -1,0 +1,78 @@
+"""Writing a run's documents: one file a format, found by its name.
+
+A module here is a format of the module's name. It has ``SUFFIX``, the file name's ending, and
+``write(mapping, sink)``, which writes a `RunMapping` to a binary `Sink` as it goes.
+Imports `model` and what lies beneath.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+from provml.errors import ExportError
+from provml.formats import format_names
+from provml.journal.reader import Journal
+from provml.model.mapping import RunMapping
+from provml.output import Target, opened
+
+DOCUMENT_STEM = "provenance"
+
+
+class Format(Protocol):
+    """What a module of this package has."""
+
+    SUFFIX: str
+
+    def write(self, mapping: RunMapping, sink: BinaryIO) -> None:
+        """Write the run's statements."""
+
+
+def find_format(name: str) -> Format:
+    """The format of a name. Raises ExportError, naming those there are."""
+    if name not in format_names():
+        raise ExportError(f"unknown format {name!r}; there are: {', '.join(format_names())}")
+    return cast(Format, importlib.import_module(f"provml.export.{name}"))
+
+
+def export(
+    run_folder: str | os.PathLike[str],
+    format: str,
+    target: Target,
+    detail: str | None = None,
+) -> RunMapping:
+    """Write a run in a format, as a stream: memory does not grow with the run.
+
+    Args:
+        run_folder: the run's folder; the run may be under way.
+        format: one of `format_names`.
+        target: a path, written under a temporary name and renamed, compressed where it ends in
+            ``.gz`` or ``.zst``; or a binary file, which is left open.
+        detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
+
+    Returns:
+        The mapping that was written, which knows its detail and how many samples there are.
+
+    Raises:
+        ExportError: an unknown format or detail.
+        RunNotFoundError, JournalError: the folder holds no run that can be read.
+        OSError: the target can't be written.
+    """
+    writer = find_format(format)
+    mapping = RunMapping(Journal(run_folder), detail)
+    with opened(target) as sink:
+        writer.write(mapping, sink)
+    return mapping
+
+
+def document_path(run_folder: Path, format: str) -> Path:
+    """Where a run keeps its document of a format."""
+    return run_folder / f"{DOCUMENT_STEM}{find_format(format).SUFFIX}"
+
+
+def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
+    """Write a run's own documents into its folder. Raises as `export`."""
+    for name in formats:
+        export(run_folder, name, document_path(run_folder, name))

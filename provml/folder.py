@@ -1,0 +1,175 @@
+"""A run's folder: made, joined or resumed at the start, described in ``run.json``.
+
+Imports `journal`, `settings`, `errors`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from provml.errors import (
+    InvalidArgumentError,
+    JournalError,
+    RunExistsError,
+    StoreError,
+)
+from provml.journal import layout
+from provml.journal.status import created_ns, run_state
+from provml.journal.writer import JournalWriter
+from provml.settings import Settings
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ABSOLUTE_IRI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
+
+
+@dataclass(slots=True)
+class RunFolder:
+    """Where a run lives, and what its ``run.json`` says."""
+
+    path: Path
+    description: dict[str, Any]
+    facts: dict[str, Any]
+    """What every writer of this run says of itself."""
+    settings: Settings
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.description["id"])
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return str(self.description["experiment"])
+
+    def open_writer(self, role: str) -> JournalWriter:
+        """A new pair of journal files for this process. Raises StoreError."""
+        try:
+            return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
+        except OSError as error:
+            raise StoreError(f"can't record in {self.path}: {error}") from error
+
+    def restore(self) -> None:
+        """Write ``run.json`` again where it was removed meanwhile; trouble is left to readers."""
+        if not (self.path / layout.RUN_FILE).exists():
+            try:
+                _write_json(self.path / layout.RUN_FILE, self.description)
+            except OSError:
+                pass  # the journal's own trouble has warned; readers do without run.json
+
+
+def checked_namespace(namespace: str | None) -> str | None:
+    """A user's base IRI, ended so that names can follow. Raises InvalidArgumentError."""
+    if namespace is None:
+        return None
+    if not isinstance(namespace, str) or not _ABSOLUTE_IRI.fullmatch(namespace):
+        raise InvalidArgumentError(
+            f"namespace must be an absolute IRI such as 'https://example.org/runs/': {namespace!r}"
+        )
+    return namespace if namespace[-1] in "/#:" else f"{namespace}/"
+
+
+def open_folder(
+    store: str | os.PathLike[str],
+    description: dict[str, Any],
+    run_id: str | None,
+    resume: bool,
+    settings: Settings,
+) -> tuple[RunFolder, bool]:
+    """Make the run's folder, or join or resume it; also whether it is new.
+
+    A process with a rank joins a run of that id that is under way. Two processes that start
+    at the same moment get different ids, or the same folder where they ask for the same id.
+
+    Raises:
+        RunExistsError: the id is taken, and it is neither resumed nor joined.
+        InvalidArgumentError: the id is no file name.
+        StoreError: the folder can't be made.
+    """
+    if run_id is not None and not (isinstance(run_id, str) and _RUN_ID.fullmatch(run_id)):
+        raise InvalidArgumentError(
+            "run_id must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter "
+            f"or digit: {run_id!r}"
+        )
+    experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
+    if resume and run_id is None:
+        run_id = _latest(experiment)
+    try:
+        while True:
+            own_id = run_id or _new_id()
+            path = experiment / own_id
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                if run_id is None:
+                    continue
+                return _existing(path, description, run_id, resume, settings), False
+            folder = _folder(path, description | {"id": own_id}, settings)
+            _write_json(path / layout.RUN_FILE, folder.description)
+            return folder, True
+    except OSError as error:
+        if isinstance(error, (RunExistsError, StoreError)):
+            raise
+        raise StoreError(f"can't make a run's folder under {store}: {error}") from error
+
+
+def _existing(
+    path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
+) -> RunFolder:
+    state = run_state(path)
+    joins = settings.rank is not None and state.status == "running"
+    if state.status == "running" and not joins:
+        raise RunExistsError(f"run {run_id!r} is being recorded by another process ({path})")
+    if not (joins or resume):
+        raise RunExistsError(
+            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to go on"
+        )
+    return _folder(path, _known_description(path) or description | {"id": run_id}, settings)
+
+
+def _known_description(path: Path) -> dict[str, Any] | None:
+    try:
+        known = json.loads((path / layout.RUN_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(known, dict) or not {"id", "experiment"} <= known.keys():
+        return None
+    if known.get("format", 0) > layout.FORMAT_VERSION:
+        raise JournalError(
+            f"{path} has the format version {known['format']}, this provml writes "
+            f"{layout.FORMAT_VERSION}: upgrade provml to go on with it"
+        )
+    return known
+
+
+def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunFolder:
+    facts = {} if settings.rank is None else {"rank": settings.rank}
+    return RunFolder(path, description, facts, settings)
+
+
+def _latest(experiment: Path) -> str | None:
+    try:
+        runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
+    except OSError:
+        return None
+    return max(runs, key=lambda entry: (created_ns(entry.path), entry.name)).name if runs else None
+
+
+def _new_id() -> str:
+    moment = datetime.fromtimestamp(time.time(), UTC)
+    suffix = base64.b32encode(os.urandom(5)).decode("ascii").lower()
+    return f"{moment:%Y%m%dT%H%M%S}-{suffix}"
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+    os.replace(temporary, path)

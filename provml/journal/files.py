@@ -1,0 +1,295 @@
+"""Reading one writer's pair of files, while it is written or after it died.
+
+Whatever is torn, unwritten or damaged is skipped and counted. Everything read is bounded.
+Imports `layout`, `values`, `errors`; numpy when samples are read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import JournalError
+from provml.journal import layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Record = dict[str, Any]
+
+CHUNK_RECORDS: Final = 131_072
+_TAIL_BYTES: Final = 2**16
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the head of a samples file says; all zero where there is none to read."""
+
+    created_ns: int = 0
+    dropped_samples: int = 0
+    dropped_events: int = 0
+    ended_ns: int = 0
+    status_code: int = 0
+
+    @property
+    def status(self) -> str | None:
+        """How the writer ended; None where it has not."""
+        names = {code: name for name, code in layout.STATUS_CODES.items()}
+        return names.get(self.status_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series as its writer declared it."""
+
+    number: int
+    kind: str
+    name: str
+    context: tuple[str, ...] | None
+    storage: str
+    unit: str | None
+    target: Record | None
+
+
+@dataclass(slots=True)
+class WriterFiles:
+    """The pair of files of one writer.
+
+    Attributes:
+        index: the writer's place among the run's writers, by start.
+        name: the files' common stem.
+        damage: what was skipped, by reason, in the order it was met.
+    """
+
+    folder: Path
+    name: str
+    index: int
+    damage: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def samples_path(self) -> Path:
+        """The samples file, which may not be there."""
+        return self.folder / (self.name + layout.SAMPLES_SUFFIX)
+
+    @property
+    def events_path(self) -> Path:
+        """The events file, which may not be there."""
+        return self.folder / (self.name + layout.EVENTS_SUFFIX)
+
+    def header(self) -> Header:
+        """The samples file's header, read afresh.
+
+        Raises JournalError where it is of a newer version.
+        """
+        try:
+            with open(self.samples_path, "rb") as file:
+                content = file.read(layout.HEADER_SIZE)
+        except OSError:
+            return Header()
+        if len(content) < layout.HEADER_SIZE:
+            return Header()
+        magic, version, record_size, header_size, *rest = layout.HEADER.unpack(content)
+        if magic != layout.MAGIC:
+            return Header()
+        if version > layout.FORMAT_VERSION:
+            raise JournalError(
+                f"{self.samples_path} has the format version {version}, this provml reads up to "
+                f"{layout.FORMAT_VERSION}: upgrade provml to read it"
+            )
+        if (record_size, header_size) != (layout.RECORD_SIZE, layout.HEADER_SIZE):
+            return Header()
+        return Header(*rest)
+
+    def first_record(self) -> Record:
+        """The ``writer`` line; empty where it can't be read. Raises JournalError if newer."""
+        try:
+            with open(self.events_path, "rb") as file:
+                record = _parsed(file.readline(layout.MAX_LINE_BYTES + 1))
+        except OSError:
+            return {}
+        if record is None or record.get("record") != "writer":
+            return {}
+        version = record.get("format")
+        if isinstance(version, int) and version > layout.FORMAT_VERSION:
+            raise JournalError(
+                f"{self.events_path} has the format version {version}, this provml reads up to "
+                f"{layout.FORMAT_VERSION}: upgrade provml to read it"
+            )
+        return record
+
+    def end_record(self) -> Record:
+        """The ``end`` line, looked for near the file's end; empty where there is none."""
+        try:
+            with open(self.events_path, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+                lines = file.read(_TAIL_BYTES).split(b"\n")
+        except OSError:
+            return {}
+        for line in reversed(lines):
+            record = _parsed(line + b"\n")
+            if record is not None and record.get("record") == "end":
+                return record
+        return {}
+
+    def records(self) -> Iterator[tuple[int, Record]]:
+        """Every readable line with its offset, in the order written; counts the others."""
+        try:
+            file = open(self.events_path, "rb")
+        except OSError:
+            return
+        damaged: Counter[str] = Counter()
+        with file:
+            offset = 0
+            while line := file.readline(layout.MAX_LINE_BYTES + 1):
+                record = _parsed(line)
+                if record is not None:
+                    yield offset, record
+                elif not line.endswith(b"\n") and len(line) <= layout.MAX_LINE_BYTES:
+                    damaged["torn last line"] += 1
+                elif line != b"\n":
+                    damaged["unreadable line"] += 1
+                offset += len(line)
+        self._note(damaged)
+
+    def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
+        """The line that begins at each offset; None where none does."""
+        try:
+            file = open(self.events_path, "rb")
+        except OSError:
+            yield from (None for _ in offsets)
+            return
+        with file:
+            length = os.fstat(file.fileno()).st_size
+            for offset in offsets:
+                if not 0 <= offset < length:
+                    yield None
+                    continue
+                file.seek(offset)
+                yield _parsed(file.readline(layout.MAX_LINE_BYTES + 1))
+
+    def _note(self, damaged: Counter[str]) -> None:
+        for reason, count in damaged.items():
+            self.damage[reason] = max(self.damage[reason], count)  # every pass meets the same
+
+    def series(self) -> dict[int, Series]:
+        """The series that this writer declared so far, by number."""
+        declared: dict[int, Series] = {}
+        for _, record in self.records():
+            if record.get("record") == "series":
+                series = _series(record)
+                if series is None:
+                    self._note(Counter({"unreadable series": 1}))
+                else:
+                    declared[series.number] = series
+        return declared
+
+    def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
+        """The samples file's records, holes left out, as structured arrays of up to ``records``.
+
+        Fields: ``time``, ``step``, ``value`` (f64), ``epoch``, ``series``; see `as_integers`.
+        Memory: 32 bytes a record of a chunk, twice.
+        """
+        if self.header().created_ns == 0:
+            if self.samples_path.exists():
+                self._note(Counter({"unreadable samples header": 1}))
+            return
+        try:
+            file = open(self.samples_path, "rb")
+        except OSError:
+            return
+        with file:
+            length = os.fstat(file.fileno()).st_size
+            if length <= layout.HEADER_SIZE:
+                return
+            import numpy as np
+
+            file.seek(layout.HEADER_SIZE)
+            holes = 0
+            while True:
+                chunk = np.fromfile(file, _record_dtype(), records)
+                written = chunk["series"] != 0
+                if written.all():
+                    yield from () if len(chunk) == 0 else (chunk,)
+                elif written.any():
+                    # zeros after the last record are room that was not used yet, not holes
+                    used = int(np.flatnonzero(written)[-1]) + 1
+                    holes += used - int(np.count_nonzero(written))
+                    yield chunk[written]
+                if len(chunk) < records:
+                    break
+            self._note(Counter({"hole": holes} if holes else {}))
+
+
+def _record_dtype() -> np.dtype[np.void]:
+    import numpy as np
+
+    return np.dtype(
+        [("time", "<i8"), ("step", "<i8"), ("value", "<f8"), ("epoch", "<i4"), ("series", "<u4")]
+    )
+
+
+def as_integers(chunk: NDArray[np.void]) -> NDArray[np.int64]:
+    """The values of a chunk whose series store ``i64`` (or the offsets of ``text``)."""
+    import numpy as np
+
+    # the value's eight bytes, not its number: a view of the field, which is not contiguous
+    return np.ascontiguousarray(chunk["value"]).view(np.int64)
+
+
+def _parsed(line: bytes) -> Record | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+        if b"\\ud" in line.lower():  # an escaped surrogate must be half of a pair
+            json.dumps(record, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _series(record: Record) -> Series | None:
+    number, context, storage = record.get("series"), record.get("context"), record.get("storage")
+    if not isinstance(number, int) or not 0 < number < 2**32 or storage not in layout.STORAGES:
+        return None
+    path = context_of(record)
+    if path is None and context is not None:
+        return None
+    kind, name, unit = record.get("kind"), record.get("name"), record.get("unit")
+    if not isinstance(kind, str) or not isinstance(name, str):
+        return None
+    if not isinstance(unit, str | None):
+        return None
+    target = record.get("target")
+    return Series(
+        number, kind, name, path, storage, unit, target if isinstance(target, dict) else None
+    )
+
+
+def context_of(record: Record) -> tuple[str, ...] | None:
+    """A record's context as a path; None where it has none, or none that can be read."""
+    context = record.get("context")
+    if not isinstance(context, list) or not context:
+        return None
+    return tuple(context) if all(isinstance(name, str) for name in context) else None
+
+
+def writer_files(run_folder: Path) -> list[WriterFiles]:
+    """Every writer of a run, in the order of their starts; links are not followed."""
+    folder = run_folder / layout.JOURNAL_FOLDER
+    names: set[str] = set()
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return []
+    for entry in entries:
+        for suffix in (layout.SAMPLES_SUFFIX, layout.EVENTS_SUFFIX):
+            if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
+                names.add(entry.name.removesuffix(suffix))
+    return [WriterFiles(folder, name, index) for index, name in enumerate(sorted(names))]

@@ -1,0 +1,135 @@
+r"""Where a run's files lie and what every byte of them means: format version 1.
+
+A run's folder
+--------------
+::
+
+    <store>/<experiment>/<run id>/
+        run.json                     what is known at the start, one JSON object
+        journal/<writer>.samples     scalar samples, binary, described here
+        journal/<writer>.events.jsonl   everything else, one JSON object a line
+        artifacts/                   copies of files and what was captured (a diff, ...)
+        provenance.json              PROV-JSON, written at the end from the journal
+
+Every process that records writes a pair of files of its own and nobody else's; ``<writer>`` is
+``<start, nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so that the names sort by
+start. The folders ``<experiment>`` and ``<run id>`` hold the percent-encoded names.
+
+``*.samples``
+-------------
+Little-endian throughout. A header of 64 bytes:
+
+====== ====== ==================================================================
+offset type   meaning
+====== ====== ==================================================================
+0      8s     magic, ``89 50 52 4F 56 4D 4C 0A`` (``\x89PROVML\n``)
+8      u16    format version, 1
+10     u16    size of a record, 32
+12     u32    size of the header, 64
+16     i64    time the file was made, nanoseconds since the epoch
+24     u64    samples dropped: the disk was full or gone
+32     u64    events dropped, likewise
+40     i64    time the writer ended, 0 while it has not
+48     u32    how it ended: 0 not yet, 1 finished, 2 failed, 3 interrupted, 4 crashed
+              (closed later by recovery), 5 a helper process closed its files
+52     12x    reserved, zero
+====== ====== ==================================================================
+
+Then records of 32 bytes, to the end of the file:
+
+====== ====== ==================================================================
+offset type   meaning
+====== ====== ==================================================================
+0      i64    time, nanoseconds since the epoch
+8      i64    step; -2**63 where there is none
+16     8 B    value: f64, i64, or a u64 offset into the events file, as the series says
+24     i32    epoch; -1 where there is none
+28     u32    series, 1 or more; 0: not written (a hole), to be skipped
+====== ====== ==================================================================
+
+A record's fields are stored in this order, the series last: it commits the record. A slot is
+reserved before it is filled, so a killed process leaves at most one hole for each thread, and a
+file that was not closed ends in zeros up to its preallocated length. A last part of fewer than 32
+bytes is no record.
+
+``*.events.jsonl``
+------------------
+UTF-8 (in fact ASCII) JSON, one object a line, the line's kind under ``record``; described by
+``schemas/journal.schema.json``. The first line has the record ``writer``. A series is declared by a
+``series`` line, which is written before the first sample that names it; its ``storage`` is
+``f64``, ``i64`` or ``text`` (the sample's value is the offset of a ``sample`` line in the same
+events file). A line that does not end in a line feed, or does not parse, is skipped and counted.
+
+Imports nothing of provml but `errors`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+from urllib.parse import quote
+
+from provml.errors import InvalidArgumentError
+
+FORMAT_VERSION: Final = 1
+
+RUN_FILE: Final = "run.json"
+JOURNAL_FOLDER: Final = "journal"
+ARTIFACTS_FOLDER: Final = "artifacts"
+SAMPLES_SUFFIX: Final = ".samples"
+EVENTS_SUFFIX: Final = ".events.jsonl"
+
+MAGIC: Final = b"\x89PROVML\n"
+HEADER: Final = struct.Struct("<8sHHIqQQqI12x")
+HEADER_SIZE: Final = HEADER.size
+DROPPED_OFFSET: Final = 24
+DROPPED: Final = struct.Struct("<QQ")
+ENDED_OFFSET: Final = 40
+ENDED: Final = struct.Struct("<qI")
+
+RECORD_F64: Final = struct.Struct("<qqdiI")
+RECORD_I64: Final = struct.Struct("<qqqiI")
+RECORD_TEXT: Final = struct.Struct("<qqQiI")
+RECORD_SIZE: Final = RECORD_F64.size
+NO_STEP: Final = -(2**63)
+NO_EPOCH: Final = -1
+
+STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
+
+MAX_LINE_BYTES: Final = 16 * 2**20
+"""A longer line is refused by the writer and skipped by the reader."""
+
+STATUS_CODES: Final = {
+    "finished": 1,
+    "failed": 2,
+    "interrupted": 3,
+    "crashed": 4,
+    "helper closed": 5,
+}
+END_STATUSES: Final = ("finished", "failed", "interrupted")
+
+_MAX_FOLDER_NAME: Final = 200
+
+
+def pack_header(created_ns: int) -> bytes:
+    """The header of a new samples file."""
+    return HEADER.pack(MAGIC, FORMAT_VERSION, RECORD_SIZE, HEADER_SIZE, created_ns, 0, 0, 0, 0)
+
+
+def folder_name(name: str) -> str:
+    """The name of the folder that stands for an experiment; injective, portable, never hidden.
+
+    Raises:
+        InvalidArgumentError: its percent-encoded form is too long for a file name.
+    """
+    encoded = quote(name, safe=" ").replace("~", "%7E") or "~"
+    if encoded[0] in ". ":
+        encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
+    if encoded[-1] in ". ":
+        encoded = f"{encoded[:-1]}%{ord(encoded[-1]):02X}"
+    if len(encoded) > _MAX_FOLDER_NAME:
+        raise InvalidArgumentError(
+            f"the name takes {len(encoded)} characters as a folder, at most {_MAX_FOLDER_NAME} "
+            f"are allowed; choose a shorter one: {name[:40]!r}..."
+        )
+    return encoded

@@ -1,0 +1,65 @@
+"""Who writes a journal, and whether that process still lives. Imports nothing of provml."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+
+def _boot_id() -> str | None:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: tells a reused pid from the old one."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def identity() -> dict[str, Any]:
+    """This process, so that a later reader can tell whether it is still there."""
+    pid = os.getpid()
+    return {
+        "pid": pid,
+        "host": socket.gethostname(),
+        "boot_id": _boot_id(),
+        "start_ticks": _start_ticks(pid),
+    }
+
+
+def is_alive(writer: dict[str, Any]) -> bool | None:
+    """Whether the process that `identity` described lives; None: on another host, unknown."""
+    if writer.get("host") != socket.gethostname():
+        return None
+    if writer.get("boot_id") != _boot_id():
+        return False
+    pid = writer.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    started = writer.get("start_ticks")
+    if started is not None:
+        return _start_ticks(pid) == started and not _is_zombie(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (OSError, IndexError):
+        return True

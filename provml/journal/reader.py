@@ -1,0 +1,103 @@
+"""A run's journal as a whole: its description, its state, its writers' files.
+
+Imports `files`, `status`, `layout`, `errors`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from provml.errors import JournalError, RunNotFoundError
+from provml.journal import layout
+from provml.journal.files import Record, WriterFiles, writer_files
+from provml.journal.status import RunState, run_state
+
+_KEPT_RECORDS: Final = 20_000
+
+
+class Journal:
+    """A run's journal, readable while it is written.
+
+    Attributes:
+        folder: the run's folder.
+        description: what ``run.json`` says; where it can't be read, what the folder's names say.
+        writers: the writers' files as they stood when this was made, by start.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Open a run's folder.
+
+        Raises:
+            RunNotFoundError: there is no run in it.
+            JournalError: it is of a newer version.
+        """
+        self.folder = Path(folder)
+        if not is_run_folder(self.folder):
+            raise RunNotFoundError(f"there is no run in {self.folder}")
+        self.description = _description(self.folder)
+        self.writers = writer_files(self.folder)
+        self._cached: list[tuple[WriterFiles, int, Record]] | None = None
+
+    def state(self) -> RunState:
+        """How the run stands now."""
+        return run_state(self.folder)
+
+    def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
+        """Every line but the samples', with its writer and offset, writer by writer.
+
+        Up to 20,000 of them are kept for the next pass; beyond that each pass reads the files.
+        """
+        if self._cached is not None:
+            yield from self._cached
+            return
+        kept: list[tuple[WriterFiles, int, Record]] | None = []
+        for files in self.writers:
+            for offset, record in files.records():
+                if record.get("record") in ("sample", "series"):
+                    continue
+                if kept is not None:
+                    kept.append((files, offset, record))
+                    if len(kept) > _KEPT_RECORDS:
+                        kept = None
+                yield files, offset, record
+        self._cached = kept
+
+    def damage(self) -> Counter[str]:
+        """What the passes made so far had to skip, by reason."""
+        total: Counter[str] = Counter()
+        for files in self.writers:
+            total.update(files.damage)
+        return total
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a folder holds a run of ours."""
+    return (folder / layout.JOURNAL_FOLDER).is_dir() or (folder / layout.RUN_FILE).is_file()
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    fallback: dict[str, Any] = {"id": folder.name, "experiment": folder.parent.name}
+    try:
+        with open(folder / layout.RUN_FILE, "rb") as file:
+            known = json.loads(file.read(2**20))
+    except (OSError, ValueError, RecursionError):
+        return fallback
+    if not isinstance(known, dict):
+        return fallback
+    version = known.get("format")
+    if isinstance(version, int) and version > layout.FORMAT_VERSION:
+        raise JournalError(
+            f"{folder} has the format version {version}, this provml reads up to "
+            f"{layout.FORMAT_VERSION}: upgrade provml to read it"
+        )
+    texts = {
+        key: value
+        for key, value in known.items()
+        if isinstance(value, str) or (key == "created" and isinstance(value, int))
+    }
+    return fallback | texts

@@ -1,0 +1,120 @@
+"""The writing side of ``*.samples``: slots in memory-mapped, preallocated segments.
+
+The hot path is not here but in `Run.log_metric`, which packs a record straight into what
+`SampleFile.slots` holds. This file makes, grows and closes what it packs into.
+Imports `layout`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+from collections.abc import Callable
+from typing import Final
+
+from provml.journal import layout
+
+_FIRST_SEGMENT: Final = 64 * 2**10
+_LARGEST_SEGMENT: Final = 16 * 2**20
+
+Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
+"""A buffer, and what reserves the next record's offset in it (atomic: a C-level counter)."""
+
+NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
+"""Every record is out of range: packing raises ``struct.error`` and writes nothing."""
+
+
+class SampleFile:
+    """One process's samples file; all methods but `slots` are called under its owner's lock.
+
+    A segment is a region of the file, mapped by itself and allocated before it is mapped, so
+    that a full disk is an ``OSError`` here and never a SIGBUS in a store to memory.
+    """
+
+    def __init__(self, path: str, created_ns: int) -> None:
+        """Make the file. Raises OSError where it can't be made or allocated."""
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._length = 0
+        self.slots: Slots = NO_SLOTS
+        try:
+            _allocate(self._fd, 0, _FIRST_SEGMENT)
+            os.pwrite(self._fd, layout.pack_header(created_ns), 0)
+            self._header = mmap.mmap(self._fd, mmap.ALLOCATIONGRANULARITY)
+            segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
+        except OSError:
+            os.close(self._fd)
+            os.unlink(path)
+            raise
+        self._length = _FIRST_SEGMENT
+        self._set_slots(segment, layout.HEADER_SIZE)
+
+    @property
+    def fd(self) -> int:
+        """The file's descriptor."""
+        return self._fd
+
+    def grow(self) -> None:
+        """Append a segment, twice as large as the file's last, and point `slots` at it.
+
+        Where the disk has no room for it, a small one is tried. Raises OSError where that
+        fails too; `slots` then refuses every record until a later call succeeds.
+        """
+        self.slots = NO_SLOTS
+        size = min(self._length, _LARGEST_SEGMENT)
+        try:
+            _allocate(self._fd, self._length, size)
+        except OSError:
+            size = _FIRST_SEGMENT
+            _allocate(self._fd, self._length, size)
+        segment = mmap.mmap(self._fd, size, offset=self._length)
+        self._length += size
+        self._set_slots(segment, 0)
+
+    def _set_slots(self, segment: mmap.mmap, start: int) -> None:
+        # what a slow thread still holds of the segment before stays mapped until it lets go
+        self._segment = segment
+        self._reserve = itertools.count(start, layout.RECORD_SIZE).__next__
+        self.slots = (segment, self._reserve)
+
+    def add_dropped(self, samples: int, events: int) -> None:
+        """Count what was lost in the header, which needs no room on the disk."""
+        before = layout.DROPPED.unpack_from(self._header, layout.DROPPED_OFFSET)
+        layout.DROPPED.pack_into(
+            self._header, layout.DROPPED_OFFSET, before[0] + samples, before[1] + events
+        )
+
+    def mark_ended(self, time_ns: int, status: str) -> None:
+        """Say in the header that the writer ended, and how."""
+        layout.ENDED.pack_into(
+            self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
+        )
+
+    def cut(self) -> None:
+        """Unmap the last segment and cut the file to its last reserved slot.
+
+        A thread still on its way into a slot meets a closed map (ValueError), not a SIGBUS.
+        """
+        end_of_segment = len(self._segment)
+        used = min(self._reserve(), end_of_segment)
+        self.slots = NO_SLOTS
+        self._segment.close()
+        self._length += used - end_of_segment
+        os.ftruncate(self._fd, self._length)
+
+    def close(self) -> None:
+        """Let go of the file; after `cut`."""
+        self._header.close()
+        os.close(self._fd)
+
+
+def _allocate(fd: int, offset: int, size: int) -> None:
+    """Give the region real blocks. Raises OSError where the disk has none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, offset, size)
+        return
+    zeros = bytes(2**20)  # no such call on this system: blocks come with being written
+    end = offset + size
+    while offset < end:
+        offset += os.pwrite(fd, zeros[: end - offset], offset)

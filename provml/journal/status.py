@@ -1,0 +1,114 @@
+"""How a run stands: running, ended, or dead without an end. Reads heads and tails only.
+
+Imports `files`, `process`, `layout`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from provml.journal import process
+from provml.journal.files import Header, WriterFiles, writer_files
+
+_SILENCE_NS: Final = 120 * 1_000_000_000
+_ORDER: Final = ("running", "failed", "crashed", "interrupted", "finished")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The state of a run.
+
+    Attributes:
+        status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
+        started_ns: nanoseconds since the epoch.
+        ended_ns: likewise; None while it runs, and where no end was written.
+        reason: why it ended so, where that is known.
+        exception: type, message and traceback of what ended it.
+        dropped_samples: samples that were lost to trouble of the environment.
+        dropped_events: likewise.
+    """
+
+    status: str
+    started_ns: int
+    ended_ns: int | None
+    reason: str | None
+    exception: dict[str, Any] | None
+    dropped_samples: int
+    dropped_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    status: str
+    ended_ns: int | None = None
+    reason: str | None = None
+    exception: dict[str, Any] | None = None
+
+
+def created_ns(run_folder: str | os.PathLike[str]) -> int:
+    """When a run's first writer was made; 0 where there is none."""
+    return min((_started_ns(files) for files in writer_files(Path(run_folder))), default=0)
+
+
+def _started_ns(files: WriterFiles) -> int:
+    digits = files.name.partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def run_state(run_folder: Path) -> RunState:
+    """How the run stands now. Raises JournalError for a journal of a newer version."""
+    writers = writer_files(run_folder)
+    headers = [files.header() for files in writers]
+    # a resumed run has several owners, one after another: for each rank the last one counts
+    last_owners: dict[object, _Ending] = {}
+    for files, header in zip(writers, headers, strict=True):
+        writer = files.first_record()
+        if writer.get("role", "owner") == "owner":
+            last_owners[writer.get("rank")] = _ending(files, header, writer)
+    endings = sorted(last_owners.values(), key=lambda ending: _ORDER.index(ending.status))
+    worst = endings[0] if endings else _Ending("crashed", reason="there is no journal")
+    running = worst.status == "running"
+    ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
+    return RunState(
+        status=worst.status,
+        started_ns=min((_started_ns(files) for files in writers), default=0),
+        ended_ns=max(ends) if ends and not running else None,
+        reason=worst.reason,
+        exception=worst.exception,
+        dropped_samples=sum(header.dropped_samples for header in headers),
+        dropped_events=sum(header.dropped_events for header in headers),
+    )
+
+
+def _ending(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _Ending:
+    end = files.end_record()
+    status = end.get("status")
+    if status in _ORDER and isinstance(end.get("time"), int):
+        reason, exception = end.get("reason"), end.get("exception")
+        return _Ending(
+            str(status),
+            end["time"],
+            reason if isinstance(reason, str) else None,
+            exception if isinstance(exception, dict) else None,
+        )
+    if header.status in _ORDER:  # the end line was lost to a full disk, the header has it
+        return _Ending(str(header.status), header.ended_ns)
+    if is_alive(files, writer):
+        return _Ending("running")
+    where = f"process {writer.get('pid')} on {writer.get('host')}"
+    return _Ending("crashed", reason=f"{where} is gone and wrote no end")
+
+
+def is_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
+    """Whether a writer's process lives; on another host, by the age of its last sync."""
+    alive = process.is_alive(writer)
+    if alive is not None:
+        return alive
+    try:
+        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < _SILENCE_NS
+    except OSError:
+        return False

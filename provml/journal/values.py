@@ -1,0 +1,241 @@
+"""Values as JSON lines carry them: exact in both directions.
+
+A JSON string, boolean, null, list, object, a finite float (written with ``.`` or ``e``) and an
+integer within +-2**53 stand for themselves. All else is ``{"$": ..., "type": ...}``:
+
+============== =====================================================
+``type``       ``"$"``
+============== =====================================================
+integer        decimal digits
+double         ``NaN``, ``INF`` or ``-INF``
+decimal        the decimal's text
+base64Binary   base64
+dateTime       nanoseconds since the epoch, decimal digits
+array          a list of values, with ``dtype`` and ``shape``
+object         an object of values: one that itself holds the key ``$``
+repr           ``repr()`` of an object of the Python type ``python``
+============== =====================================================
+
+Imports only `clock` and `errors`.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from provml.clock import to_time_ns
+from provml.errors import InvalidArgumentError
+
+_EXACT_INTEGER: Final = 2**53
+_MAX_DEPTH: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time as a value: nanoseconds since the epoch."""
+
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A small array as a value: its elements in C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    elements: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """An object that is no value: its ``repr`` and the name of its type."""
+
+    python_type: str
+    text: str
+
+
+def plain_number(value: object) -> object:
+    """A numpy scalar or a one-element array or tensor as the Python number it holds.
+
+    Anything else comes back as it is. The conversion is exact or is not made.
+    """
+    if type(value) in (int, float, str, bool, bytes, Decimal):
+        return value
+    item = getattr(value, "item", None)
+    if item is None:
+        as_numpy = getattr(value, "numpy", None)  # a tensor of a kind without item()
+        if callable(as_numpy) and hasattr(value, "shape"):
+            return plain_number(as_numpy())
+        return value
+    if not callable(item) or not hasattr(value, "shape"):
+        return value
+    shape = tuple(value.shape)
+    if math.prod(shape) != 1:
+        return value
+    number = item()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(number, numpy.longdouble):
+        exact = float(number)
+        return exact if exact == number or math.isnan(exact) else value
+    return number
+
+
+def encode(value: object, _depth: int = 0) -> Any:
+    """The value as JSON carries it; objects that are no values become their ``repr``.
+
+    Raises:
+        InvalidArgumentError: text with a lone surrogate, a key that is no ``str``, or nesting
+            deeper than 64.
+    """
+    if _depth > _MAX_DEPTH:
+        raise InvalidArgumentError(f"a value is nested deeper than {_MAX_DEPTH} levels")
+    if value is None or value is True or value is False:
+        return value
+    value = plain_number(value)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        number = int(value)
+        if abs(number) <= _EXACT_INTEGER:
+            return number
+        try:
+            return {"$": format(number, "d"), "type": "integer"}
+        except ValueError:
+            raise InvalidArgumentError(
+                f"an integer of {number.bit_length():,} bits has more digits than Python prints"
+            ) from None
+    if isinstance(value, float):
+        return _float(float(value))
+    if isinstance(value, Mapping):
+        return _mapping(value, _depth)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        members = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
+        return [encode(member, _depth + 1) for member in members]
+    return _encode_typed(value, _depth)
+
+
+def _encode_typed(value: object, depth: int) -> Any:
+    if isinstance(value, Decimal):
+        return {"$": str(value), "type": "decimal"}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"$": base64.b64encode(value).decode("ascii"), "type": "base64Binary"}
+    if isinstance(value, Moment):
+        return {"$": str(value.time_ns), "type": "dateTime"}
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return {"$": str(to_time_ns(value)), "type": "dateTime"}
+    if isinstance(value, os.PathLike):
+        return _text(os.fsdecode(value))
+    if isinstance(value, Array):
+        return {
+            "$": [encode(element, depth + 1) for element in value.elements],
+            "type": "array",
+            "dtype": value.dtype,
+            "shape": list(value.shape),
+        }
+    if isinstance(value, Opaque):
+        return {"$": value.text, "type": "repr", "python": value.python_type}
+    array = small_array(value)
+    if array is not None:
+        return _encode_typed(array, depth)
+    return {
+        "$": _safe_repr(value),
+        "type": "repr",
+        "python": f"{type(value).__module__}.{type(value).__qualname__}",
+    }
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # a user's __repr__ may raise anything
+        text = f"<repr failed: {type(error).__name__}>"
+    return text[:10_000].encode("utf-8", "backslashreplace").decode()
+
+
+def small_array(value: object, limit: int = 4096) -> Array | None:
+    """A numpy array of up to ``limit`` booleans, numbers or strings; None for all else."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.ndarray):
+        return None
+    if value.size > limit or value.dtype.kind not in "biufU" or value.dtype.itemsize > 8 * limit:
+        return None
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:
+        return None  # tolist() would keep them as numpy longdoubles, which JSON can't hold
+    return Array(str(value.dtype), tuple(value.shape), tuple(value.ravel().tolist()))
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(
+            f"text holds a lone surrogate, which is not Unicode text: {value[:80]!r}"
+        ) from None
+    return str(value)
+
+
+def _float(value: float) -> Any:
+    if math.isfinite(value):
+        return value
+    return {"$": "NaN" if value != value else "INF" if value > 0 else "-INF", "type": "double"}
+
+
+def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
+    encoded = {}
+    for key, member in value.items():
+        own = plain_number(key)
+        if not isinstance(own, (str, int, float)) and own is not None:
+            raise InvalidArgumentError(f"a mapping's keys must be str: {key!r}")
+        encoded[_text(str(own))] = encode(member, depth + 1)
+    return {"$": encoded, "type": "object"} if "$" in encoded else encoded
+
+
+def decode(value: Any) -> Any:
+    """The value that `encode` was given, as far as JSON holds it.
+
+    Raises:
+        ValueError, TypeError, KeyError: the JSON is none that `encode` writes.
+    """
+    if isinstance(value, list):
+        return [decode(member) for member in value]
+    if not isinstance(value, dict):
+        return value
+    if "$" not in value:
+        return {key: decode(member) for key, member in value.items()}
+    content = value["$"]
+    kind = value["type"]
+    if kind == "object":
+        return {key: decode(member) for key, member in content.items()}
+    if kind == "array":
+        return Array(
+            str(value["dtype"]), tuple(int(n) for n in value["shape"]), tuple(map(decode, content))
+        )
+    return _decode_text(kind, content, value)
+
+
+def _decode_text(kind: object, content: object, value: dict[str, Any]) -> Any:
+    if not isinstance(content, str):
+        raise ValueError(f"a value of type {kind!r} must be written as a string: {content!r}")
+    if kind == "integer":
+        return int(content)
+    if kind == "double":
+        return float(content)
+    if kind == "decimal":
+        return Decimal(content)
+    if kind == "base64Binary":
+        return base64.b64decode(content, validate=True)
+    if kind == "dateTime":
+        return Moment(int(content))
+    if kind == "repr":
+        return Opaque(str(value["python"]), content)
+    raise ValueError(f"unknown type of value: {kind!r}")

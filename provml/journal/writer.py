@@ -1,0 +1,288 @@
+"""One process's pair of journal files: declares series, takes records, counts what it loses.
+
+Trouble of the environment ends here: it warns once, counts, and goes on. Misuse has been refused
+before a record arrives. Imports `samples`, `events`, `layout`, `process`, `errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from provml.errors import ProvMLWarning
+from provml.journal import layout, process
+from provml.journal.events import EventsFile
+from provml.journal.samples import NO_SLOTS, SampleFile
+
+Record = dict[str, Any]
+SeriesKey = tuple[str, str, tuple[str, ...] | None, str | None, str]
+"""kind, name, context path, unit, storage"""
+
+_RETRY_NS = 1_000_000_000
+
+
+class JournalWriter:
+    """Writes one pair of files in a run's journal folder; safe to call from any thread."""
+
+    def __init__(self, run_folder: Path, role: str, facts: Record, sync_interval_s: float) -> None:
+        """Make the files.
+
+        Args:
+            run_folder: the run's folder; its journal folder is made where it is not there.
+            role: ``owner`` (its end is the run's end) or ``helper`` (a forked child, a process
+                that was handed the run).
+            facts: what else the ``writer`` line says.
+            sync_interval_s: seconds between two fdatasync calls; 0 for none before the end.
+
+        Raises:
+            OSError: the files can't be made, or the disk has no room for the first segment.
+        """
+        created_ns = time.time_ns()
+        self._lock = threading.RLock()
+        self._folder = run_folder / layout.JOURNAL_FOLDER
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
+        stem = str(self._folder / self.name)
+        self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
+        try:
+            self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
+            self._events.append(
+                {
+                    "record": "writer",
+                    "format": layout.FORMAT_VERSION,
+                    "time": created_ns,
+                    "role": role,
+                    **process.identity(),
+                    **facts,
+                }
+            )
+        except OSError:
+            self._samples.cut()
+            self._samples.close()
+            os.unlink(self._samples.path)
+            raise
+        self._series: dict[SeriesKey, int] = {}
+        self._dropped = [0, 0]
+        self._retry_after_ns = 0
+        self._warned = False
+        self.closed = False
+        self._stop = threading.Event()
+        if sync_interval_s:
+            threading.Thread(
+                target=self._sync_until_stopped,
+                args=(sync_interval_s,),
+                name="provml-sync",
+                daemon=True,
+            ).start()
+
+    @property
+    def sample_file(self) -> SampleFile:
+        """What holds the slots that the hot path packs its records into."""
+        return self._samples
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """How many samples and events were lost to trouble of the environment."""
+        return self._dropped[0], self._dropped[1]
+
+    def declare(self, key: SeriesKey, target: Record | None = None) -> int | None:
+        """The number of a series, declared on its first use; None: it could not be written."""
+        with self._lock:
+            number = self._series.get(key)
+            if number is not None:
+                return number
+            kind, name, context, unit, storage = key
+            number = len(self._series) + 1
+            record: Record = {
+                "record": "series",
+                "series": number,
+                "kind": kind,
+                "name": name,
+                "context": list(context) if context is not None else None,
+                "storage": storage,
+            }
+            if unit is not None:
+                record["unit"] = unit
+            if target is not None:
+                record["target"] = target
+            if self._append(record) is None:
+                return None
+            self._series[key] = number
+            return number
+
+    def sample(
+        self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
+    ) -> None:
+        """Write one sample, by the careful way: grows the file, counts what can't be kept.
+
+        For the storage ``text`` the value is one that `values.encode` gave.
+        """
+        with self._lock:
+            number = self.declare(key)
+            if number is None:
+                self._drop(samples=1)
+                return
+            storage = key[4]
+            if storage == "text":
+                line: Record = {"record": "sample", "series": number, "time": time_ns}
+                line |= {"step": step, "epoch": epoch, "value": value}
+                offset = self._append(line)
+                if offset is None:
+                    self._drop(samples=1)
+                    return
+                value = offset
+            self._pack(storage, number, time_ns, step, epoch, value)
+
+    def _pack(
+        self,
+        storage: str,
+        number: int,
+        time_ns: int,
+        step: int | None,
+        epoch: int | None,
+        value: Any,
+    ) -> None:
+        while not self.closed:
+            buffer, reserve = self._samples.slots
+            try:
+                layout.STORAGES[storage].pack_into(
+                    buffer,
+                    reserve(),
+                    time_ns,
+                    layout.NO_STEP if step is None else step,
+                    value,
+                    layout.NO_EPOCH if epoch is None else epoch,
+                    number,
+                )
+                return
+            except struct.error:
+                if not self._grow():
+                    self._drop(samples=1)
+                    return
+
+    def _grow(self) -> bool:
+        """Get room for more samples; after a failure not tried again for a second."""
+        now = time.monotonic_ns()
+        if now < self._retry_after_ns:
+            return False
+        try:
+            self._samples.grow()
+        except OSError as error:
+            self._retry_after_ns = now + _RETRY_NS
+            self._warn(error)
+            return False
+        return True
+
+    def append(self, record: Record) -> None:
+        """Write one record of the events file; where that fails, count it."""
+        with self._lock:
+            if self._append(record) is None:
+                self._drop(events=1)
+
+    def _append(self, record: Record) -> int | None:
+        try:
+            return self._events.append(record)
+        except OSError as error:
+            self._warn(error)
+            return None
+
+    def _drop(self, samples: int = 0, events: int = 0) -> None:
+        self._dropped[0] += samples
+        self._dropped[1] += events
+        self._samples.add_dropped(samples, events)
+
+    def _warn(self, error: OSError) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        warn(
+            f"recording met trouble: {error} ({self._folder}); "
+            "the run goes on, what is lost is counted"
+        )
+
+    def _sync_until_stopped(self, interval_s: float) -> None:
+        while not self._stop.wait(interval_s):
+            self.sync()
+
+    def sync(self) -> None:
+        """Have the kernel write to the disk what was recorded so far."""
+        # outside the lock: fdatasync may take long, and the descriptors close only after _stop
+        try:
+            for fd in (self._samples.fd, self._events.fd):
+                os.fdatasync(fd)
+                os.utime(fd)  # on another host, a reader knows by this that the writer lives
+        except OSError as error:
+            if not self._stop.is_set():
+                self._warn(error)
+
+    def close(self, record: Record | None, status: str) -> None:
+        """Write the last record, cut the samples file to what it holds, sync, let go.
+
+        Where the folder was removed meanwhile, it is made again from the open files.
+        """
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+            self._stop.set()
+            try:
+                self._samples.cut()
+            except OSError as error:
+                self._warn(error)
+            if not os.path.exists(self._samples.path):
+                self._note_removed()
+            if record is not None:
+                self.append(record)
+            self._samples.mark_ended(time.time_ns(), status)
+            self.sync()
+            self._restore_removed()
+            self._samples.close()
+            self._events.close()
+
+    def _note_removed(self) -> None:
+        self._warn(OSError(f"{self._samples.path} was removed while the run went on"))
+        self.append(
+            {
+                "record": "event",
+                "time": time.time_ns(),
+                "name": "journal removed during the run",
+                "source": "provml",
+                "metadata": {"restored": "journal", "lost": "copies under artifacts"},
+            }
+        )
+
+    def _restore_removed(self) -> None:
+        for path, fd in (
+            (self._samples.path, self._samples.fd),
+            (self._events.path, self._events.fd),
+        ):
+            if os.path.exists(path):
+                continue
+            try:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "xb") as copy:
+                    offset = 0
+                    while block := os.pread(fd, 2**20, offset):
+                        copy.write(block)
+                        offset += len(block)
+            except OSError as error:
+                self._warn(error)
+
+    def forget(self) -> None:
+        """Drop the files in a forked child, whose parent goes on writing them."""
+        self._lock = threading.RLock()  # another thread may have held it at the fork
+        self.closed = True
+        self._samples.slots = NO_SLOTS
+
+
+def warn(message: str) -> None:
+    """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
+    try:
+        warnings.warn(message, ProvMLWarning, stacklevel=3)
+    except ProvMLWarning:
+        pass

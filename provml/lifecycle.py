@@ -1,0 +1,157 @@
+"""Which runs are active in this process, and what happens to them at exit and at a fork.
+
+Nothing is installed before the first run starts. Imports nothing of provml.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import os
+import sys
+import threading
+import traceback
+import weakref
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+
+class Endable(Protocol):
+    """What this module needs of a run."""
+
+    def end_run(
+        self, status: str, *, reason: str | None = None, exception: BaseException | None = None
+    ) -> None:
+        """End the run."""
+
+    def after_fork_in_child(self) -> None:
+        """Let go of what the parent process goes on using."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process came to its exit."""
+
+    status: str
+    reason: str
+    exception: BaseException | None = None
+
+
+active_runs: list[Any] = []
+_known: weakref.WeakSet[Any] = weakref.WeakSet()
+_installed = False
+
+
+class _ExitObserver:
+    """Stands in for ``sys.exit`` while a run is active, to learn the exit status.
+
+    The interpreter tells an atexit function nothing of it. A ``raise SystemExit`` that does not
+    go through ``sys.exit`` stays unseen, unless the run is a ``with`` block.
+    """
+
+    def __init__(self) -> None:
+        self._original: Any = None
+        self.called = False
+        self.argument: object = None
+
+    def install(self) -> None:
+        """Take the place of ``sys.exit``."""
+        if sys.exit is not self:
+            self.called = False
+            self._original = sys.exit
+            sys.exit = self
+
+    def remove(self) -> None:
+        """Give the place back, unless another took it since."""
+        if sys.exit is self:
+            sys.exit = self._original
+
+    def __call__(self, status: Any = None, /) -> NoReturn:
+        if threading.current_thread() is threading.main_thread():
+            self.called = True
+            self.argument = status
+        self._original(status)
+        raise SystemExit(status)  # only where the original was itself replaced by one that returns
+
+
+_exit = _ExitObserver()
+_exception_before: int = 0
+
+
+def activate(run: Endable) -> None:
+    """Make the run the active one; the first call of a process installs the hooks."""
+    global _installed, _exception_before
+    if not _installed:
+        _installed = True
+        atexit.register(_end_all)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork_in_child)
+    if not active_runs:
+        _exception_before = id(getattr(sys, "last_value", None))
+    _exit.install()
+    _known.add(run)
+    active_runs.append(run)
+
+
+def deactivate(run: Endable) -> None:
+    """Take the run out of the active ones; the one started before it is active again."""
+    if run in active_runs:
+        active_runs.remove(run)
+    if not active_runs:
+        _exit.remove()
+
+
+def active() -> Any:
+    """The run that was started last and has not ended; None where there is none."""
+    return active_runs[-1] if active_runs else None
+
+
+def ending_of(exception: BaseException) -> Ending:
+    """What an exception that leaves a run's body says of how the run ended."""
+    if isinstance(exception, SystemExit):
+        return _exit_ending(exception.code)
+    if isinstance(exception, KeyboardInterrupt):
+        return Ending("interrupted", "KeyboardInterrupt", exception)
+    return Ending("failed", f"uncaught {type(exception).__qualname__}", exception)
+
+
+def exception_record(exception: BaseException) -> dict[str, str]:
+    """An exception as the journal keeps it: type, message, end of the traceback."""
+    text = "".join(traceback.format_exception(exception))[-20_000:]
+    kind = type(exception)
+    return {
+        "type": f"{kind.__module__}.{kind.__qualname__}",
+        "message": _unicode(str(exception))[:10_000],
+        "traceback": _unicode(text),
+    }
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _exit_ending(code: object) -> Ending:
+    if code is None or (isinstance(code, int) and code == 0):
+        return Ending("finished", "sys.exit(0)")
+    return Ending("failed", f"sys.exit({code!r})"[:1000])
+
+
+def _process_ending() -> Ending:
+    exception = getattr(sys, "last_value", None)
+    interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
+    if exception is not None and id(exception) != _exception_before and not interactive:
+        return ending_of(exception)
+    if _exit.called:
+        return _exit_ending(_exit.argument)
+    return Ending("finished", "the process exited without end_run")
+
+
+def _end_all() -> None:
+    ending = _process_ending()
+    for run in reversed(active_runs.copy()):
+        run.end_run(ending.status, reason=ending.reason, exception=ending.exception)
+
+
+def _after_fork_in_child() -> None:
+    for run in _known:
+        run.after_fork_in_child()

@@ -1,0 +1,333 @@
+"""The one place that says how a run becomes PROV.
+
+`RunMapping.statements` gives a run's statements; a writer that groups by kind asks for one kind at
+a time and passes over the journal as often. Imports `survey`, `records`, `names`, `statements`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.collect.content import digest_file
+from provml.errors import ExportError
+from provml.journal import layout
+from provml.journal.reader import Journal
+from provml.journal.values import Moment
+from provml.model import vocabulary
+from provml.model.names import RUN, context_name, encoded, encoded_path, local, step_prefix
+from provml.model.records import RecordMapping, typed
+from provml.model.samples import Block, RunSeries
+from provml.model.statements import (
+    Argument,
+    Name,
+    NameColumn,
+    Statement,
+    TimeColumn,
+    Value,
+    ValueColumn,
+)
+from provml.model.survey import Interval, Path, survey
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DETAILS: Final = ("sample", "series")
+SAMPLE_DETAIL_LIMIT: Final = 1_000_000
+"""Up to so many samples the default detail is ``sample``."""
+
+_RESULTS: Final = Name("run:results")
+
+_Source = tuple[frozenset[str], Callable[[], Iterator[Statement]]]
+
+
+class RunMapping:
+    """A run as PROV statements, at a detail.
+
+    ``sample`` states every sample and every step; ``series`` states each series with its summary
+    and the samples file that holds it, by digest, and of the steps those that other records name.
+    """
+
+    def __init__(self, journal: Journal, detail: str | None = None) -> None:
+        """Make the first pass over the journal.
+
+        Args:
+            detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
+
+        Raises:
+            ExportError: another detail.
+        """
+        if detail is not None and detail not in DETAILS:
+            raise ExportError(f"detail must be 'sample' or 'series', not {detail!r}")
+        self.journal = journal
+        wanted = detail or ("sample" if _room_for(journal) <= SAMPLE_DETAIL_LIMIT else "series")
+        self._survey = survey(journal, every_step=wanted == "sample")
+        self.samples: int = sum(series.count for series in self._survey.series.all)
+        if detail is None and wanted == "series" and self.samples <= SAMPLE_DETAIL_LIMIT:
+            wanted = "sample"  # a file that was not closed has room for more than it holds
+            self._survey = survey(journal, every_step=True)
+        self.detail: str = wanted
+
+    def prefixes(self) -> dict[str, str]:
+        """The prefixes of the names in the statements, and their IRIs."""
+        description = self.journal.description
+        base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
+        run = f"{base}{encoded(description['experiment'])}/{encoded(description['id'])}/"
+        return {
+            "prov": vocabulary.PROV,
+            "xsd": vocabulary.XSD,
+            "rdf": vocabulary.RDF,
+            "provml": vocabulary.PROVML,
+            "base": base,
+            "run": run,
+        }
+
+    def statements(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
+        """The statements of the kinds asked for, every element before what names it.
+
+        Names are declared once; relations name declared things only; times nest.
+        """
+        for given, source in self._sources():
+            if not given.isdisjoint(kinds):
+                for statement in source():
+                    if statement.kind in kinds:
+                        yield statement
+
+    def _sources(self) -> list[_Source]:
+        records = RecordMapping(self._survey)
+        sources: list[_Source] = [
+            (frozenset(vocabulary.KINDS), records.statements),
+            (frozenset({"activity", "wasInformedBy"}), self._contexts),
+            (frozenset({"activity"}), self._steps),
+            (frozenset({"wasInformedBy"}), self._step_links),
+            (frozenset({"entity", "wasGeneratedBy", "hadMember"}), self._series),
+        ]
+        if self.detail == "sample":
+            sources += [
+                (frozenset({"entity"}), lambda: self._samples(self._metric)),
+                (frozenset({"wasGeneratedBy"}), lambda: self._samples(self._generation)),
+                (frozenset({"hadMember"}), lambda: self._samples(self._membership)),
+            ]
+        else:
+            kinds = frozenset({"entity", "wasGeneratedBy", "wasDerivedFrom"})
+            sources.append((kinds, self._sample_files))
+        return sources
+
+    # -- contexts and steps -------------------------------------------------------------------
+
+    def _contexts(self) -> Iterator[Statement]:
+        for path, interval in self._survey.places.items():
+            if path is None:
+                continue
+            attributes: list[tuple[str, Any]] = [
+                ("prov:type", Name("provml:Context")),
+                ("prov:label", path[-1]),
+                ("provml:name", path[-1]),
+            ]
+            name = context_name(path)
+            yield Statement("activity", name, _interval(interval), attributes)
+            parent = context_name(path[:-1] or None)
+            yield Statement(
+                "wasInformedBy", None, {"prov:informed": name, "prov:informant": parent}
+            )
+
+    def _steps(self) -> Iterator[Statement]:
+        for path, rows in self._step_blocks():
+            attributes: list[tuple[str, Any]] = []
+            has_step = int(rows["step"][0]) != layout.NO_STEP
+            attributes.append(("prov:type", Name("provml:Step" if has_step else "provml:Epoch")))
+            if has_step:
+                attributes.append(("provml:step", ValueColumn(_column(rows["step"]))))
+            if int(rows["epoch"][0]) != layout.NO_EPOCH:
+                attributes.append(("provml:epoch", ValueColumn(_column(rows["epoch"]))))
+            yield Statement(
+                "activity",
+                _step_column(path, rows),
+                {
+                    "prov:startTime": TimeColumn(_column(rows["start"])),
+                    "prov:endTime": TimeColumn(_column(rows["end"])),
+                },
+                attributes,
+                len(rows),
+            )
+
+    def _step_links(self) -> Iterator[Statement]:
+        for path, rows in self._step_blocks():
+            yield Statement(
+                "wasInformedBy",
+                None,
+                {"prov:informed": _step_column(path, rows), "prov:informant": context_name(path)},
+                rows=len(rows),
+            )
+
+    def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
+        """The steps in blocks in which all, or none, have a step, and an epoch."""
+        paths = list(self._survey.numbers)
+        for rows in self._survey.steps.blocks():
+            path = paths[int(rows["place"][0])]
+            has_step, has_epoch = rows["step"] != layout.NO_STEP, rows["epoch"] != layout.NO_EPOCH
+            for with_step in (True, False):
+                for with_epoch in (True, False):
+                    chosen = (has_step == with_step) & (has_epoch == with_epoch)
+                    if chosen.any():
+                        yield path, rows[chosen]
+
+    # -- series and samples -------------------------------------------------------------------
+
+    def _series(self) -> Iterator[Statement]:
+        for series in self._survey.series.all:
+            name = _series_name(series)
+            yield Statement("entity", name, {}, _summary(series))
+            activity = context_name(series.context)
+            yield Statement(
+                "wasGeneratedBy", None, {"prov:entity": name, "prov:activity": activity}
+            )
+            yield Statement("hadMember", None, {"prov:collection": _RESULTS, "prov:entity": name})
+
+    def _samples(self, state: Callable[[Block, NameColumn], Statement]) -> Iterator[Statement]:
+        for block in self._survey.series.blocks():
+            writer = "" if block.writer == 0 else f"{block.writer}."
+            path = _series_path(block.series)
+            prefix = f"run:{block.series.kind}/{path}/{writer}"
+            yield state(block, NameColumn((prefix, block.number)))
+
+    def _metric(self, block: Block, names: NameColumn) -> Statement:
+        series = block.series
+        values = block.values
+        if isinstance(values, list):
+            values = [typed(value) for value in values]
+        attributes: list[tuple[str, Any]] = [
+            ("prov:type", Name(_SAMPLE_TYPES.get(series.kind, "provml:Sample"))),
+            ("prov:label", series.name),
+            ("prov:value", ValueColumn(values)),
+            ("provml:name", series.name),
+        ]
+        if block.unit is not None:
+            attributes.append(("provml:unit", block.unit))
+        return Statement("entity", names, {}, attributes, len(block.time_ns))
+
+    def _generation(self, block: Block, names: NameColumn) -> Statement:
+        arguments: dict[str, Any] = {
+            "prov:entity": names,
+            "prov:activity": _activity(block),
+            "prov:time": TimeColumn(block.time_ns),
+        }
+        return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
+
+    def _membership(self, block: Block, names: NameColumn) -> Statement:
+        arguments: dict[str, Any] = {
+            "prov:collection": _series_name(block.series),
+            "prov:entity": names,
+        }
+        return Statement("hadMember", None, arguments, rows=len(block.time_ns))
+
+    def _sample_files(self) -> Iterator[Statement]:
+        for files in self.journal.writers:
+            members = [s for s in self._survey.series.all if files in s.writers and s.count]
+            if not members:
+                continue
+            name = local("journal", encoded(files.name))
+            path = files.samples_path
+            yield Statement("entity", name, {}, _file_attributes(path.name, str(path)))
+            yield Statement("wasGeneratedBy", None, {"prov:entity": name, "prov:activity": RUN})
+            for series in members:
+                yield Statement(
+                    "wasDerivedFrom",
+                    None,
+                    {"prov:generatedEntity": _series_name(series), "prov:usedEntity": name},
+                )
+
+
+_SAMPLE_TYPES: Final = {"metric": "provml:Metric"}
+
+
+def _room_for(journal: Journal) -> int:
+    """How many samples the journal's files can hold; the most that there can be."""
+    sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
+    return sum(sizes) // layout.RECORD_SIZE
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    arguments: dict[str, Argument] = {}
+    if interval.start_ns is not None and interval.end_ns is not None:
+        arguments["prov:startTime"] = Moment(interval.start_ns)
+        arguments["prov:endTime"] = Moment(interval.end_ns)
+    return arguments
+
+
+def _column(values: Any) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.ascontiguousarray(values, dtype=np.int64)
+
+
+def _step_column(path: Path, rows: Any) -> NameColumn:
+    """The names of steps that are alike in what they lack."""
+    with_step = int(rows["step"][0]) != layout.NO_STEP
+    with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH
+    return _step_names(
+        path,
+        _column(rows["step"]) if with_step else None,
+        _column(rows["epoch"]) if with_epoch else None,
+    )
+
+
+def _step_names(path: Path, step: Any, epoch: Any) -> NameColumn:
+    if step is None:
+        return NameColumn((step_prefix(path, "epoch"), epoch))
+    if epoch is None:
+        return NameColumn((step_prefix(path), step))
+    return NameColumn((step_prefix(path), epoch, ".", step))
+
+
+def _activity(block: Block) -> Name | NameColumn:
+    """What generated a block's samples: their steps, epochs, their context or the run."""
+    if block.step is None and block.epoch is None:
+        return context_name(block.series.context)
+    return _step_names(block.series.context, block.step, block.epoch)
+
+
+def _series_path(series: RunSeries) -> str:
+    name = encoded(series.name)
+    if series.rank is not None:
+        name += f"~rank{series.rank}"
+    return name if series.context is None else f"{encoded_path(series.context)}/{name}"
+
+
+def _series_name(series: RunSeries) -> Name:
+    kind = "" if series.kind == "metric" else f"{encoded(series.kind)}/"
+    return Name(f"run:series/{kind}{_series_path(series)}")
+
+
+def _summary(series: RunSeries) -> list[tuple[str, Any]]:
+    attributes: list[tuple[str, Value]] = [
+        ("prov:type", Name("prov:Collection")),
+        ("prov:type", Name("provml:Series")),
+        ("prov:label", series.name),
+        ("provml:name", series.name),
+        ("provml:count", series.count),
+    ]
+    attributes += [("provml:unit", unit) for unit in series.units]
+    if series.rank is not None:
+        attributes.append(("provml:rank", series.rank))
+    if series.minimum is not None and series.maximum is not None:
+        attributes.append(("provml:min", series.minimum))
+        attributes.append(("provml:max", series.maximum))
+    if series.count:
+        attributes.append(("provml:last", typed(series.last)))
+    if series.first_ns is not None and series.last_ns is not None:
+        attributes.append(("provml:firstTime", Moment(series.first_ns)))
+        attributes.append(("provml:lastTime", Moment(series.last_ns)))
+    return attributes
+
+
+def _file_attributes(name: str, path: str) -> list[tuple[str, Any]]:
+    digest = digest_file(path)
+    return [
+        ("prov:type", Name("provml:SamplesFile")),
+        ("prov:label", name),
+        ("provml:path", f"{layout.JOURNAL_FOLDER}/{name}"),
+        ("provml:sha256", digest["sha256"]),
+        ("provml:size", digest["size"]),
+    ]

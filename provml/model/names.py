@@ -1,0 +1,60 @@
+"""How things in a run are named: any text becomes a local part that every PROV form can carry.
+
+A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_``, ``.``), so that
+``/`` and ``~`` are free to separate; ``-`` alone stands for the empty name. Within its run:
+
+    run:run                              the run's activity
+    run:context/training~warm-up         a context, under its parents
+    run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
+    run:epoch/training/3                 epoch 3, of what has an epoch and no step
+    run:series/training/loss             a series; ``loss~rank1`` for a rank's
+    run:metric/training/loss/17          its 18th sample; ``2.17`` of the journal's third writer
+    run:param/lr, run:param/lr/2         a parameter, and its second value
+
+Imports nothing of provml.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from provml.model.statements import Name
+
+
+def encoded(name: str) -> str:
+    """The name as one part of a local name; injective."""
+    if not name:
+        return "-"
+    if name == "-":
+        return "%2D"
+    text = quote(name, safe="").replace("~", "%7E")
+    # a local name must not end in a dot (Turtle, PROV-N), nor be a dot segment (RFC 3986)
+    start = len(text) - len(text.lstrip("."))
+    text = "%2E" * start + text[start:]
+    end = len(text) - len(text.rstrip("."))
+    return text[: len(text) - end] + "%2E" * end
+
+
+def encoded_path(path: tuple[str, ...]) -> str:
+    """A context's path as one part of a local name."""
+    return "~".join(map(encoded, path))
+
+
+def local(kind: str, *parts: str, version: int = 1) -> Name:
+    """A name of the run: the kind, the parts, and the version where it is not the first."""
+    tail = [str(version)] if version > 1 else []
+    return Name("run:" + "/".join([kind, *parts, *tail]))
+
+
+def context_name(path: tuple[str, ...] | None) -> Name:
+    """The activity of a context, or of the run where there is none."""
+    return RUN if path is None else local("context", encoded_path(path))
+
+
+def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
+    """What a step's (or epoch's) name begins with; its number follows."""
+    within = "" if path is None else encoded_path(path) + "/"
+    return f"run:{kind}/{within}"
+
+
+RUN = Name("run:run")

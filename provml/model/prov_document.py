@@ -1,0 +1,56 @@
+"""A run as a document of the ``prov`` library, statement by statement.
+
+Imports `mapping`, `statements`; prov when it runs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from prov import constants
+from prov.identifier import Identifier, QualifiedName
+from prov.model import Literal as ProvLiteral
+from prov.model import ProvDocument
+
+from provml.clock import to_datetime
+from provml.journal.values import Moment
+from provml.model.mapping import RunMapping
+from provml.model.statements import Iri, Literal, Name
+
+_RECORD_TYPES = {keyword: kind for kind, keyword in constants.PROV_N_MAP.items()}
+
+
+def build(mapping: RunMapping) -> ProvDocument:
+    """The document. Costs about 0.1 ms a statement."""
+    document = ProvDocument()
+    for prefix, iri in mapping.prefixes().items():
+        if prefix not in ("prov", "xsd"):
+            document.add_namespace(prefix, iri)
+
+    @cache
+    def qualified(name: str) -> QualifiedName:
+        found = document.valid_qualified_name(name)
+        assert found is not None, name
+        return found
+
+    def value_of(value: Any) -> Any:
+        if isinstance(value, Name):
+            return qualified(value)
+        if isinstance(value, Iri):
+            return Identifier(str(value))
+        if isinstance(value, Moment):
+            return to_datetime(value.time_ns)
+        if isinstance(value, Literal):
+            return ProvLiteral(value.lexical, qualified(value.datatype))
+        return value
+
+    for tables in mapping.statements():
+        for statement in tables.singly():
+            document.new_record(
+                _RECORD_TYPES[statement.kind],
+                None if statement.id is None else qualified(str(statement.id)),
+                [(qualified(n), value_of(v)) for n, v in statement.arguments.items()],
+                [(qualified(n), value_of(v)) for n, v in statement.attributes],
+            )
+    return document

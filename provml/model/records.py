@@ -1,0 +1,511 @@
+"""How all but the samples becomes PROV: run, people, parameters, data, code, models, events.
+
+One method a kind of record, found by the record's name: ``_on_param``, ``_on_dataset``, ...
+Imports `survey`, `names`, `statements`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from provml.journal.files import Record, context_of
+from provml.journal.values import Moment, Opaque, decode, encode
+from provml.model.names import (
+    RUN,
+    context_name,
+    encoded,
+    local,
+    step_prefix,
+)
+from provml.model.statements import Argument, Iri, Literal, Name, Statement, Value
+from provml.model.survey import Path, Survey, step_of, time_of
+
+_JSON: Final = Name("rdf:JSON")
+_RESULTS: Final = Name("run:results")
+_LONGEST_DECIMAL: Final = 10_000
+
+_STARTS: Final = ("_started", "_start")
+_ENDS: Final = ("_finish", "_finished", "_ended", "_end")
+
+Attributes = list[tuple[str, Any]]  # values are `statements.Value`s: a list is invariant
+
+
+def typed(value: Any) -> Value:
+    """A decoded value as PROV has it: a plain one by itself, another by its lexical form."""
+    if isinstance(value, (str, bool, int, float, Moment)):
+        return value
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, bytes):
+        return Literal(b64encode(value).decode("ascii"), Name("xsd:base64Binary"))
+    if isinstance(value, Opaque):
+        return value.text
+    return json_literal(encode(value))
+
+
+def _decimal(value: Decimal) -> Value:
+    if not value.is_finite():
+        return float(str(value).replace("sNaN", "NaN"))
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and abs(exponent) > _LONGEST_DECIMAL:
+        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal knows no exponent
+    return Literal(format(value, "f"), Name("xsd:decimal"))
+
+
+def json_literal(content: Any) -> Literal:
+    """JSON as a value (rdf:JSON), ASCII only."""
+    return Literal(json.dumps(content, allow_nan=False, separators=(",", ":")), _JSON)
+
+
+def relation(kind: str, attributes: Attributes | None = None, **arguments: Argument) -> Statement:
+    """A relation, its formal attributes given without their prefix."""
+    formal = {f"prov:{name}": value for name, value in arguments.items()}
+    return Statement(kind, None, dict(formal), list(attributes or []))
+
+
+def _entity(name: Name, kind: str, label: str, attributes: Attributes) -> Statement:
+    head: Attributes = [
+        ("prov:type", Name(kind)),
+        ("prov:label", label),
+        ("provml:name", label),
+    ]
+    return Statement("entity", name, {}, [*head, *attributes])
+
+
+@dataclass(slots=True)
+class _Version:
+    """The latest of the entities that share a name."""
+
+    number: int
+    name: Name
+    digest: str | None
+
+
+@dataclass(slots=True)
+class _Used:
+    """A dataset in use, and where."""
+
+    name: Name
+    path: Path
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass over the records remembers; bounded by the names in use."""
+
+    versions: dict[tuple[str, str], _Version] = field(default_factory=dict)
+    used: list[_Used] = field(default_factory=list)
+    declared: set[Name] = field(default_factory=set)
+    open_spans: dict[tuple[Any, ...], list[tuple[Record, Name]]] = field(default_factory=dict)
+    plan: Name | None = None
+    started: Record | None = None
+
+
+class RecordMapping:
+    """The statements of everything but samples, series, steps and contexts."""
+
+    def __init__(self, survey: Survey) -> None:
+        self._survey = survey
+        self._journal = survey.journal
+
+    def statements(self) -> Iterator[Statement]:
+        """All of them, in one pass over the records."""
+        memory = _Pass()
+        yield from self._frame()
+        for files, offset, record in self._journal.records():
+            handler: Callable[..., Iterator[Statement]] | None = getattr(
+                self, f"_on_{record.get('record')}", None
+            )
+            if handler is None or time_of(record) is None:
+                continue
+            name = Name(f"{files.index}.{offset}")
+            try:
+                made = list(handler(memory, record, name))
+            except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
+                files.damage["record that makes no sense"] = 1
+                continue
+            yield from made
+        for spans in memory.open_spans.values():
+            for record, name in spans:
+                yield from self._instant(memory, record, name)
+        yield from self._run(memory)
+        yield from self._losses()
+
+    # -- the frame: run, experiment, people ---------------------------------------------------
+
+    def _frame(self) -> Iterator[Statement]:
+        description = self._journal.description
+        experiment = str(description["experiment"])
+        name = Name(f"base:{encoded(experiment)}")
+        attributes: Attributes = [("prov:type", Name("prov:Collection"))]
+        if description.get("project"):
+            attributes.append(("provml:project", str(description["project"])))
+        yield _entity(name, "provml:Experiment", experiment, attributes)
+        yield _entity(
+            _RESULTS,
+            "provml:Results",
+            f"results of {description['id']}",
+            [("prov:type", Name("prov:Collection"))],
+        )
+        yield relation("wasGeneratedBy", entity=_RESULTS, activity=RUN)
+        yield relation("hadMember", collection=name, entity=_RESULTS)
+        software = Name(f"base:software/provml-{encoded(str(description.get('provml', '0')))}")
+        yield Statement(
+            "agent",
+            software,
+            {},
+            [
+                ("prov:type", Name("prov:SoftwareAgent")),
+                ("prov:label", "provml"),
+                ("provml:name", "provml"),
+                ("provml:version", str(description.get("provml", "unknown"))),
+            ],
+        )
+        yield relation("wasAssociatedWith", activity=RUN, agent=software)
+        owner = description.get("owner")
+        if owner is not None:
+            person = Name(f"base:person/{encoded(str(owner))}")
+            yield Statement(
+                "agent",
+                person,
+                {},
+                [
+                    ("prov:type", Name("prov:Person")),
+                    ("prov:label", str(owner)),
+                    ("provml:name", str(owner)),
+                ],
+            )
+            yield relation("actedOnBehalfOf", delegate=software, responsible=person, activity=RUN)
+            yield relation("wasAttributedTo", entity=_RESULTS, agent=person)
+
+    def _run(self, memory: _Pass) -> Iterator[Statement]:
+        description, state = self._journal.description, self._survey.state
+        interval = self._survey.places[None]
+        arguments: dict[str, Any] = {"prov:startTime": Moment(interval.start_ns or 0)}
+        if state.status != "running" and interval.end_ns is not None:
+            arguments["prov:endTime"] = Moment(interval.end_ns)
+        attributes: Attributes = [
+            ("prov:type", Name("provml:Run")),
+            ("prov:label", f"{description['experiment']} {description['id']}"),
+            ("provml:name", str(description["id"])),
+            ("provml:runId", str(description["id"])),
+            ("provml:experiment", str(description["experiment"])),
+            ("provml:status", state.status),
+            ("provml:startedAt", Moment(state.started_ns)),
+        ]
+        if state.ended_ns is not None:
+            attributes.append(("provml:endedAt", Moment(state.ended_ns)))
+        if state.reason is not None:
+            attributes.append(("provml:reason", state.reason))
+        for key, term in (("type", "exceptionType"), ("message", "exceptionMessage")):
+            if state.exception and isinstance(state.exception.get(key), str):
+                attributes.append((f"provml:{term}", state.exception[key]))
+        if state.dropped_samples:
+            attributes.append(("provml:droppedSamples", state.dropped_samples))
+        if state.dropped_events:
+            attributes.append(("provml:droppedEvents", state.dropped_events))
+        started = memory.started or {}
+        if isinstance(started.get("argv"), list):
+            attributes.append(("provml:commandLine", json_literal(started["argv"])))
+        for key, term in (("python", "pythonVersion"), ("folder", "workingFolder")):
+            if isinstance(started.get(key), str):
+                attributes.append((f"provml:{term}", started[key]))
+        yield Statement("activity", RUN, arguments, attributes)
+        owner = description.get("owner")
+        if owner is not None:
+            person = Name(f"base:person/{encoded(str(owner))}")
+            arguments = {"activity": RUN, "agent": person}
+            if memory.plan is not None:
+                arguments["plan"] = memory.plan
+            yield relation("wasAssociatedWith", None, **arguments)
+
+    def _losses(self) -> Iterator[Statement]:
+        """What is not there is said: records lost to a full disk, lines that can't be read."""
+        state = self._survey.state
+        lost = {"samples dropped": state.dropped_samples, "events dropped": state.dropped_events}
+        lost |= self._journal.damage()
+        interval = self._survey.places[None]
+        moment = Moment(interval.end_ns or state.started_ns)
+        for reason, count in sorted(lost.items()):
+            if not count:
+                continue
+            name = local("loss", encoded(reason))
+            yield Statement(
+                "activity",
+                name,
+                {"prov:startTime": moment, "prov:endTime": moment},
+                [
+                    ("prov:type", Name("provml:Event")),
+                    ("prov:type", Name("provml:Loss")),
+                    ("prov:label", reason),
+                    ("provml:name", reason),
+                    ("provml:count", count),
+                ],
+            )
+            yield relation("wasInformedBy", informed=name, informant=RUN)
+
+    # -- records ------------------------------------------------------------------------------
+
+    def _version(
+        self, memory: _Pass, kind: str, label: str, digest: str | None
+    ) -> tuple[_Version, _Version | None]:
+        """The next version of what has a name, and the one before."""
+        before = memory.versions.get((kind, label))
+        number = before.number + 1 if before else 1
+        version = _Version(number, local(kind, encoded(label), version=number), digest)
+        memory.versions[kind, label] = version
+        return version, before
+
+    def _revision(self, version: _Version, before: _Version | None) -> Iterator[Statement]:
+        if before is not None:
+            yield relation(
+                "wasDerivedFrom",
+                [("prov:type", Name("prov:Revision"))],
+                generatedEntity=version.name,
+                usedEntity=before.name,
+            )
+
+    def _on_start(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        moment = Moment(record["time"])
+        if memory.started is None:
+            memory.started = record
+        if record.get("resumed") is True:
+            yield from self._instant(memory, record | {"name": "resumed", "source": "provml"}, name)
+        script = record.get("script")
+        if isinstance(script, dict):
+            label = str(script.get("path", "")).rpartition("/")[2]
+            before = memory.versions.get(("script", label))
+            if before is None or before.digest != script.get("sha256"):
+                version, before = self._version(memory, "script", label, script.get("sha256"))
+                attributes = [("prov:type", Name("prov:Plan")), *_content(script)]
+                yield _entity(version.name, "provml:Script", label, attributes)
+                yield from self._revision(version, before)
+                yield relation("used", activity=RUN, entity=version.name, time=moment)
+                memory.plan = version.name
+        host = record.get("host")
+        if isinstance(host, str):
+            host_name = local("host", encoded(host))
+            if host_name not in memory.declared:
+                memory.declared.add(host_name)
+                facts = ("system", "release", "machine", "cpus", "usable_cpus", "memory_bytes")
+                yield _entity(host_name, "provml:Host", host, _plain(record, facts))
+            yield relation("used", activity=RUN, entity=host_name, time=moment)
+
+    def _on_param(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        yield from self._setting(memory, record, "param", "provml:Parameter")
+
+    def _on_tag(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        yield from self._setting(memory, record, "tag", "provml:Tag")
+
+    def _setting(
+        self, memory: _Pass, record: Record, kind: str, prov_type: str
+    ) -> Iterator[Statement]:
+        label = _text(record["name"])
+        value = decode(record["value"])
+        version, before = self._version(memory, kind, label, None)
+        attributes: Attributes = [("prov:value", typed(value))]
+        if isinstance(value, Opaque):
+            attributes.append(("provml:pythonType", value.python_type))
+        if record.get("masked") is True:
+            attributes.append(("provml:masked", True))
+        yield _entity(version.name, prov_type, label, attributes)
+        yield from self._revision(version, before)
+        yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
+
+    def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        label, content = _text(record["name"]), record["content"]
+        path, digest = context_of(record), content.get("sha256")
+        version = memory.versions.get(("dataset", label))
+        if version is None or digest is None or version.digest != digest:
+            version, before = self._version(memory, "dataset", label, digest)
+            yield _entity(version.name, "provml:Dataset", label, _content(content))
+            yield from self._revision(version, before)
+        memory.used.append(_Used(version.name, path))
+        yield relation(
+            "used",
+            activity=context_name(path),
+            entity=version.name,
+            time=Moment(record["time"]),
+        )
+
+    def _on_artifact(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        yield from self._made(memory, record, "artifact", "provml:Artifact")
+
+    def _on_model(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        yield from self._made(memory, record, "model", "provml:Model")
+
+    def _made(
+        self, memory: _Pass, record: Record, kind: str, prov_type: str
+    ) -> Iterator[Statement]:
+        label, content, path = _text(record["name"]), record["content"], context_of(record)
+        version, before = self._version(memory, kind, label, content.get("sha256"))
+        attributes = _content(content)
+        if record.get("metadata") is not None:
+            attributes.append(("provml:metadata", json_literal(record["metadata"])))
+        yield _entity(version.name, prov_type, label, attributes)
+        yield relation(
+            "wasGeneratedBy",
+            entity=version.name,
+            activity=_place(record),
+            time=Moment(record["time"]),
+        )
+        yield from self._revision(version, before)
+        yield relation("hadMember", collection=_RESULTS, entity=version.name)
+        for used in dict.fromkeys(use.name for use in memory.used if _reaches(use.path, path)):
+            yield relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=used)
+
+    def _on_source(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        content = record.get("content") or {}
+        git = record.get("git") or {}
+        label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
+        version, before = self._version(memory, "source", label, content.get("sha256"))
+        attributes = _content(content)
+        for key, term in (
+            ("root", "gitRoot"),
+            ("commit", "gitCommit"),
+            ("branch", "gitBranch"),
+            ("remote", "gitRemote"),
+            ("dirty", "gitDirty"),
+            ("unread", "gitUnread"),
+        ):
+            if isinstance(git.get(key), (str, bool)):
+                attributes.append((f"provml:{term}", git[key]))
+        if git.get("untracked"):
+            attributes.append(("provml:gitUntracked", json_literal(git["untracked"])))
+        yield _entity(version.name, "provml:SourceCode", label, attributes)
+        yield from self._revision(version, before)
+        yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
+        if isinstance(git.get("diff"), dict):
+            diff = local("source-diff", encoded(label), version=version.number)
+            yield _entity(diff, "provml:Diff", f"{label}.diff", _content(git["diff"]))
+            yield relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=diff)
+
+    def _on_environment(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        version, before = self._version(memory, "environment", "python", None)
+        attributes = _plain(record, ("python", "implementation", "executable"))
+        for key in ("packages", "variables"):
+            if isinstance(record.get(key), dict):
+                attributes.append((f"provml:{key}", json_literal(record[key])))
+        yield _entity(version.name, "provml:Environment", "environment", attributes)
+        yield from self._revision(version, before)
+        yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _on_event(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        label = _text(record["name"])
+        place = (record.get("source"), context_of(record))
+        base = _without(label, _STARTS)
+        if base is not None:
+            memory.open_spans.setdefault((base, *place), []).append((record, name))
+            return
+        base = _without(label, _ENDS)
+        spans = memory.open_spans.get((base, *place)) if base is not None else None
+        if spans and spans[-1][0]["time"] <= record["time"]:
+            start, start_name = spans.pop()
+            yield from self._activity(memory, start, start_name, base, record)
+            return
+        yield from self._instant(memory, record, name)
+
+    def _instant(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        yield from self._activity(memory, record, name, None, None)
+
+    def _activity(
+        self, memory: _Pass, record: Record, name: Name, span: str | None, end: Record | None
+    ) -> Iterator[Statement]:
+        """An event at its instant, or a span from one to another."""
+        activity = local("event", name)
+        label = span if span is not None else _text(record["name"])
+        attributes: Attributes = [
+            ("prov:type", Name("provml:Event")),
+            ("prov:label", label),
+            ("provml:name", label),
+        ]
+        if end is not None:
+            attributes.insert(1, ("prov:type", Name("provml:Span")))
+            attributes.append(("provml:startEvent", _text(record["name"])))
+            attributes.append(("provml:endEvent", _text(end["name"])))
+        for part, term in ((record, "metadata"), (end or {}, "endMetadata")):
+            if part.get("metadata"):
+                attributes.append((f"provml:{term}", json_literal(part["metadata"])))
+        interval: dict[str, Any] = {
+            "prov:startTime": Moment(record["time"]),
+            "prov:endTime": Moment((end or record)["time"]),
+        }
+        yield Statement("activity", activity, interval, attributes)
+        yield relation("wasInformedBy", informed=activity, informant=_place(record))
+        if end is not None and _place(end) != _place(record):
+            yield relation("wasInformedBy", informed=activity, informant=_place(end))
+        source = record.get("source")
+        if isinstance(source, str):
+            agent = local("agent", encoded(source))
+            if agent not in memory.declared:
+                memory.declared.add(agent)
+                kind = ("prov:type", Name("prov:SoftwareAgent"))
+                named = [("prov:label", source), ("provml:name", source)]
+                yield Statement("agent", agent, {}, [kind, *named])
+            yield relation("wasAssociatedWith", activity=activity, agent=agent)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r}")
+    return value
+
+
+def _without(name: str, suffixes: tuple[str, ...]) -> str | None:
+    """The name without the first suffix it ends in; None where it ends in none."""
+    for suffix in suffixes:
+        if name.endswith(suffix) and len(name) > len(suffix):
+            return name.removesuffix(suffix)
+    return None
+
+
+def _place(record: Record) -> Name:
+    """The step, context or run that a record belongs to."""
+    path, step = context_of(record), step_of(record)
+    return context_name(path) if step is None else Name(f"{step_prefix(path)}{step}")
+
+
+def _reaches(used: Path, made: Path) -> bool:
+    """Whether what is used in one place goes into what is made in another.
+
+    What the run uses goes into all it makes; what a context uses goes into what it, a context
+    under it, or the run itself makes.
+    """
+    return not used or not made or made[: len(used)] == used
+
+
+def _plain(record: Record, keys: tuple[str, ...]) -> Attributes:
+    """Facts under the vocabulary's names: ``memory_bytes`` is ``provml:memoryBytes``."""
+    attributes: Attributes = []
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, (str, bool, int)) or (
+            isinstance(value, float) and math.isfinite(value)
+        ):
+            first, *others = key.split("_")
+            attributes.append((f"provml:{first}{''.join(map(str.title, others))}", value))
+    return attributes
+
+
+def _content(content: Record) -> Attributes:
+    """What a file, folder, array or object is: path, digest, size, shape."""
+    keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
+    attributes = _plain(content, (*keys, "length", "python", "cut_from"))
+    if isinstance(content.get("uri"), str):
+        attributes.append(("provml:uri", Iri(content["uri"])))
+    if isinstance(content.get("modified"), int):
+        attributes.append(("provml:modifiedAt", Moment(content["modified"])))
+    for key in ("shape", "members"):
+        if content.get(key) is not None:
+            attributes.append((f"provml:{key}", json_literal(content[key])))
+    if isinstance(content.get("unread"), str):
+        attributes.append(("provml:unread", content["unread"]))
+    return attributes

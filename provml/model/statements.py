@@ -1,0 +1,125 @@
+"""PROV statements, one or many at a time.
+
+A `Statement` is one PROV statement, or a table of them: where a field is a column, the statement
+stands for as many statements as the column has rows, alike in everything else. Ten million samples
+are a few thousand such tables; a writer prints a table column by column.
+
+Imports `journal.values` (for `Moment`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from provml.journal.values import Moment
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Name(str):
+    """A qualified name, ``prefix:local``, its local part percent-encoded ASCII."""
+
+    __slots__ = ()
+
+
+class Iri(str):
+    """An absolute IRI as a value (xsd:anyURI)."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A value by its lexical form and the qualified name of its datatype."""
+
+    lexical: str
+    datatype: Name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NameColumn:
+    """Qualified names that differ in integers: text and integer arrays, joined in each row."""
+
+    parts: tuple[str | NDArray[np.int64], ...]
+
+    def rows(self) -> Iterator[Name]:
+        """The names, row by row."""
+        columns = [part.tolist() for part in self.parts if not isinstance(part, str)]
+        for numbers in zip(*columns, strict=True):
+            left = iter(numbers)
+            yield Name(
+                "".join(part if isinstance(part, str) else str(next(left)) for part in self.parts)
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimeColumn:
+    """Times, nanoseconds since the epoch."""
+
+    time_ns: NDArray[np.int64]
+
+    def rows(self) -> Iterator[Moment]:
+        """The times, row by row."""
+        return map(Moment, self.time_ns.tolist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueColumn:
+    """Values: an array of float64 or int64, or a list of what `Value` allows."""
+
+    values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
+
+    def rows(self) -> Iterator[Value]:
+        """The values, row by row."""
+        return iter(self.values if isinstance(self.values, list) else self.values.tolist())
+
+
+Value = str | bool | int | float | Name | Iri | Moment | Literal
+Argument = Name | Moment
+Column = NameColumn | TimeColumn | ValueColumn
+
+
+@dataclass(slots=True)
+class Statement:
+    """One PROV statement, or a table of ``rows`` of them.
+
+    Attributes:
+        kind: the PROV-JSON name of what it states: ``entity``, ``wasGeneratedBy``, ...
+        id: the element's name; relations here have none.
+        arguments: the formal attributes, under their PROV-JSON names.
+        attributes: the other attributes, names and values; a name may come twice.
+        rows: how many statements this is; 1 where there is no column.
+    """
+
+    kind: str
+    id: Name | NameColumn | None
+    arguments: dict[str, Argument | NameColumn | TimeColumn] = field(default_factory=dict)
+    attributes: list[tuple[str, Value | ValueColumn | NameColumn]] = field(default_factory=list)
+    rows: int = 1
+
+    def singly(self) -> Iterator[Statement]:
+        """The statements one by one, without columns."""
+        columns = [
+            column
+            for column in (self.id, *self.arguments.values(), *(v for _, v in self.attributes))
+            if isinstance(column, (NameColumn, TimeColumn, ValueColumn))
+        ]
+        if not columns:
+            yield self
+            return
+        for row in zip(*(column.rows() for column in columns), strict=True):
+            values = dict(zip(map(id, columns), row, strict=True))
+
+            def pick(field: Any, values: dict[int, Any] = values) -> Any:
+                return values.get(id(field), field)
+
+            yield Statement(
+                self.kind,
+                pick(self.id),
+                {name: pick(value) for name, value in self.arguments.items()},
+                [(name, pick(value)) for name, value in self.attributes],
+            )

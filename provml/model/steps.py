@@ -1,0 +1,192 @@
+"""The interval of every step: when its first and last record were made, in bounded memory.
+
+Steps may come in any order, repeat, and be as many as there are samples. Chunks are sorted and
+reduced; beyond a million rows they go to a temporary file and are merged from there.
+Imports nothing of provml; numpy when it runs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_ROWS_IN_MEMORY = 1_000_000
+_MERGE_ROWS = 1_000_000
+_SINGLE_ROWS = 50_000
+
+
+def row_type() -> np.dtype[np.void]:
+    """A row: the number of a place, epoch and step (`layout` sentinels for none), start, end."""
+    import numpy as np
+
+    return np.dtype(
+        [("place", "<i4"), ("epoch", "<i4"), ("step", "<i8"), ("start", "<i8"), ("end", "<i8")]
+    )
+
+
+class StepTable:
+    """Collects (place, epoch, step, time) and gives each step once, sorted, with its interval."""
+
+    def __init__(self) -> None:
+        self._pending: list[NDArray[np.void]] = []
+        self._pending_rows = 0
+        self._single: list[tuple[int, int, int, int, int]] = []
+        self._spilled: list[tuple[int, int]] = []
+        self._file: IO[bytes] | None = None
+
+    def add(self, place: int, epoch: Any, step: Any, time_ns: NDArray[np.int64]) -> None:
+        """Add records of one place; epoch and step are arrays, or one number for all."""
+        import numpy as np
+
+        rows = np.empty(len(time_ns), row_type())
+        rows["place"], rows["epoch"], rows["step"] = place, epoch, step
+        rows["start"] = rows["end"] = time_ns
+        self._take(_reduced(rows))
+
+    def _take(self, reduced: NDArray[np.void]) -> None:
+        self._pending.append(reduced)
+        self._pending_rows += len(reduced)
+        if self._pending_rows > _ROWS_IN_MEMORY:
+            self._compact()
+
+    def add_one(self, place: int, epoch: int, step: int, time_ns: int) -> None:
+        """Add one record."""
+        self._single.append((place, epoch, step, time_ns, time_ns))
+        if len(self._single) >= _SINGLE_ROWS:
+            self._take_single()
+
+    def _take_single(self) -> None:
+        if self._single:
+            import numpy as np
+
+            self._take(_reduced(np.array(self._single, row_type())))
+            self._single = []
+
+    def _compact(self) -> None:
+        import numpy as np
+
+        merged = _reduced(np.concatenate(self._pending))
+        if len(merged) <= _ROWS_IN_MEMORY // 2:
+            self._pending, self._pending_rows = [merged], len(merged)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="provml-steps-")
+        start = self._file.seek(0, 2)
+        self._file.write(merged.tobytes())
+        self._spilled.append((start, len(merged)))
+        self._pending, self._pending_rows = [], 0
+
+    def blocks(self, rows: int = 65_536) -> Iterator[NDArray[np.void]]:
+        """Every step once, sorted by place, epoch and step, in blocks of one place."""
+        for block in self._merged():
+            yield from _by_place(block, rows)
+
+    def _merged(self) -> Iterator[NDArray[np.void]]:
+        self._take_single()
+        if self._pending:
+            import numpy as np
+
+            pending = _reduced(np.concatenate(self._pending))
+            self._pending, self._pending_rows = [pending], len(pending)
+        if self._file is None:
+            yield from self._pending
+            return
+        runs = [_Run(self._file, start, count) for start, count in self._spilled]
+        runs += [_Run(None, 0, 0, rows) for rows in self._pending]
+        share = max(1024, _MERGE_ROWS // len(runs))
+        while runs:
+            for run in runs:
+                run.fill(share)
+            runs = [run for run in runs if len(run.buffer)]
+            # what lies up to the least of the buffers' ends can't be met again further on
+            bounds = [_key(run.buffer[-1]) for run in runs if run.left]
+            bound = min(bounds) if bounds else None
+            parts = [run.take(bound) for run in runs]
+            if parts:
+                import numpy as np
+
+                yield _reduced(np.concatenate(parts))
+
+
+class _Run:
+    """One sorted stretch of rows, read little by little."""
+
+    def __init__(
+        self, file: IO[bytes] | None, start: int, left: int, rows: NDArray[np.void] | None = None
+    ) -> None:
+        import numpy as np
+
+        self._file, self._position, self.left = file, start, left
+        self.buffer: NDArray[np.void] = np.empty(0, row_type()) if rows is None else rows
+
+    def fill(self, rows: int) -> None:
+        """Read on where the buffer is used up."""
+        if len(self.buffer) or not self.left or self._file is None:
+            return
+        import numpy as np
+
+        count = min(rows, self.left)
+        size = row_type().itemsize
+        self._file.seek(self._position)
+        self.buffer = np.frombuffer(self._file.read(count * size), row_type())
+        self._position += count * size
+        self.left -= count
+
+    def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
+        """The rows up to a key, which leave the buffer; all of them without one."""
+        if bound is None:
+            count = len(self.buffer)
+        else:
+            low, high = 0, len(self.buffer)
+            while low < high:
+                middle = (low + high) // 2
+                if _key(self.buffer[middle]) <= bound:
+                    low = middle + 1
+                else:
+                    high = middle
+            count = low
+        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        return taken
+
+
+def _key(row: Any) -> tuple[int, int, int]:
+    return int(row["place"]), int(row["epoch"]), int(row["step"])
+
+
+def _reduced(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """The rows sorted, each key once, with the earliest start and the latest end."""
+    import numpy as np
+
+    if len(rows) == 0:
+        return rows
+    place, epoch, step = rows["place"], rows["epoch"], rows["step"]
+    rising = (place[1:] > place[:-1]) | (
+        (place[1:] == place[:-1])
+        & ((epoch[1:] > epoch[:-1]) | ((epoch[1:] == epoch[:-1]) & (step[1:] > step[:-1])))
+    )
+    if rising.all():
+        return rows
+    rows = rows[np.lexsort((step, epoch, place))]
+    place, epoch, step = rows["place"], rows["epoch"], rows["step"]
+    new = np.empty(len(rows), bool)
+    new[0] = True
+    new[1:] = (place[1:] != place[:-1]) | (epoch[1:] != epoch[:-1]) | (step[1:] != step[:-1])
+    starts = np.flatnonzero(new)
+    reduced = rows[starts]
+    reduced["start"] = np.minimum.reduceat(rows["start"], starts)
+    reduced["end"] = np.maximum.reduceat(rows["end"], starts)
+    return reduced
+
+
+def _by_place(rows: NDArray[np.void], limit: int) -> Iterator[NDArray[np.void]]:
+    import numpy as np
+
+    changes = np.flatnonzero(rows["place"][1:] != rows["place"][:-1]) + 1
+    for part in np.split(rows, changes):
+        for start in range(0, len(part), limit):
+            yield part[start : start + limit]

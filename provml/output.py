@@ -1,0 +1,72 @@
+"""Where an export goes: a file renamed into place, compressed or not, or an open stream.
+
+Imports `errors`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from provml.errors import ExportError, MissingExtraError
+
+Target = str | os.PathLike[str] | BinaryIO
+
+
+@contextmanager
+def opened(target: Target) -> Iterator[BinaryIO]:
+    """A binary sink for the target; a path is replaced only when all was written.
+
+    Raises:
+        ExportError: the path is a folder, or its own folder is not there.
+        MissingExtraError: ``.zst`` without the package for it.
+        OSError: it can't be written; nothing is left behind.
+    """
+    if not isinstance(target, (str, os.PathLike)):
+        given: object = target
+        if isinstance(given, io.TextIOBase):
+            raise ExportError("a document is written as bytes: open the file in binary mode")
+        yield target
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: give the name of a file in it")
+    if not path.parent.is_dir():
+        raise ExportError(f"there is no folder {path.parent}")
+    if path.exists() and not path.is_file():  # a device or a pipe is written as it is
+        with open(path, "wb") as stream:
+            yield stream
+        return
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    try:
+        with open(temporary, "xb") as file:
+            with _compressed(file, path.suffix) as sink:
+                yield sink
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _compressed(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+    if suffix == ".gz":
+        # no name and no time in the header: equal documents are equal files
+        with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
+            yield cast(BinaryIO, sink)
+    elif suffix == ".zst":
+        try:
+            import zstandard
+        except ImportError:
+            raise MissingExtraError("writing .zst", "zstandard", "zstd") from None
+        with zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False) as sink:
+            yield cast(BinaryIO, sink)
+    else:
+        yield file

@@ -1,0 +1,588 @@
+"""A run: its verbs and its end.
+
+The hot path is `Run.log_metric`. Imports nothing that derives, but for one late call in
+`Run.end_run` that has the documents written.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from provml import lifecycle
+from provml.arguments import (
+    checked_epoch,
+    checked_step,
+    flatten,
+    listed,
+    metric_name,
+    packs_exactly,
+    param_record,
+    place,
+    stored_value,
+)
+from provml.clock import to_time_ns
+from provml.collect.content import describe_path
+from provml.collect.datasets import describe_dataset
+from provml.collect.environment import describe_environment
+from provml.collect.models import describe_model
+from provml.collect.source import describe_source
+from provml.context import Context, checked_name, context_path
+from provml.errors import InvalidArgumentError, InvalidMetricError, RunClosedError
+from provml.event import Event, EventSource
+from provml.folder import RunFolder
+from provml.journal import layout
+from provml.journal.values import encode
+from provml.journal.writer import JournalWriter, Record, SeriesKey, warn
+
+Timestamp = int | float | datetime
+
+_NO_STEP: Final = layout.NO_STEP
+_NO_EPOCH: Final = layout.NO_EPOCH
+_struct_error: Final = struct.error
+_time_ns: Final = time.time_ns
+
+
+class Run:
+    """A run that is being recorded; made by `provml.start_run`, also a context manager.
+
+    Safe to use from any thread, in forked children (which write files of their own and never end
+    the run), and, pickled, in other processes of the same machine.
+
+    Attributes:
+        id: the run's id, unique within its experiment.
+        experiment: the experiment's name.
+        path: the run's folder.
+    """
+
+    def __init__(
+        self, folder: RunFolder, writer: JournalWriter, formats: tuple[str, ...], owner: bool
+    ) -> None:
+        """Not for users: `provml.start_run` makes runs."""
+        self.id: str = folder.id
+        self.experiment: str = folder.experiment
+        self.path: Path = folder.path
+        self._folder = folder
+        self._formats = formats
+        self._owner = owner
+        self._rank = folder.settings.rank
+        self._lock = threading.RLock()
+        self._adopt(writer)
+        self._closed = False
+        self._execution_started_ns: int = _time_ns()
+
+    def _adopt(self, writer: JournalWriter) -> None:
+        self._writer = writer
+        self._samples = writer.sample_file
+        self._pid = os.getpid()
+        # what identifies a call's series, with the class of the value -> its number, its packer
+        self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
+
+    def describe_start(self, facts: Record, resumed: bool) -> None:
+        """Record what started the run: script, command line, host. Called by `start_run`."""
+        self._append({"record": "start", "time": _time_ns(), "resumed": resumed, **facts})
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self._closed
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """Samples and events lost so far to trouble of the environment (a full disk)."""
+        return self._writer.dropped
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<provml.Run {self.experiment}/{self.id} {state}>"
+
+    # -- metrics ------------------------------------------------------------------------------
+
+    def log_metric(
+        self,
+        name: str,
+        value: Any,
+        context: Context | str | None = None,
+        step: int | None = None,
+        *,
+        epoch: int | None = None,
+        timestamp: Timestamp | None = None,
+        unit: str | None = None,
+    ) -> None:
+        """Record one sample of a metric.
+
+        Costs less than a microsecond for a Python or numpy float or int, a few for a tensor, and
+        one write() for what takes the events file: an int beyond 64 bits, Decimal, str, bytes
+        (up to 1 MiB) and numpy arrays of up to 4,096 numbers. Nothing is rounded.
+
+        Args:
+            name: any Unicode text.
+            value: a number, a one-element array or tensor, or one of the above.
+            context: a `Context`, the name of one, or None: the run itself.
+            step: any integer of 64 bits (but -2**63); may repeat and go back.
+            epoch: 0 to 2**31 - 1.
+            timestamp: seconds since the epoch or an aware datetime; None is now.
+            unit: the unit of the value, for example ``"s"``.
+
+        Raises:
+            InvalidMetricError: bool, None, a tensor of many elements, another type; a bad name.
+            InvalidArgumentError: a bad context, step, epoch, timestamp or unit.
+            RunClosedError: the run has ended.
+        """
+        try:
+            number, pack_into = self._fast[name, context, value.__class__, unit]
+            if step is None:
+                own_step = _NO_STEP
+            elif step.__class__ is int and step != _NO_STEP:
+                own_step = step
+            else:
+                raise TypeError
+            if epoch is None:
+                own_epoch = _NO_EPOCH
+            elif epoch.__class__ is int and epoch >= 0:
+                own_epoch = epoch
+            else:
+                raise TypeError
+            buffer, reserve = self._samples.slots
+            pack_into(
+                buffer,
+                reserve(),
+                _time_ns() if timestamp is None else to_time_ns(timestamp),
+                own_step,
+                value,
+                own_epoch,
+                number,
+            )
+            return
+        except (KeyError, _struct_error, TypeError, ValueError):
+            pass  # a new series, a full segment, or misuse: the careful way tells which
+        time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
+        self._log_carefully([(name, value)], context, step, epoch, time_ns, unit)
+
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        context: Context | str | None = None,
+        step: int | None = None,
+        *,
+        epoch: int | None = None,
+        timestamp: Timestamp | None = None,
+    ) -> None:
+        """Record a sample of each metric, all at one time; if one is refused, none is recorded.
+
+        Costs and raises as `log_metric` does, for each.
+        """
+        if not isinstance(metrics, Mapping):
+            raise InvalidMetricError(
+                f"log_metrics takes a mapping, not {type(metrics).__name__}: {metrics!r:.80}"
+            )
+        time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
+        pairs = list(metrics.items())
+        fast = self._fast
+        try:
+            known = [fast[name, context, value.__class__, None] for name, value in pairs]
+        except (KeyError, TypeError):
+            self._log_carefully(pairs, context, step, epoch, time_ns, None)
+            return
+        step = checked_step(step)
+        epoch = checked_epoch(epoch)
+        own_step = _NO_STEP if step is None else step
+        own_epoch = _NO_EPOCH if epoch is None else epoch
+        samples = self._samples
+        for (number, pack_into), pair in zip(known, pairs, strict=True):
+            try:
+                buffer, reserve = samples.slots
+                pack_into(buffer, reserve(), time_ns, own_step, pair[1], own_epoch, number)
+            except (_struct_error, ValueError):  # a full segment, or an int of over 64 bits
+                self._log_carefully([pair], context, step, epoch, time_ns, None)
+
+    def _log_carefully(
+        self,
+        pairs: list[tuple[str, Any]],
+        context: Context | str | None,
+        step: int | None,
+        epoch: int | None,
+        time_ns: int,
+        unit: str | None,
+    ) -> None:
+        """Check everything, then write; learns the way for the fast path."""
+        step = checked_step(step)
+        epoch = checked_epoch(epoch)
+        if unit is not None:
+            unit = checked_name(unit, "unit")
+        path = context_path(context)
+        rows: list[tuple[SeriesKey, Any]] = []
+        learned: list[tuple[tuple[object, ...], SeriesKey]] = []
+        for name, value in pairs:
+            own_name = metric_name(name)
+            storage, stored = stored_value(own_name, value)
+            key: SeriesKey = ("metric", own_name, path, unit, storage)
+            rows.append((key, stored))
+            if storage != "text" and packs_exactly(value):
+                learned.append(((name, context, value.__class__, unit), key))
+        writer = self._open_writer()
+        for key, stored in rows:
+            writer.sample(key, time_ns, step, epoch, stored)
+        for call, key in learned:
+            number = writer.declare(key)
+            if number is not None:
+                self._fast[call] = (number, layout.STORAGES[key[4]].pack_into)
+
+    # -- parameters, tags, events -------------------------------------------------------------
+
+    def log_param(self, name: str, value: Any) -> None:
+        """Record a parameter of the run; a second value under a name is a revision of the first.
+
+        Costs one write(). Values are kept with their type: str, int, float, bool, None, Decimal,
+        bytes, aware datetimes, lists and mappings of these, small arrays; any other object by its
+        ``repr`` and type. A str whose name says that it is a secret is masked.
+
+        Raises:
+            InvalidArgumentError: a bad name, or text that is not Unicode.
+            RunClosedError: the run has ended.
+        """
+        self._append_all([param_record(checked_name(name, "a parameter's name"), value)])
+
+    def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
+        """Record every parameter of a mapping; nested mappings give dotted names.
+
+        Args:
+            params: names and values; ``{"opt": {"lr": 0.1}}`` is recorded as ``opt.lr``.
+            prefix: put before every name as it is.
+
+        Raises:
+            InvalidArgumentError, RunClosedError: as `log_param`; then nothing is recorded.
+        """
+        if not isinstance(params, Mapping):
+            raise InvalidArgumentError(
+                f"log_params takes a mapping, not {type(params).__name__}: {params!r:.80}"
+            )
+        flat = flatten(params, checked_name(prefix, "prefix"))
+        self._append_all([param_record(name, value) for name, value in flat])
+
+    def set_tag(self, name: str, value: Any) -> None:
+        """Set a tag of the run; the last value under a name counts, all are kept.
+
+        Costs one write(). Raises as `log_param` does.
+        """
+        record = {"record": "tag", "time": _time_ns(), "name": checked_name(name, "a tag's name")}
+        self._append(record | {"value": encode(value)})
+
+    def log_event(
+        self,
+        event: str | Event,
+        *,
+        source: str | EventSource | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        context: Context | str | None = None,
+        step: int | None = None,
+        timestamp: Timestamp | None = None,
+    ) -> None:
+        """Record that something happened: an activity at its instant.
+
+        Costs one write(). ``X_started`` and ``X_finish`` read as one span, see `Event`.
+
+        Args:
+            event: the event's name, or an `Event`, whose fields count where the call's are None.
+            source: who or what it comes from: becomes an agent.
+            metadata: whatever else there is to say, as JSON can hold it.
+            context, step, timestamp: as in `log_metric`.
+
+        Raises:
+            InvalidArgumentError: a bad name, source, metadata, context, step or timestamp.
+            RunClosedError: the run has ended.
+        """
+        if isinstance(event, Event):
+            source = event.source if source is None else source
+            metadata = event.metadata if metadata is None else metadata
+            timestamp = event.wallclock_time if timestamp is None else timestamp
+            event = event.name
+        if isinstance(source, EventSource):
+            source = source.name
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+        record = {
+            "record": "event",
+            "time": _time_ns() if timestamp is None else to_time_ns(timestamp),
+            "name": checked_name(event, "an event's name"),
+            "source": None if source is None else checked_name(source, "an event's source"),
+            "metadata": encode(metadata),
+        }
+        self._append(record | place(context, step))
+
+    # -- content ------------------------------------------------------------------------------
+
+    def log_dataset(
+        self,
+        name: str,
+        data: object,
+        *,
+        context: Context | str | None = None,
+        copy: bool = False,
+    ) -> None:
+        """Record a dataset that the context, or the run, uses; the data itself is not kept.
+
+        Costs one pass over the data to hash it (SHA-256).
+
+        Args:
+            name: any Unicode text; another content under a name is a revision of the first.
+            data: a file, folder or URI; an array, tensor, or a list or mapping of these; any
+                other object is recorded by type and length, without a digest.
+            context: where it is used.
+            copy: keep a copy of the file or folder under the run's ``artifacts/``.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: a bad name or context; None or a number for data.
+            RunClosedError: the run has ended.
+        """
+        record = {
+            "record": "dataset",
+            "name": checked_name(name, "a dataset's name"),
+            "context": listed(context_path(context)),
+        }
+        self._open_writer()
+        content = describe_dataset(data, self.path, copy)
+        self._append({**record, "time": _time_ns(), "content": content})
+
+    def log_artifact(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        context: Context | str | None = None,
+        step: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        copy: bool | None = None,
+    ) -> None:
+        """Record a file or folder that the run made.
+
+        Costs a read of the content (SHA-256), two for a copy.
+
+        Args:
+            path: the file, folder or URI.
+            name: by default the path's last part; a second version is a revision of the first.
+            context, step: what made it.
+            metadata: whatever else there is to say, as JSON can hold it.
+            copy: keep a copy under ``artifacts/``; None copies up to 10 MiB.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: a bad name, context, step or metadata.
+            RunClosedError: the run has ended.
+        """
+        if not isinstance(path, (str, os.PathLike)):
+            raise InvalidArgumentError(
+                f"an artifact must be a path, not {type(path).__name__}: {path!r:.80}"
+            )
+        own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
+        record = {"record": "artifact", "name": checked_name(own_name, "an artifact's name")}
+        record |= place(context, step)
+        if metadata is not None:
+            if not isinstance(metadata, Mapping):
+                raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+            record["metadata"] = encode(metadata)
+        self._open_writer()
+        content = describe_path(path, self.path, copy)
+        self._append({**record, "time": _time_ns(), "content": content})
+
+    def log_model(
+        self,
+        name: str,
+        model: object,
+        *,
+        context: Context | str | None = None,
+        step: int | None = None,
+        copy: bool | None = None,
+    ) -> None:
+        """Record a model; a second version of a name is a revision of the first.
+
+        Costs a pass over its bytes (SHA-256).
+
+        Args:
+            name: the model's name.
+            model: a file, folder or URI, or the object itself: its parameters are hashed
+                (``state_dict``, else its pickle), nothing is saved.
+            context, step: what made it.
+            copy: of a path, as in `log_artifact`.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: a bad name, context or step; None or a number for the model.
+            RunClosedError: the run has ended.
+        """
+        record = {"record": "model", "name": checked_name(name, "a model's name")}
+        record |= place(context, step)
+        self._open_writer()
+        content = describe_model(model, self.path, copy)
+        self._append({**record, "time": _time_ns(), "content": content})
+
+    def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Record the source code: the file's digest, the git commit, what is changed, the diff.
+
+        Costs a few git calls, tens of milliseconds.
+
+        Args:
+            path: a file or folder; by default the running script.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            RunClosedError: the run has ended.
+        """
+        self._open_writer()
+        self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
+
+    def log_environment(self) -> None:
+        """Record interpreter, packages and versions, and an allow-list of environment variables.
+
+        Costs about 1 ms an installed package. Raises RunClosedError after the run's end.
+        """
+        self._open_writer()
+        self._append({"record": "environment", "time": _time_ns(), **describe_environment()})
+
+    # -- execution time -----------------------------------------------------------------------
+
+    def log_execution_start_time(self) -> None:
+        """Record that the execution proper begins: the start of the span ``execution``."""
+        self._execution_started_ns = _time_ns()
+        self.log_event("execution_started", source="provml")
+
+    def log_execution_end_time(self) -> None:
+        """Record that the execution proper ends: the end of the span ``execution``."""
+        self.log_event("execution_finish", source="provml")
+
+    def log_current_execution_time(
+        self, label: str, context: Context | str | None = None, step: int | None = None
+    ) -> None:
+        """Record, as a metric named by the label, the seconds since the execution started.
+
+        That is since `log_execution_start_time`, or since the run's start without it.
+        """
+        elapsed_s = (_time_ns() - self._execution_started_ns) / 1e9
+        self.log_metric(label, elapsed_s, context, step, unit="s")
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def end_run(
+        self,
+        status: str = "finished",
+        *,
+        reason: str | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """End the run and write the documents asked for at its start. Twice is once.
+
+        Costs about 2 microseconds a sample for PROV-JSON. In a forked child it only closes the
+        child's own files. Trouble with writing the documents is a warning, not an error: they can
+        be written later, with ``provml export``.
+
+        Args:
+            status: ``finished``, ``failed`` or ``interrupted``.
+            reason: why, in words.
+            exception: what ended it, kept with its traceback.
+
+        Raises:
+            InvalidArgumentError: another status.
+        """
+        if status not in layout.END_STATUSES:
+            raise InvalidArgumentError(
+                f"status must be one of {', '.join(layout.END_STATUSES)}: {status!r}"
+            )
+        lifecycle.deactivate(self)
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._fast = {}
+        if self._pid != os.getpid() or not self._owner:
+            self._writer.close(None, "helper closed")
+            return
+        record: Record = {"record": "end", "time": _time_ns(), "status": status}
+        if reason is not None:
+            record["reason"] = checked_name(reason[:1000], "reason")
+        if exception is not None:
+            record["exception"] = lifecycle.exception_record(exception)
+        self._writer.close(record, status)
+        self._folder.restore()
+        if self._formats and not self._rank:
+            self._write_documents()
+
+    def _write_documents(self) -> None:
+        from provml.export import write_documents  # derives: the one late call
+
+        try:
+            write_documents(self.path, self._formats)
+        except Exception as error:  # the training is over; what failed can be done again
+            warn(
+                f"the run is recorded, but its documents could not be written: {error}; "
+                f"try: provml export {self.path} --format {self._formats[0]}"
+            )
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if exception is None:
+            self.end_run()
+        else:
+            ending = lifecycle.ending_of(exception)
+            self.end_run(ending.status, reason=ending.reason, exception=ending.exception)
+
+    # -- processes ----------------------------------------------------------------------------
+
+    def after_fork_in_child(self) -> None:
+        """Called in a forked child: let go of the parent's files; the first verb opens own ones."""
+        self._lock = threading.RLock()
+        self._fast = {}
+        self._writer.forget()
+
+    def _open_writer(self) -> JournalWriter:
+        """The writer of this process, opened on the first call in a forked child."""
+        if self._closed:
+            raise RunClosedError(
+                f"run {self.id} has ended: nothing more can be logged; "
+                "start_run(..., run_id=..., resume=True) goes on with it"
+            )
+        if self._pid != os.getpid() or self._writer.closed:
+            with self._lock:
+                if self._pid != os.getpid() or self._writer.closed:
+                    self._adopt(self._folder.open_writer("helper"))
+        return self._writer
+
+    def __copy__(self) -> Run:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Run:
+        return self
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _join, (self._folder,)
+
+    # -- records ------------------------------------------------------------------------------
+
+    def _append(self, record: Record) -> None:
+        self._open_writer().append(record)
+
+    def _append_all(self, records: list[Record]) -> None:
+        writer = self._open_writer()
+        for record in records:
+            writer.append(record)
+
+
+def _join(folder: RunFolder) -> Run:
+    """The run in a process that it was handed to by pickle: writes, but does not end it."""
+    run = Run(folder, folder.open_writer("helper"), (), owner=False)
+    lifecycle.activate(run)
+    return run

@@ -1,0 +1,65 @@
+"""Settings that come from the environment, read once when a run starts.
+
+Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from provml.errors import InvalidArgumentError
+
+DEFAULT_STORE = "provenance"
+STORE_VARIABLE = "PROVML_SAVE_DIR"
+_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+
+
+def default_store() -> str:
+    """The folder that holds the runs: ``PROVML_SAVE_DIR``, or ``provenance``."""
+    return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says about how to record."""
+
+    sync_interval_s: float
+    """Seconds between two calls of fdatasync; what a power loss costs at most; 0 is never."""
+    disabled: bool
+    """``PROVML_DISABLED=1``: every run is a disabled one."""
+    run_id: str | None
+    """``PROVML_RUN_ID``: the id that all ranks of one job share."""
+    rank: int | None
+    """This process's rank in a distributed job, from the launcher's variables."""
+
+
+def read_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
+    """
+    interval = os.environ.get("PROVML_SYNC_INTERVAL_S", "5")
+    try:
+        sync_interval_s = float(interval)
+        if not 0 <= sync_interval_s < 1e6:
+            raise ValueError
+    except ValueError:
+        raise InvalidArgumentError(
+            f"PROVML_SYNC_INTERVAL_S must be a number of seconds, 0 for never: {interval!r}"
+        ) from None
+    return Settings(
+        sync_interval_s=sync_interval_s,
+        disabled=os.environ.get("PROVML_DISABLED", "").lower() in ("1", "true", "yes", "on"),
+        run_id=os.environ.get("PROVML_RUN_ID") or None,
+        rank=_rank(),
+    )
+
+
+def _rank() -> int | None:
+    for variable in _RANK_VARIABLES:
+        text = os.environ.get(variable, "")
+        if text.isdecimal():
+            return int(text)
+    return None

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""The project's commands. Each makes the virtual environment it needs; run with Python 3.11 or later.
+
+    python3 tasks.py demo          install provml and run its demo
+    python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
+    python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
+    python3 tasks.py peers [ARG..] the same work by other trackers, each in an environment of its own
+    python3 tasks.py clean         remove what these commands made
+
+Arguments to ``test`` go to pytest. Uses the standard library alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; its exit status."""
+    if sys.version_info < (3, 11):
+        print("provml needs Python 3.11 or later", file=sys.stderr)
+        return 2
+    commands = {"demo": demo, "test": test, "bench": bench, "peers": peers, "clean": clean}
+    if not arguments or arguments[0] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        return commands[arguments[0]](arguments[1:])
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+
+
+def demo(arguments: list[str]) -> int:
+    """Install provml with what the demo needs, and run it."""
+    python = environment("demo")
+    pip(python, ".[demo]")
+    return subprocess.call([script(python, "provml"), "demo", *arguments])
+
+
+def test(arguments: list[str]) -> int:
+    """Check the sources, build the wheel, install it, run the tests on it."""
+    python = environment("test")
+    pip(python, *group("lint"), *group("test"), "build>=1.2")
+    install_wheel(python)
+    run(script(python, "ruff"), "check", ".")
+    run(script(python, "ruff"), "format", "--check", ".")
+    run(script(python, "mypy"))
+    run(script(python, "lint-imports"), environment={"PYTHONPATH": str(ROOT)})
+    # a checkout beside the tests must not stand in for the installed package
+    safe = {**os.environ, "PYTHONSAFEPATH": "1"}
+    coverage = ["--cov=provml", "--cov-report=term:skip-covered"] if not arguments else []
+    return subprocess.call([script(python, "pytest"), *coverage, *arguments], cwd=ROOT, env=safe)
+
+
+def bench(arguments: list[str]) -> int:
+    """Run the benchmarks on the installed wheel."""
+    python = environment("bench")
+    pip(python, "build>=1.2")
+    install_wheel(python)
+    folder = ROOT / "tests" / "benchmarks"
+    names = arguments or sorted(path.stem for path in folder.glob("bench_*.py"))
+    for name in names:
+        stem = name if name.startswith("bench_") else f"bench_{name}"
+        run(str(python), "-P", str(folder / f"{stem}.py"))
+    return 0
+
+
+def peers(arguments: list[str]) -> int:
+    """Compare with other trackers."""
+    python = environment("bench")
+    peers_script = ROOT / "tests" / "benchmarks" / "peers.py"
+    return subprocess.call([str(python), str(peers_script), "--provml", str(ROOT), *arguments])
+
+
+def clean(arguments: list[str]) -> int:
+    """Remove environments, builds and caches."""
+    for pattern in (".venv-*", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
+        for path in ROOT.glob(pattern):
+            shutil.rmtree(path)
+    return 0
+
+
+def environment(name: str) -> Path:
+    """The Python of the virtual environment of that name, made where it is not there."""
+    folder = ROOT / f".venv-{name}"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        print(f"making {folder.name} ...", flush=True)
+        venv.create(folder, with_pip=True)
+    return python
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group of pyproject.toml."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        requirements: list[str] = tomllib.load(file)["dependency-groups"][name]
+    return requirements
+
+
+def pip(python: Path, *requirements: str) -> None:
+    """Install requirements within the constraints that development uses."""
+    options = ["--quiet", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS)]
+    run(str(python), "-m", "pip", "install", *options, *requirements)
+
+
+def install_wheel(python: Path) -> None:
+    """Build the wheel afresh and install it with its extras."""
+    wheels = ROOT / "dist"
+    shutil.rmtree(wheels, ignore_errors=True)
+    run(str(python), "-m", "build", "--wheel", "--outdir", str(wheels), stdout=subprocess.DEVNULL)
+    (wheel,) = wheels.glob("*.whl")
+    pip(python, f"{wheel}[demo,zstd]")
+    again = ["--force-reinstall", "--no-deps"]  # the same version may stand for newer sources
+    pip(python, *again, str(wheel))
+
+
+def script(python: Path, name: str) -> str:
+    """An environment's command."""
+    return str(python.parent / name)
+
+
+def run(
+    *command: str, environment: dict[str, str] | None = None, stdout: int | None = None
+) -> None:
+    """Run a command in the project's folder. Raises CalledProcessError."""
+    own = {**os.environ, **(environment or {})}
+    subprocess.run(command, cwd=ROOT, env=own, check=True, stdout=stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
