@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The project's commands. Each makes the virtual environment it needs; run with Python 3.11 or later.
+"""The project's commands, for Python 3.11 or later; each makes the environment it needs.
 
     python3 tasks.py demo          install provml and run its demo
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
-    python3 tasks.py peers [ARG..] the same work by other trackers, each in an environment of its own
+    python3 tasks.py peers [ARG..] the same work by other trackers, each in its own environment
     python3 tasks.py clean         remove what these commands made
 
 Arguments to ``test`` go to pytest. Uses the standard library alone.
@@ -26,9 +26,6 @@ CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 
 def main(arguments: list[str]) -> int:
     """Run a command; its exit status."""
-    if sys.version_info < (3, 11):
-        print("provml needs Python 3.11 or later", file=sys.stderr)
-        return 2
     commands = {"demo": demo, "test": test, "bench": bench, "peers": peers, "clean": clean}
     if not arguments or arguments[0] not in commands:
         print(__doc__, file=sys.stderr)
