@@ -6,9 +6,11 @@
         provml.log_param("lr", 0.01)
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
-The recording half imports nothing beyond the standard library; what derives from a recording
-(numpy, orjson, prov) is imported when it is used.
+The recording half imports nothing beyond the standard library; what reads a recording is
+imported when it is asked for, and what derives from one (numpy, orjson, prov) when it is used.
 """
+
+from typing import TYPE_CHECKING
 
 from provml._api import (
     active_run,
@@ -46,9 +48,11 @@ from provml.errors import (
     StoreError,
 )
 from provml.event import Event, EventSource
-from provml.recorded import RecordedRun, load
 from provml.run import Run
 from provml.version import __version__
+
+if TYPE_CHECKING:
+    from provml.recorded import RecordedRun, load
 
 __all__ = [
     "ContentNotFoundError",
@@ -89,3 +93,15 @@ __all__ = [
     "set_tag",
     "start_run",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("RecordedRun", "load"):
+        from provml import recorded
+
+        return getattr(recorded, name)
+    raise AttributeError(f"module 'provml' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

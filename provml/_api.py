@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from provml import lifecycle
-from provml.collect.environment import describe_host, login_name
-from provml.collect.source import describe_execution
 from provml.context import Context, checked_name
 from provml.disabled import DisabledRun
 from provml.errors import ExportError, InvalidArgumentError, NoActiveRunError
@@ -65,6 +63,9 @@ def start_run(
         RunExistsError: the run id is taken.
         StoreError: the folder can't be made or written.
     """
+    from provml.collect.environment import describe_host, login_name
+    from provml.collect.source import describe_execution
+
     settings = read_settings()
     description = {
         "format": layout.FORMAT_VERSION,

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -22,23 +21,30 @@ from provml.errors import (
     StoreError,
 )
 from provml.journal import layout
-from provml.journal.status import created_ns, run_state
 from provml.journal.writer import JournalWriter
 from provml.settings import Settings
 
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_ABSOLUTE_IRI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
+_RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_ABSOLUTE_IRI: Final = r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+"
 
 
-@dataclass(slots=True)
 class RunFolder:
-    """Where a run lives, and what its ``run.json`` says."""
+    """Where a run lives, and what its ``run.json`` says.
 
-    path: Path
-    description: dict[str, Any]
-    facts: dict[str, Any]
-    """What every writer of this run says of itself."""
-    settings: Settings
+    Attributes:
+        path: the run's folder.
+        description: the content of ``run.json``.
+        facts: what every writer of this run says of itself.
+        settings: how to record.
+    """
+
+    def __init__(
+        self, path: Path, description: dict[str, Any], facts: dict[str, Any], settings: Settings
+    ) -> None:
+        self.path = path
+        self.description = description
+        self.facts = facts
+        self.settings = settings
 
     @property
     def id(self) -> str:
@@ -70,7 +76,7 @@ def checked_namespace(namespace: str | None) -> str | None:
     """A user's base IRI, ended so that names can follow. Raises InvalidArgumentError."""
     if namespace is None:
         return None
-    if not isinstance(namespace, str) or not _ABSOLUTE_IRI.fullmatch(namespace):
+    if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
         raise InvalidArgumentError(
             f"namespace must be an absolute IRI such as 'https://example.org/runs/': {namespace!r}"
         )
@@ -94,7 +100,7 @@ def open_folder(
         InvalidArgumentError: the id is no file name.
         StoreError: the folder can't be made.
     """
-    if run_id is not None and not (isinstance(run_id, str) and _RUN_ID.fullmatch(run_id)):
+    if run_id is not None and not (isinstance(run_id, str) and re.fullmatch(_RUN_ID, run_id)):
         raise InvalidArgumentError(
             "run_id must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter "
             f"or digit: {run_id!r}"
@@ -124,6 +130,8 @@ def open_folder(
 def _existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
 ) -> RunFolder:
+    from provml.journal.status import run_state
+
     state = run_state(path)
     joins = settings.rank is not None and state.status == "running"
     if state.status == "running" and not joins:
@@ -160,6 +168,8 @@ def _latest(experiment: Path) -> str | None:
         runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
     except OSError:
         return None
+    from provml.journal.status import created_ns
+
     return max(runs, key=lambda entry: (created_ns(entry.path), entry.name)).name if runs else None
 
 

@@ -5,13 +5,13 @@ Imports nothing of provml.
 
 from __future__ import annotations
 
-import pkgutil
+import os
 from functools import cache
-from pathlib import Path
 
 
 @cache
 def format_names() -> tuple[str, ...]:
     """The names of all formats, sorted: one for each file in ``provml/export``."""
-    folder = Path(__file__).parent / "export"
-    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(folder)])))
+    names = os.listdir(os.path.join(os.path.dirname(__file__), "export"))
+    modules = (name.removesuffix(".py") for name in names if name.endswith(".py"))
+    return tuple(sorted(name for name in modules if name != "__init__"))

@@ -10,10 +10,8 @@ import builtins
 import os
 import sys
 import threading
-import traceback
 import weakref
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 
 class Endable(Protocol):
@@ -28,8 +26,7 @@ class Endable(Protocol):
         """Let go of what the parent process goes on using."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a process came to its exit."""
 
     status: str
@@ -117,6 +114,8 @@ def ending_of(exception: BaseException) -> Ending:
 
 def exception_record(exception: BaseException) -> dict[str, str]:
     """An exception as the journal keeps it: type, message, end of the traceback."""
+    import traceback
+
     text = "".join(traceback.format_exception(exception))[-20_000:]
     kind = type(exception)
     return {

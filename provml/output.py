@@ -5,7 +5,6 @@ Imports `errors`.
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 from collections.abc import Iterator
@@ -58,6 +57,8 @@ def opened(target: Target) -> Iterator[BinaryIO]:
 @contextmanager
 def _compressed(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
+        import gzip
+
         # no name and no time in the header: equal documents are equal files
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
             yield cast(BinaryIO, sink)

@@ -19,7 +19,7 @@ from provml.errors import RunNotFoundError
 from provml.journal import layout
 from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
-from provml.journal.values import Array, Moment, Opaque, decode
+from provml.journal.values import as_python, decode
 from provml.output import Target
 from provml.store import find_run
 
@@ -192,7 +192,7 @@ class RecordedRun:
         for record in self._records(kind):
             if isinstance(record.get("name"), str):
                 try:
-                    values[record["name"]] = _python_value(decode(record["value"]))
+                    values[record["name"]] = as_python(decode(record["value"]))
                 except (KeyError, TypeError, ValueError, ArithmeticError):
                     continue
         return values
@@ -333,20 +333,3 @@ def _metadata(record: Record) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return {}
     return metadata if isinstance(metadata, dict) else {}
-
-
-def _python_value(value: Any) -> Any:
-    """A decoded value as one would have logged it."""
-    if isinstance(value, Moment):
-        return to_datetime(value.time_ns)
-    if isinstance(value, Opaque):
-        return value.text
-    if isinstance(value, Array):
-        import numpy as np
-
-        return np.array(value.elements, dtype=value.dtype).reshape(value.shape)
-    if isinstance(value, list):
-        return [_python_value(member) for member in value]
-    if isinstance(value, dict):
-        return {key: _python_value(member) for key, member in value.items()}
-    return value

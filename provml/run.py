@@ -1,7 +1,8 @@
 """A run: its verbs and its end.
 
 The hot path is `Run.log_metric`. Imports nothing that derives, but for one late call in
-`Run.end_run` that has the documents written.
+`Run.end_run` that has the documents written. A verb that needs a collector imports it when called:
+``import provml`` stays quick.
 """
 
 from __future__ import annotations
@@ -29,11 +30,6 @@ from provml.arguments import (
     stored_value,
 )
 from provml.clock import to_time_ns
-from provml.collect.content import describe_path
-from provml.collect.datasets import describe_dataset
-from provml.collect.environment import describe_environment
-from provml.collect.models import describe_model
-from provml.collect.source import describe_source
 from provml.context import Context, checked_name, context_path
 from provml.errors import InvalidArgumentError, InvalidMetricError, RunClosedError
 from provml.event import Event, EventSource
@@ -348,6 +344,8 @@ class Run:
             "name": checked_name(name, "a dataset's name"),
             "context": listed(context_path(context)),
         }
+        from provml.collect.datasets import describe_dataset
+
         self._open_writer()
         content = describe_dataset(data, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
@@ -389,6 +387,8 @@ class Run:
             if not isinstance(metadata, Mapping):
                 raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
             record["metadata"] = encode(metadata)
+        from provml.collect.content import describe_path
+
         self._open_writer()
         content = describe_path(path, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
@@ -420,6 +420,8 @@ class Run:
         """
         record = {"record": "model", "name": checked_name(name, "a model's name")}
         record |= place(context, step)
+        from provml.collect.models import describe_model
+
         self._open_writer()
         content = describe_model(model, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
@@ -436,6 +438,8 @@ class Run:
             ContentNotFoundError: the path does not exist.
             RunClosedError: the run has ended.
         """
+        from provml.collect.source import describe_source
+
         self._open_writer()
         self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
 
@@ -444,6 +448,8 @@ class Run:
 
         Costs about 1 ms an installed package. Raises RunClosedError after the run's end.
         """
+        from provml.collect.environment import describe_environment
+
         self._open_writer()
         self._append({"record": "environment", "time": _time_ns(), **describe_environment()})
 

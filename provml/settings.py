@@ -6,7 +6,7 @@ Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from provml.errors import InvalidArgumentError
 
@@ -20,8 +20,7 @@ def default_store() -> str:
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the environment says about how to record."""
 
     sync_interval_s: float

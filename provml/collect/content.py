@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -159,6 +158,8 @@ def _copy(path: str, facts: Facts, run_folder: Path) -> str:
     temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         if facts["kind"] == "folder":
+            import shutil
+
             shutil.copytree(path, temporary, symlinks=True)
             copied = digest_folder(str(temporary))
         else:
@@ -174,6 +175,8 @@ def _copy(path: str, facts: Facts, run_folder: Path) -> str:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

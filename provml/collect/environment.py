@@ -5,12 +5,8 @@ Imports `content`, `secrets`.
 
 from __future__ import annotations
 
-import getpass
 import os
-import platform
-import socket
 import sys
-from importlib import metadata
 from typing import Final
 
 from provml.collect.content import Facts, printable
@@ -36,12 +32,12 @@ _ALLOWED_PREFIXES: Final = ("NCCL_", "PROVML_")
 
 def describe_host() -> Facts:
     """The machine and the operating system."""
-    system = os.uname() if hasattr(os, "uname") else None
+    system = os.uname()
     return {
-        "host": socket.gethostname(),
-        "system": system.sysname if system else platform.system(),
-        "release": system.release if system else platform.release(),
-        "machine": system.machine if system else platform.machine(),
+        "host": system.nodename,
+        "system": system.sysname,
+        "release": system.release,
+        "machine": system.machine,
         "cpus": os.cpu_count(),
         "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "memory_bytes": _memory_bytes(),
@@ -74,6 +70,8 @@ def describe_environment() -> Facts:
 
 
 def _packages() -> dict[str, str]:
+    from importlib import metadata  # takes as long to import as the rest of provml
+
     packages: dict[str, str] = {}
     for distribution in metadata.distributions():
         try:
@@ -87,6 +85,8 @@ def _packages() -> dict[str, str]:
 
 def login_name() -> str | None:
     """The user that this process runs as; None where the system has no name for it."""
+    import getpass
+
     try:
         return printable(getpass.getuser())
     except (KeyError, OSError, ImportError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +83,8 @@ class _DigestSink:
 
 
 def _describe_pickle(model: object) -> Facts:
+    import pickle
+
     sink = _DigestSink()
     try:
         pickle.dump(model, sink, protocol=4)

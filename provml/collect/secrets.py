@@ -8,8 +8,8 @@ from typing import Final
 
 MASK: Final = "***"
 
-_SECRET_NAME: Final = re.compile(
-    r"""
+# patterns as text: compiled, and cached, by `re` on first use and not at import
+_SECRET_NAME: Final = r"""(?xi)
     (?:^|[^a-z])                                  # at the beginning of a word
     (?: pass(?:word|wd|phrase)? | pwd | secrets? | credentials? | authorization | cookie
       | (?:api|access|secret|private|account|signing|encryption|ssh|auth|license)[-_. ]?key
@@ -21,12 +21,10 @@ _SECRET_NAME: Final = re.compile(
     )
     (?: $ | [^a-z] )
     | ^token$ | ^key$
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-_SECRET_SHAPES: Final = re.compile(
+"""
+_CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])"
+_URL_CREDENTIALS: Final = r"(?<=://)[^/@\s]+(?=@)"
+_SECRET_SHAPES: Final = (
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
     r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
 )
@@ -37,12 +35,12 @@ def is_secret_name(name: str) -> bool:
 
     ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard`` do not.
     """
-    return _SECRET_NAME.search(_CAMEL.sub("_", name)) is not None
+    return re.search(_SECRET_NAME, re.sub(_CAMEL, "_", name)) is not None
 
 
 def mask_text(text: str) -> str:
     """The text without credentials in URLs and without what has the shape of a known token."""
-    return _SECRET_SHAPES.sub(MASK, _URL_CREDENTIALS.sub(MASK, text))
+    return re.sub(_SECRET_SHAPES, MASK, re.sub(_URL_CREDENTIALS, MASK, text))
 
 
 def mask_argv(arguments: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ git is asked read-only: no index refresh, no hooks, no external diff programs. I
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -81,6 +80,8 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
 
 
 def _git_facts(folder: str, run_folder: Path) -> Facts:
+    import subprocess
+
     try:
         root = _git(folder, "rev-parse", "--show-toplevel").strip()
         facts: Facts = {"root": root, "commit": _commit(folder)}
@@ -113,6 +114,8 @@ def _changes(root: str, run_folder: Path) -> Facts:
 
 
 def _optional(folder: str, *arguments: str) -> str | None:
+    import subprocess
+
     try:
         return _git(folder, *arguments).strip() or None
     except subprocess.CalledProcessError:
@@ -124,6 +127,8 @@ def _git(folder: str, *arguments: str) -> str:
 
 
 def _git_bytes(folder: str, *arguments: str) -> bytes:
+    import subprocess
+
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     # a repository's own configuration must not run programs of its choice
     harmless = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
@@ -141,7 +146,7 @@ def _git_bytes(folder: str, *arguments: str) -> bytes:
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "git is not installed"
-    if isinstance(error, subprocess.CalledProcessError):
-        message: str = error.stderr.decode("utf-8", "backslashreplace").strip()
-        return message[:500] or f"git ended with status {error.returncode}"
+    stderr = getattr(error, "stderr", None)
+    if isinstance(stderr, bytes) and stderr.strip():
+        return stderr.decode("utf-8", "backslashreplace").strip()[:500]
     return str(error)[:500]

@@ -67,7 +67,6 @@ from __future__ import annotations
 
 import struct
 from typing import Final
-from urllib.parse import quote
 
 from provml.errors import InvalidArgumentError
 
@@ -122,6 +121,8 @@ def folder_name(name: str) -> str:
     Raises:
         InvalidArgumentError: its percent-encoded form is too long for a file name.
     """
+    from urllib.parse import quote  # half as slow to import as all of this package
+
     encoded = quote(name, safe=" ").replace("~", "%7E") or "~"
     if encoded[0] in ". ":
         encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import Any
 
 
@@ -30,7 +29,7 @@ def identity() -> dict[str, Any]:
     pid = os.getpid()
     return {
         "pid": pid,
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "boot_id": _boot_id(),
         "start_ticks": _start_ticks(pid),
     }
@@ -38,7 +37,7 @@ def identity() -> dict[str, Any]:
 
 def is_alive(writer: dict[str, Any]) -> bool | None:
     """Whether the process that `identity` described lives; None: on another host, unknown."""
-    if writer.get("host") != socket.gethostname():
+    if writer.get("host") != os.uname().nodename:
         return None
     if writer.get("boot_id") != _boot_id():
         return False

@@ -26,27 +26,24 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from provml.clock import to_time_ns
+from provml.clock import to_datetime, to_time_ns
 from provml.errors import InvalidArgumentError
 
 _EXACT_INTEGER: Final = 2**53
 _MAX_DEPTH: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """A point in time as a value: nanoseconds since the epoch."""
 
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(NamedTuple):
     """A small array as a value: its elements in C order."""
 
     dtype: str
@@ -54,12 +51,14 @@ class Array:
     elements: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(NamedTuple):
     """An object that is no value: its ``repr`` and the name of its type."""
 
     python_type: str
     text: str
+
+
+_OWN: Final = (Moment, Array, Opaque)
 
 
 def plain_number(value: object) -> object:
@@ -118,7 +117,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         return _float(float(value))
     if isinstance(value, Mapping):
         return _mapping(value, _depth)
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (list, tuple, set, frozenset)) and not isinstance(value, _OWN):
         members = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         return [encode(member, _depth + 1) for member in members]
     return _encode_typed(value, _depth)
@@ -239,3 +238,20 @@ def _decode_text(kind: object, content: object, value: dict[str, Any]) -> Any:
     if kind == "repr":
         return Opaque(str(value["python"]), content)
     raise ValueError(f"unknown type of value: {kind!r}")
+
+
+def as_python(value: Any) -> Any:
+    """A decoded value as one would have logged it: arrays of numpy, datetimes, text."""
+    if isinstance(value, Moment):
+        return to_datetime(value.time_ns)
+    if isinstance(value, Opaque):
+        return value.text
+    if isinstance(value, Array):
+        import numpy as np
+
+        return np.array(value.elements, dtype=value.dtype).reshape(value.shape)
+    if isinstance(value, list):
+        return [as_python(member) for member in value]
+    if isinstance(value, dict):
+        return {key: as_python(member) for key, member in value.items()}
+    return value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from provml.journal import layout
 from provml.journal.files import Series, WriterFiles, as_integers
 from provml.journal.reader import Journal
-from provml.journal.values import decode
+from provml.journal.values import as_python, decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -348,5 +348,5 @@ def _joined_values(parts: list[Any]) -> Any:
         return np.array(values, np.float64)
     objects = np.empty(len(values), object)
     for place, value in enumerate(values):
-        objects[place] = value
+        objects[place] = as_python(value)
     return objects
