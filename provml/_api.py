@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from provml import lifecycle
+from provml.arguments import tag_record
 from provml.context import Context, checked_name
 from provml.disabled import DisabledRun
 from provml.errors import ExportError, InvalidArgumentError, NoActiveRunError
@@ -82,16 +83,20 @@ def start_run(
     unknown = [name for name in formats if name not in format_names()]
     if unknown:
         raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+    if tags is not None and not isinstance(tags, Mapping):
+        raise InvalidArgumentError(f"tags must be a mapping: {tags!r:.80}")
+    own_tags = [tag_record(name, value) for name, value in (tags or {}).items()]
     if disabled or settings.disabled:
         run: Run = DisabledRun(experiment)
         lifecycle.activate(run)
         return run
     store = default_store() if save_dir is None else save_dir
-    folder, is_new = open_folder(store, description, run_id or settings.run_id, resume, settings)
+    own_id = settings.run_id if run_id is None else run_id
+    folder, is_new = open_folder(store, description, own_id, resume, settings)
     run = Run(folder, folder.open_writer("owner"), tuple(formats), owner=True)
-    run.describe_start(describe_execution() | describe_host(), resumed=not is_new)
-    for name, value in (tags or {}).items():
-        run.set_tag(name, value)
+    facts = describe_execution() | describe_host()
+    start = {"record": "start", "time": time.time_ns(), "resumed": not is_new, **facts}
+    run.append_all([start, *own_tags])
     lifecycle.activate(run)
     return run
 

@@ -129,6 +129,12 @@ def param_record(name: str, value: object) -> dict[str, Any]:
     return record | {"value": encode(value)}
 
 
+def tag_record(name: object, value: object) -> dict[str, Any]:
+    """The record of a tag."""
+    own_name = checked_name(name, "a tag's name")
+    return {"record": "tag", "time": time.time_ns(), "name": own_name, "value": encode(value)}
+
+
 def flatten(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """Dotted names and values of a nested mapping; an empty mapping is itself a value."""
     for name, value in params.items():

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from provml import lifecycle
 from provml.arguments import (
@@ -28,6 +28,7 @@ from provml.arguments import (
     param_record,
     place,
     stored_value,
+    tag_record,
 )
 from provml.clock import to_time_ns
 from provml.context import Context, checked_name, context_path
@@ -80,10 +81,6 @@ class Run:
         self._pid = os.getpid()
         # what identifies a call's series, with the class of the value -> its number, its packer
         self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
-
-    def describe_start(self, facts: Record, resumed: bool) -> None:
-        """Record what started the run: script, command line, host. Called by `start_run`."""
-        self._append({"record": "start", "time": _time_ns(), "resumed": resumed, **facts})
 
     @property
     def closed(self) -> bool:
@@ -196,7 +193,8 @@ class Run:
             try:
                 buffer, reserve = samples.slots
                 pack_into(buffer, reserve(), time_ns, own_step, pair[1], own_epoch, number)
-            except (_struct_error, ValueError):  # a full segment, or an int of over 64 bits
+            except (_struct_error, ValueError, TypeError):
+                # a full segment, an int of over 64 bits, or a segment that was just closed
                 self._log_carefully([pair], context, step, epoch, time_ns, None)
 
     def _log_carefully(
@@ -244,7 +242,7 @@ class Run:
             InvalidArgumentError: a bad name, or text that is not Unicode.
             RunClosedError: the run has ended.
         """
-        self._append_all([param_record(checked_name(name, "a parameter's name"), value)])
+        self.append_all([param_record(checked_name(name, "a parameter's name"), value)])
 
     def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
         """Record every parameter of a mapping; nested mappings give dotted names.
@@ -261,15 +259,14 @@ class Run:
                 f"log_params takes a mapping, not {type(params).__name__}: {params!r:.80}"
             )
         flat = flatten(params, checked_name(prefix, "prefix"))
-        self._append_all([param_record(name, value) for name, value in flat])
+        self.append_all([param_record(name, value) for name, value in flat])
 
     def set_tag(self, name: str, value: Any) -> None:
         """Set a tag of the run; the last value under a name counts, all are kept.
 
         Costs one write(). Raises as `log_param` does.
         """
-        record = {"record": "tag", "time": _time_ns(), "name": checked_name(name, "a tag's name")}
-        self._append(record | {"value": encode(value)})
+        self._append(tag_record(name, value))
 
     def log_event(
         self,
@@ -551,21 +548,23 @@ class Run:
     def after_fork_in_child(self) -> None:
         """Called in a forked child: let go of the parent's files; the first verb opens own ones."""
         self._lock = threading.RLock()
+        self._owner = False
         self._fast = {}
         self._writer.forget()
 
     def _open_writer(self) -> JournalWriter:
         """The writer of this process, opened on the first call in a forked child."""
-        if self._closed:
-            raise RunClosedError(
-                f"run {self.id} has ended: nothing more can be logged; "
-                "start_run(..., run_id=..., resume=True) goes on with it"
-            )
-        if self._pid != os.getpid() or self._writer.closed:
-            with self._lock:
-                if self._pid != os.getpid() or self._writer.closed:
-                    self._adopt(self._folder.open_writer("helper"))
-        return self._writer
+        if not self._closed and self._pid == os.getpid():
+            return self._writer
+        with self._lock:  # end_run says under it that the run is closed
+            if self._closed:
+                raise RunClosedError(
+                    f"run {self.id} has ended: nothing more can be logged; "
+                    "start_run(..., run_id=..., resume=True) goes on with it"
+                )
+            if self._pid != os.getpid():
+                self._adopt(self._folder.open_writer("helper"))
+            return self._writer
 
     def __copy__(self) -> Run:
         return self
@@ -581,14 +580,21 @@ class Run:
     def _append(self, record: Record) -> None:
         self._open_writer().append(record)
 
-    def _append_all(self, records: list[Record]) -> None:
+    def append_all(self, records: list[Record]) -> None:
+        """Write finished records; for `start_run`, not for users."""
         writer = self._open_writer()
         for record in records:
             writer.append(record)
 
 
 def _join(folder: RunFolder) -> Run:
-    """The run in a process that it was handed to by pickle: writes, but does not end it."""
+    """The run in a process that it was handed to by pickle: writes, but does not end it.
+
+    Once a process: a pool's worker is handed it with every task.
+    """
+    for known in lifecycle.active_runs:
+        if known.path == folder.path:
+            return cast(Run, known)
     run = Run(folder, folder.open_writer("helper"), (), owner=False)
     lifecycle.activate(run)
     return run

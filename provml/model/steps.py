@@ -8,6 +8,7 @@ Imports nothing of provml; numpy when it runs.
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ class StepTable:
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="provml-steps-")
+            weakref.finalize(self, self._file.close)
         start = self._file.seek(0, 2)
         self._file.write(merged.tobytes())
         self._spilled.append((start, len(merged)))

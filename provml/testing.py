@@ -1,0 +1,87 @@
+"""For the tests of those who log with provml: what did my script record?
+
+    from provml.testing import capture
+
+    def test_training_logs_its_loss():
+        with capture() as recorded:
+            train(epochs=2)
+        assert len(recorded.series("loss", provml.Context.TRAINING)) == 2
+
+Imports `_api` and `recorded`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from provml import _api
+from provml.errors import RunNotFoundError
+from provml.recorded import RecordedRun
+from provml.settings import STORE_VARIABLE
+from provml.store import run_folders
+
+
+class Captured:
+    """What was recorded within `capture`: a `RecordedRun` to read, during the block and after it.
+
+    Attributes of `RecordedRun` (``series``, ``params``, ``events``, ...) are those of the run that
+    the block's code started, or of the run that `capture` itself started for it.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    @property
+    def runs(self) -> list[RecordedRun]:
+        """Every run recorded in the block, oldest first; one that `capture` started comes first."""
+        return [RecordedRun(folder) for folder in run_folders(self._store)]
+
+    @property
+    def run(self) -> RecordedRun:
+        """The run that the block's code started; else the one that `capture` started.
+
+        Raises RunNotFoundError where there is none.
+        """
+        runs = self.runs
+        if not runs:
+            raise RunNotFoundError("nothing was recorded in the block")
+        return runs[-1]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.run, name)
+
+
+@contextmanager
+def capture(start: bool = True) -> Iterator[Captured]:
+    """Record what the block logs in a temporary folder; what it yields reads it, also afterwards.
+
+    The folder is removed when nothing refers to the yielded object any more.
+
+    Args:
+        start: start a run for the block, so that module-level verbs work; False where the code
+            under test calls `provml.start_run` itself. In both cases its runs land in the
+            temporary folder, unless it gives ``save_dir``.
+    """
+    folder = tempfile.mkdtemp(prefix="provml-capture-")
+    captured = Captured(Path(folder))
+    weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
+    before = os.environ.get(STORE_VARIABLE)
+    os.environ[STORE_VARIABLE] = folder
+    try:
+        if start:
+            with _api.start_run("captured", formats=()):
+                yield captured
+        else:
+            yield captured
+    finally:
+        if before is None:
+            os.environ.pop(STORE_VARIABLE, None)
+        else:
+            os.environ[STORE_VARIABLE] = before

@@ -1,0 +1,213 @@
+"""Digests, copies and facts of files, folders, arrays and models."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import provml
+from provml.collect.content import describe_path
+from provml.collect.datasets import describe_dataset
+from provml.collect.models import describe_model
+
+
+def sha256(content: bytes) -> str:
+    """The digest by hand."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_is_digested_and_copied_on_request(run: provml.Run, tmp_path: Path) -> None:
+    """A recorded file could not be recognised, or its copy would differ."""
+    path = tmp_path / "data.bin"
+    path.write_bytes(b"x" * 3_000_000)
+    run.log_dataset("d", path, copy=True)
+    run.log_dataset("d", str(path))
+    first, second = provml.load(run.path).artifacts()
+    assert first.sha256 == second.sha256 == sha256(b"x" * 3_000_000)
+    assert first.facts["size"] == 3_000_000
+    assert (run.path / first.facts["copy"]).read_bytes() == path.read_bytes()
+    assert "copy" not in second.facts
+    assert not list(run.path.rglob("*.part"))
+
+
+def test_small_artifacts_are_kept_and_large_ones_linked(run: provml.Run, tmp_path: Path) -> None:
+    """A plot would be gone with its folder, or a large file would fill the store."""
+    small, large = tmp_path / "plot.png", tmp_path / "large.bin"
+    small.write_bytes(b"png")
+    with large.open("wb") as file:
+        file.truncate(11 * 2**20)
+    run.log_artifact(small)
+    run.log_artifact(large)
+    run.log_artifact(small, "linked", copy=False)
+    plot, big, linked = provml.load(run.path).artifacts()
+    assert (plot.name, (run.path / plot.facts["copy"]).read_bytes()) == ("plot.png", b"png")
+    assert "copy" not in big.facts
+    assert "copy" not in linked.facts
+    assert big.facts["path"] == str(large)
+
+
+def test_a_folder_is_digested_by_its_manifest(tmp_path: Path) -> None:
+    """Two equal folders would differ by the order in which the system lists them."""
+    for name in ("one", "two"):
+        for file in ("b", "a/c", "a/b") if name == "one" else ("a/b", "a/c", "b"):
+            path = tmp_path / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file)
+    one, two = (describe_path(tmp_path / name) for name in ("one", "two"))
+    manifest = "".join(f"{sha256(n.encode())}  {n}\n" for n in ("a/b", "a/c", "b"))
+    assert one["sha256"] == two["sha256"] == sha256(manifest.encode())
+    assert (one["files"], one["size"]) == (3, 7)
+
+
+def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
+    """A link out of a dataset would read, or hash, what is not part of it; a loop would hang."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "secret").symlink_to("/etc/passwd")
+    (folder / "broken").symlink_to("nowhere")
+    facts = describe_path(folder)
+    assert facts["files"] == 3
+    assert facts["size"] == len(str(tmp_path)) + len("/etc/passwd") + len("nowhere")
+
+
+def test_a_path_that_is_not_there_is_refused(run: provml.Run) -> None:
+    """A mistyped path would be recorded as if it had been used."""
+    for call in (
+        lambda: run.log_dataset("d", "/no/such/file"),
+        lambda: run.log_artifact("/no/such/file"),
+        lambda: run.log_model("m", Path("/no/such/file")),
+        lambda: run.log_source_code("/no/such/file"),
+    ):
+        with pytest.raises(provml.ContentNotFoundError, match="/no/such/file"):
+            call()
+    assert provml.load(run.path).artifacts() == []
+
+
+def test_uris_are_recorded_unread(run: provml.Run) -> None:
+    """A dataset in an object store would be taken for a missing file."""
+    run.log_dataset("d", "s3://bucket/key")
+    assert provml.load(run.path).artifacts()[0].facts == {"kind": "uri", "uri": "s3://bucket/key"}
+
+
+def test_what_is_no_content_is_refused(run: provml.Run, tmp_path: Path) -> None:
+    """None, a number or a device would be recorded as data."""
+    for data in (None, 3, 1.5, b"bytes"):
+        with pytest.raises(provml.InvalidArgumentError):
+            run.log_dataset("d", data)
+        with pytest.raises(provml.InvalidArgumentError):
+            run.log_model("m", data)
+    with pytest.raises(provml.InvalidArgumentError):
+        run.log_artifact("/dev/null")
+    with pytest.raises(provml.InvalidArgumentError):
+        run.log_dataset("d", np.zeros(3), copy=True)
+
+
+def test_an_unreadable_file_says_why(run: provml.Run, tmp_path: Path) -> None:
+    """Trouble of the file system would stop the training, or look like a digest."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "a").write_text("a")
+    run.log_dataset("d", folder)
+    (recorded,) = provml.load(run.path).artifacts()
+    assert recorded.facts["files"] == 1
+    if os.getuid():
+        (folder / "a").chmod(0)
+        run.log_dataset("d", folder / "a")
+        assert "unread" in provml.load(run.path).artifacts()[1].facts
+
+
+def test_names_of_files_that_are_no_text(run: provml.Run, tmp_path: Path) -> None:
+    """A file name of arbitrary bytes would break the document."""
+    path = os.fsencode(tmp_path) + b"/\xff\xfe.bin"
+    with open(path, "wb") as file:
+        file.write(b"1")
+    run.log_artifact(os.fsdecode(path), "odd")
+    (recorded,) = provml.load(run.path).artifacts()
+    assert recorded.facts["path"].endswith("\\xff\\xfe.bin")
+    assert recorded.sha256 == sha256(b"1")
+
+
+ARRAY_DIGEST = """
+import numpy as np
+from provml.collect.datasets import describe_dataset
+print(describe_dataset({"x": np.arange(6.0).reshape(2, 3), "y": np.array(["a", "é"])}, None,
+                       False)["sha256"])
+"""
+
+
+def test_arrays_have_one_digest_in_every_process() -> None:
+    """The same data would have another digest in the next process."""
+    data = {"y": np.array(["a", "é"]), "x": np.arange(6.0).reshape(2, 3)}
+    own = describe_dataset(data, Path(), copy=False)
+    other = subprocess.check_output([sys.executable, "-c", ARRAY_DIGEST], text=True).strip()
+    assert own["sha256"] == other
+
+
+def test_an_arrays_digest_is_of_its_content_alone() -> None:
+    """Memory order would change a digest, or shape and dtype would not."""
+
+    def digest(array: Any) -> str:
+        return str(describe_dataset(array, Path(), copy=False)["sha256"])
+
+    array = np.arange(6, dtype=np.int64).reshape(2, 3)
+    assert digest(array) == digest(np.asfortranarray(array)) == digest(array[:, ::1].copy())
+    assert digest(array[:, ::2]) == digest(array[:, ::2].copy())
+    different = {digest(a) for a in (array, array.T, array.ravel(), array.astype(np.int32))}
+    assert len(different) == 4
+    assert digest(np.zeros((0, 3))) != digest(np.zeros((3, 0)))
+
+
+def test_objects_without_a_digest_say_so() -> None:
+    """A generator would seem to have been hashed."""
+    facts = describe_dataset((n for n in range(3)), Path(), copy=False)
+    assert facts["python"] == "builtins.generator"
+    assert "unread" in facts
+    assert "sha256" not in facts
+    assert describe_dataset(np.array([object()]), Path(), copy=False)["unread"]
+
+
+class Net:
+    """What a torch module looks like from outside."""
+
+    def __init__(self, scale: float) -> None:
+        self.weights = {"b": np.ones(2) * scale, "a": np.zeros(3)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.weights
+
+
+def test_models_are_digested_by_their_parameters() -> None:
+    """Two models would be told apart by their identity, not by their weights."""
+    one, same, other = (describe_model(Net(s), Path(), None) for s in (1.0, 1.0, 2.0))
+    assert one["sha256"] == same["sha256"] != other["sha256"]
+    assert (one["digest_of"], one["parameters"]) == ("state_dict", 5)
+    pickled = describe_model({"coef": [1.0]}, Path(), None)
+    assert (pickled["digest_of"], len(pickled["sha256"])) == ("pickle", 64)
+    assert "can't be pickled" in describe_model(lambda: None, Path(), None)["unread"]
+
+
+def test_versions_of_a_model_are_revisions(run: provml.Run, tmp_path: Path) -> None:
+    """A later checkpoint would replace the one before, or lose what it was made from."""
+    run.log_dataset("train", np.arange(3), context=provml.Context.TRAINING)
+    run.log_dataset("held out", np.arange(4), context=provml.Context.EVALUATION)
+    for step in range(2):
+        run.log_model("net", Net(step), context=provml.Context.TRAINING, step=step)
+    derived = {
+        (str(s.arguments["prov:generatedEntity"]), str(s.arguments["prov:usedEntity"]))
+        for s in provml.load(run.path).statements()
+        if s.kind == "wasDerivedFrom"
+    }
+    assert derived == {
+        ("run:model/net", "run:dataset/train"),
+        ("run:model/net/2", "run:dataset/train"),
+        ("run:model/net/2", "run:model/net"),
+    }

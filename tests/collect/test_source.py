@@ -1,0 +1,158 @@
+"""Source code, environment, command line; and that none of them leaks a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import provml
+from provml.collect.secrets import MASK, is_secret_name, mask_argv, mask_text
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git as a developer would."""
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    command = ["git", *identity, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one commit, a change, and an untracked file."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "train.py").write_text("print(1)\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "one")
+    git(folder, "remote", "add", "origin", "https://ana:hunter2@example.org/code.git")
+    (folder / "train.py").write_text("print(2)\n")
+    (folder / "new file.py").write_text("")
+    return folder
+
+
+def source_attributes(run: provml.Run) -> dict[str, Any]:
+    """What the source code entity says."""
+    return next(
+        dict(s.attributes)
+        for s in provml.load(run.path).statements()
+        if ("prov:type", "provml:SourceCode") in s.attributes
+    )
+
+
+def test_git_state_and_diff_are_recorded(run: provml.Run, repository: Path) -> None:
+    """What code ran could not be said afterwards."""
+    run.log_source_code(repository / "train.py")
+    attributes = source_attributes(run)
+    assert attributes["provml:gitCommit"] == git(repository, "rev-parse", "HEAD").strip()
+    assert attributes["provml:gitBranch"] == "main"
+    assert attributes["provml:gitDirty"] is True
+    assert json.loads(attributes["provml:gitUntracked"].lexical) == ["new file.py"]
+    assert attributes["provml:gitRemote"] == "https://***@example.org/code.git"
+    (diff,) = run.path.glob("artifacts/*/source.diff")
+    assert "+print(2)" in diff.read_text()
+    assert "hunter2" not in "".join(
+        path.read_text() for path in run.path.rglob("*") if path.suffix in (".jsonl", ".json")
+    )
+
+
+def test_git_is_only_read(run: provml.Run, repository: Path) -> None:
+    """Recording would refresh the index, or run what a repository's configuration names."""
+    marker = repository.parent / "ran"
+    git(repository, "config", "core.fsmonitor", f"touch {marker}")
+    git(repository, "config", "diff.external", f"touch {marker}")
+    os.utime(repository / "train.py", ns=(1, 1))
+    index = (repository / ".git" / "index").read_bytes()
+    run.log_source_code(repository)
+    assert (repository / ".git" / "index").read_bytes() == index
+    assert not marker.exists()
+
+
+def test_no_repository_is_no_error(run: provml.Run, tmp_path: Path) -> None:
+    """A script outside of git would fail, or seem to be clean."""
+    script = tmp_path / "script.py"
+    script.write_text("pass\n")
+    run.log_source_code(script)
+    attributes = source_attributes(run)
+    assert "not a git repository" in attributes["provml:gitUnread"]
+    assert attributes["provml:sha256"]
+    assert "provml:gitDirty" not in attributes
+
+
+def test_environment_lists_packages_and_allowed_variables(
+    run: provml.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that nobody allowed, or a package's version, would be wrong in the record."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "leak-one")
+    monkeypatch.setenv("NCCL_API_KEY", "leak-two")
+    run.log_environment()
+    attributes = next(
+        dict(s.attributes)
+        for s in provml.load(run.path).statements()
+        if ("prov:type", "provml:Environment") in s.attributes
+    )
+    variables = json.loads(attributes["provml:variables"].lexical)
+    assert variables["OMP_NUM_THREADS"] == "3"
+    assert variables["NCCL_API_KEY"] == MASK
+    assert "AWS_SECRET_ACCESS_KEY" not in variables
+    assert json.loads(attributes["provml:packages"].lexical)["numpy"]
+    assert "leak" not in "".join(path.read_text() for path in run.path.rglob("*.jsonl"))
+
+
+SCRIPT = """
+import provml, sys
+with provml.start_run("e", save_dir=sys.argv[1], owner="ana"):
+    pass
+"""
+
+
+def test_the_script_and_its_masked_command_line_are_recorded(tmp_path: Path) -> None:
+    """The plan of a run would be missing, or a password on its command line kept."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    arguments = [str(tmp_path / "store"), "--password", "hunter2", "--api-key=abc", "--lr", "0.1"]
+    subprocess.run([sys.executable, str(script), *arguments], check=True, cwd=tmp_path)
+    recorded = provml.load("latest", tmp_path / "store")
+    by_id = {str(s.id): s for s in recorded.statements() if s.id}
+    command = json.loads(dict(by_id["run:run"].attributes)["provml:commandLine"].lexical)
+    assert command[2:] == ["--password", MASK, f"--api-key={MASK}", "--lr", "0.1"]
+    (plan,) = [
+        s.arguments["prov:plan"]
+        for s in recorded.statements()
+        if s.kind == "wasAssociatedWith" and "prov:plan" in s.arguments
+    ]
+    assert plan == "run:script/train.py"
+    assert ("prov:type", "prov:Plan") in by_id[plan].attributes
+    assert dict(by_id[plan].attributes)["provml:path"] == str(script)
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "db.password", "API_KEY", "apiKey", "hfToken", "token", "client-secret"]
+)
+def test_secret_names(name: str) -> None:
+    """A secret would be written."""
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "pad_token", "tokenizer", "keyboard", "num_keys", "passes", "lr"]
+)
+def test_names_that_only_look_so(name: str) -> None:
+    """A hyperparameter would be masked."""
+    assert not is_secret_name(name)
+
+
+def test_command_lines_and_texts_are_masked() -> None:
+    """A token would be readable in a command line or a URL."""
+    assert mask_argv(["x", "--token", "a", "b", "--secret=c", "password=d", "--token"]) == [
+        "x", "--token", MASK, "b", f"--secret={MASK}", f"password={MASK}", "--token",
+    ]  # fmt: skip
+    assert mask_text("https://a:b@host/x") == f"https://{MASK}@host/x"
+    assert mask_text("key sk-abcdefghijklmnopqrstuv end") == f"key {MASK} end"

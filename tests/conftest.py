@@ -1,0 +1,76 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prov.model import ProvDocument
+
+import provml
+from provml import lifecycle
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of the caller's reaches a test, and no run outlives one."""
+    for name in list(os.environ):
+        if name.startswith("PROVML_") and name != "PROVML_CORPUS":
+            monkeypatch.delenv(name)
+    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    while lifecycle.active() is not None:
+        lifecycle.active().end_run()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A folder for runs."""
+    return tmp_path / "provenance"
+
+
+@pytest.fixture
+def run(store: Path) -> Iterator[provml.Run]:
+    """A run under way, without documents at its end."""
+    with provml.start_run("test", save_dir=store, formats=(), owner="tester") as run:
+        yield run
+
+
+def _document(recorded: provml.RecordedRun, detail: str | None = None) -> ProvDocument:
+    sink = io.BytesIO()
+    recorded.export("provjson", sink, detail)
+    return ProvDocument.deserialize(content=sink.getvalue().decode(), format="json")
+
+
+@pytest.fixture(scope="session")
+def read_back() -> Callable[..., ProvDocument]:
+    """What the prov library reads from a run's PROV-JSON."""
+    return _document
+
+
+def _comparable(document: ProvDocument) -> Counter[Any]:
+    """A document's records such that NaN equals NaN and 1, 1.0 and True differ."""
+
+    def text(value: Any) -> tuple[str, str]:
+        return type(value).__name__, repr(value)
+
+    return Counter(
+        (
+            str(record.get_type()),
+            str(record.identifier),
+            frozenset((str(name), *text(value)) for name, value in record.attributes),
+        )
+        for record in document.get_records()
+    )
+
+
+@pytest.fixture(scope="session")
+def comparable() -> Callable[[ProvDocument], Counter[Any]]:
+    """Compare documents: ``prov``'s own ``==`` finds none that holds NaN equal to itself."""
+    return _comparable

@@ -1,0 +1,86 @@
+"""What every format must do, found by discovery: a new file in `provml/export` is tested here."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import provml
+from provml.export import document_path, export, find_format
+from provml.formats import format_names
+
+FORMATS = pytest.mark.parametrize("name", format_names())
+DETAILS = pytest.mark.parametrize("detail", ["sample", "series"])
+
+
+@pytest.fixture
+def recorded(store: Path) -> provml.RecordedRun:
+    """A run with a record of every kind, and names that are hard to write."""
+    with provml.start_run("exp/é", save_dir=store, formats=(), tags={"t": "🦉"}) as run:
+        run.log_params({"lr": 0.1, "n": 2**70, "x": [1, None], "nan": float("nan")})
+        run.log_dataset("d<&>", np.arange(4), context="training")
+        for step in range(20):
+            run.log_metrics({"loss": 1 / (step + 1), "n": step}, "training", step, epoch=step // 5)
+        run.log_metric('quo"te\n', float("-inf"), provml.Context("in", provml.Context("out")))
+        run.log_metric("text", "]]>")
+        run.log_event("save_started", source="s")
+        run.log_event("save_finish", source="s", metadata={"<script>": 1})
+        run.log_model("m", {"w": 1.0}, context="training", step=3)
+        run.log_artifact(__file__)
+        run.log_source_code(__file__)
+        run.log_environment()
+    return provml.load(run.path)
+
+
+@FORMATS
+def test_a_format_has_what_it_is_found_by(name: str) -> None:
+    """A format's file would have no ending, or no documentation."""
+    module = find_format(name)
+    assert module.SUFFIX.startswith(".")
+    assert module.__doc__
+    assert module.write.__doc__
+
+
+@FORMATS
+@DETAILS
+def test_a_format_writes_the_same_bytes_every_time(
+    recorded: provml.RecordedRun, name: str, detail: str
+) -> None:
+    """Two exports of one run would differ, so that no digest of a document could be kept."""
+    first, second = io.BytesIO(), io.BytesIO()
+    recorded.export(name, first, detail)
+    recorded.export(name, second, detail)
+    assert first.getvalue() == second.getvalue() != b""
+
+
+@FORMATS
+def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
+    """A run that logged nothing could not be exported."""
+    with provml.start_run("empty", save_dir=store, formats=(name,)) as run:
+        pass
+    assert document_path(run.path, name).stat().st_size > 0
+
+
+@FORMATS
+@DETAILS
+def test_a_format_only_writes(recorded: provml.RecordedRun, name: str, detail: str) -> None:
+    """An export would need a file that can be sought or read, and not write to a pipe."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            self.size = 0
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            self.size += len(data)
+            return len(data)
+
+    pipe = Pipe()
+    export(recorded.path, name, pipe, detail)  # type: ignore[arg-type]
+    assert pipe.size > 0
+    assert not pipe.closed
