@@ -102,3 +102,11 @@ def context_path(context: Context | str | None) -> tuple[str, ...] | None:
         f"a context must be a provml.Context, a str or None, "
         f"not {type(context).__name__}: {context!r}"
     )
+
+
+def context_at(path: tuple[str, ...] | None) -> Context | None:
+    """The context of a path; None for None."""
+    context: Context | None = None
+    for name in path or ():
+        context = Context(name, context)
+    return context

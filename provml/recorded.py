@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provml.clock import to_datetime
-from provml.context import Context, context_path
+from provml.context import Context, context_at, context_path
 from provml.errors import RunNotFoundError
 from provml.journal import layout
 from provml.journal.files import Record, context_of
@@ -62,7 +62,7 @@ class RecordedEvent:
     time_ns: int
     source: str | None
     metadata: dict[str, Any]
-    context: tuple[str, ...] | None
+    context: Context | None
     step: int | None
 
     @property
@@ -83,7 +83,7 @@ class RecordedContent:
     kind: str
     name: str
     time_ns: int
-    context: tuple[str, ...] | None
+    context: Context | None
     step: int | None
     facts: dict[str, Any]
     metadata: dict[str, Any]
@@ -197,13 +197,12 @@ class RecordedRun:
                     continue
         return values
 
-    def series_names(self) -> list[tuple[str, str | None]]:
-        """Name and context (``training``, ``training/warm-up``) of every series."""
+    def series_names(self) -> list[tuple[str, Context | None]]:
+        """Name and context of every series, as `series` takes them."""
         from provml.model.samples import SeriesTable
 
         table = SeriesTable(Journal(self.path))
-        pairs = [(s.name, None if s.context is None else "/".join(s.context)) for s in table.all]
-        return list(dict.fromkeys(pairs))
+        return list(dict.fromkeys((s.name, context_at(s.context)) for s in table.all))
 
     def series(
         self,
@@ -234,10 +233,9 @@ class RecordedRun:
             if (s.name, s.context) == (name, path) and (rank is None or s.rank == rank)
         ]
         if not chosen:
-            known = ", ".join(f"{n!r} in {c!r}" for n, c in self.series_names()[:10])
+            known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names()[:10])
             raise RunNotFoundError(
-                f"run {self.id} has no series {name!r} in context {context!r}; "
-                f"it has: {known or 'none'}"
+                f"run {self.id} has no series {name!r} in {context}; it has: {known or 'none'}"
             )
         return SeriesArrays(*series_columns(table, chosen))
 
@@ -256,7 +254,7 @@ class RecordedRun:
                     time_ns=record["time"],
                     source=own_source if isinstance(own_source, str) else None,
                     metadata=_metadata(record),
-                    context=context_of(record),
+                    context=context_at(context_of(record)),
                     step=record.get("step"),
                 )
             )
@@ -274,7 +272,7 @@ class RecordedRun:
                         kind=record["record"],
                         name=name,
                         time_ns=time_ns,
-                        context=context_of(record),
+                        context=context_at(context_of(record)),
                         step=record.get("step"),
                         facts=content if isinstance(content, dict) else {},
                         metadata=_metadata(record),

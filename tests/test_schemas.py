@@ -1,0 +1,89 @@
+"""What is written is what the schemas say, and the schemas refuse what is not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+import provml
+
+
+def schema(name: str) -> Draft202012Validator:
+    """A schema as the installed package ships it."""
+    text = resources.files("provml").joinpath("schemas", name).read_text(encoding="utf-8")
+    content = json.loads(text)
+    Draft202012Validator.check_schema(content)
+    return Draft202012Validator(content)
+
+
+@pytest.fixture
+def lines(store: Path) -> list[dict[str, Any]]:
+    """Every kind of line that is written."""
+    with pytest.raises(RuntimeError), provml.start_run("e", save_dir=store, tags={"a": 1}) as run:
+        run.log_metric("m", 0.5, provml.Context("in", provml.Context.TRAINING), 1, unit="s")
+        run.log_metric("m", 1)
+        for value in (2**70, "text", b"\x00", Decimal("1.5"), np.array([1.0, float("inf")])):
+            run.log_metric("odd", value, step=-1, epoch=3)
+        run.log_params({"a": {"b": [1, None, True, float("nan")]}, "api_key": "x", "f": len})
+        run.log_event("e", source="s", metadata={"$": {"$": 1}}, step=2)
+        run.log_dataset("d", {"x": np.zeros(2)}, context="training")
+        run.log_dataset("u", "s3://bucket/x")
+        run.log_dataset("g", iter([]))
+        run.log_artifact(__file__, metadata={"k": 1})
+        run.log_model("m", {"w": 1})
+        run.log_source_code(__file__)
+        run.log_environment()
+        raise RuntimeError("x")
+    return list(read_lines(run.path))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The journal's lines, plainly."""
+    for file in path.glob("journal/*.events.jsonl"):
+        yield from map(json.loads, file.read_text("utf-8").splitlines())
+
+
+def test_every_line_is_as_the_schema_says(lines: list[dict[str, Any]]) -> None:
+    """A reader written from the schema would not understand a journal."""
+    validator = schema("journal.schema.json")
+    for line in lines:
+        errors = [error.message for error in validator.iter_errors(line)]
+        assert not errors, (line, errors)
+    kinds = set(validator.schema["properties"]["record"]["enum"])
+    assert {line["record"] for line in lines} == kinds
+
+
+def test_a_line_without_what_it_needs_is_refused(lines: list[dict[str, Any]]) -> None:
+    """The schema would accept anything."""
+    validator = schema("journal.schema.json")
+    rules = {
+        rule["if"]["properties"]["record"]["const"]: rule["then"]["required"]
+        for rule in validator.schema["allOf"]
+    }
+    for line in lines:
+        for key in ("record", *rules[line["record"]]):
+            broken = copy.deepcopy(line)
+            del broken[key]
+            assert not validator.is_valid(broken), (key, line)
+            broken[key] = {"$": 1, "type": "no such type"}
+            assert not validator.is_valid(broken), (key, line)
+
+
+def test_run_json_is_as_its_schema_says(store: Path) -> None:
+    """What identifies a run could not be read by another program."""
+    options = {"project": "p", "owner": "o", "namespace": "https://example.org/"}
+    for given in ({}, options):
+        with provml.start_run("e", save_dir=store, **given) as run:  # type: ignore[arg-type]
+            pass
+        content = json.loads((run.path / "run.json").read_bytes())
+        schema("run.schema.json").validate(content)
+        assert content["id"] == run.id

@@ -1,0 +1,69 @@
+"""The helper for users' own tests."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+import provml
+from provml.testing import capture
+
+
+def train(epochs: int) -> None:
+    """Some user's training."""
+    provml.log_param("epochs", epochs)
+    for epoch in range(epochs):
+        provml.log_metric("loss", 1 / (epoch + 1), provml.Context.TRAINING, epoch)
+
+
+def test_what_a_script_logs_can_be_read_after_the_block() -> None:
+    """A user could not assert on what was logged."""
+    with capture() as recorded:
+        train(epochs=2)
+        assert len(recorded.series("loss", "training")) == 2
+    assert recorded.params == {"epochs": 2}
+    assert recorded.status == "finished"
+    assert provml.active_run() is None
+
+
+def test_a_script_that_starts_its_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script with its own start_run would write into the working folder."""
+    monkeypatch.chdir(tmp_path)
+    with capture(start=False) as recorded:
+        with provml.start_run("mine"):
+            train(epochs=1)
+        with provml.start_run("mine"):
+            train(epochs=3)
+    assert [run.params["epochs"] for run in recorded.runs] == [1, 3]
+    assert recorded.experiment == "mine"
+    assert list(tmp_path.iterdir()) == []
+    assert "PROVML_SAVE_DIR" not in os.environ
+
+
+def test_an_error_passes_through_and_is_recorded() -> None:
+    """A failing script would seem to pass."""
+    with pytest.raises(ValueError, match="no"), capture() as recorded:
+        raise ValueError("no")
+    assert recorded.status == "failed"
+
+
+def test_nothing_recorded_is_said() -> None:
+    """A test of a script that logs nothing would be an IndexError."""
+    with capture(start=False) as recorded:
+        pass
+    with pytest.raises(provml.RunNotFoundError):
+        recorded.series_names()
+
+
+def test_the_temporary_folder_goes_away() -> None:
+    """Every test would leave a folder behind."""
+    with capture() as recorded:
+        provml.log_metric("m", 1.0)
+    path = recorded.run.path
+    assert path.exists()
+    del recorded
+    gc.collect()
+    assert not path.exists()
