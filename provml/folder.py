@@ -61,7 +61,19 @@ class RunFolder:
         try:
             return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
         except OSError as error:
+            self.discard()
             raise StoreError(f"can't record in {self.path}: {error}") from error
+
+    def discard(self) -> None:
+        """Remove the folder, where nobody has recorded in it: its id is free again."""
+        try:
+            if (self.path / layout.JOURNAL_FOLDER).is_dir():
+                (self.path / layout.JOURNAL_FOLDER).rmdir()
+            if os.listdir(self.path) == [layout.RUN_FILE]:
+                (self.path / layout.RUN_FILE).unlink()
+            self.path.rmdir()
+        except OSError:
+            pass  # there is something in it
 
     def restore(self) -> None:
         """Write ``run.json`` again where it was removed meanwhile; trouble is left to readers."""
@@ -92,8 +104,9 @@ def open_folder(
 ) -> tuple[RunFolder, bool]:
     """Make the run's folder, or join or resume it; also whether it is new.
 
-    A process with a rank joins a run of that id that is under way. Two processes that start
-    at the same moment get different ids, or the same folder where they ask for the same id.
+    A process with a rank joins a run of that id that is under way, and one of its job's other
+    ranks in which its own has not recorded yet. Of processes without a rank that ask for one id
+    at the same moment one gets it.
 
     Raises:
         RunExistsError: the id is taken, and it is neither resumed nor joined.
@@ -119,7 +132,11 @@ def open_folder(
                     continue
                 return _existing(path, description, run_id, resume, settings), False
             folder = _folder(path, description | {"id": own_id}, settings)
-            _write_json(path / layout.RUN_FILE, folder.description)
+            try:
+                _write_json(path / layout.RUN_FILE, folder.description)
+            except OSError:
+                folder.discard()
+                raise
             return folder, True
     except OSError as error:
         if isinstance(error, (RunExistsError, StoreError)):
@@ -130,10 +147,12 @@ def open_folder(
 def _existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
 ) -> RunFolder:
-    from provml.journal.status import run_state
+    from provml.journal.status import owner_ranks, run_state
 
     state = run_state(path)
-    joins = settings.rank is not None and state.status == "running"
+    joins = settings.rank is not None and (
+        state.status == "running" or owner_ranks(path).isdisjoint((settings.rank, None))
+    )
     if state.status == "running" and not joins:
         raise RunExistsError(f"run {run_id!r} is being recorded by another process ({path})")
     if not (joins or resume):
@@ -150,9 +169,10 @@ def _known_description(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(known, dict) or not {"id", "experiment"} <= known.keys():
         return None
-    if known.get("format", 0) > layout.FORMAT_VERSION:
+    version = known.get("format")
+    if isinstance(version, int) and version > layout.FORMAT_VERSION:
         raise JournalError(
-            f"{path} has the format version {known['format']}, this provml writes "
+            f"{path} has the format version {version}, this provml writes "
             f"{layout.FORMAT_VERSION}: upgrade provml to go on with it"
         )
     return known
@@ -181,5 +201,9 @@ def _new_id() -> str:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 
@@ -47,16 +48,13 @@ class _ExitObserver:
     """
 
     def __init__(self) -> None:
-        self._original: Any = None
+        self._original: Any = sys.exit
         self.called = False
         self.argument: object = None
 
     def install(self) -> None:
         """Take the place of ``sys.exit``."""
-        if sys.exit is not self:
-            self.called = False
-            self._original = sys.exit
-            sys.exit = self
+        sys.exit = self
 
     def remove(self) -> None:
         """Give the place back, unless another took it since."""
@@ -71,13 +69,13 @@ class _ExitObserver:
         raise SystemExit(status)  # only where the original was itself replaced by one that returns
 
 
-_exit = _ExitObserver()
+_exit: _ExitObserver | None = None
 _exception_before: int = 0
 
 
 def activate(run: Endable) -> None:
     """Make the run the active one; the first call of a process installs the hooks."""
-    global _installed, _exception_before
+    global _installed, _exception_before, _exit
     if not _installed:
         _installed = True
         atexit.register(_end_all)
@@ -85,16 +83,19 @@ def activate(run: Endable) -> None:
             os.register_at_fork(after_in_child=_after_fork_in_child)
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
-    _exit.install()
+        _exit = _ExitObserver()  # not the one before: what wraps that one would be its original
+        _exit.install()
     _known.add(run)
     active_runs.append(run)
 
 
 def deactivate(run: Endable) -> None:
     """Take the run out of the active ones; the one started before it is active again."""
-    if run in active_runs:
+    try:
         active_runs.remove(run)
-    if not active_runs:
+    except ValueError:
+        pass  # another thread has ended it
+    if not active_runs and _exit is not None:
         _exit.remove()
 
 
@@ -114,25 +115,32 @@ def ending_of(exception: BaseException) -> Ending:
 
 def exception_record(exception: BaseException) -> dict[str, str]:
     """An exception as the journal keeps it: type, message, end of the traceback."""
-    import traceback
-
-    text = "".join(traceback.format_exception(exception))[-20_000:]
     kind = type(exception)
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": _unicode(str(exception))[:10_000],
-        "traceback": _unicode(text),
+        "message": _text(str, exception)[:10_000],
+        "traceback": _text(_traceback, exception)[-20_000:],
     }
 
 
-def _unicode(text: str) -> str:
+def _traceback(exception: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(exception))
+
+
+def _text(describe: Callable[[Any], str], value: object) -> str:
+    try:
+        text = describe(value)
+    except Exception as error:  # noqa: BLE001 - a user's __str__ or __repr__ may raise anything
+        text = f"<no text: {type(error).__name__}>"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _exit_ending(code: object) -> Ending:
     if code is None or (isinstance(code, int) and code == 0):
         return Ending("finished", "sys.exit(0)")
-    return Ending("failed", f"sys.exit({code!r})"[:1000])
+    return Ending("failed", f"sys.exit({_text(repr, code)})"[:1000])
 
 
 def _process_ending() -> Ending:
@@ -140,7 +148,7 @@ def _process_ending() -> Ending:
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if exception is not None and id(exception) != _exception_before and not interactive:
         return ending_of(exception)
-    if _exit.called:
+    if _exit is not None and _exit.called:
         return _exit_ending(_exit.argument)
     return Ending("finished", "the process exited without end_run")
 
@@ -149,6 +157,20 @@ def _end_all() -> None:
     ending = _process_ending()
     for run in reversed(active_runs.copy()):
         run.end_run(ending.status, reason=ending.reason, exception=ending.exception)
+    if isinstance(ending.exception, KeyboardInterrupt):
+        _leave_by_sigint()
+
+
+def _leave_by_sigint() -> None:
+    """Have the interpreter end by the signal after an uncaught Ctrl-C, as it does without a run.
+
+    A shell stops its loop by that. The interpreter keeps in a flag that the last code run from
+    text left by KeyboardInterrupt; the end of a run clears it (a dataclass is such code).
+    """
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        pass
 
 
 def _after_fork_in_child() -> None:

@@ -32,12 +32,12 @@ from provml.arguments import (
 )
 from provml.clock import to_time_ns
 from provml.context import Context, checked_name, context_path
-from provml.errors import InvalidArgumentError, InvalidMetricError, RunClosedError
+from provml.errors import InvalidArgumentError, InvalidMetricError, RunClosedError, StoreError
 from provml.event import Event, EventSource
 from provml.folder import RunFolder
 from provml.journal import layout
 from provml.journal.values import encode
-from provml.journal.writer import JournalWriter, Record, SeriesKey, warn
+from provml.journal.writer import AbsentWriter, JournalWriter, Record, SeriesKey, warn
 
 Timestamp = int | float | datetime
 
@@ -76,7 +76,7 @@ class Run:
         self._execution_started_ns: int = _time_ns()
 
     def _adopt(self, writer: JournalWriter) -> None:
-        self._writer = writer
+        self._writer: JournalWriter | AbsentWriter = writer
         self._samples = writer.sample_file
         self._pid = os.getpid()
         # what identifies a call's series, with the class of the value -> its number, its packer
@@ -492,12 +492,15 @@ class Run:
             exception: what ended it, kept with its traceback.
 
         Raises:
-            InvalidArgumentError: another status.
+            InvalidArgumentError: another status; a reason that is no Unicode text.
         """
         if status not in layout.END_STATUSES:
             raise InvalidArgumentError(
                 f"status must be one of {', '.join(layout.END_STATUSES)}: {status!r}"
             )
+        if isinstance(reason, str):
+            reason = reason[:1000]
+        own_reason = None if reason is None else checked_name(reason, "reason")
         lifecycle.deactivate(self)
         with self._lock:
             if self._closed:
@@ -508,8 +511,8 @@ class Run:
             self._writer.close(None, "helper closed")
             return
         record: Record = {"record": "end", "time": _time_ns(), "status": status}
-        if reason is not None:
-            record["reason"] = checked_name(reason[:1000], "reason")
+        if own_reason is not None:
+            record["reason"] = own_reason
         if exception is not None:
             record["exception"] = lifecycle.exception_record(exception)
         self._writer.close(record, status)
@@ -552,7 +555,7 @@ class Run:
         self._fast = {}
         self._writer.forget()
 
-    def _open_writer(self) -> JournalWriter:
+    def _open_writer(self) -> JournalWriter | AbsentWriter:
         """The writer of this process, opened on the first call in a forked child."""
         if not self._closed and self._pid == os.getpid():
             return self._writer
@@ -563,8 +566,21 @@ class Run:
                     "start_run(..., run_id=..., resume=True) goes on with it"
                 )
             if self._pid != os.getpid():
-                self._adopt(self._folder.open_writer("helper"))
+                self._open_own_files()
             return self._writer
+
+    def _open_own_files(self) -> None:
+        absent = self._writer if isinstance(self._writer, AbsentWriter) else None
+        if absent is not None and not absent.is_due():
+            return
+        try:
+            writer = self._folder.open_writer("helper")
+        except StoreError as error:
+            self._writer = absent or AbsentWriter(error)
+            return
+        if absent is not None:
+            writer.add_dropped(*absent.dropped)
+        self._adopt(writer)
 
     def __copy__(self) -> Run:
         return self

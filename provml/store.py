@@ -27,12 +27,12 @@ class RunEntry:
 def run_folders(store: str | os.PathLike[str]) -> list[Path]:
     """The runs' folders, oldest first; whatever else lies there is passed over.
 
-    Costs a look into each folder.
+    Costs a look into each folder. Raises OSError where the store itself can't be read.
     """
     found: list[Path] = []
     try:
         experiments = [entry for entry in os.scandir(store) if entry.is_dir()]
-    except OSError:
+    except FileNotFoundError:
         return []
     for experiment in experiments:
         try:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 CHUNK_RECORDS: Final = 131_072
-_TAIL_BYTES: Final = 2**16
+_TAILS_BYTES: Final = (2**16, 2**20)
+"""Where the end line is looked for: an exception in a script of many bytes makes it long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +126,20 @@ class WriterFiles:
 
     def end_record(self) -> Record:
         """The ``end`` line, looked for near the file's end; empty where there is none."""
-        try:
-            with open(self.events_path, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-                lines = file.read(_TAIL_BYTES).split(b"\n")
-        except OSError:
-            return {}
-        for line in reversed(lines):
-            record = _parsed(line + b"\n")
-            if record is not None and record.get("record") == "end":
-                return record
+        for size in _TAILS_BYTES:
+            try:
+                with open(self.events_path, "rb") as file:
+                    length = os.fstat(file.fileno()).st_size
+                    file.seek(max(0, length - size))
+                    lines = file.read(size).split(b"\n")
+            except OSError:
+                return {}
+            for line in reversed(lines):
+                record = _parsed(line + b"\n")
+                if record is not None and record.get("record") == "end":
+                    return record
+            if length <= size:
+                break
         return {}
 
     def records(self) -> Iterator[tuple[int, Record]]:
@@ -180,13 +185,15 @@ class WriterFiles:
     def series(self) -> dict[int, Series]:
         """The series that this writer declared so far, by number."""
         declared: dict[int, Series] = {}
+        damaged: Counter[str] = Counter()
         for _, record in self.records():
             if record.get("record") == "series":
                 series = _series(record)
                 if series is None:
-                    self._note(Counter({"unreadable series": 1}))
-                else:
-                    declared[series.number] = series
+                    damaged["unreadable series"] += 1
+                elif declared.setdefault(series.number, series) != series:
+                    damaged["series of a number that is taken"] += 1
+        self._note(damaged)
         return declared
 
     def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
@@ -210,20 +217,22 @@ class WriterFiles:
             import numpy as np
 
             file.seek(layout.HEADER_SIZE)
-            holes = 0
+            # zeros after the last record are room that was not used yet, not holes
+            holes = unused = 0
             while True:
                 chunk = np.fromfile(file, _record_dtype(), records)
                 written = chunk["series"] != 0
-                if written.all():
-                    yield from () if len(chunk) == 0 else (chunk,)
-                elif written.any():
-                    # zeros after the last record are room that was not used yet, not holes
-                    used = int(np.flatnonzero(written)[-1]) + 1
-                    holes += used - int(np.count_nonzero(written))
-                    yield chunk[written]
+                if not written.any():
+                    unused += len(chunk)
+                else:
+                    used = len(chunk) - int(written[::-1].argmax())
+                    holes += unused + used - int(np.count_nonzero(written))
+                    unused = len(chunk) - used
+                    yield chunk if written.all() else chunk[written]
                 if len(chunk) < records:
                     break
-            self._note(Counter({"hole": holes} if holes else {}))
+            torn = (length - layout.HEADER_SIZE) % layout.RECORD_SIZE > 0
+            self._note(+Counter({"hole": holes, "torn last record": int(torn)}))
 
 
 def _record_dtype() -> np.dtype[np.void]:
@@ -246,7 +255,7 @@ def _parsed(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())  # of bytes, json would guess the encoding
         if b"\\ud" in line.lower():  # an escaped surrogate must be half of a pair
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):

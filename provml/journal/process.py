@@ -44,10 +44,10 @@ def is_alive(writer: dict[str, Any]) -> bool | None:
     pid = writer.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
-    started = writer.get("start_ticks")
-    if started is not None:
-        return _start_ticks(pid) == started and not _is_zombie(pid)
-    try:
+    started, ticks = writer.get("start_ticks"), _start_ticks(pid)
+    if started is not None and ticks is not None:
+        return ticks == started and not _is_zombie(pid)
+    try:  # /proc is not there, or hides the processes of others (hidepid)
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

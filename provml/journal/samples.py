@@ -94,12 +94,13 @@ class SampleFile:
     def cut(self) -> None:
         """Unmap the last segment and cut the file to its last reserved slot.
 
-        A thread still on its way into a slot meets a closed map (ValueError), not a SIGBUS.
+        A thread still on its way into a slot meets a closed map (TypeError), not a SIGBUS.
         """
-        end_of_segment = len(self._segment)
-        used = min(self._reserve(), end_of_segment)
         self.slots = NO_SLOTS
+        end_of_segment = len(self._segment)
         self._segment.close()
+        # asked only now: whatever was written before the map closed lies before this slot
+        used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment
         os.ftruncate(self._fd, self._length)
 

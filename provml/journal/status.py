@@ -44,6 +44,8 @@ class RunState:
 @dataclass(frozen=True, slots=True)
 class _Ending:
     status: str
+    written: bool = False
+    """Whether the writer said so itself."""
     ended_ns: int | None = None
     reason: str | None = None
     exception: dict[str, Any] | None = None
@@ -67,8 +69,10 @@ def run_state(run_folder: Path) -> RunState:
     last_owners: dict[object, _Ending] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
-        if writer.get("role", "owner") == "owner":
-            last_owners[writer.get("rank")] = _ending(files, header, writer)
+        ending = _ending(files, header, writer)
+        # the first writer is an owner, and only owners write an end: that tells what no line does
+        if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
+            last_owners[_rank(writer)] = ending
     endings = sorted(last_owners.values(), key=lambda ending: _ORDER.index(ending.status))
     worst = endings[0] if endings else _Ending("crashed", reason="there is no journal")
     running = worst.status == "running"
@@ -87,20 +91,36 @@ def run_state(run_folder: Path) -> RunState:
 def _ending(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _Ending:
     end = files.end_record()
     status = end.get("status")
-    if status in _ORDER and isinstance(end.get("time"), int):
+    if status in _ORDER and _is_time(end.get("time")):
         reason, exception = end.get("reason"), end.get("exception")
         return _Ending(
             str(status),
+            True,
             end["time"],
             reason if isinstance(reason, str) else None,
             exception if isinstance(exception, dict) else None,
         )
     if header.status in _ORDER:  # the end line was lost to a full disk, the header has it
-        return _Ending(str(header.status), header.ended_ns)
+        return _Ending(str(header.status), True, header.ended_ns)
     if is_alive(files, writer):
         return _Ending("running")
     where = f"process {writer.get('pid')} on {writer.get('host')}"
     return _Ending("crashed", reason=f"{where} is gone and wrote no end")
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and -(2**63) < value < 2**63
+
+
+def _rank(writer: dict[str, Any]) -> int | None:
+    rank = writer.get("rank")
+    return rank if isinstance(rank, int) else None
+
+
+def owner_ranks(run_folder: Path) -> set[int | None]:
+    """The ranks that have recorded in a run; None stands for a process that had no rank."""
+    writers = [files.first_record() for files in writer_files(run_folder)]
+    return {_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
 def is_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from provml.errors import ProvMLWarning
+from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
 from provml.journal.events import EventsFile
 from provml.journal.samples import NO_SLOTS, SampleFile
@@ -48,9 +48,9 @@ class JournalWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
         stem = str(self._folder / self.name)
-        self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
+        # first the line that says who writes: a samples file is never without it
+        self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
         try:
-            self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
             self._events.append(
                 {
                     "record": "writer",
@@ -61,10 +61,10 @@ class JournalWriter:
                     **facts,
                 }
             )
+            self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
         except OSError:
-            self._samples.cut()
-            self._samples.close()
-            os.unlink(self._samples.path)
+            self._events.close()
+            os.unlink(self._events.path)
             raise
         self._series: dict[SeriesKey, int] = {}
         self._dropped = [0, 0]
@@ -94,7 +94,7 @@ class JournalWriter:
         """The number of a series, declared on its first use; None: it could not be written."""
         with self._lock:
             number = self._series.get(key)
-            if number is not None:
+            if number is not None or self.closed:
                 return number
             kind, name, context, unit, storage = key
             number = len(self._series) + 1
@@ -120,9 +120,11 @@ class JournalWriter:
     ) -> None:
         """Write one sample, by the careful way: grows the file, counts what can't be kept.
 
-        For the storage ``text`` the value is one that `values.encode` gave.
+        For the storage ``text`` the value is one that `values.encode` gave. Raises
+        RunClosedError where another thread has closed the files meanwhile.
         """
         with self._lock:
+            self._check_open()
             number = self.declare(key)
             if number is None:
                 self._drop(samples=1)
@@ -147,7 +149,7 @@ class JournalWriter:
         epoch: int | None,
         value: Any,
     ) -> None:
-        while not self.closed:
+        while True:
             buffer, reserve = self._samples.slots
             try:
                 layout.STORAGES[storage].pack_into(
@@ -179,10 +181,25 @@ class JournalWriter:
         return True
 
     def append(self, record: Record) -> None:
-        """Write one record of the events file; where that fails, count it."""
+        """Write one record of the events file; where that fails, count it.
+
+        Raises RunClosedError where another thread has closed the files meanwhile.
+        """
         with self._lock:
-            if self._append(record) is None:
-                self._drop(events=1)
+            self._check_open()
+            self._append_or_drop(record)
+
+    def _check_open(self) -> None:
+        # by now the descriptors may be those of other files
+        if self.closed:
+            raise RunClosedError(
+                f"the run ended while this call was under way ({self._folder}): "
+                "end it when all threads have logged what they have to log"
+            )
+
+    def _append_or_drop(self, record: Record) -> None:
+        if self._append(record) is None:
+            self._drop(events=1)
 
     def _append(self, record: Record) -> int | None:
         try:
@@ -190,6 +207,11 @@ class JournalWriter:
         except OSError as error:
             self._warn(error)
             return None
+
+    def add_dropped(self, samples: int, events: int) -> None:
+        """Count what was lost before these files could be opened."""
+        with self._lock:
+            self._drop(samples, events)
 
     def _drop(self, samples: int = 0, events: int = 0) -> None:
         self._dropped[0] += samples
@@ -234,19 +256,21 @@ class JournalWriter:
                 self._samples.cut()
             except OSError as error:
                 self._warn(error)
-            if not os.path.exists(self._samples.path):
-                self._note_removed()
+            paths = (self._samples.path, self._events.path)
+            removed = [path for path in paths if not os.path.exists(path)]
+            if removed:
+                self._note_removed(removed[0])
             if record is not None:
-                self.append(record)
+                self._append_or_drop(record)
             self._samples.mark_ended(time.time_ns(), status)
             self.sync()
             self._restore_removed()
             self._samples.close()
             self._events.close()
 
-    def _note_removed(self) -> None:
-        self._warn(OSError(f"{self._samples.path} was removed while the run went on"))
-        self.append(
+    def _note_removed(self, path: str) -> None:
+        self._warn(OSError(f"{path} was removed while the run went on"))
+        self._append_or_drop(
             {
                 "record": "event",
                 "time": time.time_ns(),
@@ -278,6 +302,56 @@ class JournalWriter:
         self._lock = threading.RLock()  # another thread may have held it at the fork
         self.closed = True
         self._samples.slots = NO_SLOTS
+
+
+class AbsentWriter:
+    """Stands in where a child process can't open files of its own: counts all that it is given.
+
+    A process that starts a run is told of such trouble by an exception; to a child, whose
+    training is under way, it is trouble of the environment.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        self._lock = threading.Lock()
+        self._dropped = [0, 0]
+        self._retry_after_ns = time.monotonic_ns() + _RETRY_NS
+        warn(f"recording met trouble: {error}; the run goes on, what is lost is counted")
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """How many samples and events were lost."""
+        return self._dropped[0], self._dropped[1]
+
+    def is_due(self) -> bool:
+        """Whether opening the files is worth another try; once a second."""
+        now = time.monotonic_ns()
+        if now < self._retry_after_ns:
+            return False
+        self._retry_after_ns = now + _RETRY_NS
+        return True
+
+    def declare(self, key: SeriesKey, target: Record | None = None) -> None:
+        """Nothing is declared."""
+
+    def sample(
+        self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
+    ) -> None:
+        """Count a lost sample."""
+        with self._lock:
+            self._dropped[0] += 1
+
+    def append(self, record: Record) -> None:
+        """Count a lost event."""
+        with self._lock:
+            self._dropped[1] += 1
+
+    def close(self, record: Record | None, status: str) -> None:
+        """There is nothing to close."""
+
+    def forget(self) -> None:
+        """Begin anew in a forked child."""
+        self._lock = threading.Lock()
+        self._dropped = [0, 0]
 
 
 def warn(message: str) -> None:

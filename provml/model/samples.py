@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import layout
 from provml.journal.files import Series, WriterFiles, as_integers
@@ -19,6 +19,8 @@ from provml.journal.values import as_python, decode
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_TEXT_ROWS: Final = 64
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None]
 """kind, context path, name, rank"""
@@ -200,9 +202,15 @@ def _split(
                 continue
             rows = records if chosen.all() else records[chosen]
             own_numbers = numbers if chosen.all() else numbers[chosen]
-            block = _block(files, declared, series, rows, own_numbers, with_step, with_epoch)
-            if len(block.time_ns):
-                yield block
+            # values of up to a megabyte each are read a few at a time
+            size = _TEXT_ROWS if declared.storage == "text" else len(rows)
+            for start in range(0, len(rows), size):
+                part = slice(start, start + size)
+                block = _block(
+                    files, declared, series, rows[part], own_numbers[part], with_step, with_epoch
+                )
+                if len(block.time_ns):
+                    yield block
 
 
 def _block(

@@ -1,0 +1,220 @@
+"""What ``provml show`` knows of a run, from one pass; bounded by the names in use.
+
+Imports `journal`, `model.samples`, `export` for the documents' name.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provml.cli._terminal import duration_s, exact, time_text
+from provml.export import DOCUMENT_STEM
+from provml.journal.files import Record, context_of
+from provml.journal.reader import Journal
+from provml.journal.status import RunState
+from provml.journal.values import decode
+from provml.model.samples import RunSeries, SeriesTable
+
+_LAST_EVENTS = 5
+_CONTENTS = ("dataset", "artifact", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """An event that happened."""
+
+    name: str
+    time_ns: int
+    source: str | None
+    context: tuple[str, ...] | None
+    step: int | None
+    metadata: Any
+
+
+@dataclass(frozen=True, slots=True)
+class SeenContent:
+    """The last version of a dataset, artifact or model of a name."""
+
+    kind: str
+    name: str
+    time_ns: int
+    context: tuple[str, ...] | None
+    step: int | None
+    facts: Record
+    versions: int
+
+
+@dataclass(slots=True)
+class Overview:
+    """A run at a glance.
+
+    Attributes:
+        damage: what reading had to skip, by reason.
+        documents: the files' names and sizes in bytes.
+    """
+
+    folder: Path
+    description: dict[str, Any]
+    state: RunState
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict)
+    series: list[RunSeries] = field(default_factory=list)
+    contents: list[SeenContent] = field(default_factory=list)
+    events: int = 0
+    last_events: list[SeenEvent] = field(default_factory=list)
+    damage: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        state, description = self.state, self.description
+        content: dict[str, Any] = {
+            "id": description["id"],
+            "experiment": description["experiment"],
+            "project": description.get("project"),
+            "owner": description.get("owner"),
+            "status": state.status,
+            "reason": state.reason,
+            "exception": state.exception,
+            "started": time_text(state.started_ns),
+            "ended": time_text(state.ended_ns),
+            "duration_s": duration_s(state.started_ns, state.ended_ns),
+            "dropped": {"samples": state.dropped_samples, "events": state.dropped_events},
+            "path": str(self.folder),
+            "params": self.params,
+            "tags": self.tags,
+            "series": [_series_json(series) for series in self.series],
+            "contents": [_content_json(seen) for seen in self.contents],
+            "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
+            "damage": self.damage,
+            "documents": self.documents,
+        }
+        plain: dict[str, Any] = exact(content)
+        return plain
+
+
+def overview(journal: Journal) -> Overview:
+    """Read the run once. Costs some 20 ms for a million samples, 10 microseconds a record."""
+    found = Overview(journal.folder, journal.description, journal.state())
+    contents: dict[tuple[str, str], SeenContent] = {}
+    last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
+    for _, _, record in journal.records():
+        kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
+        if not isinstance(name, str) or not isinstance(time_ns, int):
+            continue
+        if kind in ("param", "tag"):
+            _take_value(found.params if kind == "param" else found.tags, name, record)
+        elif kind in _CONTENTS:
+            before = contents.get((kind, name))
+            contents[kind, name] = _content(kind, name, time_ns, record, before)
+        elif kind == "event":
+            found.events += 1
+            last.append(_event(name, time_ns, record))
+    found.contents = list(contents.values())
+    found.last_events = list(last)
+    table = SeriesTable(journal)
+    for block in table.blocks():
+        block.series.add(block)
+    found.series = table.all
+    found.damage = dict(sorted(journal.damage().items()))
+    found.documents = _documents(journal.folder)
+    return found
+
+
+def _take_value(values: dict[str, Any], name: str, record: Record) -> None:
+    decoded = _decoded(record.get("value"), absent=KeyError)
+    if decoded is not KeyError:
+        values[name] = decoded
+
+
+def _decoded(value: Any, absent: Any = None) -> Any:
+    try:
+        return decode(value)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
+        return absent
+
+
+def _content(
+    kind: str, name: str, time_ns: int, record: Record, before: SeenContent | None
+) -> SeenContent:
+    facts = record.get("content")
+    return SeenContent(
+        kind=kind,
+        name=name,
+        time_ns=time_ns,
+        context=context_of(record),
+        step=_integer(record.get("step")),
+        facts=facts if isinstance(facts, dict) else {},
+        versions=1 if before is None else before.versions + 1,
+    )
+
+
+def _event(name: str, time_ns: int, record: Record) -> SeenEvent:
+    source = record.get("source")
+    return SeenEvent(
+        name=name,
+        time_ns=time_ns,
+        source=source if isinstance(source, str) else None,
+        context=context_of(record),
+        step=_integer(record.get("step")),
+        metadata=_decoded(record.get("metadata")),
+    )
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _documents(folder: Path) -> dict[str, int]:
+    return {
+        path.name: path.stat().st_size
+        for path in sorted(folder.glob(f"{DOCUMENT_STEM}.*"))
+        if path.is_file()
+    }
+
+
+def _context_json(context: tuple[str, ...] | None) -> list[str] | None:
+    return None if context is None else list(context)
+
+
+def _series_json(series: RunSeries) -> dict[str, Any]:
+    return {
+        "name": series.name,
+        "context": _context_json(series.context),
+        "kind": series.kind,
+        "rank": series.rank,
+        "units": series.units,
+        "count": series.count,
+        "last": series.last,
+        "min": series.minimum,
+        "max": series.maximum,
+        "first_time": time_text(series.first_ns),
+        "last_time": time_text(series.last_ns),
+    }
+
+
+def _content_json(seen: SeenContent) -> dict[str, Any]:
+    facts = {key: value for key, value in seen.facts.items() if key not in ("modified", "kind")}
+    return {
+        "name": seen.name,
+        "kind": seen.kind,
+        "context": _context_json(seen.context),
+        "step": seen.step,
+        "time": time_text(seen.time_ns),
+        "versions": seen.versions,
+        "content": {"kind": seen.facts.get("kind"), **facts},
+    }
+
+
+def _event_json(event: SeenEvent) -> dict[str, Any]:
+    return {
+        "name": event.name,
+        "time": time_text(event.time_ns),
+        "source": event.source,
+        "context": _context_json(event.context),
+        "step": event.step,
+        "metadata": event.metadata,
+    }

@@ -1,0 +1,121 @@
+"""``provml demo``. Imports `provml.demo` when it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import store_option
+
+if TYPE_CHECKING:
+    from provml.demo import Demo, Epoch
+
+_LINE_EPOCHS = 4
+
+
+@click.command("demo")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=12,
+    show_default=True,
+    help="How often the training goes through its data.",
+)
+@store_option
+def demo_command(epochs: int, store: str | None) -> None:
+    """Train a small network, recorded.
+
+    It learns to read digits, in a few seconds, with the same results every time. Needs
+    scikit-learn: pip install 'provml[demo]'.
+    """
+    from provml.demo import run_demo
+
+    with _progress(epochs) as report:
+        done = run_demo(epochs, store, report)
+    _summarize(done)
+    _suggest(done, store)
+
+
+@contextmanager
+def _progress(epochs: int) -> Iterator[Callable[[Epoch], None]]:
+    """A bar on a terminal, a line each few epochs in a pipe."""
+    if not sys.stdout.isatty():
+        yield _echo_epoch
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn())
+    description = TextColumn("{task.description}", style="dim")
+    with Progress(*columns, description, console=terminal.console()) as progress:
+        task = progress.add_task("", total=epochs)
+        yield lambda epoch: progress.update(task, advance=1, description=_epoch_text(epoch))
+
+
+def _epoch_text(epoch: Epoch) -> str:
+    return f"loss {epoch.loss:.4f}, validation accuracy {epoch.validation_accuracy:.4f}"
+
+
+def _echo_epoch(epoch: Epoch) -> None:
+    if epoch.number == 1 or epoch.number == epoch.epochs or epoch.number % _LINE_EPOCHS == 0:
+        click.echo(f"epoch {epoch.number:2} of {epoch.epochs}: {_epoch_text(epoch)}")
+
+
+def _summarize(done: Demo) -> None:
+    percent = 100 * done.recording_s / done.loop_s
+    rows = [
+        ("run", done.run_id),
+        ("folder", str(done.path)),
+        ("document", f"{done.document}, {terminal.size_text(done.document_bytes)}"),
+        ("results", ", ".join(f"{name} {value:.4f}" for name, value in done.results.items())),
+        ("recorded", f"{done.samples:,} samples of {done.series} series"),
+        ("PROV", f"{done.entities:,} entities, {done.activities:,} activities"),
+        ("recording", f"{percent:.2f} % of the training loop: {_of_loop(done)}"),
+        ("at the end", f"{terminal.duration_text(done.end_s)} to write the document"),
+    ]
+    click.echo()
+    for name, value in rows:
+        click.echo(f"{name:11} {terminal.printable(value)}")
+
+
+def _of_loop(done: Demo) -> str:
+    recording, loop = map(terminal.duration_text, (done.recording_s, done.loop_s))
+    return f"{recording} of {loop}"
+
+
+def _suggest(done: Demo, store: str | None) -> None:
+    where = "" if store is None else f" --store {shlex.quote(store)}"
+    read = f"print(len(ProvDocument.deserialize({json.dumps(str(done.document))}).records))"
+    code = shlex.quote(f"from prov.model import ProvDocument; {read}")
+    provml, python = _commands()
+    click.echo("\nnext:")
+    for command in (
+        f"{provml} show latest{where}",
+        f"{provml} list{where}",
+        f"{provml} export latest{where} --format provjson --detail series -o -",
+        f"{python} -c {code}",
+    ):
+        click.echo(f"  {terminal.printable(command)}")
+
+
+def _commands() -> tuple[str, str]:
+    """How this provml and its Python are called from here: by name where the PATH has them."""
+    folder = os.path.dirname(sys.executable)
+    if folder in os.get_exec_path():
+        python = "python"
+    else:
+        python = shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))
+    script = os.path.join(folder, "provml")
+    if not os.access(script, os.X_OK):
+        return f"{python} -m provml.cli", python
+    return "provml" if python == "python" else f"{os.path.dirname(python)}/provml", python
+
+
+COMMANDS = [demo_command]

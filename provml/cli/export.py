@@ -1,0 +1,123 @@
+"""``provml export``. Imports `store`, `formats`; `export` when it runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import run_argument, store_option
+from provml.formats import format_names
+from provml.output import opened
+from provml.store import find_run
+
+if TYPE_CHECKING:
+    from provml.model.mapping import RunMapping
+
+_STDOUT = "-"
+
+
+@click.command("export")
+@run_argument
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(format_names()),
+    default="provjson",
+    show_default=True,
+    help="The document's format.",
+)
+@click.option(
+    "--detail",
+    type=click.Choice(["sample", "series"]),
+    help="Every sample, or each series with its summary and the file that holds it.  "
+    "[default: sample up to a million samples, else series]",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where to: a file (.gz and .zst compress), or - for standard output.  "
+    "[default: provenance.* in the run's folder, whose path is printed]",
+)
+@store_option
+def export_command(
+    run: str, format_name: str, detail: str | None, output: str | None, store: str | None
+) -> None:
+    """Write a run as a document, at any time after its start.
+
+    Memory does not grow with the run. A file is replaced only when all of it was written.
+    """
+    from provml.export import document_path, export
+
+    folder = find_run(run, store)
+    target: Any = document_path(folder, format_name) if output is None else output
+    if output == _STDOUT:
+        target = sys.stdout.buffer
+    with opened(target) as sink, _counted(sink, output == _STDOUT) as counted:
+        mapping = export(folder, format_name, cast(BinaryIO, counted), detail)
+    if output == _STDOUT:
+        sys.stdout.buffer.flush()
+        where, size = "standard output", counted.size
+    else:
+        where = terminal.printable(target)
+        size = os.path.getsize(target) if os.path.isfile(target) else counted.size
+    if output is None:
+        click.echo(where)
+    terminal.echo_note(
+        f"wrote {where}: {terminal.size_text(size)}, {mapping.detail} detail, "
+        f"{mapping.samples:,} samples"
+    )
+    if detail is None and mapping.detail == "series":
+        terminal.echo_note(_advice(format_name, mapping))
+
+
+def _advice(format_name: str, mapping: RunMapping) -> str:
+    folder = shlex.quote(terminal.printable(mapping.journal.folder))
+    return (
+        "so many samples stay in the run's own files, which it names with their digests; to state "
+        f"each: provml export {folder} --format {format_name} --detail sample"
+    )
+
+
+class _Counted:
+    """A sink that counts what goes through."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        return self._sink.write(data)
+
+
+@contextmanager
+def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
+    """Count what is written; where people watch and nothing else is shown, show it."""
+    counted = _Counted(sink)
+    if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):
+        yield counted
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading")
+
+        class _Shown(_Counted):
+            def write(self, data: bytes) -> int:
+                written = super().write(data)
+                progress.update(task, description=f"writing, {terminal.size_text(self.size)}")
+                return written
+
+        yield _Shown(sink)
+
+
+COMMANDS = [export_command]

@@ -1,0 +1,48 @@
+"""``provml recover``. Imports `store`, `journal.recovery`; `export` when it runs."""
+
+from __future__ import annotations
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import run_argument, store_option
+from provml.formats import format_names
+from provml.journal.reader import Journal
+from provml.journal.recovery import recover
+from provml.store import find_run
+
+
+@click.command("recover")
+@run_argument
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(format_names()),
+    default="provjson",
+    show_default=True,
+    help="The document to write then.",
+)
+@store_option
+def recover_command(run: str, format_name: str, store: str | None) -> None:
+    """Close a run whose process was killed, and write its document.
+
+    Nothing that was recorded is lost or changed. A run that is still being recorded is refused,
+    one that ended is left as it is. Twice is once.
+    """
+    from provml.export import document_path, export
+
+    folder = find_run(run, store)
+    closed = recover(folder)
+    document = document_path(folder, format_name)
+    for line in closed:
+        click.echo(terminal.printable(line))
+    state = Journal(folder).state()
+    if not closed and (state.status != "crashed" or document.exists()):
+        click.echo(f"nothing to recover: {terminal.printable(folder.name)} is {state.status}")
+        return
+    mapping = export(folder, format_name, document)
+    size = terminal.size_text(document.stat().st_size)
+    click.echo(f"wrote {terminal.printable(document)} ({size}, {mapping.samples:,} samples)")
+
+
+COMMANDS = [recover_command]

@@ -1,0 +1,201 @@
+"""``provml show``: one run at a glance. Imports `_overview`, `store`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import json_option, run_argument, store_option
+from provml.store import find_run
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from provml.cli._overview import Overview
+
+_LONGEST = 200
+_LONGEST_NUMBER = 24
+_SHORT_DIGEST = 12
+
+
+@click.command("show")
+@run_argument
+@json_option
+@store_option
+def show_command(run: str, as_json: bool, store: str | None) -> None:
+    """Show what a run recorded.
+
+    How it stands, parameters, series, data, models, the last events, documents. Numbers are shown
+    to six digits. With --json all is exact: integers beyond 2**53, decimals and the floats NaN,
+    INF and -INF are strings, times are xsd:dateTime with nine digits, bytes are base64.
+
+    Costs one pass over the run's files; memory does not grow with its samples.
+    """
+    from provml.cli._overview import overview
+    from provml.journal.reader import Journal
+
+    found = overview(Journal(find_run(run, store)))
+    if as_json:
+        terminal.echo_json(found.as_json())
+    else:
+        terminal.show(*_parts(found))
+
+
+def _parts(found: Overview) -> list[RenderableType]:
+    sections: list[tuple[str, RenderableType | None]] = [
+        ("", _head(found)),
+        ("parameters", _settings(found.params)),
+        ("tags", _settings(found.tags)),
+        ("series", _series(found)),
+        ("datasets, artifacts, models", _contents(found)),
+        (_events_title(found), _events(found)),
+        ("damage met while reading", _counts(found.damage)),
+        ("documents", _documents(found)),
+    ]
+    parts: list[RenderableType] = []
+    for title, body in sections:
+        if body is not None:
+            parts += [_text(f"\n{title}", "bold")] if title else []
+            parts.append(body)
+    return parts
+
+
+def _text(content: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(content, style)
+
+
+def _cell(content: object, style: str = "") -> Text:
+    return _text(terminal.shortened(terminal.printable(content), _LONGEST), style)
+
+
+def _pairs(rows: list[tuple[str, Text]]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(_text(f"  {name}"), value)
+    return table
+
+
+def _head(found: Overview) -> RenderableType:
+    description, state = found.description, found.state
+    length_s = terminal.duration_s(state.started_ns, state.ended_ns)
+    rows = [
+        ("run", _cell(description["id"], "bold")),
+        ("experiment", _cell(description["experiment"])),
+    ]
+    rows += [(k, _cell(description[k])) for k in ("project", "owner") if description.get(k)]
+    rows.append(("status", _text(state.status, terminal.STYLES[state.status])))
+    if state.reason is not None:
+        rows.append(("reason", _cell(state.reason)))
+    if state.exception is not None:
+        kind = str(state.exception.get("type")).removeprefix("builtins.")
+        message = state.exception.get("message")
+        rows.append(("exception", _cell(f"{kind}: {message}", "red")))
+    rows.append(("started", _text(terminal.local_text(state.started_ns))))
+    if state.ended_ns is not None:
+        ended = f"{terminal.local_text(state.ended_ns)}, after {terminal.duration_text(length_s)}"
+        rows.append(("ended", _text(ended)))
+    if state.dropped_samples or state.dropped_events:
+        lost = f"{state.dropped_samples:,} samples, {state.dropped_events:,} events"
+        rows.append(("dropped", _text(lost, "red")))
+    rows.append(("folder", _text(terminal.printable(found.folder))))
+    return _pairs(rows)
+
+
+def _settings(values: dict[str, Any]) -> RenderableType | None:
+    if not values:
+        return None
+    return _pairs(
+        [(terminal.printable(k), _cell(terminal.value_text(v))) for k, v in values.items()]
+    )
+
+
+def _series(found: Overview) -> RenderableType | None:
+    if not found.series:
+        return None
+    numbers = ("count", "last", "min", "max")
+    ranked = any(series.rank is not None for series in found.series)
+    columns = ["  name", "context", *(["rank"] if ranked else []), *numbers, "unit"]
+    rows: list[list[Text]] = []
+    for series in found.series:
+        cells = [f"  {terminal.printable(series.name)}", _place(series.context)]
+        cells += [terminal.value_text(series.rank)] if ranked else []
+        cells.append(f"{series.count:,}")
+        for value in (series.last, series.minimum, series.maximum):
+            cells.append(terminal.shortened(terminal.value_text(value), _LONGEST_NUMBER))
+        cells.append(terminal.printable(", ".join(series.units)))
+        rows.append([_text(cell) for cell in cells])
+    cut = ("  name", "context", "max", "min", "last")
+    return terminal.table(columns, rows, right=("rank", *numbers), cut=cut)
+
+
+def _place(context: tuple[str, ...] | None) -> str:
+    return "-" if context is None else terminal.printable("/".join(context))
+
+
+def _contents(found: Overview) -> RenderableType | None:
+    if not found.contents:
+        return None
+    rows: list[list[Text]] = []
+    for content in found.contents:
+        facts = content.facts
+        digest, size, copy = facts.get("sha256"), facts.get("size"), facts.get("copy")
+        versions = f" ({content.versions} versions)" if content.versions > 1 else ""
+        cells = [
+            _cell(f"  {content.name}{versions}"),
+            _text(content.kind),
+            _text(_place(content.context)),
+            _text(terminal.size_text(size) if isinstance(size, int) else "-"),
+            _cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
+            _text("kept" if isinstance(copy, str) else "-"),
+        ]
+        rows.append(cells)
+    columns = ("  name", "kind", "context", "size", "sha256", "copy")
+    return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
+
+
+def _events_title(found: Overview) -> str:
+    shown = len(found.last_events)
+    return "events" if shown == found.events else f"events (the last {shown} of {found.events:,})"
+
+
+def _events(found: Overview) -> RenderableType | None:
+    if not found.events:
+        return None
+    rows = [
+        [
+            _text(f"  {terminal.local_text(event.time_ns)}"),
+            _cell(event.name),
+            _cell("-" if event.source is None else event.source),
+            _text(_place(event.context)),
+            _text(terminal.value_text(event.step)),
+        ]
+        for event in found.last_events
+    ]
+    columns = ("  time", "name", "source", "context", "step")
+    return terminal.table(columns, rows, right=("step",), cut=("name", "source", "context"))
+
+
+def _counts(damage: dict[str, int]) -> RenderableType | None:
+    rows = [(reason, _text(f"{count:,}", "red")) for reason, count in damage.items()]
+    return _pairs(rows) if rows else None
+
+
+def _documents(found: Overview) -> RenderableType | None:
+    if not found.documents:
+        return _text("  none yet: provml export writes them", "dim")
+    rows = [
+        (terminal.printable(k), _text(terminal.size_text(v))) for k, v in found.documents.items()
+    ]
+    return _pairs(rows)
+
+
+COMMANDS = [show_command]

@@ -1,0 +1,254 @@
+"""A small training that records itself: digits, by a network of scikit-learn.
+
+Needs the extra ``demo``. Imports the verbs as a user does, and what reads the run afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from provml import _api
+from provml.context import Context
+from provml.errors import InvalidArgumentError, MissingExtraError
+from provml.export import document_path
+from provml.journal.reader import Journal
+from provml.run import Run
+from provml.settings import read_settings
+
+TRAINING: Final = Context.TRAINING
+VALIDATION: Final = Context.VALIDATION
+EVALUATION: Final = Context.EVALUATION
+
+_EXPERIMENT: Final = "digits-demo"
+_SEED: Final = 7
+_BATCH: Final = 32
+_HIDDEN: Final = (64,)
+_RATE: Final = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """How an epoch went; ``number`` counts from 1."""
+
+    number: int
+    epochs: int
+    loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo did.
+
+    Attributes:
+        results: the evaluation's metrics.
+        loop_s: seconds that the training loop took, recording and all.
+        recording_s: seconds of these that provml's verbs took.
+        end_s: seconds that the run's end took, its document included.
+    """
+
+    path: Path
+    run_id: str
+    document: Path
+    document_bytes: int
+    results: dict[str, float]
+    samples: int
+    series: int
+    entities: int
+    activities: int
+    loop_s: float
+    recording_s: float
+    end_s: float
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Adds up the time spent in its ``with`` blocks."""
+
+    elapsed_s: float = 0.0
+    _since: float = field(default=0.0)
+
+    def __enter__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.elapsed_s += time.perf_counter() - self._since
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The digits in three parts, each an array of images and one of labels."""
+
+    training: tuple[Any, Any]
+    validation: tuple[Any, Any]
+    evaluation: tuple[Any, Any]
+
+
+def run_demo(
+    epochs: int = 12,
+    store: str | os.PathLike[str] | None = None,
+    report: Callable[[Epoch], None] | None = None,
+) -> Demo:
+    """Train and record; the same results each time. Takes a few seconds.
+
+    Args:
+        epochs: how often to go through the training data, 1 or more.
+        store: the folder that holds the runs; by default as `start_run` has it.
+        report: called after each epoch.
+
+    Raises:
+        MissingExtraError: scikit-learn is not there.
+        InvalidArgumentError: recording is disabled.
+        StoreError: the folder can't be made or written.
+    """
+    parts, model = _prepare()
+    if read_settings().disabled:
+        raise InvalidArgumentError("PROVML_DISABLED is set: the demo would record nothing")
+    recording = _Stopwatch()
+    with _api.start_run(_EXPERIMENT, save_dir=store, tags={"purpose": "demo"}) as run:
+        _describe(run, model, parts, epochs)
+        began = time.perf_counter()
+        for epoch in _train(run, model, parts, epochs, recording):
+            if report is not None:
+                report(epoch)
+        loop_s = time.perf_counter() - began
+        results = _evaluate(run, model, parts)
+        ending = time.perf_counter()
+        run.end_run()
+        end_s = time.perf_counter() - ending
+    return _read(run, results, (loop_s, recording.elapsed_s, end_s))
+
+
+def _prepare() -> tuple[_Parts, Any]:
+    """The data in three parts and the untrained network."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+        from sklearn.neural_network import MLPClassifier
+    except ImportError:
+        raise MissingExtraError("the demo", "scikit-learn", "demo") from None
+    images, labels = load_digits(return_X_y=True)
+    x, x_rest, y, y_rest = train_test_split(
+        images / 16.0, labels, test_size=0.3, random_state=_SEED, stratify=labels
+    )
+    x_validation, x_evaluation, y_validation, y_evaluation = train_test_split(
+        x_rest, y_rest, test_size=0.5, random_state=_SEED, stratify=y_rest
+    )
+    model = MLPClassifier(_HIDDEN, learning_rate_init=_RATE, random_state=_SEED)
+    return _Parts((x, y), (x_validation, y_validation), (x_evaluation, y_evaluation)), model
+
+
+def _describe(run: Run, model: Any, parts: _Parts, epochs: int) -> None:
+    """Record what the training starts from."""
+    run.log_params({"epochs": epochs, "batch_size": _BATCH, "seed": _SEED})
+    run.log_params(model.get_params(), prefix="model.")
+    for context, (images, labels) in (
+        (TRAINING, parts.training),
+        (VALIDATION, parts.validation),
+        (EVALUATION, parts.evaluation),
+    ):
+        run.log_dataset(f"digits, {context}", {"images": images, "labels": labels}, context=context)
+    run.log_source_code(__file__)
+    run.log_environment()
+
+
+def _train(
+    run: Run, model: Any, parts: _Parts, epochs: int, recording: _Stopwatch
+) -> Iterator[Epoch]:
+    """Train, batch by batch; an `Epoch` after each."""
+    import numpy as np
+
+    images, labels = parts.training
+    order = np.random.default_rng(_SEED)
+    best, step = 0.0, 0
+    with recording:
+        run.log_execution_start_time()
+        run.log_event("training_started", source="demo", context=TRAINING)
+    for epoch in range(epochs):
+        for rows in _batches(order.permutation(len(images))):
+            x, y = images[rows], labels[rows]
+            model.partial_fit(x, y, classes=np.arange(10))
+            accuracy = model.score(x, y)
+            with recording:
+                run.log_metric("loss", model.loss_, TRAINING, step, epoch=epoch)
+                run.log_metric("accuracy", accuracy, TRAINING, step, epoch=epoch)
+            step += 1
+        validated = _scores(model, *parts.validation)
+        with recording:
+            run.log_metrics(validated, VALIDATION, step - 1, epoch=epoch)
+            run.log_current_execution_time("execution time", TRAINING, step - 1)
+            if validated["accuracy"] > best:
+                run.log_event(
+                    "best_validation_accuracy",
+                    source="demo",
+                    metadata={"accuracy": validated["accuracy"], "epoch": epoch},
+                    context=VALIDATION,
+                    step=step - 1,
+                )
+        best = max(best, validated["accuracy"])
+        yield Epoch(epoch + 1, epochs, float(model.loss_), validated["accuracy"])
+    with recording:
+        run.log_event("training_finish", source="demo", context=TRAINING)
+        run.log_execution_end_time()
+
+
+def _batches(order: Any) -> Iterator[Any]:
+    for start in range(0, len(order), _BATCH):
+        yield order[start : start + _BATCH]
+
+
+def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
+    from sklearn.metrics import log_loss
+
+    chances = model.predict_proba(images)
+    return {
+        "loss": float(log_loss(labels, chances)),
+        "accuracy": float((chances.argmax(axis=1) == labels).mean()),
+    }
+
+
+def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
+    """Record how good the model is, and the model itself."""
+    results = _scores(model, *parts.evaluation)
+    run.log_metrics(results, EVALUATION)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.pickle"
+        path.write_bytes(pickle.dumps(model))
+        run.log_model("digits", path, context=TRAINING, copy=True)
+    return results
+
+
+def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, float]) -> Demo:
+    """Count what the run's document says."""
+    from provml.model.mapping import RunMapping
+
+    mapping = RunMapping(Journal(run.path))
+    counts: Counter[str] = Counter()
+    series = 0
+    for statement in mapping.statements({"entity", "activity"}):
+        counts[statement.kind] += statement.rows
+        series += ("prov:type", "provml:Series") in statement.attributes
+    document = document_path(run.path, "provjson")
+    loop_s, recording_s, end_s = seconds
+    return Demo(
+        path=run.path,
+        run_id=run.id,
+        document=document,
+        document_bytes=document.stat().st_size if document.exists() else 0,
+        results=results,
+        samples=mapping.samples,
+        series=series,
+        entities=counts["entity"],
+        activities=counts["activity"],
+        loop_s=loop_s,
+        recording_s=recording_s,
+        end_s=end_s,
+    )

@@ -1,0 +1,367 @@
+"""The commands as people and scripts call them: real processes, real runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prov.model import ProvDocument
+
+import provml
+
+COMMAND = [sys.executable, "-m", "provml.cli"]
+HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
+
+
+def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line with both streams in pipes."""
+    command = [*COMMAND, *map(str, arguments)]
+    environment = os.environ | variables
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+
+
+def on_terminal(*arguments: object, columns: int = 100, **variables: str) -> str:
+    """Run the command line on a terminal of its own; what it showed."""
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)} | variables
+    if "NO_COLOR" not in variables:
+        environment.pop("NO_COLOR", None)
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                block = os.read(master, 65536)
+            except OSError:  # Linux: the other side is closed
+                break
+            if not block:
+                break
+            shown += block
+        os.close(master)
+        assert process.wait(60) == 0, shown
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with a finished run, a failed one of hostile names, and nothing else."""
+    place = tmp_path / "runs"
+    with provml.start_run("plain", save_dir=place, run_id="first-run") as run:
+        run.log_params({"lr": 0.1, "big": 2**60, "bad": float("nan")})
+        for step in range(10):
+            run.log_metric("loss", 1 / (step + 1), provml.Context.TRAINING, step)
+        run.log_event("checkpoint", source="trainer", metadata={"n": 1})
+    with (
+        pytest.raises(ValueError, match="boom"),
+        provml.start_run(HOSTILE, save_dir=place, run_id="second-run") as run,
+    ):
+        run.log_param(HOSTILE, HOSTILE)
+        run.log_metric(HOSTILE, float("inf"), HOSTILE)
+        run.log_event(HOSTILE)
+        raise ValueError(f"boom {HOSTILE}")
+    return place
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a run whose process was killed in the middle of it."""
+    script = (
+        "import sys, time, provml\n"
+        "run = provml.start_run('killed', save_dir=sys.argv[1], run_id='dead')\n"
+        "for step in range(1000): run.log_metric('loss', step * 0.5, 'training', step)\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+        yield tmp_path / "killed" / "dead"
+
+
+def safe(text: str) -> bool:
+    """Whether text holds no control character but line feeds."""
+    return not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+class TestList:
+    def test_a_pipe_gets_one_line_of_tab_separated_fields_a_run(self, store: Path) -> None:
+        """`provml list | cut -f1` breaks."""
+        done = call("list", "--store", store)
+        rows = [line.split("\t") for line in done.stdout.splitlines()]
+        assert [row[0] for row in rows] == ["first-run", "second-run"]
+        assert [row[2] for row in rows] == ["finished", "failed"]
+        assert {len(row) for row in rows} == {9}
+        assert rows[0][5] == "10"
+        assert Path(rows[1][8]).is_dir()
+        assert safe(done.stdout.replace("\t", ""))
+
+    def test_a_pipe_gets_no_colours_even_when_they_are_forced(self, store: Path) -> None:
+        """Colour codes reach a file."""
+        assert "\x1b" not in call("list", "--store", store, FORCE_COLOR="1").stdout
+
+    def test_json_is_exact(self, store: Path) -> None:
+        """A script reads another name than was given."""
+        runs = json.loads(call("list", "--json", "--store", store).stdout)
+        assert [run["experiment"] for run in runs] == ["plain", HOSTILE]
+        assert runs[0]["samples"] == 10
+        assert runs[0]["started"].endswith("Z")
+
+    def test_a_terminal_gets_a_table_in_which_names_are_text(self, store: Path) -> None:
+        """A run's name colours or garbles the terminal."""
+        shown = on_terminal("list", "--store", store)
+        assert "finished" in shown
+        assert "[red]" in shown
+        assert "\\x1b[31m" in shown
+        assert "実験" in shown
+        assert re.search(r"\x1b\[3[0-9]m ?finished", shown)
+        assert safe(re.sub(r"\x1b\[[0-9;]*m", "", shown))
+
+    @pytest.mark.parametrize("columns", [80, 120])
+    def test_ids_stay_whole_on_a_narrow_terminal(self, store: Path, columns: int) -> None:
+        """An id that is cut can't be given to another command."""
+        with provml.start_run("a rather long name of an experiment" * 3, save_dir=store) as run:
+            pass
+        shown = on_terminal("list", "--store", store, columns=columns, NO_COLOR="1")
+        assert run.id in shown
+        assert "finished" in shown
+
+    def test_no_color_is_respected(self, store: Path) -> None:
+        """NO_COLOR has no effect."""
+        shown = on_terminal("list", "--store", store, NO_COLOR="1")
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
+
+    def test_an_empty_store_is_no_error(self, tmp_path: Path) -> None:
+        """An empty store prints nothing at all, or fails."""
+        done = call("list", "--store", tmp_path)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "no runs" in done.stderr
+        assert json.loads(call("list", "--json", "--store", tmp_path).stdout) == []
+
+    def test_the_store_comes_from_the_environment(self, store: Path) -> None:
+        """PROVML_SAVE_DIR is ignored."""
+        assert "first-run" in call("list", PROVML_SAVE_DIR=str(store)).stdout
+
+
+class TestShow:
+    def test_json_has_what_was_recorded(self, store: Path) -> None:
+        """A number in the overview is rounded, or makes the JSON invalid."""
+        found = json.loads(call("show", "first", "--json", "--store", store).stdout)
+        assert found["params"] == {"lr": 0.1, "big": str(2**60), "bad": "NaN"}
+        (series,) = found["series"]
+        assert (series["count"], series["last"], series["max"]) == (10, 0.1, 1.0)
+        assert series["context"] == ["training"]
+        assert found["events"]["last"][0]["metadata"] == {"n": 1}
+        assert list(found["documents"]) == ["provenance.json"]
+
+    def test_hostile_names_are_shown_as_text(self, store: Path) -> None:
+        """A run can write control codes to the terminal of who looks at it."""
+        for shown in (
+            call("show", "second-run", "--store", store).stdout,
+            on_terminal("show", "second-run", "--store", store),
+        ):
+            assert safe(re.sub(r"\x1b\[[0-9;]*m", "", shown))
+            assert "\\x1b[31m" in shown
+            assert "boom" in shown
+            assert "inf" in shown
+        found = json.loads(call("show", "second-run", "--json", "--store", store).stdout)
+        assert found["params"] == {HOSTILE: HOSTILE}
+        assert found["exception"]["message"] == f"boom {HOSTILE}"
+
+    def test_a_run_under_way_can_be_shown(self, tmp_path: Path) -> None:
+        """Only ended runs can be looked at."""
+        with provml.start_run("live", save_dir=tmp_path) as run:
+            run.log_metric("loss", 1.5)
+            shown = call("show", "latest", "--store", tmp_path).stdout
+        assert "running" in shown
+        assert "1.5" in shown
+
+    def test_damage_is_told(self, store: Path) -> None:
+        """Lines that can't be read go missing without a word."""
+        (events,) = (store / "plain" / "first-run" / "journal").glob("*.jsonl")
+        with events.open("ab") as file:
+            file.write(b'{"record": "par')
+        assert "torn last line" in call("show", "first-run", "--store", store).stdout
+
+
+class TestExport:
+    def test_without_output_the_runs_own_document_is_written(self, store: Path) -> None:
+        """The path printed is not where the document is."""
+        folder = store / "plain" / "first-run"
+        (folder / "provenance.json").unlink()
+        done = call("export", "first-run", "--format", "provjson", "--store", store)
+        assert done.stdout == f"{folder / 'provenance.json'}\n"
+        assert "sample detail, 10 samples" in done.stderr
+        assert ProvDocument.deserialize(str(folder / "provenance.json")).records
+
+    def test_standard_output_gets_the_document_alone(self, store: Path) -> None:
+        """`provml export -o - | jq` meets text that is no JSON."""
+        done = call("export", "first", "--detail", "series", "-o", "-", "--store", store)
+        assert "entity" in json.loads(done.stdout)
+        assert done.stderr.count("\n") == 1
+
+    def test_a_file_that_ends_in_gz_is_compressed(self, store: Path, tmp_path: Path) -> None:
+        """The ending of the file's name is ignored."""
+        target = tmp_path / "run.json.gz"
+        assert call("export", "first", "-o", target, "--store", store).returncode == 0
+        assert target.read_bytes()[:2] == b"\x1f\x8b"
+
+    def test_a_large_run_says_how_to_get_every_sample(self, tmp_path: Path) -> None:
+        """The samples are missing from a large run's document and nothing says so."""
+        with provml.start_run("large", save_dir=tmp_path, formats=()) as run:
+            for step in range(1_000_001):
+                run.log_metric("loss", 0.5, None, step)
+        done = call("export", run.path, "-o", os.devnull)
+        wrote, advice = done.stderr.splitlines()
+        assert "series detail, 1,000,001 samples" in wrote
+        assert "--detail sample" in advice
+
+    def test_a_terminal_sees_that_something_happens(self, store: Path) -> None:
+        """A long export looks like a hang, or its progress stays on the screen."""
+        shown = on_terminal("export", "first", "--store", store)
+        assert "reading" in shown
+        assert "wrote" in shown.splitlines()[-1]
+
+
+class TestRecover:
+    def test_a_killed_run_is_closed_and_has_its_document(self, killed: Path) -> None:
+        """A run whose process was killed can't be brought to an end."""
+        done = call("recover", killed)
+        assert done.returncode == 0
+        assert "closed the owner's files of process" in done.stdout
+        assert "1,000 samples" in done.stdout
+        assert ProvDocument.deserialize(str(killed / "provenance.json")).records
+        assert json.loads(call("show", killed, "--json").stdout)["ended"] is not None
+
+    def test_twice_is_once(self, killed: Path) -> None:
+        """A second recovery changes the run."""
+        call("recover", killed)
+        before = {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()}
+        done = call("recover", killed)
+        assert done.stdout.startswith("nothing to recover")
+        assert {path: path.read_bytes() for path in before} == before
+
+    def test_a_document_that_was_not_reached_is_written(self, killed: Path) -> None:
+        """A recovery that was itself cut short leaves the run without its document."""
+        call("recover", killed)
+        (killed / "provenance.json").unlink()
+        assert "wrote" in call("recover", killed).stdout
+        assert (killed / "provenance.json").exists()
+
+    def test_a_run_under_way_is_refused(self, tmp_path: Path) -> None:
+        """Recovery cuts the files of a living process."""
+        with provml.start_run("live", save_dir=tmp_path) as run:
+            done = call("recover", run.path)
+            run.log_metric("loss", 1.0)
+        assert done.returncode == 1
+        assert f"process {os.getpid()}" in done.stderr
+
+    def test_an_ended_run_has_nothing_to_recover(self, store: Path) -> None:
+        """An ended run is closed again."""
+        done = call("recover", "first-run", "--store", store)
+        assert done.stdout == "nothing to recover: first-run is finished\n"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "status", "text"),
+        [
+            (["show", "nothing"], 2, "there is no run"),
+            (["list", "--frobnicate"], 2, "No such option"),
+            (["frobnicate"], 2, "No such command"),
+            (["export", "first-run", "--format", "nope"], 2, "Invalid value"),
+            (["export", "first-run", "-o", "/nowhere/x"], 2, "no folder"),
+            (["demo", "--epochs", "0"], 2, "Invalid value"),
+        ],
+    )
+    def test_an_error_is_one_line(
+        self, store: Path, arguments: list[str], status: int, text: str
+    ) -> None:
+        """A mistake prints a traceback, or a script can't tell it from success."""
+        done = call(*arguments, PROVML_SAVE_DIR=str(store))
+        assert done.returncode == status
+        assert done.stdout == ""
+        assert done.stderr.startswith("provml: error: ")
+        assert done.stderr.count("\n") == 1
+        assert text in done.stderr
+
+    def test_the_system_s_trouble_is_a_failure_not_misuse(self, store: Path) -> None:
+        """A full disk reads like a wrong option, or prints a traceback."""
+        done = call("export", "first-run", "-o", "/dev/full", "--store", store)
+        assert done.returncode == 1
+        assert done.stderr == "provml: error: No space left on device\n"
+
+    def test_names_in_errors_are_text(self, store: Path) -> None:
+        """A name in an error message reaches the terminal as a control code."""
+        assert safe(call("show", "a\x1b[31m", "--store", store).stderr)
+
+    @pytest.mark.parametrize("command", [["--help"], ["list"], ["export", "latest", "-o", "-"]])
+    def test_a_closed_pipe_is_quiet(self, store: Path, command: list[str]) -> None:
+        """`provml list | head` prints a traceback."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [*COMMAND, *command],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PROVML_SAVE_DIR": str(store)},
+            timeout=60,
+            check=False,
+        )
+        os.close(writing)
+        assert b"Traceback" not in done.stderr
+        assert b"Broken" not in done.stderr
+        assert b"Exception" not in done.stderr
+
+    def test_ctrl_c_leaves_with_130(self, tmp_path: Path) -> None:
+        """A shell loop goes on after Ctrl-C."""
+        command = [*COMMAND, "demo", "--epochs", "100000", "--store", str(tmp_path)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert "epoch" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in stderr
+        assert "interrupted" in call("list", "--store", tmp_path).stdout
+
+    def test_help_is_quick_because_nothing_heavy_is_imported(self) -> None:
+        """`provml --help` takes a second."""
+        code = (
+            "import sys; from provml.cli import run; run(['--help']); "
+            "print(sorted({'numpy', 'prov', 'rich', 'sklearn', 'orjson'} & sys.modules.keys()))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout.splitlines()[-1] == "[]"
+
+    def test_no_command_prints_the_help_and_is_misuse(self) -> None:
+        """`provml` alone looks as if it had done something."""
+        done = call()
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Commands:" in done.stderr
+
+    def test_version(self) -> None:
+        """The version can't be told."""
+        assert call("--version").stdout == f"provml {provml.__version__}\n"

@@ -1,0 +1,130 @@
+"""What the crash tests share: real child processes, deadlines instead of sleeps, small disks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_OWN_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+
+DEADLINE_S = 60
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No launcher's rank, no setting of the developer's; runs go under the test's folder."""
+    for name in list(os.environ):
+        if name in _OWN_VARIABLES or name.startswith("PROVML_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PROVML_SAVE_DIR", str(tmp_path / "store"))
+    monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
+
+
+class Children:
+    """Starts Python processes; none outlives the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(
+        self, source: str, *arguments: object, options: tuple[str, ...] = (), **variables: str
+    ) -> subprocess.Popen[str]:
+        """A process that runs the source text as a script."""
+        script = self.folder / f"script{len(self._started)}.py"
+        script.write_text(textwrap.dedent(source), encoding="utf-8")
+        child = subprocess.Popen(
+            [sys.executable, *options, str(script), *map(str, arguments)],
+            env={**os.environ, **variables},
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            restore_signals=True,
+        )
+        self._started.append(child)
+        return child
+
+    def run(
+        self, source: str, *arguments: object, options: tuple[str, ...] = (), **variables: str
+    ) -> tuple[int, str, str]:
+        """A process that runs to its end: exit code, standard output, standard error."""
+        child = self.start(source, *arguments, options=options, **variables)
+        out, err = child.communicate(timeout=DEADLINE_S)
+        return child.returncode, out, err
+
+    def stop(self) -> None:
+        """Kill what still runs."""
+        for child in self._started:
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+            for pipe in (child.stdin, child.stdout, child.stderr):
+                if pipe is not None and not pipe.closed:
+                    pipe.close()
+            child.wait(DEADLINE_S)
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Iterator[Children]:
+    """Starts real processes."""
+    started = Children(tmp_path)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object], str], None]:
+    """Waits for a condition, at most a minute."""
+
+    def wait(condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for: {what}"
+            os.sched_yield()
+
+    return wait
+
+
+class SmallDisk:
+    """A file system of its own, and a file that takes the room away from others."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._filler = path / "filler"
+
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Leave that much room."""
+        with open(self._filler, "ab", buffering=0) as file:
+            free = os.statvfs(self.path).f_bavail * os.statvfs(self.path).f_frsize
+            os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, free - leave_bytes)
+
+    def release(self) -> None:
+        """Give all the room back."""
+        self._filler.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A tmpfs of 2 MiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "provml-test", str(path)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"no small disk can be mounted here: {error}")
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)

@@ -1,0 +1,336 @@
+"""Recovery of runs whose processes were really killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import provml
+from provml.errors import JournalError, ProvMLError
+from provml.journal import layout
+from provml.journal.files import WriterFiles, writer_files
+from provml.journal.recovery import recover, written_end
+
+SAMPLES = 5000
+START = """
+import os, sys, provml
+run = provml.start_run("killed", save_dir=sys.argv[1], run_id="dead", resume=True)
+for step in range(5000): run.log_metric("loss", step * 0.5, "training", step)
+run.log_metric("big", 2**80)
+run.log_param("lr", 0.1)
+"""
+WAIT = "print(os.getpid(), flush=True); sys.stdin.read()"
+KILL = "os.kill(os.getpid(), 9)"
+
+
+def spawn(store: Path, *code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "\n".join((START, *code)), str(store)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> Path:
+    """The folder of a run that was killed after 5,001 samples and a parameter."""
+    with spawn(tmp_path, KILL) as process:
+        process.wait(60)
+    return tmp_path / "killed" / "dead"
+
+
+def owner(folder: Path) -> WriterFiles:
+    (files,) = writer_files(folder)
+    return files
+
+
+def state_of(folder: Path) -> tuple[str, bool]:
+    run = provml.load(folder)
+    return run.status, run.ended is not None
+
+
+def test_it_keeps_every_sample_and_cuts_the_rest(dead: Path) -> None:
+    """Recovery loses a sample, or leaves the file's unused room."""
+    before = provml.load(dead).series("loss", "training")
+    (line,) = recover(dead)
+    after = provml.load(dead).series("loss", "training")
+    assert len(after) == SAMPLES
+    assert np.array_equal(before.value, after.value)
+    size = owner(dead).samples_path.stat().st_size
+    assert size == layout.HEADER_SIZE + (SAMPLES + 1) * layout.RECORD_SIZE
+    assert "process" in line
+    assert "bytes cut" in line
+
+
+def test_the_run_is_crashed_and_ended_at_its_last_record(dead: Path) -> None:
+    """A killed run has no end, or ends when somebody recovered it."""
+    assert state_of(dead) == ("crashed", False)
+    recover(dead)
+    assert state_of(dead) == ("crashed", True)
+    run = provml.load(dead)
+    (events,) = [files.end_record() for files in writer_files(dead)]
+    (param,) = [r for _, r in owner(dead).records() if r["record"] == "param"]
+    assert events["time"] == param["time"]
+    assert run.reason is not None
+    assert run.reason.endswith("is gone and wrote no end; closed by recovery")
+    header = owner(dead).header()
+    assert (header.status, header.ended_ns) == ("crashed", param["time"])
+
+
+def test_the_end_is_not_before_a_sample_dated_later(tmp_path: Path) -> None:
+    """A sample of the document lies after its run's end."""
+    later = int(time.time()) + 10_000
+    with spawn(tmp_path, f"run.log_metric('late', 1.0, timestamp={later})", KILL) as process:
+        process.wait(60)
+    recover(tmp_path / "killed" / "dead")
+    assert owner(tmp_path / "killed" / "dead").end_record()["time"] == later * 10**9
+
+
+def test_twice_is_once(dead: Path) -> None:
+    """A second recovery writes a second end."""
+    recover(dead)
+    before = {path: path.read_bytes() for path in dead.rglob("*") if path.is_file()}
+    assert recover(dead) == []
+    assert {path: path.read_bytes() for path in dead.rglob("*") if path.is_file()} == before
+
+
+def test_many_at_once_do_what_one_does(dead: Path) -> None:
+    """Two people who recover a run at the same moment damage it."""
+    code = (
+        "import sys; from pathlib import Path; from provml.journal.recovery import recover\n"
+        "sys.stdin.readline(); print(len(recover(Path(sys.argv[1]))))"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(dead)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    closed = [process.communicate("\n", timeout=60)[0].strip() for process in processes]
+    assert sorted(closed) == ["0", "0", "0", "1"]
+    kinds = [record["record"] for _, record in owner(dead).records()]
+    assert kinds.count("end") == 1
+    assert len(provml.load(dead).series("loss", "training")) == SAMPLES
+
+
+def test_a_torn_last_line_stays_alone(dead: Path) -> None:
+    """The end is appended to half a line, and both are lost."""
+    with owner(dead).events_path.open("ab") as file:
+        file.write(b'{"record":"param","name":"x","val')
+    (line,) = recover(dead)
+    assert "torn" in line
+    assert state_of(dead) == ("crashed", True)
+    assert provml.load(dead).params == {"lr": 0.1}
+
+
+@pytest.mark.parametrize("length", [1, 31])
+def test_part_of_a_record_and_slots_never_committed_are_cut(dead: Path, length: int) -> None:
+    """A file's end that is no record is taken for one."""
+    path = owner(dead).samples_path
+    end = written_end(path)
+    with path.open("r+b") as file:
+        file.seek(end)
+        file.write(struct.pack("<qqdiI", 1, 2, 3.0, 4, 0))  # all but the series: not committed
+        file.seek(0, os.SEEK_END)
+        file.write(b"\xff" * length)
+    recover(dead)
+    assert path.stat().st_size == end
+    assert len(provml.load(dead).series("loss", "training")) == SAMPLES
+
+
+def test_a_hole_before_the_last_record_stays(dead: Path) -> None:
+    """The cut is made at the first hole, and what follows it is lost."""
+    path = owner(dead).samples_path
+    with path.open("r+b") as file:
+        file.seek(layout.HEADER_SIZE)
+        file.write(bytes(100 * layout.RECORD_SIZE))
+    recover(dead)
+    assert len(provml.load(dead).series("loss", "training")) == SAMPLES - 100
+
+
+def break_magic(files: WriterFiles) -> None:
+    with files.samples_path.open("r+b") as file:
+        file.write(b"?")
+
+
+def shorten_header(files: WriterFiles) -> None:
+    os.truncate(files.samples_path, 20)
+
+
+def empty_samples(files: WriterFiles) -> None:
+    os.truncate(files.samples_path, 0)
+
+
+def remove_samples(files: WriterFiles) -> None:
+    files.samples_path.unlink()
+
+
+@pytest.mark.parametrize("damage", [break_magic, shorten_header, empty_samples, remove_samples])
+def test_a_damaged_header_is_left_alone_but_the_run_ends(
+    dead: Path, damage: Callable[[WriterFiles], None]
+) -> None:
+    """A flipped bit keeps a run from being closed, or has its samples cut."""
+    files = owner(dead)
+    damage(files)
+    before = files.samples_path.read_bytes() if files.samples_path.exists() else None
+    assert len(recover(dead)) == 1
+    assert state_of(dead) == ("crashed", True)
+    assert recover(dead) == []
+    after = files.samples_path.read_bytes() if files.samples_path.exists() else None
+    assert before == after
+
+
+def test_without_an_events_file_the_header_has_the_end(dead: Path) -> None:
+    """A run whose events were removed can't be closed."""
+    owner(dead).events_path.unlink()
+    assert len(recover(dead)) == 1
+    assert state_of(dead) == ("crashed", True)
+    assert recover(dead) == []
+
+
+def test_random_damage_never_raises(dead: Path) -> None:
+    """A bad disk makes recovery print a traceback."""
+    random = np.random.default_rng(3)
+    files = owner(dead)
+    whole = {path: path.read_bytes() for path in (files.samples_path, files.events_path)}
+    for _ in range(60):
+        for path, content in whole.items():
+            broken = bytearray(content)
+            for place in random.integers(0, min(len(broken), 600), 4):
+                broken[place] ^= 1 << int(random.integers(8))
+            path.write_bytes(broken[: int(random.integers(len(broken)))])
+        try:
+            recover(dead)
+        except ProvMLError:
+            continue  # it now looks newer, or as if another host wrote it just now
+
+
+def test_a_run_under_way_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """Recovery cuts the files of a living process."""
+    with spawn(tmp_path, WAIT) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        folder = tmp_path / "killed" / "dead"
+        before = owner(folder).samples_path.stat().st_size
+        with pytest.raises(JournalError, match=f"process {pid} on "):
+            recover(folder)
+        assert owner(folder).samples_path.stat().st_size == before
+        process.kill()
+    assert len(recover(folder)) == 1
+
+
+FORK = """
+if os.fork() == 0:
+    run.log_metric("child", 1.5)
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+    os._exit(0)
+"""
+
+
+def test_a_living_helper_is_left_alone(tmp_path: Path) -> None:
+    """The files of a child that outlives its killed parent are cut under it."""
+    with spawn(tmp_path, FORK, "os.read(0, 1)") as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        folder = tmp_path / "killed" / "dead"
+        (line,) = recover(folder)
+        assert "owner's" in line
+        helper = next(f for f in writer_files(folder) if f.first_record()["pid"] == child)
+        assert helper.header().status is None
+        assert helper.samples_path.stat().st_size > layout.HEADER_SIZE + layout.RECORD_SIZE
+        assert state_of(folder) == ("crashed", True)
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_dead_helper_is_closed_with_its_owner(tmp_path: Path) -> None:
+    """A killed worker's file keeps its unused room for ever."""
+    killed = "\nif os.fork() == 0:\n    run.log_metric('child', 1.5)\n    os.kill(os.getpid(), 9)\n"
+    with spawn(tmp_path, killed, "os.wait()", KILL) as process:
+        process.wait(60)
+    folder = tmp_path / "killed" / "dead"
+    lines = recover(folder)
+    assert ["helper's" in line for line in lines] == [True, False]
+    assert sorted(files.header().status or "" for files in writer_files(folder)) == [
+        "crashed",
+        "helper closed",
+    ]
+    assert provml.load(folder).series("child").value.tolist() == [1.5]
+    assert state_of(folder) == ("crashed", True)
+
+
+def test_a_run_that_ended_is_left_as_it_is(tmp_path: Path) -> None:
+    """A finished run turns into a crashed one."""
+    with provml.start_run("done", save_dir=tmp_path) as run:
+        run.log_metric("loss", 1.0)
+    assert recover(run.path) == []
+    assert provml.load(run.path).status == "finished"
+
+
+def test_a_helper_whose_first_line_is_damaged_does_not_end_the_run(tmp_path: Path) -> None:
+    """A flipped bit in a worker's file turns a finished run into a crashed one."""
+    killed = "\nif os.fork() == 0:\n    run.log_metric('child', 1.5)\n    os.kill(os.getpid(), 9)\n"
+    with spawn(tmp_path, killed, "os.wait(); run.end_run()") as process:
+        assert process.wait(60) == 0
+    folder = tmp_path / "killed" / "dead"
+    helper = writer_files(folder)[1]
+    with helper.events_path.open("r+b") as file:
+        file.write(b"?")
+    os.utime(helper.events_path, (1, 1))
+    assert recover(folder) == []
+    assert provml.load(folder).status == "finished"
+
+
+def test_what_a_resumed_run_left_before_it_is_closed_too(dead: Path) -> None:
+    """The first half of a resumed run stays open for ever, or its end becomes the run's."""
+    with provml.start_run("killed", save_dir=dead.parent.parent, run_id="dead", resume=True) as run:
+        run.log_metric("loss", 1.0, "training")
+    assert len(recover(dead)) == 1
+    assert provml.load(dead).status == "finished"
+    assert recover(dead) == []
+
+
+def test_a_writer_elsewhere_lives_while_it_is_heard_of(dead: Path) -> None:
+    """On a shared disk, one machine cuts the files that another is writing."""
+    path = owner(dead).events_path
+    first, _, rest = path.read_bytes().partition(b"\n")
+    writer = json.loads(first) | {"host": "elsewhere"}
+    path.write_bytes(json.dumps(writer).encode() + b"\n" + rest)
+    with pytest.raises(JournalError, match="on elsewhere"):
+        recover(dead)
+    hour_ago = time.time() - 3600
+    os.utime(path, (hour_ago, hour_ago))
+    assert len(recover(dead)) == 1
+    assert state_of(dead) == ("crashed", True)
+
+
+def test_a_newer_version_is_refused(dead: Path) -> None:
+    """Files of a format that is not known are cut."""
+    with owner(dead).samples_path.open("r+b") as file:
+        file.seek(8)
+        file.write(struct.pack("<H", layout.FORMAT_VERSION + 1))
+    before = owner(dead).samples_path.read_bytes()
+    with pytest.raises(JournalError, match="upgrade"):
+        recover(dead)
+    assert owner(dead).samples_path.read_bytes() == before
+
+
+def test_a_folder_without_a_journal_has_nothing_to_close(tmp_path: Path) -> None:
+    """A run whose journal was removed prints a traceback."""
+    assert recover(tmp_path) == []

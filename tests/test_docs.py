@@ -1,0 +1,28 @@
+"""What the command line says of itself, and what the README says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from provml.cli import program
+
+README = Path(__file__).parents[1] / "README.md"
+COMMANDS = sorted(program().commands)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help(name: str) -> None:
+    """An option has to be guessed at."""
+    command = program().commands[name]
+    assert command.help
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    """A command nobody hears of."""
+    assert f"provml {name}" in README.read_text(encoding="utf-8")
