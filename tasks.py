@@ -54,7 +54,7 @@ def test(arguments: list[str]) -> int:
     run(script(python, "lint-imports"), environment={"PYTHONPATH": str(ROOT)})
     # a checkout beside the tests must not stand in for the installed package
     safe = {**os.environ, "PYTHONSAFEPATH": "1"}
-    coverage = ["--cov=provml", "--cov-report=term:skip-covered"] if not arguments else []
+    coverage = ["--cov", "--cov-report=term:skip-covered"] if not arguments else []
     return subprocess.call([script(python, "pytest"), *coverage, *arguments], cwd=ROOT, env=safe)
 
 

@@ -71,7 +71,9 @@ class JournalWriter:
         self._retry_after_ns = 0
         self._warned = False
         self.closed = False
+        self._released = False
         self._stop = threading.Event()
+        self._sync_lock = threading.RLock()
         if sync_interval_s:
             threading.Thread(
                 target=self._sync_until_stopped,
@@ -233,13 +235,15 @@ class JournalWriter:
 
     def sync(self) -> None:
         """Have the kernel write to the disk what was recorded so far."""
-        # outside the lock: fdatasync may take long, and the descriptors close only after _stop
-        try:
-            for fd in (self._samples.fd, self._events.fd):
-                os.fdatasync(fd)
-                os.utime(fd)  # on another host, a reader knows by this that the writer lives
-        except OSError as error:
-            if not self._stop.is_set():
+        # under a lock of its own: fdatasync may take long, and only close() is to wait for it
+        with self._sync_lock:
+            if self._released:
+                return
+            try:
+                for fd in (self._samples.fd, self._events.fd):
+                    os.fdatasync(fd)
+                    os.utime(fd)  # on another host, a reader knows by this that the writer lives
+            except OSError as error:
                 self._warn(error)
 
     def close(self, record: Record | None, status: str) -> None:
@@ -265,8 +269,10 @@ class JournalWriter:
             self._samples.mark_ended(time.time_ns(), status)
             self.sync()
             self._restore_removed()
-            self._samples.close()
-            self._events.close()
+            with self._sync_lock:
+                self._released = True
+                self._samples.close()
+                self._events.close()
 
     def _note_removed(self, path: str) -> None:
         self._warn(OSError(f"{path} was removed while the run went on"))

@@ -95,7 +95,7 @@ class RunMapping:
                         yield statement
 
     def _sources(self) -> list[_Source]:
-        records = RecordMapping(self._survey)
+        records = RecordMapping(self._survey, self.detail)
         sources: list[_Source] = [
             (frozenset(vocabulary.KINDS), records.statements),
             (frozenset({"activity", "wasInformedBy"}), self._contexts),

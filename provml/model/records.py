@@ -110,8 +110,9 @@ class _Pass:
 class RecordMapping:
     """The statements of everything but samples, series, steps and contexts."""
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, survey: Survey, detail: str) -> None:
         self._survey = survey
+        self._detail = detail
         self._journal = survey.journal
 
     def statements(self) -> Iterator[Statement]:
@@ -198,7 +199,11 @@ class RecordMapping:
             ("provml:experiment", str(description["experiment"])),
             ("provml:status", state.status),
             ("provml:startedAt", Moment(state.started_ns)),
+            ("provml:detail", self._detail),
         ]
+        if self._detail == "series":
+            how = f"provml export {description['id']} --detail sample"
+            attributes.append(("provml:note", f"the samples are not stated here: {how}"))
         if state.ended_ns is not None:
             attributes.append(("provml:endedAt", Moment(state.ended_ns)))
         if state.reason is not None:
@@ -384,7 +389,7 @@ class RecordMapping:
         if isinstance(git.get("diff"), dict):
             diff = local("source-diff", encoded(label), version=version.number)
             yield _entity(diff, "provml:Diff", f"{label}.diff", _content(git["diff"]))
-            yield relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=diff)
+            yield relation("wasDerivedFrom", generatedEntity=diff, usedEntity=version.name)
 
     def _on_environment(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         version, before = self._version(memory, "environment", "python", None)

@@ -1,7 +1,7 @@
 """The interval of every step: when its first and last record were made, in bounded memory.
 
 Steps may come in any order, repeat, and be as many as there are samples. Chunks are sorted and
-reduced; beyond a million rows they go to a temporary file and are merged from there.
+reduced; beyond 300,000 rows they go to a temporary file and are merged from there.
 Imports nothing of provml; numpy when it runs.
 """
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_ROWS_IN_MEMORY = 1_000_000
-_MERGE_ROWS = 1_000_000
+_ROWS_IN_MEMORY = 300_000
+_MERGE_ROWS = 300_000
 _SINGLE_ROWS = 50_000
 
 
