@@ -260,12 +260,14 @@ def _parsed(line: bytes) -> Record | None:
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and isinstance(record.get("record"), str) else None
 
 
 def _series(record: Record) -> Series | None:
     number, context, storage = record.get("series"), record.get("context"), record.get("storage")
-    if not isinstance(number, int) or not 0 < number < 2**32 or storage not in layout.STORAGES:
+    if not isinstance(number, int) or not 0 < number < 2**32:
+        return None
+    if not isinstance(storage, str) or storage not in layout.STORAGES:
         return None
     path = context_of(record)
     if path is None and context is not None:

@@ -214,6 +214,8 @@ def decode(value: Any) -> Any:
     content = value["$"]
     kind = value["type"]
     if kind == "object":
+        if not isinstance(content, dict):
+            raise ValueError(f"a value of type 'object' must be written as one: {content!r:.80}")
         return {key: decode(member) for key, member in content.items()}
     if kind == "array":
         return Array(

@@ -29,6 +29,15 @@ from provml.model.survey import Path, Survey, step_of, time_of
 _JSON: Final = Name("rdf:JSON")
 _RESULTS: Final = Name("run:results")
 _LONGEST_DECIMAL: Final = 10_000
+_SENSELESS: Final = (
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What mapping a record of the wrong shape raises: a number stands where an object should."""
 
 _STARTS: Final = ("_started", "_start")
 _ENDS: Final = ("_finish", "_finished", "_ended", "_end")
@@ -128,7 +137,7 @@ class RecordMapping:
             name = Name(f"{files.index}.{offset}")
             try:
                 made = list(handler(memory, record, name))
-            except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError):
+            except _SENSELESS:
                 files.damage["record that makes no sense"] = 1
                 continue
             yield from made
