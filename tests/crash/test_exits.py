@@ -205,6 +205,7 @@ def test_ctrl_c_from_outside(children, tmp_path, until):
         import provml
 
         run = provml.start_run("exits", run_id="one")
+        provml.log_metric("m", 1)
         print("ready", flush=True)
         while True:
             provml.log_metric("m", 1)

@@ -1,0 +1,119 @@
+"""Whether a run still goes on, as another process sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+import provml
+from provml.store import list_runs
+
+_LIVE = """
+    import sys
+    import provml
+
+    run = provml.start_run("live", formats=())
+    print(run.path, flush=True)
+    for i, line in enumerate(sys.stdin):
+        run.log_metric("m", i, step=i)
+        run.log_param(f"p{i}", i)
+        print("logged", flush=True)
+    run.end_run()
+"""
+
+
+@pytest.fixture
+def live(children):
+    """A run in another process that logs a sample for each line it is sent."""
+    child = children.start(_LIVE)
+    path = child.stdout.readline().strip()
+    assert path, child.stderr.read()
+    return child, provml.load(path)
+
+
+def first_line(run):
+    (path,) = run.path.glob("journal/*.events.jsonl")
+    line, _, rest = path.read_bytes().partition(b"\n")
+    return path, json.loads(line), rest
+
+
+def test_a_run_is_read_while_it_goes_on(live):
+    """What another process logs would be seen late, or its run as ended or crashed."""
+    child, run = live
+    assert run.status == "running"
+    assert run.ended is None
+    for i in range(20):
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "logged\n"
+        assert run.series("m").step.tolist() == list(range(i + 1))
+        assert len(run.params) == i + 1
+        assert len(list(run.statements("sample"))) > 0
+    child.stdin.close()
+    assert child.wait(60) == 0
+    assert run.status == "finished"
+
+
+def test_a_killed_run_reads_as_crashed(live, tmp_path):
+    """A killed training would seem to go on for ever."""
+    child, run = live
+    child.kill()
+    # not waited for yet: the process is a zombie, with its number and its start
+    while not (status := os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)):
+        pass
+    assert status.si_status == signal.SIGKILL
+    assert run.status == "crashed"
+    child.wait(60)
+    assert run.status == "crashed"
+    assert f"process {child.pid}" in run.reason
+    assert [entry.state.status for entry in list_runs(tmp_path / "store")] == ["crashed"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("start_ticks", 1), ("boot_id", "another boot"), ("pid", 2**22 + 1)]
+)
+def test_a_process_that_has_taken_the_number_is_another(live, field, value):
+    """A dead run would seem alive once another process, or another boot, has its number."""
+    child, run = live
+    path, writer, rest = first_line(run)
+    assert run.status == "running"
+    writer[field] = value
+    path.write_bytes(json.dumps(writer).encode() + b"\n" + rest)
+    assert child.poll() is None
+    assert run.status == "crashed"
+
+
+def test_a_writer_on_another_host_is_known_by_its_files(live):
+    """A run on another host would seem dead at once, or alive for ever."""
+    _, run = live
+    path, writer, rest = first_line(run)
+    writer["host"] = "another"
+    path.write_bytes(json.dumps(writer).encode() + b"\n" + rest)
+    assert run.status == "running"
+    hour_ago_ns = os.stat(path).st_mtime_ns - 3600 * 10**9
+    os.utime(path, ns=(hour_ago_ns, hour_ago_ns))
+    assert run.status == "crashed"
+
+
+def test_a_killed_run_can_be_resumed_and_a_live_one_not(live, tmp_path):
+    """Resuming would mix two processes in one run, or refuse to go on after a kill."""
+    child, run = live
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == "logged\n"
+    options = {"save_dir": tmp_path / "store", "run_id": run.id, "formats": ()}
+    with pytest.raises(provml.RunExistsError, match="being recorded"):
+        provml.start_run("live", resume=True, **options)
+    child.kill()
+    child.wait(60)
+    with pytest.raises(provml.RunExistsError, match="resume=True"):
+        provml.start_run("live", **options)
+    with provml.start_run("live", resume=True, **options) as again:
+        assert run.status == "running"
+        again.log_metric("m", 1, step=1)
+    assert again.path == run.path
+    assert run.status == "finished"
+    assert run.series("m").value.tolist() == [0, 1]
