@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from provml.errors import (
     InvalidArgumentError,
-    JournalError,
     RunExistsError,
     StoreError,
 )
 from provml.journal import layout
+from provml.journal.description import read_description
 from provml.journal.writer import JournalWriter
 from provml.settings import Settings
 
@@ -36,6 +36,8 @@ class RunFolder:
         description: the content of ``run.json``.
         facts: what every writer of this run says of itself.
         settings: how to record.
+        lock_fd: a lock on the folder from the moment a run is found to be resumable until this
+            process's own files say that it records: of two that resume it at once one does.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class RunFolder:
         self.description = description
         self.facts = facts
         self.settings = settings
+        self.lock_fd: int | None = None
 
     @property
     def id(self) -> str:
@@ -63,6 +66,27 @@ class RunFolder:
         except OSError as error:
             self.discard()
             raise StoreError(f"can't record in {self.path}: {error}") from error
+        finally:
+            self.unlock()
+
+    def lock(self) -> None:
+        """Wait for the folder's lock, where its file system has locks."""
+        import fcntl
+
+        self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
+        except OSError:
+            pass
+
+    def unlock(self) -> None:
+        """Let the next one in."""
+        if self.lock_fd is not None:
+            os.close(self.lock_fd)
+            self.lock_fd = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RunFolder, (self.path, self.description, self.facts, self.settings)
 
     def discard(self) -> None:
         """Remove the folder, where nobody has recorded in it: its id is free again."""
@@ -147,6 +171,19 @@ def open_folder(
 def _existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
 ) -> RunFolder:
+    known = read_description(path) or {}
+    own = {"id": run_id, "experiment": description["experiment"]}
+    folder = _folder(path, description | known | own, settings)
+    folder.lock()
+    try:
+        _check_existing(path, run_id, resume, settings)
+    except BaseException:
+        folder.unlock()
+        raise
+    return folder
+
+
+def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
     from provml.journal.status import owner_ranks, run_state
 
     state = run_state(path)
@@ -159,23 +196,6 @@ def _existing(
         raise RunExistsError(
             f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to go on"
         )
-    return _folder(path, _known_description(path) or description | {"id": run_id}, settings)
-
-
-def _known_description(path: Path) -> dict[str, Any] | None:
-    try:
-        known = json.loads((path / layout.RUN_FILE).read_bytes())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(known, dict) or not {"id", "experiment"} <= known.keys():
-        return None
-    version = known.get("format")
-    if isinstance(version, int) and version > layout.FORMAT_VERSION:
-        raise JournalError(
-            f"{path} has the format version {version}, this provml writes "
-            f"{layout.FORMAT_VERSION}: upgrade provml to go on with it"
-        )
-    return known
 
 
 def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunFolder:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, cast
 
@@ -32,12 +30,14 @@ from provml.arguments import (
 )
 from provml.clock import to_time_ns
 from provml.context import Context, checked_name, context_path
-from provml.errors import InvalidArgumentError, InvalidMetricError, RunClosedError, StoreError
+from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.event import Event, EventSource
 from provml.folder import RunFolder
 from provml.journal import layout
+from provml.journal.samples import give_up
 from provml.journal.values import encode
-from provml.journal.writer import AbsentWriter, JournalWriter, Record, SeriesKey, warn
+from provml.journal.writer import Record, SeriesKey, warn
+from provml.recorder import Recorder
 
 Timestamp = int | float | datetime
 
@@ -47,7 +47,7 @@ _struct_error: Final = struct.error
 _time_ns: Final = time.time_ns
 
 
-class Run:
+class Run(Recorder):
     """A run that is being recorded; made by `provml.start_run`, also a context manager.
 
     Safe to use from any thread, in forked children (which write files of their own and never end
@@ -58,39 +58,6 @@ class Run:
         experiment: the experiment's name.
         path: the run's folder.
     """
-
-    def __init__(
-        self, folder: RunFolder, writer: JournalWriter, formats: tuple[str, ...], owner: bool
-    ) -> None:
-        """Not for users: `provml.start_run` makes runs."""
-        self.id: str = folder.id
-        self.experiment: str = folder.experiment
-        self.path: Path = folder.path
-        self._folder = folder
-        self._formats = formats
-        self._owner = owner
-        self._rank = folder.settings.rank
-        self._lock = threading.RLock()
-        self._adopt(writer)
-        self._closed = False
-        self._execution_started_ns: int = _time_ns()
-
-    def _adopt(self, writer: JournalWriter) -> None:
-        self._writer: JournalWriter | AbsentWriter = writer
-        self._samples = writer.sample_file
-        self._pid = os.getpid()
-        # what identifies a call's series, with the class of the value -> its number, its packer
-        self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
-
-    @property
-    def closed(self) -> bool:
-        """Whether the run has ended."""
-        return self._closed
-
-    @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events lost so far to trouble of the environment (a full disk)."""
-        return self._writer.dropped
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -129,6 +96,7 @@ class Run:
             InvalidArgumentError: a bad context, step, epoch, timestamp or unit.
             RunClosedError: the run has ended.
         """
+        slot = -1
         try:
             number, pack_into = self._fast[name, context, value.__class__, unit]
             if step is None:
@@ -143,19 +111,15 @@ class Run:
                 own_epoch = epoch
             else:
                 raise TypeError
+            time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
             buffer, reserve = self._samples.slots
-            pack_into(
-                buffer,
-                reserve(),
-                _time_ns() if timestamp is None else to_time_ns(timestamp),
-                own_step,
-                value,
-                own_epoch,
-                number,
-            )
+            slot = reserve()
+            pack_into(buffer, slot, time_ns, own_step, value, own_epoch, number)
             return
         except (KeyError, _struct_error, TypeError, ValueError):
             pass  # a new series, a full segment, or misuse: the careful way tells which
+        if slot >= 0:
+            give_up(buffer, slot)
         time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
         self._log_carefully([(name, value)], context, step, epoch, time_ns, unit)
 
@@ -190,11 +154,13 @@ class Run:
         own_epoch = _NO_EPOCH if epoch is None else epoch
         samples = self._samples
         for (number, pack_into), pair in zip(known, pairs, strict=True):
+            buffer, reserve = samples.slots
+            slot = reserve()
             try:
-                buffer, reserve = samples.slots
-                pack_into(buffer, reserve(), time_ns, own_step, pair[1], own_epoch, number)
+                pack_into(buffer, slot, time_ns, own_step, pair[1], own_epoch, number)
             except (_struct_error, ValueError, TypeError):
                 # a full segment, an int of over 64 bits, or a segment that was just closed
+                give_up(buffer, slot)
                 self._log_carefully([pair], context, step, epoch, time_ns, None)
 
     def _log_carefully(
@@ -517,8 +483,16 @@ class Run:
             record["exception"] = lifecycle.exception_record(exception)
         self._writer.close(record, status)
         self._folder.restore()
-        if self._formats and not self._rank:
+        if self._formats and not self._others_record():
             self._write_documents()
+
+    def _others_record(self) -> bool:
+        """Whether other ranks are still at work: the last one to end writes the documents."""
+        if self._folder.settings.rank is None:
+            return False
+        from provml.journal.status import run_state
+
+        return run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
         from provml.export import write_documents  # derives: the one late call
@@ -546,42 +520,6 @@ class Run:
             ending = lifecycle.ending_of(exception)
             self.end_run(ending.status, reason=ending.reason, exception=ending.exception)
 
-    # -- processes ----------------------------------------------------------------------------
-
-    def after_fork_in_child(self) -> None:
-        """Called in a forked child: let go of the parent's files; the first verb opens own ones."""
-        self._lock = threading.RLock()
-        self._owner = False
-        self._fast = {}
-        self._writer.forget()
-
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process, opened on the first call in a forked child."""
-        if not self._closed and self._pid == os.getpid():
-            return self._writer
-        with self._lock:  # end_run says under it that the run is closed
-            if self._closed:
-                raise RunClosedError(
-                    f"run {self.id} has ended: nothing more can be logged; "
-                    "start_run(..., run_id=..., resume=True) goes on with it"
-                )
-            if self._pid != os.getpid():
-                self._open_own_files()
-            return self._writer
-
-    def _open_own_files(self) -> None:
-        absent = self._writer if isinstance(self._writer, AbsentWriter) else None
-        if absent is not None and not absent.is_due():
-            return
-        try:
-            writer = self._folder.open_writer("helper")
-        except StoreError as error:
-            self._writer = absent or AbsentWriter(error)
-            return
-        if absent is not None:
-            writer.add_dropped(*absent.dropped)
-        self._adopt(writer)
-
     def __copy__(self) -> Run:
         return self
 
@@ -590,17 +528,6 @@ class Run:
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return _join, (self._folder,)
-
-    # -- records ------------------------------------------------------------------------------
-
-    def _append(self, record: Record) -> None:
-        self._open_writer().append(record)
-
-    def append_all(self, records: list[Record]) -> None:
-        """Write finished records; for `start_run`, not for users."""
-        writer = self._open_writer()
-        for record in records:
-            writer.append(record)
 
 
 def _join(folder: RunFolder) -> Run:

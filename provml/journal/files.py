@@ -228,11 +228,15 @@ class WriterFiles:
                     used = len(chunk) - int(written[::-1].argmax())
                     holes += unused + used - int(np.count_nonzero(written))
                     unused = len(chunk) - used
+                    written &= chunk["series"] != layout.GIVEN_UP
                     yield chunk if written.all() else chunk[written]
                 if len(chunk) < records:
                     break
-            torn = (length - layout.HEADER_SIZE) % layout.RECORD_SIZE > 0
-            self._note(+Counter({"hole": holes, "torn last record": int(torn)}))
+            slots, torn = divmod(length - layout.HEADER_SIZE, layout.RECORD_SIZE)
+            expected = self.end_record().get("slots")
+            missing = expected - slots if isinstance(expected, int) else 0
+            damage = {"hole": holes, "torn last record": int(torn > 0), "record cut off": missing}
+            self._note(+Counter(damage))
 
 
 def _record_dtype() -> np.dtype[np.void]:

@@ -44,7 +44,8 @@ offset type   meaning
 8      i64    step; -2**63 where there is none
 16     8 B    value: f64, i64, or a u64 offset into the events file, as the series says
 24     i32    epoch; -1 where there is none
-28     u32    series, 1 or more; 0: not written (a hole), to be skipped
+28     u32    series, 1 or more; 0: not written (a hole), to be skipped; 2**32 - 1: a slot
+              that was given up, no sample, to be skipped
 ====== ====== ==================================================================
 
 A record's fields are stored in this order, the series last: it commits the record. A slot is
@@ -91,6 +92,7 @@ RECORD_I64: Final = struct.Struct("<qqqiI")
 RECORD_TEXT: Final = struct.Struct("<qqQiI")
 RECORD_SIZE: Final = RECORD_F64.size
 NO_STEP: Final = -(2**63)
+GIVEN_UP: Final = 2**32 - 1
 NO_EPOCH: Final = -1
 
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}

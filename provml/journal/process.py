@@ -24,6 +24,14 @@ def _start_ticks(pid: int) -> int | None:
         return None
 
 
+def _pid_namespace() -> int | None:
+    """What tells the processes of one container from those of another on one machine."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return None
+
+
 def identity() -> dict[str, Any]:
     """This process, so that a later reader can tell whether it is still there."""
     pid = os.getpid()
@@ -31,16 +39,19 @@ def identity() -> dict[str, Any]:
         "pid": pid,
         "host": os.uname().nodename,
         "boot_id": _boot_id(),
+        "pid_namespace": _pid_namespace(),
         "start_ticks": _start_ticks(pid),
     }
 
 
 def is_alive(writer: dict[str, Any]) -> bool | None:
-    """Whether the process that `identity` described lives; None: on another host, unknown."""
+    """Whether the process that `identity` described lives; None: elsewhere, unknown."""
     if writer.get("host") != os.uname().nodename:
         return None
     if writer.get("boot_id") != _boot_id():
         return False
+    if writer.get("pid_namespace") not in (None, _pid_namespace()):
+        return None
     pid = writer.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False

@@ -1,19 +1,19 @@
 """A run's journal as a whole: its description, its state, its writers' files.
 
-Imports `files`, `status`, `layout`, `errors`.
+Imports `description`, `files`, `status`, `layout`, `errors`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from provml.errors import JournalError, RunNotFoundError
+from provml.errors import RunNotFoundError
 from provml.journal import layout
+from provml.journal.description import read_description
 from provml.journal.files import Record, WriterFiles, writer_files
 from provml.journal.status import RunState, run_state
 
@@ -82,22 +82,9 @@ def is_run_folder(folder: Path) -> bool:
 
 def _description(folder: Path) -> dict[str, Any]:
     fallback: dict[str, Any] = {"id": folder.name, "experiment": folder.parent.name}
-    try:
-        with open(folder / layout.RUN_FILE, "rb") as file:
-            known = json.loads(file.read(2**20))
-    except (OSError, ValueError, RecursionError):
-        return fallback
-    if not isinstance(known, dict):
-        return fallback
-    version = known.get("format")
-    if isinstance(version, int) and version > layout.FORMAT_VERSION:
-        raise JournalError(
-            f"{folder} has the format version {version}, this provml reads up to "
-            f"{layout.FORMAT_VERSION}: upgrade provml to read it"
-        )
     texts = {
         key: value
-        for key, value in known.items()
+        for key, value in (read_description(folder) or {}).items()
         if isinstance(value, str) or (key == "created" and isinstance(value, int))
     }
     return fallback | texts

@@ -51,6 +51,11 @@ class SampleFile:
         self._set_slots(segment, layout.HEADER_SIZE)
 
     @property
+    def slot_count(self) -> int:
+        """How many slots the file holds; after `cut`."""
+        return (self._length - layout.HEADER_SIZE) // layout.RECORD_SIZE
+
+    @property
     def fd(self) -> int:
         """The file's descriptor."""
         return self._fd
@@ -108,6 +113,15 @@ class SampleFile:
         """Let go of the file; after `cut`."""
         self._header.close()
         os.close(self._fd)
+
+
+def give_up(buffer: mmap.mmap | bytearray, slot: int) -> None:
+    """Say of a reserved slot that no sample comes, where what was to fill it did not fit."""
+    try:
+        if slot + layout.RECORD_SIZE <= len(buffer):
+            layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.GIVEN_UP)
+    except (ValueError, TypeError):
+        pass  # the map was closed meanwhile
 
 
 def _allocate(fd: int, offset: int, size: int) -> None:

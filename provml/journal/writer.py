@@ -75,12 +75,16 @@ class JournalWriter:
         self._stop = threading.Event()
         self._sync_lock = threading.RLock()
         if sync_interval_s:
-            threading.Thread(
-                target=self._sync_until_stopped,
-                args=(sync_interval_s,),
-                name="provml-sync",
-                daemon=True,
-            ).start()
+            self._start_syncing(sync_interval_s)
+
+    def _start_syncing(self, interval_s: float) -> None:
+        thread = threading.Thread(
+            target=self._sync_until_stopped, args=(interval_s,), name="provml-sync", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            self._warn(OSError(f"{error}: after a power loss more than usual may be missing"))
 
     @property
     def sample_file(self) -> SampleFile:
@@ -265,7 +269,7 @@ class JournalWriter:
             if removed:
                 self._note_removed(removed[0])
             if record is not None:
-                self._append_or_drop(record)
+                self._append_or_drop({**record, "slots": self._samples.slot_count})
             self._samples.mark_ended(time.time_ns(), status)
             self.sync()
             self._restore_removed()

@@ -15,8 +15,9 @@ from provml.journal import layout
 from provml.journal.reader import Journal
 from provml.journal.values import Moment
 from provml.model import vocabulary
+from provml.model.attributes import typed
 from provml.model.names import RUN, context_name, encoded, encoded_path, local, step_prefix
-from provml.model.records import RecordMapping, typed
+from provml.model.records import RecordMapping
 from provml.model.samples import Block, RunSeries
 from provml.model.statements import (
     Argument,

@@ -1,21 +1,24 @@
 """How all but the samples becomes PROV: run, people, parameters, data, code, models, events.
 
 One method a kind of record, found by the record's name: ``_on_param``, ``_on_dataset``, ...
-Imports `survey`, `names`, `statements`.
+Imports `survey`, `attributes`, `names`, `statements`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Final
 
 from provml.journal.files import Record, context_of
-from provml.journal.values import Moment, Opaque, decode, encode
+from provml.journal.values import Moment, Opaque, decode
+from provml.model.attributes import (
+    Attributes,
+    content_attributes,
+    json_literal,
+    plain_attributes,
+    typed,
+)
 from provml.model.names import (
     RUN,
     context_name,
@@ -23,12 +26,10 @@ from provml.model.names import (
     local,
     step_prefix,
 )
-from provml.model.statements import Argument, Iri, Literal, Name, Statement, Value
+from provml.model.statements import Argument, Name, Statement
 from provml.model.survey import Path, Survey, step_of, time_of
 
-_JSON: Final = Name("rdf:JSON")
 _RESULTS: Final = Name("run:results")
-_LONGEST_DECIMAL: Final = 10_000
 _SENSELESS: Final = (
     AttributeError,
     KeyError,
@@ -41,35 +42,6 @@ _SENSELESS: Final = (
 
 _STARTS: Final = ("_started", "_start")
 _ENDS: Final = ("_finish", "_finished", "_ended", "_end")
-
-Attributes = list[tuple[str, Any]]  # values are `statements.Value`s: a list is invariant
-
-
-def typed(value: Any) -> Value:
-    """A decoded value as PROV has it: a plain one by itself, another by its lexical form."""
-    if isinstance(value, (str, bool, int, float, Moment)):
-        return value
-    if isinstance(value, Decimal):
-        return _decimal(value)
-    if isinstance(value, bytes):
-        return Literal(b64encode(value).decode("ascii"), Name("xsd:base64Binary"))
-    if isinstance(value, Opaque):
-        return value.text
-    return json_literal(encode(value))
-
-
-def _decimal(value: Decimal) -> Value:
-    if not value.is_finite():
-        return float(str(value).replace("sNaN", "NaN"))
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and abs(exponent) > _LONGEST_DECIMAL:
-        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal knows no exponent
-    return Literal(format(value, "f"), Name("xsd:decimal"))
-
-
-def json_literal(content: Any) -> Literal:
-    """JSON as a value (rdf:JSON), ASCII only."""
-    return Literal(json.dumps(content, allow_nan=False, separators=(",", ":")), _JSON)
 
 
 def relation(kind: str, attributes: Attributes | None = None, **arguments: Argument) -> Statement:
@@ -297,7 +269,7 @@ class RecordMapping:
             before = memory.versions.get(("script", label))
             if before is None or before.digest != script.get("sha256"):
                 version, before = self._version(memory, "script", label, script.get("sha256"))
-                attributes = [("prov:type", Name("prov:Plan")), *_content(script)]
+                attributes = [("prov:type", Name("prov:Plan")), *content_attributes(script)]
                 yield _entity(version.name, "provml:Script", label, attributes)
                 yield from self._revision(version, before)
                 yield relation("used", activity=RUN, entity=version.name, time=moment)
@@ -308,7 +280,7 @@ class RecordMapping:
             if host_name not in memory.declared:
                 memory.declared.add(host_name)
                 facts = ("system", "release", "machine", "cpus", "usable_cpus", "memory_bytes")
-                yield _entity(host_name, "provml:Host", host, _plain(record, facts))
+                yield _entity(host_name, "provml:Host", host, plain_attributes(record, facts))
             yield relation("used", activity=RUN, entity=host_name, time=moment)
 
     def _on_param(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
@@ -338,7 +310,7 @@ class RecordMapping:
         version = memory.versions.get(("dataset", label))
         if version is None or digest is None or version.digest != digest:
             version, before = self._version(memory, "dataset", label, digest)
-            yield _entity(version.name, "provml:Dataset", label, _content(content))
+            yield _entity(version.name, "provml:Dataset", label, content_attributes(content))
             yield from self._revision(version, before)
         memory.used.append(_Used(version.name, path))
         yield relation(
@@ -359,7 +331,7 @@ class RecordMapping:
     ) -> Iterator[Statement]:
         label, content, path = _text(record["name"]), record["content"], context_of(record)
         version, before = self._version(memory, kind, label, content.get("sha256"))
-        attributes = _content(content)
+        attributes = content_attributes(content)
         if record.get("metadata") is not None:
             attributes.append(("provml:metadata", json_literal(record["metadata"])))
         yield _entity(version.name, prov_type, label, attributes)
@@ -379,7 +351,7 @@ class RecordMapping:
         git = record.get("git") or {}
         label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
         version, before = self._version(memory, "source", label, content.get("sha256"))
-        attributes = _content(content)
+        attributes = content_attributes(content)
         for key, term in (
             ("root", "gitRoot"),
             ("commit", "gitCommit"),
@@ -397,12 +369,12 @@ class RecordMapping:
         yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
         if isinstance(git.get("diff"), dict):
             diff = local("source-diff", encoded(label), version=version.number)
-            yield _entity(diff, "provml:Diff", f"{label}.diff", _content(git["diff"]))
+            yield _entity(diff, "provml:Diff", f"{label}.diff", content_attributes(git["diff"]))
             yield relation("wasDerivedFrom", generatedEntity=diff, usedEntity=version.name)
 
     def _on_environment(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         version, before = self._version(memory, "environment", "python", None)
-        attributes = _plain(record, ("python", "implementation", "executable"))
+        attributes = plain_attributes(record, ("python", "implementation", "executable"))
         for key in ("packages", "variables"):
             if isinstance(record.get(key), dict):
                 attributes.append((f"provml:{key}", json_literal(record[key])))
@@ -494,32 +466,3 @@ def _reaches(used: Path, made: Path) -> bool:
     under it, or the run itself makes.
     """
     return not used or not made or made[: len(used)] == used
-
-
-def _plain(record: Record, keys: tuple[str, ...]) -> Attributes:
-    """Facts under the vocabulary's names: ``memory_bytes`` is ``provml:memoryBytes``."""
-    attributes: Attributes = []
-    for key in keys:
-        value = record.get(key)
-        if isinstance(value, (str, bool, int)) or (
-            isinstance(value, float) and math.isfinite(value)
-        ):
-            first, *others = key.split("_")
-            attributes.append((f"provml:{first}{''.join(map(str.title, others))}", value))
-    return attributes
-
-
-def _content(content: Record) -> Attributes:
-    """What a file, folder, array or object is: path, digest, size, shape."""
-    keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
-    attributes = _plain(content, (*keys, "length", "python", "cut_from"))
-    if isinstance(content.get("uri"), str):
-        attributes.append(("provml:uri", Iri(content["uri"])))
-    if isinstance(content.get("modified"), int):
-        attributes.append(("provml:modifiedAt", Moment(content["modified"])))
-    for key in ("shape", "members"):
-        if content.get(key) is not None:
-            attributes.append((f"provml:{key}", json_literal(content[key])))
-    if isinstance(content.get("unread"), str):
-        attributes.append(("provml:unread", content["unread"]))
-    return attributes

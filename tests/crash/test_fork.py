@@ -233,9 +233,10 @@ def test_a_fork_while_other_threads_log(children):
     """A child forked while another thread logs would inherit a held lock and hang."""
     code, out, err = children.run(
         """
-        import os, threading
+        import os, threading, warnings
         import provml
 
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of the threads below
         run = provml.start_run("busy")
         stop = threading.Event()
 

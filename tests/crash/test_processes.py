@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -185,3 +186,45 @@ def test_a_rank_does_not_join_a_run_that_was_none_of_a_job(children):
     code, _, err = children.run(_RANK, RANK="0", PROVML_RUN_ID="job-4")
     assert code == 1
     assert "RunExistsError" in err
+
+
+def test_the_last_rank_to_end_writes_the_document(job, tmp_path):
+    """The document would lack what the other ranks logged after rank 0 had ended."""
+    document = tmp_path / "store" / "job" / "job-1" / "provenance.json"
+    for rank in job[:3]:
+        finish(rank, "end\n")
+        assert not document.exists()
+    finish(job[3], "end\n")
+    content = json.loads(document.read_bytes())
+    names = {value["prov:label"] for key, value in content["entity"].items() if "param/" in key}
+    assert names == {f"rank{n}" for n in range(4)}
+
+
+_RESUME = """
+import sys
+import provml
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    run = provml.start_run("same", run_id="dead", resume=True)
+except provml.RunExistsError:
+    print("refused", flush=True)
+else:
+    print("resumed", flush=True)
+    sys.stdin.readline()
+    run.end_run()
+"""
+
+
+def test_one_of_many_resumes_a_dead_run(children, tmp_path):
+    """Two restarts of one job would record into its run at the same time."""
+    code, _, _ = children.run(
+        "import os, provml\nprovml.start_run('same', run_id='dead')\nos._exit(1)"
+    )
+    assert code == 1
+    started = [children.start(_RESUME) for _ in range(5)]
+    for child in started:
+        assert child.stdout.readline() == "ready\n"
+    let_go(started)
+    outcomes = [child.stdout.readline().strip() for child in started]
+    assert sorted(outcomes) == ["refused"] * 4 + ["resumed"]

@@ -110,7 +110,7 @@ def test_every_line_of_the_events_file(recorded):
     assert (note["value"], note["step"], note["time"]) == ("läuft", 1, 3 * 10**9)
     assert big["value"] == {"$": str(2**70), "type": "integer"}
 
-    assert lines[-1].keys() == {"record", "time", "status"}
+    assert lines[-1].keys() == {"record", "time", "status", "slots"}
     assert lines[-1]["status"] == "finished"
 
 

@@ -1,0 +1,95 @@
+"""The recording process's side of a run: its journal files, through forks and hand-overs.
+
+Imports `folder`, `journal` writers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from provml.errors import RunClosedError, StoreError
+from provml.folder import RunFolder
+from provml.journal.writer import AbsentWriter, JournalWriter, Record
+
+
+class Recorder:
+    """What `Run` stands on: the writer of this process, opened when and where it is needed."""
+
+    def __init__(
+        self, folder: RunFolder, writer: JournalWriter, formats: tuple[str, ...], owner: bool
+    ) -> None:
+        """Not for users: `provml.start_run` makes runs."""
+        self.id: str = folder.id
+        self.experiment: str = folder.experiment
+        self.path: Path = folder.path
+        self._folder = folder
+        self._formats = formats
+        self._owner = owner
+        self._lock = threading.RLock()
+        self._adopt(writer)
+        self._closed = False
+        self._execution_started_ns: int = time.time_ns()
+
+    def _adopt(self, writer: JournalWriter) -> None:
+        self._writer: JournalWriter | AbsentWriter = writer
+        self._samples = writer.sample_file
+        self._pid = os.getpid()
+        # what identifies a call's series, with the class of the value -> its number, its packer
+        self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self._closed
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """Samples and events lost so far to trouble of the environment (a full disk)."""
+        return self._writer.dropped
+
+    def after_fork_in_child(self) -> None:
+        """Called in a forked child: let go of the parent's files; the first verb opens own ones."""
+        self._lock = threading.RLock()
+        self._owner = False
+        self._fast = {}
+        self._writer.forget()
+
+    def _open_writer(self) -> JournalWriter | AbsentWriter:
+        """The writer of this process, opened on the first call in a forked child."""
+        if not self._closed and self._pid == os.getpid():
+            return self._writer
+        with self._lock:  # end_run says under it that the run is closed
+            if self._closed:
+                raise RunClosedError(
+                    f"run {self.id} has ended: nothing more can be logged; "
+                    "start_run(..., run_id=..., resume=True) goes on with it"
+                )
+            if self._pid != os.getpid():
+                self._open_own_files()
+            return self._writer
+
+    def _open_own_files(self) -> None:
+        absent = self._writer if isinstance(self._writer, AbsentWriter) else None
+        if absent is not None and not absent.is_due():
+            return
+        try:
+            writer = self._folder.open_writer("helper")
+        except StoreError as error:
+            self._writer = absent or AbsentWriter(error)
+            return
+        if absent is not None:
+            writer.add_dropped(*absent.dropped)
+        self._adopt(writer)
+
+    def _append(self, record: Record) -> None:
+        self._open_writer().append(record)
+
+    def append_all(self, records: list[Record]) -> None:
+        """Write finished records; for `start_run`, not for users."""
+        writer = self._open_writer()
+        for record in records:
+            writer.append(record)
