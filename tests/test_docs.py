@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -26,3 +27,16 @@ def test_every_command_and_option_has_help(name: str) -> None:
 def test_every_command_is_in_the_readme(name: str) -> None:
     """A command nobody hears of."""
     assert f"provml {name}" in README.read_text(encoding="utf-8")
+
+
+def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's first ten lines would fail."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 3
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), {"__name__": "__main__"})
+    assert [path.name for path in (tmp_path / "provenance").iterdir()] == ["digits"]
