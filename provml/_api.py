@@ -92,11 +92,12 @@ def start_run(
         return run
     store = default_store() if save_dir is None else save_dir
     own_id = settings.run_id if run_id is None else run_id
-    folder, is_new = open_folder(store, description, own_id, resume, settings)
+    folder, resumed = open_folder(store, description, own_id, resume, settings)
     run = Run(folder, folder.open_writer("owner"), tuple(formats), owner=True)
     facts = describe_execution() | describe_host()
-    start = {"record": "start", "time": time.time_ns(), "resumed": not is_new, **facts}
-    run.append_all([start, *own_tags])
+    now = time.time_ns()
+    start = {"record": "start", "time": now, "resumed": resumed, **facts}
+    run._append_all([start, *(tag | {"time": now} for tag in own_tags)])
     lifecycle.activate(run)
     return run
 
@@ -170,11 +171,18 @@ def log_event(
     metadata: Mapping[str, Any] | None = None,
     context: Context | str | None = None,
     step: int | None = None,
+    epoch: int | None = None,
     timestamp: Timestamp | None = None,
 ) -> None:
     """Record that something happened in the active run; see `Run.log_event`."""
     _active("log_event").log_event(
-        event, source=source, metadata=metadata, context=context, step=step, timestamp=timestamp
+        event,
+        source=source,
+        metadata=metadata,
+        context=context,
+        step=step,
+        epoch=epoch,
+        timestamp=timestamp,
     )
 
 
@@ -191,12 +199,13 @@ def log_artifact(
     *,
     context: Context | str | None = None,
     step: int | None = None,
+    epoch: int | None = None,
     metadata: Mapping[str, Any] | None = None,
     copy: bool | None = None,
 ) -> None:
     """Record a file or folder that the active run made; see `Run.log_artifact`."""
     _active("log_artifact").log_artifact(
-        path, name, context=context, step=step, metadata=metadata, copy=copy
+        path, name, context=context, step=step, epoch=epoch, metadata=metadata, copy=copy
     )
 
 
@@ -206,10 +215,11 @@ def log_model(
     *,
     context: Context | str | None = None,
     step: int | None = None,
+    epoch: int | None = None,
     copy: bool | None = None,
 ) -> None:
     """Record a model of the active run; see `Run.log_model`."""
-    _active("log_model").log_model(name, model, context=context, step=step, copy=copy)
+    _active("log_model").log_model(name, model, context=context, step=step, epoch=epoch, copy=copy)
 
 
 def log_source_code(path: str | os.PathLike[str] | None = None) -> None:
@@ -233,7 +243,13 @@ def log_execution_end_time() -> None:
 
 
 def log_current_execution_time(
-    label: str, context: Context | str | None = None, step: int | None = None
+    label: str,
+    context: Context | str | None = None,
+    step: int | None = None,
+    *,
+    epoch: int | None = None,
 ) -> None:
     """Record the seconds since the execution started; see `Run.log_current_execution_time`."""
-    _active("log_current_execution_time").log_current_execution_time(label, context, step)
+    _active("log_current_execution_time").log_current_execution_time(
+        label, context, step, epoch=epoch
+    )

@@ -5,13 +5,14 @@ Imports `errors`, `context`, `journal.values`, `collect.secrets`.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from provml.collect.secrets import MASK, is_secret_name
+from provml.collect.secrets import masked
 from provml.context import Context, checked_name, context_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.values import encode, plain_number, small_array
@@ -19,6 +20,7 @@ from provml.journal.values import encode, plain_number, small_array
 _MAX_INT64: Final = 2**63 - 1
 _MAX_EPOCH: Final = 2**31 - 1
 _MAX_VALUE_BYTES: Final = 2**20
+_MAX_DEPTH: Final = 64
 
 
 def metric_name(name: object) -> str:
@@ -60,7 +62,10 @@ def stored_value(name: str, value: object) -> tuple[str, Any]:
 def _why_not(name: str, value: object) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     shape = getattr(value, "shape", None)
-    if shape is not None and not isinstance(value, (int, float)):
+    if shape is not None and math.prod(shape) == 1:
+        dtype = getattr(value, "dtype", kind)
+        return f"metric {name!r}: a value of dtype {dtype} is no number: {value!r:.80}"
+    if shape is not None:
         return (
             f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "
             "or each element under a name of its own"
@@ -116,30 +121,53 @@ def listed(path: tuple[str, ...] | None) -> list[str] | None:
     return None if path is None else list(path)
 
 
-def place(context: Context | str | None, step: object) -> dict[str, Any]:
+def place(context: Context | str | None, step: object, epoch: object = None) -> dict[str, Any]:
     """The fields that say where in the run something belongs."""
-    return {"context": listed(context_path(context)), "step": checked_step(step)}
+    return {
+        "context": listed(context_path(context)),
+        "step": checked_step(step),
+        "epoch": checked_epoch(epoch),
+    }
 
 
 def param_record(name: str, value: object) -> dict[str, Any]:
     """The record of a parameter; text under a secret's name is masked, and marked so."""
-    record: dict[str, Any] = {"record": "param", "time": time.time_ns(), "name": name}
-    if isinstance(value, (str, bytes)) and value and is_secret_name(name):
-        return record | {"value": MASK, "masked": True}
-    return record | {"value": encode(value)}
+    return _setting("param", name, value)
 
 
 def tag_record(name: object, value: object) -> dict[str, Any]:
     """The record of a tag."""
-    own_name = checked_name(name, "a tag's name")
-    return {"record": "tag", "time": time.time_ns(), "name": own_name, "value": encode(value)}
+    return _setting("tag", checked_name(name, "a tag's name"), value)
 
 
-def flatten(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of a nested mapping; an empty mapping is itself a value."""
+def _setting(kind: str, name: str, value: object) -> dict[str, Any]:
+    encoded = encode(value)  # first: it bounds the depth
+    own, hidden = masked(name, value)
+    record = {"record": kind, "time": time.time_ns(), "name": name}
+    return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
+
+
+def metadata_value(metadata: object) -> Any:
+    """Metadata as the journal keeps it, its secrets masked. Raises InvalidArgumentError."""
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+    encoded = encode(metadata)
+    own, hidden = masked("", metadata)
+    return encode(own) if hidden else encoded
+
+
+def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a nested mapping; an empty mapping is itself a value.
+
+    Raises InvalidArgumentError where it is nested deeper than 64, as one that holds itself is.
+    """
+    if depth > _MAX_DEPTH:
+        raise InvalidArgumentError(f"params are nested deeper than {_MAX_DEPTH} levels")
     for name, value in params.items():
         own = prefix + checked_name(name, "a parameter's name")
         if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{own}.")
+            yield from flatten(value, f"{own}.", depth + 1)
         else:
             yield own, value

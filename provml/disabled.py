@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import atexit
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,31 @@ from provml.run import Run
 
 
 class DisabledRun(Run):
-    """What ``start_run(disabled=True)`` gives. Its `path` is the null device: nothing is there."""
+    """What ``start_run(disabled=True)`` gives.
+
+    Its `path` is a temporary folder, made when it is asked for and removed at the process's end:
+    a script that puts files there runs as well disabled.
+    """
 
     def __init__(self, experiment: str) -> None:
         self.id = "disabled"
         self.experiment = experiment
-        self.path = Path(os.devnull)
         self._closed = False
 
     @property
     def dropped(self) -> tuple[int, int]:
         return 0, 0
+
+    def __getattr__(self, name: str) -> Path:
+        if name != "path":
+            raise AttributeError(f"a disabled run has no attribute {name!r}")
+        import shutil
+        import tempfile
+
+        folder = tempfile.mkdtemp(prefix="provml-disabled-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        self.path = Path(folder)
+        return self.path
 
     def _nothing(self, *arguments: Any, **options: Any) -> None:
         return None
@@ -29,7 +43,7 @@ class DisabledRun(Run):
     log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
     log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
     log_execution_start_time = log_execution_end_time = log_current_execution_time = _nothing
-    append_all = after_fork_in_child = _nothing
+    _append_all = _after_fork_in_child = _nothing
 
     def end_run(self, *arguments: Any, **options: Any) -> None:
         self._closed = True

@@ -126,7 +126,7 @@ def open_folder(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunFolder, bool]:
-    """Make the run's folder, or join or resume it; also whether it is new.
+    """Make the run's folder, or join or resume it; also whether it is resumed.
 
     A process with a rank joins a run of that id that is under way, and one of its job's other
     ranks in which its own has not recorded yet. Of processes without a rank that ask for one id
@@ -142,6 +142,10 @@ def open_folder(
             "run_id must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter "
             f"or digit: {run_id!r}"
         )
+    if run_id == "latest":
+        raise InvalidArgumentError(
+            "run_id 'latest' is what the latest run is called: choose another"
+        )
     experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
     if resume and run_id is None:
         run_id = _latest(experiment)
@@ -149,23 +153,29 @@ def open_folder(
         while True:
             own_id = run_id or _new_id()
             path = experiment / own_id
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                if run_id is None:
-                    continue
-                return _existing(path, description, run_id, resume, settings), False
-            folder = _folder(path, description | {"id": own_id}, settings)
-            try:
-                _write_json(path / layout.RUN_FILE, folder.description)
-            except OSError:
-                folder.discard()
-                raise
-            return folder, True
-    except OSError as error:
-        if isinstance(error, (RunExistsError, StoreError)):
-            raise
+            if _made(path):
+                folder = _folder(path, description | {"id": own_id}, settings)
+                try:
+                    _write_json(path / layout.RUN_FILE, folder.description)
+                except OSError:
+                    folder.discard()
+                    raise
+                return folder, False
+            if run_id is not None:
+                return _existing(path, description, run_id, resume, settings), resume
+    except (RunExistsError, StoreError):
+        raise
+    except (OSError, ValueError) as error:
         raise StoreError(f"can't make a run's folder under {store}: {error}") from error
+
+
+def _made(path: Path) -> bool:
+    """Make the folder; whether it was not there."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _existing(
@@ -191,7 +201,7 @@ def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -
         state.status == "running" or owner_ranks(path).isdisjoint((settings.rank, None))
     )
     if state.status == "running" and not joins:
-        raise RunExistsError(f"run {run_id!r} is being recorded by another process ({path})")
+        raise RunExistsError(f"run {run_id!r} is being recorded, by {state.reason} ({path})")
     if not (joins or resume):
         raise RunExistsError(
             f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to go on"

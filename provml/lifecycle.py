@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 
@@ -23,7 +24,7 @@ class Endable(Protocol):
     ) -> None:
         """End the run."""
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Let go of what the parent process goes on using."""
 
 
@@ -40,15 +41,20 @@ _known: weakref.WeakSet[Any] = weakref.WeakSet()
 _installed = False
 
 
+class _ObservedExit(SystemExit):
+    """The exception of ``sys.exit``, of a class that can be watched: the built-in one can't."""
+
+
 class _ExitObserver:
     """Stands in for ``sys.exit`` while a run is active, to learn the exit status.
 
-    The interpreter tells an atexit function nothing of it. A ``raise SystemExit`` that does not
-    go through ``sys.exit`` stays unseen, unless the run is a ``with`` block.
+    The interpreter tells an atexit function nothing of it. What does not go through ``sys.exit``
+    stays unseen (``raise SystemExit``, ``exit()``), unless the run is a ``with`` block.
     """
 
     def __init__(self) -> None:
         self._original: Any = sys.exit
+        self._thrown: weakref.ref[_ObservedExit] | None = None
         self.called = False
         self.argument: object = None
 
@@ -65,8 +71,23 @@ class _ExitObserver:
         if threading.current_thread() is threading.main_thread():
             self.called = True
             self.argument = status
+            if isinstance(self._original, BuiltinFunctionType):
+                self._throw(status)
         self._original(status)
         raise SystemExit(status)  # only where the original was itself replaced by one that returns
+
+    def _throw(self, status: Any) -> NoReturn:
+        thrown = _ObservedExit(status)
+        self._thrown = weakref.ref(thrown, self._let_go)
+        try:
+            raise thrown
+        finally:
+            del thrown  # this frame, which the traceback holds, must not hold it
+
+    def _let_go(self, thrown: weakref.ref[_ObservedExit]) -> None:
+        """Told that an exception is gone: if any code still runs, that code had caught it."""
+        if thrown is self._thrown and sys._getframe().f_back is not None:
+            self.called = False
 
 
 _exit: _ExitObserver | None = None
@@ -148,9 +169,9 @@ def _process_ending() -> Ending:
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if exception is not None and id(exception) != _exception_before and not interactive:
         return ending_of(exception)
-    if _exit is not None and _exit.called:
+    if _exit is not None and _exit.called and not interactive:
         return _exit_ending(_exit.argument)
-    return Ending("finished", "the process exited without end_run")
+    return Ending("finished", "the process exited without end_run, by no sys.exit and no error")
 
 
 def _end_all() -> None:
@@ -175,4 +196,4 @@ def _leave_by_sigint() -> None:
 
 def _after_fork_in_child() -> None:
     for run in _known:
-        run.after_fork_in_child()
+        run._after_fork_in_child()

@@ -64,6 +64,7 @@ class RecordedEvent:
     metadata: dict[str, Any]
     context: Context | None
     step: int | None
+    epoch: int | None
 
     @property
     def time(self) -> datetime:
@@ -85,6 +86,7 @@ class RecordedContent:
     time_ns: int
     context: Context | None
     step: int | None
+    epoch: int | None
     facts: dict[str, Any]
     metadata: dict[str, Any]
 
@@ -256,6 +258,7 @@ class RecordedRun:
                     metadata=_metadata(record),
                     context=context_at(context_of(record)),
                     step=record.get("step"),
+                    epoch=record.get("epoch"),
                 )
             )
         return found
@@ -274,6 +277,7 @@ class RecordedRun:
                         time_ns=time_ns,
                         context=context_at(context_of(record)),
                         step=record.get("step"),
+                        epoch=record.get("epoch"),
                         facts=content if isinstance(content, dict) else {},
                         metadata=_metadata(record),
                     )

@@ -51,8 +51,8 @@ class Recorder:
         """Samples and events lost so far to trouble of the environment (a full disk)."""
         return self._writer.dropped
 
-    def after_fork_in_child(self) -> None:
-        """Called in a forked child: let go of the parent's files; the first verb opens own ones."""
+    def _after_fork_in_child(self) -> None:
+        # what the parent goes on using is let go; the first verb opens files of our own
         self._lock = threading.RLock()
         self._owner = False
         self._fast = {}
@@ -88,8 +88,7 @@ class Recorder:
     def _append(self, record: Record) -> None:
         self._open_writer().append(record)
 
-    def append_all(self, records: list[Record]) -> None:
-        """Write finished records; for `start_run`, not for users."""
+    def _append_all(self, records: list[Record]) -> None:
         writer = self._open_writer()
         for record in records:
             writer.append(record)

@@ -21,6 +21,7 @@ from provml.arguments import (
     checked_step,
     flatten,
     listed,
+    metadata_value,
     metric_name,
     packs_exactly,
     param_record,
@@ -35,7 +36,6 @@ from provml.event import Event, EventSource
 from provml.folder import RunFolder
 from provml.journal import layout
 from provml.journal.samples import give_up
-from provml.journal.values import encode
 from provml.journal.writer import Record, SeriesKey, warn
 from provml.recorder import Recorder
 
@@ -191,7 +191,7 @@ class Run(Recorder):
         for key, stored in rows:
             writer.sample(key, time_ns, step, epoch, stored)
         for call, key in learned:
-            number = writer.declare(key)
+            number = writer.number_of(key)
             if number is not None:
                 self._fast[call] = (number, layout.STORAGES[key[4]].pack_into)
 
@@ -208,7 +208,7 @@ class Run(Recorder):
             InvalidArgumentError: a bad name, or text that is not Unicode.
             RunClosedError: the run has ended.
         """
-        self.append_all([param_record(checked_name(name, "a parameter's name"), value)])
+        self._append_all([param_record(checked_name(name, "a parameter's name"), value)])
 
     def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
         """Record every parameter of a mapping; nested mappings give dotted names.
@@ -225,7 +225,7 @@ class Run(Recorder):
                 f"log_params takes a mapping, not {type(params).__name__}: {params!r:.80}"
             )
         flat = flatten(params, checked_name(prefix, "prefix"))
-        self.append_all([param_record(name, value) for name, value in flat])
+        self._append_all([param_record(name, value) for name, value in flat])
 
     def set_tag(self, name: str, value: Any) -> None:
         """Set a tag of the run; the last value under a name counts, all are kept.
@@ -242,6 +242,7 @@ class Run(Recorder):
         metadata: Mapping[str, Any] | None = None,
         context: Context | str | None = None,
         step: int | None = None,
+        epoch: int | None = None,
         timestamp: Timestamp | None = None,
     ) -> None:
         """Record that something happened: an activity at its instant.
@@ -252,10 +253,11 @@ class Run(Recorder):
             event: the event's name, or an `Event`, whose fields count where the call's are None.
             source: who or what it comes from: becomes an agent.
             metadata: whatever else there is to say, as JSON can hold it.
-            context, step, timestamp: as in `log_metric`.
+            context, step, epoch, timestamp: as in `log_metric`. A step that was logged in one epoch
+                alone is that epoch's, without its being said.
 
         Raises:
-            InvalidArgumentError: a bad name, source, metadata, context, step or timestamp.
+            InvalidArgumentError: a bad name, source, metadata, context, step, epoch or timestamp.
             RunClosedError: the run has ended.
         """
         if isinstance(event, Event):
@@ -265,16 +267,14 @@ class Run(Recorder):
             event = event.name
         if isinstance(source, EventSource):
             source = source.name
-        if metadata is not None and not isinstance(metadata, Mapping):
-            raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
         record = {
             "record": "event",
             "time": _time_ns() if timestamp is None else to_time_ns(timestamp),
             "name": checked_name(event, "an event's name"),
             "source": None if source is None else checked_name(source, "an event's source"),
-            "metadata": encode(metadata),
+            "metadata": metadata_value(metadata),
         }
-        self._append(record | place(context, step))
+        self._append(record | place(context, step, epoch))
 
     # -- content ------------------------------------------------------------------------------
 
@@ -320,6 +320,7 @@ class Run(Recorder):
         *,
         context: Context | str | None = None,
         step: int | None = None,
+        epoch: int | None = None,
         metadata: Mapping[str, Any] | None = None,
         copy: bool | None = None,
     ) -> None:
@@ -330,7 +331,7 @@ class Run(Recorder):
         Args:
             path: the file, folder or URI.
             name: by default the path's last part; a second version is a revision of the first.
-            context, step: what made it.
+            context, step, epoch: what made it.
             metadata: whatever else there is to say, as JSON can hold it.
             copy: keep a copy under ``artifacts/``; None copies up to 10 MiB.
 
@@ -345,11 +346,9 @@ class Run(Recorder):
             )
         own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
         record = {"record": "artifact", "name": checked_name(own_name, "an artifact's name")}
-        record |= place(context, step)
+        record |= place(context, step, epoch)
         if metadata is not None:
-            if not isinstance(metadata, Mapping):
-                raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
-            record["metadata"] = encode(metadata)
+            record["metadata"] = metadata_value(metadata)
         from provml.collect.content import describe_path
 
         self._open_writer()
@@ -363,6 +362,7 @@ class Run(Recorder):
         *,
         context: Context | str | None = None,
         step: int | None = None,
+        epoch: int | None = None,
         copy: bool | None = None,
     ) -> None:
         """Record a model; a second version of a name is a revision of the first.
@@ -373,7 +373,7 @@ class Run(Recorder):
             name: the model's name.
             model: a file, folder or URI, or the object itself: its parameters are hashed
                 (``state_dict``, else its pickle), nothing is saved.
-            context, step: what made it.
+            context, step, epoch: what made it.
             copy: of a path, as in `log_artifact`.
 
         Raises:
@@ -382,7 +382,7 @@ class Run(Recorder):
             RunClosedError: the run has ended.
         """
         record = {"record": "model", "name": checked_name(name, "a model's name")}
-        record |= place(context, step)
+        record |= place(context, step, epoch)
         from provml.collect.models import describe_model
 
         self._open_writer()
@@ -428,14 +428,19 @@ class Run(Recorder):
         self.log_event("execution_finish", source="provml")
 
     def log_current_execution_time(
-        self, label: str, context: Context | str | None = None, step: int | None = None
+        self,
+        label: str,
+        context: Context | str | None = None,
+        step: int | None = None,
+        *,
+        epoch: int | None = None,
     ) -> None:
         """Record, as a metric named by the label, the seconds since the execution started.
 
         That is since `log_execution_start_time`, or since the run's start without it.
         """
         elapsed_s = (_time_ns() - self._execution_started_ns) / 1e9
-        self.log_metric(label, elapsed_s, context, step, unit="s")
+        self.log_metric(label, elapsed_s, context, step, epoch=epoch, unit="s")
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from provml.errors import InvalidArgumentError
 
 DEFAULT_STORE = "provenance"
 STORE_VARIABLE = "PROVML_SAVE_DIR"
+DISABLED_VARIABLE = "PROVML_DISABLED"
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 
 
@@ -50,7 +51,7 @@ def read_settings() -> Settings:
         ) from None
     return Settings(
         sync_interval_s=sync_interval_s,
-        disabled=os.environ.get("PROVML_DISABLED", "").lower() in ("1", "true", "yes", "on"),
+        disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         rank=_rank(),
     )

@@ -24,7 +24,7 @@ from typing import Any
 from provml import _api
 from provml.errors import RunNotFoundError
 from provml.recorded import RecordedRun
-from provml.settings import STORE_VARIABLE
+from provml.settings import DISABLED_VARIABLE, STORE_VARIABLE
 from provml.store import run_folders
 
 
@@ -72,8 +72,10 @@ def capture(start: bool = True) -> Iterator[Captured]:
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
-    before = os.environ.get(STORE_VARIABLE)
-    os.environ[STORE_VARIABLE] = folder
+    # an environment that disables recording would leave the test nothing to look at
+    own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0"}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
     try:
         if start:
             with _api.start_run("captured", formats=()):
@@ -81,7 +83,8 @@ def capture(start: bool = True) -> Iterator[Captured]:
         else:
             yield captured
     finally:
-        if before is None:
-            os.environ.pop(STORE_VARIABLE, None)
-        else:
-            os.environ[STORE_VARIABLE] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -457,7 +457,7 @@ def test_a_taken_run_id_is_refused_and_resumed_on_request(store: Path) -> None:
     ids = {str(s.id) for s in recorded.statements()}
     assert {"run:metric/training/loss/0", "run:metric/training/loss/1.0"} <= ids
     with (
-        pytest.raises(provml.RunExistsError, match="another process"),
+        pytest.raises(provml.RunExistsError, match="being recorded"),
         provml.start_run("e", save_dir=store, run_id="live"),
     ):
         provml.start_run("e", save_dir=store, run_id="live", resume=True)

@@ -59,6 +59,8 @@ def describe_path(
     text = os.fspath(path)
     if not isinstance(text, str):
         raise InvalidArgumentError(f"a path must be str or Path, not {type(text).__name__}")
+    if not text:
+        raise InvalidArgumentError("a path must not be empty; the working folder is '.'")
     if is_uri(text):
         if copy:
             raise InvalidArgumentError(f"what a URI names can't be copied: {text!r}")
@@ -80,7 +82,13 @@ def describe_path(
     if facts["kind"] == "file" and not stat.S_ISREG(status.st_mode):
         raise InvalidArgumentError(f"neither a file nor a folder: {full!r}")
     try:
-        facts |= digest_folder(full) if facts["kind"] == "folder" else digest_file(full)
+        if facts["kind"] == "folder":
+            store = _store_within(full, run_folder)
+            facts |= digest_folder(full, store)
+            if store is not None:
+                facts["left_out"] = printable(os.path.relpath(store, full))
+        else:
+            facts |= digest_file(full)
         if run_folder is not None and _wants_copy(copy, facts["size"]):
             facts["copy"] = _copy(full, facts, run_folder)
     except OSError as error:
@@ -91,6 +99,17 @@ def describe_path(
 def printable(text: str) -> str:
     r"""Text from the system as Unicode; bytes that are none become ``\xNN``."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _store_within(path: str, run_folder: Path | None) -> str | None:
+    """The store of the run, where it lies in the folder: it changes by being recorded."""
+    if run_folder is None:
+        return None
+    folder, run = os.path.realpath(path), os.path.realpath(run_folder)
+    if folder == run or not run.startswith(folder + os.sep):
+        return None
+    store = os.path.dirname(os.path.dirname(run))
+    return os.path.join(path, os.path.relpath(store if store != folder else run, folder))
 
 
 def _wants_copy(copy: bool | None, size: int) -> bool:
@@ -114,11 +133,14 @@ def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
     return {"sha256": digest.hexdigest(), "size": size}
 
 
-def digest_folder(path: str) -> Facts:
-    """SHA-256 of the folder's manifest, its total size in bytes and its number of files."""
+def digest_folder(path: str, leave_out: str | None = None) -> Facts:
+    """SHA-256 of the folder's manifest, its total size in bytes and its number of files.
+
+    Raises OSError.
+    """
     lines: list[tuple[bytes, str]] = []
     size = 0
-    for name in _walk(path):
+    for name in _walk(path, leave_out):
         full = os.path.join(path, name)
         facts = _digest_text(os.readlink(full)) if os.path.islink(full) else digest_file(full)
         size += facts["size"]
@@ -134,8 +156,9 @@ def _digest_text(text: str) -> Facts:
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
-def _walk(root: str) -> Iterator[str]:
+def _walk(root: str, leave_out: str | None) -> Iterator[str]:
     for folder, folders, files in os.walk(root, onerror=_raise):
+        folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in (*files, *links):
             full = os.path.join(folder, name)
@@ -160,7 +183,13 @@ def _copy(path: str, facts: Facts, run_folder: Path) -> str:
         if facts["kind"] == "folder":
             import shutil
 
-            shutil.copytree(path, temporary, symlinks=True)
+            left_out = facts.get("left_out")
+
+            def others(folder: str, names: list[str]) -> list[str]:
+                own = None if left_out is None else os.path.join(path, left_out)
+                return [name for name in names if os.path.join(folder, name) == own]
+
+            shutil.copytree(path, temporary, symlinks=True, ignore=others)
             copied = digest_folder(str(temporary))
         else:
             with open(path, "rb") as source, open(temporary, "xb") as sink:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 MASK: Final = "***"
 
@@ -41,6 +41,28 @@ def is_secret_name(name: str) -> bool:
 def mask_text(text: str) -> str:
     """The text without credentials in URLs and without what has the shape of a known token."""
     return re.sub(_SECRET_SHAPES, MASK, re.sub(_URL_CREDENTIALS, MASK, text))
+
+
+def masked(name: str, value: Any) -> tuple[Any, bool]:
+    """A value of a name without its secrets, and whether there were any.
+
+    Text (also in lists and under the keys of mappings) is masked whole where its name says that it
+    is a secret, and in part where it holds credentials or a token. Numbers stay.
+    """
+    if isinstance(value, Mapping):
+        pairs = {key: masked(str(key), member) for key, member in value.items()}
+        own = {key: member for key, (member, _) in pairs.items()}
+        return (own, True) if any(was for _, was in pairs.values()) else (value, False)
+    if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_fields"):
+        members = [masked(name, member) for member in value]
+        hidden = any(was for _, was in members)
+        return ([member for member, _ in members], True) if hidden else (value, False)
+    if isinstance(value, (str, bytes)) and value and is_secret_name(name):
+        return MASK, True
+    if isinstance(value, str):
+        text = mask_text(value)
+        return text, text != value
+    return value, False
 
 
 def mask_argv(arguments: Sequence[str]) -> list[str]:

@@ -18,12 +18,15 @@ from provml.errors import ContentNotFoundError, ProvMLError
 _GIT_TIMEOUT_S: Final = 20
 _DIFF_LIMIT_BYTES: Final = 10 * 2**20
 _UNTRACKED_LIMIT: Final = 1000
+_SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
+"""Files whose changes are not kept in the diff."""
 
 
 def describe_execution() -> Facts:
     """The script, its masked command line, and the interpreter. Costs a hash of the script."""
     facts: Facts = {
-        "argv": mask_argv(getattr(sys, "argv", None) or sys.orig_argv),
+        "argv": mask_argv(getattr(sys, "argv", [])),
+        "command": mask_argv(sys.orig_argv),
         "python": sys.version.split()[0],
         "implementation": sys.implementation.name,
         "executable": sys.executable,
@@ -66,14 +69,16 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
     """
     script = os.fspath(path) if path is not None else script_path()
     if script is None:
-        return {"content": None, "git": _git_facts(os.curdir, run_folder)}
+        unread = "the code that runs does not stand in a file: a shell, a notebook, standard input"
+        content: Facts = {"kind": "file", "unread": unread}
+        return {"content": content, "git": _git_facts(os.curdir, run_folder)}
     if not os.path.exists(script):
         raise ContentNotFoundError(f"there is no source file or folder {script!r}")
     folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
     git = _git_facts(folder, run_folder)
     if os.path.isdir(script):
         # a repository's content is its commit and its diff; without one there is no bound on it
-        content: Facts = {"kind": "folder", "path": printable(os.path.abspath(script))}
+        content = {"kind": "folder", "path": printable(os.path.abspath(script))}
     else:
         content = describe_path(script, run_folder, copy=None)
     return {"content": content, "git": git}
@@ -106,7 +111,8 @@ def _changes(root: str, run_folder: Path) -> Facts:
     if len(untracked) > _UNTRACKED_LIMIT:
         facts["untracked_total"] = len(untracked)
     if changed and _commit(root):
-        diff = _git_bytes(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color")
+        command = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--", ".")
+        diff = _git_bytes(root, *command, *(f":(exclude,glob)**/{name}" for name in _SECRET_FILES))
         facts["diff"] = write_captured(run_folder, "source.diff", diff[:_DIFF_LIMIT_BYTES])
         if len(diff) > _DIFF_LIMIT_BYTES:
             facts["diff"]["cut_from"] = len(diff)

@@ -54,3 +54,4 @@ class EventsFile:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+        self._fd = -1

@@ -13,7 +13,7 @@ A run's folder
 
 Every process that records writes a pair of files of its own and nobody else's; ``<writer>`` is
 ``<start, nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so that the names sort by
-start. The folders ``<experiment>`` and ``<run id>`` hold the percent-encoded names.
+start. The folders ``<experiment>`` and ``<run id>`` are named by `folder_name`.
 
 ``*.samples``
 -------------
@@ -61,15 +61,13 @@ UTF-8 (in fact ASCII) JSON, one object a line, the line's kind under ``record``;
 ``f64``, ``i64`` or ``text`` (the sample's value is the offset of a ``sample`` line in the same
 events file). A line that does not end in a line feed, or does not parse, is skipped and counted.
 
-Imports nothing of provml but `errors`.
+Imports nothing of provml.
 """
 
 from __future__ import annotations
 
 import struct
 from typing import Final
-
-from provml.errors import InvalidArgumentError
 
 FORMAT_VERSION: Final = 1
 
@@ -118,21 +116,25 @@ def pack_header(created_ns: int) -> bytes:
 
 
 def folder_name(name: str) -> str:
-    """The name of the folder that stands for an experiment; injective, portable, never hidden.
+    """The name of the folder that stands for an experiment: injective, portable, never hidden.
 
-    Raises:
-        InvalidArgumentError: its percent-encoded form is too long for a file name.
+    Letters and digits of any script stay; other characters but ``-_. `` are percent-encoded. A
+    long name is cut and ends in ``~`` and a digest; the whole of it stands in ``run.json``.
     """
-    from urllib.parse import quote  # half as slow to import as all of this package
-
-    encoded = quote(name, safe=" ").replace("~", "%7E") or "~"
+    encoded = "".join(_kept(character) for character in name) or "~"
     if encoded[0] in ". ":
         encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
     if encoded[-1] in ". ":
         encoded = f"{encoded[:-1]}%{ord(encoded[-1]):02X}"
-    if len(encoded) > _MAX_FOLDER_NAME:
-        raise InvalidArgumentError(
-            f"the name takes {len(encoded)} characters as a folder, at most {_MAX_FOLDER_NAME} "
-            f"are allowed; choose a shorter one: {name[:40]!r}..."
-        )
+    if len(encoded.encode()) > _MAX_FOLDER_NAME:
+        import hashlib
+
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        encoded = encoded.encode()[: _MAX_FOLDER_NAME - 20].decode(errors="ignore") + f"~{digest}"
     return encoded
+
+
+def _kept(character: str) -> str:
+    if character.isalnum() or character in "-_. ":
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode())

@@ -113,6 +113,7 @@ class SampleFile:
         """Let go of the file; after `cut`."""
         self._header.close()
         os.close(self._fd)
+        self._fd = -1
 
 
 def give_up(buffer: mmap.mmap | bytearray, slot: int) -> None:

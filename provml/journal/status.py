@@ -26,7 +26,7 @@ class RunState:
         status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
         started_ns: nanoseconds since the epoch.
         ended_ns: likewise; None while it runs, and where no end was written.
-        reason: why it ended so, where that is known.
+        reason: why it ended so, where that is known; of a run under way, who records it.
         exception: type, message and traceback of what ended it.
         dropped_samples: samples that were lost to trouble of the environment.
         dropped_events: likewise.
@@ -102,9 +102,9 @@ def _ending(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _Endi
         )
     if header.status in _ORDER:  # the end line was lost to a full disk, the header has it
         return _Ending(str(header.status), True, header.ended_ns)
-    if is_alive(files, writer):
-        return _Ending("running")
     where = f"process {writer.get('pid')} on {writer.get('host')}"
+    if is_alive(files, writer):
+        return _Ending("running", reason=where)
     return _Ending("crashed", reason=f"{where} is gone and wrote no end")
 
 

@@ -79,7 +79,10 @@ def plain_number(value: object) -> object:
     shape = tuple(value.shape)
     if math.prod(shape) != 1:
         return value
-    number = item()
+    try:
+        number = item()
+    except Exception:  # a framework's own: a tensor without data, on a lost device
+        return value
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(number, numpy.longdouble):
         exact = float(number)

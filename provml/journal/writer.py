@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from provml.journal.samples import NO_SLOTS, SampleFile
 Record = dict[str, Any]
 SeriesKey = tuple[str, str, tuple[str, ...] | None, str | None, str]
 """kind, name, context path, unit, storage"""
+
+Sample = tuple[SeriesKey, int, int | None, int | None, Any]
+"""series, time, step, epoch, value"""
 
 _RETRY_NS = 1_000_000_000
 
@@ -72,6 +76,8 @@ class JournalWriter:
         self._warned = False
         self.closed = False
         self._released = False
+        self._busy = False
+        self._deferred: deque[Sample | Record] = deque()
         self._stop = threading.Event()
         self._sync_lock = threading.RLock()
         if sync_interval_s:
@@ -96,30 +102,9 @@ class JournalWriter:
         """How many samples and events were lost to trouble of the environment."""
         return self._dropped[0], self._dropped[1]
 
-    def declare(self, key: SeriesKey, target: Record | None = None) -> int | None:
-        """The number of a series, declared on its first use; None: it could not be written."""
-        with self._lock:
-            number = self._series.get(key)
-            if number is not None or self.closed:
-                return number
-            kind, name, context, unit, storage = key
-            number = len(self._series) + 1
-            record: Record = {
-                "record": "series",
-                "series": number,
-                "kind": kind,
-                "name": name,
-                "context": list(context) if context is not None else None,
-                "storage": storage,
-            }
-            if unit is not None:
-                record["unit"] = unit
-            if target is not None:
-                record["target"] = target
-            if self._append(record) is None:
-                return None
-            self._series[key] = number
-            return number
+    def number_of(self, key: SeriesKey) -> int | None:
+        """The number of a series that has a sample; None: it could not be declared."""
+        return self._series.get(key)
 
     def sample(
         self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
@@ -129,22 +114,82 @@ class JournalWriter:
         For the storage ``text`` the value is one that `values.encode` gave. Raises
         RunClosedError where another thread has closed the files meanwhile.
         """
+        sample: Sample = (key, time_ns, step, epoch, value)
+        self._write(sample)
+
+    def append(self, record: Record) -> None:
+        """Write one record of the events file; where that fails, count it.
+
+        Raises RunClosedError where another thread has closed the files meanwhile.
+        """
+        self._write(record)
+
+    def _write(self, item: Sample | Record) -> None:
+        """Write one thing at a time, also where a signal handler interrupts the writing to log.
+
+        The handler runs on the thread that it interrupts and can't wait: what it logs follows what
+        was under way.
+        """
         with self._lock:
+            if self._busy:
+                self._deferred.append(item)
+                return
             self._check_open()
-            number = self.declare(key)
-            if number is None:
+            self._busy = True
+            try:
+                self._write_now(item)
+                while self._deferred:
+                    self._write_now(self._deferred.popleft())
+            finally:
+                self._busy = False
+        if self._deferred:  # by a signal between the last look and the end of being busy
+            self._write(self._deferred.popleft())
+
+    def _write_now(self, item: Sample | Record) -> None:
+        if isinstance(item, dict):
+            self._append_or_drop(item)
+        else:
+            self._sample(*item)
+
+    def _sample(
+        self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
+    ) -> None:
+        number = self._declare(key)
+        if number is None:
+            self._drop(samples=1)
+            return
+        storage = key[4]
+        if storage == "text":
+            line: Record = {"record": "sample", "series": number, "time": time_ns}
+            line |= {"step": step, "epoch": epoch, "value": value}
+            offset = self._append(line)
+            if offset is None:
                 self._drop(samples=1)
                 return
-            storage = key[4]
-            if storage == "text":
-                line: Record = {"record": "sample", "series": number, "time": time_ns}
-                line |= {"step": step, "epoch": epoch, "value": value}
-                offset = self._append(line)
-                if offset is None:
-                    self._drop(samples=1)
-                    return
-                value = offset
-            self._pack(storage, number, time_ns, step, epoch, value)
+            value = offset
+        self._pack(storage, number, time_ns, step, epoch, value)
+
+    def _declare(self, key: SeriesKey) -> int | None:
+        """The number of a series, declared on its first use; None: it could not be written."""
+        number = self._series.get(key)
+        if number is not None:
+            return number
+        kind, name, context, unit, storage = key
+        number = len(self._series) + 1
+        record: Record = {
+            "record": "series",
+            "series": number,
+            "kind": kind,
+            "name": name,
+            "context": list(context) if context is not None else None,
+            "storage": storage,
+        }
+        if unit is not None:
+            record["unit"] = unit
+        if self._append(record) is None:
+            return None
+        self._series[key] = number
+        return number
 
     def _pack(
         self,
@@ -186,15 +231,6 @@ class JournalWriter:
             return False
         return True
 
-    def append(self, record: Record) -> None:
-        """Write one record of the events file; where that fails, count it.
-
-        Raises RunClosedError where another thread has closed the files meanwhile.
-        """
-        with self._lock:
-            self._check_open()
-            self._append_or_drop(record)
-
     def _check_open(self) -> None:
         # by now the descriptors may be those of other files
         if self.closed:
@@ -222,7 +258,8 @@ class JournalWriter:
     def _drop(self, samples: int = 0, events: int = 0) -> None:
         self._dropped[0] += samples
         self._dropped[1] += events
-        self._samples.add_dropped(samples, events)
+        if not self._released:
+            self._samples.add_dropped(samples, events)
 
     def _warn(self, error: OSError) -> None:
         if self._warned:
@@ -260,6 +297,12 @@ class JournalWriter:
                 return
             self.closed = True
             self._stop.set()
+            while self._deferred:  # a signal handler that interrupted a write ends the run
+                item = self._deferred.popleft()
+                if isinstance(item, dict):
+                    self._append_or_drop(item)
+                else:
+                    self._drop(samples=1)
             try:
                 self._samples.cut()
             except OSError as error:
@@ -310,6 +353,7 @@ class JournalWriter:
     def forget(self) -> None:
         """Drop the files in a forked child, whose parent goes on writing them."""
         self._lock = threading.RLock()  # another thread may have held it at the fork
+        self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
 
@@ -340,8 +384,8 @@ class AbsentWriter:
         self._retry_after_ns = now + _RETRY_NS
         return True
 
-    def declare(self, key: SeriesKey, target: Record | None = None) -> None:
-        """Nothing is declared."""
+    def number_of(self, key: SeriesKey) -> None:
+        """No series has a number."""
 
     def sample(
         self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
@@ -367,6 +411,7 @@ class AbsentWriter:
 def warn(message: str) -> None:
     """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
     try:
-        warnings.warn(message, ProvMLWarning, stacklevel=3)
+        # of no line: where the trouble shows is not where it comes from
+        warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
         pass

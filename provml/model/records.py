@@ -6,6 +6,7 @@ Imports `survey`, `attributes`, `names`, `statements`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,10 +25,9 @@ from provml.model.names import (
     context_name,
     encoded,
     local,
-    step_prefix,
 )
 from provml.model.statements import Argument, Name, Statement
-from provml.model.survey import Path, Survey, step_of, time_of
+from provml.model.survey import Path, Survey, time_of
 
 _RESULTS: Final = Name("run:results")
 _SENSELESS: Final = (
@@ -137,7 +137,7 @@ class RecordMapping:
         )
         yield relation("wasGeneratedBy", entity=_RESULTS, activity=RUN)
         yield relation("hadMember", collection=name, entity=_RESULTS)
-        software = Name(f"base:software/provml-{encoded(str(description.get('provml', '0')))}")
+        software = self._software()
         yield Statement(
             "agent",
             software,
@@ -165,6 +165,10 @@ class RecordMapping:
             )
             yield relation("actedOnBehalfOf", delegate=software, responsible=person, activity=RUN)
             yield relation("wasAttributedTo", entity=_RESULTS, agent=person)
+
+    def _software(self) -> Name:
+        version = str(self._journal.description.get("provml", "0"))
+        return Name(f"base:software/provml-{encoded(version)}")
 
     def _run(self, memory: _Pass) -> Iterator[Statement]:
         description, state = self._journal.description, self._survey.state
@@ -197,8 +201,9 @@ class RecordMapping:
         if state.dropped_events:
             attributes.append(("provml:droppedEvents", state.dropped_events))
         started = memory.started or {}
-        if isinstance(started.get("argv"), list):
-            attributes.append(("provml:commandLine", json_literal(started["argv"])))
+        for key, term in (("command", "commandLine"), ("argv", "arguments")):
+            if isinstance(started.get(key), list):
+                attributes.append((f"provml:{term}", json_literal(started[key])))
         for key, term in (("python", "pythonVersion"), ("folder", "workingFolder")):
             if isinstance(started.get(key), str):
                 attributes.append((f"provml:{term}", started[key]))
@@ -249,7 +254,11 @@ class RecordMapping:
         return version, before
 
     def _revision(self, version: _Version, before: _Version | None) -> Iterator[Statement]:
-        if before is not None:
+        if before is None:
+            return
+        if version.digest is not None and version.digest == before.digest:
+            yield relation("alternateOf", alternate1=version.name, alternate2=before.name)
+        else:
             yield relation(
                 "wasDerivedFrom",
                 [("prov:type", Name("prov:Revision"))],
@@ -294,7 +303,14 @@ class RecordMapping:
     ) -> Iterator[Statement]:
         label = _text(record["name"])
         value = decode(record["value"])
-        version, before = self._version(memory, kind, label, None)
+        # ranks and restarts set the same again: that is no revision
+        same = json.dumps(record["value"], sort_keys=True)
+        version = memory.versions.get((kind, label))
+        moment = Moment(record["time"])
+        if version is not None and version.digest == same:
+            yield relation("used", activity=RUN, entity=version.name, time=moment)
+            return
+        version, before = self._version(memory, kind, label, same)
         attributes: Attributes = [("prov:value", typed(value))]
         if isinstance(value, Opaque):
             attributes.append(("provml:pythonType", value.python_type))
@@ -302,7 +318,7 @@ class RecordMapping:
             attributes.append(("provml:masked", True))
         yield _entity(version.name, prov_type, label, attributes)
         yield from self._revision(version, before)
-        yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
+        yield relation("used", activity=RUN, entity=version.name, time=moment)
 
     def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, content = _text(record["name"]), record["content"]
@@ -338,7 +354,7 @@ class RecordMapping:
         yield relation(
             "wasGeneratedBy",
             entity=version.name,
-            activity=_place(record),
+            activity=self._survey.step_name(record),
             time=Moment(record["time"]),
         )
         yield from self._revision(version, before)
@@ -425,11 +441,13 @@ class RecordMapping:
             "prov:endTime": Moment((end or record)["time"]),
         }
         yield Statement("activity", activity, interval, attributes)
-        yield relation("wasInformedBy", informed=activity, informant=_place(record))
-        if end is not None and _place(end) != _place(record):
-            yield relation("wasInformedBy", informed=activity, informant=_place(end))
+        place = self._survey.step_name(record)
+        yield relation("wasInformedBy", informed=activity, informant=place)
         source = record.get("source")
-        if isinstance(source, str):
+        if source == "provml":
+            agent = self._software()
+            yield relation("wasAssociatedWith", activity=activity, agent=agent)
+        elif isinstance(source, str):
             agent = local("agent", encoded(source))
             if agent not in memory.declared:
                 memory.declared.add(agent)
@@ -451,12 +469,6 @@ def _without(name: str, suffixes: tuple[str, ...]) -> str | None:
         if name.endswith(suffix) and len(name) > len(suffix):
             return name.removesuffix(suffix)
     return None
-
-
-def _place(record: Record) -> Name:
-    """The step, context or run that a record belongs to."""
-    path, step = context_of(record), step_of(record)
-    return context_name(path) if step is None else Name(f"{step_prefix(path)}{step}")
 
 
 def _reaches(used: Path, made: Path) -> bool:

@@ -6,16 +6,24 @@ Imports `journal` readers, `samples`, `steps`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
 from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
+from provml.model.names import context_name, step_prefix
 from provml.model.samples import Block, SeriesTable
+from provml.model.statements import Name
 from provml.model.steps import StepTable
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Path = tuple[str, ...] | None
+Place = tuple[int, int | None, int]
+"""the number of a context, epoch, step"""
 
 TIMED_RECORDS = frozenset(
     {"start", "param", "tag", "event", "dataset", "artifact", "model", "source", "environment"}
@@ -44,6 +52,7 @@ class Survey:
             that happened in it and in the contexts under it.
         numbers: the paths' numbers in the step table.
         steps: the steps to be stated, with their intervals.
+        only_epochs: by the number of a context and a step, the epoch in which alone it occurs.
     """
 
     journal: Journal
@@ -52,6 +61,7 @@ class Survey:
     places: dict[Path, Interval] = field(default_factory=dict)
     numbers: dict[Path, int] = field(default_factory=dict)
     steps: StepTable = field(default_factory=StepTable)
+    only_epochs: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -59,6 +69,19 @@ class Survey:
         for depth in range(1, len(path or ()) + 1):
             self._widen(path[:depth] if path else None, first_ns, last_ns)
         return self.numbers[path]
+
+    def step_name(self, record: Record) -> Name:
+        """The step, epoch, context or run that a record belongs to.
+
+        A step that was logged without its epoch is that of the one epoch that has it.
+        """
+        path, step, epoch = context_of(record), step_of(record), epoch_of(record)
+        if step is None:
+            return context_name(path)
+        if epoch is None:
+            epoch = self.only_epochs.get((self.numbers[path], step))
+        own = str(step) if epoch is None else f"{epoch}.{step}"
+        return Name(f"{step_prefix(path)}{own}")
 
     def _widen(self, path: Path, first_ns: int, last_ns: int) -> None:
         self.places.setdefault(path, Interval()).include(first_ns, last_ns)
@@ -74,7 +97,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
-    named: dict[int, set[int]] = {}
+    named: dict[Place, Interval] = {}
     for _, _, record in journal.records():
         time_ns = time_of(record)
         if time_ns is None:
@@ -82,32 +105,71 @@ def survey(journal: Journal, every_step: bool) -> Survey:
         number = result.include(context_of(record), time_ns, time_ns)
         step = step_of(record)
         if step is not None:
-            named.setdefault(number, set()).add(step)
-            result.steps.add_one(number, layout.NO_EPOCH, step, time_ns)
+            place = (number, epoch_of(record), step)
+            named.setdefault(place, Interval()).include(time_ns, time_ns)
+    wanted = _Wanted(named)
     for block in result.series.blocks():
-        _take_block(result, block, None if every_step else named)
+        _take_block(result, block, wanted, every_step)
     for series in result.series.all:
         if not series.count and series.context is not None:  # declared, then killed
             result.include(series.context, state.started_ns, state.started_ns)
+    result.only_epochs = wanted.only_epochs()
+    for (number, epoch, step), interval in named.items():
+        only = result.only_epochs.get((number, step), layout.NO_EPOCH)
+        own_epoch = only if epoch is None else epoch
+        for time_ns in (interval.start_ns, interval.end_ns):
+            result.steps.add_one(number, own_epoch, step, time_ns or 0)
     return result
 
 
-def _take_block(result: Survey, block: Block, named: dict[int, set[int]] | None) -> None:
-    """Take a block into its series, its context and its steps, all or only those named."""
+class _Wanted:
+    """The steps that records other than samples name, and the epochs in which samples have them."""
+
+    def __init__(self, named: dict[Place, Interval]) -> None:
+        self._steps: dict[int, set[int]] = {}
+        for number, _, step in named:
+            self._steps.setdefault(number, set()).add(step)
+        self._epochs: dict[tuple[int, int], set[int]] = {}
+
+    def rows(self, number: int, block: Block) -> NDArray[np.bool_] | None:
+        """Which of a block's samples are of such a step; None where there are none."""
+        if block.step is None or number not in self._steps:
+            return None
+        import numpy as np
+
+        own = self._steps[number]
+        chosen = np.isin(block.step, np.fromiter(own, np.int64, len(own)))
+        if not chosen.any():
+            return None
+        epochs = [-1] * len(block.step) if block.epoch is None else block.epoch[chosen].tolist()
+        for step, epoch in zip(block.step[chosen].tolist(), epochs, strict=False):
+            self._epochs.setdefault((number, step), set()).add(epoch)
+        return chosen
+
+    def only_epochs(self) -> dict[tuple[int, int], int]:
+        """The epoch of the steps that occur in one epoch alone, and nowhere without one."""
+        return {
+            place: epoch
+            for place, epochs in self._epochs.items()
+            for epoch in epochs
+            if len(epochs) == 1 and epoch != layout.NO_EPOCH
+        }
+
+
+def _take_block(result: Survey, block: Block, wanted: _Wanted, every_step: bool) -> None:
+    """Take a block into its series, its context and its steps, all or only those wanted."""
     block.series.add(block)
     times = block.time_ns
     number = result.include(block.series.context, int(times.min()), int(times.max()))
     epoch: Any = layout.NO_EPOCH if block.epoch is None else block.epoch
-    if named is None:
+    chosen = wanted.rows(number, block)
+    if every_step:
         if block.step is not None or block.epoch is not None:
             step = layout.NO_STEP if block.step is None else block.step
             result.steps.add(number, epoch, step, times)
-    elif block.step is not None and block.epoch is None and number in named:
-        import numpy as np
-
-        chosen = np.isin(block.step, np.fromiter(named[number], np.int64))
-        if chosen.any():
-            result.steps.add(number, epoch, block.step[chosen], times[chosen])
+    elif chosen is not None and block.step is not None:
+        own_epoch = epoch if block.epoch is None else block.epoch[chosen]
+        result.steps.add(number, own_epoch, block.step[chosen], times[chosen])
 
 
 def time_of(record: Record) -> int | None:
@@ -115,6 +177,12 @@ def time_of(record: Record) -> int | None:
     time_ns = record.get("time")
     fits = isinstance(time_ns, int) and -(2**63) < time_ns < 2**63
     return time_ns if fits and record.get("record") in TIMED_RECORDS else None
+
+
+def epoch_of(record: Record) -> int | None:
+    """A record's epoch, where it has one that can be read."""
+    epoch = record.get("epoch")
+    return epoch if isinstance(epoch, int) and 0 <= epoch < 2**31 else None
 
 
 def step_of(record: Record) -> int | None:

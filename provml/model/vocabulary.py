@@ -23,6 +23,7 @@ RELATIONS: Final[dict[str, tuple[str, ...]]] = {
     "wasAttributedTo": ("prov:entity", "prov:agent"),
     "wasAssociatedWith": ("prov:activity", "prov:agent", "prov:plan"),
     "actedOnBehalfOf": ("prov:delegate", "prov:responsible", "prov:activity"),
+    "alternateOf": ("prov:alternate1", "prov:alternate2"),
     "hadMember": ("prov:collection", "prov:entity"),
 }
 """The relations that provml states and their formal attributes, by their PROV-JSON names."""

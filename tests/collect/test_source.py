@@ -122,7 +122,8 @@ def test_the_script_and_its_masked_command_line_are_recorded(tmp_path: Path) -> 
     recorded = provml.load("latest", tmp_path / "store")
     by_id = {str(s.id): s for s in recorded.statements() if s.id}
     command = json.loads(dict(by_id["run:run"].attributes)["provml:commandLine"].lexical)
-    assert command[2:] == ["--password", MASK, f"--api-key={MASK}", "--lr", "0.1"]
+    assert command[1] == str(script)
+    assert command[3:] == ["--password", MASK, f"--api-key={MASK}", "--lr", "0.1"]
     (plan,) = [
         s.arguments["prov:plan"]
         for s in recorded.statements()
