@@ -34,6 +34,12 @@ def datasets() -> dict[str, TensorDataset]:
     return {name: TensorDataset(images[part], labels[part]) for name, part in parts.items()}
 
 
+def log_dataset(name: str, data: dict[str, TensorDataset], context: Context) -> None:
+    """Record a part of the data in the context that uses it."""
+    images, labels = data[name].tensors
+    provml.log_dataset(name, {"images": images, "labels": labels}, context=context)
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, data: TensorDataset) -> dict[str, float]:
     """Loss and accuracy on a data set."""
@@ -54,10 +60,8 @@ def train(epochs: int, lr: float, batch_size: int) -> None:
     provml.log_environment()
 
     data = datasets()
-    parts = zip(data, (Context.TRAINING, Context.VALIDATION, Context.EVALUATION), strict=True)
-    for name, context in parts:
-        images, labels = data[name].tensors
-        provml.log_dataset(name, {"images": images, "labels": labels}, context=context)
+    log_dataset("train", data, Context.TRAINING)
+    log_dataset("validation", data, Context.VALIDATION)
 
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr)
@@ -79,6 +83,7 @@ def train(epochs: int, lr: float, batch_size: int) -> None:
         print(f"epoch {epoch:2}  " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
     provml.log_execution_end_time()
 
+    log_dataset("test", data, Context.EVALUATION)
     metrics = evaluate(model, data["test"])
     provml.log_metrics(metrics, Context.EVALUATION)
     print("test      " + "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))

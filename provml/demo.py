@@ -150,14 +150,15 @@ def _describe(run: Run, model: Any, parts: _Parts, epochs: int) -> None:
     """Record what the training starts from."""
     run.log_params({"epochs": epochs, "batch_size": _BATCH, "seed": _SEED})
     run.log_params(model.get_params(), prefix="model.")
-    for context, (images, labels) in (
-        (TRAINING, parts.training),
-        (VALIDATION, parts.validation),
-        (EVALUATION, parts.evaluation),
-    ):
-        run.log_dataset(f"digits, {context}", {"images": images, "labels": labels}, context=context)
+    _log_part(run, TRAINING, parts.training)
+    _log_part(run, VALIDATION, parts.validation)
     run.log_source_code(__file__)
     run.log_environment()
+
+
+def _log_part(run: Run, context: Context, part: tuple[Any, Any]) -> None:
+    images, labels = part
+    run.log_dataset(f"digits, {context}", {"images": images, "labels": labels}, context=context)
 
 
 def _train(
@@ -217,6 +218,7 @@ def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
 
 def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
     """Record how good the model is, and the model itself."""
+    _log_part(run, EVALUATION, parts.evaluation)  # here: a context begins with its first record
     results = _scores(model, *parts.evaluation)
     run.log_metrics(results, EVALUATION)
     with tempfile.TemporaryDirectory() as folder:
@@ -233,7 +235,7 @@ def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, floa
     mapping = RunMapping(Journal(run.path))
     counts: Counter[str] = Counter()
     series = 0
-    for statement in mapping.statements({"entity", "activity"}):
+    for statement in mapping.statements():
         counts[statement.kind] += statement.rows
         series += ("prov:type", "provml:Series") in statement.attributes
     document = document_path(run.path, "provjson")

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from provml.errors import (
     InvalidArgumentError,
+    JournalError,
     RunExistsError,
     StoreError,
 )
@@ -163,7 +164,7 @@ def open_folder(
                 return folder, False
             if run_id is not None:
                 return _existing(path, description, run_id, resume, settings), resume
-    except (RunExistsError, StoreError):
+    except (RunExistsError, StoreError, JournalError):
         raise
     except (OSError, ValueError) as error:
         raise StoreError(f"can't make a run's folder under {store}: {error}") from error

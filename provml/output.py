@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,10 @@ Target = str | os.PathLike[str] | BinaryIO
 def opened(target: Target) -> Iterator[BinaryIO]:
     """A binary sink for the target; a path is replaced only when all was written.
 
+    A link stays one: what it points to is replaced. A file that is there keeps its permissions.
+
     Raises:
-        ExportError: the path is a folder, or its own folder is not there.
+        ExportError: the path is empty or a folder, or its own folder is not there.
         MissingExtraError: ``.zst`` without the package for it.
         OSError: it can't be written; nothing is left behind.
     """
@@ -32,7 +35,10 @@ def opened(target: Target) -> Iterator[BinaryIO]:
             raise ExportError("a document is written as bytes: open the file in binary mode")
         yield target
         return
+    if not os.fspath(target):
+        raise ExportError("the target is empty: give the name of a file")
     path = Path(target)
+    suffix = path.suffix.lower()
     if path.is_dir():
         raise ExportError(f"{path} is a folder: give the name of a file in it")
     if not path.parent.is_dir():
@@ -41,17 +47,43 @@ def opened(target: Target) -> Iterator[BinaryIO]:
         with open(path, "wb") as stream:
             yield stream
         return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+        if not path.parent.is_dir():
+            raise ExportError(f"{target} points to {path}, but there is no folder {path.parent}")
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
-        with open(temporary, "xb") as file:
-            with _compressed(file, path.suffix) as sink:
+        with _naming(target):
+            file = open(temporary, "xb")
+        with file:
+            _take_mode(file, path)
+            with _compressed(file, suffix) as sink:
                 yield sink
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _naming(target):
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _naming(target: str | os.PathLike[str]) -> Iterator[None]:
+    """Have the system's errors name the target, not the temporary file, and say what helps."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror}; -o writes it elsewhere"
+        raise OSError(error.errno, reason, os.fspath(target)) from None
+
+
+def _take_mode(file: BinaryIO, path: Path) -> None:
+    """Give a new file the permissions of the one it is to replace, before it holds anything."""
+    try:
+        os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+    except OSError:
+        pass  # there is none, or the file system has no permissions
 
 
 @contextmanager

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from provml.errors import JournalError, RunNotFoundError
 from provml.journal.reader import Journal, is_run_folder
 from provml.journal.status import RunState, created_ns
 from provml.settings import default_store
+
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,14 @@ class RunEntry:
     project: str | None
     owner: str | None
     state: RunState
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRun:
+    """A run of a store that can't be read, and why."""
+
+    path: Path
+    reason: str
 
 
 def run_folders(store: str | os.PathLike[str]) -> list[Path]:
@@ -45,32 +57,37 @@ def run_folders(store: str | os.PathLike[str]) -> list[Path]:
 
 def list_runs(store: str | os.PathLike[str]) -> list[RunEntry]:
     """Every run of a store that can be read, oldest first."""
-    entries: list[RunEntry] = []
+    return [entry for entry in scan_runs(store) if isinstance(entry, RunEntry)]
+
+
+def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
+    """Every run of a store, oldest first, with those of a newer version."""
     for folder in run_folders(store):
         try:
             journal = Journal(folder)
             state = journal.state()
-        except (JournalError, RunNotFoundError):
-            continue  # of a newer version, or removed since it was seen
+        except JournalError as error:
+            yield UnreadRun(folder, str(error))
+            continue
+        except RunNotFoundError:
+            continue  # removed since it was seen
         description = journal.description
-        entries.append(
-            RunEntry(
-                path=folder,
-                id=str(description["id"]),
-                experiment=str(description["experiment"]),
-                project=description.get("project"),
-                owner=description.get("owner"),
-                state=state,
-            )
+        yield RunEntry(
+            path=folder,
+            id=str(description["id"]),
+            experiment=str(description["experiment"]),
+            project=description.get("project"),
+            owner=description.get("owner"),
+            state=state,
         )
-    return entries
 
 
 def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None) -> Path:
     """The folder of the run that a name means.
 
     Args:
-        name: a run's folder, its id, a beginning of one that no other has, or ``latest``.
+        name: a run's folder, its id, a beginning of one that no other has, or ``latest``;
+            ``<experiment's folder>/<id>`` where several experiments have the id.
         store: where to look for ids; by default ``PROVML_SAVE_DIR``, else ``provenance``.
 
     Raises:
@@ -89,13 +106,22 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
         raise RunNotFoundError(f"there is no run {text!r}: {os.fspath(place)!r} holds no runs")
     if text == "latest":
         return folders[-1]
-    exact = [folder for folder in folders if folder.name == text]
-    matching = exact or [folder for folder in folders if text and folder.name.startswith(text)]
+    names = {folder: _qualified(folder) if "/" in text else folder.name for folder in folders}
+    exact = [folder for folder in folders if names[folder] == text]
+    matching = exact or [folder for folder in folders if text and names[folder].startswith(text)]
     if len(matching) == 1:
         return matching[0]
     if not matching:
         raise RunNotFoundError(
             f"there is no run {text!r} in {os.fspath(place)!r}; the latest is {folders[-1].name}"
         )
-    several = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in matching[:5])
-    raise RunNotFoundError(f"{text!r} means {len(matching)} runs ({several}, ...): give more of it")
+    several = ", ".join(map(_qualified, matching[:_NAMED]))
+    more = f" and {len(matching) - _NAMED} more" if len(matching) > _NAMED else ""
+    raise RunNotFoundError(
+        f"{text!r} means {len(matching)} runs: give one of {several}{more}, or its folder"
+    )
+
+
+def _qualified(folder: Path) -> str:
+    """A run's name that no other of its store has."""
+    return f"{folder.parent.name}/{folder.name}"

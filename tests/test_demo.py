@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ def test_it_records_what_it_trains(tmp_path: Path) -> None:
     training = run.series("loss", provml.Context.TRAINING)
     assert training.value[-1] == epochs[-1].loss
     assert run.series("accuracy", "evaluation").value[0] == done.results["accuracy"]
+    _, _, evaluated = [c for c in run.artifacts() if c.kind == "dataset"]
+    assert evaluated.time_ns > training.time_ns[-1], "the evaluation would span the training"
     assert {content.kind for content in run.artifacts()} == {"dataset", "model"}
     assert 0 < done.recording_s < done.loop_s
     document = ProvDocument.deserialize(str(done.document))
@@ -65,6 +68,7 @@ def test_the_commands_it_suggests_work(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert "epoch  4 of 4" in done.stdout
     assert "% of the training loop" in done.stdout
+    assert re.search(r"^results +evaluation loss [.\d]+, accuracy [.\d]+$", done.stdout, re.M)
     commands = done.stdout.partition("next:\n")[2].splitlines()
     assert len(commands) == 4
     for command in commands:

@@ -40,7 +40,8 @@ def program() -> click.Group:
     def group(context: click.Context) -> None:
         """List, show, export and recover recorded machine-learning runs.
 
-        RUN is a run's folder, its id, a beginning of one that no other has, or latest.
+        RUN is a run's folder, its id, a beginning of one that no other has, or latest; where
+        several experiments have the id, EXPERIMENT/ID, the folders' names below the store.
         """
         if context.invoked_subcommand is None:
             click.echo(context.get_help(), err=True)

@@ -1,4 +1,4 @@
-"""What ``provml show`` knows of a run, from one pass; bounded by the names in use.
+"""What ``provml show`` knows of a run, from one pass; bounded by the names and digests in use.
 
 Imports `journal`, `model.samples`, `export` for the documents' name.
 """
@@ -6,12 +6,13 @@ Imports `journal`, `model.samples`, `export` for the documents' name.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
+from provml.journal import layout
 from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
@@ -34,17 +35,47 @@ class SeenEvent:
     metadata: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SeenContent:
-    """The last version of a dataset, artifact or model of a name."""
+    """A dataset, artifact or model of a name, as it was logged last.
+
+    Attributes:
+        contexts: those it was logged in, the first one first.
+        digests: the SHA-256 digests of its contents, each once.
+    """
 
     kind: str
     name: str
-    time_ns: int
-    context: tuple[str, ...] | None
-    step: int | None
-    facts: Record
-    versions: int
+    time_ns: int = 0
+    step: int | None = None
+    facts: Record = field(default_factory=dict)
+    contexts: list[tuple[str, ...] | None] = field(default_factory=list)
+    digests: set[str] = field(default_factory=set)
+
+    @property
+    def versions(self) -> int:
+        """How many contents it had; those without a digest count as one where there is no other."""
+        return max(1, len(self.digests))
+
+    def add(self, time_ns: int, record: Record) -> None:
+        """Take in that it was logged."""
+        facts, context = record.get("content"), context_of(record)
+        self.time_ns = time_ns
+        self.step = _integer(record.get("step"))
+        self.facts = facts if isinstance(facts, dict) else {}
+        if context not in self.contexts:
+            self.contexts.append(context)
+        digest = self.facts.get("sha256")
+        if isinstance(digest, str):
+            self.digests.add(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDocument:
+    """A document of the run, and whether the journal went on after it was written."""
+
+    size: int
+    out_of_date: bool
 
 
 @dataclass(slots=True)
@@ -53,7 +84,7 @@ class Overview:
 
     Attributes:
         damage: what reading had to skip, by reason.
-        documents: the files' names and sizes in bytes.
+        documents: by the files' names.
     """
 
     folder: Path
@@ -66,7 +97,7 @@ class Overview:
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
     damage: dict[str, int] = field(default_factory=dict)
-    documents: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, SeenDocument] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain JSON."""
@@ -90,7 +121,7 @@ class Overview:
             "contents": [_content_json(seen) for seen in self.contents],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "damage": self.damage,
-            "documents": self.documents,
+            "documents": {name: asdict(document) for name, document in self.documents.items()},
         }
         plain: dict[str, Any] = exact(content)
         return plain
@@ -108,8 +139,8 @@ def overview(journal: Journal) -> Overview:
         if kind in ("param", "tag"):
             _take_value(found.params if kind == "param" else found.tags, name, record)
         elif kind in _CONTENTS:
-            before = contents.get((kind, name))
-            contents[kind, name] = _content(kind, name, time_ns, record, before)
+            seen = contents.setdefault((kind, name), SeenContent(kind, name))
+            seen.add(time_ns, record)
         elif kind == "event":
             found.events += 1
             last.append(_event(name, time_ns, record))
@@ -118,7 +149,7 @@ def overview(journal: Journal) -> Overview:
     table = SeriesTable(journal)
     for block in table.blocks():
         block.series.add(block)
-    found.series = table.all
+    found.series = _by_rank(table.all)
     found.damage = dict(sorted(journal.damage().items()))
     found.documents = _documents(journal.folder)
     return found
@@ -137,19 +168,16 @@ def _decoded(value: Any, absent: Any = None) -> Any:
         return absent
 
 
-def _content(
-    kind: str, name: str, time_ns: int, record: Record, before: SeenContent | None
-) -> SeenContent:
-    facts = record.get("content")
-    return SeenContent(
-        kind=kind,
-        name=name,
-        time_ns=time_ns,
-        context=context_of(record),
-        step=_integer(record.get("step")),
-        facts=facts if isinstance(facts, dict) else {},
-        versions=1 if before is None else before.versions + 1,
-    )
+def _by_rank(series: list[RunSeries]) -> list[RunSeries]:
+    """The series in their order, those of one name and context together, by rank."""
+    first: dict[tuple[object, ...], int] = {}
+    for one in series:
+        first.setdefault((one.kind, one.context, one.name), one.index)
+
+    def place(one: RunSeries) -> tuple[int, int]:
+        return first[one.kind, one.context, one.name], -1 if one.rank is None else one.rank
+
+    return sorted(series, key=place)
 
 
 def _event(name: str, time_ns: int, record: Record) -> SeenEvent:
@@ -168,12 +196,15 @@ def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _documents(folder: Path) -> dict[str, int]:
-    return {
-        path.name: path.stat().st_size
-        for path in sorted(folder.glob(f"{DOCUMENT_STEM}.*"))
-        if path.is_file()
-    }
+def _documents(folder: Path) -> dict[str, SeenDocument]:
+    journal = (path for path in (folder / layout.JOURNAL_FOLDER).glob("*") if path.is_file())
+    written_ns = max((path.stat().st_mtime_ns for path in journal), default=0)
+    found: dict[str, SeenDocument] = {}
+    for path in sorted(folder.glob(f"{DOCUMENT_STEM}.*")):
+        if path.is_file():
+            status = path.stat()
+            found[path.name] = SeenDocument(status.st_size, status.st_mtime_ns < written_ns)
+    return found
 
 
 def _context_json(context: tuple[str, ...] | None) -> list[str] | None:
@@ -201,7 +232,7 @@ def _content_json(seen: SeenContent) -> dict[str, Any]:
     return {
         "name": seen.name,
         "kind": seen.kind,
-        "context": _context_json(seen.context),
+        "contexts": [_context_json(context) for context in seen.contexts],
         "step": seen.step,
         "time": time_text(seen.time_ns),
         "versions": seen.versions,

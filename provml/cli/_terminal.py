@@ -207,15 +207,19 @@ def table(
     """
     from rich.table import Table
 
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    made = Table(
+        box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, pad_edge=False
+    )
     lengths = [
         max([len(name), *(row[place].cell_len for row in rows)])
         for place, name in enumerate(columns)
     ]
     widths = dict(zip(columns, lengths, strict=True))
-    excess = sum(lengths) + 2 * len(lengths) - console().width
-    for name in cut:
-        given = min(max(0, excess), max(0, widths[name] - _NARROWEST))
+    excess = sum(lengths) + 2 * (len(lengths) - 1) - console().width
+    # only where that is not enough are the columns' own names cut
+    steps = [(name, max(len(name), _NARROWEST)) for name in cut]
+    for name, narrowest in [*steps, *((name, _NARROWEST) for name in cut)]:
+        given = min(max(0, excess), max(0, widths[name] - narrowest))
         widths[name] -= given
         excess -= given
     for name in columns:

@@ -69,12 +69,13 @@ def _echo_epoch(epoch: Epoch) -> None:
 
 
 def _summarize(done: Demo) -> None:
+    results = ", ".join(f"{name} {value:.4f}" for name, value in done.results.items())
     percent = 100 * done.recording_s / done.loop_s
     rows = [
         ("run", done.run_id),
         ("folder", str(done.path)),
         ("document", f"{done.document}, {terminal.size_text(done.document_bytes)}"),
-        ("results", ", ".join(f"{name} {value:.4f}" for name, value in done.results.items())),
+        ("results", f"evaluation {results}"),
         ("recorded", f"{done.samples:,} samples of {done.series} series"),
         ("PROV", f"{done.entities:,} entities, {done.activities:,} activities"),
         ("recording", f"{percent:.2f} % of the training loop: {_of_loop(done)}"),

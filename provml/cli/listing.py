@@ -13,7 +13,7 @@ from provml.journal import layout
 from provml.journal.files import writer_files
 from provml.journal.recovery import written_end
 from provml.settings import default_store
-from provml.store import RunEntry, list_runs, run_folders
+from provml.store import RunEntry, UnreadRun, scan_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,16 @@ def list_command(as_json: bool, store: str | None) -> None:
     there; --json has them as they are.
     """
     place = default_store() if store is None else store
-    rows = [_Row(entry, _samples(entry)) for entry in list_runs(place)]
-    unread = len(run_folders(place)) - len(rows)
-    if unread > 0:
-        terminal.echo_note(f"{unread} more can't be read: recorded by a newer provml?")
-    if not rows and unread <= 0:
+    rows: list[_Row] = []
+    unread: list[UnreadRun] = []
+    for entry in scan_runs(place):
+        if isinstance(entry, UnreadRun):
+            unread.append(entry)
+        else:
+            rows.append(_Row(entry, _samples(entry)))
+    if unread:
+        terminal.echo_note(terminal.printable(_complaint(unread)))
+    elif not rows:
         name = terminal.printable(place)
         terminal.echo_note(f"there are no runs in {name}; --store DIR looks elsewhere")
     if as_json:
@@ -59,6 +64,13 @@ def list_command(as_json: bool, store: str | None) -> None:
     else:
         for row in rows:
             click.echo(_line(row))
+
+
+def _complaint(unread: list[UnreadRun]) -> str:
+    first = unread[0]
+    if len(unread) == 1:
+        return f"run {first.path.name} can't be read: {first.reason}"
+    return f"{len(unread)} runs can't be read; the first, {first.path.name}: {first.reason}"
 
 
 def _samples(entry: RunEntry) -> int:
@@ -125,9 +137,9 @@ def _show(rows: list[_Row]) -> None:
             Text(state.status, terminal.STYLES[state.status]),
             Text(terminal.local_text(state.started_ns, short=True)),
             Text(terminal.duration_text(row.duration_s)),
-            Text(f"{row.samples:,}"),
+            Text(str(row.samples)),
         ]
-        cells += [Text(f"{dropped:,}", "red" if dropped else "")] if lossy else []
+        cells += [Text(str(dropped), "red" if dropped else "")] if lossy else []
         made.append(cells)
     numbers = ("duration", "samples", "dropped")
     terminal.show(

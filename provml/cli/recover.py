@@ -26,8 +26,9 @@ from provml.store import find_run
 def recover_command(run: str, format_name: str, store: str | None) -> None:
     """Close a run whose process was killed, and write its document.
 
-    Nothing that was recorded is lost or changed. A run that is still being recorded is refused,
-    one that ended is left as it is. Twice is once.
+    Nothing that was recorded is lost or changed. A run whose main process is alive is refused;
+    forked children of a dead one that still live are left alone. A run that ended is left as it
+    is. Twice is once.
     """
     from provml.export import document_path, export
 
@@ -38,7 +39,10 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
         click.echo(terminal.printable(line))
     state = Journal(folder).state()
     if not closed and (state.status != "crashed" or document.exists()):
-        click.echo(f"nothing to recover: {terminal.printable(folder.name)} is {state.status}")
+        # a crashed run that has an end got it from a recovery
+        recovered = state.status == "crashed" and state.ended_ns is not None
+        done = "already recovered" if recovered else "nothing to recover"
+        click.echo(f"{done}: {terminal.printable(folder.name)} is {state.status}")
         return
     mapping = export(folder, format_name, document)
     size = terminal.size_text(document.stat().st_size)

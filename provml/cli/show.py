@@ -138,7 +138,7 @@ def _series(found: Overview) -> RenderableType | None:
 
 
 def _place(context: tuple[str, ...] | None) -> str:
-    return "-" if context is None else terminal.printable("/".join(context))
+    return "-" if context is None else terminal.printable(" > ".join(context))
 
 
 def _contents(found: Overview) -> RenderableType | None:
@@ -152,7 +152,7 @@ def _contents(found: Overview) -> RenderableType | None:
         cells = [
             _cell(f"  {content.name}{versions}"),
             _text(content.kind),
-            _text(_place(content.context)),
+            _cell(", ".join(map(_place, content.contexts))),
             _text(terminal.size_text(size) if isinstance(size, int) else "-"),
             _cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
             _text("kept" if isinstance(copy, str) else "-"),
@@ -192,9 +192,12 @@ def _counts(damage: dict[str, int]) -> RenderableType | None:
 def _documents(found: Overview) -> RenderableType | None:
     if not found.documents:
         return _text("  none yet: provml export writes them", "dim")
-    rows = [
-        (terminal.printable(k), _text(terminal.size_text(v))) for k, v in found.documents.items()
-    ]
+    rows: list[tuple[str, Text]] = []
+    for name, document in found.documents.items():
+        line = _text(terminal.size_text(document.size))
+        if document.out_of_date:
+            line.append("  out of date: provml export writes it again", "yellow")
+        rows.append((terminal.printable(name), line))
     return _pairs(rows)
 
 

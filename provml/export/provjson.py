@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.clock import iso_text
@@ -35,6 +37,7 @@ SUFFIX: Final = ".json"
 
 _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 2**20
+_WAITING_BYTES: Final = 4 * 2**20
 
 Piece = bytes | list[bytes]
 """Text that all rows share, or each row's own."""
@@ -43,19 +46,58 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's statements; memory is bounded by a block of some thousand of them."""
+    """Write a run's statements.
+
+    What is stated one by one is met once, of all kinds, and waits in a file for its kind's turn;
+    what is stated by the thousand is passed over kind by kind. Memory is bounded by a block.
+    """
     prefixes = {k: v for k, v in mapping.prefixes().items() if k not in ("prov", "xsd")}
     sink.write(b'{"prefix":' + _quote(prefixes).encode())
-    for kind in vocabulary.KINDS:
-        separator = b',\n"%b":{\n' % kind.encode()
-        opened = False
-        for block in _blocks(_section(mapping, kind)):
-            sink.write(separator if not opened else b",\n")
-            sink.write(block)
-            opened = True
-        if opened:
-            sink.write(b"\n}")
+    with ExitStack() as open_files:
+        waiting: dict[str, _Waiting] = {kind: _Waiting(open_files) for kind in vocabulary.KINDS}
+        for statement in mapping.singles():
+            waiting[statement.kind].add(statement)
+        for kind, singles in waiting.items():
+            _write_kind(sink, kind, singles, mapping)
     sink.write(b"}\n")
+
+
+class _Waiting:
+    """The texts of one kind's single statements: in memory while small, then in a file."""
+
+    def __init__(self, open_files: ExitStack) -> None:
+        self.count = 0
+        self._texts = open_files.enter_context(SpooledTemporaryFile(_WAITING_BYTES))
+
+    def add(self, statement: Statement) -> None:
+        """Take one in."""
+        if self.count:
+            self._texts.write(b",\n")
+        pieces = _pieces(statement, slice(0, 1), f"_:{statement.kind}", self.count)
+        self._texts.write(_joined(pieces, 1))
+        self.count += 1
+
+    def copy_to(self, sink: BinaryIO) -> None:
+        """Give them out, in the order they came."""
+        self._texts.seek(0)
+        while block := self._texts.read(_BLOCK_BYTES):
+            sink.write(block)
+
+
+def _write_kind(sink: BinaryIO, kind: str, singles: _Waiting, mapping: RunMapping) -> None:
+    """One member of the document, if there is anything of its kind."""
+    start = b',\n"%b":{\n' % kind.encode()
+    separator = start
+    if singles.count:
+        sink.write(start)
+        singles.copy_to(sink)
+        separator = b",\n"
+    for block in _blocks(_rows(mapping, kind, singles.count)):
+        sink.write(separator)
+        sink.write(block)
+        separator = b",\n"
+    if separator is not start:
+        sink.write(b"\n}")
 
 
 def _blocks(texts: Iterator[bytes]) -> Iterator[bytes]:
@@ -72,10 +114,9 @@ def _blocks(texts: Iterator[bytes]) -> Iterator[bytes]:
         yield b",\n".join(held)
 
 
-def _section(mapping: RunMapping, kind: str) -> Iterator[bytes]:
-    """The members of one kind's object; relations get blank ids, counted through the section."""
-    count = 0
-    for statement in mapping.statements({kind}):
+def _rows(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]:
+    """The tables of one kind; relations get blank ids, counted on from a number."""
+    for statement in mapping.tables({kind}):
         for start in range(0, statement.rows, _BLOCK_ROWS):
             rows = slice(start, min(start + _BLOCK_ROWS, statement.rows))
             pieces = _pieces(statement, rows, f"_:{kind}", count + start)

@@ -1,7 +1,7 @@
 """The one place that says how a run becomes PROV.
 
-`RunMapping.statements` gives a run's statements; a writer that groups by kind asks for one kind at
-a time and passes over the journal as often. Imports `survey`, `records`, `names`, `statements`.
+`RunMapping.statements` gives a run's statements, those that come one by one before those that come
+by the thousand, as tables. Imports `survey`, `records`, `names`, `statements`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ SAMPLE_DETAIL_LIMIT: Final = 1_000_000
 """Up to so many samples the default detail is ``sample``."""
 
 _RESULTS: Final = Name("run:results")
-
-_Source = tuple[frozenset[str], Callable[[], Iterator[Statement]]]
 
 
 class RunMapping:
@@ -84,36 +82,43 @@ class RunMapping:
             "run": run,
         }
 
-    def statements(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
-        """The statements of the kinds asked for, every element before what names it.
+    def statements(self) -> Iterator[Statement]:
+        """All statements: those of `singles`, then those of `tables`.
 
         Names are declared once; relations name declared things only; times nest.
         """
-        for given, source in self._sources():
-            if not given.isdisjoint(kinds):
-                for statement in source():
-                    if statement.kind in kinds:
-                        yield statement
+        yield from self.singles()
+        yield from self.tables()
 
-    def _sources(self) -> list[_Source]:
-        records = RecordMapping(self._survey, self.detail)
-        sources: list[_Source] = [
-            (frozenset(vocabulary.KINDS), records.statements),
-            (frozenset({"activity", "wasInformedBy"}), self._contexts),
-            (frozenset({"activity"}), self._steps),
-            (frozenset({"wasInformedBy"}), self._step_links),
-            (frozenset({"entity", "wasGeneratedBy", "hadMember"}), self._series),
+    def singles(self) -> Iterator[Statement]:
+        """What is stated one by one, of all kinds, in one pass over the records.
+
+        The run, people, contexts, parameters, data, models, events, series.
+        """
+        yield from RecordMapping(self._survey, self.detail).statements()
+        yield from self._contexts()
+        yield from self._series()
+        if self.detail == "series":
+            yield from self._sample_files()
+
+    def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
+        """What is stated by the thousand, of the kinds asked for: steps and samples.
+
+        Each kind is a pass over the samples, so a writer that groups by kind asks kind by kind.
+        """
+        sources: list[tuple[str, Callable[[], Iterator[Statement]]]] = [
+            ("activity", self._steps),
+            ("wasInformedBy", self._step_links),
         ]
         if self.detail == "sample":
             sources += [
-                (frozenset({"entity"}), lambda: self._samples(self._metric)),
-                (frozenset({"wasGeneratedBy"}), lambda: self._samples(self._generation)),
-                (frozenset({"hadMember"}), lambda: self._samples(self._membership)),
+                ("entity", lambda: self._samples(self._metric)),
+                ("wasGeneratedBy", lambda: self._samples(self._generation)),
+                ("hadMember", lambda: self._samples(self._membership)),
             ]
-        else:
-            kinds = frozenset({"entity", "wasGeneratedBy", "wasDerivedFrom"})
-            sources.append((kinds, self._sample_files))
-        return sources
+        for kind, source in sources:
+            if kind in kinds:
+                yield from source()
 
     # -- contexts and steps -------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prov.model import ProvDocument
 
@@ -144,6 +145,32 @@ class TestList:
         assert run.id in shown
         assert "finished" in shown
 
+    def test_a_terminal_of_80_columns_has_room_for_every_heading(self, store: Path) -> None:
+        """The headings of a list can't be read on an ordinary terminal."""
+        for name in ("a rather long name of an experiment", "b"):
+            with provml.start_run(name, save_dir=store) as run:
+                for step in range(12_345):
+                    run.log_metric("loss", 0.5, None, step)
+        shown = on_terminal("list", "--store", store, columns=80, NO_COLOR="1")
+        heading, *rows = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+        names = ["id", "experiment", "status", "started", "duration", "samples"]
+        assert heading.split() == names
+        assert rows[2].endswith("12345")
+        assert max(map(len, [heading, *rows])) <= 80
+
+    def test_runs_of_a_newer_version_are_named(self, store: Path) -> None:
+        """Runs are missing from the list, and nobody learns which or why."""
+        for name in ("first", "second"):
+            newer = store / "newer" / name
+            newer.mkdir(parents=True)
+            (newer / "run.json").write_text('{"format": 99}')
+            done = call("list", "--store", store)
+            assert len(done.stdout.splitlines()) == 2
+            assert done.stderr.count("\n") == 1
+            assert "upgrade provml" in done.stderr
+            assert done.stderr.count(str(newer.parent)) == 1
+        assert done.stderr.startswith("2 runs can't be read; the first, ")
+
     def test_no_color_is_respected(self, store: Path) -> None:
         """NO_COLOR has no effect."""
         shown = on_terminal("list", "--store", store, NO_COLOR="1")
@@ -170,7 +197,8 @@ class TestShow:
         assert (series["count"], series["last"], series["max"]) == (10, 0.1, 1.0)
         assert series["context"] == ["training"]
         assert found["events"]["last"][0]["metadata"] == {"n": 1}
-        assert list(found["documents"]) == ["provenance.json"]
+        size = (store / "plain" / "first-run" / "provenance.json").stat().st_size
+        assert found["documents"] == {"provenance.json": {"size": size, "out_of_date": False}}
 
     def test_hostile_names_are_shown_as_text(self, store: Path) -> None:
         """A run can write control codes to the terminal of who looks at it."""
@@ -200,6 +228,56 @@ class TestShow:
         with events.open("ab") as file:
             file.write(b'{"record": "par')
         assert "torn last line" in call("show", "first-run", "--store", store).stdout
+
+    def test_a_document_older_than_the_journal_is_told(self, store: Path) -> None:
+        """A document that lacks what came later is taken for the whole run."""
+        assert "out of date" not in call("show", "first-run", "--store", store).stdout
+        document = store / "plain" / "first-run" / "provenance.json"
+        os.utime(document, (0, 0))
+        shown = call("show", "first-run", "--store", store).stdout
+        assert "out of date: provml export writes it again" in shown
+        found = json.loads(call("show", "first-run", "--json", "--store", store).stdout)
+        assert found["documents"]["provenance.json"]["out_of_date"] is True
+
+    def test_versions_are_contents_that_differ(self, tmp_path: Path) -> None:
+        """The same data logged in two contexts looks like two versions in the last one."""
+        with provml.start_run("contents", save_dir=tmp_path) as run:
+            for context in ("training", "validation", "training"):
+                run.log_dataset("same", np.zeros(3), context=context)
+            for value in (1, 2, 1):
+                run.log_dataset("other", np.array([value]))
+        same, other = json.loads(call("show", run.path, "--json").stdout)["contents"]
+        assert (same["versions"], same["contexts"]) == (1, [["training"], ["validation"]])
+        assert (other["versions"], other["contexts"]) == (2, [None])
+        shown = call("show", run.path).stdout
+        assert re.search(r"^  same +dataset +training, validation ", shown, re.MULTILINE)
+        assert re.search(r"^  other \(2 versions\) +dataset +- ", shown, re.MULTILINE)
+
+    def test_a_nested_context_differs_from_a_name_with_a_slash(self, tmp_path: Path) -> None:
+        """Two series look as if they were of one context."""
+        with provml.start_run("contexts", save_dir=tmp_path) as run:
+            run.log_metric("loss", 1.0, provml.Context("warm-up", parent=provml.Context.TRAINING))
+            run.log_metric("loss", 2.0, "training/warm-up")
+        shown = call("show", run.path).stdout
+        assert re.search(r"^  loss +training > warm-up +1 ", shown, re.MULTILINE)
+        assert re.search(r"^  loss +training/warm-up +1 ", shown, re.MULTILINE)
+
+    def test_ranks_are_sorted(self, tmp_path: Path) -> None:
+        """The ranks stand in the order in which their processes happened to start."""
+        code = (
+            "import sys, provml\n"
+            "with provml.start_run('ranks', save_dir=sys.argv[1], run_id='job') as run:\n"
+            "    run.log_metric('loss', 1.0)\n"
+            "    run.log_metric('accuracy', 1.0)\n"
+        )
+        for rank in ("10", "2", "0"):
+            environment = os.environ | {"RANK": rank}
+            command = [sys.executable, "-c", code, str(tmp_path)]
+            subprocess.run(command, env=environment, timeout=60, check=True)
+        series = json.loads(call("show", "job", "--json", "--store", tmp_path).stdout)["series"]
+        assert [(one["name"], one["rank"]) for one in series] == [
+            (name, rank) for name in ("loss", "accuracy") for rank in (0, 2, 10)
+        ]
 
 
 class TestExport:
@@ -256,7 +334,7 @@ class TestRecover:
         call("recover", killed)
         before = {path: path.read_bytes() for path in killed.rglob("*") if path.is_file()}
         done = call("recover", killed)
-        assert done.stdout.startswith("nothing to recover")
+        assert done.stdout == "already recovered: dead is crashed\n"
         assert {path: path.read_bytes() for path in before} == before
 
     def test_a_document_that_was_not_reached_is_written(self, killed: Path) -> None:
