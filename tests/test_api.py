@@ -268,6 +268,10 @@ def test_a_parameter_of_any_object_is_kept_by_its_repr(run: provml.Run) -> None:
             raise RuntimeError
 
     run.log_params({"loss": math.sqrt, "broken": Broken()})
+    itself: dict[str, Any] = {}
+    itself["itself"] = itself
+    with pytest.raises(provml.InvalidArgumentError, match="deeper"):
+        run.log_params(itself)
     params = provml.load(run.path).params
     assert params["loss"] == "<built-in function sqrt>"
     assert "RuntimeError" in params["broken"]
@@ -393,6 +397,8 @@ def test_the_disabled_twin_takes_every_call_and_writes_nothing(store: Path) -> N
             getattr(run, verb)("x", 1, nonsense=True)
         assert run.dropped == (0, 0)
         assert provml.active_run() is run
+        (run.path / "extra").mkdir()
+        (run.path / "extra" / "file").write_text("a script may put files there")
     assert not store.exists()
     assert provml.active_run() is None
 
@@ -412,6 +418,8 @@ def test_disabling_by_the_environment(store: Path, monkeypatch: pytest.MonkeyPat
         ({"run_id": ""}, provml.InvalidArgumentError),
         ({"run_id": "a/b"}, provml.InvalidArgumentError),
         ({"run_id": 3}, provml.InvalidArgumentError),
+        ({"run_id": "latest"}, provml.InvalidArgumentError),
+        ({"save_dir": "a\0b"}, provml.StoreError),
         ({"namespace": "no iri"}, provml.InvalidArgumentError),
         ({"namespace": "relative/"}, provml.InvalidArgumentError),
         ({"formats": ("nope",)}, provml.ExportError),
@@ -425,7 +433,7 @@ def test_start_run_refuses_misuse_before_it_makes_anything(
 ) -> None:
     """A wrong argument would leave an empty run behind."""
     with pytest.raises(error):
-        provml.start_run("e", save_dir=store, **options)
+        provml.start_run("e", **{"save_dir": store, **options})
     assert not store.exists()
     assert provml.active_run() is None
 

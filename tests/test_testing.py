@@ -50,6 +50,15 @@ def test_an_error_passes_through_and_is_recorded() -> None:
     assert recorded.status == "failed"
 
 
+def test_recording_is_on_within_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CI that switches recording off would fail the tests of what is logged."""
+    monkeypatch.setenv("PROVML_DISABLED", "1")
+    with capture() as recorded:
+        train(epochs=1)
+    assert recorded.params == {"epochs": 1}
+    assert os.environ["PROVML_DISABLED"] == "1"
+
+
 def test_nothing_recorded_is_said() -> None:
     """A test of a script that logs nothing would be an IndexError."""
     with capture(start=False) as recorded:

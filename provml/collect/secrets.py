@@ -11,12 +11,12 @@ MASK: Final = "***"
 # patterns as text: compiled, and cached, by `re` on first use and not at import
 _SECRET_NAME: Final = r"""(?xi)
     (?:^|[^a-z])                                  # at the beginning of a word
-    (?: pass(?:word|wd|phrase)? | pwd | secrets? | credentials? | authorization | cookie
-      | (?:api|access|secret|private|account|signing|encryption|ssh|auth|license)[-_. ]?key
+    (?: pass(?:words?|wd|phrases?)? | pwd | secrets? | credentials? | authorization | cookie
+      | (?:api|access|secret|private|account|signing|encryption|ssh|auth|license)[-_. ]?keys?
       | (?:api|access|auth|bearer|refresh|session|id|hf|huggingface|hub|github|gh|gitlab|wandb
           |mlflow|neptune|comet|personal|security|sas|jwt|oauth|client)[-_. ]?
-        (?:auth[-_. ]?)?token
-      | client[-_. ]?secret
+        (?:auth[-_. ]?)?tokens?
+      | client[-_. ]?secrets?
       | (?:connection|conn)[-_. ]?string | dsn
     )
     (?: $ | [^a-z] )

@@ -135,7 +135,18 @@ def test_the_script_and_its_masked_command_line_are_recorded(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "db.password", "API_KEY", "apiKey", "hfToken", "token", "client-secret"]
+    "name",
+    [
+        "password",
+        "passwords",
+        "api_keys",
+        "db.password",
+        "API_KEY",
+        "apiKey",
+        "hfToken",
+        "token",
+        "client-secret",
+    ],
 )
 def test_secret_names(name: str) -> None:
     """A secret would be written."""
