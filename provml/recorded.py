@@ -101,7 +101,8 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
     """Open a recorded run for reading.
 
     Args:
-        run: a run's folder, its id, a beginning of one that no other has, or ``latest``.
+        run: a run's folder, its id, a beginning of one that no other has, ``<experiment>/<id>``, or
+            ``latest``.
         store: where to look for ids; by default ``PROVML_SAVE_DIR``, else ``provenance``.
 
     Raises:
