@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 from provml import lifecycle
 from provml.arguments import tag_record
@@ -124,9 +124,9 @@ def log_metric(
     name: str,
     value: Any,
     context: Context | str | None = None,
-    step: int | None = None,
+    step: SupportsIndex | None = None,
     *,
-    epoch: int | None = None,
+    epoch: SupportsIndex | None = None,
     timestamp: Timestamp | None = None,
     unit: str | None = None,
 ) -> None:
@@ -140,9 +140,9 @@ def log_metric(
 def log_metrics(
     metrics: Mapping[str, Any],
     context: Context | str | None = None,
-    step: int | None = None,
+    step: SupportsIndex | None = None,
     *,
-    epoch: int | None = None,
+    epoch: SupportsIndex | None = None,
     timestamp: Timestamp | None = None,
 ) -> None:
     """Record a sample of each metric in the active run; see `Run.log_metrics`."""
@@ -170,8 +170,8 @@ def log_event(
     source: str | EventSource | None = None,
     metadata: Mapping[str, Any] | None = None,
     context: Context | str | None = None,
-    step: int | None = None,
-    epoch: int | None = None,
+    step: SupportsIndex | None = None,
+    epoch: SupportsIndex | None = None,
     timestamp: Timestamp | None = None,
 ) -> None:
     """Record that something happened in the active run; see `Run.log_event`."""
@@ -198,8 +198,8 @@ def log_artifact(
     name: str | None = None,
     *,
     context: Context | str | None = None,
-    step: int | None = None,
-    epoch: int | None = None,
+    step: SupportsIndex | None = None,
+    epoch: SupportsIndex | None = None,
     metadata: Mapping[str, Any] | None = None,
     copy: bool | None = None,
 ) -> None:
@@ -214,8 +214,8 @@ def log_model(
     model: object,
     *,
     context: Context | str | None = None,
-    step: int | None = None,
-    epoch: int | None = None,
+    step: SupportsIndex | None = None,
+    epoch: SupportsIndex | None = None,
     copy: bool | None = None,
 ) -> None:
     """Record a model of the active run; see `Run.log_model`."""
@@ -245,9 +245,9 @@ def log_execution_end_time() -> None:
 def log_current_execution_time(
     label: str,
     context: Context | str | None = None,
-    step: int | None = None,
+    step: SupportsIndex | None = None,
     *,
-    epoch: int | None = None,
+    epoch: SupportsIndex | None = None,
 ) -> None:
     """Record the seconds since the execution started; see `Run.log_current_execution_time`."""
     _active("log_current_execution_time").log_current_execution_time(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Any, Final, SupportsIndex, cast
 
 from provml import lifecycle
 from provml.arguments import (
@@ -70,9 +70,9 @@ class Run(Recorder):
         name: str,
         value: Any,
         context: Context | str | None = None,
-        step: int | None = None,
+        step: SupportsIndex | None = None,
         *,
-        epoch: int | None = None,
+        epoch: SupportsIndex | None = None,
         timestamp: Timestamp | None = None,
         unit: str | None = None,
     ) -> None:
@@ -127,9 +127,9 @@ class Run(Recorder):
         self,
         metrics: Mapping[str, Any],
         context: Context | str | None = None,
-        step: int | None = None,
+        step: SupportsIndex | None = None,
         *,
-        epoch: int | None = None,
+        epoch: SupportsIndex | None = None,
         timestamp: Timestamp | None = None,
     ) -> None:
         """Record a sample of each metric, all at one time; if one is refused, none is recorded.
@@ -167,14 +167,14 @@ class Run(Recorder):
         self,
         pairs: list[tuple[str, Any]],
         context: Context | str | None,
-        step: int | None,
-        epoch: int | None,
+        step: SupportsIndex | None,
+        epoch: SupportsIndex | None,
         time_ns: int,
         unit: str | None,
     ) -> None:
         """Check everything, then write; learns the way for the fast path."""
-        step = checked_step(step)
-        epoch = checked_epoch(epoch)
+        own_step = checked_step(step)
+        own_epoch = checked_epoch(epoch)
         if unit is not None:
             unit = checked_name(unit, "unit")
         path = context_path(context)
@@ -189,7 +189,7 @@ class Run(Recorder):
                 learned.append(((name, context, value.__class__, unit), key))
         writer = self._open_writer()
         for key, stored in rows:
-            writer.sample(key, time_ns, step, epoch, stored)
+            writer.sample(key, time_ns, own_step, own_epoch, stored)
         for call, key in learned:
             number = writer.number_of(key)
             if number is not None:
@@ -241,8 +241,8 @@ class Run(Recorder):
         source: str | EventSource | None = None,
         metadata: Mapping[str, Any] | None = None,
         context: Context | str | None = None,
-        step: int | None = None,
-        epoch: int | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
         timestamp: Timestamp | None = None,
     ) -> None:
         """Record that something happened: an activity at its instant.
@@ -319,8 +319,8 @@ class Run(Recorder):
         name: str | None = None,
         *,
         context: Context | str | None = None,
-        step: int | None = None,
-        epoch: int | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
         metadata: Mapping[str, Any] | None = None,
         copy: bool | None = None,
     ) -> None:
@@ -361,8 +361,8 @@ class Run(Recorder):
         model: object,
         *,
         context: Context | str | None = None,
-        step: int | None = None,
-        epoch: int | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
         copy: bool | None = None,
     ) -> None:
         """Record a model; a second version of a name is a revision of the first.
@@ -431,9 +431,9 @@ class Run(Recorder):
         self,
         label: str,
         context: Context | str | None = None,
-        step: int | None = None,
+        step: SupportsIndex | None = None,
         *,
-        epoch: int | None = None,
+        epoch: SupportsIndex | None = None,
     ) -> None:
         """Record, as a metric named by the label, the seconds since the execution started.
 
