@@ -77,15 +77,8 @@ def start_run(
         "created": time.time_ns(),
         "provml": __version__,
     }
-    given: object = formats
-    if not isinstance(given, (tuple, list)):
-        raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
-    unknown = [name for name in formats if name not in format_names()]
-    if unknown:
-        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
-    if tags is not None and not isinstance(tags, Mapping):
-        raise InvalidArgumentError(f"tags must be a mapping: {tags!r:.80}")
-    own_tags = [tag_record(name, value) for name, value in (tags or {}).items()]
+    _check_formats(formats)
+    own_tags = _tag_records(tags)
     if disabled or settings.disabled:
         run: Run = DisabledRun(experiment)
         lifecycle.activate(run)
@@ -100,6 +93,20 @@ def start_run(
     run._append_all([start, *(tag | {"time": now} for tag in own_tags)])
     lifecycle.activate(run)
     return run
+
+
+def _check_formats(formats: object) -> None:
+    if not isinstance(formats, (tuple, list)):
+        raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
+    unknown = [name for name in formats if name not in format_names()]
+    if unknown:
+        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+
+
+def _tag_records(tags: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    if tags is not None and not isinstance(tags, Mapping):
+        raise InvalidArgumentError(f"tags must be a mapping: {tags!r:.80}")
+    return [tag_record(name, value) for name, value in (tags or {}).items()]
 
 
 def active_run() -> Run | None:

@@ -24,6 +24,12 @@ class Endable(Protocol):
     ) -> None:
         """End the run."""
 
+    def _before_fork(self) -> None:
+        """End the thread that a child would be without."""
+
+    def _after_fork_in_parent(self) -> None:
+        """Start it again."""
+
     def _after_fork_in_child(self) -> None:
         """Let go of what the parent process goes on using."""
 
@@ -101,7 +107,11 @@ def activate(run: Endable) -> None:
         _installed = True
         atexit.register(_end_all)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork_in_child)
+            os.register_at_fork(
+                before=_before_fork,
+                after_in_parent=_after_fork_in_parent,
+                after_in_child=_after_fork_in_child,
+            )
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
         _exit = _ExitObserver()  # not the one before: what wraps that one would be its original
@@ -194,6 +204,16 @@ def _leave_by_sigint() -> None:
         pass
 
 
+def _before_fork() -> None:
+    for run in list(_known):
+        run._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for run in list(_known):
+        run._after_fork_in_parent()
+
+
 def _after_fork_in_child() -> None:
-    for run in _known:
+    for run in list(_known):
         run._after_fork_in_child()

@@ -51,6 +51,12 @@ class Recorder:
         """Samples and events lost so far to trouble of the environment (a full disk)."""
         return self._writer.dropped
 
+    def _before_fork(self) -> None:
+        self._writer.stop_syncing()
+
+    def _after_fork_in_parent(self) -> None:
+        self._writer.start_syncing()
+
     def _after_fork_in_child(self) -> None:
         # what the parent goes on using is let go; the first verb opens files of our own
         self._lock = threading.RLock()

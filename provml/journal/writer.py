@@ -28,6 +28,7 @@ Sample = tuple[SeriesKey, int, int | None, int | None, Any]
 """series, time, step, epoch, value"""
 
 _RETRY_NS = 1_000_000_000
+_JOIN_S = 0.2
 
 
 class JournalWriter:
@@ -78,19 +79,37 @@ class JournalWriter:
         self._released = False
         self._busy = False
         self._deferred: deque[Sample | Record] = deque()
-        self._stop = threading.Event()
         self._sync_lock = threading.RLock()
-        if sync_interval_s:
-            self._start_syncing(sync_interval_s)
+        self._sync_interval_s = sync_interval_s
+        self._sync_thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self.start_syncing()
 
-    def _start_syncing(self, interval_s: float) -> None:
-        thread = threading.Thread(
-            target=self._sync_until_stopped, args=(interval_s,), name="provml-sync", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system allows no more threads
-            self._warn(OSError(f"{error}: after a power loss more than usual may be missing"))
+    def start_syncing(self) -> None:
+        """Start the thread that has the kernel write to the disk, if there is to be one."""
+        with self._sync_lock:
+            if not self._sync_interval_s or self.closed or self._sync_thread is not None:
+                return
+            self._stop = threading.Event()
+            thread = threading.Thread(
+                target=self._sync_until, args=(self._stop,), name="provml-sync", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system allows no more threads
+                self._warn(OSError(f"{error}: after a power loss more than usual may be missing"))
+            else:
+                self._sync_thread = thread
+
+    def stop_syncing(self) -> None:
+        """Let the thread end; waits for it, but not long where it waits for the disk.
+
+        Called before a fork: a child of a process with threads may meet their locks for ever.
+        """
+        thread, self._sync_thread = self._sync_thread, None
+        if thread is not None:
+            self._stop.set()
+            thread.join(_JOIN_S)
 
     @property
     def sample_file(self) -> SampleFile:
@@ -270,8 +289,8 @@ class JournalWriter:
             "the run goes on, what is lost is counted"
         )
 
-    def _sync_until_stopped(self, interval_s: float) -> None:
-        while not self._stop.wait(interval_s):
+    def _sync_until(self, stop: threading.Event) -> None:
+        while not stop.wait(self._sync_interval_s):
             self.sync()
 
     def sync(self) -> None:
@@ -383,6 +402,12 @@ class AbsentWriter:
             return False
         self._retry_after_ns = now + _RETRY_NS
         return True
+
+    def start_syncing(self) -> None:
+        """There is nothing to sync."""
+
+    def stop_syncing(self) -> None:
+        """There is no thread."""
 
     def number_of(self, key: SeriesKey) -> None:
         """No series has a number."""

@@ -271,3 +271,34 @@ def test_a_fork_while_other_threads_log(children):
     assert os.path.getsize(run.path / "provenance.json") > 0
     with open(run.path / "provenance.json", "rb") as file:
         assert json.load(file)["prefix"]
+
+
+def test_a_fork_meets_no_thread_of_ours(children):
+    """A child could wait for ever for a lock that our thread held when it was forked."""
+    code, out, err = children.run(
+        """
+        import os, threading, warnings
+        import provml
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def ours():
+            return [t.name for t in threading.enumerate() if t.name == "provml-sync"]
+
+        run = provml.start_run("e")
+        seen = []
+        for _ in range(3):
+            assert ours() == ["provml-sync"]
+            read, write = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.write(write, str(len(os.listdir("/proc/self/task"))).encode())
+                os._exit(0)
+            os.waitpid(pid, 0)
+            seen.append(os.read(read, 9).decode())
+        print(seen)
+        run.end_run()
+        """
+    )
+    assert (code, err) == (0, "")
+    assert out.strip() == "['1', '1', '1']"

@@ -194,6 +194,8 @@ def test_a_forked_child_without_room_goes_on(small_disk):
 import os, sys, warnings
 import provml
 
+# Python counts threads after a fork, when the thread that syncs is there again
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 run = provml.start_run("full", save_dir=sys.argv[1], formats=())
 run.log_metric("m", 0.0)
 with open(sys.argv[1] + "/filler", "ab", buffering=0) as file:
