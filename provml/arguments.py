@@ -64,7 +64,10 @@ def _why_not(name: str, value: object) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None and math.prod(shape) == 1:
         dtype = getattr(value, "dtype", kind)
-        return f"metric {name!r}: a value of dtype {dtype} is no number: {value!r:.80}"
+        return (
+            f"metric {name!r}: a value of dtype {dtype} is no number that 64 bits hold exactly: "
+            f"{value!r:.80}; convert it with float() where that is what you mean"
+        )
     if shape is not None:
         return (
             f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import gc
 import os
 import sys
 import threading
@@ -89,6 +90,14 @@ class _ExitObserver:
             raise thrown
         finally:
             del thrown  # this frame, which the traceback holds, must not hold it
+
+    def was_kept(self) -> bool:
+        """Whether the exception is still referred to, long after an exit would have dropped it."""
+        thrown, self._thrown = self._thrown, None
+        if thrown is None or thrown() is None:
+            return False
+        gc.collect()  # a traceback may hold it in a cycle
+        return thrown() is not None
 
     def _let_go(self, thrown: weakref.ref[_ObservedExit]) -> None:
         """Told that an exception is gone: if any code still runs, that code had caught it."""
@@ -179,7 +188,7 @@ def _process_ending() -> Ending:
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if exception is not None and id(exception) != _exception_before and not interactive:
         return ending_of(exception)
-    if _exit is not None and _exit.called and not interactive:
+    if _exit is not None and _exit.called and not interactive and not _exit.was_kept():
         return _exit_ending(_exit.argument)
     return Ending("finished", "the process exited without end_run, by no sys.exit and no error")
 

@@ -30,6 +30,7 @@ from provml.arguments import (
     tag_record,
 )
 from provml.clock import to_time_ns
+from provml.collect.secrets import mask_text
 from provml.context import Context, checked_name, context_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.event import Event, EventSource
@@ -253,8 +254,8 @@ class Run(Recorder):
             event: the event's name, or an `Event`, whose fields count where the call's are None.
             source: who or what it comes from: becomes an agent.
             metadata: whatever else there is to say, as JSON can hold it.
-            context, step, epoch, timestamp: as in `log_metric`. A step that was logged in one epoch
-                alone is that epoch's, without its being said.
+            context, step, epoch, timestamp: as in `log_metric`. A step without an epoch is that of
+                the epoch whose samples last began it.
 
         Raises:
             InvalidArgumentError: a bad name, source, metadata, context, step, epoch or timestamp.
@@ -485,7 +486,8 @@ class Run(Recorder):
         if own_reason is not None:
             record["reason"] = own_reason
         if exception is not None:
-            record["exception"] = lifecycle.exception_record(exception)
+            described = lifecycle.exception_record(exception)
+            record["exception"] = {key: mask_text(text) for key, text in described.items()}
         self._writer.close(record, status)
         self._folder.restore()
         if self._formats and not self._others_record():

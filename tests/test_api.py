@@ -48,6 +48,10 @@ def values_of(run: provml.Run, name: str, context: Any = None) -> list[Any]:
         np.zeros(5000),
         np.array(["a", "b"]),
         Tensor(1.0, 2.0),
+        np.ma.masked,
+        np.ma.array([7.0], mask=[True]),
+        np.ma.array([1.0, 2.0], mask=[False, True]),
+        np.longdouble("0.1"),
         [1.0],
         {},
         object(),
@@ -86,6 +90,8 @@ def test_a_value_that_is_no_metric_is_refused_and_nothing_is_recorded(
         (np.array(2.5), 2.5),
         (np.array([[7]]), 7),
         (Tensor(0.5), 0.5),
+        (Tensor(np.float32(0.5)), 0.5),  # type: ignore[arg-type]
+        (np.longdouble(0.5), 0.5),
         (Decimal("1.10"), Decimal("1.10")),
         ("low", "low"),
         (b"\x00\xff", b"\x00\xff"),
@@ -242,6 +248,7 @@ def test_params_are_flattened_and_kept_with_their_type(run: provml.Run) -> None:
             "money": Decimal("0.10"),
             "path": Path("/data"),
             "dict": {},
+            "array": np.array([[2]]),
             "$": {"$": 1},
         },
         prefix="a/",
@@ -257,6 +264,7 @@ def test_params_are_flattened_and_kept_with_their_type(run: provml.Run) -> None:
     assert params["a/money"] == Decimal("0.10")
     assert params["a/path"] == "/data"
     assert params["a/dict"] == {}
+    assert params["a/array"].shape == (1, 1)
     assert params["a/$.$"] == 1
 
 

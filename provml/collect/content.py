@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from provml.collect.secrets import mask_text
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
 
@@ -64,7 +65,7 @@ def describe_path(
     if is_uri(text):
         if copy:
             raise InvalidArgumentError(f"what a URI names can't be copied: {text!r}")
-        return {"kind": "uri", "uri": text}
+        return {"kind": "uri", "uri": mask_text(text)}
     full = os.path.abspath(text)
     try:
         status = os.stat(full)

@@ -20,10 +20,17 @@ _SECRET_NAME: Final = r"""(?xi)
       | (?:connection|conn)[-_. ]?string | dsn
     )
     (?: $ | [^a-z] )
-    | ^token$ | ^key$
+    | ^tokens?$ | ^key$ | ^auth$ | ^bearer$
 """
 _CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])"
-_URL_CREDENTIALS: Final = r"(?<=://)[^/@\s]+(?=@)"
+_URL_CREDENTIALS: Final = r"(?<=://)[^/\s]+(?=@)"
+_ASSIGNED: Final = r"""(?xi)
+    ( (?: pass(?:word|wd|phrase) | pwd | secret | (?:api|access|account|secret)[-_]?key
+        | (?:[a-z]+[-_])?token | x-amz-(?:signature|credential) | (?<=[?&;])sig )
+      ["']? \s* [=:] \s* ["']? )
+    [^\s"',;&]+
+"""
+_BEARER: Final = r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
 _SECRET_SHAPES: Final = (
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
     r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
@@ -39,25 +46,32 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """The text without credentials in URLs and without what has the shape of a known token."""
-    return re.sub(_SECRET_SHAPES, MASK, re.sub(_URL_CREDENTIALS, MASK, text))
+    """The text without credentials in URLs, assigned secrets and what looks like a known token.
+
+    ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
+    """
+    text = re.sub(_URL_CREDENTIALS, MASK, text)
+    text = re.sub(_ASSIGNED, rf"\1{MASK}", text)
+    text = re.sub(_BEARER, rf"\1{MASK}", text)
+    return re.sub(_SECRET_SHAPES, MASK, text)
 
 
-def masked(name: str, value: Any) -> tuple[Any, bool]:
+def masked(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
     """A value of a name without its secrets, and whether there were any.
 
-    Text (also in lists and under the keys of mappings) is masked whole where its name says that it
-    is a secret, and in part where it holds credentials or a token. Numbers stay.
+    Text, also within lists and mappings, is masked whole where a name above it says that it is a
+    secret, and in part where it holds credentials or a token. Numbers stay.
     """
+    secret = secret or is_secret_name(name)
     if isinstance(value, Mapping):
-        pairs = {key: masked(str(key), member) for key, member in value.items()}
+        pairs = {key: masked(str(key), member, secret) for key, member in value.items()}
         own = {key: member for key, (member, _) in pairs.items()}
         return (own, True) if any(was for _, was in pairs.values()) else (value, False)
     if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_fields"):
-        members = [masked(name, member) for member in value]
+        members = [masked("", member, secret) for member in value]
         hidden = any(was for _, was in members)
         return ([member for member, _ in members], True) if hidden else (value, False)
-    if isinstance(value, (str, bytes)) and value and is_secret_name(name):
+    if isinstance(value, (str, bytes)) and value and secret:
         return MASK, True
     if isinstance(value, str):
         text = mask_text(value)
@@ -77,13 +91,11 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
             masked.append(MASK)
             hide_next = False
             continue
-        option, equals, value = argument.partition("=")
+        option, equals, _ = argument.partition("=")
         secret = is_secret_name(option.lstrip("-+"))
         hide_next = secret and not equals and argument.startswith("-")
         if secret and equals:
             masked.append(f"{option}={MASK}")
-        elif equals:
-            masked.append(f"{option}={mask_text(value)}")
         else:
             masked.append(mask_text(argument))
     return masked

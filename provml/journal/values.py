@@ -74,7 +74,7 @@ def plain_number(value: object) -> object:
         if callable(as_numpy) and hasattr(value, "shape"):
             return plain_number(as_numpy())
         return value
-    if not callable(item) or not hasattr(value, "shape"):
+    if not callable(item) or not hasattr(value, "shape") or _is_masked(value):
         return value
     shape = tuple(value.shape)
     if math.prod(shape) != 1:
@@ -87,7 +87,12 @@ def plain_number(value: object) -> object:
     if numpy is not None and isinstance(number, numpy.longdouble):
         exact = float(number)
         return exact if exact == number or math.isnan(exact) else value
-    return number
+    return number.item() if numpy is not None and isinstance(number, numpy.generic) else number
+
+
+def _is_masked(value: object) -> bool:
+    """Whether it is an array that may hide elements: what it hides must not come out as data."""
+    return hasattr(value, "mask") and hasattr(value, "filled")
 
 
 def encode(value: object, _depth: int = 0) -> Any:
@@ -101,7 +106,8 @@ def encode(value: object, _depth: int = 0) -> Any:
         raise InvalidArgumentError(f"a value is nested deeper than {_MAX_DEPTH} levels")
     if value is None or value is True or value is False:
         return value
-    value = plain_number(value)
+    if getattr(value, "shape", ()) == ():  # an array of one element keeps its shape
+        value = plain_number(value)
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):
@@ -167,7 +173,7 @@ def _safe_repr(value: object) -> str:
 def small_array(value: object, limit: int = 4096) -> Array | None:
     """A numpy array of up to ``limit`` booleans, numbers or strings; None for all else."""
     numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray):
+    if numpy is None or not isinstance(value, numpy.ndarray) or _is_masked(value):
         return None
     if value.size > limit or value.dtype.kind not in "biufU" or value.dtype.itemsize > 8 * limit:
         return None

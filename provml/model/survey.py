@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Path = tuple[str, ...] | None
-Place = tuple[int, int | None, int]
-"""the number of a context, epoch, step"""
 
 TIMED_RECORDS = frozenset(
     {"start", "param", "tag", "event", "dataset", "artifact", "model", "source", "environment"}
@@ -52,7 +50,8 @@ class Survey:
             that happened in it and in the contexts under it.
         numbers: the paths' numbers in the step table.
         steps: the steps to be stated, with their intervals.
-        only_epochs: by the number of a context and a step, the epoch in which alone it occurs.
+        named: the steps of each context that records other than samples name, and of each the
+            epochs in which samples have it, with the time of the first.
     """
 
     journal: Journal
@@ -61,7 +60,7 @@ class Survey:
     places: dict[Path, Interval] = field(default_factory=dict)
     numbers: dict[Path, int] = field(default_factory=dict)
     steps: StepTable = field(default_factory=StepTable)
-    only_epochs: dict[tuple[int, int], int] = field(default_factory=dict)
+    named: dict[Path, dict[int, dict[int, int]]] = field(default_factory=dict)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -70,16 +69,29 @@ class Survey:
             self._widen(path[:depth] if path else None, first_ns, last_ns)
         return self.numbers[path]
 
-    def step_name(self, record: Record) -> Name:
-        """The step, epoch, context or run that a record belongs to.
+    def epoch(self, record: Record) -> int | None:
+        """The epoch of a record's step: its own, else the last that had begun that step by then.
 
-        A step that was logged without its epoch is that of the one epoch that has it.
+        Where none had, the first that did; None where samples have the step without an epoch.
         """
-        path, step, epoch = context_of(record), step_of(record), epoch_of(record)
+        own, step = epoch_of(record), step_of(record)
+        if own is not None or step is None:
+            return own
+        epochs = self.named.get(context_of(record), {}).get(step, {})
+        begun = {e: first for e, first in epochs.items() if first <= record["time"]}
+        if begun:
+            found = max(begun, key=lambda epoch: (begun[epoch], epoch))
+        elif epochs:
+            found = min(epochs, key=lambda epoch: (epochs[epoch], epoch))
+        else:
+            return None
+        return None if found == layout.NO_EPOCH else found
+
+    def step_name(self, record: Record) -> Name:
+        """The step, context or run that a record belongs to."""
+        path, step, epoch = context_of(record), step_of(record), self.epoch(record)
         if step is None:
             return context_name(path)
-        if epoch is None:
-            epoch = self.only_epochs.get((self.numbers[path], step))
         own = str(step) if epoch is None else f"{epoch}.{step}"
         return Name(f"{step_prefix(path)}{own}")
 
@@ -97,72 +109,34 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
-    named: dict[Place, Interval] = {}
     for _, _, record in journal.records():
         time_ns = time_of(record)
-        if time_ns is None:
-            continue
-        number = result.include(context_of(record), time_ns, time_ns)
-        step = step_of(record)
-        if step is not None:
-            place = (number, epoch_of(record), step)
-            named.setdefault(place, Interval()).include(time_ns, time_ns)
-    wanted = _Wanted(named)
+        if time_ns is not None:
+            result.include(context_of(record), time_ns, time_ns)
+            step = step_of(record)
+            if step is not None:
+                result.named.setdefault(context_of(record), {}).setdefault(step, {})
     for block in result.series.blocks():
-        _take_block(result, block, wanted, every_step)
+        _take_block(result, block, every_step)
     for series in result.series.all:
         if not series.count and series.context is not None:  # declared, then killed
             result.include(series.context, state.started_ns, state.started_ns)
-    result.only_epochs = wanted.only_epochs()
-    for (number, epoch, step), interval in named.items():
-        only = result.only_epochs.get((number, step), layout.NO_EPOCH)
-        own_epoch = only if epoch is None else epoch
-        for time_ns in (interval.start_ns, interval.end_ns):
-            result.steps.add_one(number, own_epoch, step, time_ns or 0)
+    for _, _, record in journal.records():
+        time_ns, step = time_of(record), step_of(record)
+        if time_ns is not None and step is not None:
+            epoch = result.epoch(record)
+            own_epoch = layout.NO_EPOCH if epoch is None else epoch
+            result.steps.add_one(result.numbers[context_of(record)], own_epoch, step, time_ns)
     return result
 
 
-class _Wanted:
-    """The steps that records other than samples name, and the epochs in which samples have them."""
-
-    def __init__(self, named: dict[Place, Interval]) -> None:
-        self._steps: dict[int, set[int]] = {}
-        for number, _, step in named:
-            self._steps.setdefault(number, set()).add(step)
-        self._epochs: dict[tuple[int, int], set[int]] = {}
-
-    def rows(self, number: int, block: Block) -> NDArray[np.bool_] | None:
-        """Which of a block's samples are of such a step; None where there are none."""
-        if block.step is None or number not in self._steps:
-            return None
-        import numpy as np
-
-        own = self._steps[number]
-        chosen = np.isin(block.step, np.fromiter(own, np.int64, len(own)))
-        if not chosen.any():
-            return None
-        epochs = [-1] * len(block.step) if block.epoch is None else block.epoch[chosen].tolist()
-        for step, epoch in zip(block.step[chosen].tolist(), epochs, strict=False):
-            self._epochs.setdefault((number, step), set()).add(epoch)
-        return chosen
-
-    def only_epochs(self) -> dict[tuple[int, int], int]:
-        """The epoch of the steps that occur in one epoch alone, and nowhere without one."""
-        return {
-            place: epoch
-            for place, epochs in self._epochs.items()
-            for epoch in epochs
-            if len(epochs) == 1 and epoch != layout.NO_EPOCH
-        }
-
-
-def _take_block(result: Survey, block: Block, wanted: _Wanted, every_step: bool) -> None:
-    """Take a block into its series, its context and its steps, all or only those wanted."""
+def _take_block(result: Survey, block: Block, every_step: bool) -> None:
+    """Take a block into its series, its context and its steps, all or only those named."""
     block.series.add(block)
     times = block.time_ns
     number = result.include(block.series.context, int(times.min()), int(times.max()))
     epoch: Any = layout.NO_EPOCH if block.epoch is None else block.epoch
-    chosen = wanted.rows(number, block)
+    chosen = _named_rows(result, block)
     if every_step:
         if block.step is not None or block.epoch is not None:
             step = layout.NO_STEP if block.step is None else block.step
@@ -170,6 +144,25 @@ def _take_block(result: Survey, block: Block, wanted: _Wanted, every_step: bool)
     elif chosen is not None and block.step is not None:
         own_epoch = epoch if block.epoch is None else block.epoch[chosen]
         result.steps.add(number, own_epoch, block.step[chosen], times[chosen])
+
+
+def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
+    """Which of a block's samples are of a step that a record names; notes their epochs."""
+    named = result.named.get(block.series.context)
+    if block.step is None or not named:
+        return None
+    import numpy as np
+
+    chosen = np.isin(block.step, np.fromiter(named, np.int64, len(named)))
+    if not chosen.any():
+        return None
+    steps, times = block.step[chosen].tolist(), block.time_ns[chosen].tolist()
+    no_epochs = [layout.NO_EPOCH] * len(steps)
+    epochs = no_epochs if block.epoch is None else block.epoch[chosen].tolist()
+    for step, epoch, time_ns in zip(steps, epochs, times, strict=True):
+        firsts = named[step]
+        firsts[epoch] = min(time_ns, firsts.get(epoch, time_ns))
+    return chosen
 
 
 def time_of(record: Record) -> int | None:

@@ -32,13 +32,17 @@ def test_a_checkpoint_is_made_by_the_step_of_its_metrics(run: provml.Run) -> Non
             run.log_metric("loss", 1.0, "training", epoch * 3 + step, epoch=epoch)
     run.log_model("net", {"w": 1}, context="training", step=4)
     run.log_model("told", {"w": 2}, context="training", step=4, epoch=1)
-    run.log_metric("loss", 1.0, "validation", 1, epoch=0)
-    run.log_metric("loss", 1.0, "validation", 1, epoch=1)
-    run.log_model("which", {"w": 3}, context="validation", step=1)
+    for epoch in range(2):
+        for step in range(3):
+            run.log_metric("loss", 1.0, "validation", step, epoch=epoch)
+        run.log_model("best", {"w": epoch}, context="validation", step=2)
+    run.log_model("alone", {"w": 3}, context="validation", step=7)
     made = dict(pairs(run, "wasGeneratedBy"))
     assert made["run:model/net"] == made["run:model/told"] == "run:step/training/1.4"
     assert made["run:metric/training/loss/4"] == "run:step/training/1.4"
-    assert made["run:model/which"] == "run:step/validation/1"  # of which epoch, nobody said
+    assert made["run:model/best"] == "run:step/validation/0.2"
+    assert made["run:model/best/2"] == "run:step/validation/1.2"
+    assert made["run:model/alone"] == "run:step/validation/7"
 
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
@@ -98,7 +102,11 @@ def test_secrets_are_masked_wherever_they_are_logged(run: provml.Run, tmp_path: 
     run.log_event("call", metadata={"headers": {"Authorization": leak}, "n": 1})
     (tmp_path / "a").write_text("a")
     run.log_artifact(tmp_path / "a", metadata={"token": leak})
-    run.end_run()
+    run.log_param("api_keys", {"a": leak, "b": [leak, {"c": leak}]})
+    run.log_params({"tokens": leak, "auth": leak, "cmd": f"run --password={leak}"})
+    run.log_params({"url": f"https://h/x?a=1&token={leak}", "dsn": f"Server=h;Password={leak};"})
+    run.log_dataset("d", f"https://ana:{leak}@host/data")
+    run.end_run("failed", exception=RuntimeError(f"at https://u:{leak}@h with Bearer {leak}"))
     text = "".join(p.read_text() for p in run.path.rglob("*") if p.suffix in (".json", ".jsonl"))
     assert leak not in text
     params = provml.load(run.path).params
