@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.clock import iso_text
 from provml.journal.values import Moment
@@ -67,7 +67,8 @@ class _Waiting:
 
     def __init__(self, open_files: ExitStack) -> None:
         self.count = 0
-        self._texts = open_files.enter_context(SpooledTemporaryFile(_WAITING_BYTES))
+        self._open_files = open_files
+        self._texts: BytesIO | IO[bytes] = BytesIO()
 
     def add(self, statement: Statement) -> None:
         """Take one in."""
@@ -76,6 +77,14 @@ class _Waiting:
         pieces = _pieces(statement, slice(0, 1), f"_:{statement.kind}", self.count)
         self._texts.write(_joined(pieces, 1))
         self.count += 1
+        if isinstance(self._texts, BytesIO) and self._texts.tell() > _WAITING_BYTES:
+            self._move_to_file(self._texts)
+
+    def _move_to_file(self, texts: BytesIO) -> None:
+        import tempfile  # slow to import: most runs never come here
+
+        self._texts = self._open_files.enter_context(tempfile.TemporaryFile(prefix="provml-"))
+        self._texts.write(texts.getvalue())
 
     def copy_to(self, sink: BinaryIO) -> None:
         """Give them out, in the order they came."""

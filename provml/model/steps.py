@@ -7,7 +7,6 @@ Imports nothing of provml; numpy when it runs.
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -76,6 +75,8 @@ class StepTable:
             self._pending, self._pending_rows = [merged], len(merged)
             return
         if self._file is None:
+            import tempfile
+
             self._file = tempfile.TemporaryFile(prefix="provml-steps-")
             weakref.finalize(self, self._file.close)
         start = self._file.seek(0, 2)

@@ -162,3 +162,14 @@ def test_names_that_are_json_syntax(store: Path, read_back: Callable[..., ProvDo
     labels = {str(v) for r in document.get_records() for v in r.get_attribute("prov:label")}
     assert name in labels
     assert not [r for r in document.get_records() if str(r.identifier) == "x"]
+
+
+def test_what_waits_in_a_file_is_written_the_same(
+    recorded: provml.RecordedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of many events would lose those that waited on the disk."""
+    small, large = io.BytesIO(), io.BytesIO()
+    recorded.export("provjson", small)
+    monkeypatch.setattr(provjson, "_WAITING_BYTES", 100)
+    recorded.export("provjson", large)
+    assert small.getvalue() == large.getvalue()
