@@ -454,9 +454,9 @@ class Run(Recorder):
     ) -> None:
         """End the run and write the documents asked for at its start. Twice is once.
 
-        Costs about 2 microseconds a sample for PROV-JSON. In a forked child it only closes the
-        child's own files. Trouble with writing the documents is a warning, not an error: they can
-        be written later, with ``provml export``.
+        Costs 2 to 4 microseconds a sample and some 70 an event for PROV-JSON. In a forked child it
+        only closes the child's own files. Trouble with writing the documents is a warning, not an
+        error: they can be written later, with ``provml export``.
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.

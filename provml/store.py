@@ -55,11 +55,6 @@ def run_folders(store: str | os.PathLike[str]) -> list[Path]:
     return sorted(found, key=lambda run: (created_ns(run), run.name))
 
 
-def list_runs(store: str | os.PathLike[str]) -> list[RunEntry]:
-    """Every run of a store that can be read, oldest first."""
-    return [entry for entry in scan_runs(store) if isinstance(entry, RunEntry)]
-
-
 def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
     """Every run of a store, oldest first, with those of a newer version."""
     for folder in run_folders(store):

@@ -87,7 +87,7 @@ class JournalWriter:
 
     def start_syncing(self) -> None:
         """Start the thread that has the kernel write to the disk, if there is to be one."""
-        with self._sync_lock:
+        with self._lock:  # not the lock of syncing: the thread before may still wait for the disk
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
             self._stop = threading.Event()

@@ -80,7 +80,6 @@ class ValueColumn:
 
 Value = str | bool | int | float | Name | Iri | Moment | Literal
 Argument = Name | Moment
-Column = NameColumn | TimeColumn | ValueColumn
 
 
 @dataclass(slots=True)

@@ -29,5 +29,3 @@ RELATIONS: Final[dict[str, tuple[str, ...]]] = {
 """The relations that provml states and their formal attributes, by their PROV-JSON names."""
 
 KINDS: Final = (*ELEMENTS, *RELATIONS)
-
-TIME_ARGUMENTS: Final = frozenset({"prov:time", "prov:startTime", "prov:endTime"})

@@ -12,7 +12,7 @@ import warnings
 import pytest
 
 import provml
-from provml.store import list_runs
+from provml.store import scan_runs
 
 # as a script: exhausts the disk that it is given, and says how many calls it made
 _RLIMIT = """
@@ -161,7 +161,7 @@ def test_a_start_without_room_raises_and_leaves_nothing(small_disk, caught, leav
         run = provml.start_run("full", save_dir=small_disk.path, run_id="mine", formats=())
     except provml.StoreError as error:
         assert str(small_disk.path) in str(error)
-        assert list_runs(small_disk.path) == []
+        assert list(scan_runs(small_disk.path)) == []
         folder = small_disk.path / "full"
         assert not folder.exists() or list(folder.iterdir()) == []
         assert provml.active_run() is None
@@ -171,7 +171,7 @@ def test_a_start_without_room_raises_and_leaves_nothing(small_disk, caught, leav
         assert leave_bytes >= 65_536
     run.log_metric("m", 1.0)
     run.end_run()
-    assert [entry.state.status for entry in list_runs(small_disk.path)] == ["finished"]
+    assert [entry.state.status for entry in list(scan_runs(small_disk.path))] == ["finished"]
 
 
 def test_a_document_without_room_is_a_warning(small_disk, caught):

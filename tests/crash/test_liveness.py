@@ -9,7 +9,7 @@ import signal
 import pytest
 
 import provml
-from provml.store import list_runs
+from provml.store import scan_runs
 
 _LIVE = """
     import sys
@@ -69,7 +69,7 @@ def test_a_killed_run_reads_as_crashed(live, tmp_path):
     child.wait(60)
     assert run.status == "crashed"
     assert f"process {child.pid}" in run.reason
-    assert [entry.state.status for entry in list_runs(tmp_path / "store")] == ["crashed"]
+    assert [entry.state.status for entry in list(scan_runs(tmp_path / "store"))] == ["crashed"]
 
 
 @pytest.mark.parametrize(

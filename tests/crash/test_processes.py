@@ -8,7 +8,7 @@ import os
 import pytest
 
 import provml
-from provml.store import list_runs
+from provml.store import scan_runs
 
 _TOGETHER = """
     import sys
@@ -82,7 +82,7 @@ def test_processes_that_start_at_once_get_folders_of_their_own(children, tmp_pat
     let_go(started)
     paths = [path for child in started for path in finish(child)]
     assert len(set(paths)) == 40
-    entries = list_runs(tmp_path / "store")
+    entries = list(scan_runs(tmp_path / "store"))
     assert sorted(str(entry.path) for entry in entries) == sorted(paths)
     assert {entry.state.status for entry in entries} == {"finished"}
     for path in paths:
