@@ -18,6 +18,10 @@ class RunBundles:
     """Runs that become the bundles of one document.
 
     Iterating gives their mappings one at a time, so that memory does not grow with their number.
+
+    Attributes:
+        samples: how many samples the mappings given so far have.
+        details: the details of the mappings given so far.
     """
 
     def __init__(self, journals: Sequence[Journal], detail: str | None = None) -> None:
@@ -28,6 +32,8 @@ class RunBundles:
         """
         self._journals = journals
         self._detail = detail
+        self.samples = 0
+        self.details: set[str] = set()
         self._iris: dict[str, Journal] = {}
         for journal in journals:
             iri = run_prefixes(journal)["run"]
@@ -38,13 +44,13 @@ class RunBundles:
                     "two bundles of one name; export them apart"
                 )
 
-    def __len__(self) -> int:
-        return len(self._journals)
-
     def __iter__(self) -> Iterator[RunMapping]:
         """The runs' mappings, one at a time."""
         for journal in self._journals:
-            yield RunMapping(journal, self._detail)
+            mapping = RunMapping(journal, self._detail)
+            self.samples += mapping.samples
+            self.details.add(mapping.detail)
+            yield mapping
 
     def prefixes(self) -> dict[str, str]:
         """The document's prefixes: one for each run, beside which each bundle has its own."""
