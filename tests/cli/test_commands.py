@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -301,6 +302,30 @@ class TestExport:
         target = tmp_path / "run.json.gz"
         assert call("export", "first", "-o", target, "--store", store).returncode == 0
         assert target.read_bytes()[:2] == b"\x1f\x8b"
+
+    def test_the_ending_of_the_file_says_the_format(self, store: Path, tmp_path: Path) -> None:
+        """A file named .ttl would hold PROV-JSON."""
+        target = tmp_path / "run.ttl.gz"
+        assert call("export", "first", "-o", target, "--store", store).returncode == 0
+        assert gzip.decompress(target.read_bytes()).startswith(b"@prefix")
+        target = tmp_path / "run.prov.jsonld"
+        assert call("export", "first", "-o", target, "--store", store).returncode == 0
+        assert b'"@type":"Generation"' in target.read_bytes()
+
+    def test_several_runs_become_one_document(self, store: Path, tmp_path: Path) -> None:
+        """Several runs can't be handed on together."""
+        target = tmp_path / "runs.json"
+        runs = [path.parent for path in sorted(store.glob("*/*/run.json"))]
+        done = call("export", *runs, "-o", target)
+        assert f"{len(runs)} runs, sample detail" in done.stderr
+        document = ProvDocument.deserialize(str(target))
+        assert len(list(document.bundles)) == len(runs) > 1
+        done = call("export", *runs, "--format", "turtle", "-o", target)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "turtle holds one run" in done.stderr
+        done = call("export", *runs)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "-o" in done.stderr
 
     def test_a_large_run_says_how_to_get_every_sample(self, tmp_path: Path) -> None:
         """The samples are missing from a large run's document and nothing says so."""
