@@ -18,6 +18,7 @@ import pytest
 from prov.model import ProvDocument
 
 import provml
+from provml.formats import format_names
 
 COMMAND = [sys.executable, "-m", "provml.cli"]
 HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
@@ -342,6 +343,18 @@ class TestExport:
         shown = on_terminal("export", "first", "--store", store)
         assert "reading" in shown
         assert "wrote" in shown.splitlines()[-1]
+
+
+class TestFormats:
+    def test_each_format_says_what_it_is(self) -> None:
+        """A name in `--format` has to be guessed at."""
+        rows = [line.split("\t") for line in call("formats").stdout.splitlines()]
+        assert [row[0] for row in rows] == list(format_names())
+        assert next(row[:3] for row in rows if row[0] == "turtle") == ["turtle", ".ttl", "no"]
+        assert all(len(row[3]) > 10 for row in rows)
+        described = json.loads(call("formats", "--json").stdout)
+        assert [one["name"] for one in described] == list(format_names())
+        assert "N-Quads" in on_terminal("formats")
 
 
 class TestRecover:
