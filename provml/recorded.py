@@ -25,6 +25,7 @@ from provml.store import find_run
 
 if TYPE_CHECKING:
     import numpy as np
+    from networkx import MultiDiGraph
     from numpy.typing import NDArray
     from prov.model import ProvDocument
     from rdflib import Graph
@@ -329,6 +330,24 @@ class RecordedRun:
         from provml.model.mapping import RunMapping
 
         return rdflib_graph(RunMapping(Journal(self.path), detail))
+
+    def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
+        """The run as a graph of ``networkx``; `provml.graph.build` says what nodes and edges have.
+
+        Nodes are keyed by IRI, edges by relation; they point as PROV does, to what was earlier.
+        Costs about 5 microseconds and a kilobyte a statement; at ``series`` detail, one pass over
+        the samples.
+
+        Args:
+            detail: as in `statements`.
+
+        Raises:
+            MissingExtraError: networkx is not installed.
+        """
+        from provml.graph.build import run_graph
+        from provml.model.mapping import RunMapping
+
+        return run_graph(RunMapping(Journal(self.path), detail))
 
     def export(self, format: str, file: Target, detail: str | None = None) -> None:
         """Write the run in a format; memory does not grow with the run.
