@@ -11,7 +11,8 @@
     ├── StoreError            (OSError)                a folder that can't hold a run
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
-    └── MissingExtraError     (ImportError)            an optional package is absent
+    ├── MissingExtraError     (ImportError)            an optional package is absent
+    └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
 
 Imports nothing of provml.
 """
@@ -73,6 +74,10 @@ class MissingExtraError(ProvMLError, ImportError):
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}: pip install 'provml[{extra}]'")
+
+
+class MissingProgramError(ProvMLError, FileNotFoundError):
+    """A program that is called is not installed; the message says how to install it."""
 
 
 class ProvMLWarning(UserWarning):

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from networkx import MultiDiGraph
     from numpy.typing import NDArray
     from prov.model import ProvDocument
+    from pydot import Dot
     from rdflib import Graph
 
+    from provml.graph.view import View
     from provml.model.statements import Statement
 
 NO_STEP = layout.NO_STEP
@@ -349,21 +351,51 @@ class RecordedRun:
 
         return run_graph(RunMapping(Journal(self.path), detail))
 
-    def export(self, format: str, file: Target, detail: str | None = None) -> None:
-        """Write the run in a format; memory does not grow with the run.
+    def to_pydot(self, detail: str | None = "series", view: View | None = None) -> Dot:
+        """The run as a picture for Graphviz, after the PROV layout conventions.
+
+        At ``series`` detail what is many and alike is one node: the series of a context with their
+        plots, parameters, steps.
+
+        Args:
+            detail: as in `statements`.
+            view: what part of it.
+
+        Raises:
+            MissingExtraError: networkx or pydot is not installed.
+            ExportError: the view is around a node that is not there.
+        """
+        from provml.graph.picture import dot_graph, pictured
+        from provml.graph.view import View
+        from provml.model.mapping import RunMapping
+
+        view = view or View()
+        graph = pictured([RunMapping(Journal(self.path), detail)], view)
+        return dot_graph(graph, view.direction)
+
+    def export(
+        self,
+        format: str,
+        file: Target,
+        detail: str | None = None,
+        view: View | None = None,
+    ) -> None:
+        """Write the run in a format; but for graphs and pictures, memory does not grow with it.
 
         Args:
             format: ``provjson``, or another that ``provml export --help`` names.
             file: a path (``.gz`` and ``.zst`` compress), or a binary file.
-            detail: as in `statements`.
+            detail: as in `statements`; ``series`` by default for graphs and pictures.
+            view: what part of it, for graphs and pictures: a `provml.graph.view.View`.
 
         Raises:
-            ExportError: an unknown format or detail.
+            ExportError: an unknown format or detail, or a view that the format does not heed.
+            MissingExtraError, MissingProgramError: what the format needs is not installed.
             OSError: the file can't be written.
         """
         from provml.export import export
 
-        export(self.path, format, file, detail)
+        export(self.path, format, file, detail, view)
 
 
 def _metadata(record: Record) -> dict[str, Any]:

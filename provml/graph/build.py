@@ -124,7 +124,10 @@ class _Builder:
         node = {"kind": statement.kind, "types": types, "bundles": (self._bundle,)}
         labels = [value for name, value in statement.attributes if name == "prov:label"]
         fields: list[tuple[str, Any]] = [("label", label) for label in labels[:1]]
-        fields += [(_TIMES.get(name, name), value) for name, value in statement.arguments.items()]
+        fields += [
+            (_TIMES.get(name, name), self._argument(value))
+            for name, value in statement.arguments.items()
+        ]
         fields += [
             (name, value)
             for name, value in statement.attributes
@@ -173,9 +176,9 @@ class _Builder:
         rows = [dict(edge) for _ in range(statement.rows)]
         self._fill(rows, fields)
         sources, goals = self._ends(source, statement), self._ends(goal, statement)
-        keys = [statement.kind] * statement.rows
-        edges: Any = zip(sources, goals, keys, rows, strict=True)
-        self.graph.add_edges_from(edges)
+        add, key = self.graph.add_edge, statement.kind  # half the time of add_edges_from
+        for one, other, row in zip(sources, goals, rows, strict=True):
+            add(one, other, key, **row)
 
     def _add_edge(self, source: str, goal: str, edge: dict[str, Any]) -> None:
         key, number = edge["relation"], 1
@@ -185,7 +188,9 @@ class _Builder:
         self.graph.add_edge(source, goal, key, **edge)
 
     def _argument(self, value: Any) -> Any:
-        """A further formal attribute: a name becomes its IRI."""
+        """A further formal attribute: a name becomes its IRI, a time its nanoseconds."""
+        if isinstance(value, Moment):
+            return value.time_ns
         if isinstance(value, NameColumn):
             return ValueColumn(self._rows(value)[0])
         return self._iri(value) if isinstance(value, Name) else value

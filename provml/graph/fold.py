@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -42,7 +42,7 @@ _RULES: Final = {
     "provml:Sample": _Rule("samples", 1, by_label=True),
     "provml:SamplesFile": _Rule("samples files", 2),
     "provml:Event": _Rule("events", 2),
-    "provml:Model": _Rule("versions", 4, by_label=True),
+    "provml:Model": _Rule("versions", 2, by_label=True),
     "provml:Artifact": _Rule("artifacts", 4),
     "provml:Dataset": _Rule("datasets", 6),
 }
@@ -67,16 +67,19 @@ class Group:
     members: tuple[str, ...]
 
 
-def groups(graph: Graph) -> list[Group]:
+def groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
     """What belongs together: the steps, series and events of a context, the parameters of a run.
 
     Models belong together by name. A few stay apart: three parameters, two series of a context.
+
+    Args:
+        apart: the keys of nodes that belong to no group.
     """
     places = _Places(graph)
     found: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
     for key, node in graph.nodes(data=True):
         kind = next((kind for kind in node["types"] if kind in _RULES), None)
-        if kind is not None:
+        if kind is not None and key not in apart:
             label = node["label"] if _RULES[kind].by_label else ""
             found[kind, places.of(key), label].append(key)
     made: list[Group] = []
@@ -93,8 +96,9 @@ def folded(graph: Graph, found: Iterable[Group]) -> Graph:
     """The graph with a node for each group.
 
     The node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of
-    training``) and ``members``, their attributes as dicts. Of edges of one relation between the
-    same two nodes one is left, the first, with ``count``; edges within a group are left out.
+    training``, ``net: 3 versions``) and ``members``: their attributes as dicts, each with those of
+    what generated it as ``made_by``. Of edges of one relation between the same two nodes one is
+    left, the first, with ``count``; edges within a group are left out.
     """
     import networkx
 
@@ -122,18 +126,30 @@ def folded(graph: Graph, found: Iterable[Group]) -> Graph:
 
 
 def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
-    members = [graph.nodes[key] for key in group.members]
-    of = "" if group.place is None else f" of {graph.nodes[group.place]['label']}"
+    members = [_member(graph, key) for key in group.members]
+    label = f"{len(members)} {group.plural}"
+    if _RULES[group.type].by_label:
+        label = f"{members[0]['label']}: {label}"
+    elif group.place is not None:
+        label = f"{label} of {graph.nodes[group.place]['label']}"
     return {
         "kind": members[0]["kind"],
         "types": (group.type,),
         "bundles": members[0]["bundles"],
         "name": f"{len(members)} {group.plural}",
-        "label": f"{len(members)} {group.plural}{of}",
+        "label": label,
         "plural": group.plural,
         "place": group.place,
         "members": members,
     }
+
+
+def _member(graph: Graph, key: str) -> dict[str, Any]:
+    """A member's attributes; with those of what generated it, as ``made_by``."""
+    for _, goal, edge in graph.out_edges(key, data=True):
+        if edge["relation"] == "wasGeneratedBy":
+            return {**graph.nodes[key], "made_by": graph.nodes[goal]}
+    return graph.nodes[key]
 
 
 class _Places:

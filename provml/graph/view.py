@@ -23,6 +23,11 @@ SUBJECTS: Final = {
 }
 """What a view can be of, and the types of the entities that it then shows."""
 
+GRAPH_OPTIONS: Final = frozenset({"around", "depth", "reach", "only"})
+"""What of a `View` concerns any graph."""
+PICTURE_OPTIONS: Final = GRAPH_OPTIONS | {"direction"}
+"""What of a `View` concerns a picture."""
+
 _NAMED: Final = 8
 
 

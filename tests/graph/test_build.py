@@ -120,6 +120,14 @@ def test_values_are_of_their_types(recorded: provml.RecordedRun) -> None:
     assert series["types"] == ("prov:Collection", "provml:Series")
     assert series["provml:lastTime"] == np.datetime64(int(arrays.time_ns[-1]), "ns")
     assert series["provml:count"] == 6
+    times = [data["time_ns"] for *_, data in graph.edges(data=True) if "time_ns" in data]
+    times += [
+        data[name]
+        for _, data in graph.nodes(data=True)
+        for name in ("start_ns", "end_ns")
+        if name in data
+    ]
+    assert {type(time_ns) for time_ns in times} == {int}
 
 
 def test_the_plan_is_an_attribute_and_a_node(recorded: provml.RecordedRun) -> None:
