@@ -192,7 +192,7 @@ def _node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
         cells.append(_plot(course))
     cells += [_small(line) for line in lines]
     rows = "".join(f"<TR><TD>{cell}</TD></TR>" for cell in cells)
-    label = f'<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="1">{rows}</TABLE>'
+    label = f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="0">{rows}</TABLE>'
     style = {name: _quoted(value) for name, value in _NODE_STYLES[data["kind"]].items()}
     if "centre" in data:
         style |= {"penwidth": "3", "color": "black"}
@@ -220,18 +220,18 @@ def _legend(relations: set[str]) -> str:
 
 def _table_markup(table: Table, color: str) -> str:
     columns = len(table.rows[0]) if table.rows else 1
-    title = f"<B>{markup(table.title)}</B>"
+    title = f"<B>{'<BR/>'.join(map(markup, table.title))}</B>"
     rows = [f'<TR><TD COLSPAN="{columns}" CELLPADDING="4">{title}</TD></TR>']
     if table.heads:
         heads = (f"<TD>{_small(head, 7, _GREY)}</TD>" for head in table.heads)
         rows.append(f"<TR>{''.join(heads)}</TR>")
-    for row in table.rows:
-        rows.append(f"<TR>{''.join(map(_cell, row, table.align))}</TR>")
-    if table.more:
-        rows.append(f'<TR><TD COLSPAN="{columns}">{_small(table.more)}</TD></TR>')
+    cells = [f"<TR>{''.join(map(_cell, row, table.align))}</TR>" for row in table.rows]
+    if table.left_out:
+        more = f'<TR><TD COLSPAN="{columns}">{_small(f"… {table.left_out:,} more …")}</TD></TR>'
+        cells.insert(len(cells) // 2, more)
     return (
         f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" STYLE="ROUNDED" '
-        f'COLOR="#808080" BGCOLOR="{color}">{"".join(rows)}</TABLE>'
+        f'COLOR="#808080" BGCOLOR="{color}">{"".join(rows + cells)}</TABLE>'
     )
 
 

@@ -22,24 +22,31 @@ if TYPE_CHECKING:
 Node = dict[str, Any]
 
 _TITLE_WIDTH: Final = 26
+_HEAD_WIDTH: Final = 40
 _NAME_LINES: Final = 3
 _VALUE_WIDTH: Final = 32
 _MOST_ROWS: Final = 16
 _FEW: Final = 4
 _LONGEST_INTEGER: Final = 10**12
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_ENTITIES: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\"}
+)
 _JOINERS: Final = "\u200c\u200d"
 
 
 @dataclass(slots=True)
 class Table:
-    """Several things alike, a row each; a cell is text, lines of text, or a tuple to be plotted."""
+    """Several things alike, a row each; a cell is text, lines of text, or a tuple to be plotted.
 
-    title: str
+    What is ``left_out`` stood in the middle of the rows.
+    """
+
+    title: list[str]
     heads: tuple[str, ...]
     align: tuple[str, ...]
     rows: list[tuple[Any, ...]] = field(default_factory=list)
-    more: str = ""
+    left_out: int = 0
 
 
 def visible(text: str) -> str:
@@ -55,9 +62,8 @@ def visible(text: str) -> str:
 
 
 def markup(text: str) -> str:
-    """Text as Graphviz's HTML-like labels have it; never markup itself."""
-    escaped = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return escaped.replace('"', "&quot;")
+    r"""Text as Graphviz's HTML-like labels have it: never markup, nor an escape such as ``\N``."""
+    return visible(text).translate(_ENTITIES)
 
 
 def wrapped(text: str, width: int = _TITLE_WIDTH) -> list[str]:
@@ -287,7 +293,8 @@ _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
 
 def _steps(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
     members = node["members"]
-    of = "" if node["place"] not in graph else f"of {cut(graph.nodes[node['place']]['label'])}"
+    place = graph.nodes[node["place"]]["label"] if node["place"] in graph else None
+    of = "" if place is None else f"of {cut(' '.join(wrapped(place)))}"
     epochs = sorted({m["provml:epoch"] for m in members if "provml:epoch" in m})
     steps = [m["provml:step"] for m in members if "provml:step" in m]
     if not steps:
@@ -301,30 +308,33 @@ def _steps(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
 def table_of(graph: Graph, node: Node) -> Table | None:
     """The table of what stands for several; None for a single node, and for steps."""
     make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
-    return None if make is None else make(node)
+    if make is None:
+        return None
+    title = node["name"]
+    if node["place"] in graph:
+        title = f"{title} of {' '.join(wrapped(graph.nodes[node['place']]['label']))}"
+    return make(node, title)
 
 
 def _rows(node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]) -> Table:
     """A table of the members, the first and the last where they are many."""
     names = tuple(heads.split("|")) if heads else ()
     sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
-    table = Table(title, names, tuple(sides[side] for side in align))
+    table = Table(wrapped(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
     members = node["members"]
     if len(members) > _MOST_ROWS:
-        left_out = len(members) - _MOST_ROWS
-        table.more = f"… and {left_out:,} more between the first and the last"
+        table.left_out = len(members) - _MOST_ROWS
         members = members[: _MOST_ROWS // 2] + members[-_MOST_ROWS // 2 :]
     table.rows = [row(member) for member in members]
     return table
 
 
-def _series_table(node: Node) -> Table:
+def _series_table(node: Node, title: str) -> Table:
     members = node["members"]
     counts = {member.get("provml:count", 0) for member in members}
     heads, align = ["", "", "last"], "lcr"
     if max(counts) > 1:
         heads, align = [*heads, "min", "max"], f"{align}rr"
-    title = node["label"]
     if len(counts) == 1:
         title += f", {samples_text(*counts)} each"
     else:
@@ -354,16 +364,16 @@ def _label(member: Node) -> str:
     return member["label"] if rank is None else f"{member['label']} (rank {rank})"
 
 
-def _settings_table(node: Node) -> Table:
+def _settings_table(node: Node, title: str) -> Table:
     def row(member: Node) -> tuple[Any, ...]:
         version = _version(member)
         name = member["label"] + (f" (value {version})" if version else "")
         return wrapped(name), number_text(member.get("prov:value"))
 
-    return _rows(node, node["name"], "", "lr", row)
+    return _rows(node, title, "", "lr", row)
 
 
-def _events_table(node: Node) -> Table:
+def _events_table(node: Node, title: str) -> Table:
     counts: Counter[str] = Counter(member["label"] for member in node["members"])
     first: dict[str, Node] = {}
     for member in node["members"]:
@@ -374,14 +384,15 @@ def _events_table(node: Node) -> Table:
         count = counts[member["label"]]
         return wrapped(member["label"]), f"×{count:,}" if count > 1 else ""
 
-    return _rows(distinct, node["label"], "", "lr", row)
+    return _rows(distinct, title, "", "lr", row)
 
 
-def _models_table(node: Node) -> Table:
+def _models_table(node: Node, title: str) -> Table:
     def row(member: Node) -> tuple[Any, ...]:
         return f"version {_version(member) or 1}", _made_at(member), *_size_and_digest(member)
 
-    return _rows(node, node["label"], "|made at|size|sha256", "llrl", row)
+    title = f"{' '.join(wrapped(node['members'][0]['label']))}: {node['name']}"
+    return _rows(node, title, "|made at|size|sha256", "llrl", row)
 
 
 def _made_at(member: Node) -> str:
@@ -393,13 +404,13 @@ def _made_at(member: Node) -> str:
     return ""
 
 
-def _contents_table(node: Node) -> Table:
+def _contents_table(node: Node, title: str) -> Table:
     def row(member: Node) -> tuple[Any, ...]:
         version = _version(member)
         name = member["label"] + (f" (version {version})" if version else "")
         return wrapped(name), *_size_and_digest(member)
 
-    return _rows(node, node["label"], "|size|sha256", "lrl", row)
+    return _rows(node, title, "|size|sha256", "lrl", row)
 
 
 def _size_and_digest(member: Node) -> tuple[str, str]:
@@ -410,7 +421,7 @@ def _size_and_digest(member: Node) -> tuple[str, str]:
     )
 
 
-_TABLES: Final[dict[str, Callable[[Node], Table]]] = {
+_TABLES: Final[dict[str, Callable[[Node, str], Table]]] = {
     "provml:Series": _series_table,
     "provml:Parameter": _settings_table,
     "provml:Tag": _settings_table,
