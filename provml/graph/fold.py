@@ -1,7 +1,7 @@
 """What is many and alike becomes one node, so that a picture stays readable.
 
 `groups` says what belongs together, `folded` puts a node in the place of each group. Imports
-`build`, `model.vocabulary`.
+`build`, `model.names`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from provml.model.names import encoded
 
 if TYPE_CHECKING:
     from provml.graph.build import Graph
@@ -86,8 +88,7 @@ def groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
     for (kind, place, label), members in found.items():
         rule = _RULES[kind]
         if len(members) > rule.most:
-            own = "" if place is None else graph.nodes[place]["name"]
-            key = f"{GROUP}{rule.plural}/{len(made)}/{own}{label and '/'}{label}"
+            key = f"{GROUP}{len(made)}/{encoded(rule.plural)}/{encoded(label)}"
             made.append(Group(key, kind, rule.plural, place, tuple(members)))
     return made
 

@@ -140,16 +140,15 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
                 str(number), label=label, color=_quoted("#9aa0a6"), style="rounded"
             )
             dot.add_subgraph(clusters[bundle])
-    numbers = {key: f"n{number}" for number, key in enumerate(graph)}
     for key, data in graph.nodes(data=True):
         owner = clusters.get(data["bundles"][0]) if len(data["bundles"]) == 1 else None
-        (owner or dot).add_node(pydot.Node(numbers[key], **_node(graph, key, data)))
+        (owner or dot).add_node(pydot.Node(_quoted(key), **_node(graph, key, data)))
     lengths = _lengths(graph)
     for source, goal, data in graph.edges(data=True):
         edge = _edge(data, labelled)
         if (source, goal) in lengths:
             edge["minlen"] = str(lengths[source, goal])
-        dot.add_edge(pydot.Edge(numbers[source], numbers[goal], **edge))
+        dot.add_edge(pydot.Edge(_quoted(source), _quoted(goal), **edge))
     if not labelled:
         dot.set("label", f"<{_legend({data['relation'] for *_, data in graph.edges(data=True)})}>")
     return dot

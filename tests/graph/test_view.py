@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -53,6 +54,15 @@ def test_around_a_node_up_is_what_it_came_from(graph: Any) -> None:
     assert {"model/net/2", "model/net/3", "model/net/4", "results"} <= down
     assert not down & {"model/net", "dataset/train", "context/training"}
     assert names(seen(graph, View(around="run:model/net/2"))) == up | down
+
+
+def test_around_is_what_can_be_reached(graph: Any) -> None:
+    """A node would be missing from, or be too many in, what something came from or became."""
+    for key in graph:
+        up = set(seen(graph, View(around=key, reach="up")))
+        down = set(seen(graph, View(around=key, reach="down")))
+        assert up == {key, *nx.descendants(graph, key)}
+        assert down == {key, *nx.ancestors(graph, key)}
 
 
 def test_depth_counts_relations(graph: Any) -> None:
