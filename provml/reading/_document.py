@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-from provml.errors import InvalidArgumentError
+from provml.errors import DocumentError, InvalidArgumentError
 from provml.reading._compare import check_same
 from provml.reading._dictionary import DictionaryStatement
 from provml.reading._engine import guarded
@@ -149,7 +149,13 @@ class Document:
         with guarded(form.NAME):
             form.write(self, held)
         data = held.getvalue()
-        notes = check_same(self, form.read(data), form.NAME)
+        try:
+            back = form.read(data)
+            _ = back.prov
+        except DocumentError as error:
+            raise DocumentError(f"{form.NAME} can't carry the document: {error}") from error
+        with guarded(form.NAME):
+            notes = check_same(self, back, form.NAME)
         sink.write(data)
         return notes
 

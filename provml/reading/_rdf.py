@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from provml.errors import DocumentError, MissingExtraError
 from provml.reading._document import Document
 from provml.reading._names import legal_prefix
-from provml.reading._source import utf8_of
+from provml.reading._source import check_brackets, utf8_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -94,7 +94,10 @@ def _syntax_message(error: SyntaxError) -> str:
 
 def read_rdf(data: bytes, syntax: str, base: str | None) -> Document:
     """The document, in one of pyoxigraph's syntaxes. Raises DocumentError."""
-    return Document(rdf=Graphs(utf8_of(data), getattr(oxigraph().RdfFormat, syntax), base))
+    text = utf8_of(data)
+    if syntax in ("TURTLE", "TRIG"):
+        check_brackets(text)
+    return Document(rdf=Graphs(text, getattr(oxigraph().RdfFormat, syntax), base))
 
 
 def write_rdf(document: Document, sink: BinaryIO, syntax: str, named: bool = False) -> None:

@@ -15,7 +15,7 @@ from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement
 from provml.reading._document import Document
 from provml.reading._engine import guarded, refuse_losses, time_notes
 from provml.reading._names import XSI, bundles_of
-from provml.reading._xml import check_prolog
+from provml.reading._xml import check_xml
 
 if TYPE_CHECKING:
     from prov.model import ProvBundle, ProvDocument
@@ -44,7 +44,7 @@ def read(data: bytes, base: str | None = None) -> Document:
     """The document. Raises DocumentError."""
     from prov.model import ProvDocument
 
-    check_prolog(data)
+    check_xml(data)
     root = _parsed(data)
     if root.tag != f"{{{PROV}}}document":
         _fail(root, f"the root is {_shown(root)}, not prov:document")
