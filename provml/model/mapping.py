@@ -195,7 +195,7 @@ class RunMapping:
         for block in self._survey.series.blocks():
             writer = "" if block.writer == 0 else f"{block.writer}."
             path = _series_path(block.series)
-            prefix = f"run:{block.series.kind}/{path}/{writer}"
+            prefix = f"run:{encoded(block.series.kind)}/{path}/{writer}"
             yield state(block, NameColumn((prefix, block.number)))
 
     def _metric(self, block: Block, names: NameColumn) -> Statement:
