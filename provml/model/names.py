@@ -4,6 +4,7 @@ A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_`
 ``/`` and ``~`` are free to separate; ``-`` alone stands for the empty name. Within its run:
 
     run:run                              the run's activity
+    run:bundle                           the run's bundle, where a document holds several runs
     run:context/training~warm-up         a context, under its parents
     run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
     run:epoch/training/3                 epoch 3, of what has an epoch and no step
@@ -58,3 +59,4 @@ def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
 
 
 RUN = Name("run:run")
+BUNDLE = Name("run:bundle")
