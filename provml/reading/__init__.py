@@ -1,0 +1,102 @@
+"""Reading PROV documents of any origin, and writing them again: one file a form.
+
+A module here whose name begins with no underscore is a format of the module's name, as in
+`Format`. Everything that is read is bounded in size and depth, and nothing is fetched.
+Imports `errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from functools import cache
+from typing import BinaryIO
+
+from provml.errors import DocumentError
+from provml.reading._document import Document, Format, find_format
+from provml.reading._source import MAX_BYTES, load, stem_and_suffix, utf8_of
+
+__all__ = ["MAX_BYTES", "Document", "Format", "format_for", "format_names", "read"]
+
+_HEAD_BYTES = 4096
+
+
+@cache
+def format_names() -> tuple[str, ...]:
+    """The names of all formats, sorted."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+@cache
+def _suffixes() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in format_names():
+        for suffix in find_format(name).SUFFIXES:
+            found.setdefault(suffix, []).append(name)
+    return found
+
+
+def read(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    format: str | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Document:
+    """Read a PROV document.
+
+    Memory is some tens of times the document's size, so its size is bounded.
+
+    Args:
+        source: a path, the document itself, or an open binary file; as it is, or compressed with
+            gzip or Zstandard.
+        format: one of `format_names`; None has it guessed, from the file's ending and from what
+            the document begins with.
+        max_bytes: how large it may be, decompressed.
+
+    Raises:
+        DocumentError: it is no PROV of the format, too large, or has what is not supported.
+        MissingExtraError: a package that the format needs is absent.
+        OSError: the file can't be read.
+    """
+    data = load(source, max_bytes)
+    if format is not None:
+        return _named(format).read(data)
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
+    return find_format(_guessed(name, data)).read(data)
+
+
+def format_for(name: str) -> str:
+    """The format that a file's ending stands for.
+
+    Raises:
+        DocumentError: it stands for none; the message names those there are.
+    """
+    _, suffix = stem_and_suffix(name)
+    names = _suffixes().get(suffix)
+    if names is None:
+        known = " ".join(sorted(_suffixes()))
+        raise DocumentError(f"{name}: the ending says no format; there are {known}")
+    return names[0]
+
+
+def _named(name: str) -> Format:
+    if name not in format_names():
+        raise DocumentError(f"unknown format {name!r}; there are: {', '.join(format_names())}")
+    return find_format(name)
+
+
+def _guessed(name: str, data: bytes) -> str:
+    """The format that fits the beginning; among several the one that the ending says."""
+    head = utf8_of(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
+    if not head.strip("\0"):
+        raise DocumentError("the document is empty")
+    fitting = [each for each in format_names() if find_format(each).looks_like(head)]
+    told = _suffixes().get(stem_and_suffix(name)[1], [])
+    for each in told:
+        if each in fitting or not fitting:
+            return each
+    if fitting:
+        return fitting[0]
+    if told:
+        return told[0]
+    raise DocumentError("what this is can't be told from how it begins: give its format")
