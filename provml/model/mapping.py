@@ -334,6 +334,7 @@ def _file_attributes(name: str, path: str) -> list[tuple[str, Any]]:
     return [
         ("prov:type", Name("provml:SamplesFile")),
         ("prov:label", name),
+        ("provml:name", name),
         ("provml:path", f"{layout.JOURNAL_FOLDER}/{name}"),
         ("provml:sha256", digest["sha256"]),
         ("provml:size", digest["size"]),
