@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import time
-import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -102,10 +101,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
 
 
 def _graph(run: provml.RecordedRun, detail: str | None = None) -> rdflib.Graph:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # rdflib's serialiser warns of its own default encoding
-        text = run.to_prov(detail).serialize(format="rdf", rdf_format="nt11")
-    return rdflib.Graph().parse(data=text, format="nt11")
+    sink = io.BytesIO()
+    run.export("ntriples", sink, detail)
+    return rdflib.Graph().parse(data=sink.getvalue(), format="nt11")
 
 
 @pytest.fixture(scope="session")
