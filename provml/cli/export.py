@@ -19,6 +19,7 @@ from provml.output import opened
 from provml.store import find_run
 
 _STDOUT = "-"
+_DEFAULT_FORMAT = "provjson"
 
 
 @click.command("export")
@@ -27,9 +28,7 @@ _STDOUT = "-"
     "--format",
     "format_name",
     type=click.Choice(format_names()),
-    default="provjson",
-    show_default=True,
-    help="The document's format.",
+    help="The document's format.  [default: what FILE's ending says, else provjson]",
 )
 @click.option(
     "--detail",
@@ -47,7 +46,7 @@ _STDOUT = "-"
 @store_option
 def export_command(
     runs: tuple[str, ...],
-    format_name: str,
+    format_name: str | None,
     detail: str | None,
     output: str | None,
     store: str | None,
@@ -58,8 +57,10 @@ def export_command(
     where to. Memory does not grow with the runs. A file is replaced only when all of it was
     written.
     """
-    from provml.export import document_path, export, export_bundles
+    from provml.export import document_path, export, export_bundles, format_of
 
+    if format_name is None:
+        format_name = format_of(output or "") or _DEFAULT_FORMAT
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
         raise click.UsageError("several runs become one document: say where to with -o")

@@ -47,6 +47,14 @@ def find_format(name: str) -> Format:
     return cast(Format, importlib.import_module(f"provml.export.{name}"))
 
 
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """The format whose files end as the path does, ``.gz`` and ``.zst`` aside; None without one."""
+    name = os.fspath(path).lower().removesuffix(".gz").removesuffix(".zst")
+    endings = {find_format(known).SUFFIX: known for known in format_names()}
+    longest = max((ending for ending in endings if name.endswith(ending)), key=len, default=None)
+    return None if longest is None else endings[longest]
+
+
 def export(
     run_folder: str | os.PathLike[str],
     format: str,

@@ -24,7 +24,7 @@ from provml.journal.values import Moment
 from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 _INDENT: Final = b"    "
-_ESCAPED: Final = re.compile(r"[/~]|^-")
+_ESCAPED: Final = re.compile(r"[/~]")
 """What of our local names Turtle wants behind a backslash (PN_LOCAL_ESC)."""
 
 

@@ -1,8 +1,9 @@
-"""PROV-JSON (W3C Member Submission, 2013), streamed kind by kind and column by column.
+"""PROV-JSON (W3C Member Submission, 2013): PROV as JSON, what most PROV tools read.
 
-What the submission leaves open, or its schema gets wrong, is done as the ``prov`` library reads it:
-an integer is an xsd:int, xsd:long or xsd:integer by its size, NaN and the infinities are the xsd
-forms in strings, a relation's id is a blank node's. Imports `model`, `_text`.
+It is streamed kind by kind and column by column. What the submission leaves open, or its schema
+gets wrong, is done as the ``prov`` library reads it: an integer is an xsd:int, xsd:long or
+xsd:integer by its size, NaN and the infinities are the xsd forms in strings, a relation's id is a
+blank node's. Imports `model`, `_text`.
 """
 
 from __future__ import annotations

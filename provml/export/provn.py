@@ -65,9 +65,9 @@ def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
     """Write several runs, each as a bundle with prefixes of its own."""
     sink.write(b"document\n" + _prefix_lines(bundles.prefixes(), _INDENT) + b"\n")
     for name in bundles.names():
-        sink.write(b"%bentity(%b, [prov:type='prov:Bundle'])\n" % (_INDENT, _written(name)))
+        sink.write(b"%bentity(%b, [prov:type='prov:Bundle'])\n" % (_INDENT, name.encode()))
     for name, mapping in zip(bundles.names(), bundles, strict=True):
-        sink.write(b"\n%bbundle %b\n" % (_INDENT, _written(name)))
+        sink.write(b"\n%bbundle %b\n" % (_INDENT, name.encode()))
         sink.write(_prefix_lines(mapping.prefixes(), 2 * _INDENT) + b"\n")
         _write_statements(mapping.statements(), sink, 2 * _INDENT)
         sink.write(b"%bendBundle\n" % _INDENT)
@@ -125,17 +125,13 @@ def _argument(value: Any, rows: Rows) -> list[Piece]:
 
 
 def _name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    return name_pieces(name, rows, _written)
-
-
-def _written(name: str) -> bytes:
-    """A name; of our local names only a hyphen in front wants a backslash (PN_CHARS_ESC)."""
-    return name.replace(":-", ":\\-", 1).encode()
+    """A name as it is: of our local names PROV-N wants nothing escaped (PN_LOCAL)."""
+    return name_pieces(name, rows, str.encode)
 
 
 def _single(value: Value) -> bytes:
     if isinstance(value, Name):
-        return b"'%b'" % _written(value)
+        return f"'{value}'".encode()
     text, datatype = lexical(value)
     quoted = json_text(text)
     return (quoted if datatype is None else f"{quoted} %% {datatype}").encode()

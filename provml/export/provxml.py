@@ -1,4 +1,4 @@
-"""PROV-XML (W3C Working Group Note, 2013), streamed an element a statement.
+"""PROV-XML (W3C Working Group Note, 2013): PROV as XML, an element a statement.
 
 XML 1.0 has no text for most control characters. A value that holds one is written as the JSON
 string of it, typed rdf:JSON, so that nothing is lost; in a label, which takes no type, U+FFFD

@@ -12,6 +12,9 @@ A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_`
     run:metric/training/loss/17          its 18th sample; ``2.17`` of the journal's third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
 
+Beside the runs ``base:experiment/digits``, ``base:person/ada``, ``base:software/provml-0.1.0``:
+every IRI holds a ``/``, where tools that are given no prefixes split it.
+
 Imports nothing of provml.
 """
 

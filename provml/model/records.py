@@ -124,7 +124,7 @@ class RecordMapping:
     def _frame(self) -> Iterator[Statement]:
         description = self._journal.description
         experiment = str(description["experiment"])
-        name = Name(f"base:{encoded(experiment)}")
+        name = Name(f"base:experiment/{encoded(experiment)}")
         attributes: Attributes = [("prov:type", Name("prov:Collection"))]
         if description.get("project"):
             attributes.append(("provml:project", str(description["project"])))
