@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import json
 import os
@@ -12,15 +11,17 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from plans import RUNS, record
 
 import provml
+from provml import reading
 from provml.cli import run as command
 from provml.errors import DocumentError
+from provml.export import export_bundles, find_format
 from provml.validation import validate, validate_run
 from provml.validation.report import KEPT_FINDINGS, Finding, Report
 from provml.validation.schema import PROVML_JSON, schema_findings
@@ -31,36 +32,23 @@ FOREIGN = {
 }
 
 
-def _round_trip() -> ModuleType:
-    """The module that makes runs at random; tests are no package that could be imported from."""
-    path = Path(__file__).parents[1] / "properties" / "test_round_trip.py"
-    spec = importlib.util.spec_from_file_location("provml_round_trip", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ROUND_TRIP = _round_trip()
-
-
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(plan=ROUND_TRIP.RUNS)
+@given(plan=RUNS)
 def test_every_document_of_a_run_passes_schema_and_shapes(plan: dict[str, Any]) -> None:
     """Some names, values or times would give a document that our own rules call wrong."""
     with tempfile.TemporaryDirectory() as store:
-        recorded = ROUND_TRIP.record(store, plan)
+        recorded = record(store, plan)
         for detail in ("sample", "series"):
             report = validate_run(recorded.path, detail)
             assert report.conforms, [finding.text() for finding in report.findings]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(plan=ROUND_TRIP.RUNS)
+@given(plan=RUNS)
 def test_every_document_of_a_run_passes_the_schema(plan: dict[str, Any]) -> None:
     """Some names, values or times would give PROV-JSON that the schema calls wrong."""
     with tempfile.TemporaryDirectory() as store:
-        recorded = ROUND_TRIP.record(store, plan)
+        recorded = record(store, plan)
         for detail in ("sample", "series"):
             sink = io.BytesIO()
             recorded.export("provjson", sink, detail)
@@ -85,6 +73,20 @@ def test_a_document_is_judged_by_both_or_by_what_is_asked_for(
     assert {f.kind for f in validate(data, schema=False).findings} == {"shape"}
     by_name = {f.rule.rpartition("/")[2] for f in validate(data).findings}
     assert by_name == {"1#metric", "shapes#sample-value"}
+
+
+@pytest.mark.parametrize("name", ["provjson", "trig", "nquads"])
+def test_a_document_of_several_runs_passes(
+    tmp_path: Path, everything: provml.RecordedRun, store: Path, name: str
+) -> None:
+    """What is fine by itself would be called wrong beside another run."""
+    with provml.start_run("other", save_dir=store, owner="o", formats=()) as run:
+        run.log_metric("loss", 1.0, "training", 0)
+    path = tmp_path / f"runs{find_format(name).SUFFIX}"
+    export_bundles([everything.path, run.path], name, path)
+    report = validate(path)
+    assert report.conforms, [finding.text() for finding in report.findings]
+    assert report.notes == []
 
 
 def test_every_run_of_a_document_of_several_is_judged(
@@ -207,12 +209,12 @@ def test_compressed_files_and_standard_input_are_judged(bad: Path) -> None:
     assert told.stdout.startswith(b"standard input: schema metric: ")
 
 
-@pytest.mark.parametrize("name", ["turtle", "ntriples", "nquads", "trig", "provn", "provxml"])
+@pytest.mark.parametrize(
+    "name", ["turtle", "ntriples", "nquads", "trig", "jsonld", "provn", "provxml"]
+)
 def test_other_forms_are_judged(tmp_path: Path, everything: provml.RecordedRun, name: str) -> None:
     """A document of ours in another form could not be judged, or would be called wrong."""
-    from provml.export import document_path
-
-    path = tmp_path / f"run{document_path(tmp_path, name).suffix}"
+    path = tmp_path / f"run{find_format(name).SUFFIX}"
     everything.export(name, path)
     report = validate(path)
     assert report.conforms, [finding.text() for finding in report.findings]
