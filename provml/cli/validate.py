@@ -25,10 +25,15 @@ _SHOWN_FINDINGS = 50
 @click.option("--schema", is_flag=True, help="Judge by the JSON Schemas of PROV-JSON and provml.")
 @click.option("--shapes", is_flag=True, help="Judge by the SHACL shapes of provml, as RDF.")
 @click.option(
-    "--format",
-    "format_name",
-    metavar="NAME",
-    help="The files' form.  [default: what their names and contents say]",
+    "--from", "from_format", metavar="FORMAT", help="The files' format.  [default: as they look]"
+)
+@click.option(
+    "--max-size",
+    "max_mb",
+    type=click.IntRange(min=1),
+    metavar="MB",
+    help="How large a file may be, decompressed; it takes some tens of times as much memory.  "
+    "[default: 64]",
 )
 @click.option(
     "--detail",
@@ -42,7 +47,8 @@ def validate_command(
     documents: tuple[str, ...],
     schema: bool,
     shapes: bool,
-    format_name: str | None,
+    from_format: str | None,
+    max_mb: int | None,
     detail: str | None,
     as_json: bool,
     store: str | None,
@@ -56,12 +62,15 @@ def validate_command(
     Prints a line for each finding. Exit status: 0 without findings, 1 with some, 2 where something
     can't be read.
     """
-    by_schema, by_shapes = (schema, shapes) if schema or shapes else (True, True)
+    from provml.reading import MAX_BYTES
+
+    judges = {"schema": schema, "shapes": shapes} if schema or shapes else {}
+    max_bytes = MAX_BYTES if max_mb is None else max_mb * 2**20
     reports: list[Report] = []
     status = 0
     for name in documents:
         try:
-            report = _judged(name, format_name, detail, store, by_schema, by_shapes)
+            report = _judged(name, from_format, max_bytes, detail, store, judges)
         except (DocumentError, OSError, RunNotFoundError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             click.echo(f"provml: error: {terminal.printable(f'{name}: {reason}')}", err=True)
@@ -78,24 +87,23 @@ def validate_command(
 
 def _judged(
     name: str,
-    format_name: str | None,
+    from_format: str | None,
+    max_bytes: int,
     detail: str | None,
     store: str | None,
-    schema: bool,
-    shapes: bool,
+    judges: dict[str, bool],
 ) -> Report:
     from provml.validation import validate, validate_run
 
-    if name == _STDIN:
-        stream = sys.stdin.buffer
-        return validate(stream, format_name, schema=schema, shapes=shapes, name="standard input")
-    if os.path.exists(name) and not os.path.isdir(name):
-        return validate(name, format_name, schema=schema, shapes=shapes)
+    if name == _STDIN or (os.path.exists(name) and not os.path.isdir(name)):
+        called = "standard input" if name == _STDIN else name
+        source = sys.stdin.buffer if name == _STDIN else name
+        return validate(source, from_format, name=called, max_bytes=max_bytes, **judges)
     try:
         folder = find_run(name, store)
     except RunNotFoundError as error:
         raise RunNotFoundError(f"there is no such file, and {error}") from None
-    return validate_run(folder, detail, schema=schema, shapes=shapes)
+    return validate_run(folder, detail, **judges)
 
 
 def _show(report: Report) -> None:

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.errors import DocumentError
+from provml.reading import MAX_BYTES, find_format, load, read, stem_and_suffix
 from provml.validation.report import Finding, Report
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def validate(
     schema: bool = True,
     shapes: bool = True,
     name: str | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Report:
     """Judge a document of any origin.
 
@@ -41,7 +43,7 @@ def validate(
     The rules of provml itself apply where the document holds its terms.
 
     Args:
-        source, format: as for `provml.reading.read`.
+        source, format, max_bytes: as for `provml.reading.read`.
         schema: judge by the JSON Schemas.
         shapes: judge by the shapes.
         name: what the report calls the document.
@@ -51,13 +53,12 @@ def validate(
         MissingExtraError: a package that this needs is absent.
         OSError: the file can't be read.
     """
-    from provml.reading import MAX_BYTES, load, read
     from provml.reading.provjson import load_json
     from provml.validation.schema import PROV_JSON, PROVML_JSON, holds_provml, schema_findings
     from provml.validation.shapes import shape_findings
 
     file = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    data = load(source, MAX_BYTES)
+    data = load(source, max_bytes)
     report = Report(name if name is not None else file)
     if format == "provjson" or (format is None and _is_prov_json(file, data)):
         content = load_json(data)
@@ -66,7 +67,7 @@ def validate(
             report.add(schema_findings(content, PROVML_JSON if ours else PROV_JSON))
         if shapes and ours:
             try:
-                graphs = _graphs(read(data, "provjson").rdf())
+                graphs = _graphs(read(data, "provjson", max_bytes).rdf())
             except DocumentError as error:
                 if report.conforms:
                     raise
@@ -75,7 +76,7 @@ def validate(
                 report.add(shape_findings(graphs))
     else:
         # the ending helps to tell the form, but what is no file can't be read twice
-        document = read(source if os.path.isfile(file) else data, format)
+        document = read(source if os.path.isfile(file) else data, format, max_bytes)
         content = document.provjson()
         ours = holds_provml(content)
         if schema:  # names may have another prefix than provml's own form gives them
@@ -105,7 +106,7 @@ def validate_run(
         RunNotFoundError, JournalError: the folder holds no run that can be read.
         MissingExtraError: a package that this needs is absent.
     """
-    from provml.export import find_format
+    from provml import export
     from provml.journal.reader import Journal
     from provml.model.mapping import RunMapping
     from provml.reading.provjson import load_json
@@ -120,21 +121,19 @@ def validate_run(
         report.notes.append(f"its {mapping.samples:,} samples were not judged one by one")
     if schema:
         sink = BytesIO()
-        find_format("provjson").write(mapping, sink)
+        export.find_format("provjson").write(mapping, sink)
         report.add(schema_findings(load_json(sink.getvalue()), PROVML_JSON))
     if shapes:
         load_shapes()  # says what is missing before there is anything to do
         from rdflib import Graph
 
         sink = BytesIO()
-        find_format("ntriples").write(mapping, sink)
+        export.find_format("ntriples").write(mapping, sink)
         report.add(shape_findings([Graph().parse(data=sink.getvalue(), format="nt11")]))
     return report
 
 
 def _is_prov_json(file: str, data: bytes) -> bool:
-    from provml.reading import find_format, stem_and_suffix
-
     provjson: Any = find_format("provjson")
     head = data[:_HEAD_BYTES].decode("utf-8", "replace").lstrip("\ufeff\n\r\t ")
     if provjson.looks_like(head):
