@@ -8,12 +8,11 @@ Imports `errors`.
 from __future__ import annotations
 
 import os
-import pkgutil
 from functools import cache
 from typing import BinaryIO
 
-from provml.errors import DocumentError
-from provml.reading._document import Document, Format, find_format
+from provml.errors import DocumentError, InvalidArgumentError
+from provml.reading._document import Document, Format, find_format, format_names
 from provml.reading._source import MAX_BYTES, load, stem_and_suffix, utf8_of
 
 __all__ = [
@@ -32,13 +31,6 @@ _HEAD_BYTES = 4096
 
 
 @cache
-def format_names() -> tuple[str, ...]:
-    """The names of all formats, sorted."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in names if not name.startswith("_")))
-
-
-@cache
 def _suffixes() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in format_names():
@@ -51,6 +43,7 @@ def read(
     source: str | os.PathLike[str] | bytes | BinaryIO,
     format: str | None = None,
     max_bytes: int = MAX_BYTES,
+    base: str | None = None,
 ) -> Document:
     """Read a PROV document.
 
@@ -62,37 +55,33 @@ def read(
         format: one of `format_names`; None has it guessed, from the file's ending and from what
             the document begins with.
         max_bytes: how large it may be, decompressed.
+        base: what relative IRIs of RDF are relative to, where the document itself says nothing.
 
     Raises:
+        InvalidArgumentError: an unknown format.
         DocumentError: it is no PROV of the format, too large, or has what is not supported.
         MissingExtraError: a package that the format needs is absent.
         OSError: the file can't be read.
     """
     data = load(source, max_bytes)
     if format is not None:
-        return _named(format).read(data)
+        return find_format(format).read(data, base)
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    return find_format(_guessed(name, data)).read(data)
+    return find_format(_guessed(name, data)).read(data, base)
 
 
 def format_for(name: str) -> str:
     """The format that a file's ending stands for.
 
     Raises:
-        DocumentError: it stands for none; the message names those there are.
+        InvalidArgumentError: it stands for none; the message names those there are.
     """
     _, suffix = stem_and_suffix(name)
     names = _suffixes().get(suffix)
     if names is None:
         known = " ".join(sorted(_suffixes()))
-        raise DocumentError(f"{name}: the ending says no format; there are {known}")
+        raise InvalidArgumentError(f"{name}: the ending says no format; there are {known}")
     return names[0]
-
-
-def _named(name: str) -> Format:
-    if name not in format_names():
-        raise DocumentError(f"unknown format {name!r}; there are: {', '.join(format_names())}")
-    return find_format(name)
 
 
 def _guessed(name: str, data: bytes) -> str:

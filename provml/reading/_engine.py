@@ -17,9 +17,11 @@ from provml.errors import DocumentError, ProvMLError
 
 _LONGEST: Final = 400
 _LOGGERS: Final = ("prov", "rdflib")
-_FUTURE: Final = re.compile(r"; prov 3\.3\.0 will .*$|\s*\(?see https?://\S+\)?.*$", re.S)
+_FUTURE: Final = re.compile(r"\. prov 3\.3\.0 will .*$|\s*See\s+https?://\S+.*$", re.S)
+_DROPPED: Final = re.compile(r"\b(?:dropped|ignored|skipped)\b")
+_FINE_TIME: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}([0-9]+)")
 
-_warning_filters = threading.Lock()
+_warning_filters = threading.RLock()
 
 
 @contextmanager
@@ -47,6 +49,21 @@ def guarded(what: str) -> Iterator[list[str]]:
             raise DocumentError(f"{what}: too large for the memory there is") from None
         except Exception as error:
             raise DocumentError(f"{what}: {one_line(error)}") from error
+
+
+def refuse_losses(what: str, told: list[str]) -> None:
+    """Refuse what a library has warned that it drops. Raises DocumentError."""
+    for message in told:
+        if _DROPPED.search(message):
+            raise DocumentError(f"{what}: {message}")
+
+
+def time_notes(data: bytes) -> list[str]:
+    """A note where times are finer than a microsecond, which is what a read document keeps."""
+    found = [each for each in _FINE_TIME.findall(data) if each.strip(b"0")]
+    if not found:
+        return []
+    return [f"{len(found):,} times are cut to the microsecond, which is what is kept of them"]
 
 
 def one_line(error: object) -> str:
