@@ -78,6 +78,7 @@ def validate(
         # the ending helps to tell the form, but what is no file can't be read twice
         document = read(source if os.path.isfile(file) else data, format, max_bytes)
         content = document.provjson()
+        report.notes += document.notes
         ours = holds_provml(content)
         if schema:  # names may have another prefix than provml's own form gives them
             report.add(schema_findings(content, PROV_JSON))
