@@ -11,7 +11,7 @@ from functools import cache
 
 @cache
 def format_names() -> tuple[str, ...]:
-    """The names of all formats, sorted: one for each file in ``provml/export``."""
+    """The names of all formats, sorted: a public module of ``provml/export`` each."""
     names = os.listdir(os.path.join(os.path.dirname(__file__), "export"))
     modules = (name.removesuffix(".py") for name in names if name.endswith(".py"))
-    return tuple(sorted(name for name in modules if name != "__init__"))
+    return tuple(sorted(name for name in modules if not name.startswith("_")))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from prov.model import ProvDocument
+    from rdflib import Graph
 
     from provml.model.statements import Statement
 
@@ -312,6 +313,22 @@ class RecordedRun:
         from provml.model.prov_document import build
 
         return build(RunMapping(Journal(self.path), detail))
+
+    def to_rdflib(self, detail: str | None = None) -> Graph:
+        """The run as a graph of ``rdflib``, in PROV-O's terms.
+
+        Costs about 0.2 ms a sample and some kilobytes of memory.
+
+        Args:
+            detail: as in `statements`.
+
+        Raises:
+            MissingExtraError: rdflib or pyoxigraph is not installed.
+        """
+        from provml.export._graph import rdflib_graph
+        from provml.model.mapping import RunMapping
+
+        return rdflib_graph(RunMapping(Journal(self.path), detail))
 
     def export(self, format: str, file: Target, detail: str | None = None) -> None:
         """Write the run in a format; memory does not grow with the run.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prov.model import ProvDocument
+from prov.identifier import QualifiedName
+from prov.model import Literal, ProvDocument
 
 import provml
 from provml import lifecycle
@@ -55,16 +56,21 @@ def read_back() -> Callable[..., ProvDocument]:
 
 
 def _comparable(document: ProvDocument) -> Counter[Any]:
-    """A document's records such that NaN equals NaN and 1, 1.0 and True differ."""
+    """A document's records such that NaN equals NaN, 1, 1.0 and True differ, and names are IRIs."""
 
     def text(value: Any) -> tuple[str, str]:
+        if isinstance(value, QualifiedName):
+            return "QualifiedName", value.uri
+        if isinstance(value, Literal):
+            datatype = None if value.datatype is None else value.datatype.uri
+            return "Literal", repr((value.value, datatype, value.langtag))
         return type(value).__name__, repr(value)
 
     return Counter(
         (
             str(record.get_type()),
-            str(record.identifier),
-            frozenset((str(name), *text(value)) for name, value in record.attributes),
+            None if record.identifier is None else record.identifier.uri,
+            frozenset((name.uri, *text(value)) for name, value in record.attributes),
         )
         for record in document.get_records()
     )

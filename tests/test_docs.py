@@ -9,6 +9,8 @@ import click
 import pytest
 
 from provml.cli import program
+from provml.export import BundleFormat, find_format
+from provml.formats import format_names
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = sorted(program().commands)
@@ -27,6 +29,16 @@ def test_every_command_and_option_has_help(name: str) -> None:
 def test_every_command_is_in_the_readme(name: str) -> None:
     """A command nobody hears of."""
     assert f"provml {name}" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_every_format_is_in_the_readme(name: str) -> None:
+    """A format nobody hears of, or with another ending than it has."""
+    (line,) = re.findall(rf"^\| `{name}` \|.*$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    module = find_format(name)
+    assert cells[1] == f"`{module.SUFFIX}`"
+    assert bool(cells[2]) == isinstance(module, BundleFormat)
 
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,31 +7,28 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import run_argument, store_option
+from provml.cli._options import store_option
 from provml.formats import format_names
 from provml.output import opened
 from provml.store import find_run
 
-if TYPE_CHECKING:
-    from provml.model.mapping import RunMapping
-
 _STDOUT = "-"
+_DEFAULT_FORMAT = "provjson"
 
 
 @click.command("export")
-@run_argument
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(format_names()),
-    default="provjson",
-    show_default=True,
-    help="The document's format.",
+    help="The document's format.  [default: what FILE's ending says, else provjson]",
 )
 @click.option(
     "--detail",
@@ -48,20 +45,36 @@ _STDOUT = "-"
 )
 @store_option
 def export_command(
-    run: str, format_name: str, detail: str | None, output: str | None, store: str | None
+    runs: tuple[str, ...],
+    format_name: str | None,
+    detail: str | None,
+    output: str | None,
+    store: str | None,
 ) -> None:
     """Write a run as a document, at any time after its start.
 
-    Memory does not grow with the run. A file is replaced only when all of it was written.
+    Several runs become one document, in which each is a bundle (in RDF, a named graph); -o says
+    where to. Memory does not grow with the runs. A file is replaced only when all of it was
+    written.
     """
-    from provml.export import document_path, export
+    from provml.export import document_path, export, export_bundles, format_of
 
-    folder = find_run(run, store)
-    target: Any = document_path(folder, format_name) if output is None else output
+    if format_name is None:
+        format_name = format_of(output or "") or _DEFAULT_FORMAT
+    folders = list(dict.fromkeys(find_run(run, store) for run in runs))
+    if output is None and len(folders) > 1:
+        raise click.UsageError("several runs become one document: say where to with -o")
+    target: Any = document_path(folders[0], format_name) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
     with opened(target) as sink, _counted(sink, output == _STDOUT) as counted:
-        mapping = export(folder, format_name, cast(BinaryIO, counted), detail)
+        written = cast(BinaryIO, counted)
+        if len(folders) == 1:
+            mapping = export(folders[0], format_name, written, detail)
+            samples, details = mapping.samples, {mapping.detail}
+        else:
+            bundles = export_bundles(folders, format_name, written, detail)
+            samples, details = bundles.samples, bundles.details
     if output == _STDOUT:
         sys.stdout.buffer.flush()
         where, size = "standard output", counted.size
@@ -70,19 +83,20 @@ def export_command(
         size = os.path.getsize(target) if os.path.isfile(target) else counted.size
     if output is None:
         click.echo(where)
+    runs_text = f"{len(folders)} runs, " if len(folders) > 1 else ""
     terminal.echo_note(
-        f"wrote {where}: {terminal.size_text(size)}, {mapping.detail} detail, "
-        f"{mapping.samples:,} samples"
+        f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
+        f"detail, {samples:,} samples"
     )
-    if detail is None and mapping.detail == "series":
-        terminal.echo_note(_advice(format_name, mapping))
+    if detail is None and "series" in details:
+        terminal.echo_note(_advice(format_name, folders))
 
 
-def _advice(format_name: str, mapping: RunMapping) -> str:
-    folder = shlex.quote(terminal.printable(mapping.journal.folder))
+def _advice(format_name: str, folders: list[Path]) -> str:
+    named = " ".join(shlex.quote(terminal.printable(folder)) for folder in folders)
     return (
-        "so many samples stay in the run's own files, which it names with their digests; to state "
-        f"each: provml export {folder} --format {format_name} --detail sample"
+        "so many samples stay in the runs' own files, which are named with their digests; to state "
+        f"each: provml export {named} --format {format_name} --detail sample"
     )
 
 

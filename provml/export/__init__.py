@@ -1,20 +1,22 @@
 """Writing a run's documents: one file a format, found by its name.
 
-A module here is a format of the module's name. It has ``SUFFIX``, the file name's ending, and
-``write(mapping, sink)``, which writes a `RunMapping` to a binary `Sink` as it goes.
-Imports `model` and what lies beneath.
+A public module here is a format of the module's name. It has ``SUFFIX``, the file name's ending,
+and ``write(mapping, sink)``, which writes a `RunMapping` to a binary sink as it goes. One that can
+hold several runs also has ``write_bundles(bundles, sink)``. Imports `model` and what lies beneath.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, cast, runtime_checkable
 
 from provml.errors import ExportError
 from provml.formats import format_names
 from provml.journal.reader import Journal
+from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 from provml.output import Target, opened
 
@@ -30,11 +32,27 @@ class Format(Protocol):
         """Write the run's statements."""
 
 
+@runtime_checkable
+class BundleFormat(Format, Protocol):
+    """A format that can hold several runs, each as a bundle."""
+
+    def write_bundles(self, bundles: RunBundles, sink: BinaryIO) -> None:
+        """Write the runs' statements, each run's in its own bundle."""
+
+
 def find_format(name: str) -> Format:
     """The format of a name. Raises ExportError, naming those there are."""
     if name not in format_names():
         raise ExportError(f"unknown format {name!r}; there are: {', '.join(format_names())}")
     return cast(Format, importlib.import_module(f"provml.export.{name}"))
+
+
+def format_of(path: str | os.PathLike[str]) -> str | None:
+    """The format whose files end as the path does, ``.gz`` and ``.zst`` aside; None without one."""
+    name = os.fspath(path).lower().removesuffix(".gz").removesuffix(".zst")
+    endings = {find_format(known).SUFFIX: known for known in format_names()}
+    longest = max((ending for ending in endings if name.endswith(ending)), key=len, default=None)
+    return None if longest is None else endings[longest]
 
 
 def export(
@@ -65,6 +83,32 @@ def export(
     with opened(target) as sink:
         writer.write(mapping, sink)
     return mapping
+
+
+def export_bundles(
+    run_folders: Sequence[str | os.PathLike[str]],
+    format: str,
+    target: Target,
+    detail: str | None = None,
+) -> RunBundles:
+    """Write several runs as one document, in which each is a bundle (in RDF, a named graph).
+
+    Args:
+        run_folders: the runs' folders.
+        format: one of `format_names` that has bundles.
+        target, detail: as for `export`; the default detail is each run's own.
+
+    Raises:
+        ExportError: as `export`; also a format without bundles, or two runs of one name.
+    """
+    writer = find_format(format)
+    if not isinstance(writer, BundleFormat):
+        able = [name for name in format_names() if isinstance(find_format(name), BundleFormat)]
+        raise ExportError(f"{format} holds one run; for several there are: {', '.join(able)}")
+    bundles = RunBundles([Journal(folder) for folder in run_folders], detail)
+    with opened(target) as sink:
+        writer.write_bundles(bundles, sink)
+    return bundles
 
 
 def document_path(run_folder: Path, format: str) -> Path:

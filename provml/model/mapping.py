@@ -6,7 +6,7 @@ by the thousand, as tables. Imports `survey`, `records`, `names`, `statements`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.collect.content import digest_file
@@ -70,17 +70,7 @@ class RunMapping:
 
     def prefixes(self) -> dict[str, str]:
         """The prefixes of the names in the statements, and their IRIs."""
-        description = self.journal.description
-        base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
-        run = f"{base}{encoded(description['experiment'])}/{encoded(description['id'])}/"
-        return {
-            "prov": vocabulary.PROV,
-            "xsd": vocabulary.XSD,
-            "rdf": vocabulary.RDF,
-            "provml": vocabulary.PROVML,
-            "base": base,
-            "run": run,
-        }
+        return run_prefixes(self.journal)
 
     def statements(self) -> Iterator[Statement]:
         """All statements: those of `singles`, then those of `tables`.
@@ -104,21 +94,26 @@ class RunMapping:
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
         """What is stated by the thousand, of the kinds asked for: steps and samples.
 
-        Each kind is a pass over the samples, so a writer that groups by kind asks kind by kind.
+        One pass over the steps and one over the samples, which states all of the kinds of each
+        block; a writer that groups by kind asks kind by kind.
         """
-        sources: list[tuple[str, Callable[[], Iterator[Statement]]]] = [
-            ("activity", self._steps),
-            ("wasInformedBy", self._step_links),
-        ]
-        if self.detail == "sample":
-            sources += [
-                ("entity", lambda: self._samples(self._metric)),
-                ("wasGeneratedBy", lambda: self._samples(self._generation)),
-                ("hadMember", lambda: self._samples(self._membership)),
-            ]
-        for kind, source in sources:
-            if kind in kinds:
-                yield from source()
+        if not _STEP_KINDS.isdisjoint(kinds):
+            for path, rows in self._step_blocks():
+                names = _step_column(path, rows)
+                if "activity" in kinds:
+                    yield self._step(names, rows)
+                if "wasInformedBy" in kinds:
+                    yield self._step_link(names, path, rows)
+        if self.detail == "series" or _SAMPLE_KINDS.isdisjoint(kinds):
+            return
+        for block in self._survey.series.blocks():
+            names = _sample_column(block)
+            if "entity" in kinds:
+                yield self._metric(block, names)
+            if "wasGeneratedBy" in kinds:
+                yield self._generation(block, names)
+            if "hadMember" in kinds:
+                yield self._membership(block, names)
 
     # -- contexts and steps -------------------------------------------------------------------
 
@@ -138,34 +133,24 @@ class RunMapping:
                 "wasInformedBy", None, {"prov:informed": name, "prov:informant": parent}
             )
 
-    def _steps(self) -> Iterator[Statement]:
-        for path, rows in self._step_blocks():
-            attributes: list[tuple[str, Any]] = []
-            has_step = int(rows["step"][0]) != layout.NO_STEP
-            attributes.append(("prov:type", Name("provml:Step" if has_step else "provml:Epoch")))
-            if has_step:
-                attributes.append(("provml:step", ValueColumn(_column(rows["step"]))))
-            if int(rows["epoch"][0]) != layout.NO_EPOCH:
-                attributes.append(("provml:epoch", ValueColumn(_column(rows["epoch"]))))
-            yield Statement(
-                "activity",
-                _step_column(path, rows),
-                {
-                    "prov:startTime": TimeColumn(_column(rows["start"])),
-                    "prov:endTime": TimeColumn(_column(rows["end"])),
-                },
-                attributes,
-                len(rows),
-            )
+    def _step(self, names: NameColumn, rows: NDArray[np.void]) -> Statement:
+        has_step = int(rows["step"][0]) != layout.NO_STEP
+        attributes: list[tuple[str, Any]] = [
+            ("prov:type", Name("provml:Step" if has_step else "provml:Epoch"))
+        ]
+        if has_step:
+            attributes.append(("provml:step", ValueColumn(_column(rows["step"]))))
+        if int(rows["epoch"][0]) != layout.NO_EPOCH:
+            attributes.append(("provml:epoch", ValueColumn(_column(rows["epoch"]))))
+        interval: dict[str, Any] = {
+            "prov:startTime": TimeColumn(_column(rows["start"])),
+            "prov:endTime": TimeColumn(_column(rows["end"])),
+        }
+        return Statement("activity", names, interval, attributes, len(rows))
 
-    def _step_links(self) -> Iterator[Statement]:
-        for path, rows in self._step_blocks():
-            yield Statement(
-                "wasInformedBy",
-                None,
-                {"prov:informed": _step_column(path, rows), "prov:informant": context_name(path)},
-                rows=len(rows),
-            )
+    def _step_link(self, names: NameColumn, path: Path, rows: NDArray[np.void]) -> Statement:
+        arguments: dict[str, Any] = {"prov:informed": names, "prov:informant": context_name(path)}
+        return Statement("wasInformedBy", None, arguments, rows=len(rows))
 
     def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
         """The steps in blocks in which all, or none, have a step, and an epoch."""
@@ -190,13 +175,6 @@ class RunMapping:
                 "wasGeneratedBy", None, {"prov:entity": name, "prov:activity": activity}
             )
             yield Statement("hadMember", None, {"prov:collection": _RESULTS, "prov:entity": name})
-
-    def _samples(self, state: Callable[[Block, NameColumn], Statement]) -> Iterator[Statement]:
-        for block in self._survey.series.blocks():
-            writer = "" if block.writer == 0 else f"{block.writer}."
-            path = _series_path(block.series)
-            prefix = f"run:{block.series.kind}/{path}/{writer}"
-            yield state(block, NameColumn((prefix, block.number)))
 
     def _metric(self, block: Block, names: NameColumn) -> Statement:
         series = block.series
@@ -246,6 +224,23 @@ class RunMapping:
 
 
 _SAMPLE_TYPES: Final = {"metric": "provml:Metric"}
+_STEP_KINDS: Final = frozenset({"activity", "wasInformedBy"})
+_SAMPLE_KINDS: Final = frozenset({"entity", "wasGeneratedBy", "hadMember"})
+
+
+def run_prefixes(journal: Journal) -> dict[str, str]:
+    """The prefixes of a run's names, and their IRIs."""
+    description = journal.description
+    base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
+    run = f"{base}{encoded(description['experiment'])}/{encoded(description['id'])}/"
+    return {
+        "prov": vocabulary.PROV,
+        "xsd": vocabulary.XSD,
+        "rdf": vocabulary.RDF,
+        "provml": vocabulary.PROVML,
+        "base": base,
+        "run": run,
+    }
 
 
 def _room_for(journal: Journal) -> int:
@@ -294,6 +289,12 @@ def _activity(block: Block) -> Name | NameColumn:
     return _step_names(block.series.context, block.step, block.epoch)
 
 
+def _sample_column(block: Block) -> NameColumn:
+    writer = "" if block.writer == 0 else f"{block.writer}."
+    prefix = f"run:{encoded(block.series.kind)}/{_series_path(block.series)}/{writer}"
+    return NameColumn((prefix, block.number))
+
+
 def _series_path(series: RunSeries) -> str:
     name = encoded(series.name)
     if series.rank is not None:
@@ -333,6 +334,7 @@ def _file_attributes(name: str, path: str) -> list[tuple[str, Any]]:
     return [
         ("prov:type", Name("provml:SamplesFile")),
         ("prov:label", name),
+        ("provml:name", name),
         ("provml:path", f"{layout.JOURNAL_FOLDER}/{name}"),
         ("provml:sha256", digest["sha256"]),
         ("provml:size", digest["size"]),

@@ -4,12 +4,16 @@ A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_`
 ``/`` and ``~`` are free to separate; ``-`` alone stands for the empty name. Within its run:
 
     run:run                              the run's activity
+    run:bundle                           the run's bundle, where a document holds several runs
     run:context/training~warm-up         a context, under its parents
     run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
     run:epoch/training/3                 epoch 3, of what has an epoch and no step
     run:series/training/loss             a series; ``loss~rank1`` for a rank's
     run:metric/training/loss/17          its 18th sample; ``2.17`` of the journal's third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
+
+Beside the runs ``base:experiment/digits``, ``base:person/ada``, ``base:software/provml-0.1.0``:
+every IRI holds a ``/``, where tools that are given no prefixes split it.
 
 Imports nothing of provml.
 """
@@ -58,3 +62,4 @@ def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
 
 
 RUN = Name("run:run")
+BUNDLE = Name("run:bundle")

@@ -15,7 +15,17 @@ from provml.errors import DocumentError, InvalidArgumentError
 from provml.reading._document import Document, Format, find_format, format_names
 from provml.reading._source import MAX_BYTES, load, stem_and_suffix, utf8_of
 
-__all__ = ["MAX_BYTES", "Document", "Format", "format_for", "format_names", "read"]
+__all__ = [
+    "MAX_BYTES",
+    "Document",
+    "Format",
+    "find_format",
+    "format_for",
+    "format_names",
+    "load",
+    "read",
+    "stem_and_suffix",
+]
 
 _HEAD_BYTES = 4096
 

@@ -21,6 +21,8 @@ SUFFIXES: Final = (".jsonld",)
 
 def looks_like(head: str) -> bool:
     """Whether a text that begins so may be in this form."""
+    if "openprovenance.org/prov-jsonld" in head:
+        return False  # PROV-JSONLD, whose context means more than JSON-LD can say of it
     return head.startswith("[") or (head.startswith("{") and '"@' in head)
 
 

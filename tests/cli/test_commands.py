@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -17,6 +18,7 @@ import pytest
 from prov.model import ProvDocument
 
 import provml
+from provml.formats import format_names
 
 COMMAND = [sys.executable, "-m", "provml.cli"]
 HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
@@ -302,6 +304,30 @@ class TestExport:
         assert call("export", "first", "-o", target, "--store", store).returncode == 0
         assert target.read_bytes()[:2] == b"\x1f\x8b"
 
+    def test_the_ending_of_the_file_says_the_format(self, store: Path, tmp_path: Path) -> None:
+        """A file named .ttl would hold PROV-JSON."""
+        target = tmp_path / "run.ttl.gz"
+        assert call("export", "first", "-o", target, "--store", store).returncode == 0
+        assert gzip.decompress(target.read_bytes()).startswith(b"@prefix")
+        target = tmp_path / "run.prov.jsonld"
+        assert call("export", "first", "-o", target, "--store", store).returncode == 0
+        assert b'"@type":"Generation"' in target.read_bytes()
+
+    def test_several_runs_become_one_document(self, store: Path, tmp_path: Path) -> None:
+        """Several runs can't be handed on together."""
+        target = tmp_path / "runs.json"
+        runs = [path.parent for path in sorted(store.glob("*/*/run.json"))]
+        done = call("export", *runs, "-o", target)
+        assert f"{len(runs)} runs, sample detail" in done.stderr
+        document = ProvDocument.deserialize(str(target))
+        assert len(list(document.bundles)) == len(runs) > 1
+        done = call("export", *runs, "--format", "turtle", "-o", target)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "turtle holds one run" in done.stderr
+        done = call("export", *runs)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "-o" in done.stderr
+
     def test_a_large_run_says_how_to_get_every_sample(self, tmp_path: Path) -> None:
         """The samples are missing from a large run's document and nothing says so."""
         with provml.start_run("large", save_dir=tmp_path, formats=()) as run:
@@ -317,6 +343,18 @@ class TestExport:
         shown = on_terminal("export", "first", "--store", store)
         assert "reading" in shown
         assert "wrote" in shown.splitlines()[-1]
+
+
+class TestFormats:
+    def test_each_format_says_what_it_is(self) -> None:
+        """A name in `--format` has to be guessed at."""
+        rows = [line.split("\t") for line in call("formats").stdout.splitlines()]
+        assert [row[0] for row in rows] == list(format_names())
+        assert next(row[:3] for row in rows if row[0] == "turtle") == ["turtle", ".ttl", "no"]
+        assert all(len(row[3]) > 10 for row in rows)
+        described = json.loads(call("formats", "--json").stdout)
+        assert [one["name"] for one in described] == list(format_names())
+        assert "N-Quads" in on_terminal("formats")
 
 
 class TestRecover:

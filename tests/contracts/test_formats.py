@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import provml
-from provml.export import document_path, export, find_format
+from provml.export import BundleFormat, document_path, export, export_bundles, find_format
 from provml.formats import format_names
 
 FORMATS = pytest.mark.parametrize("name", format_names())
@@ -44,6 +44,12 @@ def test_a_format_has_what_it_is_found_by(name: str) -> None:
     assert module.write.__doc__
 
 
+def test_no_two_formats_share_an_ending() -> None:
+    """One of a run's documents would be written over another."""
+    endings = [find_format(name).SUFFIX for name in format_names()]
+    assert len(set(endings)) == len(endings)
+
+
 @FORMATS
 @DETAILS
 def test_a_format_writes_the_same_bytes_every_time(
@@ -62,6 +68,24 @@ def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
     with provml.start_run("empty", save_dir=store, formats=(name,)) as run:
         pass
     assert document_path(run.path, name).stat().st_size > 0
+
+
+@FORMATS
+def test_a_format_that_holds_several_runs_writes_the_same_bytes(
+    recorded: provml.RecordedRun, store: Path, name: str
+) -> None:
+    """Several runs could not be written together, or differently each time."""
+    with provml.start_run("other", save_dir=store, formats=()) as run:
+        pass
+    folders = [recorded.path, run.path]
+    first, second = io.BytesIO(), io.BytesIO()
+    if not isinstance(find_format(name), BundleFormat):
+        with pytest.raises(provml.ExportError, match=name):
+            export_bundles(folders, name, first)
+        return
+    export_bundles(folders, name, first)
+    export_bundles(folders, name, second)
+    assert first.getvalue() == second.getvalue() != b""
 
 
 @FORMATS

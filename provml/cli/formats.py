@@ -1,0 +1,40 @@
+"""``provml formats``. Imports `formats`; `export` when it runs."""
+
+from __future__ import annotations
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import json_option
+from provml.formats import format_names
+
+
+@click.command("formats")
+@json_option
+def formats_command(as_json: bool) -> None:
+    """List the formats that a run can be written in.
+
+    Each with the ending of its files, whether it holds several runs, and what it is.
+    """
+    from provml.export import BundleFormat, find_format
+
+    rows = []
+    for name in format_names():
+        module = find_format(name)
+        about = (module.__doc__ or "").partition("\n")[0].rstrip(".")
+        rows.append((name, module.SUFFIX, isinstance(module, BundleFormat), about))
+    if as_json:
+        keys = ("name", "ending", "several_runs", "about")
+        terminal.echo_json([dict(zip(keys, row, strict=True)) for row in rows])
+    elif terminal.on_terminal():
+        from rich.text import Text
+
+        columns = ("format", "ending", "several runs", "what it is")
+        cells = [[Text(n), Text(e), Text("yes" if s else "no"), Text(a)] for n, e, s, a in rows]
+        terminal.show(terminal.table(columns, cells, cut=("what it is",)))
+    else:
+        for name, ending, several, about in rows:
+            click.echo(f"{name}\t{ending}\t{'yes' if several else 'no'}\t{about}")
+
+
+COMMANDS = [formats_command]

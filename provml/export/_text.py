@@ -1,0 +1,231 @@
+"""Values and columns as text, and the joining of columns to rows: what all writers share.
+
+A table is printed column by column: each piece of its text is one that all rows share, or a list
+with each row's own. Imports `model.statements`, `clock`; orjson and numpy when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.clock import iso_text
+from provml.journal.values import Moment
+from provml.model.statements import (
+    Iri,
+    Literal,
+    Name,
+    NameColumn,
+    TimeColumn,
+    Value,
+    ValueColumn,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BLOCK_ROWS: Final = 8192
+_BLOCK_BYTES: Final = 2**20
+
+Piece = bytes | list[bytes]
+"""Text that all rows share, or each row's own."""
+
+json_text = json.JSONEncoder(ensure_ascii=False).encode
+"""A string in double quotes, escaped as JSON, N-Triples, Turtle and PROV-N all have it."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """Some rows of a table; the text of a column is made once, however often it is printed."""
+
+    start: int
+    stop: int
+    _made: dict[int, list[bytes]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def texts(self, column: Any, make: Callable[[Any], list[bytes]]) -> list[bytes]:
+        """A column's texts in these rows."""
+        made = self._made.get(id(column))
+        if made is None:
+            made = self._made[id(column)] = make(column[self.start : self.stop])
+        return made
+
+
+def blocks_of_rows(rows: int) -> Iterator[Rows]:
+    """A table's rows in blocks of a size that keeps memory flat."""
+    for start in range(0, rows, _BLOCK_ROWS):
+        yield Rows(start, min(start + _BLOCK_ROWS, rows))
+
+
+def joined(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
+    """The rows, each of all pieces in order, with the separator between them."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) and merged and isinstance(merged[-1], bytes):
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    if rows == 1:
+        return b"".join(piece if isinstance(piece, bytes) else piece[0] for piece in merged)
+    # the separator joins the text that closes a row, but for the last row
+    last = merged.pop() if isinstance(merged[-1], bytes) else b""
+    assert isinstance(last, bytes)
+    merged.append(last + separator)
+    width = len(merged)
+    texts: list[bytes] = [b""] * (width * rows)
+    for place, piece in enumerate(merged):
+        texts[place::width] = [piece] * rows if isinstance(piece, bytes) else piece
+    texts[-1] = last
+    return b"".join(texts)
+
+
+def gathered(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[bytes]:
+    """Small texts joined to larger ones."""
+    held: list[bytes] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= _BLOCK_BYTES:
+            yield separator.join(held)
+            held, size = [], 0
+    if held:
+        yield separator.join(held)
+
+
+def grouped(attributes: list[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:
+    """The values by name, the names in the order they first come."""
+    grouped: dict[str, list[Any]] = {}
+    for name, value in attributes:
+        grouped.setdefault(name, []).append(value)
+    return list(grouped.items())
+
+
+# -- values -----------------------------------------------------------------------------------
+
+
+def name_pieces(
+    name: Name | NameColumn, rows: Rows, written: Callable[[str], bytes]
+) -> list[Piece]:
+    """A name's text.
+
+    Args:
+        written: how the format writes a name; for a column it is given the text before the first
+            number, with the prefix, and what follows as it is (digits, dots).
+    """
+    if isinstance(name, str):
+        return [written(name)]
+    first, *rest = name.parts
+    assert isinstance(first, str)
+    pieces: list[Piece] = [written(first)]
+    for part in rest:
+        pieces.append(part.encode() if isinstance(part, str) else rows.texts(part, integers))
+    return pieces
+
+
+def value_pieces(
+    value: Value | ValueColumn | NameColumn,
+    rows: Rows,
+    single: Callable[[Any], bytes],
+    typed: Callable[[Piece, str], list[Piece]],
+) -> list[Piece]:
+    """A value's text.
+
+    Args:
+        single: how the format writes one value.
+        typed: how it writes a lexical form that needs no escape, with its datatype.
+    """
+    if not isinstance(value, ValueColumn):
+        return [single(value)]
+    own = value.values[rows.start : rows.stop]
+    if isinstance(own, list):
+        return [[single(one) for one in own]]
+    if own.dtype.kind == "f":
+        return typed(rows.texts(value.values, floats), "xsd:double")
+    if len(own) and (own.min() < -(2**31) or own.max() >= 2**31):
+        return [[single(number) for number in own.tolist()]]
+    return typed(rows.texts(value.values, integers), "xsd:int")
+
+
+def time_piece(time: Moment | TimeColumn, rows: Rows) -> Piece:
+    """A time's text."""
+    if isinstance(time, TimeColumn):
+        return rows.texts(time.time_ns, time_texts)
+    return iso_text(time.time_ns).encode()
+
+
+def lexical(value: Value) -> tuple[str, str | None]:
+    """A value's lexical form and the name of its datatype; None for a plain string."""
+    if isinstance(value, Name):
+        return value, "xsd:QName"
+    if isinstance(value, Iri):
+        return value, "xsd:anyURI"
+    if isinstance(value, str):
+        return value, None
+    if isinstance(value, bool):
+        return ("true" if value else "false"), "xsd:boolean"
+    if isinstance(value, int):
+        return str(value), _integer_type(value)
+    if isinstance(value, float):
+        return float_text(value), "xsd:double"
+    if isinstance(value, Moment):
+        return iso_text(value.time_ns), "xsd:dateTime"
+    assert isinstance(value, Literal)
+    return value.lexical, value.datatype
+
+
+def _integer_type(number: int) -> str:
+    if -(2**31) <= number < 2**31:
+        return "xsd:int"
+    return "xsd:long" if -(2**63) <= number < 2**63 else "xsd:integer"
+
+
+def float_text(value: float) -> str:
+    """The xsd:double of a float: the shortest text that reads back as the same number."""
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "INF" if value > 0 else "-INF"
+    return repr(value)
+
+
+def integers(numbers: NDArray[np.int64]) -> list[bytes]:
+    """The digits of each number."""
+    import orjson
+
+    return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+
+
+def floats(numbers: NDArray[np.float64]) -> list[bytes]:
+    """The xsd:double of each number, as `float_text` has it."""
+    import numpy as np
+    import orjson
+
+    texts = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # JSON has no such numbers
+        texts[place] = float_text(float(numbers[place])).encode()
+    return texts
+
+
+def time_texts(time_ns: NDArray[np.int64]) -> list[bytes]:
+    """The xsd:dateTime of each time, with nine digits, as `clock.iso_text` has it."""
+    import numpy as np
+
+    seconds, fraction = np.divmod(time_ns, 1_000_000_000)
+    distinct, places = np.unique(seconds, return_inverse=True)
+    heads = np.datetime_as_string(distinct.view("datetime64[s]")).astype("S19")
+    text = np.empty((len(time_ns), 30), np.uint8)
+    text[:, :19] = heads.view(np.uint8).reshape(-1, 19)[places]
+    text[:, 19], text[:, 29] = ord("."), ord("Z")
+    rest = fraction.astype(np.uint32)
+    for place in range(28, 19, -1):
+        tens = rest // 10
+        text[:, place] = rest - tens * 10 + ord("0")
+        rest = tens
+    texts: list[bytes] = text.view("S30").ravel().tolist()
+    return texts

@@ -1,0 +1,22 @@
+"""Turtle (W3C Recommendation, 2014): RDF that people read.
+
+The triples are those of PROV-O. Imports `_rdf`, `_terse`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from provml.export._rdf import descriptions, rdf_prefixes
+from provml.export._terse import prefix_lines, write_descriptions
+
+if TYPE_CHECKING:
+    from provml.model.mapping import RunMapping
+
+SUFFIX: Final = ".ttl"
+
+
+def write(mapping: RunMapping, sink: BinaryIO) -> None:
+    """Write a run's triples."""
+    sink.write(prefix_lines(rdf_prefixes(mapping.prefixes())) + b"\n")
+    write_descriptions(descriptions(mapping.statements()), sink)
