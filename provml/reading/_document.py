@@ -68,7 +68,7 @@ class Document:
                 made, statements, notes = decoded(self._rdf.quads(), self._rdf.prefixes)
             self._prov = made
             self._dictionaries = [single for each in statements for single in each.singly()]
-            self.notes += notes
+            self.notes += [*notes, *self._rdf.notes()]
         return self._prov
 
     @property

@@ -22,6 +22,9 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
+_SCHEMES: Final = frozenset(  # as prefixes, readers would take the IRIs of a scheme for names
+    ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
+)
 _NAMESPACE: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+"
     r"(?:#(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+)?"
@@ -66,7 +69,7 @@ class Prefixes:
         from prov.identifier import Namespace
 
         wish = wish or _DEFAULT
-        if not legal_prefix(wish):
+        if not legal_prefix(wish) or (wish.lower() in _SCHEMES and iri != f"{wish}:"):
             wish = "ns"
         prefix, count = wish, 0
         while prefix in self._taken:

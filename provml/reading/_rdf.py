@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.errors import DocumentError, MissingExtraError
 from provml.reading._document import Document
+from provml.reading._engine import time_notes
 from provml.reading._names import legal_prefix
 from provml.reading._source import check_brackets, utf8_of
 
@@ -23,7 +24,12 @@ _COMMENTS: Final = r"(?:#[^\n]*\n|\s)*"
 _TURTLE: Final = re.compile(
     _COMMENTS + r"(?:@prefix|@base|prefix\s|base\s|graph\s|<[^<>\s]*>|_:|\[|\(|\{|[\w.-]*:)", re.I
 )
-_LINES: Final = re.compile(_COMMENTS + r"(?:<[^<>\s]*>|_:\S+)[ \t]*<[^<>\s]*>[ \t]*[<_\"]")
+_LINE: Final = (
+    _COMMENTS + r"(?:<[^<>\s]+>|_:\S+)[ \t]*<[^<>\s]+>[ \t]*"
+    r'(?:<[^<>\s]+>|_:\S+|"(?:[^"\\\n]|\\.)*"(?:@[\w-]+|\^\^<[^<>\s]+>)?)[ \t]*'
+)
+_TRIPLE: Final = re.compile(_LINE + r"\.")
+_QUAD: Final = re.compile(_LINE + r"(?:<[^<>\s]+>|_:\S+)[ \t]*\.")
 _PLACE: Final = re.compile(r"^Parser error (?:at |between )?")
 
 
@@ -53,6 +59,10 @@ class Graphs:
         self.name = str(syntax)
         for _ in self.quads():  # all of it is looked at before anything is made of it
             pass
+
+    def notes(self) -> list[str]:
+        """What is cut where the quads become PROV's statements."""
+        return time_notes(self._data)
 
     def quads(self) -> Iterator[Quad]:
         """The quads. Raises DocumentError with line and column."""
@@ -176,6 +186,11 @@ def turtle_like(head: str) -> bool:
     return _TURTLE.match(head) is not None
 
 
-def lines_like(head: str) -> bool:
-    """Whether a text may be N-Triples or N-Quads."""
-    return _LINES.match(head) is not None
+def triples_like(head: str) -> bool:
+    """Whether a text may be N-Triples: its first line is."""
+    return _TRIPLE.match(head) is not None
+
+
+def quads_like(head: str) -> bool:
+    """Whether a text may be N-Quads: its first line names a graph."""
+    return _QUAD.match(head) is not None

@@ -10,7 +10,6 @@ import io
 import os
 import re
 import zlib
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from provml.errors import DocumentError, MissingExtraError
@@ -59,12 +58,10 @@ def load(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> b
     return _unpacked(source, max_bytes)
 
 
-def stem_and_suffix(name: str) -> tuple[str, str]:
-    """A file's name without and its ending, in lower case, that of the compression left aside."""
-    path = Path(name)
-    if path.suffix.lower() in _COMPRESSED:
-        path = Path(path.stem)
-    return path.stem, path.suffix.lower()
+def plain_name(name: str) -> str:
+    """A file's name in lower case, the ending of a compression left away."""
+    name = os.path.basename(name).lower()
+    return next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), name)
 
 
 def text_of(data: bytes) -> str:

@@ -14,7 +14,7 @@ from provml.reading._engine import guarded, refuse_losses, time_notes
 from provml.reading.provjson import load_json, path_text
 
 NAME: Final = "PROV-JSONLD"
-SUFFIXES: Final = (".provjsonld",)
+SUFFIXES: Final = (".prov.jsonld", ".provjsonld")
 
 CONTEXTS: Final = (
     "https://openprovenance.org/prov-jsonld/context.jsonld",

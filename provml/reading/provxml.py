@@ -51,13 +51,17 @@ def read(data: bytes, base: str | None = None) -> Document:
     document = ProvDocument()
     reader = _Reader(document)
     reader.container(root, document)
+    notes = time_notes(data)
     if reader.other:
-        line, count = reader.other[0], len(reader.other)
-        note = (
-            f"{count:,} elements prov:other hold what is no PROV and are left out, from line {line}"
+        count, line = len(reader.other), reader.other[0]
+        notes.append(f"{count:,} elements prov:other, from line {line} on, are left out: no PROV")
+    if reader.mended:
+        count, line = len(reader.mended), reader.mended[0]
+        notes.append(
+            f"{count:,} values, from line {line} on, have both a language and a type, or XML in "
+            "them: all of it is kept, of which the prov library by itself would drop a part"
         )
-        return Document(document, reader.statements, [note, *time_notes(data)])
-    return Document(document, reader.statements, time_notes(data))
+    return Document(document, reader.statements, notes)
 
 
 def _parsed(data: bytes) -> Any:
