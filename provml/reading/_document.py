@@ -45,12 +45,14 @@ class Document:
         prov: ProvDocument | None = None,
         dictionaries: Iterable[DictionaryStatement] = (),
         notes: Iterable[str] = (),
+        losses: Iterable[str] = (),
         rdf: Graphs | None = None,
     ) -> None:
         self._prov = prov
         self._dictionaries = [single for each in dictionaries for single in each.singly()]
         self._rdf = rdf
         self._tidied: tuple[ProvDocument, list[DictionaryStatement], Prefixes] | None = None
+        self._losses = list(losses)
         self.notes = list(notes)
 
     @property
@@ -68,7 +70,8 @@ class Document:
                 made, statements, notes = decoded(self._rdf.quads(), self._rdf.prefixes)
             self._prov = made
             self._dictionaries = [single for each in statements for single in each.singly()]
-            self.notes += [*notes, *self._rdf.notes()]
+            self._losses += self._rdf.losses()
+            self.notes += notes
         return self._prov
 
     @property
@@ -134,17 +137,19 @@ class Document:
                 as it is read.
 
         Returns:
-            Notes on what reads back otherwise though it says the same.
+            Notes on what is less exact than it was in the document, and on what reads back
+            otherwise though it says the same.
 
         Raises:
             DocumentError: the form can't carry something in the document, or `check` has found
                 that it doesn't.
         """
         form = find_format(format)
-        if not check or (self._rdf is not None and format in RDF_FORMATS):
+        as_it_came = self._rdf is not None and format in RDF_FORMATS
+        if as_it_came or not check:
             with guarded(form.NAME):
                 form.write(self, sink)
-            return []
+            return [] if as_it_came else list(self._losses)
         held = io.BytesIO()
         with guarded(form.NAME):
             form.write(self, held)
@@ -157,7 +162,7 @@ class Document:
         with guarded(form.NAME):
             notes = check_same(self, back, form.NAME)
         sink.write(data)
-        return notes
+        return [*self._losses, *notes]
 
 
 class Format(Protocol):

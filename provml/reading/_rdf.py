@@ -60,7 +60,7 @@ class Graphs:
         for _ in self.quads():  # all of it is looked at before anything is made of it
             pass
 
-    def notes(self) -> list[str]:
+    def losses(self) -> list[str]:
         """What is cut where the quads become PROV's statements."""
         return time_notes(self._data)
 

@@ -168,13 +168,13 @@ def read(data: bytes, base: str | None = None) -> Document:
         with guarded(f"PROV-JSON: {path_text(('bundle', name))}"):
             document.add_bundle(bundle, bundle.valid_qualified_name(name))
         statements += [replace(each, bundle=bundle.identifier) for each in found]
-    notes = time_notes(data)
+    notes: list[str] = []
     if unnamed:
         notes.append(
             f"{len(unnamed):,} relations have an identifier without a prefix, and no default is "
             f"declared: they are read as without one, such as {unnamed[0]}"
         )
-    return Document(document, statements, notes)
+    return Document(document, statements, notes, time_notes(data))
 
 
 def _read_container(

@@ -60,7 +60,7 @@ def read(data: bytes, base: str | None = None) -> Document:
         parser = _parser_class()(text)
         document = parser.parse()
     refuse_losses(NAME, told + parser.warnings)
-    return Document(document, parser.dictionaries, time_notes(data))  # type: ignore[attr-defined]
+    return Document(document, parser.dictionaries, losses=time_notes(data))  # type: ignore[attr-defined]
 
 
 def _check_tokens(text: str) -> None:

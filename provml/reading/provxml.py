@@ -51,7 +51,7 @@ def read(data: bytes, base: str | None = None) -> Document:
     document = ProvDocument()
     reader = _Reader(document)
     reader.container(root, document)
-    notes = time_notes(data)
+    notes: list[str] = []
     if reader.other:
         count, line = len(reader.other), reader.other[0]
         notes.append(f"{count:,} elements prov:other, from line {line} on, are left out: no PROV")
@@ -61,7 +61,7 @@ def read(data: bytes, base: str | None = None) -> Document:
             f"{count:,} values, from line {line} on, have both a language and a type, or XML in "
             "them: all of it is kept, of which the prov library by itself would drop a part"
         )
-    return Document(document, reader.statements, notes)
+    return Document(document, reader.statements, notes, time_notes(data))
 
 
 def _parsed(data: bytes) -> Any:
