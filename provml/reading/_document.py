@@ -63,7 +63,7 @@ class Document:
             DocumentError: it came as RDF that does not state PROV.
         """
         if self._prov is None:
-            from provml.reading._provo import decoded
+            from provml.reading._provo_reader import decoded
 
             assert self._rdf is not None
             with guarded("PROV-O"):
@@ -110,7 +110,7 @@ class Document:
         """
         if self._rdf is not None:
             return self._rdf.quads(), self._rdf.prefixes
-        from provml.reading._provo import encoded
+        from provml.reading._provo_writer import encoded
 
         prov, statements, prefixes = self.tidied()
         return encoded(prov, statements), prefixes.table()

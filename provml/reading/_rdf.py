@@ -1,6 +1,6 @@
 """RDF in any syntax, read and written by pyoxigraph as a stream of quads.
 
-Imports `_document`, `_engine`, `_provo`, `_source`; pyoxigraph when it runs.
+Imports `_document`, `_engine`, `_names`, `_source`; pyoxigraph when it runs.
 """
 
 from __future__ import annotations
