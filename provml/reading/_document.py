@@ -1,6 +1,6 @@
 """A PROV document of any origin: its statements, and the forms they can take.
 
-Imports `_compare`, `_dictionary`, `_engine`, `_names`; prov, pyoxigraph and rdflib when it runs.
+Imports `_compare`, `_dictionary`, `_engine`, `_graphs`, `_names`, `_structure`; prov when it runs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyoxigraph import Quad
     from rdflib import Dataset
 
-    from provml.reading._rdf import Graphs
+    from provml.reading._graphs import Graphs
 
 RDF_FORMATS = ("turtle", "ntriples", "nquads", "trig", "jsonld", "rdfxml")
 
@@ -80,6 +80,10 @@ class Document:
         _ = self.prov
         return self._dictionaries
 
+    def content(self) -> tuple[ProvDocument, list[DictionaryStatement]]:
+        """The statements, and those of PROV-Dictionary. Raises as `prov`."""
+        return self.prov, self.dictionaries
+
     def __len__(self) -> int:
         """How many statements there are, in the document and its bundles. Raises as `prov`."""
         records = sum(len(bundle.records) for bundle in bundles_of(self.prov))
@@ -95,10 +99,11 @@ class Document:
 
     def provjson(self) -> dict[str, Any]:
         """The document in PROV-JSON's structure, as new objects. Raises as `prov`."""
-        from provml.reading.provjson import structure
+        from provml.reading._structure import structure
 
+        prov, statements, _ = self.tidied()
         with guarded("PROV-JSON"):
-            return structure(self)
+            return structure(prov, statements)
 
     def quads(self) -> tuple[Iterator[Quad], dict[str, str]]:
         """The document in PROV-O, as quads of pyoxigraph, and its prefixes.
@@ -120,7 +125,7 @@ class Document:
 
         Costs about 30 us a quad. Raises as `quads`.
         """
-        from provml.reading._rdf import to_rdflib
+        from provml.reading._graphs import to_rdflib
 
         quads, prefixes = self.quads()
         with guarded("PROV-O"):
@@ -160,7 +165,7 @@ class Document:
         except DocumentError as error:
             raise DocumentError(f"{form.NAME} can't carry the document: {error}") from error
         with guarded(form.NAME):
-            notes = check_same(self, back, form.NAME)
+            notes = check_same(self.content(), back.content(), form.NAME)
         sink.write(data)
         return [*self._losses, *notes]
 

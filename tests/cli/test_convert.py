@@ -46,8 +46,8 @@ def test_the_endings_say_the_forms(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), name
         before = name
     assert (tmp_path / "d.trig.gz").read_bytes().startswith(b"\x1f\x8b")
-    same = statements_of(read(tmp_path / "a.provn"))
-    assert statements_of(read(tmp_path / before)).keys() == same.keys()
+    same = statements_of(read(tmp_path / "a.provn").content())
+    assert statements_of(read(tmp_path / before).content()).keys() == same.keys()
 
 
 def test_it_stands_in_a_pipe(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ _DIFFER_IN_RDF = {
 
 def statements(document: Document) -> set[object]:
     """What it states."""
-    return set(statements_of(document))
+    return set(statements_of(document.content()))
 
 
 def test_what_prov_drops_of_xml_is_kept() -> None:

@@ -43,7 +43,7 @@ def test_a_dictionary_is_kept(document: Document, form: str) -> None:
     """A key, an entity or the kind of a key would be lost on the way through a form."""
     assert len(document.dictionaries) == 5
     back = read(written(document, form), form)
-    assert set(statements_of(back)) == set(statements_of(document))
+    assert set(statements_of(back.content())) == set(statements_of(document.content()))
     bundles = [each.bundle and each.bundle.uri for each in back.dictionaries]
     assert bundles.count("http://example.org/b") == 1
 
