@@ -11,6 +11,7 @@
     ├── StoreError            (OSError)                a folder that can't hold a run
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
+    ├── DocumentError         (ValueError)             a document that is no PROV we can carry
     ├── MissingExtraError     (ImportError)            an optional package is absent
     └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
 
@@ -67,6 +68,17 @@ class JournalError(ProvMLError, ValueError):
 
 class ExportError(ProvMLError, ValueError):
     """The export asked for can't be made: an unknown format, detail or target."""
+
+
+class DocumentError(ProvMLError, ValueError):
+    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+
+    The message is one line of limited length, whatever of a document stands in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        text = " ".join(message.split())
+        super().__init__(text if len(text) <= 500 else text[:499] + "…")
 
 
 class MissingExtraError(ProvMLError, ImportError):
