@@ -201,7 +201,7 @@ def _node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
 def _edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
     relation, count = data["relation"], data.get("count", 1)
     text = relation if count == 1 else f"{relation} ×{count:,}"
-    color, style = _EDGE_STYLES[relation]
+    color, style = _EDGE_STYLES.get(relation, ("#000000", "dashed"))
     edge: dict[str, Any] = {"color": _quoted(color), "style": style, "edgetooltip": _quoted(text)}
     return {**edge, "label": _quoted(f"  {text}  ")} if labelled else edge
 
