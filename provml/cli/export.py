@@ -34,7 +34,7 @@ _DEFAULT_FORMAT = "provjson"
     "--detail",
     type=click.Choice(["sample", "series"]),
     help="Every sample, or each series with its summary and the file that holds it.  "
-    "[default: sample up to a million samples, else series]",
+    "[default: sample up to a million samples, else series; html: series]",
 )
 @click.option(
     "-o",
@@ -57,7 +57,7 @@ def export_command(
     where to. Memory does not grow with the runs. A file is replaced only when all of it was
     written.
     """
-    from provml.export import document_path, export, export_bundles, format_of
+    from provml.export import document_path, export, export_bundles, find_format, format_of
 
     if format_name is None:
         format_name = format_of(output or "") or _DEFAULT_FORMAT
@@ -88,7 +88,8 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
-    if detail is None and "series" in details:
+    own_default = getattr(find_format(format_name), "DETAIL", None)
+    if detail is None and own_default is None and "series" in details:
         terminal.echo_note(_advice(format_name, folders))
 
 

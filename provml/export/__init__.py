@@ -2,7 +2,8 @@
 
 A public module here is a format of the module's name. It has ``SUFFIX``, the file name's ending,
 and ``write(mapping, sink)``, which writes a `RunMapping` to a binary sink as it goes. One that can
-hold several runs also has ``write_bundles(bundles, sink)``. Imports `model` and what lies beneath.
+hold several runs also has ``write_bundles(bundles, sink)``; one that is to be looked at has its own
+default, ``DETAIL``. Imports `model` and what lies beneath.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def format_of(path: str | os.PathLike[str]) -> str | None:
     return None if longest is None else endings[longest]
 
 
+def _detail(writer: Format, detail: str | None) -> str | None:
+    """The detail asked for, else the format's own default, else None: what the run's size says."""
+    return detail if detail is not None else getattr(writer, "DETAIL", None)
+
+
 def export(
     run_folder: str | os.PathLike[str],
     format: str,
@@ -68,7 +74,8 @@ def export(
         format: one of `format_names`.
         target: a path, written under a temporary name and renamed, compressed where it ends in
             ``.gz`` or ``.zst``; or a binary file, which is left open.
-        detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
+        detail: ``sample``, ``series``, or None: the format's default, ``sample`` up to a million
+            samples for most.
 
     Returns:
         The mapping that was written, which knows its detail and how many samples there are.
@@ -79,7 +86,7 @@ def export(
         OSError: the target can't be written.
     """
     writer = find_format(format)
-    mapping = RunMapping(Journal(run_folder), detail)
+    mapping = RunMapping(Journal(run_folder), _detail(writer, detail))
     with opened(target) as sink:
         writer.write(mapping, sink)
     return mapping
@@ -105,7 +112,7 @@ def export_bundles(
     if not isinstance(writer, BundleFormat):
         able = [name for name in format_names() if isinstance(find_format(name), BundleFormat)]
         raise ExportError(f"{format} holds one run; for several there are: {', '.join(able)}")
-    bundles = RunBundles([Journal(folder) for folder in run_folders], detail)
+    bundles = RunBundles([Journal(folder) for folder in run_folders], _detail(writer, detail))
     with opened(target) as sink:
         writer.write_bundles(bundles, sink)
     return bundles
