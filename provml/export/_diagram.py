@@ -245,7 +245,7 @@ class Diagram:
             if not owned and len(members) < _LEAST_GROUPED:
                 continue
             noun = _PLURALS.get(kind, f"{kind.lower() or 'node'}s")
-            label = f"{len(members):,} {noun}"
+            label = f"{len(members):,} {noun.removesuffix('s') if len(members) == 1 else noun}"
             about = "" if anchor is None else self._nodes[anchor].label
             if anchor is not None and "Run" in self._nodes[anchor].types:
                 about = ""
@@ -344,7 +344,8 @@ def _texts(node: _Node, values: dict[str, str]) -> tuple[str, str]:
         label = node.name.partition(":")[2] if kind else node.label
     if kind == "Series":
         last = values.get("provml:last", "none")
-        return label, f"{int(values.get('provml:count', '0')):,} samples, last {_short(last)}"
+        count = int(values.get("provml:count", "0"))
+        return label, f"{count:,} sample{'' if count == 1 else 's'}, last {_short(last)}"
     if kind == "Run":
         return values.get("provml:experiment", label), f"{values['provml:status']}"
     if "prov:value" in values:

@@ -31,6 +31,10 @@ function timeUnit(seconds) {
   return seconds < 3 * 3600 ? [60, "min"] : [3600, "h"];
 }
 
+function colourOf(curve, place) {
+  return `var(--c${(curve.hue === undefined ? place : curve.hue) % HUES})`;
+}
+
 // Draws into an element, again whenever its width changes; returns a function that redraws.
 function chart(element, curves, options) {
   const svg = d3.select(element).append("svg").attr("role", "img");
@@ -39,10 +43,12 @@ function chart(element, curves, options) {
   const values = [];
   curves.forEach((curve, place) => {
     const mark = page.make("i");
-    mark.style.borderTopColor = `var(--c${place % HUES})`;
+    mark.style.borderTopColor = colourOf(curve, place);
     const value = page.make("b");
     values.push(value);
-    key.append(page.make("span", {}, mark, curve.label, value));
+    const label = page.make("span", {}, mark, curve.label, value);
+    label.append(page.make("small"));
+    key.append(label);
   });
   key.hidden = curves.length === 1 && !options.named;
 
@@ -54,6 +60,10 @@ function chart(element, curves, options) {
     const log = options.log();
     svg.attr("viewBox", `0 0 ${wide} ${tall}`).attr("height", tall).selectAll("*").remove();
     let own = curves.map((curve) => points(curve, by));
+    curves.forEach((curve, place) => {
+      const without = curve.value.length > 0 && !curve[by];
+      key.children[place].lastChild.textContent = without ? `(no ${by})` : "";
+    });
     let unit = "";
     if (by === "time") {
       const [size, name] = timeUnit(d3.max(own, (c) => d3.max(c, (p) => p[0])) || 0);
@@ -76,7 +86,8 @@ function chart(element, curves, options) {
       const room = Math.abs(low) * .1 || 1;
       return [low - room, high + room];
     };
-    const x = d3.scaleLinear(span((p) => p[0]), [edge.left, wide - edge.right]);
+    const x = d3.scaleLinear().domain(span((p) => p[0]))
+      .range([edge.left, wide - edge.right]);
     let limits = span((p) => p[1]);
     if (log && limits[0] <= 0) limits = [all[0][1] / 2, all[0][1] * 2];
     const y = (log ? d3.scaleLog() : d3.scaleLinear()).domain(limits)
@@ -101,9 +112,9 @@ function chart(element, curves, options) {
 
     const line = d3.line().defined(drawn).x((p) => x(p[0])).y((p) => y(p[1]));
     own.forEach((curve, place) => {
-      const hue = `var(--c${place % HUES})`;
+      const hue = colourOf(curves[place], place);
       svg.append("path").attr("class", "curve").attr("d", line(curve)).style("stroke", hue)
-        .style("stroke-dasharray", place < HUES ? null : "5 3");
+        .style("stroke-dasharray", (curves[place].hue || place) < HUES ? null : "5 3");
       const few = curve.length <= 40;
       curve.forEach((p, at) => {  // a point between gaps would be no line
         const alone = !(at > 0 && drawn(curve[at - 1]))

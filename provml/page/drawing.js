@@ -173,14 +173,15 @@ function shape(item, dx = 0, dy = 0) {
 
 function drawItem(item, near, scale) {
   const kind = KINDS[item.kind];
-  pen.globalAlpha = near === null || near.has(item) ? 1 : .3;
+  const lit = near === null || near.has(item);
+  pen.globalAlpha = lit ? 1 : .3;
   pen.lineWidth = 1.4;
   pen.strokeStyle = paint[`${kind}-line`];
   pen.fillStyle = paint[kind];
   if (item.group !== null) {  // a closed group is a pile
     for (const away of [8, 4]) {
       shape(item, away, away);
-      pen.fill();
+      if (lit) pen.fill();
       pen.stroke();
     }
   }

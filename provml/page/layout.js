@@ -21,7 +21,14 @@ function place() {
     block.items.push(item);
     item.block = block;
   }
-  for (const block of blocks) if (block.box !== null) shapeBox(block);
+  for (const block of blocks) {
+    if (block.box === null) continue;
+    // what has a time stands in its order: steps, epochs, events
+    if (block.items.every((item) => item.node && item.node.s)) {
+      block.items.sort((a, b) => d3.ascending(a.node.s, b.node.s) || a.key - b.key);
+    }
+    shapeBox(block);
+  }
   mergeLinks();
   const runs = d3.range(-1, data.runs.length)
     .map((run) => blocks.filter((block) => block.run === run)).filter((own) => own.length);

@@ -24,6 +24,8 @@ AXES: Final = ("step", "epoch", "time")
 """What a curve can run over; time is seconds since the run's start."""
 
 _PENDING: Final = 1 << 19
+_FARTHEST: Final = 1e300
+"""No value is drawn farther from zero: the ticks around it must still be floats."""
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -146,6 +148,7 @@ def _columns(block: Block, started_ns: int) -> Any:
     values: Any = block.values
     rows[5] = [_number(value) for value in values] if isinstance(values, list) else values
     rows[5][~np.isfinite(rows[5])] = np.nan
+    rows[5] = rows[5].clip(-_FARTHEST, _FARTHEST)
     return rows
 
 

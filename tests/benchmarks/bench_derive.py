@@ -20,6 +20,7 @@ from pathlib import Path
 from time import perf_counter
 
 import provml
+from provml.export import find_format
 from provml.formats import format_names
 
 TRAINING = provml.Context.TRAINING
@@ -101,7 +102,8 @@ def memory(store: str, samples: int) -> None:
     for count in (samples // 10, samples):
         path = make_run(store, count)
         for form in format_names():
-            for detail in ("sample", "series") if form == "provjson" else ("sample",):
+            details = (getattr(find_format(form), "DETAIL", "sample"),)
+            for detail in ("sample", "series") if form == "provjson" else details:
                 command = [sys.executable, "-c", EXPORT, str(path), detail, form]
                 figure = json.loads(subprocess.check_output(command))
                 print(

@@ -88,7 +88,9 @@ def canonical(found: set[Any]) -> pyoxigraph.Dataset:
 
 def test_every_prov_form_is_read_back() -> None:
     """A form would be written that no test reads."""
-    assert set(READERS) == set(format_names())
+    # what is to be looked at, not read, has a default detail of its own
+    pictures = {name for name in format_names() if hasattr(find_format(name), "DETAIL")}
+    assert set(READERS) == set(format_names()) - pictures
 
 
 def in_xml(records: Counter[Any]) -> Counter[Any]:

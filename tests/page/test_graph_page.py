@@ -176,6 +176,9 @@ def test_a_series_shows_its_attributes_and_a_chart(folder: Path, browser: Any) -
     assert "count" in browser.panel()
     path = browser.until("return document.querySelector('.chart path.curve').getAttribute('d')")
     assert path.count("L") == 11
+    places = [float(x) for x in re.findall(r"[ML]([\d.]+),", path)]
+    assert places == sorted(places)
+    assert places[-1] - places[0] > 200
     label = browser.run("return document.querySelector('.chart svg').getAttribute('aria-label')")
     assert label == "metric 00: 12 points over step"
 
@@ -330,7 +333,8 @@ def test_nothing_overlaps(folder: Path, browser: Any) -> None:
       let found = 0;
       for (let i = 0; i < items.length; i += 1) for (let j = 0; j < i; j += 1) {
         const a = items[i], b = items[j];
-        if (Math.abs(a.x - b.x) < (a.w + b.w) / 2 && Math.abs(a.y - b.y) < (a.h + b.h) / 2) found += 1;
+        const near = Math.abs(a.x - b.x) < (a.w + b.w) / 2;
+        if (near && Math.abs(a.y - b.y) < (a.h + b.h) / 2) found += 1;
       }
       return found;"""
     for detail in ("series", "sample"):

@@ -1,0 +1,105 @@
+"""Curves: what is kept of many samples, what is a gap."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import provml
+from provml import Context
+from provml.journal.reader import Journal
+from provml.plot.charts import read_charts
+from provml.plot.curves import Curve, kept_places, read_curves
+
+
+def curves(folder: Path, points: int = 1000) -> list[Curve]:
+    """All curves of a run."""
+    from provml.model.samples import SeriesTable
+
+    journal = Journal(folder)
+    table = SeriesTable(journal)
+    return read_curves(table, table.all, journal.state().started_ns, points)
+
+
+@given(
+    st.lists(st.floats(width=32) | st.just(float("nan")), max_size=300),
+    st.integers(min_value=4, max_value=60),
+)
+def test_thinning_keeps_the_extremes_and_the_ends(values: list[float], points: int) -> None:
+    """A spike, a gap or the last value would be lost to the eye."""
+    column = np.array(values, float)
+    kept = kept_places(column, points)
+    assert sorted(set(kept.tolist())) == kept.tolist()
+    assert len(kept) <= max(points, 3 * (points // 2) + 2)
+    if not values:
+        return
+    assert {0, len(values) - 1} <= set(kept.tolist())
+    finite = column[np.isfinite(column)]
+    if len(finite):
+        own = column[kept][np.isfinite(column[kept])]
+        assert (own.min(), own.max()) == (finite.min(), finite.max())
+    assert np.isfinite(column).all() == np.isfinite(column[kept]).all()
+
+
+def test_a_curve_holds_what_was_logged_in_order(run: provml.Run) -> None:
+    """Ints and floats, with and without a step, would change places."""
+    logged = [0, 0.5, 1, float("nan"), Decimal("2.5"), float("inf"), "text", 3]
+    for step, value in enumerate(logged):
+        run.log_metric("m", value, Context.TRAINING, step, epoch=step // 2)
+    run.end_run()
+    (curve,) = curves(run.path)
+    assert curve.count == len(logged)
+    assert not curve.thinned
+    nan = float("nan")
+    np.testing.assert_array_equal(curve.value, [0, 0.5, 1, nan, 2.5, nan, nan, 3])
+    np.testing.assert_array_equal(curve.step, range(8))
+    np.testing.assert_array_equal(curve.epoch, [0, 0, 1, 1, 2, 2, 3, 3])
+    assert (np.diff(curve.time) >= 0).all()
+
+
+def test_a_step_back_begins_the_line_anew(run: provml.Run) -> None:
+    """Steps that begin again in each epoch would be joined by a line back."""
+    for epoch in range(2):
+        for step in range(3):
+            run.log_metric("m", step, Context.TRAINING, step, epoch=epoch)
+    run.end_run()
+    (curve,) = curves(run.path)
+    x, y = curve.over("step")
+    np.testing.assert_array_equal(x, [0, 1, 2, 0, 0, 1, 2])
+    assert np.isnan(y).tolist() == [False, False, False, True, False, False, False]
+
+
+def test_a_million_samples_are_thinned_to_points(store: Path) -> None:
+    """A chart would hold a million points, or lose the one that matters."""
+    with provml.start_run("long", save_dir=store, formats=()) as run:
+        log = run.log_metric
+        for step in range(1_000_000):
+            log("m", 9.0 if step == 765_432 else 1.0, Context.TRAINING, step)
+    (curve,) = curves(run.path, 500)
+    assert curve.count == 1_000_000
+    assert len(curve.value) < 1_000
+    assert curve.step[curve.value.argmax()] == 765_432
+    assert "1,000,000 samples" in str(read_charts(Journal(run.path), points=500).note())
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"names": ["nope"]}, "no series 'nope'; it has: 'loss', 'cpu'"),
+        ({"names": ["loss"], "contexts": ["x"]}, "no context 'x' with these series; it has: "),
+    ],
+)
+def test_what_is_not_there_is_answered_with_what_is(
+    run: provml.Run, asked: dict[str, list[str]], message: str
+) -> None:
+    """A mistyped name would give an empty chart."""
+    run.log_metric("loss", 1.0, Context.TRAINING, 0)
+    run.log_metric("cpu", 1.0)
+    run.end_run()
+    with pytest.raises(provml.RunNotFoundError, match=message):
+        read_charts(Journal(run.path), **asked)  # type: ignore[arg-type]
