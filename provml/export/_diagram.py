@@ -22,6 +22,7 @@ from provml.plot.data import curve_data
 MOST_NODES: Final = 50_000
 """How many nodes a page can hold."""
 
+_SHARED: Final = -1
 _LEAST_GROUPED: Final = 3
 _OPEN_UP_TO: Final = 40
 _LONGEST: Final = 20_000
@@ -61,6 +62,7 @@ class _Node:
     curve: int | None = None
     anchor: int | None = None
     series: int | None = None
+    iri: str | None = None
 
     def plain(self) -> dict[str, Any]:
         made: dict[str, Any] = {
@@ -77,6 +79,7 @@ class _Node:
             ("s", self.start),
             ("e", self.end),
             ("p", self.curve),
+            ("i", self.iri),
         ):
             if value is not None:
                 made[key] = value
@@ -159,8 +162,12 @@ class Diagram:
     def _declare(self, statement: Statement, prefixes: dict[str, str], run: int) -> None:
         place = self._place(str(statement.id), prefixes, run)
         node = self._nodes[place]
-        if node.attributes or node.types:
-            return  # another run has said it already
+        if node.attributes or node.types:  # another run has said it already
+            if node.run != run and node.iri is None:
+                prefix, _, local = node.name.partition(":")
+                node.iri = self._runs[node.run]["prefixes"][prefix] + local
+            node.run = run if node.run == run else _SHARED
+            return
         node.kind = _KINDS[statement.kind]
         values: dict[str, str] = {}
         for name, value in statement.attributes:
@@ -254,6 +261,7 @@ class Diagram:
                 {
                     "owner": anchor if owned else -1,
                     "in": -1,
+                    "of": kind,
                     "kind": kind_number,
                     "run": run,
                     "label": label,
@@ -310,18 +318,25 @@ class Diagram:
             return
 
     def _open_groups(self) -> None:
-        """Open the small groups while few nodes are shown, so that a small run shows whole."""
+        """Open the small groups while few nodes are shown, so that a small run shows whole.
+
+        Groups of one type are opened together, or none of them is.
+        """
         sizes: dict[int, int] = defaultdict(int)
         for node in self._nodes:
             sizes[node.group] += 1
         room = _OPEN_UP_TO - sizes[-1]
-        closed = [n for n, group in enumerate(self._groups) if not group["open"]]
-        for number in sorted(closed, key=lambda n: sizes[n]):
-            group = self._groups[number]
-            if group["owner"] >= 0 or sizes[number] > room:
-                continue
-            group["open"] = 1
-            room -= sizes[number]
+        alike: dict[str, list[int]] = defaultdict(list)
+        for number, group in enumerate(self._groups):
+            if group["owner"] < 0:
+                alike[group["of"]].append(number)
+        for numbers in sorted(alike.values(), key=lambda own: sum(sizes[n] for n in own)):
+            size = sum(sizes[number] for number in numbers)
+            if size > room:
+                return
+            room -= size
+            for number in numbers:
+                self._groups[number]["open"] = 1
 
 
 def _too_many(nodes: int) -> ExportError:
@@ -351,7 +366,8 @@ def _texts(node: _Node, values: dict[str, str]) -> tuple[str, str]:
     if "prov:value" in values:
         return label, _short(values["prov:value"])
     if "provml:size" in values:
-        return label, f"{_version(node.name)}{_spaced(kind)}, {_size(int(values['provml:size']))}"
+        size = _size(int(values["provml:size"]))
+        return label, f"{_spaced(kind)}{_version(node.name)}, {size}"
     if kind == "Event" and node.start is not None:
         return label, node.start[11:19]
     return label, "" if kind in ("", "Context") else _spaced(kind)
@@ -360,7 +376,7 @@ def _texts(node: _Node, values: dict[str, str]) -> tuple[str, str]:
 def _version(name: str) -> str:
     """Which version of what has a label a node is: nothing where it is the first."""
     parts = name.split("/")
-    return f"{parts[2]}: " if len(parts) == 3 and parts[2].isdecimal() else ""
+    return f" {parts[2]}" if len(parts) == 3 and parts[2].isdecimal() else ""
 
 
 def _short(text: str) -> str:

@@ -3,6 +3,7 @@
 
 const zoom = d3.zoom().scaleExtent([.01, 4]).on("zoom", () => drawSoon());
 const view = d3.select(canvas).call(zoom).on("dblclick.zoom", null);
+const FAR = .3;  // below this scale no text could be read
 let waiting = false, paint = {}, wide = 1, high = 1, sharp = 1;
 
 function drawSoon() {
@@ -68,9 +69,48 @@ function draw() {
       pen.fillText(`−  ${fitted(groupTitle(block.box), block.w - 50)}`, block.x + BOX_PAD, block.y + 16);
     }
   }
+  if (scale < FAR && near === null) {
+    drawFar(visible, scale);
+    return;
+  }
   drawLinks(near, scale, visible);
   for (const item of items) {
     if (visible(item.x - item.w / 2, item.y - item.h / 2, item.w, item.h)) drawItem(item, near, scale);
+  }
+}
+
+// From afar nothing is written and all are alike: many shapes are one path, which is quicker.
+function drawFar(visible, scale) {
+  for (const [number, name] of relations.entries()) {
+    const own = links.filter((link) => link.relation === number);
+    pen.globalAlpha = (name === "hadMember" ? .5 : .75) / (own.length > 400 ? 3 : 1);
+    pen.strokeStyle = edgeColour(number);
+    pen.lineWidth = Math.max(1.25, .55 / scale);
+    inPaths(own, (link) => {
+      const [x1, y1, x2, y2, way] = ends(link);
+      pen.moveTo(x1, y1);
+      const bend = Math.max(30, Math.abs(x1 - x2) * .45) * way;
+      if (way === 0) pen.lineTo(x2, y2);
+      else pen.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
+    }, () => pen.stroke());
+  }
+  pen.globalAlpha = 1;
+  pen.lineWidth = 1.4;
+  for (const [number, kind] of KINDS.entries()) {
+    const own = items.filter((item) => item.kind === number
+      && visible(item.x - item.w / 2, item.y - item.h / 2, item.w, item.h));
+    pen.strokeStyle = paint[`${kind}-line`];
+    pen.fillStyle = paint[kind];
+    inPaths(own, (item) => outline(item), () => { pen.fill(); pen.stroke(); });
+  }
+  if (hovered !== null) drawItem(hovered, null, scale);
+}
+
+function inPaths(all, add, finish) {
+  for (let at = 0; at < all.length; at += 200) {
+    pen.beginPath();
+    all.slice(at, at + 200).forEach(add);
+    finish();
   }
 }
 
@@ -157,10 +197,16 @@ function arrow(x, y, angle) {
 }
 
 function shape(item, dx = 0, dy = 0) {
-  const { w, h } = item, x = item.x - w / 2 + dx, y = item.y - h / 2 + dy;
   pen.beginPath();
-  if (item.kind === 0) pen.ellipse(x + w / 2, y + h / 2, w / 2, h / 2, 0, 0, 2 * Math.PI);
-  else if (item.kind === 1) pen.rect(x, y, w, h);
+  outline(item, dx, dy);
+}
+
+function outline(item, dx = 0, dy = 0) {
+  const { w, h } = item, x = item.x - w / 2 + dx, y = item.y - h / 2 + dy;
+  if (item.kind === 0) {
+    pen.moveTo(x + w, y + h / 2);
+    pen.ellipse(x + w / 2, y + h / 2, w / 2, h / 2, 0, 0, 2 * Math.PI);
+  } else if (item.kind === 1) pen.rect(x, y, w, h);
   else {
     pen.moveTo(x, y + h * .34);
     pen.lineTo(x + w / 2, y);
@@ -174,7 +220,7 @@ function shape(item, dx = 0, dy = 0) {
 function drawItem(item, near, scale) {
   const kind = KINDS[item.kind];
   const lit = near === null || near.has(item);
-  pen.globalAlpha = lit ? 1 : .3;
+  pen.globalAlpha = lit ? 1 : .4;
   pen.lineWidth = 1.4;
   pen.strokeStyle = paint[`${kind}-line`];
   pen.fillStyle = paint[kind];
@@ -192,7 +238,7 @@ function drawItem(item, near, scale) {
     pen.lineWidth = Math.max(3.5, 2 / scale);
   } else if (item === hovered) pen.lineWidth = 2.6;
   pen.stroke();
-  if (scale < .3) {
+  if (scale < FAR) {
     pen.globalAlpha = 1;
     return;
   }

@@ -9,11 +9,12 @@ function centre(item, least = .55) {
 function fit() {
   const room = 40, legend = byId("legend");
   const left = legend.open && wide > 900 ? legend.offsetWidth + 12 : 0;
-  const within = [wide - left - 2 * room, high - 2 * room];
+  const top = byId("notice").hidden ? 0 : 44;
+  const within = [wide - left - 2 * room, high - top - 2 * room];
   const k = Math.max(.012, Math.min(1.15, within[0] / bounds.w, within[1] / bounds.h));
   view.call(zoom.transform, d3.zoomIdentity.translate(
     left + room + within[0] / 2 - (bounds.x + bounds.w / 2) * k,
-    high / 2 - (bounds.y + bounds.h / 2) * k).scale(k));
+    top + room + within[1] / 2 - (bounds.y + bounds.h / 2) * k).scale(k));
 }
 
 function itemAt(x, y) {

@@ -122,11 +122,21 @@ function layered(own) {
   const layers = [];
   for (const block of own) (layers[block.layer] = layers[block.layer] || []).push(block);
   const columns = [];
+  // a layer higher than the whole should be stands in several columns
+  const area = d3.sum(own, (block) => (block.w + LAYER_GAP) * (block.h + BLOCK_GAP));
+  const highest = Math.max(LEAST_HIGH, Math.sqrt(area / 1.7));
   for (const layer of layers.filter(Boolean)) {
-    const many = Math.ceil(layer.length / TALLEST);
-    const size = Math.ceil(layer.length / many);
-    if (many > 1) for (let at = 0; at < layer.length; at += size) columns.push(layer.slice(at, at + size));
-    else columns.push(layer);
+    let column = [], high = 0;
+    for (const block of layer) {
+      if (column.length && high + block.h > highest) {
+        columns.push(column);
+        column = [];
+        high = 0;
+      }
+      column.push(block);
+      high += block.h + BLOCK_GAP;
+    }
+    columns.push(column);
   }
   const near = new Map(own.map((block) => [block, [...block.deps, ...block.users].filter((b) => mine.has(b))]));
   const settle = (column, wanted) => {

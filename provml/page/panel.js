@@ -74,7 +74,7 @@ function showNode(item) {
   const prefix = data.runs[Math.max(0, node.r)].prefixes[node.n.split(":", 1)[0]] || "";
   const parts = [panelHead(node.l),
     page.make("p", { class: "kinds" }, [KINDS[node.k], ...node.t].join(" · ")),
-    page.make("p", { class: "id" }, prefix + node.n.slice(node.n.indexOf(":") + 1)),
+    page.make("p", { class: "id" }, node.i || prefix + node.n.slice(node.n.indexOf(":") + 1)),
     page.make("div", { class: "acts" }, ...acts, ...lineageButtons(item))];
   if (node.p !== undefined) parts.push(chartOf(node));
   const rows = [...(node.s ? [["started", node.s]] : []), ...(node.e ? [["ended", node.e]] : []), ...node.a];

@@ -7,7 +7,7 @@ const KINDS = ["entity", "activity", "agent"];
 const SIZES = [[182, 54], [172, 48], [150, 60]];
 const SERIES = [206, 70];
 const BLOCK_GAP = 26, LAYER_GAP = 120, CELL_GAP = 12, BOX_PAD = 14, BOX_HEAD = 30, RUN_GAP = 90;
-const TALLEST = 26;
+const LEAST_HIGH = 1300;  // up to this high, a layer is one column
 const NOT_LINEAGE = new Set(["hadMember", "alternateOf"]);
 const COLOURS = { used: "--used", wasGeneratedBy: "--generated", wasDerivedFrom: "--derived" };
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';

@@ -323,6 +323,12 @@ def test_several_runs_stand_in_frames(store: Path, browser: Any) -> None:
     browser.open(store / "both.html")
     labels = browser.run("return frames.map(f => f.label)")
     assert labels == ["digits / one", "digits / two"]
+    outside = "return items.filter(i => i.node && i.node.r < 0).map(i => i.node.i).sort()"
+    assert browser.run(outside) == [
+        "urn:provml:experiment/digits",
+        "urn:provml:person/tester",
+        f"urn:provml:software/provml-{provml.__version__}",
+    ]
     overlap = browser.run("return frames[0].y + frames[0].h > frames[1].y")
     assert not overlap
 

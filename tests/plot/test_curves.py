@@ -103,3 +103,22 @@ def test_what_is_not_there_is_answered_with_what_is(
     run.end_run()
     with pytest.raises(provml.RunNotFoundError, match=message):
         read_charts(Journal(run.path), **asked)  # type: ignore[arg-type]
+
+
+def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> None:
+    """A GPU's temperature would stand among losses, or without an axis to stand on."""
+    run.log_metric("temperature", 60.0, unit="°C")
+    for step in range(3):
+        run.log_metric("loss", 1.0, Context.TRAINING, step)
+    run.end_run()
+    (events,) = run.path.glob("journal/*.events.jsonl")
+    lines = events.read_text(encoding="utf-8").splitlines(keepends=True)
+    own = [
+        line.replace('"metric"', '"system"') if "temperature" in line else line for line in lines
+    ]
+    events.write_text("".join(own), encoding="utf-8")
+    charts = read_charts(Journal(run.path), by="step").charts
+    assert [(c.title, c.axis, c.apart) for c in charts] == [
+        ("loss", "step", False),
+        ("temperature (°C)", "time", True),
+    ]
