@@ -6,7 +6,7 @@ Imports `model.samples`; numpy when it runs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AXES: Final = ("step", "epoch", "time")
 """What a curve can run over; time is seconds since the run's start."""
 
-_PENDING: Final = 1 << 19
+_PENDING: Final = 1 << 18
 _FARTHEST: Final = 1e300
 """No value is drawn farther from zero: the ticks around it must still be floats."""
 _NS_PER_S: Final = 1_000_000_000
@@ -68,13 +68,40 @@ class Curve:
         return np.insert(x, back, x[back]), np.insert(y, back, np.nan)
 
 
-@dataclass(slots=True)
 class _Gathered:
-    """What the pass has met of a series so far."""
+    """What the pass has met of a series so far: the extremes of stretches of one length."""
 
-    count: int = 0
-    pending: int = 0
-    parts: list[Any] = field(default_factory=list)
+    def __init__(self, points: int) -> None:
+        self.count = 0
+        self._points = points
+        self._length = 1
+        self._pending = 0
+        self._parts: list[Any] = []
+
+    def take(self, rows: Any) -> None:
+        """Take samples; where many wait, of each stretch but the extremes are let go."""
+        self._parts.append(rows)
+        self._pending += rows.shape[1]
+        self.count += rows.shape[1]
+        if self._pending > _PENDING:
+            self._parts = [self._thinned(4 * self._points)]
+            self._pending = 0
+
+    def columns(self) -> Any:
+        """Step, epoch, time and value, in the order written."""
+        return self._thinned(self._points)[2:]
+
+    def _thinned(self, most: int) -> Any:
+        rows = _in_order(self._parts)
+        while rows.shape[1] > most:
+            # stretches are counted in samples, so that none is seen more closely than another
+            self._length *= 2
+            if 2 * self.count > most * self._length:
+                continue  # that many stretches would keep too many still
+            rows = rows[:, kept_places(rows[5], rows[0], rows[1] // self._length)]
+            if self._length > 2 * self.count:
+                break  # each process that wrote keeps its own
+        return rows
 
 
 def read_curves(
@@ -87,45 +114,41 @@ def read_curves(
 
     Args:
         started_ns: where time begins.
-        points: about how many points a curve may have; of each stretch the lowest and the highest
-            sample are kept.
+        points: the most points that a curve of one process may have; of stretches of one length
+            the lowest and the highest sample are kept.
     """
     wanted = list(chosen)
-    gathered = {series.index: _Gathered() for series in wanted}
+    gathered = {series.index: _Gathered(points) for series in wanted}
     for block in table.blocks():
         own = gathered.get(block.series.index)
-        if own is None:
-            continue
-        own.parts.append(_columns(block, started_ns))
-        own.count += len(block.time_ns)
-        own.pending += len(block.time_ns)
-        if own.pending > _PENDING:
-            own.parts = [_thin(_in_order(own.parts), 4 * points)]
-            own.pending = 0
+        if own is not None:
+            own.take(_columns(block, started_ns))
     made: list[Curve] = []
     for series in wanted:
         own = gathered[series.index]
-        columns = _thin(_in_order(own.parts), points)
-        made.append(Curve(series, own.count, *columns[2:]))
+        made.append(Curve(series, own.count, *own.columns()))
     return made
 
 
-def kept_places(values: Numbers, points: int) -> NDArray[np.intp]:
-    """Which values to keep of many, so that the eye misses none: about ``points`` of them.
+def kept_places(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
+    """Which values to keep of many, so that the eye misses none.
 
     The first, the last, and of each stretch the lowest, the highest and one that is no number
     where there is one, so that gaps stay.
+
+    Args:
+        stretches: what tells stretches apart: a new one begins where one of these changes.
     """
     import numpy as np
 
-    count = len(values)
-    if count <= points:
-        return np.arange(count)
+    if not len(values):
+        return np.empty(0, np.intp)
     finite = np.isfinite(values)
     low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
-    edges = np.linspace(0, count, max(1, points // 2) + 1).astype(np.intp).tolist()
-    kept = {0, count - 1}
-    for start, end in pairwise(edges):
+    turns = [np.flatnonzero(np.diff(numbers)) + 1 for numbers in stretches]
+    edges = np.unique(np.concatenate([np.array([0, len(values)]), *turns]))
+    kept = {0, len(values) - 1}
+    for start, end in pairwise(edges.tolist()):
         kept.add(start + int(low[start:end].argmin()))
         kept.add(start + int(high[start:end].argmax()))
         if not finite[start:end].all():
@@ -169,7 +192,3 @@ def _in_order(parts: list[Any]) -> Any:
     rows = np.concatenate(parts, axis=1)
     order = np.lexsort((rows[1], rows[0]))
     return rows[:, order]
-
-
-def _thin(rows: Any, points: int) -> Any:
-    return rows[:, kept_places(rows[5], points)]
