@@ -172,13 +172,13 @@ def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
 
     made: list[list[Text]] = []
     for chart, line in rows:
-        _, y = chart.over(line)
+        # what has no place on the axis is still worth its numbers
+        y = line.curve.value if chart.missing(line) else chart.over(line)[1]
         finite = y[np.isfinite(y)]
         numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4
-        values = line.curve.value if chart.missing(line) else y
         cells = [_plain(terminal.shortened(terminal.printable(chart.title), 60))] if named else []
         cells.append(_plain(terminal.printable(chart.name_of(line)), _colour(line.hue)))
-        cells.append(_plain(spark(values, _SPARK), _colour(line.hue)))
+        cells.append(_plain(spark(y, _SPARK), _colour(line.hue)))
         cells += [_plain(_figure(number)) for number in numbers]
         made.append(cells)
     heads = [*(["name"] if named else []), "context", "", "first", "last", "min", "max"]

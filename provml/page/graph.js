@@ -35,11 +35,11 @@ const say = (text) => { byId("said").textContent = text; };
 
 function choose(item, move = false) {
   chosen = item;
+  showPanel();  // which takes room: what is moved to the middle is moved to what is left
   if (item !== null) {
     if (move) centre(item);
     say(`${visibleText(item.label)}, ${item.group ? "group" : KINDS[item.kind]}${item.under ? `, ${visibleText(item.under)}` : ""}`);
   }
-  showPanel();
   drawSoon();
 }
 

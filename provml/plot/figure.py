@@ -130,6 +130,7 @@ def _draw(axes: Axes, chart: Chart, log: bool) -> None:
     axes.grid(axis="y", color=_GRID, lw=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", labelsize=8, colors=_SOFT, length=3)
+    axes.yaxis.get_offset_text().set(size=8, color=_SOFT)
     axes.set_xlabel(chart.axis_label(), size=8.5, color=_SOFT)
     if log:
         axes.set_yscale("log")

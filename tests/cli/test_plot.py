@@ -26,6 +26,7 @@ def folder(store: Path) -> Path:
             run.log_metric("loss", 1 / (step + 1), Context.TRAINING, step, unit="nat")
             run.log_metric("loss", 2 / (step + 1), Context.VALIDATION, step)
         run.log_metric("\x1b[31mred", float("nan"), Context.TRAINING, 0)
+        run.log_metric("loss", 0.125, Context.EVALUATION)
         run.log_metric("final", 1.0)
     return run.path
 
@@ -38,6 +39,8 @@ def test_all_series_are_a_line_each(folder: Path) -> None:
     assert lines[0].split() == ["name", "context", "first", "last", "min", "max"]
     assert "█▄▃▂▂▂▁▁▁▁▁▁" in lines[1]
     assert lines[1].split()[-4:] == ["1", "0.083333", "0.083333", "1"]
+    (last,) = (line for line in lines if "(no step)" in line)
+    assert last.split()[-4:] == ["0.125"] * 4
     assert r"\x1b[31mred" in done.stdout
     assert "\x1b" not in done.stdout
 
@@ -74,7 +77,10 @@ def test_a_file_is_written_in_the_format_its_ending_says(folder: Path) -> None:
     ("arguments", "said"),
     [
         (["nope"], "no series 'nope'; it has: 'loss', '\\x1b[31mred', 'final'"),
-        (["loss", "--context", "x"], "no context 'x' with these series; it has: 'training'"),
+        (
+            ["loss", "--context", "x"],
+            "no context 'x' with these series; it has: 'training', 'validation'",
+        ),
         (["-o", "chart.bmp"], "which format is 'chart.bmp' to have?"),
         (["-o", "-"], "--format"),
         (["--format", "png"], "-o"),
