@@ -12,7 +12,8 @@
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
     ├── DocumentError         (ValueError)             a document that is no PROV we can carry
-    └── MissingExtraError     (ImportError)            an optional package is absent
+    ├── MissingExtraError     (ImportError)            an optional package is absent
+    └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
 
 Imports nothing of provml.
 """
@@ -70,7 +71,14 @@ class ExportError(ProvMLError, ValueError):
 
 
 class DocumentError(ProvMLError, ValueError):
-    """A document is not PROV, or has what a form can't carry; the line says what, and where."""
+    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+
+    The message is one line of limited length, whatever of a document stands in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        text = " ".join(message.split())
+        super().__init__(text if len(text) <= 500 else text[:499] + "…")
 
 
 class MissingExtraError(ProvMLError, ImportError):
@@ -78,6 +86,10 @@ class MissingExtraError(ProvMLError, ImportError):
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}: pip install 'provml[{extra}]'")
+
+
+class MissingProgramError(ProvMLError, FileNotFoundError):
+    """A program that is called is not installed; the message says how to install it."""
 
 
 class ProvMLWarning(UserWarning):

@@ -7,6 +7,7 @@ Groups are of nodes that are alike: of one kind and type, about the same activit
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -87,9 +88,10 @@ class _Node:
 
 
 class Diagram:
-    """Nodes, edges and groups of one run or several."""
+    """Nodes, edges and groups of one run or several: of all nodes, or of those kept, by IRI."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Set[str] | None = None) -> None:
+        self._kept = kept
         self._nodes: list[_Node] = []
         self._places: dict[str, int] = {}
         self._edges: list[list[Any]] = []
@@ -150,9 +152,12 @@ class Diagram:
         self._add_curves(mapping, prefixes)
         self._group(run, first)
 
-    def _place(self, name: str, prefixes: dict[str, str], run: int) -> int:
+    def _place(self, name: str, prefixes: dict[str, str], run: int) -> int | None:
+        """The number of a node; None where it is not kept."""
         prefix, _, local = name.partition(":")
         iri = prefixes.get(prefix, f"{prefix}:") + local
+        if self._kept is not None and iri not in self._kept:
+            return None
         place = self._places.get(iri)
         if place is None:
             place = self._places[iri] = len(self._nodes)
@@ -161,6 +166,8 @@ class Diagram:
 
     def _declare(self, statement: Statement, prefixes: dict[str, str], run: int) -> None:
         place = self._place(str(statement.id), prefixes, run)
+        if place is None:
+            return
         node = self._nodes[place]
         if node.attributes or node.types:  # another run has said it already
             if node.run != run and node.iri is None:
@@ -192,7 +199,9 @@ class Diagram:
         ends = statement.arguments.get(first), statement.arguments.get(second)
         if not isinstance(ends[0], Name) or not isinstance(ends[1], Name):
             return
-        start, end = (self._place(name, prefixes, run) for name in ends)  # type: ignore[arg-type]
+        start, end = self._place(ends[0], prefixes, run), self._place(ends[1], prefixes, run)
+        if start is None or end is None:
+            return
         said = [
             lexical(value)[0] if isinstance(value, Moment) else str(value)
             for name in rest
@@ -201,8 +210,8 @@ class Diagram:
         said += [lexical(value)[0] for _, value in statement.attributes]  # type: ignore[arg-type]
         self._edge(start, end, statement.kind, ", ".join(said))
         plan = statement.arguments.get("prov:plan")
-        if isinstance(plan, Name):
-            self._edge(start, self._place(plan, prefixes, run), "hadPlan", "")
+        if isinstance(plan, Name) and (script := self._place(plan, prefixes, run)) is not None:
+            self._edge(start, script, "hadPlan", "")
         self._hang(start, end, statement.kind)
 
     def _edge(self, start: int, end: int, relation: str, said: str) -> None:
@@ -225,13 +234,16 @@ class Diagram:
 
     def _add_curves(self, mapping: RunMapping, prefixes: dict[str, str]) -> None:
         """The samples of each series, fewer where there are many."""
-        series = mapping.series.all
+        run = len(self._runs) - 1
+        places = {s.index: self._place(series_name(s), prefixes, run) for s in mapping.series.all}
+        series = [s for s in mapping.series.all if places[s.index] is not None]
         points = _CURVE_POINTS // max(1, len(series))
         points = min(_MOST_POINTS, max(_FEWEST_POINTS, points))
         started_ns = mapping.journal.state().started_ns
         for curve in read_curves(mapping.series, series, started_ns, points):
-            place = self._place(series_name(curve.series), prefixes, len(self._runs) - 1)
-            self._nodes[place].curve = len(self._curves)
+            place = places[curve.series.index]
+            if place is not None:
+                self._nodes[place].curve = len(self._curves)
             self._curves.append(curve_data(curve))
 
     # -- groups -------------------------------------------------------------------------------

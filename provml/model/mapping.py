@@ -120,6 +120,11 @@ class RunMapping:
             if "hadMember" in kinds:
                 yield self._membership(block, names)
 
+    def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
+        """The samples in one pass over them: each block with its series' and context's names."""
+        for block in self._survey.series.blocks():
+            yield series_name(block.series), context_name(block.series.context), block
+
     # -- contexts and steps -------------------------------------------------------------------
 
     def _contexts(self) -> Iterator[Statement]:

@@ -15,6 +15,7 @@ import provml
 from provml import Context
 from provml.errors import ExportError, MissingExtraError
 from provml.export import export, export_bundles
+from provml.graph.view import View
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = [SCRIPT, "</script><img src=x onerror=alert(2)>", "<!--<script>", "\u2028a\u2029b", '"&']
@@ -130,6 +131,20 @@ def test_the_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(MissingExtraError, match=r"pip install 'provml\[html\]'"):
         export(folder, "html", folder / "none.html")
     assert not (folder / "none.html").exists()
+
+
+def test_a_page_of_a_part(folder: Path, tmp_path: Path) -> None:
+    """A page could not be cut to what lies around a model, or would state what is not shown."""
+    view = View(around="net", reach="up")
+    export(folder, "html", tmp_path / "part.html", view=view)
+    data = embedded(tmp_path / "part.html")
+    labels = {node["l"] for node in data["nodes"]}
+    assert {"net", "train", "training", "p00"} <= labels
+    assert "validation" not in labels
+    assert not any(label.startswith("metric") for label in labels)
+    assert data["curves"] == []
+    both = {place for edge in data["edges"] for place in edge[:2]}
+    assert both <= set(range(len(data["nodes"])))
 
 
 # -- in the browser -------------------------------------------------------------------------------
