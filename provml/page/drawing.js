@@ -88,10 +88,7 @@ function drawFar(visible, scale) {
     pen.lineWidth = Math.max(1.25, .55 / scale);
     inPaths(own, (link) => {
       const [x1, y1, x2, y2, way] = ends(link);
-      pen.moveTo(x1, y1);
-      const bend = Math.max(30, Math.abs(x1 - x2) * .45) * way;
-      if (way === 0) pen.lineTo(x2, y2);
-      else pen.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2, y2);
+      curve(x1, y1, x2, y2, way, bow(link, y1, y2), x2);
     }, () => pen.stroke());
   }
   pen.globalAlpha = 1;
@@ -145,6 +142,20 @@ function ends(link) {
   return a.y > b.y ? [a.x, a.top, b.x, b.bottom, 0] : [a.x, a.bottom, b.x, b.top, 0];
 }
 
+// How far a line swings out, so that it is not hidden by the nodes in a row between its ends.
+function bow(link, y1, y2) {
+  const apart = Math.abs(blockOf(link.a).column - blockOf(link.b).column);
+  const same = blockOf(link.a).run === blockOf(link.b).run;
+  return same && apart > 1 && Math.abs(y1 - y2) < 40 ? 44 + 16 * Math.min(apart, 5) : 0;
+}
+
+function curve(x1, y1, x2, y2, way, rise, end) {
+  pen.moveTo(x1, y1);
+  const bend = way === 0 ? 0 : Math.max(30, Math.abs(x1 - x2) * .45) * way;
+  if (way === 0) pen.lineTo(x2, y2);
+  else pen.bezierCurveTo(x1 + bend, y1 - rise, x2 - bend, y2 - rise, end, y2);
+}
+
 function drawLinks(near, scale, visible) {
   const labelled = scale > .62 && links.length < 400;
   for (const link of links) {
@@ -156,11 +167,9 @@ function drawLinks(near, scale, visible) {
     pen.strokeStyle = pen.fillStyle = edgeColour(link.relation);
     pen.lineWidth = Math.max(lit ? 2.2 : 1.25, .55 / scale) + (link.count > 1 ? .5 : 0);
     pen.setLineDash(member ? [4, 4] : []);
+    const rise = bow(link, y1, y2);
     pen.beginPath();
-    pen.moveTo(x1, y1);
-    const bend = way === 0 ? 0 : Math.max(30, Math.abs(x1 - x2) * .45) * way;
-    if (way === 0) pen.lineTo(x2, y2);
-    else pen.bezierCurveTo(x1 + bend, y1, x2 - bend, y2, x2 - way * 7, y2);
+    curve(x1, y1, x2, y2, way, rise, x2 - way * 7);
     pen.stroke();
     pen.setLineDash([]);
     if (scale > .16) arrow(x2, y2, way === 0 ? Math.atan2(y2 - y1, x2 - x1) : way > 0 ? 0 : Math.PI);
@@ -168,7 +177,7 @@ function drawLinks(near, scale, visible) {
       const name = relations[link.relation] + (link.count > 1 ? ` ×${link.count}` : "");
       pen.font = `11px ${FONT}`;
       pen.textAlign = "center";
-      const x = (x1 + x2) / 2, y = (y1 + y2) / 2, size = widthOf(name);
+      const x = (x1 + x2) / 2, y = (y1 + y2) / 2 - rise * .75, size = widthOf(name);
       if (Math.abs(x1 - x2) > size + 26 || way === 0) {
         const colour = pen.fillStyle;
         pen.fillStyle = paint.back;

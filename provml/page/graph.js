@@ -6,6 +6,16 @@ function centre(item, least = .55) {
   view.call(zoom.transform, d3.zoomIdentity.translate(wide / 2 - item.x * scale, high / 2 - item.y * scale).scale(scale));
 }
 
+// Move the view as little as shows a node whole.
+function bringIn(item) {
+  const at = d3.zoomTransform(canvas), room = 24;
+  const off = (centre, half, size) => Math.min(0, size - room - centre - half)
+    || Math.max(0, room - centre + half);
+  const dx = off(at.applyX(item.x), item.w / 2 * at.k, wide);
+  const dy = off(at.applyY(item.y), item.h / 2 * at.k, high);
+  if (dx || dy) view.call(zoom.translateBy, dx / at.k, dy / at.k);
+}
+
 function fit() {
   const room = 40, legend = byId("legend");
   const left = legend.open && wide > 900 ? legend.offsetWidth + 12 : 0;
@@ -38,6 +48,7 @@ function choose(item, move = false) {
   showPanel();  // which takes room: what is moved to the middle is moved to what is left
   if (item !== null) {
     if (move) centre(item);
+    else bringIn(item);
     say(`${visibleText(item.label)}, ${item.group ? "group" : KINDS[item.kind]}${item.under ? `, ${visibleText(item.under)}` : ""}`);
   }
   drawSoon();
