@@ -126,7 +126,7 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
         bgcolor="white",
     )
     dot.set_node_defaults(
-        fontname=_quoted(_FONT), fontsize="10", style="filled", margin=_quoted("0.08,0.04")
+        fontname=_quoted(_FONT), fontsize="10", style="filled", margin=_quoted("0.12,0.04")
     )
     dot.set_edge_defaults(
         fontname=_quoted(_FONT), fontsize="7", fontcolor=_quoted(_GREY), arrowsize="0.6"
@@ -201,7 +201,7 @@ def _node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
 def _edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
     relation, count = data["relation"], data.get("count", 1)
     text = relation if count == 1 else f"{relation} ×{count:,}"
-    color, style = _EDGE_STYLES[relation]
+    color, style = _EDGE_STYLES.get(relation, ("#000000", "dashed"))
     edge: dict[str, Any] = {"color": _quoted(color), "style": style, "edgetooltip": _quoted(text)}
     return {**edge, "label": _quoted(f"  {text}  ")} if labelled else edge
 
@@ -219,7 +219,8 @@ def _legend(relations: set[str]) -> str:
 
 def _table_markup(table: Table, color: str) -> str:
     columns = len(table.rows[0]) if table.rows else 1
-    title = f"<B>{'<BR/>'.join(map(markup, table.title))}</B>"
+    # a viewer's own font may be wider than the one that Graphviz measures
+    title = f"<B>{'<BR/>'.join(f'{_GAP * 2}{markup(line)}{_GAP * 2}' for line in table.title)}</B>"
     rows = [f'<TR><TD COLSPAN="{columns}" CELLPADDING="4">{title}</TD></TR>']
     if table.heads:
         heads = (f"<TD>{_small(head, 7, _GREY)}</TD>" for head in table.heads)

@@ -22,6 +22,10 @@ MOST_NODES: Final = 1_500
 """Of more nodes Graphviz takes minutes, and nobody reads them."""
 _LONGEST_S: Final = 300
 _PIXELS_PER_INCH: Final = 144
+_MARGIN_INCHES: Final = 0.3
+_A4_INCHES: Final = (11.69 - 2 * _MARGIN_INCHES, 8.27 - 2 * _MARGIN_INCHES)
+_SMALLEST: Final = 0.6
+"""A picture of which the page would take more than that is left as large as it is."""
 
 
 def dot_text(mappings: Iterable[RunMapping], view: View) -> bytes:
@@ -51,13 +55,24 @@ def drawn(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
             f"the picture would have {len(graph):,} nodes, of which nobody reads more than "
             f"{MOST_NODES:,}: --detail series, --around NODE --depth N or --only model show less"
         )
-    # what was recorded once gives one file, whenever it is drawn: PDF holds a date
+    text = _text(dot_graph(graph, view.direction).to_string())
+    if form != "pdf":
+        return _run(
+            program, text, f"-T{form}", f"-Gdpi={_PIXELS_PER_INCH if form == 'png' else 72}"
+        )
     date_s = _date_s(graph)
+    # its first line: graph, scale, width and height in inches
+    size = _run(program, text, "-Tplain").split(maxsplit=4)[2:4]
+    return _dated(_run(program, text, "-Tpdf", *_page(*map(float, size)), date_s=date_s), date_s)
+
+
+def _run(program: str, text: bytes, *arguments: str, date_s: int = 0) -> bytes:
+    """What Graphviz makes of a graph."""
     own = {"SOURCE_DATE_EPOCH": str(date_s), "TZ": "UTC"}
     try:
         done = subprocess.run(
-            [program, f"-T{form}", f"-Gdpi={_PIXELS_PER_INCH if form == 'png' else 72}"],
-            input=_text(dot_graph(graph, view.direction).to_string()),
+            [program, *arguments],
+            input=text,
             capture_output=True,
             env={**os.environ, **own},
             timeout=_LONGEST_S,
@@ -70,11 +85,19 @@ def drawn(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
     if done.returncode or not done.stdout:
         complaint = done.stderr.decode(errors="replace").partition("\n")[0]
         raise ExportError(f"Graphviz failed with exit status {done.returncode}: {complaint}")
-    return _dated(done.stdout, date_s) if form == "pdf" else done.stdout
+    return done.stdout
+
+
+def _page(width: float, height: float) -> tuple[str, ...]:
+    """What has a picture fit a page of A4, upright or not, where its text stays legible on it."""
+    room = _A4_INCHES if width > height else _A4_INCHES[::-1]
+    scale = min(room[0] / width, room[1] / height)
+    margin = f"-Gmargin={_MARGIN_INCHES}"
+    return (f"-Gsize={room[0]},{room[1]}", margin) if _SMALLEST < scale < 1 else (margin,)
 
 
 def _date_s(graph: Graph) -> int:
-    """The first that happened, seconds since the epoch."""
+    """When the first happened, seconds since the epoch: equal runs are equal files."""
     starts = [data["start_ns"] for _, data in graph.nodes(data=True) if "start_ns" in data]
     return max(0, min(starts, default=0) // 1_000_000_000)
 

@@ -88,11 +88,7 @@ def number_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, int):
-        return (
-            f"{value:,}"
-            if abs(value) < 10**12
-            else cut(f"{float(value):.4g}" if abs(value) < 10**300 else str(value), 14)
-        )
+        return f"{value:,}" if abs(value) < _LONGEST_INTEGER else cut(str(value), 17)
     if isinstance(value, str):
         return cut(value)
     return cut(json.dumps(value, default=str, ensure_ascii=False))

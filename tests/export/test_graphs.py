@@ -231,6 +231,31 @@ def test_a_pdf_does_not_tell_the_time_of_drawing(store: Path) -> None:
 
 
 @NEEDS_DOT
+def test_a_run_of_twenty_series_fits_a_page(store: Path) -> None:
+    """A picture would have to be cut up to be printed, or shrunk until nobody can read it."""
+    contexts = ("training", "validation", "evaluation")
+    with provml.start_run("digits", save_dir=store, formats=(), owner="ada") as run:
+        run.log_params({f"parameter {number}": number for number in range(8)})
+        run.log_dataset("train", np.arange(3), context="training")
+        run.log_dataset("test", np.arange(4), context="validation")
+        for epoch in range(12):
+            for number in range(20):
+                run.log_metric(f"m{number // 3}", number, contexts[number % 3], epoch, epoch=epoch)
+            if epoch % 4 == 3:
+                run.log_event("saved", source="trainer", context="training", step=epoch)
+                run.log_model("net", {"w": epoch}, context="training", step=epoch, epoch=epoch)
+    recorded = provml.load(run.path)
+    (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", written(recorded, "pdf"))
+    short, long = sorted(map(float, box))
+    assert (short, long) <= (596, 843)
+    svg = ElementTree.fromstring(written(recorded, "svg"))
+    width, height = (float(svg.attrib[side].removesuffix("pt")) for side in ("width", "height"))
+    scale = min(long / max(width, height), short / min(width, height))
+    sizes = [float(text.attrib["font-size"]) for text in svg.iter(f"{SVG}text")]
+    assert min(sizes) * scale > 4.5  # points: the heads of columns
+
+
+@NEEDS_DOT
 def test_a_view_reaches_the_picture(hostile: provml.RecordedRun) -> None:
     """Options that say what to show would be without effect."""
     whole = written(hostile, "svg")
