@@ -215,18 +215,21 @@ canvas.addEventListener("pointermove", (event) => {
   }
 });
 canvas.addEventListener("pointerleave", () => { tip.hidden = true; if (hovered) { hovered = null; drawSoon(); } });
+let pressed = null;  // by the first click of two: the view may have moved before the second
 canvas.addEventListener("click", (event) => {
+  if (event.detail > 1) return;
+  pressed = null;
   const item = itemAt(event.offsetX, event.offsetY);
   const head = item === null ? boxHeadAt(event.offsetX, event.offsetY) : null;
   const [gx, gy] = d3.zoomTransform(canvas).invert([event.offsetX, event.offsetY]);
   if (head !== null && gx < head.x + 34) { close(head.box); return; }
   if (item !== null && d3.zoomTransform(canvas).k > .3 && (item.group || item.node.owns.length)
     && gx > item.x + item.w / 2 - 24 && gy < item.y - item.h / 2 + 18) { toggle(item); return; }
+  pressed = item;
   choose(item);
 });
-canvas.addEventListener("dblclick", (event) => {
-  const item = itemAt(event.offsetX, event.offsetY);
-  if (item !== null) toggle(item);
+canvas.addEventListener("dblclick", () => {
+  if (pressed !== null && itemOf.get(pressed.key) === pressed) toggle(pressed);
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
