@@ -7,7 +7,7 @@ numpy, prov) when it is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -332,6 +332,32 @@ class RecordedRun:
         from provml.model.mapping import RunMapping
 
         return rdflib_graph(RunMapping(Journal(self.path), detail))
+
+    def plot(
+        self,
+        file: Target,
+        *series: str,
+        contexts: Collection[str] = (),
+        by: str | None = None,
+        log: bool = False,
+    ) -> None:
+        """Draw series into a file, a chart for each name; costs one pass over the samples.
+
+        Args:
+            file: a path ending in ``.png``, ``.svg`` or ``.html``.
+            series: names as they were logged; by default all.
+            contexts: names of contexts; by default all.
+            by: ``step``, ``epoch`` or ``time``; by default the first that the samples have.
+            log: a logarithmic vertical axis.
+
+        Raises:
+            InvalidArgumentError: another ending or axis.
+            RunNotFoundError: no such series or context.
+            MissingExtraError: matplotlib, or for a page mpld3, is not installed.
+        """
+        from provml.plot import draw
+
+        draw(self.path, file, series, contexts=contexts, by=by, log=log)
 
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
         """The run as a graph of ``networkx``; `provml.graph.build` says what nodes and edges have.

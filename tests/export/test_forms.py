@@ -51,8 +51,8 @@ SYNTAXES = {
     "jsonld": pyoxigraph.RdfFormat.JSON_LD,
 }
 
-GRAPHS = {"cytoscape-json", "dot", "gexf", "graphml", "pdf", "png", "svg"}
-"""Forms that state no PROV document: `test_graphs` reads them."""
+GRAPHS = {"cytoscape-json", "dot", "gexf", "graphml", "html", "pdf", "png", "svg"}
+"""Forms that state no PROV document: `test_graphs` and `tests/page` read them."""
 
 BUNDLED = [name for name in READERS if isinstance(find_format(name), BundleFormat)]
 
