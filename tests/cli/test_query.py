@@ -92,6 +92,12 @@ class TestQuery:
         assert call("query", made, "-o", graph, "--store", store).returncode == 0
         assert "provml:runId" in graph.read_text()
 
+    def test_nothing_need_be_kept(self, store: Path) -> None:
+        """A question asked once would leave a database behind."""
+        done = call("query", IDS, "--in-memory", "--store", store)
+        assert (done.stdout.split(), done.stderr) == (["id", "run1", "run2"], "")
+        assert [path.name for path in store.iterdir()] == ["digits"]
+
     def test_yes_and_no_are_words(self, store: Path) -> None:
         """A shell could not tell."""
         assert call("query", "ASK { ?run a provml:Run }", "--store", store).stdout == "true\n"
