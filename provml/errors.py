@@ -13,7 +13,9 @@
     ├── ExportError           (ValueError)             an export that can't be made
     ├── QueryError            (ValueError)             a SPARQL query that can't be answered
     ├── EndpointError         (OSError)                a SPARQL server that refuses or fails
-    └── MissingExtraError     (ImportError)            an optional package is absent
+    ├── DocumentError         (ValueError)             a document that is no PROV we can carry
+    ├── MissingExtraError     (ImportError)            an optional package is absent
+    └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
 
 Imports nothing of provml.
 """
@@ -78,11 +80,26 @@ class EndpointError(ProvMLError, OSError):
     """A SPARQL server can't be reached, refuses, or answers what can't be read."""
 
 
+class DocumentError(ProvMLError, ValueError):
+    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+
+    The message is one line of limited length, whatever of a document stands in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        text = " ".join(message.split())
+        super().__init__(text if len(text) <= 500 else text[:499] + "…")
+
+
 class MissingExtraError(ProvMLError, ImportError):
     """An optional package is absent; the message gives the pip command."""
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}: pip install 'provml[{extra}]'")
+
+
+class MissingProgramError(ProvMLError, FileNotFoundError):
+    """A program that is called is not installed; the message says how to install it."""
 
 
 class ProvMLWarning(UserWarning):
