@@ -34,6 +34,7 @@ from provml._api import (
 from provml.context import Context
 from provml.errors import (
     ContentNotFoundError,
+    EndpointError,
     ExportError,
     InvalidArgumentError,
     InvalidMetricError,
@@ -43,6 +44,7 @@ from provml.errors import (
     NoActiveRunError,
     ProvMLError,
     ProvMLWarning,
+    QueryError,
     RunClosedError,
     RunExistsError,
     RunNotFoundError,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ContentNotFoundError",
     "Context",
+    "EndpointError",
     "Event",
     "EventSource",
     "ExportError",
@@ -69,6 +72,7 @@ __all__ = [
     "NoActiveRunError",
     "ProvMLError",
     "ProvMLWarning",
+    "QueryError",
     "RecordedRun",
     "Run",
     "RunClosedError",

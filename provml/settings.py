@@ -1,4 +1,4 @@
-"""Settings that come from the environment, read once when a run starts.
+"""Settings that come from the environment: of recording, read once when a run starts, and others.
 
 Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
 """
@@ -63,3 +63,17 @@ def _rank() -> int | None:
         if text.isdecimal():
             return int(text)
     return None
+
+
+class SparqlCredentials(NamedTuple):
+    """What to show a SPARQL server: a token, or a user's name and password."""
+
+    token: str | None
+    user: str | None
+    password: str | None
+
+
+def sparql_credentials() -> SparqlCredentials:
+    """``PROVML_SPARQL_TOKEN``, ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``."""
+    names = ("TOKEN", "USER", "PASSWORD")
+    return SparqlCredentials(*(os.environ.get(f"PROVML_SPARQL_{name}") or None for name in names))
