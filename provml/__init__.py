@@ -42,6 +42,7 @@ from provml.errors import (
     NoActiveRunError,
     ProvMLError,
     ProvMLWarning,
+    QueryError,
     RunClosedError,
     RunExistsError,
     RunNotFoundError,
@@ -52,6 +53,7 @@ from provml.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml.lineage.store import Store, open_store
     from provml.recorded import RecordedRun, load
 
 __all__ = [
@@ -67,11 +69,13 @@ __all__ = [
     "NoActiveRunError",
     "ProvMLError",
     "ProvMLWarning",
+    "QueryError",
     "RecordedRun",
     "Run",
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "Store",
     "StoreError",
     "__version__",
     "active_run",
@@ -90,6 +94,7 @@ __all__ = [
     "log_param",
     "log_params",
     "log_source_code",
+    "open_store",
     "set_tag",
     "start_run",
 ]
@@ -100,6 +105,10 @@ def __getattr__(name: str) -> object:
         from provml import recorded
 
         return getattr(recorded, name)
+    if name in ("Store", "open_store"):
+        from provml.lineage import store
+
+        return getattr(store, name)
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 

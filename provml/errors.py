@@ -11,6 +11,7 @@
     ├── StoreError            (OSError)                a folder that can't hold a run
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
+    ├── QueryError            (ValueError)             a question that can't be asked
     └── MissingExtraError     (ImportError)            an optional package is absent
 
 Imports nothing of provml.
@@ -66,6 +67,10 @@ class JournalError(ProvMLError, ValueError):
 
 class ExportError(ProvMLError, ValueError):
     """The export asked for can't be made: an unknown format, detail or target."""
+
+
+class QueryError(ProvMLError, ValueError):
+    """A question that can't be asked: a condition, a query, or a name that means nothing."""
 
 
 class MissingExtraError(ProvMLError, ImportError):

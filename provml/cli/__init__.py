@@ -21,11 +21,12 @@ from provml.errors import (
     InvalidArgumentError,
     MissingExtraError,
     ProvMLError,
+    QueryError,
     RunNotFoundError,
 )
 from provml.version import __version__
 
-_MISUSE = (RunNotFoundError, InvalidArgumentError, ExportError, MissingExtraError)
+_MISUSE = (RunNotFoundError, InvalidArgumentError, ExportError, MissingExtraError, QueryError)
 _INTERRUPTED = 130
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -13,6 +13,7 @@ from provml.collect.content import digest_file
 from provml.errors import ExportError
 from provml.journal import layout
 from provml.journal.reader import Journal
+from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
@@ -71,6 +72,16 @@ class RunMapping:
     def prefixes(self) -> dict[str, str]:
         """The prefixes of the names in the statements, and their IRIs."""
         return run_prefixes(self.journal)
+
+    @property
+    def state(self) -> RunState:
+        """How the run stood when this was made."""
+        return self._survey.state
+
+    @property
+    def series(self) -> list[RunSeries]:
+        """The run's series with their summaries, in the order of first declaration."""
+        return self._survey.series.all
 
     def statements(self) -> Iterator[Statement]:
         """All statements: those of `singles`, then those of `tables`.
