@@ -248,6 +248,7 @@ class Database:
 
         with self.lock:
             try:
+                query.encode()
                 statements = duckdb.extract_statements(query)
             except (duckdb.Error, UnicodeError) as error:
                 raise QueryError(_message(error)) from None

@@ -39,6 +39,7 @@ _SAMPLES: Final = "samples"
 _LOCK: Final = "lock"
 _MOST_SEGMENTS: Final = 8
 _RUNS_AT_ONCE: Final = 200
+_LONGEST_FINGERPRINT: Final = 500
 
 
 class FoundRun(NamedTuple):
@@ -136,9 +137,14 @@ def _fingerprint(folder: str) -> str | None:
         pass
     if not is_run:
         return None
-    return hashlib.blake2b(
-        repr(sorted(facts)).encode("utf-8", "replace"), digest_size=12
-    ).hexdigest()
+    fingerprint = ";".join(sorted(facts))
+    if len(fingerprint) > _LONGEST_FINGERPRINT or not fingerprint.isascii():
+        return _digest(fingerprint)
+    return fingerprint
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 
 class Segments:

@@ -47,7 +47,11 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("git_commit", "VARCHAR", "commit of the source code recorded last"),
         Column("git_dirty", "BOOLEAN", "whether it was changed since that commit"),
         Column("version", "VARCHAR", "the provml that recorded it"),
-        Column("fingerprint", "VARCHAR", "digest of names, sizes and times of the files read"),
+        Column(
+            "fingerprint",
+            "VARCHAR",
+            "names, sizes and times of the files read, or a digest of them",
+        ),
     ),
     "params": (
         _RUN,

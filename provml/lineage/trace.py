@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.content import describe_path
+from provml.collect.content import describe_path, printable
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.lineage.answers import Answer
@@ -233,6 +233,7 @@ def find_start(database: Database, start: str | os.PathLike[str], direction: str
     found = Start(text)
     if _exists(text):
         return _of_path(database, found)
+    text = found.text = printable(text)  # as paths are recorded that are no Unicode
     for query, value in _meanings(text):
         rows = _artifacts(database, query, [value] * query.count("?"))
         digests = {row["content"] for row in rows}

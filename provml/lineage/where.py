@@ -94,6 +94,7 @@ def value(expression: str) -> tuple[Sql, Sql]:
 
 
 def _parsed(expression: str) -> ast.expr:
+    _check_text(expression)
     if len(expression) > _LONGEST:
         raise QueryError(f"a condition of {len(expression):,} characters; at most {_LONGEST:,}")
     try:
@@ -101,12 +102,22 @@ def _parsed(expression: str) -> ast.expr:
             warnings.simplefilter("ignore")  # of escapes in strings, which are the user's
             return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError as error:
-        where = f" at column {error.offset}" if error.offset else ""
+        column = error.offset or len(expression.strip()) + 1
         raise QueryError(
-            f"not an expression{where}: {error.msg}: {expression!r}; {_HINT}"
+            f"not an expression, at column {column}: {error.msg}: {expression!r:.80}; {_HINT}"
         ) from None
     except (ValueError, RecursionError, MemoryError):
         raise QueryError(f"not an expression: {expression!r:.80}") from None
+
+
+def _check_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError(
+            f"text holds a lone surrogate, which is no Unicode: {text!r:.80}"
+        ) from None
+    return text
 
 
 class _Compiler:
@@ -215,7 +226,7 @@ class _Compiler:
 
     def _literal_text(self, node: ast.expr) -> str:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return node.value
+            return _check_text(node.value)
         self._refuse(node, "a text in quotes is needed here")
 
     # -- values -------------------------------------------------------------------------------
@@ -234,7 +245,7 @@ class _Compiler:
     def _constant(self, node: ast.Constant, negative: bool) -> _Value:
         own = node.value
         if isinstance(own, str) and not negative:
-            return _Value(None, Sql("?", (own,)))
+            return _Value(None, Sql("?", (_check_text(own),)))
         if isinstance(own, bool) and not negative:
             return _Value(None, None, truth=own)
         if isinstance(own, (int, float)):
@@ -292,7 +303,7 @@ class _Compiler:
         for own in nodes:
             if not isinstance(own, ast.Constant) or not isinstance(own.value, str | None):
                 self._refuse(own, "a name in quotes is needed here")
-            keys.append(own.value)
+            keys.append(own.value if own.value is None else _check_text(own.value))
         return tuple(keys)
 
     def _one_name(self, node: ast.expr, keys: tuple[Any, ...]) -> str:
@@ -324,7 +335,7 @@ class _Compiler:
                 where += " AND x.context = ?"
                 params.append(encoded_path(keys))
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
-        number = picked.get(field, "max_by(x.last, x.last_ns)")
+        number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))
         if field != "last":
             return _Value(text, None)
@@ -336,9 +347,14 @@ def _setting(kind: str, name: str) -> _Value:
     of_run = "FROM params x WHERE x.run = r.run AND x.kind = ? AND x.name = ? AND x.is_last"
     params = (kind, name)
     return _Value(
-        Sql(f"(SELECT any_value(x.number) {of_run})", params),
+        Sql(f"(SELECT any_value({_no_nan('x.number')}) {of_run})", params),
         Sql(f"(SELECT any_value(x.text) {of_run} AND x.type <> 'null')", params),
     )
+
+
+def _no_nan(number: str) -> str:
+    """NaN as null: it compares to nothing, where DuckDB has it above all numbers."""
+    return f"nullif({number}, 'NaN'::DOUBLE)"
 
 
 def _presence(found: _Value, missing: bool) -> Sql:
