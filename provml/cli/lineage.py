@@ -32,7 +32,10 @@ _format_option = click.option(
     help="Write the PROV graph of the answer, over all its runs, in a format.",
 )
 _output_option = click.option(
-    "-o", "--output", metavar="FILE", default=_STDOUT, help="Where to, with --format; - is stdout."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where to write that graph; its ending may say the format.  [default: standard output]",
 )
 
 
@@ -54,7 +57,7 @@ def lineage_command(
     depth: int | None,
     as_json: bool,
     format_name: str | None,
-    output: str,
+    output: str | None,
     store: str | None,
 ) -> None:
     """Show which runs made a file, from which data, code and parameters.
@@ -82,7 +85,7 @@ def impact_command(
     depth: int | None,
     as_json: bool,
     format_name: str | None,
-    output: str,
+    output: str | None,
     store: str | None,
 ) -> None:
     """Show what came of a file or dataset: the same as lineage --down."""
@@ -95,17 +98,21 @@ def _answer(
     depth: int | None,
     as_json: bool,
     format_name: str | None,
-    output: str,
+    output: str | None,
     store: str | None,
 ) -> None:
+    from provml.export import format_of
     from provml.lineage.store import open_store
 
+    if output is not None and format_name is None:
+        format_name = format_of(output)
+        if format_name is None:
+            raise click.UsageError(f"-o {output} tells no format: say which with --format")
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
     if format_name is not None:
-        sys.stdout.flush()
-        lineage.export(format_name, sys.stdout.buffer if output == _STDOUT else output)
+        lineage.export(format_name, sys.stdout.buffer if output in (None, _STDOUT) else output)
         sys.stdout.buffer.flush()
     elif as_json:
         terminal.echo_json(terminal.exact(lineage.as_json()))
@@ -141,7 +148,7 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
         # the start is a run, or another node within one
         roots = [("run", run) for run in lineage.start_runs]
-    branches = _branches(lineage, way)
+    branches, code = _branches(lineage, way), _code(lineage)
     # a stack, not a recursion: a chain may be longer than Python nests
     waiting = [(node, "", "") for node in reversed(roots)]
     while waiting:
@@ -156,7 +163,7 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
         if again:
             continue
         if node[0] == "run":
-            for fact in _run_facts(lineage, node[1]):
+            for fact in _run_facts(lineage, node[1], code.get(node[1], [])):
                 yield f"{indent}{'│  ' if children else '   '}{fact}"
         for place, child in reversed(list(enumerate(children))):
             last = place == len(children) - 1
@@ -195,6 +202,19 @@ def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[st
     return branches
 
 
+def _code(lineage: Lineage) -> dict[str, list[str]]:
+    """The code of each run, by name and digest."""
+    code: dict[str, list[str]] = {}
+    for content in lineage.contents.values():
+        for place in content.places:
+            if place["kind"] in ("script", "source"):
+                text = f"{_short(place['name'])} {(place['sha256'] or '')[:_SHORT_DIGEST]}".strip()
+                of_run = code.setdefault(place["run"], [])
+                if text not in of_run:
+                    of_run.append(text)
+    return code
+
+
 def _content_text(lineage: Lineage, key: str) -> str:
     content = lineage.contents[key]
     facts = content.facts
@@ -223,12 +243,13 @@ def _run_text(lineage: Lineage, name: str) -> str:
     return "  ".join(parts)
 
 
-def _run_facts(lineage: Lineage, name: str) -> Iterator[str]:
+def _run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
     run = lineage.runs.get(name, {})
-    code = [_short(run[key]) for key in ("script", "git_commit") if run.get(key)]
-    if code:
+    if run.get("git_commit"):
         dirty = " with changes" if run.get("git_dirty") else ""
-        yield click.style(f"code    {'  '.join(code)}{dirty}", dim=True)
+        code = [*code, f"commit {_short(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
+    if code:
+        yield click.style(f"code    {', '.join(code)}", dim=True)
     params = lineage.params.get(name, [])
     if params:
         shown = [f"{_short(p['name'])}={_short(p['text'])}" for p in params[:_MOST_PARAMS]]

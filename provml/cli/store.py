@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,10 @@ def runs_command(
 
 
 def _exact_text(cell: Any) -> str:
-    return "" if cell is None else str(terminal.exact(cell))
+    plain = terminal.exact(cell)
+    if isinstance(plain, (list, dict)):
+        return json.dumps(plain, ensure_ascii=False)
+    return "" if plain is None else str(plain)
 
 
 def _json_row(row: dict[str, Any]) -> dict[str, Any]:

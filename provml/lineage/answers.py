@@ -87,7 +87,7 @@ class Answer:
         try:
             import pandas  # noqa: F401 - pyarrow's own message would name no command
         except ImportError:
-            raise MissingExtraError("a frame of pandas", "pandas", "pandas") from None
+            raise MissingExtraError("a frame of pandas", "pandas", "frames") from None
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
@@ -95,7 +95,7 @@ class Answer:
         try:
             import polars
         except ImportError:
-            raise MissingExtraError("a frame of polars", "polars", "polars") from None
+            raise MissingExtraError("a frame of polars", "polars", "frames") from None
         frame = polars.from_arrow(self.to_arrow())
         assert isinstance(frame, polars.DataFrame)
         return frame

@@ -139,7 +139,7 @@ def lineage_graph(lineage: Lineage) -> nx.MultiDiGraph[str]:
     try:
         import networkx as nx
     except ImportError:
-        raise MissingExtraError("a graph of networkx", "networkx", "graph") from None
+        raise MissingExtraError("a graph of networkx", "networkx", "lineage") from None
     mapping = LineageMapping(lineage)
     prefixes = mapping.prefixes()
 

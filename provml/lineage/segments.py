@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from provml.journal import layout
 from provml.journal.reader import Journal
 from provml.lineage.rows import Rows, as_arrow, run_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
+from provml.settings import cache_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -156,7 +158,9 @@ class Segments:
     """
 
     def __init__(self, store: Path) -> None:
-        self.folder, self._temporary = _place(store)
+        self.folder, is_temporary = _place(store)
+        if is_temporary:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def names(self) -> list[str]:
         """The segments that are whole, the earliest first."""
@@ -336,17 +340,15 @@ def _read_runs(runs: list[FoundRun]) -> Made:
 _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
-def _place(store: Path) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """A folder that can be written, and what removes it where it is a temporary one."""
+def _place(store: Path) -> tuple[Path, bool]:
+    """A folder that can be written, and whether it is a temporary one."""
     version = f"v{TABLES_VERSION}"
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    for folder in (store / FOLDER / version, Path(cache) / "provml" / "tables" / own / version):
+    for folder in (store / FOLDER / version, cache_folder() / "tables" / own / version):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK | os.X_OK):
-                return folder, None
+                return folder, False
         except OSError:
             continue
-    temporary = tempfile.TemporaryDirectory(prefix="provml-tables-")
-    return Path(temporary.name), temporary
+    return Path(tempfile.mkdtemp(prefix="provml-tables-")), True

@@ -50,7 +50,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column(
             "fingerprint",
             "VARCHAR",
-            "names, sizes and times of the files read, or a digest of them",
+            "names, sizes and times of its files, or their digest",
         ),
     ),
     "params": (

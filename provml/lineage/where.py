@@ -114,9 +114,7 @@ def _check_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueryError(
-            f"text holds a lone surrogate, which is no Unicode: {text!r:.80}"
-        ) from None
+        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
     return text
 
 

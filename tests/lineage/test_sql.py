@@ -24,9 +24,7 @@ def test_the_tables_have_the_columns_described(pipeline: Any) -> None:
     store = provml.open_store(pipeline.store)
     for table, columns in (*TABLES.items(), ("samples", SAMPLES)):
         described = store.sql(f"DESCRIBE {table}")
-        found = list(
-            zip(described.column("column_name"), described.column("column_type"), strict=True)
-        )
+        found = [(column["column_name"], column["column_type"]) for column in described]
         assert found == [(column.name, column.type) for column in columns]
 
 
