@@ -225,6 +225,10 @@ def _content_text(lineage: Lineage, key: str) -> str:
         parts.append(terminal.size_text(facts["size"]))
     if facts["uri"]:
         parts.append(_short(facts["uri"]))
+    if facts["role"] == "out" and (facts["context"] or facts["step"] is not None):
+        epoch = "" if facts["epoch"] is None else f"epoch {facts['epoch']} "
+        step = "" if facts["step"] is None else f"step {facts['step']}"
+        parts.append(f"made in {_short(facts['context'] or 'the run')} {epoch}{step}".rstrip())
     return click.style(parts[0], bold=True) + "  " + "  ".join(parts[1:])
 
 

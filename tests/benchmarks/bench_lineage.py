@@ -97,7 +97,7 @@ def measure(store: Path, work: Path, runs: int, samples: int, rounds: int) -> No
     opened.refresh()
     each = (perf_counter() - start) / runs * 1e3
     print(f"first index of {runs} runs   {each:6.1f} ms a run")
-    last = max(int(path.stem.partition("-")[2]) for path in work.glob("chain-*.bin"))
+    last = (runs - 1) // CHAIN_SHARE * CHAIN_SHARE
     file, root = work / f"chain-{last}.bin", work / "chain-0.bin"
     at = ("--store", str(store))
     cold = cold_ms(rounds, "lineage", str(file), "--json", *at)
