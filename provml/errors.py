@@ -12,6 +12,7 @@
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
     ├── QueryError            (ValueError)             a question that can't be asked
+    ├── DocumentError         (ValueError)             a document that is no PROV we can carry
     └── MissingExtraError     (ImportError)            an optional package is absent
 
 Imports nothing of provml.
@@ -71,6 +72,17 @@ class ExportError(ProvMLError, ValueError):
 
 class QueryError(ProvMLError, ValueError):
     """A question that can't be asked: a condition, a query, or a name that means nothing."""
+
+
+class DocumentError(ProvMLError, ValueError):
+    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+
+    The message is one line of limited length, whatever of a document stands in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        text = " ".join(message.split())
+        super().__init__(text if len(text) <= 500 else text[:499] + "…")
 
 
 class MissingExtraError(ProvMLError, ImportError):

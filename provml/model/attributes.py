@@ -64,7 +64,9 @@ def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
 def content_attributes(content: Record) -> Attributes:
     """What a file, folder, array or object is: path, digest, size, shape."""
     keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
-    attributes = plain_attributes(content, (*keys, "length", "python", "cut_from"))
+    attributes = plain_attributes(content, (*keys, "left_out", "length", "cut_from"))
+    if isinstance(content.get("python"), str):
+        attributes.append(("provml:pythonType", content["python"]))
     if isinstance(content.get("uri"), str):
         attributes.append(("provml:uri", Iri(content["uri"])))
     if isinstance(content.get("modified"), int):

@@ -302,7 +302,7 @@ def _activity(block: Block) -> Name | NameColumn:
 
 def _sample_column(block: Block) -> NameColumn:
     writer = "" if block.writer == 0 else f"{block.writer}."
-    prefix = f"run:{block.series.kind}/{_series_path(block.series)}/{writer}"
+    prefix = f"run:{encoded(block.series.kind)}/{_series_path(block.series)}/{writer}"
     return NameColumn((prefix, block.number))
 
 
@@ -345,6 +345,7 @@ def _file_attributes(name: str, path: str) -> list[tuple[str, Any]]:
     return [
         ("prov:type", Name("provml:SamplesFile")),
         ("prov:label", name),
+        ("provml:name", name),
         ("provml:path", f"{layout.JOURNAL_FOLDER}/{name}"),
         ("provml:sha256", digest["sha256"]),
         ("provml:size", digest["size"]),

@@ -380,6 +380,8 @@ class RecordMapping:
                 attributes.append((f"provml:{term}", git[key]))
         if git.get("untracked"):
             attributes.append(("provml:gitUntracked", json_literal(git["untracked"])))
+        if isinstance(git.get("untracked_total"), int):  # more than are listed
+            attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
         yield _entity(version.name, "provml:SourceCode", label, attributes)
         yield from self._revision(version, before)
         yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))

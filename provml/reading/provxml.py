@@ -1,0 +1,374 @@
+"""PROV-XML (W3C Note, 2013).
+
+What prov's reader would drop or stumble over is looked for first, so that it is told with its line.
+Imports `_dictionary`, `_document`, `_engine`, `_xml`; prov and lxml when it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
+
+from provml.errors import DocumentError, MissingExtraError
+from provml.model.vocabulary import PROV, RDF
+from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement
+from provml.reading._document import Document
+from provml.reading._engine import guarded, refuse_losses, time_notes
+from provml.reading._names import XSI, bundles_of
+from provml.reading._xml import check_xml
+
+if TYPE_CHECKING:
+    from prov.model import ProvBundle, ProvDocument
+
+NAME: Final = "PROV-XML"
+SUFFIXES: Final = (".provx", ".xml", ".provxml")
+
+_ID: Final = f"{{{PROV}}}id"
+_REF: Final = f"{{{PROV}}}ref"
+_TYPE: Final = f"{{{XSI}}}type"
+_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+_STATED: Final = frozenset((_REF, _TYPE, _LANG))
+_LANGUAGE_TYPES: Final = ("InternationalizedString", "string", "langString")
+_NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def looks_like(head: str) -> bool:
+    """Whether a text that begins so may be in this form."""
+    return head.startswith("<") and "rdf:RDF" not in head and "document" in head
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def read(data: bytes, base: str | None = None) -> Document:
+    """The document. Raises DocumentError."""
+    from prov.model import ProvDocument
+
+    check_xml(data)
+    root = _parsed(data)
+    if root.tag != f"{{{PROV}}}document":
+        _fail(root, f"the root is {_shown(root)}, not prov:document")
+    document = ProvDocument()
+    reader = _Reader(document)
+    reader.container(root, document)
+    notes: list[str] = []
+    if reader.other:
+        count, line = len(reader.other), reader.other[0]
+        notes.append(f"{count:,} elements prov:other, from line {line} on, are left out: no PROV")
+    if reader.mended:
+        count, line = len(reader.mended), reader.mended[0]
+        notes.append(
+            f"{count:,} values, from line {line} on, have both a language and a type, or XML in "
+            "them: all of it is kept, of which the prov library by itself would drop a part"
+        )
+    return Document(document, reader.statements, notes, time_notes(data))
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        from lxml import etree
+    except ImportError:
+        raise MissingExtraError(NAME, "lxml", "xml") from None
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        return etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        line, column = error.position
+        reason = str(error.msg).rpartition(", line ")[0] or str(error.msg)
+        raise DocumentError(f"{NAME}: line {line}, column {column}: {reason}") from None
+    except (ValueError, LookupError) as error:
+        raise DocumentError(f"{NAME}: {error}") from None
+
+
+class _Reader:
+    """Reads elements into a document; what prov has no classes for beside it."""
+
+    def __init__(self, document: ProvDocument) -> None:
+        from prov.serializers.provxml import FULL_PROV_RECORD_IDS_MAP, ProvXMLSerializer
+
+        self._document = document
+        self._prov = ProvXMLSerializer(document)
+        self._kinds = frozenset(FULL_PROV_RECORD_IDS_MAP)
+        self.statements: list[DictionaryStatement] = []
+        self.other: list[int] = []
+        self.mended: list[int] = []
+
+    def container(self, parent: Any, bundle: ProvBundle) -> None:
+        """Read what stands in the document or in a bundle."""
+        _check_no_text(parent)
+        for element in parent:
+            kind = _local(element)
+            if kind is None:
+                _fail(element, f"{_shown(element)} is no element of PROV-XML")
+            if kind == "other":
+                self.other.append(element.sourceline)
+            elif kind == "bundleContent":
+                self._bundle(element, bundle)
+            elif kind in KINDS:
+                self.mended += _check_statement(element)
+                self._dictionary(element, kind, bundle)
+            elif kind in self._kinds:
+                self.mended += _check_statement(element)
+                self._record(element, bundle)
+            else:
+                _fail(element, f"{_shown(element)} is no statement of PROV-XML")
+
+    def _bundle(self, element: Any, bundle: ProvBundle) -> None:
+        if bundle is not self._document:
+            _fail(element, "a bundle within a bundle is no PROV")
+        name = element.get(_ID)
+        if name is None:
+            _fail(element, "prov:bundleContent has no prov:id")
+        with guarded(_place(element)):
+            made = self._document.bundle(self._name(element, name))
+        self.container(element, made)
+
+    def _record(self, element: Any, bundle: ProvBundle) -> None:
+        with guarded(_place(element)) as told:
+            # prov goes over the children of what it is given: here, of one
+            self._prov.deserialize_subtree([element], bundle)
+        refuse_losses(_place(element), told)
+
+    def _dictionary(self, element: Any, kind: str, bundle: ProvBundle) -> None:
+        names: dict[str, Any] = {}
+        pairs: list[tuple[Any, Any]] = []
+        keys: list[Any] = []
+        attributes: list[tuple[Any, Any]] = []
+        with guarded(_place(element)):
+            for child in list(element):
+                local = _local(child)
+                if local in ("newDictionary", "oldDictionary", "dictionary"):
+                    if local in names or child.get(_REF) is None:
+                        _fail(child, f"{_shown(child)} is there twice, or has no prov:ref")
+                    names[local] = self._name(child, child.get(_REF))
+                elif local == "keyEntityPair":
+                    pairs.append(self._pair(child))
+                elif local == "key":
+                    keys.append(self._attribute(child)[1])
+                else:
+                    attributes.append(self._attribute(child))
+            identifier = element.get(_ID)
+            made = DictionaryStatement(
+                kind,
+                bundle.identifier,
+                None if identifier is None else self._name(element, identifier),
+                names.get("dictionary" if kind == MEMBERSHIP else "newDictionary"),
+                names.get("oldDictionary"),
+                tuple(pairs),
+                tuple(keys),
+                tuple(attributes),
+            )
+        if kind == MEMBERSHIP and (attributes or identifier is not None):
+            _fail(element, f"PROV-Dictionary gives {kind} no identifier and no attribute")
+        self.statements.append(made)
+
+    def _pair(self, element: Any) -> tuple[Any, Any]:
+        key, entity = element.find(f"{{{PROV}}}key"), element.find(f"{{{PROV}}}entity")
+        if key is None or entity is None or len(element) != 2 or entity.get(_REF) is None:
+            _fail(element, "prov:keyEntityPair has one prov:key and one prov:entity with prov:ref")
+        return self._attribute(key)[1], self._name(entity, entity.get(_REF))
+
+    def _attribute(self, element: Any) -> tuple[Any, Any]:
+        """An element as prov reads it when it is an entity's attribute."""
+        from lxml import etree
+        from prov.model import ProvDocument
+
+        parent = element.getparent()
+        entity = etree.Element(f"{{{PROV}}}entity", {_ID: "prov:entity"})
+        # where it stands, as the prefixes of its values are declared around it
+        parent.replace(element, entity)
+        entity.append(element)
+        scratch = ProvDocument()
+        self._prov.deserialize_subtree([entity], scratch)
+        parent.replace(entity, element)
+        (record,) = scratch.get_records()
+        ((name, value),) = record.attributes
+        return name, value
+
+    @staticmethod
+    def _name(element: Any, text: str) -> Any:
+        from prov.serializers.provxml import xml_qname_to_QualifiedName as qualified
+
+        return qualified(element, text.strip())
+
+
+def _check_statement(element: Any) -> list[int]:
+    """Refuse what prov would drop from a statement; the lines of what it would misread, mended."""
+    mended: list[int] = []
+    _check_no_text(element)
+    for name in element.attrib:
+        if name not in (_ID, _TYPE):
+            _fail(
+                element, f"{_shown(element)} has the attribute {_plain(name)!r}, which is no PROV"
+            )
+    for child in element:
+        for name, value in child.attrib.items():
+            if name not in _STATED:
+                _fail(
+                    child, f"{_shown(child)} has the attribute {_plain(name)!r}, which is no PROV"
+                )
+            if name != _LANG:
+                child.set(name, value.strip())
+        if child.get(_LANG) is not None:
+            # prov takes the last of the two, and with it may drop the language
+            datatype = child.attrib.pop(_TYPE, None)
+            if datatype is not None:
+                mended.append(child.sourceline)
+            if (datatype or _LANGUAGE_TYPES[0]).rpartition(":")[2] not in _LANGUAGE_TYPES:
+                _fail(child, f"{_shown(child)} has a language and a datatype that has none")
+        if len(child) and _local(child) not in ("keyEntityPair", "entity"):
+            _take_markup(child)
+            mended.append(child.sourceline)
+    return mended
+
+
+def _refuse_attribute(element: Any, name: str) -> NoReturn:
+    _fail(element, f"{_shown(element)} has the attribute {_plain(name)!r}, which is no PROV-XML")
+
+
+def _take_markup(element: Any) -> None:
+    """Have the elements in an rdf:XMLLiteral be its text, which prov leaves out."""
+    from lxml import etree
+
+    prefix, _, local = element.get(_TYPE, "").partition(":")
+    if local != "XMLLiteral" or element.nsmap.get(prefix) != RDF:
+        _fail(element, f"{_shown(element)} has elements in it, but is no rdf:XMLLiteral")
+    text = (element.text or "") + "".join(
+        etree.tostring(each, method="c14n", exclusive=True).decode() + (each.tail or "")
+        for each in element
+    )
+    for each in list(element):
+        element.remove(each)
+    element.text = text.strip()
+
+
+def _check_no_text(element: Any) -> None:
+    texts = [element.text, *(child.tail for child in element)]
+    for text in texts:
+        if text is not None and text.strip():
+            _fail(
+                element, f"{_shown(element)} has text between its elements: {text.strip()[:60]!r}"
+            )
+
+
+def _local(element: Any) -> str | None:
+    """The name of one of PROV's elements; None of others."""
+    tag = element.tag
+    if not isinstance(tag, str) or not tag.startswith(f"{{{PROV}}}"):
+        return None
+    return tag[len(PROV) + 2 :]
+
+
+def _plain(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _shown(element: Any) -> str:
+    if not isinstance(element.tag, str):
+        return "an entity"
+    local = _plain(element.tag)
+    return f"<{element.prefix}:{local}>" if element.prefix else f"<{local}>"
+
+
+def _place(element: Any) -> str:
+    return f"{NAME}: line {element.sourceline}"
+
+
+def _fail(element: Any, what: str) -> NoReturn:
+    raise DocumentError(f"{_place(element)}: {what}")
+
+
+# -- writing ------------------------------------------------------------------------------------
+
+
+def write(document: Document, sink: BinaryIO) -> None:
+    """Write the document. Raises DocumentError for text that XML can't hold."""
+    try:
+        from lxml import etree
+    except ImportError:
+        raise MissingExtraError(NAME, "lxml", "xml") from None
+    from prov.serializers.provxml import ProvXMLSerializer
+
+    prov, statements, _ = document.tidied()
+    _check_texts(prov, statements)
+    writer = ProvXMLSerializer(prov)
+    root = writer.serialize_bundle(prov)
+    within: dict[Any, Any] = {None: root}
+    for bundle in prov.bundles:
+        within[bundle.identifier] = writer.serialize_bundle(bundle, root)
+    for statement in statements:
+        _Dictionary(prov, within[statement.bundle], statement).write()
+    tree = etree.ElementTree(root)
+    tree.write(sink, pretty_print=True, xml_declaration=True, encoding="UTF-8")
+
+
+class _Dictionary:
+    """Writes one dictionary statement; its values as prov writes an entity's attributes."""
+
+    def __init__(self, document: ProvDocument, parent: Any, statement: DictionaryStatement) -> None:
+        self._document, self._parent, self._statement = document, parent, statement
+
+    def write(self) -> None:
+        statement = self._statement
+        element = self._child(self._parent, statement.kind)
+        if statement.id is not None:
+            element.set(_ID, str(statement.id))
+        first = "dictionary" if statement.kind == MEMBERSHIP else "newDictionary"
+        for name, value in ((first, statement.dictionary), ("oldDictionary", statement.old)):
+            if value is not None:
+                self._child(element, name).set(_REF, str(value))
+        for key, entity in statement.pairs:
+            pair = self._child(element, "keyEntityPair")
+            pair.append(self._attribute(None, key))
+            self._child(pair, "entity").set(_REF, str(entity))
+        for key in statement.keys:
+            element.append(self._attribute(None, key))
+        for key, value in statement.attributes:
+            element.append(self._attribute(key, value))
+
+    def _attribute(self, name: Any, value: Any) -> Any:
+        from prov.constants import PROV as PROV_NAMESPACE
+        from prov.constants import PROV_VALUE
+        from prov.model import ProvDocument
+        from prov.serializers.provxml import ProvXMLSerializer
+
+        scratch = ProvDocument(namespaces=list(self._document.get_registered_namespaces()))
+        scratch.entity(PROV_NAMESPACE["entity"], [(name or PROV_VALUE, value)])
+        element = ProvXMLSerializer(scratch).serialize_bundle(scratch)[0][0]
+        if name is None:
+            element.tag = f"{{{PROV}}}key"
+        return element
+
+    @staticmethod
+    def _child(parent: Any, name: str) -> Any:
+        from lxml import etree
+
+        return etree.SubElement(parent, f"{{{PROV}}}{name}")
+
+
+def _check_texts(document: ProvDocument, statements: list[DictionaryStatement]) -> None:
+    """Refuse characters that XML has no way to write."""
+    for bundle in bundles_of(document):
+        for record in bundle.get_records():
+            for name, value in record.attributes:
+                _check_text(record.identifier or record, name, value)
+    for statement in statements:
+        for key in (*statement.keys, *(key for key, _ in statement.pairs)):
+            _check_text(statement.kind, "a key", key)
+        for name, value in statement.attributes:
+            _check_text(statement.kind, name, value)
+
+
+def _check_text(subject: Any, name: Any, value: Any) -> None:
+    found = _NOT_XML.search(str(getattr(value, "value", value)))
+    if found is not None:
+        raise DocumentError(
+            f"{NAME} can't hold the character U+{ord(found[0]):04X}, which is in {name} of "
+            f"{subject}"
+        )

@@ -1,0 +1,29 @@
+"""PROV-O in TriG.
+
+Imports `_rdf`.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Final
+
+from provml.reading._document import Document
+from provml.reading._rdf import read_rdf, turtle_like, write_rdf
+
+NAME: Final = "TriG"
+SUFFIXES: Final = (".trig",)
+
+
+def looks_like(head: str) -> bool:
+    """Whether a text that begins so may be in this form."""
+    return turtle_like(head)
+
+
+def read(data: bytes, base: str | None = None) -> Document:
+    """The document. Raises DocumentError."""
+    return read_rdf(data, "TRIG", base)
+
+
+def write(document: Document, sink: BinaryIO) -> None:
+    """Write the document. Raises DocumentError."""
+    write_rdf(document, sink, "TRIG", named=True)

@@ -1,0 +1,76 @@
+"""Documents as RDF judged by the shapes. No inference, no scripts, nothing fetched.
+
+Imports `report`, `errors`; rdflib and pyshacl when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Final
+
+from provml.errors import MissingExtraError
+from provml.validation.report import Finding
+
+if TYPE_CHECKING:
+    from rdflib import Graph
+
+SHAPES: Final = "provml.shacl.ttl"
+
+_SHOWN: Final = 80
+
+
+def shape_findings(graphs: Iterable[Graph]) -> Iterator[Finding]:
+    """What the shapes find in graphs, each judged by itself.
+
+    Costs about 2 ms for each sample that is stated.
+
+    Raises:
+        MissingExtraError: pyshacl is absent.
+    """
+    shapes = load_shapes()
+    from pyshacl import validate
+    from rdflib import Graph, URIRef
+    from rdflib.namespace import RDF, SH
+
+    for graph in graphs:
+        _, results, text = validate(
+            graph,
+            shacl_graph=shapes,
+            inference="none",
+            advanced=False,
+            js=False,
+            meta_shacl=False,
+            do_owl_imports=False,
+            inplace=True,  # nothing is inferred, so nothing is added
+        )
+        if not isinstance(results, Graph):
+            raise RuntimeError(f"the shapes can't be applied: {text}")
+        found = []
+        for result in results.subjects(RDF.type, SH.ValidationResult):
+            # the message is the rule's own; an engine may add others
+            rule = results.value(result, SH.sourceShape)
+            focus, value = results.value(result, SH.focusNode), results.value(result, SH.value)
+            message = str(shapes.value(rule, SH.message))
+            if value is not None and value != focus:
+                message += f": this is {_shown(str(value))}"
+            where = str(focus) if isinstance(focus, URIRef) else f"_:{focus}"
+            found.append(Finding("shape", str(rule), message, where))
+        yield from sorted(set(found), key=lambda finding: (finding.where, finding.rule))
+
+
+@cache
+def load_shapes() -> Graph:
+    """The shapes as the package ships them. Raises MissingExtraError."""
+    try:
+        import pyshacl  # noqa: F401
+        from rdflib import Graph
+    except ImportError:
+        raise MissingExtraError("validating by shapes", "pyshacl", "validation") from None
+    data = resources.files("provml").joinpath("schemas", SHAPES).read_bytes()
+    return Graph().parse(data=data, format="turtle")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -1,0 +1,124 @@
+"""A run in which everything happens that a document can state."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import rdflib
+
+import provml
+
+_GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org")
+
+
+def _repository(folder: Path) -> Path:
+    """A git repository with a commit, a remote, a change too long to keep, and much untracked."""
+    folder.mkdir()
+    (folder / "train.py").write_text("pass\n")
+    commands: list[tuple[str, ...]] = [("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")]
+    commands.append(("remote", "add", "origin", "https://example.org/code.git"))
+    for command in commands:
+        subprocess.run([*_GIT, *command], cwd=folder, check=True)
+    (folder / "train.py").write_text(f"# {'long ' * 200}\n" * 11_000)
+    for number in range(1001):
+        (folder / f"untracked{number}.txt").touch()
+    return folder
+
+
+def _record(run: provml.Run, folder: Path) -> None:
+    training = provml.Context.TRAINING
+    inner = provml.Context("warm-up", parent=training)
+    for step in range(4):
+        run.log_metric("loss", 1 / (step + 1), training, step, epoch=step // 2, unit="nat")
+    run.log_metric("loss", float("nan"), inner, 0)
+    run.log_metric("accuracy", 3, provml.Context.VALIDATION, epoch=1)
+    run.log_metric("accuracy", 2**70, provml.Context.VALIDATION, 7)
+    for value in (2**70, "text", b"\x00", Decimal("1E+20000"), Decimal("1.5"), np.zeros(2)):
+        run.log_metric("odd", value)
+    run.log_params({"lr": 0.1, "f": len, "api_key": "hunter2", "nested": {"a": [1, None]}})
+    run.log_param("lr", 0.2)
+    run.set_tag("kind", "test")
+    run.log_dataset("array", np.arange(6).reshape(2, 3), context=training)
+    run.log_dataset("arrays", {"x": np.zeros(2), "y": np.ones(2)})
+    run.log_dataset("unread", iter([]))
+    run.log_dataset("listed", range(5))
+    run.log_dataset("elsewhere", "s3://bucket/data")
+    run.log_dataset("objects", np.array([None], dtype=object))
+    run.log_event("epoch_started", source="callback", metadata={"n": 1}, context=training, step=1)
+    run.log_event("epoch_finish", source="callback", metadata={"n": 2}, context=training, step=1)
+    run.log_event("noticed", context=training, step=3)
+    run.log_event("never_started")
+    artifact = folder / "plot.svg"
+    artifact.write_text("<svg/>")
+    run.log_artifact(artifact, metadata={"dpi": 300}, context=training, step=3)
+    run.log_artifact(artifact)
+    run.log_artifact(folder, "with the store")
+    run.log_model("object", {"w": 1})
+    run.log_model("net", SimpleNamespace(state_dict=lambda: {"w": np.zeros((2, 2))}), step=3)
+    run.log_model("net", artifact)
+    run.log_model("no pickle", SimpleNamespace(f=lambda: None), context=inner)
+    run.log_model("hub", "hf://group/model")
+    source = _repository(folder / "repository")
+    run.log_source_code(source / "train.py")
+    run.log_source_code(source)
+    (folder / "alone.py").write_text("pass")
+    run.log_source_code(folder / "alone.py")
+    run.log_environment()
+    # what no verb does (yet): samples of another kind, and losses without a full disk
+    writer = run._open_writer()
+    writer.sample(("system load", "cpu", None, "%", "f64"), time.time_ns(), None, None, 0.5)
+    writer.add_dropped(samples=3, events=1)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
+    """A failed run with every kind of record, at rank 1 of a distributed job."""
+    folder = tmp_path_factory.mktemp("everything")
+    store = folder / "provenance"
+    os.environ["RANK"] = "1"
+    options: dict[str, Any] = {"save_dir": store, "formats": (), "project": "p", "owner": "o"}
+    try:
+        with provml.start_run("exp/é", tags={"t": "🦉"}, **options) as run:
+            run.log_metric("loss", 1.0, provml.Context.TRAINING, 0, epoch=0)
+        options |= {"run_id": run.id, "resume": True}
+        with pytest.raises(RuntimeError), provml.start_run("exp/é", **options) as run:
+            _record(run, folder)
+            raise RuntimeError("the end")
+    finally:
+        del os.environ["RANK"]
+    return provml.load(run.path)
+
+
+def _graph(run: provml.RecordedRun, detail: str | None = None) -> rdflib.Graph:
+    sink = io.BytesIO()
+    run.export("ntriples", sink, detail)
+    return rdflib.Graph().parse(data=sink.getvalue(), format="nt11")
+
+
+@pytest.fixture(scope="session")
+def graph_of() -> Callable[..., rdflib.Graph]:
+    """A run as RDF."""
+    return _graph
+
+
+def _json(run: provml.RecordedRun, detail: str | None = None) -> Any:
+    sink = io.BytesIO()
+    run.export("provjson", sink, detail)
+    return json.loads(sink.getvalue())
+
+
+@pytest.fixture(scope="session")
+def json_of() -> Callable[..., Any]:
+    """A run as PROV-JSON, parsed."""
+    return _json
