@@ -190,6 +190,13 @@ def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[st
         for place in content.places:
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
+    nearest = "in" if way == "up" else "out"
+    for key in lineage.starts:  # what the start itself, a run, used or made
+        places = lineage.contents[key].places if key in lineage.contents else []
+        for place in places:
+            is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
+            if is_step and place["run"] in lineage.start_runs and place["role"] == nearest:
+                join(("run", place["run"]), ("content", key))
     for run, effect, cause in lineage.flows:
         one, other = (effect, cause) if way == "up" else (cause, effect)
         if getattr(lineage.contents[one], way) is None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from provml.collect.content import printable
 from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.lineage import where as conditions
 from provml.lineage.answers import Answer
@@ -184,7 +185,7 @@ class Store:
         Raises QueryError where no run has a model of that name.
         """
         self.refresh()
-        answer = self._database.ask(["artifacts", "runs"], _HISTORY, [model])
+        answer = self._database.ask(["artifacts", "runs"], _HISTORY, [printable(model)])
         if not answer.rows:
             known = (
                 "SELECT DISTINCT name FROM artifacts WHERE kind = 'model' ORDER BY name LIMIT 10"

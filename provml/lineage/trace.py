@@ -230,10 +230,14 @@ def find_start(database: Database, start: str | os.PathLike[str], direction: str
     text = os.fspath(start)
     if not text:
         raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
-    found = Start(text)
+    try:
+        named = printable(text)  # as names and paths are recorded that are no Unicode
+    except UnicodeEncodeError:
+        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
+    found = Start(named)
     if _exists(text):
-        return _of_path(database, found)
-    text = found.text = printable(text)  # as paths are recorded that are no Unicode
+        return _of_path(database, found, Path(text))
+    text = named
     for query, value in _meanings(text):
         rows = _artifacts(database, query, [value] * query.count("?"))
         digests = {row["content"] for row in rows}
@@ -269,14 +273,13 @@ def _exists(text: str) -> bool:
         return False
 
 
-def _of_path(database: Database, found: Start) -> Start:
-    path = Path(found.text)
+def _of_path(database: Database, found: Start, path: Path) -> Start:
     if is_run_folder(path):
         return _of_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
         # as it was recorded: where the store lies in a folder, it is not of its content
-        facts = describe_path(found.text, any_run, copy=False)
+        facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
     digest = facts.get("sha256")

@@ -131,6 +131,30 @@ def test_impact_and_both(work: Path) -> None:
     assert "report.json" in shown and shown.count("base.bin") >= 2
 
 
+def test_a_run_is_a_start(work: Path) -> None:
+    """The tree of a run would end at the run."""
+    at = ("--store", work / "provenance")
+    run = json.loads(call("runs", "--json", *at).stdout)[1]["id"]
+    up = plain(on_terminal("lineage", run, *at)).splitlines()
+    assert up[0].startswith("run ") and any("base" in line for line in up)
+    assert any("run first/" in line for line in up[1:])
+    down = plain(on_terminal("lineage", run, "--down", *at))
+    assert "report.json" in down and "run first/" not in down
+
+
+def test_a_name_that_is_no_unicode(work: Path) -> None:
+    """A file whose name is no Unicode would end in a traceback."""
+    path = os.fsencode(work) + b"/bad-\xff.txt"
+    with open(path, "wb") as file:
+        file.write(b"base.bin")
+    at = ["--store", str(work / "provenance")]
+    known = subprocess.run([*COMMAND, "lineage", path, *at], capture_output=True, check=False)
+    assert known.returncode == 0 and b"raw.csv" in known.stdout
+    for arguments in (["lineage", b"\xff"], ["history", b"\xff"], ["sql", b"SELECT '\xff'"]):
+        done = subprocess.run([*COMMAND, *arguments, *at], capture_output=True, check=False)
+        assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("command", ["lineage", "impact"])
 def test_the_graph_is_written_in_a_form(work: Path, tmp_path: Path, command: str) -> None:
     """The answer could not be handed to a PROV tool."""

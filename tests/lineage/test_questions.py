@@ -205,7 +205,8 @@ def test_what_is_unknown_is_refused(pipeline: Any, tmp_path: Path) -> None:
     """A slip of the pen would answer with nothing, as if a file had no origin."""
     store = provml.open_store(pipeline.store)
     (tmp_path / "new").write_text("never seen")
-    for start in (tmp_path / "new", "no such thing", "", "deadbeefdeadbeef", "a\0b", "x" * 5000):
+    unknown = ("no such thing", "", "deadbeefdeadbeef", "a\0b", "x" * 5000, "\udcff", "\ud800")
+    for start in (tmp_path / "new", tmp_path, *unknown):
         with pytest.raises(provml.QueryError):
             store.lineage(start)
     with pytest.raises(provml.StoreError):
