@@ -268,7 +268,9 @@ class Segments:
             made = _read_runs(waiting[start : start + _RUNS_AT_ONCE])
             ended = {run: at for run, at in made.runs.items() if at.status != "running"}
             if ended:
-                segment = self._try_to_write(_of_runs(made.tables, list(ended)))
+                every = len(ended) == len(made.runs)
+                tables = made.tables if every else _of_runs(made.tables, list(ended))
+                segment = self._try_to_write(tables)
                 for run, at in ended.items():
                     made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
             yield made
