@@ -373,7 +373,7 @@ def trace(
                 setattr(contents.setdefault(key, Content(key)), way, steps)
     flows = _flows(database, contents, depth)
     runs = set(start.runs) | {run for run, _, _ in flows}
-    for row in _artifacts_of(database, contents):
+    for row in _artifacts_of(database, contents, start.contents, runs, direction):
         content = contents[row["content"]]
         made = content.up is not None and row["role"] == "out" and _within(content.up, depth)
         used = content.down is not None and row["role"] == "in" and _within(content.down, depth)
@@ -449,8 +449,19 @@ def _flows(
     return followed
 
 
-def _artifacts_of(database: Database, contents: Iterable[str]) -> list[Row]:
-    return _described(database, "artifacts", "content", contents)
+def _artifacts_of(
+    database: Database, contents: dict[str, Content], starts: set[str], runs: set[str], way: str
+) -> list[Row]:
+    """The places of the contents: where they were made (used, downward), and in the runs."""
+    roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
+    query = """
+        SELECT * FROM artifacts WHERE content IN (SELECT unnest(?::VARCHAR[]))
+        AND (role IN (SELECT unnest(?::VARCHAR[])) OR run IN (SELECT unnest(?::VARCHAR[]))
+             OR content IN (SELECT unnest(?::VARCHAR[])))
+        ORDER BY run, node
+    """
+    params = [list(contents), roles, list(runs), list(starts)]
+    return list(database.ask(["artifacts"], query, params))
 
 
 def _described(database: Database, table: str, column: str, keys: Iterable[str]) -> list[Row]:
