@@ -94,14 +94,20 @@ class Database:
             read = 0
             if stale:
                 with self.segments.writing():
-                    live = self._catalog(found)  # another process may have written meanwhile
-                    stale = self._stale(found, live)
+                    if self.segments.names() != list(self._catalogs):
+                        live = self._catalog(found)  # another process has written meanwhile
+                        stale = self._stale(found, live)
                     read = len(stale)
                     for made in self.segments.make(stale):
                         self._take(made, found, live)
-                    self.segments.merge(live)
-                    if read:
-                        live |= self._catalog(found)
+                    if self.segments.merge(live):
+                        memory = {r: at for r, at in live.items() if at.segment in self._memory}
+                        live = self._catalog(found) | memory
+                        lost = self._stale(found, live)
+                        if any(own.run not in live for own in lost):
+                            # a damaged segment was discarded: its runs are read again
+                            for made in self.segments.make(lost):
+                                self._take(made, found, live)
             self.unread = {run: why for run, why in self.unread.items() if run in found}
             self.runs = {run: found[run] for run in live}
             self._live = live

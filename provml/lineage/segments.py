@@ -225,38 +225,48 @@ class Segments:
             except duckdb.Error:
                 self.discard(name)
 
-    def merge(self, live: dict[str, IndexedRun]) -> None:
-        """Merge small segments where there are many; drops the rows of runs that are gone.
+    def merge(self, live: dict[str, IndexedRun]) -> bool:
+        """Merge small segments where there are many; whether any changed. Drops runs that are gone.
 
         A segment is merged with the later ones once those are as large as it: a row is written
         again only when what it stands in at least doubles.
         """
         names = self.names()
         if len(names) <= _MOST_SEGMENTS:
-            return
+            return False
         sizes = [self._size(name) for name in names]
         first, total = len(names) - 1, sizes[-1]
         while first and (sizes[first - 1] <= total or first >= _MOST_SEGMENTS // 2):
             first -= 1
             total += sizes[first]
         old = names[first:]
-        self.write({table: self._merged(table, old, live) for table in TABLES})
+        parts: list[dict[str, pa.Table]] = []
+        for name in old:
+            try:
+                parts.append(self._live_rows(name, live))
+            except (OSError, ValueError):  # a file of it is damaged or gone
+                self.discard(name)
+                return True
+        import pyarrow as pa
+
+        try:
+            self.write({t: pa.concat_tables([part[t] for part in parts]) for t in TABLES})
+        except OSError:  # a full disk: they answer as they are
+            return False
         for name in old:
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        return True
 
     def _size(self, name: str) -> int:
-        return sum(self.path(name, table).stat().st_size for table in TABLES)
+        paths = [self.path(name, table) for table in TABLES]
+        return sum(path.stat().st_size for path in paths if path.exists())
 
-    def _merged(self, table: str, names: list[str], live: dict[str, IndexedRun]) -> pa.Table:
-        import pyarrow as pa
+    def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
+        """A segment's rows of the runs that stand in it and in no later one."""
         import pyarrow.parquet as pq
 
-        parts = []
-        for name in names:
-            columns = pq.read_table(self.path(name, table))
-            runs = [run for run, at in live.items() if at.segment == name]
-            parts.append(_of_runs({table: columns}, runs)[table])
-        return pa.concat_tables(parts)
+        runs = [run for run, at in live.items() if at.segment == name]
+        return _of_runs({table: pq.read_table(self.path(name, table)) for table in TABLES}, runs)
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[Made]:
         """Read runs and write their rows, some runs at a time; those under way are only given back.

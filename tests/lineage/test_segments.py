@@ -138,6 +138,25 @@ def test_segments_are_merged(store: Path, step: Callable[..., str]) -> None:
         assert again.sql("SELECT count(*), count(DISTINCT run) FROM params").rows == [(29, 29)]
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_damage_does_not_stop_merging(store: Path, step: Callable[..., str], damage: str) -> None:
+    """One damaged file would have every question fail from some number of runs on."""
+    opened = provml.open_store(_made(store))
+    for number in range(20):
+        step("e", [], [], {"number": number})
+        opened.refresh()
+        assert len(opened._database.runs) == number + 1
+        if number == 5:
+            path = opened._database.segments.path(opened._database.segments.names()[0], "edges")
+            if damage == "cut":
+                path.write_bytes(path.read_bytes()[:40])
+            else:
+                path.unlink()
+    for again in (opened, provml.open_store(store)):
+        assert len(again.runs()) == 20
+        assert again.sql("SELECT count(DISTINCT run) FROM edges").rows == [(20,)]
+
+
 def _made(store: Path) -> Path:
     store.mkdir(exist_ok=True)
     return store
