@@ -55,6 +55,7 @@ from provml.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml.lineage.store import Store, open_store
     from provml.recorded import RecordedRun, load
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "Store",
     "StoreError",
     "__version__",
     "active_run",
@@ -96,6 +98,7 @@ __all__ = [
     "log_param",
     "log_params",
     "log_source_code",
+    "open_store",
     "set_tag",
     "start_run",
 ]
@@ -106,6 +109,10 @@ def __getattr__(name: str) -> object:
         from provml import recorded
 
         return getattr(recorded, name)
+    if name in ("Store", "open_store"):
+        from provml.lineage import store
+
+        return getattr(store, name)
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 

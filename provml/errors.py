@@ -11,7 +11,7 @@
     ├── StoreError            (OSError)                a folder that can't hold a run
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
-    ├── QueryError            (ValueError)             a SPARQL query that can't be answered
+    ├── QueryError            (ValueError)             a question that can't be asked
     ├── EndpointError         (OSError)                a SPARQL server that refuses or fails
     ├── DocumentError         (ValueError)             a document that is no PROV we can carry
     ├── MissingExtraError     (ImportError)            an optional package is absent
@@ -73,7 +73,7 @@ class ExportError(ProvMLError, ValueError):
 
 
 class QueryError(ProvMLError, ValueError):
-    """The query can't be answered as it stands: a syntax error, a parameter it does not have."""
+    """A question that can't be asked: a condition or query in error, a name that means nothing."""
 
 
 class EndpointError(ProvMLError, OSError):

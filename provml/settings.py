@@ -6,6 +6,7 @@ Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 from provml.errors import InvalidArgumentError
@@ -19,6 +20,12 @@ _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 def default_store() -> str:
     """The folder that holds the runs: ``PROVML_SAVE_DIR``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+
+
+def cache_folder() -> Path:
+    """Where what can be made again may lie: ``provml`` in ``XDG_CACHE_HOME``, or ``~/.cache``."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
+    return Path(cache) / "provml"
 
 
 class Settings(NamedTuple):
