@@ -14,33 +14,59 @@ KEPT_FINDINGS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """A statement that a finding rests on.
+
+    Attributes:
+        statement: in PROV-N, in the document's own terms.
+        where: its place.
+        inferences: the numbers of the inferences by which it came to bear, the last one first.
+    """
+
+    statement: str
+    where: str
+    inferences: tuple[int, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "statement": self.statement,
+            "where": self.where,
+            "inferences": list(self.inferences),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with a document.
 
     Attributes:
-        kind: what judged it: ``schema``, ``shape``.
+        kind: what judged it: ``schema``, ``shape``, ``constraint``.
         rule: the IRI of the rule that it breaks.
         message: what the rule says, and what was met, on one line.
         where: the place: a JSON pointer, or the node's IRI.
+        evidence: the statements that together break it.
     """
 
     kind: str
     rule: str
     message: str
     where: str
+    evidence: tuple[Evidence, ...] = ()
 
     def text(self) -> str:
         """One line: the rule's short name, what it says, the place."""
         name = self.rule.rpartition("#")[2]
         return f"{self.kind} {name}: {self.message} (at {self.where or 'the document'})"
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """The same for programs."""
         return {
             "kind": self.kind,
             "rule": self.rule,
             "message": self.message,
             "where": self.where,
+            "evidence": [each.as_json() for each in self.evidence],
         }
 
 

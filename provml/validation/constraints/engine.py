@@ -1,0 +1,376 @@
+"""The constraints, checked: facts are merged to a fixpoint, then ordered, typed, and told apart.
+
+One pass takes the statements in; what is inferred is kept as few facts as bear on validity, and what
+a closure answers is never listed, so that costs grow with the statements. No rule is known here by
+its number but where it is no table of `rules`. Imports `rules`, `statements`, `graphs`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from provml.validation.constraints import rules
+from provml.validation.constraints.graphs import Arrows, shortest_cycles
+from provml.validation.constraints.statements import Instance, Stated
+from provml.validation.constraints.times import same_time
+
+EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
+
+
+@dataclass(slots=True, eq=False)
+class Fact:
+    """What is known of a statement, or of one that is implied.
+
+    Attributes:
+        arguments: as stated, and what merging added.
+        source: the statement, or the fact that implies this one.
+        inference: the number of the inference; None where it is stated.
+        into: the fact that this one was merged into.
+        merged: those that were merged into this one.
+    """
+
+    kind: str
+    id: str | None
+    arguments: tuple[str | None, ...]
+    source: Stated | Fact
+    inference: int | None = None
+    into: Fact | None = None
+    merged: list[tuple[int, Fact]] | None = None
+
+    def live(self) -> Fact:
+        """The fact that this one is part of by now."""
+        fact = self
+        while fact.into is not None:
+            fact = fact.into
+        return fact
+
+    def source_statements(self) -> tuple[Stated, tuple[int, ...]]:
+        """The statement behind it, and the inferences that led from there, the last one first."""
+        inferences: list[int] = []
+        fact = self
+        while isinstance(fact.source, Fact):
+            inferences.append(fact.inference or 0)
+            fact = fact.source
+        return fact.source, tuple(inferences)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One way in which an instance is not valid.
+
+    Attributes:
+        numbers: the rules that it breaks together, the one that it is called by first.
+        subject: what it is about, for people.
+        facts: the facts that together break them.
+    """
+
+    numbers: tuple[int, ...]
+    subject: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class Engine:
+    """Checks one instance."""
+
+    instance: Instance
+    breaches: list[Breach] = field(default_factory=list)
+    _facts: list[Fact] = field(default_factory=list)
+    _by_key: dict[Any, Fact] = field(default_factory=dict)
+    _influences: dict[str, Fact] = field(default_factory=dict)
+    _implied: set[Any] = field(default_factory=set)
+    _differing: set[tuple[int, int]] = field(default_factory=set)
+    _empty: set[str] = field(default_factory=set)
+
+    def check(self) -> list[Breach]:
+        """All breaches. Costs some ten microseconds a statement."""
+        for statement in self.instance.statements:
+            self._take(statement)
+        live = [fact for fact in self._facts if fact.into is None]
+        self._times_of_activities(live)
+        inherited = self._specializations(live)
+        self._kinds_of_identifiers(live, inherited)
+        self._types(live)
+        self._derivations_and_members(live, inherited)
+        self._order(live, inherited)
+        return self.breaches
+
+    def _name(self, iri: str) -> str:
+        return self.instance.name_text(iri)
+
+    def _breach(self, numbers: tuple[int, ...], subject: str, *facts: Fact) -> None:
+        self.breaches.append(Breach(numbers, subject, facts))
+
+    # -- facts and their merging --------------------------------------------------------------
+
+    def _take(self, statement: Stated) -> None:
+        fact = Fact(statement.kind, statement.id, statement.arguments, statement)
+        missing = [
+            rules.ARGUMENTS[fact.kind][place]
+            for place in rules.MANDATORY.get(fact.kind, ())
+            if fact.arguments[place] is None
+        ]
+        if missing:
+            self._breach((0,), f"it has no {' and no '.join(missing)}", fact)
+            return
+        if fact.kind == "entity" and EMPTY_COLLECTION in statement.types and fact.id is not None:
+            self._empty.add(fact.id)
+        self._add(fact)
+
+    def _add(self, fact: Fact) -> None:
+        self._facts.append(fact)
+        waiting = [fact]
+        while waiting:
+            fact = waiting.pop().live()
+            for number, key in self._keys(fact):
+                other = self._by_key.setdefault(key, fact).live()
+                if other is fact:
+                    self._by_key[key] = fact
+                elif self._merge(other, fact, number):
+                    waiting.append(other)  # it may have learned what it shares with a third
+                    break
+            else:
+                self._influence(fact)
+                for implied in self._implications(fact):
+                    self._facts.append(implied)
+                    waiting.append(implied)
+
+    def _keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
+        """What only one fact has."""
+        if fact.id is not None:
+            yield 22 if fact.kind in rules.ELEMENTS else 23, (fact.kind, fact.id)
+        unique = rules.UNIQUE.get(fact.kind)
+        if unique is not None:
+            number, first, second = unique
+            one, other = fact.arguments[first], fact.arguments[second]
+            if one is not None and other is not None:
+                yield number, (number, one, other)
+
+    def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
+        """Make two facts one; where they can't be, that is a breach, and they stay two."""
+        if (id(into), id(fact)) in self._differing:
+            return False
+        differing = self._differences(into, fact)
+        if differing:
+            self._differing |= {(id(into), id(fact)), (id(fact), id(into))}
+            self._breach((number,), f"they differ in {' and '.join(differing)}", into, fact)
+            return False
+        into.id = into.id if into.id is not None else fact.id
+        if into.arguments != fact.arguments:
+            pairs = zip(into.arguments, fact.arguments, strict=True)
+            into.arguments = tuple(a if a is not None else b for a, b in pairs)
+        if into.merged is None:
+            into.merged = []
+        into.merged.append((number, fact))
+        fact.into = into
+        return True
+
+    def _differences(self, one: Fact, other: Fact) -> list[str]:
+        found = []
+        if one.id is not None and other.id is not None and one.id != other.id:
+            found.append(f"identifier ({self._name(one.id)}, {self._name(other.id)})")
+        names = rules.ARGUMENTS[one.kind]
+        for place, (a, b) in enumerate(zip(one.arguments, other.arguments, strict=True)):
+            if a == b or (names[place] in rules.TIMES and same_time(a, b)):
+                continue
+            if (a is None or b is None) and not self._excludes(one, other, place):
+                continue
+            shown = [
+                "-" if v is None else v if names[place] in rules.TIMES else self._name(v)
+                for v in (a, b)
+            ]
+            found.append(f"{names[place]} ({shown[0]}, {shown[1]})")
+        return found
+
+    @staticmethod
+    def _excludes(one: Fact, other: Fact, place: int) -> bool:
+        """Whether an argument that one of the two lacks is none there, not an unknown one."""
+        lacking = one if one.arguments[place] is None else other
+        if lacking.inference is not None:
+            return False
+        return rules.is_placeholder(lacking.kind, lacking.arguments, place)
+
+    def _influence(self, fact: Fact) -> None:
+        """Relations of one identifier are one influence, so they join the same two things."""
+        if fact.id is None or fact.kind not in rules.INFLUENCES:
+            return
+        other = self._influences.setdefault(fact.id, fact).live()
+        if other.kind == fact.kind:
+            return
+        for mine, yours in zip(
+            rules.INFLUENCES[fact.kind], rules.INFLUENCES[other.kind], strict=True
+        ):
+            a, b = fact.arguments[mine], other.arguments[yours]
+            if a is not None and b is not None and a != b:
+                names = f"{self._name(b)} and {self._name(a)}"
+                self._breach((23, 15), f"as influences they join {names}", other, fact)
+
+    def _implications(self, fact: Fact) -> Iterator[Fact]:
+        for implied in rules.IMPLIED.get(fact.kind, ()):
+            if fact.arguments[implied.needs] is None:
+                continue
+            identifier = None
+            if implied.identifier is not None:
+                identifier = fact.arguments[implied.identifier]
+            arguments = tuple(
+                None if place is None else fact.arguments[place] for place in implied.arguments
+            )
+            key = (implied.kind, identifier, arguments)
+            if key not in self._implied:
+                self._implied.add(key)
+                yield Fact(implied.kind, identifier, arguments, fact, implied.number)
+
+    def _times_of_activities(self, live: list[Fact]) -> None:
+        """An activity's times are those of its start and end, also where it leaves them open."""
+        declared = {fact.id: fact for fact in live if fact.kind == "activity"}
+        known: dict[tuple[int, str], tuple[str, Fact]] = {}
+        for number, place, kind in ((28, 0, "wasStartedBy"), (29, 1, "wasEndedBy")):
+            for fact in live:
+                if fact.kind != kind or fact.arguments[3] is None:
+                    continue
+                activity = fact.arguments[0]
+                assert activity is not None
+                declaration = declared.get(activity)
+                if declaration is None:
+                    continue
+                own = declaration.arguments[place]
+                if own is not None:
+                    known.setdefault((number, activity), (own, declaration))
+                time, source = known.setdefault((number, activity), (fact.arguments[3], fact))
+                if not same_time(time, fact.arguments[3]):
+                    subject = f"{self._name(activity)}: {time} and {fact.arguments[3]}"
+                    self._breach((number,), subject, source, fact)
+
+    # -- impossibilities ----------------------------------------------------------------------
+
+    def _specializations(self, live: list[Fact]) -> dict[str, Fact]:
+        """Cycles of specializations; and what is an entity as a declared one's specialization."""
+        specific: defaultdict[str, list[Fact]] = defaultdict(list)
+        arrows = Arrows()
+        for fact in live:
+            if fact.kind == "specializationOf":
+                general = fact.arguments[1]
+                assert general is not None and fact.arguments[0] is not None
+                specific[general].append(fact)
+                arrows.add(fact.arguments[0], general, fact, strict=True)
+        for cycle in shortest_cycles(arrows):
+            names = ", ".join(self._name(str(arrow.start)) for arrow in cycle)
+            self._breach((52, 19), names, *(arrow.fact for arrow in cycle))
+        declared = {fact.id: fact for fact in live if fact.kind == "entity" and fact.id is not None}
+        inherited: dict[str, Fact] = {}
+        waiting = deque(name for name in declared if name in specific)
+        while waiting:
+            general = waiting.popleft()
+            for fact in specific.get(general, ()):
+                name = fact.arguments[0]
+                assert name is not None
+                empty = general in self._empty and name not in self._empty
+                if name in declared or name in inherited:
+                    if not empty:
+                        continue
+                else:
+                    inherited[name] = fact
+                if empty:
+                    self._empty.add(name)
+                waiting.append(name)
+        return inherited
+
+    def _kinds_of_identifiers(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        relations: dict[str, dict[str, Fact]] = {}
+        for fact in live:
+            if fact.id is not None and fact.kind not in rules.ELEMENTS:
+                relations.setdefault(fact.id, {}).setdefault(fact.kind, fact)
+        if not relations:
+            return
+        for name, kinds in relations.items():
+            exclusive = [fact for kind, fact in kinds.items() if kind in rules.DISJOINT]
+            if len(exclusive) > 1:
+                self._breach((53,), self._name(name), *exclusive)
+        things = [(fact.id, fact) for fact in live if fact.kind in rules.ELEMENTS]
+        for thing, fact in [*things, *inherited.items()]:
+            if thing in relations:
+                other = next(iter(relations[thing].values()))
+                self._breach((54,), self._name(str(thing)), fact, other)
+
+    def _types(self, live: list[Fact]) -> None:
+        first: dict[str, dict[str, Fact]] = {rules.ENTITY: {}, rules.ACTIVITY: {}}
+        for fact in live:
+            if fact.kind in first and fact.id is not None:
+                first[fact.kind].setdefault(fact.id, fact)
+                continue
+            roles = rules.TYPING.get(fact.kind)
+            if roles is None:
+                continue
+            for value, kind in zip(fact.arguments, roles, strict=True):
+                if kind is not None and value is not None:
+                    first[kind].setdefault(value, fact)
+        entities, activities = first[rules.ENTITY], first[rules.ACTIVITY]
+        for name, fact in entities.items():
+            if name in activities:
+                self._breach((55, 50), self._name(name), fact, activities[name])
+
+    def _derivations_and_members(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        for fact in live:
+            if fact.kind == "wasDerivedFrom":
+                _, _, activity, generation, usage = fact.arguments
+                if activity is None and (generation is not None or usage is not None):
+                    self._breach((51,), "it names one", fact)
+            elif fact.kind == "hadMember" and fact.arguments[0] in self._empty:
+                collection = str(fact.arguments[0])
+                reason = self._by_key.get(("entity", collection)) or inherited[collection]
+                self._breach((56,), self._name(collection), reason.live(), fact)
+
+    # -- order --------------------------------------------------------------------------------
+
+    def _order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        """No event precedes itself strictly: every cycle that holds a strict step is a breach."""
+        if not any(fact.kind == "wasDerivedFrom" for fact in live):
+            return  # nothing is strictly before anything
+        happens = self._events(live, inherited)
+        usages = {fact.id: fact for fact in live if fact.kind == "used" and fact.id is not None}
+        arrows = Arrows()
+
+        def add(order: rules.Order, fact: Fact) -> None:
+            ends: list[Any] = []
+            for event, place in (order.earlier, order.later):
+                if event == rules.USAGE:
+                    ends.append(fact)
+                    continue
+                node = (event, fact.id if place == -1 else fact.arguments[place])
+                if node not in happens:
+                    return
+                ends.append(node)
+            arrows.add(ends[0], ends[1], (order.number, fact), strict=order.strict)
+
+        declared = [Fact("entity", name, (), fact) for name, fact in inherited.items()]
+        for fact in (*live, *declared):
+            for order in rules.ORDERING.get(fact.kind, ()):
+                add(order, fact)
+            if fact.kind == "wasDerivedFrom" and fact.arguments[4] in usages:
+                node = (rules.GENERATION, fact.arguments[0])
+                if node in happens:
+                    arrows.add(usages[fact.arguments[4]], node, (41, fact), strict=False)
+        for cycle in shortest_cycles(arrows):
+            numbers = sorted({arrow.fact[0] for arrow in cycle}, key=lambda n: (n == 42, n))
+            subject = ", then ".join(self._event_text(arrow.start) for arrow in cycle)
+            subject += f", then {self._event_text(cycle[0].start)} again"
+            self._breach(tuple(numbers), subject, *(arrow.fact[1] for arrow in cycle))
+
+    def _events(self, live: list[Fact], inherited: dict[str, Fact]) -> set[tuple[int, str | None]]:
+        happens: set[tuple[int, str | None]] = set()
+        for fact in live:
+            for event, place in rules.HAPPENS.get(fact.kind, ()):
+                happens.add((event, fact.id if place == -1 else fact.arguments[place]))
+        for name in inherited:
+            happens.add((rules.GENERATION, name))
+            happens.add((rules.INVALIDATION, name))
+        return happens
+
+    def _event_text(self, node: Any) -> str:
+        if isinstance(node, Fact):
+            entity = node.arguments[1]
+            return f"the usage of {'something' if entity is None else self._name(entity)}"
+        return f"the {rules.EVENT_NAMES[node[0]]} of {self._name(node[1])}"
