@@ -47,6 +47,13 @@ class Fact:
             fact = fact.into
         return fact
 
+    def learn(self, place: int, value: str, number: int, other: Fact) -> None:
+        """Take an argument over from another fact, by a rule."""
+        self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
+        if self.merged is None:
+            self.merged = []
+        self.merged.append((number, other))
+
     def source_statements(self) -> tuple[Stated, tuple[int, ...]]:
         """The statement behind it, and the inferences that led from there, the last one first."""
         inferences: list[int] = []
@@ -80,7 +87,7 @@ class Engine:
     breaches: list[Breach] = field(default_factory=list)
     _facts: list[Fact] = field(default_factory=list)
     _by_key: dict[Any, Fact] = field(default_factory=dict)
-    _influences: dict[str, Fact] = field(default_factory=dict)
+    _influences: dict[str, dict[str, Fact]] = field(default_factory=dict)
     _implied: set[Any] = field(default_factory=set)
     _differing: set[tuple[int, int]] = field(default_factory=set)
     _empty: set[str] = field(default_factory=set)
@@ -133,7 +140,7 @@ class Engine:
                     waiting.append(other)  # it may have learned what it shares with a third
                     break
             else:
-                self._influence(fact)
+                waiting += self._influence(fact)
                 for implied in self._implications(fact):
                     self._facts.append(implied)
                     waiting.append(implied)
@@ -193,20 +200,39 @@ class Engine:
             return False
         return rules.is_placeholder(lacking.kind, lacking.arguments, place)
 
-    def _influence(self, fact: Fact) -> None:
-        """Relations of one identifier are one influence, so they join the same two things."""
-        if fact.id is None or fact.kind not in rules.INFLUENCES:
-            return
-        other = self._influences.setdefault(fact.id, fact).live()
-        if other.kind == fact.kind:
-            return
-        for mine, yours in zip(
-            rules.INFLUENCES[fact.kind], rules.INFLUENCES[other.kind], strict=True
-        ):
-            a, b = fact.arguments[mine], other.arguments[yours]
-            if a is not None and b is not None and a != b:
-                names = f"{self._name(b)} and {self._name(a)}"
-                self._breach((23, 15), f"as influences they join {names}", other, fact)
+    def _influence(self, fact: Fact) -> list[Fact]:
+        """Relations of one identifier are one influence, so they join the same two things.
+
+        Returns:
+            Those that learned by it what they join.
+        """
+        ends = rules.INFLUENCES.get(fact.kind)
+        if fact.id is None or ends is None:
+            return []
+        same = self._influences.setdefault(fact.id, {})
+        same.setdefault(fact.kind, fact)
+        learned: list[Fact] = []
+        if len(same) == 1:
+            return learned
+        for kind, first in same.items():
+            other = first.live()
+            if kind == fact.kind:
+                continue
+            for mine, yours in zip(ends, rules.INFLUENCES[kind], strict=True):
+                a, b = fact.arguments[mine], other.arguments[yours]
+                if a is None or b is None:
+                    for poor, place, rich, value in (
+                        (fact, mine, other, b),
+                        (other, yours, fact, a),
+                    ):
+                        if value is not None:
+                            poor.learn(place, value, 15, rich)
+                            learned.append(poor)
+                elif a != b and (id(other), id(fact)) not in self._differing:
+                    self._differing |= {(id(other), id(fact)), (id(fact), id(other))}
+                    names = f"{self._name(b)} and {self._name(a)}"
+                    self._breach((23, 15), f"as influences they join {names}", other, fact)
+        return learned
 
     def _implications(self, fact: Fact) -> Iterator[Fact]:
         for implied in rules.IMPLIED.get(fact.kind, ()):
@@ -340,7 +366,7 @@ class Engine:
                     ends.append(fact)
                     continue
                 node = (event, fact.id if place == -1 else fact.arguments[place])
-                if node not in happens:
+                if node not in happens and not order.through:
                     return
                 ends.append(node)
             arrows.add(ends[0], ends[1], (order.number, fact), strict=order.strict)

@@ -176,12 +176,18 @@ no place in the order."""
 
 
 class Order(NamedTuple):
-    """That one event precedes another (constraints 30-49)."""
+    """That one event precedes another (constraints 30-49).
+
+    Attributes:
+        strict: they are not simultaneous either.
+        through: it also joins what an event that nothing speaks of stands between (19).
+    """
 
     number: int
     earlier: Event
     later: Event
     strict: bool = False
+    through: bool = False
 
 
 ORDERING: Final[dict[str, tuple[Order, ...]]] = {
@@ -203,15 +209,17 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
         Order(30, (START, 0), (END, 0)),
         Order(43, (GENERATION, 1), (START, 0)),
         Order(43, (START, 0), (INVALIDATION, 1)),
+        Order(43, (START, 2), (START, 0)),  # by 9 and 34, also of a trigger that is not known
     ),
     "wasEndedBy": (
         Order(44, (GENERATION, 1), (END, 0)),
         Order(44, (END, 0), (INVALIDATION, 1)),
+        Order(44, (START, 2), (END, 0)),  # by 10 and 34
     ),
     "wasDerivedFrom": (Order(42, (GENERATION, 1), (GENERATION, 0), True),),
     "specializationOf": (
-        Order(45, (GENERATION, 1), (GENERATION, 0)),
-        Order(46, (INVALIDATION, 0), (INVALIDATION, 1)),
+        Order(45, (GENERATION, 1), (GENERATION, 0), through=True),
+        Order(46, (INVALIDATION, 0), (INVALIDATION, 1), through=True),
     ),
     "wasAssociatedWith": (
         Order(47, (START, 0), (INVALIDATION, 1)),
