@@ -34,6 +34,7 @@ from provml._api import (
 from provml.context import Context
 from provml.errors import (
     ContentNotFoundError,
+    DocumentError,
     ExportError,
     InvalidArgumentError,
     InvalidMetricError,
@@ -53,10 +54,13 @@ from provml.version import __version__
 
 if TYPE_CHECKING:
     from provml.recorded import RecordedRun, load
+    from provml.validation import validate
+    from provml.validation.constraints.normal import equivalent, normal_form
 
 __all__ = [
     "ContentNotFoundError",
     "Context",
+    "DocumentError",
     "Event",
     "EventSource",
     "ExportError",
@@ -76,6 +80,7 @@ __all__ = [
     "__version__",
     "active_run",
     "end_run",
+    "equivalent",
     "load",
     "log_artifact",
     "log_current_execution_time",
@@ -90,16 +95,26 @@ __all__ = [
     "log_param",
     "log_params",
     "log_source_code",
+    "normal_form",
     "set_tag",
     "start_run",
+    "validate",
 ]
+
+_LATE = {
+    "RecordedRun": "provml.recorded",
+    "load": "provml.recorded",
+    "validate": "provml.validation",
+    "normal_form": "provml.validation.constraints.normal",
+    "equivalent": "provml.validation.constraints.normal",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in ("RecordedRun", "load"):
-        from provml import recorded
+    if name in _LATE:
+        from importlib import import_module
 
-        return getattr(recorded, name)
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 

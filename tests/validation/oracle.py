@@ -74,9 +74,9 @@ class Oracle:
         for place, term in enumerate(arguments):
             if term is not None:
                 terms.append(term)
-            elif kind == "wasAssociatedWith" and place == 2:
-                terms.append(NONE)
-            elif kind == "wasDerivedFrom" and (place == 2 or arguments[2] is None):
+            elif (kind, place) in (("wasAssociatedWith", 2), ("wasDerivedFrom", 2)) or (
+                kind == "wasDerivedFrom" and arguments[2] is None
+            ):
                 terms.append(NONE)
             else:
                 terms.append(self._new())
@@ -219,7 +219,11 @@ class Oracle:
 
     def _order(self) -> None:
         starts, ends = self.all("wasStartedBy"), self.all("wasEndedBy")
-        made, gone, uses = self.all("wasGeneratedBy"), self.all("wasInvalidatedBy"), self.all("used")
+        made, gone, uses = (
+            self.all("wasGeneratedBy"),
+            self.all("wasInvalidatedBy"),
+            self.all("used"),
+        )
         before: set[tuple[Fact, Fact]] = set()
         strict: set[tuple[Fact, Fact]] = set()
 

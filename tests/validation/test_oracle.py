@@ -12,6 +12,7 @@ from provml.validation.constraints.engine import Engine
 from provml.validation.constraints.rules import ARGUMENTS, MANDATORY, TIMES
 from provml.validation.constraints.statements import Instance, Stated
 
+_THINGS_THEMSELVES = ("entity", "activity", "agent")
 UNIQUENESS = range(22, 30)
 IMPOSSIBLE = range(51, 57)
 
@@ -78,10 +79,21 @@ def _statement(draw: Any, kinds: list[str], named: bool) -> Stated:
     return Stated(kind, identifier, arguments, types)
 
 
+@st.composite
+def _dense(draw: Any) -> list[Stated]:
+    """Many statements of few kinds without identifiers: what only the order can rule out."""
+    kinds = draw(st.lists(st.sampled_from(_ORDERED), min_size=2, max_size=4, unique=True))
+    statements = _statement(["wasDerivedFrom", *kinds], False).map(
+        lambda one: one if one.kind in _THINGS_THEMSELVES else one._replace(id=None)
+    )
+    return draw(st.lists(statements, min_size=4, max_size=12))
+
+
 DOCUMENTS = st.one_of(
     st.lists(_statement(_KINDS, True), max_size=7),
     st.lists(_statement(_KINDS, False), max_size=10),
     st.lists(_statement(_ORDERED, False), min_size=3, max_size=14),
+    _dense(),
 )
 
 

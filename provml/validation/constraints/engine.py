@@ -1,23 +1,30 @@
 """The constraints, checked: facts are merged to a fixpoint, then ordered, typed, and told apart.
 
-One pass takes the statements in; what is inferred is kept as few facts as bear on validity, and what
-a closure answers is never listed, so that costs grow with the statements. No rule is known here by
-its number but where it is no table of `rules`. Imports `rules`, `statements`, `graphs`.
+One pass takes the statements in; what is inferred is kept as few facts as bear on validity, and
+what a closure answers is never listed, so that costs grow with the statements. What is a table in
+`rules` is known by no number here. Imports `rules`, `statements`, `graphs`, `times`, `report`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from provml.validation.constraints import rules
-from provml.validation.constraints.graphs import Arrows, shortest_cycles
+from provml.validation.constraints.graphs import Arrow, Arrows, shortest_cycles
 from provml.validation.constraints.statements import Instance, Stated
 from provml.validation.constraints.times import same_time
+from provml.validation.report import KEPT_FINDINGS
+
+Subject = str | Callable[[], str]
 
 EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
+
+_SHOWN_STEPS: Final = 20
+"""So many steps of a cycle or a chain are put into words."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +36,7 @@ class Fact:
         source: the statement, or the fact that implies this one.
         inference: the number of the inference; None where it is stated.
         into: the fact that this one was merged into.
-        merged: those that were merged into this one.
+        taught: what gave it arguments: the rule's number, and the fact.
     """
 
     kind: str
@@ -38,7 +45,7 @@ class Fact:
     source: Stated | Fact
     inference: int | None = None
     into: Fact | None = None
-    merged: list[tuple[int, Fact]] | None = None
+    taught: tuple[tuple[int, Fact], ...] = ()
 
     def live(self) -> Fact:
         """The fact that this one is part of by now."""
@@ -50,18 +57,7 @@ class Fact:
     def learn(self, place: int, value: str, number: int, other: Fact) -> None:
         """Take an argument over from another fact, by a rule."""
         self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
-        if self.merged is None:
-            self.merged = []
-        self.merged.append((number, other))
-
-    def source_statements(self) -> tuple[Stated, tuple[int, ...]]:
-        """The statement behind it, and the inferences that led from there, the last one first."""
-        inferences: list[int] = []
-        fact = self
-        while isinstance(fact.source, Fact):
-            inferences.append(fact.inference or 0)
-            fact = fact.source
-        return fact.source, tuple(inferences)
+        self.taught = (*self.taught, (number, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +77,23 @@ class Breach:
 
 @dataclass(slots=True)
 class Engine:
-    """Checks one instance."""
+    """Checks one instance.
+
+    Attributes:
+        kept: so many breaches are kept.
+        further: how many more there are.
+    """
 
     instance: Instance
+    kept: int = KEPT_FINDINGS
     breaches: list[Breach] = field(default_factory=list)
+    further: int = 0
     _facts: list[Fact] = field(default_factory=list)
     _by_key: dict[Any, Fact] = field(default_factory=dict)
     _influences: dict[str, dict[str, Fact]] = field(default_factory=dict)
     _implied: set[Any] = field(default_factory=set)
     _differing: set[tuple[int, int]] = field(default_factory=set)
-    _empty: set[str] = field(default_factory=set)
+    _empty: dict[str, Fact] = field(default_factory=dict)
 
     def check(self) -> list[Breach]:
         """All breaches. Costs some ten microseconds a statement."""
@@ -108,8 +111,13 @@ class Engine:
     def _name(self, iri: str) -> str:
         return self.instance.name_text(iri)
 
-    def _breach(self, numbers: tuple[int, ...], subject: str, *facts: Fact) -> None:
-        self.breaches.append(Breach(numbers, subject, facts))
+    def _breach(self, numbers: tuple[int, ...], subject: Subject, *facts: Fact) -> None:
+        """Keep a breach, up to a limit; what it is about is only put into words if it is kept."""
+        if len(self.breaches) >= self.kept:
+            self.further += 1
+            return
+        text = subject if isinstance(subject, str) else subject()
+        self.breaches.append(Breach(numbers, text, facts))
 
     # -- facts and their merging --------------------------------------------------------------
 
@@ -124,7 +132,7 @@ class Engine:
             self._breach((0,), f"it has no {' and no '.join(missing)}", fact)
             return
         if fact.kind == "entity" and EMPTY_COLLECTION in statement.types and fact.id is not None:
-            self._empty.add(fact.id)
+            self._empty.setdefault(fact.id, fact)
         self._add(fact)
 
     def _add(self, fact: Fact) -> None:
@@ -163,34 +171,54 @@ class Engine:
         differing = self._differences(into, fact)
         if differing:
             self._differing |= {(id(into), id(fact)), (id(fact), id(into))}
-            self._breach((number,), f"they differ in {' and '.join(differing)}", into, fact)
+            self._breach(
+                (number,),
+                lambda: f"they differ in {self._words(into, fact, differing)}",
+                into,
+                fact,
+            )
             return False
-        into.id = into.id if into.id is not None else fact.id
+        before = (into.id, into.arguments)
+        if into.id is None:
+            into.id = fact.id
         if into.arguments != fact.arguments:
             pairs = zip(into.arguments, fact.arguments, strict=True)
             into.arguments = tuple(a if a is not None else b for a, b in pairs)
-        if into.merged is None:
-            into.merged = []
-        into.merged.append((number, fact))
+        if (into.id, into.arguments) != before:
+            into.taught = (*into.taught, (number, fact))
         fact.into = into
         return True
 
-    def _differences(self, one: Fact, other: Fact) -> list[str]:
+    def _differences(self, one: Fact, other: Fact) -> list[int]:
+        """The arguments in which two facts can't be one, by position; -1 is the identifier."""
         found = []
         if one.id is not None and other.id is not None and one.id != other.id:
-            found.append(f"identifier ({self._name(one.id)}, {self._name(other.id)})")
+            found.append(-1)
+        if one.arguments == other.arguments:
+            return found
         names = rules.ARGUMENTS[one.kind]
         for place, (a, b) in enumerate(zip(one.arguments, other.arguments, strict=True)):
             if a == b or (names[place] in rules.TIMES and same_time(a, b)):
                 continue
-            if (a is None or b is None) and not self._excludes(one, other, place):
-                continue
-            shown = [
-                "-" if v is None else v if names[place] in rules.TIMES else self._name(v)
-                for v in (a, b)
-            ]
-            found.append(f"{names[place]} ({shown[0]}, {shown[1]})")
+            if (a is not None and b is not None) or self._excludes(one, other, place):
+                found.append(place)
         return found
+
+    def _words(self, one: Fact, other: Fact, places: list[int]) -> str:
+        names = rules.ARGUMENTS[one.kind]
+        words = []
+        for place in places:
+            a, b = (
+                (one.id, other.id)
+                if place == -1
+                else (one.arguments[place], other.arguments[place])
+            )
+            name = "identifier" if place == -1 else names[place]
+            shown = [
+                "-" if v is None else v if name in rules.TIMES else self._name(v) for v in (a, b)
+            ]
+            words.append(f"{name} ({shown[0]}, {shown[1]})")
+        return " and ".join(words)
 
     @staticmethod
     def _excludes(one: Fact, other: Fact, place: int) -> bool:
@@ -230,9 +258,11 @@ class Engine:
                             learned.append(poor)
                 elif a != b and (id(other), id(fact)) not in self._differing:
                     self._differing |= {(id(other), id(fact)), (id(fact), id(other))}
-                    names = f"{self._name(b)} and {self._name(a)}"
-                    self._breach((23, 15), f"as influences they join {names}", other, fact)
+                    self._breach((23, 15), partial(self._influence_text, b, a), other, fact)
         return learned
+
+    def _influence_text(self, one: str, other: str) -> str:
+        return f"as influences they join {self._name(one)} and {self._name(other)}"
 
     def _implications(self, fact: Fact) -> Iterator[Fact]:
         for implied in rules.IMPLIED.get(fact.kind, ()):
@@ -283,8 +313,7 @@ class Engine:
                 specific[general].append(fact)
                 arrows.add(fact.arguments[0], general, fact, strict=True)
         for cycle in shortest_cycles(arrows):
-            names = ", ".join(self._name(str(arrow.start)) for arrow in cycle)
-            self._breach((52, 19), names, *(arrow.fact for arrow in cycle))
+            self._breach((52, 19), partial(self._names, cycle), *(arrow.fact for arrow in cycle))
         declared = {fact.id: fact for fact in live if fact.kind == "entity" and fact.id is not None}
         inherited: dict[str, Fact] = {}
         waiting = deque(name for name in declared if name in specific)
@@ -300,9 +329,26 @@ class Engine:
                 else:
                     inherited[name] = fact
                 if empty:
-                    self._empty.add(name)
+                    self._empty[name] = fact
                 waiting.append(name)
         return inherited
+
+    def _names(self, cycle: list[Arrow]) -> str:
+        shown = ", ".join(self._name(str(arrow.start)) for arrow in cycle[:_SHOWN_STEPS])
+        return shown + (f" and {len(cycle) - _SHOWN_STEPS:,} more" * (len(cycle) > _SHOWN_STEPS))
+
+    def _reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
+        """Why a thing has what it inherits (21): the specializations, and what is stated."""
+        found: list[Fact] = []
+        while name in why and why[name] not in found:
+            found.append(why[name])
+            if why[name].kind != "specializationOf" or len(found) == _SHOWN_STEPS:
+                break
+            name = str(why[name].arguments[1])
+        declared = self._by_key.get(("entity", name))
+        if declared is not None and declared not in found and found[-1].kind != "entity":
+            found.append(declared)
+        return found
 
     def _kinds_of_identifiers(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
         relations: dict[str, dict[str, Fact]] = {}
@@ -315,11 +361,15 @@ class Engine:
             exclusive = [fact for kind, fact in kinds.items() if kind in rules.DISJOINT]
             if len(exclusive) > 1:
                 self._breach((53,), self._name(name), *exclusive)
-        things = [(fact.id, fact) for fact in live if fact.kind in rules.ELEMENTS]
-        for thing, fact in [*things, *inherited.items()]:
+        for fact in live:
+            if fact.kind in rules.ELEMENTS and fact.id in relations:
+                other = next(iter(relations[fact.id].values()))
+                self._breach((54,), self._name(fact.id), fact, other)
+        for thing in inherited:
             if thing in relations:
                 other = next(iter(relations[thing].values()))
-                self._breach((54,), self._name(str(thing)), fact, other)
+                reasons = self._reasons(thing, inherited)
+                self._breach((54, 21), self._name(thing), *reasons, other)
 
     def _types(self, live: list[Fact]) -> None:
         first: dict[str, dict[str, Fact]] = {rules.ENTITY: {}, rules.ACTIVITY: {}}
@@ -346,8 +396,9 @@ class Engine:
                     self._breach((51,), "it names one", fact)
             elif fact.kind == "hadMember" and fact.arguments[0] in self._empty:
                 collection = str(fact.arguments[0])
-                reason = self._by_key.get(("entity", collection)) or inherited[collection]
-                self._breach((56,), self._name(collection), reason.live(), fact)
+                numbers = (56,) if self._empty[collection].kind == "entity" else (56, 21)
+                reasons = self._reasons(collection, self._empty)
+                self._breach(numbers, self._name(collection), *reasons, fact)
 
     # -- order --------------------------------------------------------------------------------
 
@@ -375,15 +426,22 @@ class Engine:
         for fact in (*live, *declared):
             for order in rules.ORDERING.get(fact.kind, ()):
                 add(order, fact)
-            if fact.kind == "wasDerivedFrom" and fact.arguments[4] in usages:
+            if fact.kind != "wasDerivedFrom" or fact.arguments[2] is None:
+                continue
+            if fact.arguments[4] in usages:
                 node = (rules.GENERATION, fact.arguments[0])
                 if node in happens:
                     arrows.add(usages[fact.arguments[4]], node, (41, fact), strict=False)
         for cycle in shortest_cycles(arrows):
             numbers = sorted({arrow.fact[0] for arrow in cycle}, key=lambda n: (n == 42, n))
-            subject = ", then ".join(self._event_text(arrow.start) for arrow in cycle)
-            subject += f", then {self._event_text(cycle[0].start)} again"
-            self._breach(tuple(numbers), subject, *(arrow.fact[1] for arrow in cycle))
+            facts = (arrow.fact[1] for arrow in cycle)
+            self._breach(tuple(numbers), partial(self._cycle_text, cycle), *facts)
+
+    def _cycle_text(self, cycle: list[Arrow]) -> str:
+        steps = [self._event_text(arrow.start) for arrow in cycle[:_SHOWN_STEPS]]
+        if len(cycle) > _SHOWN_STEPS:
+            steps.append(f"{len(cycle) - _SHOWN_STEPS:,} more")
+        return f"{', then '.join(steps)}, then {self._event_text(cycle[0].start)} again"
 
     def _events(self, live: list[Fact], inherited: dict[str, Fact]) -> set[tuple[int, str | None]]:
         happens: set[tuple[int, str | None]] = set()

@@ -43,19 +43,19 @@ class Arrows:
 
 
 def shortest_cycles(arrows: Arrows) -> Iterator[list[Arrow]]:
-    """For each strict step that lies on a cycle, a shortest cycle through it; each cycle once.
+    """Cycles that hold every strict step that lies on one, each a shortest one of some such step.
 
     Costs a pass over what can be reached from strict steps, and for each cycle a search of its
     component, up to a limit on all of them together; then one cycle a component.
     """
     component = _components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
-    told: set[frozenset[int]] = set()
+    told: set[int] = set()
     looked_at: set[int] = set()
     budget = _MOST_STEPS
     for arrow in arrows.strict:
         start, end = arrows.nodes[arrow.start], arrows.nodes[arrow.end]
         inside = component.get(end)
-        if inside is None or component.get(start) != inside:
+        if inside is None or component.get(start) != inside or id(arrow) in told:
             continue
         if budget <= 0 and inside in looked_at:
             continue
@@ -63,10 +63,8 @@ def shortest_cycles(arrows: Arrows) -> Iterator[list[Arrow]]:
         path, steps = _shortest_path(arrows, end, start, component, inside)
         budget -= steps
         cycle = [arrow, *path]
-        members = frozenset(map(id, cycle))
-        if members not in told:
-            told.add(members)
-            yield cycle
+        told.update(map(id, cycle))
+        yield cycle
 
 
 def _shortest_path(

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 RECOMMENDATION: Final = "https://www.w3.org/TR/prov-constraints/"
 
+PROV: Final = "http://www.w3.org/ns/prov#"
+
 ENTITY, ACTIVITY = "entity", "activity"
 
 ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
@@ -239,6 +241,19 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
 """What precedes what. The starts of one activity, its ends, and the generations and invalidations
 of one entity are simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 orders a named
 usage before a generation and stands in the engine."""
+
+
+INFERENCES: Final[dict[int, str]] = {
+    9: "wasStartedBy-generation-inference",
+    10: "wasEndedBy-generation-inference",
+    11: "derivation-generation-use-inference",
+    13: "attribution-inference",
+    14: "delegation-inference",
+    15: "influence-inference",
+    19: "specialization-transitive",
+    21: "specialization-attributes-inference",
+}
+"""The names that the Recommendation gives the inferences that explanations speak of."""
 
 
 class Rule(NamedTuple):

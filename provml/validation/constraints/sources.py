@@ -16,9 +16,10 @@ from provml.validation.constraints.rules import ARGUMENTS, ELEMENTS, TIMES
 from provml.validation.constraints.statements import Instance, Stated
 
 if TYPE_CHECKING:
-    from prov.model import ProvBundle, ProvDocument
+    from prov.model import ProvBundle, ProvDocument, ProvRecord
 
     from provml.model.mapping import RunMapping
+    from provml.reading._document import Places
 
 _FORMAL: Final = {kind: tuple(f"prov:{a}" for a in names) for kind, names in ARGUMENTS.items()}
 _NAMES: Final = frozenset({"xsd:QName", "prov:QUALIFIED_NAME", "xsd:anyURI"})
@@ -148,14 +149,20 @@ def _pointer(key: str) -> str:
 # -- the prov library -------------------------------------------------------------------------
 
 
-def prov_instances(document: ProvDocument) -> Iterator[Instance]:
-    """The top level and each bundle of a document that the ``prov`` library read."""
+def prov_instances(document: ProvDocument, places: Places | None = None) -> Iterator[Instance]:
+    """The top level and each bundle of a document that the ``prov`` library read.
+
+    Args:
+        places: where the records stand in their file, as `provml.reading.Document` has them.
+    """
+    known = places or {}
     prefixes = _prov_prefixes(document)
-    yield Instance(None, _prov_statements(document), prefixes)
+    yield Instance(None, _prov_statements(document, known.get(None, [])), prefixes)
     for bundle in document.bundles:
         own = {**prefixes, **_prov_prefixes(bundle)}
         assert bundle.identifier is not None
-        yield Instance(bundle.identifier.uri, _prov_statements(bundle), own)
+        statements = _prov_statements(bundle, known.get(bundle.identifier, []))
+        yield Instance(bundle.identifier.uri, statements, own)
 
 
 def _prov_prefixes(bundle: ProvBundle) -> dict[str, str]:
@@ -166,20 +173,28 @@ def _prov_prefixes(bundle: ProvBundle) -> dict[str, str]:
     return {**_STANDARD, **prefixes}
 
 
-def _prov_statements(bundle: ProvBundle) -> Iterator[Stated]:
+def _prov_statements(bundle: ProvBundle, places: list[tuple[int, int]]) -> Iterator[Stated]:
+    records = list(bundle.get_records())
+    if len(places) != len(records):
+        places = [(0, 0)] * len(records)
+    for number, (record, (line, column)) in enumerate(zip(records, places, strict=True), 1):
+        kind, identifier, arguments = stated(record)
+        types = tuple(t.uri for t in record.get_asserted_types() if hasattr(t, "uri"))
+        yield Stated(kind, identifier, arguments, types, f"statement {number}", line, column)
+
+
+def stated(record: ProvRecord) -> tuple[str, str | None, tuple[str | None, ...]]:
+    """A record's kind, identifier and arguments, as in `Stated`."""
     from prov import constants
     from prov.identifier import Identifier
 
-    for number, record in enumerate(bundle.get_records(), 1):
-        kind = constants.PROV_N_MAP[record.get_type()]
-        arguments = []
-        for _, value in record.formal_attributes:
-            if value is None or isinstance(value, str):
-                arguments.append(value)
-            elif isinstance(value, Identifier):
-                arguments.append(value.uri)
-            else:
-                arguments.append(value.isoformat())
-        types = tuple(t.uri for t in record.get_asserted_types() if isinstance(t, Identifier))
-        identifier = None if record.identifier is None else record.identifier.uri
-        yield Stated(kind, identifier, tuple(arguments), types, f"statement {number}")
+    arguments: list[str | None] = []
+    for _, value in record.formal_attributes:
+        if value is None or isinstance(value, str):
+            arguments.append(value)
+        elif isinstance(value, Identifier):
+            arguments.append(value.uri)
+        else:
+            arguments.append(value.isoformat())
+    identifier = None if record.identifier is None else record.identifier.uri
+    return constants.PROV_N_MAP[record.get_type()], identifier, tuple(arguments)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from provml.validation.constraints.rules import ARGUMENTS, TIMES
 
 
-@dataclass(frozen=True, slots=True)
-class Stated:
+class Stated(NamedTuple):
     """One statement of a document.
 
     Attributes:
@@ -21,6 +21,7 @@ class Stated:
         arguments: IRIs, and times as they are written, in the order of `rules.ARGUMENTS`.
         types: the IRIs among its ``prov:type`` attributes.
         place: where it stands in the document.
+        line, column: the same in a text, from 1; 0 where that is not known.
     """
 
     kind: str
@@ -28,6 +29,19 @@ class Stated:
     arguments: tuple[str | None, ...]
     types: tuple[str, ...] = ()
     place: str = ""
+    line: int = 0
+    column: int = 0
+
+
+class Statement(Protocol):
+    """What can be shown as a statement."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def id(self) -> str | None: ...  # noqa: D102
+    @property
+    def arguments(self) -> tuple[str | None, ...]: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -43,13 +57,15 @@ class Instance:
     statements: Iterable[Stated]
     prefixes: dict[str, str] = field(default_factory=dict)
 
-    def text(self, statement: Stated) -> str:
-        """The statement in PROV-N, in the document's own terms."""
+    def text(self, statement: Statement, types: tuple[str, ...] = ()) -> str:
+        """The statement in PROV-N, in the document's own terms, with those types."""
         names = ARGUMENTS[statement.kind]
         parts = [
             "-" if value is None else value if name in TIMES else self.name_text(value)
             for name, value in zip(names, statement.arguments, strict=True)
         ]
+        if types:
+            parts.append(f"[{', '.join(f'prov:type={self.name_text(t)!r}' for t in types)}]")
         relation = statement.kind not in ("entity", "activity", "agent")
         identifier = "" if statement.id is None else self.name_text(statement.id)
         if relation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 _DATE_TIME: Final = re.compile(
@@ -14,6 +14,11 @@ _DATE_TIME: Final = re.compile(
 def same_time(one: str | None, other: str | None) -> bool:
     """Whether two times are the same instant; one with a zone is none without."""
     return one == other or (one is not None and other is not None and _key(one) == _key(other))
+
+
+def instant(text: str) -> str:
+    """A time as text that equal times share."""
+    return str(_key(text))
 
 
 def _key(text: str) -> object:
@@ -27,4 +32,4 @@ def _key(text: str) -> object:
         moment = datetime.fromisoformat(whole + (zone or ""))
     except ValueError:  # a year or an hour that Python's calendar does not have
         return whole, digits, zone
-    return moment, digits
+    return moment if moment.tzinfo is None else moment.astimezone(UTC), digits
