@@ -403,39 +403,55 @@ class Engine:
     # -- order --------------------------------------------------------------------------------
 
     def _order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
-        """No event precedes itself strictly: every cycle that holds a strict step is a breach."""
+        """No event precedes itself strictly: every cycle that holds a strict step is a breach.
+
+        What no cycle passes is left out: ends, invalidations, usages that no derivation names.
+        """
+        named = {
+            fact.arguments[4]: None
+            for fact in live
+            if fact.kind == "wasDerivedFrom" and fact.arguments[2] is not None
+        }
         if not any(fact.kind == "wasDerivedFrom" for fact in live):
             return  # nothing is strictly before anything
         happens = self._events(live, inherited)
-        usages = {fact.id: fact for fact in live if fact.kind == "used" and fact.id is not None}
+        usages = {
+            fact.id: fact
+            for fact in live
+            if fact.kind == "used" and fact.id is not None and fact.id in named
+        }
         arrows = Arrows()
-
-        def add(order: rules.Order, fact: Fact) -> None:
-            ends: list[Any] = []
-            for event, place in (order.earlier, order.later):
-                if event == rules.USAGE:
-                    ends.append(fact)
-                    continue
-                node = (event, fact.id if place == -1 else fact.arguments[place])
-                if node not in happens and not order.through:
-                    return
-                ends.append(node)
-            arrows.add(ends[0], ends[1], (order.number, fact), strict=order.strict)
-
-        declared = [Fact("entity", name, (), fact) for name, fact in inherited.items()]
-        for fact in (*live, *declared):
-            for order in rules.ORDERING.get(fact.kind, ()):
-                add(order, fact)
-            if fact.kind != "wasDerivedFrom" or fact.arguments[2] is None:
+        for fact in live:
+            if fact.kind == "used" and usages.get(fact.id or "") is not fact:
                 continue
-            if fact.arguments[4] in usages:
-                node = (rules.GENERATION, fact.arguments[0])
-                if node in happens:
-                    arrows.add(usages[fact.arguments[4]], node, (41, fact), strict=False)
+            for order in rules.BINDING.get(fact.kind, ()):
+                self._arrow(arrows, happens, order, fact)
+            if fact.kind == "wasDerivedFrom" and fact.arguments[2] is not None:
+                usage, node = (
+                    usages.get(fact.arguments[4] or ""),
+                    (rules.GENERATION, fact.arguments[0]),
+                )
+                if usage is not None and node in happens:
+                    arrows.add(usage, node, (41, fact), strict=False)
         for cycle in shortest_cycles(arrows):
             numbers = sorted({arrow.fact[0] for arrow in cycle}, key=lambda n: (n == 42, n))
             facts = (arrow.fact[1] for arrow in cycle)
             self._breach(tuple(numbers), partial(self._cycle_text, cycle), *facts)
+
+    @staticmethod
+    def _arrow(
+        arrows: Arrows, happens: set[tuple[int, str | None]], order: rules.Order, fact: Fact
+    ) -> None:
+        ends: list[Any] = []
+        for event, place in (order.earlier, order.later):
+            if event == rules.USAGE:
+                ends.append(fact)
+                continue
+            node = (event, fact.id if place == -1 else fact.arguments[place])
+            if node not in happens and not order.through:
+                return
+            ends.append(node)
+        arrows.add(ends[0], ends[1], (order.number, fact), strict=order.strict)
 
     def _cycle_text(self, cycle: list[Arrow]) -> str:
         steps = [self._event_text(arrow.start) for arrow in cycle[:_SHOWN_STEPS]]
@@ -447,10 +463,9 @@ class Engine:
         happens: set[tuple[int, str | None]] = set()
         for fact in live:
             for event, place in rules.HAPPENS.get(fact.kind, ()):
-                happens.add((event, fact.id if place == -1 else fact.arguments[place]))
-        for name in inherited:
-            happens.add((rules.GENERATION, name))
-            happens.add((rules.INVALIDATION, name))
+                if event in rules.RECURRING:
+                    happens.add((event, fact.id if place == -1 else fact.arguments[place]))
+        happens.update((rules.GENERATION, name) for name in inherited)
         return happens
 
     def _event_text(self, node: Any) -> str:

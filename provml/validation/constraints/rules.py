@@ -243,9 +243,39 @@ of one entity are simultaneous (31, 32, 39, 40), so each is one event. Constrain
 usage before a generation and stands in the engine."""
 
 
+def _recurring() -> frozenset[int]:
+    """The events that something can bring back to a generation, where the strict steps are."""
+    found = {GENERATION, USAGE}  # 41
+    orders = [order for each in ORDERING.values() for order in each]
+    while True:
+        more = {order.earlier[0] for order in orders if order.later[0] in found} - found
+        if not more:
+            return frozenset(found)
+        found |= more
+
+
+RECURRING: Final = _recurring()
+"""The events that a cycle can pass: an end or an invalidation precedes no other event than ends and
+invalidations, so that the constraints on what comes before these (30, 35, 36, 38, 44, 46, 47, 49)
+make no document invalid."""
+
+BINDING: Final[dict[str, tuple[Order, ...]]] = {
+    kind: binding
+    for kind, orders in ORDERING.items()
+    if (
+        binding := tuple(
+            order
+            for order in orders
+            if order.earlier[0] in RECURRING and order.later[0] in RECURRING
+        )
+    )
+}
+"""The orders that a cycle can hold."""
+
+
 INFERENCES: Final[dict[int, str]] = {
-    9: "wasStartedBy-generation-inference",
-    10: "wasEndedBy-generation-inference",
+    9: "wasStartedBy-inference",
+    10: "wasEndedBy-inference",
     11: "derivation-generation-use-inference",
     13: "attribution-inference",
     14: "delegation-inference",
