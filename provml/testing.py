@@ -102,13 +102,19 @@ def capture(start: bool = True) -> Iterator[Captured]:
                 os.environ[name] = value
 
 
-def assert_valid(document: Source, **judges: bool) -> None:
+def assert_valid(
+    document: Source,
+    *,
+    schema: bool | None = None,
+    shapes: bool | None = None,
+    constraints: bool = True,
+) -> None:
     """Fail, saying why, unless a document is valid.
 
     Args:
         document: a path, a document's bytes, a document of the ``prov`` library, a run or its
             folder.
-        judges: ``schema``, ``shapes``, ``constraints``, as for `provml.validate`; by default all.
+        schema, shapes, constraints: which judges are asked, as for `provml.validate`.
 
     Raises:
         AssertionError: with a line for each of the first findings, and the statements behind them.
@@ -118,7 +124,7 @@ def assert_valid(document: Source, **judges: bool) -> None:
     """
     from provml.validation import validate
 
-    report = validate(document, **judges)
+    report = validate(document, schema=schema, shapes=shapes, constraints=constraints)
     if report.conforms:
         return
     lines = []

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from pathlib import Path
 
 import pytest
 from validation.oracle import Oracle
 
-from provml import DocumentError, reading, validate
-from provml.validation.constraints import rules
+from provml import DocumentError, normal_form, reading, validate
+from provml.validation.constraints import Instance, Stated, judge, rules
 from provml.validation.constraints.engine import Engine
 from provml.validation.constraints.sources import prov_instances
+from provml.validation.report import Report
 
 CORPUS = Path(os.environ.get("PROVML_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
 EMPTY = "[prov:type='prov:EmptyCollection']"
@@ -454,3 +456,94 @@ def test_the_w3c_cases_have_their_verdicts(name: str, expected: str) -> None:
 def _verdict(data: bytes, form: str) -> str:
     report = validate(data, form, schema=False, shapes=False)
     return "valid" if report.conforms else "invalid"
+
+
+# -- documents made to be hard ------------------------------------------------------------------
+
+SIZE = 20_000
+
+
+def judged(statements: list[Stated]) -> Engine:
+    """An engine that has judged them."""
+    engine = Engine(Instance(None, statements))
+    engine.check()
+    return engine
+
+
+def derived(new: str, old: str) -> Stated:
+    return Stated("wasDerivedFrom", None, (new, old, None, None, None))
+
+
+def special(specific: str, general: str) -> Stated:
+    return Stated("specializationOf", None, (specific, general))
+
+
+def test_things_derived_from_each_other_are_told_apart_and_counted() -> None:
+    """A document of many cycles would not end, or hide how many there are."""
+    entities = [Stated("entity", f"e{n}", ()) for n in range(SIZE)]
+    pairs = judged([*entities, *(derived(f"e{n}", f"e{n ^ 1}") for n in range(SIZE))])
+    assert len(pairs.breaches) + pairs.further == SIZE / 2
+    assert all(len(breach.facts) == 2 for breach in pairs.breaches)
+    ring = judged([*entities, *(derived(f"e{n}", f"e{(n + 1) % SIZE}") for n in range(SIZE))])
+    (breach,) = ring.breaches
+    assert len(breach.facts) == SIZE
+    assert len(breach.subject) < 5000
+    everyone = judged(
+        [*entities[:60], *(derived(f"e{n}", f"e{m}") for n in range(60) for m in range(60))]
+    )
+    assert len(everyone.breaches) + everyone.further == 60 + 60 * 59 / 2
+
+
+def test_a_finding_of_a_long_cycle_is_short() -> None:
+    """A finding would be as long as the document."""
+    report = Report("x")
+    statements = [Stated("entity", f"e{n}", ()) for n in range(SIZE)]
+    statements += [derived(f"e{n}", f"e{(n + 1) % SIZE}") for n in range(SIZE)]
+    judge([Instance(None, statements)], report)
+    (finding,) = report.findings
+    assert len(finding.evidence) == 50
+    assert "19,950 more statements" in finding.message
+
+
+def test_long_chains_of_specializations_end() -> None:
+    """A chain would take the square of its length, or as deep a stack."""
+    chain = [special(f"e{n + 1}", f"e{n}") for n in range(SIZE)]
+    chain.reverse()
+    assert judged([Stated("entity", "e0", ()), *chain]).breaches == []
+    (breach,) = judged([Stated("entity", "e0", ()), *chain, derived("e0", f"e{SIZE}")]).breaches
+    assert breach.numbers == (45, 42)
+    assert len(breach.facts) == SIZE + 1
+    (breach,) = judged([*chain, special("e0", f"e{SIZE}")]).breaches
+    assert breach.numbers == (52, 19)
+    empty = Stated("entity", "e0", (), (rules.PROV + "EmptyCollection",))
+    member = Stated("hadMember", None, (f"e{SIZE}", "x"))
+    (breach,) = judged([*chain, empty, member]).breaches
+    assert breach.numbers == (56, 21)
+
+
+def test_many_relations_of_one_identifier_end() -> None:
+    """Statements of one identifier would each be compared with all others."""
+    same = [Stated("used", "u", ("a", "e", None)) for _ in range(SIZE)]
+    assert judged(same).breaches == []
+    clashing = judged([Stated("used", "u", ("a", f"e{n}", None)) for n in range(SIZE)])
+    assert len(clashing.breaches) + clashing.further == SIZE - 1
+    influences = [Stated("wasInfluencedBy", "u", ("a", f"e{n}")) for n in range(SIZE)]
+    clashing = judged([*influences, Stated("used", "u", ("a", None, None))])
+    assert len(clashing.breaches) + clashing.further == SIZE - 1
+
+
+def test_a_bundle_in_a_bundle_is_refused() -> None:
+    """Bundles could be nested as deep as the stack."""
+    content: dict[str, object] = {"entity": {"ex:e": {}}}
+    for _ in range(50):
+        content = {"bundle": {"ex:b": content}}
+    with pytest.raises(DocumentError):
+        validate(json.dumps({"prefix": {"ex": "urn:x:"}, **content}).encode(), schema=False)
+
+
+def test_a_normal_form_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alternates, which are all related to all, would fill the memory."""
+    monkeypatch.setattr("provml.validation.constraints.normal.MOST_FACTS", 500)
+    pairs = " ;; ".join(f"alternateOf(e{n}, e{n + 1})" for n in range(40))
+    with pytest.raises(DocumentError, match="more than 500 facts"):
+        normal_form(document(pairs))

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-_MOST_STEPS: Final = 5_000_000
+_MOST_STEPS: Final = 1_000_000
 """So many steps are looked at for the shortest cycles; what is left is told by one cycle each."""
 
 
