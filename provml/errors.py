@@ -70,7 +70,14 @@ class ExportError(ProvMLError, ValueError):
 
 
 class DocumentError(ProvMLError, ValueError):
-    """A document is not PROV, or has what a form can't carry; the line says what, and where."""
+    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+
+    The message is one line of limited length, whatever of a document stands in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        text = " ".join(message.split())
+        super().__init__(text if len(text) <= 500 else text[:499] + "…")
 
 
 class MissingExtraError(ProvMLError, ImportError):
