@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_validate.py [--quick]
 
 Each figure is of a process that does nothing else: processor time, and peak resident set (VmHWM).
-Beside it stands `unified()` of the ``prov`` library on the same document, which merges what has the same
-identifier and checks no more.
+Beside it stands `unified()` of the ``prov`` library on the same document, which merges what has
+the same identifier and checks no more.
 """
 
 from __future__ import annotations
