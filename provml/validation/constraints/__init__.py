@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from provml.validation.constraints.engine import Breach, Engine, Fact
-from provml.validation.constraints.rules import INFERENCES, RECOMMENDATION, RULES
+from provml.validation.constraints.rules import DATA_MODEL, INFERENCES, RECOMMENDATION, RULES
 from provml.validation.constraints.sources import (
     prov_instances,
     provjson_instances,
@@ -59,7 +59,7 @@ def _finding(instance: Instance, breach: Breach) -> Finding:
     at = evidence[0] if evidence else Evidence("", "")
     return Finding(
         kind="constraint",
-        rule=f"{RECOMMENDATION}#{first.name}",
+        rule=f"{RECOMMENDATION if breach.numbers[0] else DATA_MODEL}#{first.name}",
         message=f"{breach.numbers[0]}{also}: {first.sentence}; {breach.subject}{within}{more}",
         where=at.where,
         evidence=evidence,

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 RECOMMENDATION: Final = "https://www.w3.org/TR/prov-constraints/"
 
+DATA_MODEL: Final = "https://www.w3.org/TR/prov-dm/"
+
 PROV: Final = "http://www.w3.org/ns/prov#"
 
 ENTITY, ACTIVITY = "entity", "activity"
