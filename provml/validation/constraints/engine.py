@@ -405,53 +405,24 @@ class Engine:
     def _order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
         """No event precedes itself strictly: every cycle that holds a strict step is a breach.
 
-        What no cycle passes is left out: ends, invalidations, usages that no derivation names.
+        What no cycle passes is left out: ends, invalidations, usages.
         """
-        named = {
-            fact.arguments[4]: None
-            for fact in live
-            if fact.kind == "wasDerivedFrom" and fact.arguments[2] is not None
-        }
         if not any(fact.kind == "wasDerivedFrom" for fact in live):
             return  # nothing is strictly before anything
         happens = self._events(live, inherited)
-        usages = {
-            fact.id: fact
-            for fact in live
-            if fact.kind == "used" and fact.id is not None and fact.id in named
-        }
         arrows = Arrows()
         for fact in live:
-            if fact.kind == "used" and usages.get(fact.id or "") is not fact:
-                continue
             for order in rules.BINDING.get(fact.kind, ()):
-                self._arrow(arrows, happens, order, fact)
-            if fact.kind == "wasDerivedFrom" and fact.arguments[2] is not None:
-                usage, node = (
-                    usages.get(fact.arguments[4] or ""),
-                    (rules.GENERATION, fact.arguments[0]),
+                earlier, later = (
+                    (event, fact.id if place == -1 else fact.arguments[place])
+                    for event, place in (order.earlier, order.later)
                 )
-                if usage is not None and node in happens:
-                    arrows.add(usage, node, (41, fact), strict=False)
+                if order.through or (earlier in happens and later in happens):
+                    arrows.add(earlier, later, (order.number, fact), strict=order.strict)
         for cycle in shortest_cycles(arrows):
             numbers = sorted({arrow.fact[0] for arrow in cycle}, key=lambda n: (n == 42, n))
             facts = (arrow.fact[1] for arrow in cycle)
             self._breach(tuple(numbers), partial(self._cycle_text, cycle), *facts)
-
-    @staticmethod
-    def _arrow(
-        arrows: Arrows, happens: set[tuple[int, str | None]], order: rules.Order, fact: Fact
-    ) -> None:
-        ends: list[Any] = []
-        for event, place in (order.earlier, order.later):
-            if event == rules.USAGE:
-                ends.append(fact)
-                continue
-            node = (event, fact.id if place == -1 else fact.arguments[place])
-            if node not in happens and not order.through:
-                return
-            ends.append(node)
-        arrows.add(ends[0], ends[1], (order.number, fact), strict=order.strict)
 
     def _cycle_text(self, cycle: list[Arrow]) -> str:
         steps = [self._event_text(arrow.start) for arrow in cycle[:_SHOWN_STEPS]]
@@ -469,7 +440,4 @@ class Engine:
         return happens
 
     def _event_text(self, node: Any) -> str:
-        if isinstance(node, Fact):
-            entity = node.arguments[1]
-            return f"the usage of {'something' if entity is None else self._name(entity)}"
         return f"the {rules.EVENT_NAMES[node[0]]} of {self._name(node[1])}"

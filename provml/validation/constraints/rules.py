@@ -241,13 +241,15 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
     ),
 }
 """What precedes what. The starts of one activity, its ends, and the generations and invalidations
-of one entity are simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 orders a named
-usage before a generation and stands in the engine."""
+of one entity are simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 has no place
+here: what precedes the usage that a derivation names are the start of the derivation's activity
+(33) and the generation of what is used (37), and these precede the new thing's generation anyhow,
+by 34 (with 11) and 42."""
 
 
 def _recurring() -> frozenset[int]:
     """The events that something can bring back to a generation, where the strict steps are."""
-    found = {GENERATION, USAGE}  # 41
+    found = {GENERATION}
     orders = [order for each in ORDERING.values() for order in each]
     while True:
         more = {order.earlier[0] for order in orders if order.later[0] in found} - found
@@ -257,9 +259,9 @@ def _recurring() -> frozenset[int]:
 
 
 RECURRING: Final = _recurring()
-"""The events that a cycle can pass: an end or an invalidation precedes no other event than ends and
-invalidations, so that the constraints on what comes before these (30, 35, 36, 38, 44, 46, 47, 49)
-make no document invalid."""
+"""The events that a cycle can pass: an end, an invalidation or a usage precedes no other event than
+ends and invalidations, so that the constraints on what comes before these (30, 33, 35-38, 44, 46,
+47, 49) make no document invalid."""
 
 BINDING: Final[dict[str, tuple[Order, ...]]] = {
     kind: binding
@@ -346,4 +348,4 @@ RULES: Final[dict[int, Rule]] = {
     55: Rule("entity-activity-disjoint", "nothing is both an entity and an activity"),
     56: Rule("membership-empty-collection", "an empty collection has no members"),
 }
-"""The rules that can be broken; 0 is what PROV-DM itself demands."""
+"""The constraints; 0 is what PROV-DM itself demands."""
