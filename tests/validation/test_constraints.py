@@ -412,6 +412,24 @@ def test_nothing_leads_back_from_an_end_or_an_invalidation() -> None:
     )
 
 
+def test_relations_without_identifiers_are_not_held_to_the_keys_of_a_form() -> None:
+    """PROV-JSON, which gives every relation a key, would be refused for keys that say nothing."""
+    content = {
+        "prefix": {"ex": "https://example.org/"},
+        "entity": {"ex:s": {}},
+        "specializationOf": {
+            "ex:s": [
+                {"prov:specificEntity": "ex:b", "prov:generalEntity": "ex:a"},
+                {"prov:specificEntity": "ex:c", "prov:generalEntity": "ex:a"},
+            ]
+        },
+        "hadMember": {"ex:s": {"prov:collection": "ex:b", "prov:entity": "ex:a"}},
+    }
+    data = json.dumps(content).encode()
+    assert validate(data, schema=False).findings == []
+    assert len(normal_form(data)) > 5
+
+
 def test_a_bundle_is_judged_by_itself() -> None:
     """What two bundles say would be held against each other, or a bundle be passed over."""
     fine = "activity(x) ;; bundle b ;; entity(x) ;; endBundle"

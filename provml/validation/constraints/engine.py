@@ -122,7 +122,8 @@ class Engine:
     # -- facts and their merging --------------------------------------------------------------
 
     def _take(self, statement: Stated) -> None:
-        fact = Fact(statement.kind, statement.id, statement.arguments, statement)
+        identifier = None if statement.kind in rules.NAMELESS else statement.id
+        fact = Fact(statement.kind, identifier, statement.arguments, statement)
         missing = [
             rules.ARGUMENTS[fact.kind][place]
             for place in rules.MANDATORY.get(fact.kind, ())

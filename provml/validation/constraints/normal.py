@@ -41,7 +41,6 @@ Term = str | int
 Fact = tuple[Any, ...]
 """Kind, identifier (`NONE` where the kind has none), arguments."""
 
-_NAMELESS: Final = ("specializationOf", "alternateOf", "mentionOf", "hadMember")
 _REVISION: Final = (f"<{rules.PROV}type>", f"<{rules.PROV}Revision>")
 
 
@@ -160,8 +159,10 @@ class _Instance:
         self.facts: set[Fact] = set()
         for kind, identifier, arguments, attributes in statements:
             name: Term | None = identifier
-            if name is None:
-                name = NONE if kind in _NAMELESS else next(self._fresh)
+            if kind in rules.NAMELESS:
+                name = NONE
+            elif name is None:
+                name = next(self._fresh)
             terms: list[Term] = []
             for place, value in enumerate(arguments):
                 if value is not None:

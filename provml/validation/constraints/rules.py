@@ -64,6 +64,9 @@ TIMES: Final = frozenset({"startTime", "endTime", "time"})
 
 ELEMENTS: Final = ("entity", "activity", "agent")
 
+NAMELESS: Final = frozenset({"specializationOf", "alternateOf", "mentionOf", "hadMember"})
+"""The relations that have no identifier (PROV-DM); what a form writes as one says nothing."""
+
 
 def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> bool:
     """Whether an absent argument is none at all, rather than one that is not known (definition 4).
