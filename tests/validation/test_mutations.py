@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,13 @@ def derivation_unspecified(content: Json) -> None:
 
 def specialized_in_a_circle(content: Json) -> None:
     """Two things are special cases of each other."""
-    one, other, *_ = content["entity"]
-    content["specializationOf"] = {
-        "_:s1": {"prov:specificEntity": one, "prov:generalEntity": other},
-        "_:s2": {"prov:specificEntity": other, "prov:generalEntity": one},
-    }
+    one, other = next(iter(content["entity"])), "mut:other"
+    content.setdefault("specializationOf", {}).update(
+        {
+            "_:mut1": {"prov:specificEntity": one, "prov:generalEntity": other},
+            "_:mut2": {"prov:specificEntity": other, "prov:generalEntity": one},
+        }
+    )
 
 
 def emptied(content: Json) -> None:
@@ -309,3 +312,114 @@ def test_equal_documents_in_other_forms_are_equivalent(store: Path) -> None:
     retyped(content)
     with pytest.raises(DocumentError, match="not valid"):
         provml.normal_form(json.dumps(content).encode())
+
+
+# -- documents of others -------------------------------------------------------------------------
+
+CORPUS = Path(os.environ.get("PROVML_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
+
+
+def retyped_foreign(content: Json) -> None:
+    """An entity is an activity, too."""
+    content.setdefault("activity", {})[next(iter(content["entity"]))] = {}
+
+
+def cleared_of_plan(content: Json) -> None:
+    """An association is said with a plan, and again without."""
+    without = {"prov:activity": next(iter(content["activity"])), "prov:agent": "mut:agent"}
+    with_plan = {**without, "prov:plan": "mut:plan"}
+    content.setdefault("wasAssociatedWith", {})["mut:s"] = [with_plan, without]
+
+
+def generated_twice_foreign(content: Json) -> None:
+    """A generation is said under two more names."""
+    _, record = some(content, "wasGeneratedBy", "entity", "activity")
+    plain = {name: record[name] for name in ("prov:entity", "prov:activity")}
+    content["wasGeneratedBy"] |= {"mut:g1": plain, "mut:g2": plain}
+
+
+def derived_from_its_own_special_case(content: Json) -> None:
+    """An entity comes from a special case of itself."""
+    name = next(iter(content["entity"]))
+    content.setdefault("specializationOf", {})["_:mut"] = {
+        "prov:specificEntity": "mut:e",
+        "prov:generalEntity": name,
+    }
+    content.setdefault("wasDerivedFrom", {})["_:mut"] = {
+        "prov:generatedEntity": name,
+        "prov:usedEntity": "mut:e",
+    }
+
+
+def derived_from_what_it_starts(content: Json) -> None:
+    """What a thing comes from is made by an activity that the thing starts."""
+    name = next(iter(content["entity"]))
+    content.setdefault("wasStartedBy", {})["_:mut"] = {
+        "prov:activity": "mut:a",
+        "prov:trigger": name,
+    }
+    content.setdefault("wasGeneratedBy", {})["_:mut"] = {
+        "prov:entity": "mut:e",
+        "prov:activity": "mut:a",
+    }
+    content.setdefault("wasDerivedFrom", {})["_:mut"] = {
+        "prov:generatedEntity": name,
+        "prov:usedEntity": "mut:e",
+    }
+
+
+def attributed_to_its_own_work(content: Json) -> None:
+    """An entity is the work of what was made from it."""
+    name = next(iter(content["entity"]))
+    content["entity"]["mut:agent"] = {}
+    content.setdefault("wasAttributedTo", {})["_:mut"] = {
+        "prov:entity": name,
+        "prov:agent": "mut:agent",
+    }
+    content.setdefault("wasDerivedFrom", {})["_:mut"] = {
+        "prov:generatedEntity": "mut:agent",
+        "prov:usedEntity": name,
+    }
+
+
+FOREIGN = {
+    retyped_foreign: "entity-activity-disjoint",
+    cleared_of_plan: "key-properties",
+    generated_twice_foreign: "unique-generation",
+    derived_from_its_own_special_case: "specialization-generation-ordering",
+    derived_from_what_it_starts: "generation-within-activity",
+    attributed_to_its_own_work: "wasAttributedTo-ordering",
+    specialized_in_a_circle: "impossible-specialization-reflexive",
+    self_derived: "derivation-generation-generation-ordering",
+}
+
+
+def foreign() -> Iterator[tuple[str, Json]]:
+    """Valid documents of others: the W3C's cases, and what is PROV-JSON in the corpus."""
+    for file in sorted(CORPUS.glob("constraints/*.provn")):
+        content = reading.read(file).provjson()
+        if not findings(content):
+            yield file.name, content
+    for file in sorted(CORPUS.glob("documents/**/*.json")):
+        content = json.loads(file.read_bytes())
+        if file.stat().st_size < 20_000 and "entity" in content:
+            with contextlib.suppress(DocumentError):
+                if not findings(content):
+                    yield file.name, content
+
+
+@pytest.mark.parametrize("mutation", FOREIGN, ids=lambda each: each.__name__)
+def test_one_thing_broken_in_a_document_of_others(mutation: Callable[[Json], None]) -> None:
+    """What is found in our own documents would be missed in those of others."""
+    if not CORPUS.is_dir():
+        pytest.skip(f"no corpus at {CORPUS}: set PROVML_CORPUS")
+    tried = 0
+    for name, content in foreign():
+        content.setdefault("prefix", {})["mut"] = "urn:mut:"
+        try:
+            mutation(content)
+        except (AssertionError, KeyError, ValueError, StopIteration):
+            continue  # nothing there to break
+        assert findings(content) == {FOREIGN[mutation]}, name
+        tried += 1
+    assert tried >= 3

@@ -265,3 +265,18 @@ def test_a_large_document_is_judged_by_the_constraints_alone_unless_asked(
     assert any("not judged by schema and shapes" in note for note in report.notes)
     asked = validate(BAD.encode(), schema=True, shapes=True)
     assert not any("not judged" in note for note in asked.notes)
+
+
+HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
+
+
+@pytest.mark.skipif(not HOOKS.is_file(), reason="the hooks are not part of a source package")
+def test_the_hook_runs_the_command_on_documents() -> None:
+    """A hook would call what is not there, or judge files that are no provenance."""
+    said = dict(line.strip(" -").split(": ", 1) for line in HOOKS.read_text().splitlines())
+    assert said["entry"] == "provml validate"
+    documents = re.compile(said["files"])
+    for name in ("a/provenance.json", "provenance.ttl.gz", "x.provn", "runs/y.provx"):
+        assert documents.search(name), name
+    for name in ("package.json", "my-provenance.json.bak", "x.ttl", "notprovenance.json"):
+        assert not documents.search(name), name
