@@ -12,7 +12,8 @@
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
     ├── DocumentError         (ValueError)             a document that is no PROV we can carry
-    └── MissingExtraError     (ImportError)            an optional package is absent
+    ├── MissingExtraError     (ImportError)            an optional package is absent
+    └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
 
 Imports nothing of provml.
 """
@@ -85,6 +86,10 @@ class MissingExtraError(ProvMLError, ImportError):
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}: pip install 'provml[{extra}]'")
+
+
+class MissingProgramError(ProvMLError, FileNotFoundError):
+    """A program that is called is not installed; the message says how to install it."""
 
 
 class ProvMLWarning(UserWarning):

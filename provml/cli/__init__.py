@@ -20,12 +20,19 @@ from provml.errors import (
     ExportError,
     InvalidArgumentError,
     MissingExtraError,
+    MissingProgramError,
     ProvMLError,
     RunNotFoundError,
 )
 from provml.version import __version__
 
-_MISUSE = (RunNotFoundError, InvalidArgumentError, ExportError, MissingExtraError)
+_MISUSE = (
+    RunNotFoundError,
+    InvalidArgumentError,
+    ExportError,
+    MissingExtraError,
+    MissingProgramError,
+)
 _INTERRUPTED = 130
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -18,7 +18,7 @@ from provml.model import vocabulary
 from provml.model.attributes import typed
 from provml.model.names import RUN, context_name, encoded, encoded_path, local, step_prefix
 from provml.model.records import RecordMapping
-from provml.model.samples import Block, RunSeries
+from provml.model.samples import Block, RunSeries, SeriesTable
 from provml.model.statements import (
     Argument,
     Name,
@@ -68,6 +68,11 @@ class RunMapping:
             self._survey = survey(journal, every_step=True)
         self.detail: str = wanted
 
+    @property
+    def series(self) -> SeriesTable:
+        """The run's series and their samples."""
+        return self._survey.series
+
     def prefixes(self) -> dict[str, str]:
         """The prefixes of the names in the statements, and their IRIs."""
         return run_prefixes(self.journal)
@@ -114,6 +119,11 @@ class RunMapping:
                 yield self._generation(block, names)
             if "hadMember" in kinds:
                 yield self._membership(block, names)
+
+    def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
+        """The samples in one pass over them: each block with its series' and context's names."""
+        for block in self._survey.series.blocks():
+            yield series_name(block.series), context_name(block.series.context), block
 
     # -- contexts and steps -------------------------------------------------------------------
 
@@ -168,7 +178,7 @@ class RunMapping:
 
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
-            name = _series_name(series)
+            name = series_name(series)
             yield Statement("entity", name, {}, _summary(series))
             activity = context_name(series.context)
             yield Statement(
@@ -201,7 +211,7 @@ class RunMapping:
 
     def _membership(self, block: Block, names: NameColumn) -> Statement:
         arguments: dict[str, Any] = {
-            "prov:collection": _series_name(block.series),
+            "prov:collection": series_name(block.series),
             "prov:entity": names,
         }
         return Statement("hadMember", None, arguments, rows=len(block.time_ns))
@@ -219,7 +229,7 @@ class RunMapping:
                 yield Statement(
                     "wasDerivedFrom",
                     None,
-                    {"prov:generatedEntity": _series_name(series), "prov:usedEntity": name},
+                    {"prov:generatedEntity": series_name(series), "prov:usedEntity": name},
                 )
 
 
@@ -302,7 +312,8 @@ def _series_path(series: RunSeries) -> str:
     return name if series.context is None else f"{encoded_path(series.context)}/{name}"
 
 
-def _series_name(series: RunSeries) -> Name:
+def series_name(series: RunSeries) -> Name:
+    """The entity that a series is."""
     kind = "" if series.kind == "metric" else f"{encoded(series.kind)}/"
     return Name(f"run:series/{kind}{_series_path(series)}")
 
