@@ -459,7 +459,7 @@ def test_the_w3c_cases_have_their_verdicts(name: str, expected: str) -> None:
     data = (CASES.parent / name).read_bytes()
     verdicts = {"provn": _verdict(data, "provn")}
     origin = reading.read(data, "provn")
-    for form in ("provjson", "provxml", "turtle"):
+    for form in ("provjson", "provxml", "provjsonld", "turtle"):
         sink = io.BytesIO()
         try:
             origin.write(form, sink)
@@ -468,7 +468,7 @@ def test_the_w3c_cases_have_their_verdicts(name: str, expected: str) -> None:
             continue
         verdicts[form] = _verdict(sink.getvalue(), form)
     assert set(verdicts.values()) == {expected}, verdicts
-    assert {"provn", "provjson", "provxml"} <= set(verdicts)
+    assert {"provn", "provjson", "provxml", "provjsonld"} <= set(verdicts)
 
 
 def _verdict(data: bytes, form: str) -> str:
