@@ -12,7 +12,7 @@ import pytest
 from validation.oracle import Oracle
 
 from provml import DocumentError, normal_form, reading, validate
-from provml.validation.constraints import Instance, Stated, judge, rules
+from provml.validation.constraints import Instance, Prefixes, Stated, judge, rules
 from provml.validation.constraints.engine import Engine
 from provml.validation.constraints.sources import prov_instances
 from provml.validation.report import Report
@@ -548,6 +548,33 @@ def test_many_relations_of_one_identifier_end() -> None:
     influences = [Stated("wasInfluencedBy", "u", ("a", f"e{n}")) for n in range(SIZE)]
     clashing = judged([*influences, Stated("used", "u", ("a", None, None))])
     assert len(clashing.breaches) + clashing.further == SIZE - 1
+
+
+def test_names_are_shown_by_the_longest_namespace_that_fits() -> None:
+    """A finding would name things as the document does not, or take long over many prefixes."""
+    prefixes = {f"p{n}": f"https://example.org/{n}/" for n in range(SIZE)}
+    prefixes |= {"": "https://example.org/", "deep": "https://example.org/7/deep#", "no": ""}
+    instance = Instance(None, [], Prefixes(prefixes))
+    assert instance.name_text("https://example.org/12/x") == "p12:x"
+    assert instance.name_text("https://example.org/7/deep#x") == "deep:x"
+    assert instance.name_text("https://example.org/7/deep") == "p7:deep"
+    assert instance.name_text("https://example.org/none") == "none"
+    assert instance.name_text("http://example.org/") == "<http://example.org/>"
+    assert instance.name_text("") == "<>"
+    own = Prefixes({"p7": "urn:other:", "b": "https://example.org/12/3"}, Prefixes(prefixes))
+    bundle = Instance("urn:b", [], own)
+    assert bundle.name_text("https://example.org/7/x") == "<https://example.org/7/x>"
+    assert bundle.name_text("https://example.org/12/x") == "p12:x"
+    assert bundle.name_text("https://example.org/12/34") == "b:4"
+
+
+def test_many_bundles_end() -> None:
+    """Bundles would each take what all of them have."""
+    prefixes = {f"p{n}": f"https://example.org/{n}/" for n in range(500)}
+    bundle = {"entity": {"p1:x": {}}, "activity": {"p1:x": {}}}
+    content = {"prefix": prefixes, "bundle": {f"p1:b{n}": bundle for n in range(3000)}}
+    report = validate(json.dumps(content).encode(), schema=False)
+    assert len(report.findings) + report.further == 3000
 
 
 def test_a_bundle_in_a_bundle_is_refused() -> None:

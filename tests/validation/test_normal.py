@@ -14,7 +14,13 @@ from validation.test_oracle import DOCUMENTS
 from provml import equivalent, normal_form, reading
 from provml.errors import DocumentError
 from provml.reading.provjson import load_json
-from provml.validation.constraints import Instance, Stated, prov_instances, provjson_instances
+from provml.validation.constraints import (
+    Instance,
+    Prefixes,
+    Stated,
+    prov_instances,
+    provjson_instances,
+)
 from provml.validation.constraints.rules import ARGUMENTS, ELEMENTS, PROV, TIMES
 
 BASE = "https://example.org/"
@@ -34,7 +40,7 @@ def full(statement: Stated) -> Stated:
 
 def provn(statements: list[Stated]) -> bytes:
     """The statements in PROV-N, as findings show them."""
-    instance = Instance(None, statements, PREFIXES)
+    instance = Instance(None, statements, Prefixes(PREFIXES))
     lines = [instance.text(each, each.types) for each in map(full, statements)]
     return "\n".join(["document", f"default <{BASE}>", *lines, "endDocument"]).encode()
 

@@ -16,11 +16,12 @@ from provml.validation.constraints.sources import (
     provjson_instances,
     run_instance,
 )
-from provml.validation.constraints.statements import Instance, Stated
+from provml.validation.constraints.statements import Instance, Prefixes, Stated
 from provml.validation.report import KEPT_FINDINGS, Evidence, Finding, Report
 
 __all__ = [
     "Instance",
+    "Prefixes",
     "Stated",
     "judge",
     "prov_instances",

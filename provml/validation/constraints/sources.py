@@ -13,7 +13,7 @@ from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.statements import Name
 from provml.validation.constraints.rules import ARGUMENTS, ELEMENTS, TIMES
-from provml.validation.constraints.statements import Instance, Stated
+from provml.validation.constraints.statements import Instance, Prefixes, Stated
 
 if TYPE_CHECKING:
     from prov.model import ProvBundle, ProvDocument, ProvRecord
@@ -28,7 +28,7 @@ _STANDARD: Final = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD}
 
 def run_instance(mapping: RunMapping) -> Instance:
     """A run, straight from its journal. Costs some ten microseconds a statement."""
-    prefixes = mapping.prefixes()
+    prefixes = Prefixes(mapping.prefixes())
 
     def expanded(value: Any) -> str | None:
         if isinstance(value, Moment):
@@ -53,11 +53,11 @@ def run_instance(mapping: RunMapping) -> Instance:
     return Instance(None, statements(), prefixes)
 
 
-def _expanded(name: str, prefixes: Mapping[str, str]) -> str:
+def _expanded(name: str, prefixes: Prefixes) -> str:
     """The IRI of a qualified name; a name under no known prefix stands for itself."""
     prefix, colon, local = name.partition(":")
     if not colon:
-        return prefixes.get("", "") + name
+        return (prefixes.get("") or "") + name
     base = prefixes.get(prefix)
     return name if base is None else base + local
 
@@ -67,7 +67,7 @@ def _expanded(name: str, prefixes: Mapping[str, str]) -> str:
 
 def provjson_instances(content: Mapping[str, Any]) -> Iterator[Instance]:
     """The top level and each bundle of a PROV-JSON document that meets its schema."""
-    prefixes = _prefixes(content, _STANDARD)
+    prefixes = _prefixes(content, Prefixes(_STANDARD))
     yield Instance(None, _provjson_statements(content, prefixes, ""), prefixes)
     for name, bundle in content.get("bundle", {}).items():
         own = _prefixes(bundle, prefixes)
@@ -75,15 +75,17 @@ def provjson_instances(content: Mapping[str, Any]) -> Iterator[Instance]:
         yield Instance(_expanded(name, own), statements, own)
 
 
-def _prefixes(content: Mapping[str, Any], outer: Mapping[str, str]) -> dict[str, str]:
+def _prefixes(content: Mapping[str, Any], outer: Prefixes) -> Prefixes:
     declared = dict(content.get("prefix", {}))
+    if not declared:
+        return outer
     if "default" in declared:
         declared[""] = declared.pop("default")
-    return {**outer, **declared}
+    return Prefixes(declared, outer)
 
 
 def _provjson_statements(
-    content: Mapping[str, Any], prefixes: Mapping[str, str], place: str
+    content: Mapping[str, Any], prefixes: Prefixes, place: str
 ) -> Iterator[Stated]:
     referred = {
         record.get(name)
@@ -133,7 +135,7 @@ def _plain(value: Any) -> Any:
     return value["$"] if isinstance(value, dict) else value
 
 
-def _provjson_types(record: Mapping[str, Any], prefixes: Mapping[str, str]) -> tuple[str, ...]:
+def _provjson_types(record: Mapping[str, Any], prefixes: Prefixes) -> tuple[str, ...]:
     values = record["prov:type"]
     return tuple(
         _expanded(str(value["$"]), prefixes)
@@ -156,10 +158,10 @@ def prov_instances(document: ProvDocument, places: Places | None = None) -> Iter
         places: where the records stand in their file, as `provml.reading.Document` has them.
     """
     known = places or {}
-    prefixes = _prov_prefixes(document)
+    prefixes = Prefixes({**_STANDARD, **_prov_prefixes(document)})
     yield Instance(None, _prov_statements(document, known.get(None, [])), prefixes)
     for bundle in document.bundles:
-        own = {**prefixes, **_prov_prefixes(bundle)}
+        own = Prefixes(_prov_prefixes(bundle), prefixes)
         assert bundle.identifier is not None
         statements = _prov_statements(bundle, known.get(bundle.identifier, []))
         yield Instance(bundle.identifier.uri, statements, own)
@@ -170,7 +172,7 @@ def _prov_prefixes(bundle: ProvBundle) -> dict[str, str]:
     default = bundle.get_default_namespace()
     if default is not None:
         prefixes[""] = default.uri
-    return {**_STANDARD, **prefixes}
+    return prefixes
 
 
 def _prov_statements(bundle: ProvBundle, places: list[tuple[int, int]]) -> Iterator[Stated]:

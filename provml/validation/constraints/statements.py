@@ -5,7 +5,8 @@ Imports `rules`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -44,6 +45,55 @@ class Statement(Protocol):
     def arguments(self) -> tuple[str | None, ...]: ...  # noqa: D102
 
 
+class Prefixes:
+    """How a document or a bundle abbreviates IRIs; a bundle's table stands upon the document's."""
+
+    def __init__(self, own: Mapping[str, str], outer: Prefixes | None = None) -> None:
+        self._own = own
+        self._outer = outer
+        self._bases: dict[str, str] | None = None
+        self._sorted: list[str] = []
+
+    def get(self, prefix: str) -> str | None:
+        """The namespace of a prefix."""
+        found = self._own.get(prefix)
+        return self._outer.get(prefix) if found is None and self._outer is not None else found
+
+    def abbreviated(self, iri: str) -> str | None:
+        """An IRI under the longest namespace that it begins with; None where there is none."""
+        base = self._longest(iri)
+        if base is None:
+            return None
+        prefix, local = base[1], iri[len(base[0]) :]
+        return f"{prefix}:{local}" if prefix else local
+
+    def _longest(self, iri: str) -> tuple[str, str] | None:
+        """The namespace and its prefix."""
+        outer = None if self._outer is None else self._outer._longest(iri)
+        if outer is not None and outer[1] in self._own:
+            outer = None  # that prefix means something else here
+        if self._bases is None:
+            self._bases = {base: prefix for prefix, base in self._own.items() if base}
+            self._sorted = sorted(self._bases)
+        before = iri
+        while before:
+            place = bisect_right(self._sorted, before)
+            if place == 0:
+                break
+            base = self._sorted[place - 1]
+            if iri.startswith(base):
+                own = (base, self._bases[base])
+                return own if outer is None or len(base) >= len(outer[0]) else outer
+            before = base[: _shared(base, before)]
+        return outer
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 @dataclass(slots=True)
 class Instance:
     """The statements of a document's top level, or of one bundle, which stand on their own.
@@ -55,7 +105,7 @@ class Instance:
 
     name: str | None
     statements: Iterable[Stated]
-    prefixes: dict[str, str] = field(default_factory=dict)
+    prefixes: Prefixes = field(default_factory=lambda: Prefixes({}))
 
     def text(self, statement: Statement, types: tuple[str, ...] = ()) -> str:
         """The statement in PROV-N, in the document's own terms, with those types."""
@@ -75,10 +125,4 @@ class Instance:
 
     def name_text(self, iri: str) -> str:
         """An IRI as the document abbreviates it."""
-        return next(self._abbreviations(iri), f"<{iri}>")
-
-    def _abbreviations(self, iri: str) -> Iterator[str]:
-        """The abbreviations of an IRI, the shortest local name first."""
-        fitting = [(p, base) for p, base in self.prefixes.items() if base and iri.startswith(base)]
-        for prefix, base in sorted(fitting, key=lambda pair: -len(pair[1])):
-            yield f"{prefix}:{iri[len(base) :]}" if prefix else iri[len(base) :]
+        return self.prefixes.abbreviated(iri) or f"<{iri}>"
