@@ -35,6 +35,7 @@ from provml.context import Context
 from provml.errors import (
     ContentNotFoundError,
     DocumentError,
+    EndpointError,
     ExportError,
     InvalidArgumentError,
     InvalidMetricError,
@@ -44,6 +45,7 @@ from provml.errors import (
     NoActiveRunError,
     ProvMLError,
     ProvMLWarning,
+    QueryError,
     RunClosedError,
     RunExistsError,
     RunNotFoundError,
@@ -54,6 +56,7 @@ from provml.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml.lineage.store import Store, open_store
     from provml.recorded import RecordedRun, load
     from provml.validation import validate
     from provml.validation.constraints.normal import equivalent, normal_form
@@ -62,6 +65,7 @@ __all__ = [
     "ContentNotFoundError",
     "Context",
     "DocumentError",
+    "EndpointError",
     "Event",
     "EventSource",
     "ExportError",
@@ -73,11 +77,13 @@ __all__ = [
     "NoActiveRunError",
     "ProvMLError",
     "ProvMLWarning",
+    "QueryError",
     "RecordedRun",
     "Run",
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "Store",
     "StoreError",
     "__version__",
     "active_run",
@@ -98,6 +104,7 @@ __all__ = [
     "log_params",
     "log_source_code",
     "normal_form",
+    "open_store",
     "set_tag",
     "start_run",
     "validate",
@@ -105,7 +112,9 @@ __all__ = [
 
 _LATE = {
     "RecordedRun": "provml.recorded",
+    "Store": "provml.lineage.store",
     "load": "provml.recorded",
+    "open_store": "provml.lineage.store",
     "validate": "provml.validation",
     "normal_form": "provml.validation.constraints.normal",
     "equivalent": "provml.validation.constraints.normal",

@@ -11,6 +11,8 @@
     ├── StoreError            (OSError)                a folder that can't hold a run
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
+    ├── QueryError            (ValueError)             a question that can't be asked
+    ├── EndpointError         (OSError)                a SPARQL server that refuses or fails
     ├── DocumentError         (ValueError)             a document that is no PROV we can carry
     ├── MissingExtraError     (ImportError)            an optional package is absent
     └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
@@ -68,6 +70,14 @@ class JournalError(ProvMLError, ValueError):
 
 class ExportError(ProvMLError, ValueError):
     """The export asked for can't be made: an unknown format, detail or target."""
+
+
+class QueryError(ProvMLError, ValueError):
+    """A question that can't be asked: a condition or query in error, a name that means nothing."""
+
+
+class EndpointError(ProvMLError, OSError):
+    """A SPARQL server can't be reached, refuses, or answers what can't be read."""
 
 
 class DocumentError(ProvMLError, ValueError):

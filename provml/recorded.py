@@ -333,6 +333,29 @@ class RecordedRun:
 
         return rdflib_graph(RunMapping(Journal(self.path), detail))
 
+    def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        """What a SPARQL SELECT query finds in the run: a row each, its values by variable.
+
+        For other queries, several runs or large answers there is `provml.sparql.load_runs`.
+        The run is loaded when it is first asked, and again when it changed: 0.1 ms a sample.
+
+        Args:
+            text: the query; the prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are known.
+            parameters: values for what it has as ``VALUES ?name { UNDEF }``.
+
+        Raises:
+            QueryError: it can't be read, or is no SELECT query.
+            MissingExtraError: pyoxigraph is not installed.
+        """
+        from provml.errors import QueryError
+        from provml.sparql import load_runs
+
+        with load_runs([self.path]) as loaded:
+            answer = loaded.query(text, **parameters)
+            if answer.kind != "table":
+                raise QueryError(f"the answer is a {answer.kind}: provml.sparql.load_runs has it")
+            return [dict(zip(answer.variables, row, strict=True)) for row in answer]
+
     def plot(
         self,
         file: Target,

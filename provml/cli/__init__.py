@@ -22,6 +22,7 @@ from provml.errors import (
     MissingExtraError,
     MissingProgramError,
     ProvMLError,
+    QueryError,
     RunNotFoundError,
 )
 from provml.version import __version__
@@ -32,6 +33,7 @@ _MISUSE = (
     ExportError,
     MissingExtraError,
     MissingProgramError,
+    QueryError,
 )
 _INTERRUPTED = 130
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

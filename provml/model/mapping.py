@@ -13,6 +13,7 @@ from provml.collect.content import digest_file
 from provml.errors import ExportError
 from provml.journal import layout
 from provml.journal.reader import Journal
+from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
@@ -76,6 +77,11 @@ class RunMapping:
     def prefixes(self) -> dict[str, str]:
         """The prefixes of the names in the statements, and their IRIs."""
         return run_prefixes(self.journal)
+
+    @property
+    def state(self) -> RunState:
+        """How the run stood when this was made."""
+        return self._survey.state
 
     def statements(self) -> Iterator[Statement]:
         """All statements: those of `singles`, then those of `tables`.
