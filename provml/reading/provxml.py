@@ -13,7 +13,7 @@ from provml.errors import DocumentError, MissingExtraError
 from provml.model.vocabulary import PROV, RDF
 from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement
 from provml.reading._document import Document, Places
-from provml.reading._engine import guarded, refuse_losses, time_notes
+from provml.reading._engine import guarded, one_line, refuse_losses, time_notes
 from provml.reading._names import XSI, bundles_of
 from provml.reading._xml import check_xml
 
@@ -241,10 +241,14 @@ def _take_markup(element: Any) -> None:
     prefix, _, local = element.get(_TYPE, "").partition(":")
     if local != "XMLLiteral" or element.nsmap.get(prefix) != RDF:
         _fail(element, f"{_shown(element)} has elements in it, but is no rdf:XMLLiteral")
-    text = (element.text or "") + "".join(
-        etree.tostring(each, method="c14n", exclusive=True).decode() + (each.tail or "")
-        for each in element
-    )
+    try:
+        markup = [
+            etree.tostring(each, method="c14n", exclusive=True).decode() + (each.tail or "")
+            for each in element
+        ]
+    except etree.C14NError as error:  # a namespace that is a relative IRI has no canonical form
+        _fail(element, f"{_shown(element)} has markup that can't be taken: {one_line(error)}")
+    text = (element.text or "") + "".join(markup)
     for each in list(element):
         element.remove(each)
     element.text = text.strip()
