@@ -214,6 +214,7 @@ class RecordedRun:
         context: Context | str | None = None,
         *,
         rank: int | None = None,
+        kind: str | None = None,
     ) -> SeriesArrays:
         """The samples of a metric, in the order written, process after process.
 
@@ -223,6 +224,8 @@ class RecordedRun:
             name: the metric's name.
             context: its context; None for what was logged without one.
             rank: only what the processes of this rank wrote.
+            kind: only ``metric``, ``flops``, ``cumulative-flops`` ...; by default metrics or,
+                where no metric has the name, the first kind of samples that has it.
 
         Raises:
             RunNotFoundError: there is no such series; the message names those there are.
@@ -236,6 +239,9 @@ class RecordedRun:
             for s in table.all
             if (s.name, s.context) == (name, path) and (rank is None or s.rank == rank)
         ]
+        kinds = [s.kind for s in chosen]
+        own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
+        chosen = [s for s in chosen if s.kind == own]
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names()[:10])
             raise RunNotFoundError(

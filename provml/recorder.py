@@ -1,6 +1,6 @@
 """The recording process's side of a run: its journal files, through forks and hand-overs.
 
-Imports `folder`, `journal` writers.
+Imports `folder`, `known`, `journal` writers.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provml.errors import RunClosedError, StoreError
 from provml.folder import RunFolder
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.known import Known
+
+if TYPE_CHECKING:
+    from provml.flops import FlopsLog
 
 
 class Recorder:
@@ -33,6 +37,8 @@ class Recorder:
         self._adopt(writer)
         self._closed = False
         self._execution_started_ns: int = time.time_ns()
+        self._known = Known()
+        self._flops: FlopsLog | None = None
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
@@ -62,6 +68,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._owner = False
         self._fast = {}
+        self._flops = None  # its lock may be held by a thread that is not here
         self._writer.forget()
 
     def _open_writer(self) -> JournalWriter | AbsentWriter:

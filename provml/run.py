@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
 from provml import lifecycle
 from provml.arguments import (
@@ -39,6 +40,9 @@ from provml.journal import layout
 from provml.journal.samples import give_up
 from provml.journal.writer import Record, SeriesKey, warn
 from provml.recorder import Recorder
+
+if TYPE_CHECKING:
+    from provml.flops import FlopsLog
 
 Timestamp = int | float | datetime
 
@@ -313,6 +317,7 @@ class Run(Recorder):
         self._open_writer()
         content = describe_dataset(data, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
+        self._known.register("dataset", name, data)
 
     def log_artifact(
         self,
@@ -389,6 +394,7 @@ class Run(Recorder):
         self._open_writer()
         content = describe_model(model, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
+        self._known.register("model", name, model)
 
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: the file's digest, the git commit, what is changed, the diff.
@@ -416,6 +422,119 @@ class Run(Recorder):
 
         self._open_writer()
         self._append({"record": "environment", "time": _time_ns(), **describe_environment()})
+
+    # -- FLOPs --------------------------------------------------------------------------------
+
+    def log_flops_per_batch(
+        self,
+        label: str,
+        context: Context | str | None,
+        step: SupportsIndex | None = None,
+        *,
+        model: Any = None,
+        batch: Any = None,
+        epoch: SupportsIndex | None = None,
+        backward: bool | None = None,
+    ) -> None:
+        """Record the floating-point operations of one batch, and the label's total so far.
+
+        They are counted once for a model and the shapes of a batch (some milliseconds, with no
+        effect on the model, its gradients or random numbers); a call after that costs a few
+        microseconds. A multiply-add is two operations; see `provml.collect.flops`.
+
+        Args:
+            label: a name for the count; its total runs over all contexts.
+            context, step, epoch: as in `log_metric`.
+            model: a torch module, or the name of one given to `log_model`; by default the last of
+                those.
+            batch: as a loader gives it; by default one like the last, or of the dataset that was
+                logged last. A mapping is passed as keyword arguments, of a tuple as many members
+                as ``forward`` requires.
+            backward: whether a backward pass belongs to it; by default, whether the model is in
+                train mode and gradients are enabled.
+
+        Raises:
+            InvalidArgumentError: what is missing, or can't be counted, is named.
+            MissingExtraError: torch is not installed.
+            RunClosedError: the run has ended.
+        """
+        log = self._flops
+        if log is None:
+            log = self._open_flops()
+        log.batch(label, (context, step, epoch), model, batch, backward)
+
+    def log_flops_per_epoch(
+        self,
+        label: str,
+        dataset: Any,
+        context: Context | str | None,
+        step: SupportsIndex | None = None,
+        *,
+        model: Any = None,
+        batch: Any = None,
+        epoch: SupportsIndex | None = None,
+        backward: bool | None = None,
+    ) -> None:
+        """Record the floating-point operations of a pass over a dataset, and the label's total.
+
+        Every batch is taken to be like the first; a smaller last one is counted as such. Costs as
+        `log_flops_per_batch`, and the reading of one sample where the batch is not known.
+
+        Args:
+            label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
+            dataset: a DataLoader, a Dataset, an array, arrays, a number of samples, or the name of
+                a dataset given to `log_dataset`.
+            batch: what a batch looks like, where the dataset does not say.
+
+        Raises:
+            InvalidArgumentError, MissingExtraError, RunClosedError: as `log_flops_per_batch`.
+        """
+        log = self._flops or self._open_flops()
+        log.epoch(label, dataset, (context, step, epoch), model, batch, backward)
+
+    @contextmanager
+    def count_flops(
+        self,
+        label: str,
+        context: Context | str | None,
+        step: SupportsIndex | None = None,
+        *,
+        epoch: SupportsIndex | None = None,
+    ) -> Iterator[None]:
+        """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
+
+        Every operation costs some ten microseconds more while it is counted. What ran counts, also
+        where the block is left by an exception.
+
+        Args:
+            label, context, step, epoch: as in `log_flops_per_batch`.
+
+        Raises:
+            InvalidArgumentError: a bad label, context, step or epoch.
+            MissingExtraError: torch is not installed.
+            RunClosedError: the run has ended.
+        """
+        name = checked_name(label, "a label")
+        where = place(context, step, epoch)
+        log = self._flops or self._open_flops()
+        from provml.collect.flops import BlockCounter
+
+        counter = BlockCounter()
+        start_ns = _time_ns()
+        try:
+            with counter:
+                yield
+        finally:
+            log.block(name, (context, where["step"], where["epoch"]), counter.count(), start_ns)
+
+    def _open_flops(self) -> FlopsLog:
+        from provml.flops import FlopsLog
+
+        self._open_writer()
+        with self._lock:
+            if self._flops is None:
+                self._flops = FlopsLog(self)
+            return self._flops
 
     # -- execution time -----------------------------------------------------------------------
 

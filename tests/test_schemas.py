@@ -42,6 +42,8 @@ def lines(store: Path) -> list[dict[str, Any]]:
         run.log_model("m", {"w": 1})
         run.log_source_code(__file__)
         run.log_environment()
+        with run.count_flops("f", None):
+            pass
         raise RuntimeError("x")
     return list(read_lines(run.path))
 

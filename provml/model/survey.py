@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 Path = tuple[str, ...] | None
 
 TIMED_RECORDS = frozenset(
-    {"start", "param", "tag", "event", "dataset", "artifact", "model", "source", "environment"}
+    {
+        "start",
+        "param",
+        "tag",
+        "event",
+        "dataset",
+        "artifact",
+        "model",
+        "source",
+        "environment",
+        "flops",
+    }
 )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rdflib
+import torch
 
 import provml
 
@@ -75,6 +76,21 @@ def _record(run: provml.Run, folder: Path) -> None:
     (folder / "alone.py").write_text("pass")
     run.log_source_code(folder / "alone.py")
     run.log_environment()
+    net = torch.nn.Linear(3, 2)
+    run.log_model("linear", net)
+    run.log_flops_per_batch("batch flops", training, 1, batch=torch.zeros(4, 3), backward=False)
+    for step in range(2):
+        run.log_flops_per_epoch("epoch flops", 6, training, step, epoch=0)
+    with run.count_flops("block flops", training, 1):
+        torch.nn.functional.relu(net(torch.zeros(4, 3)))
+    # what takes a GPU whose peak is known
+    flops = {"record": "flops", "time": time.time_ns(), "target": 99, "name": "gpu flops"}
+    flops |= {"unit": "batch", "passes": "forward", "counter": "torch 2.0", "context": None}
+    run._append(flops | {"flops": 7, "device": "NVIDIA H100 80GB HBM3", "peak": 989.4e12})
+    for number in range(2):
+        for kind, value in (("flops", 7), ("cumulative-flops", 7 * (number + 1))):
+            key = (kind, "gpu flops", None, "FLOP", "i64", 99)
+            run._open_writer().sample(key, flops["time"] + 1000 * number, None, None, value)
     # what no verb does (yet): samples of another kind, and losses without a full disk
     writer = run._open_writer()
     writer.sample(("system load", "cpu", None, "%", "f64"), time.time_ns(), None, None, 0.5)
