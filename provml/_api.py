@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
@@ -235,9 +235,9 @@ def log_source_code(path: str | os.PathLike[str] | None = None) -> None:
     _active("log_source_code").log_source_code(path)
 
 
-def log_environment() -> None:
+def log_environment(variables: Iterable[str] = ()) -> None:
     """Record interpreter, packages and variables of the active run; see `Run.log_environment`."""
-    _active("log_environment").log_environment()
+    _active("log_environment").log_environment(variables)
 
 
 def log_flops_per_batch(

@@ -28,6 +28,10 @@ class DisabledRun(Run):
     def dropped(self) -> tuple[int, int]:
         return 0, 0
 
+    @property
+    def hashing(self) -> list[Any]:
+        return []
+
     def __getattr__(self, name: str) -> Path:
         if name != "path":
             raise AttributeError(f"a disabled run has no attribute {name!r}")

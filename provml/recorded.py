@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from provml.model.statements import Statement
 
+_CONTENT = ("artifact", "model", "dataset", "digest")
 NO_STEP = layout.NO_STEP
 NO_EPOCH = layout.NO_EPOCH
 
@@ -274,10 +275,18 @@ class RecordedRun:
     def artifacts(self) -> list[RecordedContent]:
         """The artifacts, models and datasets in the order logged."""
         found: list[RecordedContent] = []
-        for record in self._records("artifact", "model", "dataset"):
-            name, time_ns = record.get("name"), record.get("time")
-            if isinstance(name, str) and isinstance(time_ns, int):
+        for files in Journal(self.path).writers:
+            records = [record for _, record in files.records() if record.get("record") in _CONTENT]
+            digests = {r.get("id"): r.get("content") for r in records if r["record"] == "digest"}
+            for record in records:
+                name, time_ns = record.get("name"), record.get("time")
+                if not isinstance(name, str) or not isinstance(time_ns, int):
+                    continue
                 content = record.get("content")
+                facts = content if isinstance(content, dict) else {}
+                later = digests.get(record["id"]) if "id" in record else None
+                if isinstance(later, dict):
+                    facts = {k: v for k, v in facts.items() if k != "unread"} | later
                 found.append(
                     RecordedContent(
                         kind=record["record"],
@@ -286,7 +295,7 @@ class RecordedRun:
                         context=context_at(context_of(record)),
                         step=record.get("step"),
                         epoch=record.get("epoch"),
-                        facts=content if isinstance(content, dict) else {},
+                        facts=facts,
                         metadata=_metadata(record),
                     )
                 )

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
@@ -293,12 +294,15 @@ class Run(Recorder):
     ) -> None:
         """Record a dataset that the context, or the run, uses; the data itself is not kept.
 
-        Costs one pass over the data to hash it (SHA-256).
+        Costs one pass over the data to hash it (SHA-256). A file or folder of 64 MiB or more is
+        hashed in the background: `hashing` tells how far that is, and the end of the run waits for
+        it, by default up to a minute (``PROVML_HASH_WAIT_S``).
 
         Args:
             name: any Unicode text; another content under a name is a revision of the first.
-            data: a file, folder or URI; an array, tensor, or a list or mapping of these; any
-                other object is recorded by type and length, without a digest.
+            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table
+                of pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a dataset of
+                Hugging Face. Any other object is recorded by type and length, without a digest.
             context: where it is used.
             copy: keep a copy of the file or folder under the run's ``artifacts/``.
 
@@ -315,8 +319,10 @@ class Run(Recorder):
         from provml.collect.datasets import describe_dataset
 
         self._open_writer()
-        content = describe_dataset(data, self.path, copy)
-        self._append({**record, "time": _time_ns(), "content": content})
+        with self._lock:
+            self._hashed = number = self._hashed + 1
+        content = describe_dataset(data, self.path, copy, partial(self._hash_later, number, name))
+        self._append({**record, "time": _time_ns(), "id": number, "content": content})
         self._known.register("dataset", name, data)
 
     def log_artifact(
@@ -399,10 +405,12 @@ class Run(Recorder):
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: the file's digest, the git commit, what is changed, the diff.
 
-        Costs a few git calls, tens of milliseconds.
+        Modules that were imported from the script's folder and that git does not have are kept,
+        without git all of them; of a notebook, the cells that were run. Costs a few git calls,
+        tens of milliseconds.
 
         Args:
-            path: a file or folder; by default the running script.
+            path: a file or folder; by default the running script or notebook.
 
         Raises:
             ContentNotFoundError: the path does not exist.
@@ -413,15 +421,26 @@ class Run(Recorder):
         self._open_writer()
         self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
 
-    def log_environment(self) -> None:
-        """Record interpreter, packages and versions, and an allow-list of environment variables.
+    def log_environment(self, variables: Iterable[str] = ()) -> None:
+        """Record interpreter, packages, system, processor, GPUs, container, and some variables.
 
-        Costs about 1 ms an installed package. Raises RunClosedError after the run's end.
+        Costs about 1 ms an installed package.
+
+        Args:
+            variables: names of environment variables to record beside those of an allow-list;
+                ``MY_*`` is all that begin so. What looks like a secret is masked.
+
+        Raises:
+            InvalidArgumentError: a name is no text.
+            RunClosedError: the run has ended.
         """
+        if isinstance(variables, str):
+            raise InvalidArgumentError(f"variables must be several names: [{variables!r}]")
+        names = [checked_name(name, "a variable's name") for name in variables]
         from provml.collect.environment import describe_environment
 
         self._open_writer()
-        self._append({"record": "environment", "time": _time_ns(), **describe_environment()})
+        self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})
 
     # -- FLOPs --------------------------------------------------------------------------------
 
@@ -592,6 +611,8 @@ class Run(Recorder):
         if isinstance(reason, str):
             reason = reason[:1000]
         own_reason = None if reason is None else checked_name(reason, "reason")
+        if not self._closed:
+            self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
         lifecycle.deactivate(self)
         with self._lock:
             if self._closed:

@@ -334,6 +334,9 @@ class RecordMapping:
 
     def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, content = _text(record["name"]), record["content"]
+        found = self._survey.digests.get((int(name.partition(".")[0]), record.get("id", 0)))
+        if found is not None:
+            content = {k: v for k, v in content.items() if k != "unread"} | found
         path, digest = context_of(record), content.get("sha256")
         version = memory.versions.get(("dataset", label))
         if version is None or digest is None or version.digest != digest:
@@ -392,6 +395,8 @@ class RecordMapping:
                 attributes.append((f"provml:{term}", git[key]))
         if git.get("untracked"):
             attributes.append(("provml:gitUntracked", json_literal(git["untracked"])))
+        if isinstance(record.get("modules"), dict):
+            attributes.append(("provml:modules", json_literal(record["modules"])))
         if isinstance(git.get("untracked_total"), int):  # more than are listed
             attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
         yield _entity(version.name, "provml:SourceCode", label, attributes)
@@ -404,9 +409,10 @@ class RecordMapping:
 
     def _on_environment(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         version, before = self._version(memory, "environment", "python", None)
-        attributes = plain_attributes(record, ("python", "implementation", "executable"))
-        for key in ("packages", "variables"):
-            if isinstance(record.get(key), dict):
+        keys = ("python", "implementation", "executable", "platform", "cpu")
+        attributes = plain_attributes(record, keys)
+        for key in ("packages", "variables", "gpus", "cuda", "container"):
+            if isinstance(record.get(key), (dict, list)):
                 attributes.append((f"provml:{key}", json_literal(record[key])))
         yield _entity(version.name, "provml:Environment", "environment", attributes)
         yield from self._revision(version, before)

@@ -51,14 +51,16 @@ def calls_after_the_first(calls: int, rounds: int) -> None:
     net = model()
     batch = (torch.zeros(8, 3, 32, 32), torch.zeros(8))
     base, plain, given = [], [], []
-    with tempfile.TemporaryDirectory() as store:
-        with provml.start_run("bench", save_dir=store, formats=()) as run:
-            run.log_model("net", net)
-            run.log_flops_per_batch("batch", TRAINING, batch=batch)
-            for _ in range(rounds):
-                base.append(ns_a_call(baseline, calls))
-                plain.append(ns_a_call(run.log_flops_per_batch, calls))
-                given.append(ns_a_call(run.log_flops_per_batch, calls, model=net, batch=batch))
+    with (
+        tempfile.TemporaryDirectory() as store,
+        provml.start_run("bench", save_dir=store, formats=()) as run,
+    ):
+        run.log_model("net", net)
+        run.log_flops_per_batch("batch", TRAINING, batch=batch)
+        for _ in range(rounds):
+            base.append(ns_a_call(baseline, calls))
+            plain.append(ns_a_call(run.log_flops_per_batch, calls))
+            given.append(ns_a_call(run.log_flops_per_batch, calls, model=net, batch=batch))
     append, one, full = map(statistics.median, (base, plain, given))
     print(f"list.append baseline            {append / 1000:8.2f} us a call")
     print(
@@ -80,19 +82,21 @@ def first_call(rounds: int) -> None:
     arguments = call_arguments(net, images)
     counts, runs, blocks = [], [], []
     count_module(net, arguments, backward=True)
-    with tempfile.TemporaryDirectory() as store:
-        with provml.start_run("bench", save_dir=store, formats=()) as run:
-            for _ in range(rounds):
-                start = perf_counter_ns()
-                count_module(net, arguments, backward=True)
-                counts.append(perf_counter_ns() - start)
-                start = perf_counter_ns()
+    with (
+        tempfile.TemporaryDirectory() as store,
+        provml.start_run("bench", save_dir=store, formats=()) as run,
+    ):
+        for _ in range(rounds):
+            start = perf_counter_ns()
+            count_module(net, arguments, backward=True)
+            counts.append(perf_counter_ns() - start)
+            start = perf_counter_ns()
+            net(images).sum().backward()
+            runs.append(perf_counter_ns() - start)
+            start = perf_counter_ns()
+            with run.count_flops("block", TRAINING):
                 net(images).sum().backward()
-                runs.append(perf_counter_ns() - start)
-                start = perf_counter_ns()
-                with run.count_flops("block", TRAINING):
-                    net(images).sum().backward()
-                blocks.append(perf_counter_ns() - start)
+            blocks.append(perf_counter_ns() - start)
     counted, ran, block = map(statistics.median, (counts, runs, blocks))
     print(f"a pass of 37 layers             {ran / 1e6:8.2f} ms")
     print(f"counting it, once               {counted / 1e6:8.2f} ms  (no budget: once a shape)")
