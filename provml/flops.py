@@ -120,7 +120,7 @@ class FlopsLog:
             pass
         else:
             if self._holds(line, model, backward):
-                if step.__class__ is not int or epoch is not None:
+                if step.__class__ is not int or step == layout.NO_STEP or epoch is not None:
                     step, epoch = checked_step(step), checked_epoch(epoch)
                 self._write(line, line.increment, step, epoch)
                 return
@@ -410,13 +410,25 @@ class FlopsLog:
             now = _time_ns()
             self._last_ns = now = now if now > self._last_ns else self._last_ns + 1
             total = self._totals.get(line.label, 0) + increment
-            self._totals[line.label] = total
             samples = self._run._samples
             first, second = line.numbers if line.samples is samples else (0, 0)
-            if not first or not _packed(samples, now, own_step, increment, own_epoch, first):
+            written = False
+            if first and second:
+                buffer, reserve = samples.slots
+                slot = reserve()
+                try:
+                    _pack_into(buffer, slot, now, own_step, increment, own_epoch, first)
+                    written = True
+                    slot = reserve()
+                    _pack_into(buffer, slot, now, own_step, total, own_epoch, second)
+                    self._totals[line.label] = total
+                    return
+                except (struct.error, TypeError, ValueError):
+                    give_up(buffer, slot)  # a full or closed segment, or more than 64 bits
+            if not written:
                 self._write_carefully(line, _INCREMENT, now, step, epoch, increment)
-            if not second or not _packed(samples, now, own_step, total, own_epoch, second):
-                self._write_carefully(line, _TOTAL, now, step, epoch, total)
+            self._totals[line.label] = total
+            self._write_carefully(line, _TOTAL, now, step, epoch, total)
 
     def _write_carefully(
         self, line: _Line, which: int, now: int, step: Any, epoch: Any, value: int
@@ -436,20 +448,6 @@ class FlopsLog:
         number = (writer.number_of(key) if fits else None) or 0
         first, second = line.numbers
         line.numbers = (number, second) if which == _INCREMENT else (first, number)
-
-
-def _packed(
-    samples: SampleFile, time_ns: int, step: Any, value: int, epoch: Any, number: int
-) -> bool:
-    """Pack a sample into the next slot; False where there is none."""
-    buffer, reserve = samples.slots
-    slot = reserve()
-    try:
-        _pack_into(buffer, slot, time_ns, step, value, epoch, number)
-    except (struct.error, TypeError, ValueError):  # a full segment, or one that was just closed
-        give_up(buffer, slot)
-        return False
-    return True
 
 
 def _label(label: object) -> str:

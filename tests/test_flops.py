@@ -180,6 +180,16 @@ def test_what_is_missing_is_named(run: provml.Run, net: nn.Module) -> None:
     assert not any(provml.load(run.path)._records("flops"))
 
 
+def test_a_refused_step_adds_nothing(run: provml.Run, net: nn.Module) -> None:
+    """A call that raised would have changed the total."""
+    for step in (0, 2**63, -(2**63), True, 0.5, 1):
+        try:
+            run.log_flops_per_batch("f", TRAINING, step, model=net, batch=torch.zeros(4, 10))  # type: ignore[arg-type]
+        except provml.InvalidArgumentError:
+            continue
+    assert values(run, "f") == ([BOTH, BOTH], [BOTH, 2 * BOTH])
+
+
 def test_a_model_is_not_kept_alive(run: provml.Run) -> None:
     """A model's memory would stay taken to the end of the run."""
     import weakref

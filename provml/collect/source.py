@@ -77,7 +77,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
     if script is None:
         content = _cells(run_folder)
         if content is None:
-            unread = "the code that runs is in no file: a shell, or standard input"
+            unread = "the code that runs does not stand in a file: a shell, or standard input"
             content = {"kind": "file", "unread": unread}
         folder = os.curdir
     else:
