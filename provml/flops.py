@@ -333,7 +333,7 @@ class FlopsLog:
         if peak is not None:
             record["peak"] = peak
         self._run._append(record)
-        self._stated[said] = line = _Line(
+        line = _Line(
             label=label,
             path=path,
             target=target,
@@ -344,6 +344,8 @@ class FlopsLog:
             grad=mode[1],
             changes=self._run._known.changes,
         )
+        if module is not None:  # no two blocks are one
+            self._stated[said] = line
         return line
 
     def _is_of(self, line: _Line, module: Any) -> bool:
