@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from provml.graph.view import View
     from provml.model.statements import Statement
 
+_CONTENT = ("artifact", "model", "dataset", "digest")
 NO_STEP = layout.NO_STEP
 NO_EPOCH = layout.NO_EPOCH
 
@@ -217,6 +218,7 @@ class RecordedRun:
         context: Context | str | None = None,
         *,
         rank: int | None = None,
+        kind: str | None = None,
     ) -> SeriesArrays:
         """The samples of a metric, in the order written, process after process.
 
@@ -226,6 +228,8 @@ class RecordedRun:
             name: the metric's name.
             context: its context; None for what was logged without one.
             rank: only what the processes of this rank wrote.
+            kind: only ``metric``, ``flops``, ``cumulative-flops`` ...; by default metrics or,
+                where no metric has the name, the first kind of samples that has it.
 
         Raises:
             RunNotFoundError: there is no such series; the message names those there are.
@@ -239,6 +243,9 @@ class RecordedRun:
             for s in table.all
             if (s.name, s.context) == (name, path) and (rank is None or s.rank == rank)
         ]
+        kinds = [s.kind for s in chosen]
+        own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
+        chosen = [s for s in chosen if s.kind == own]
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names()[:10])
             raise RunNotFoundError(
@@ -271,10 +278,18 @@ class RecordedRun:
     def artifacts(self) -> list[RecordedContent]:
         """The artifacts, models and datasets in the order logged."""
         found: list[RecordedContent] = []
-        for record in self._records("artifact", "model", "dataset"):
-            name, time_ns = record.get("name"), record.get("time")
-            if isinstance(name, str) and isinstance(time_ns, int):
+        for files in Journal(self.path).writers:
+            records = [record for _, record in files.records() if record.get("record") in _CONTENT]
+            digests = {r.get("id"): r.get("content") for r in records if r["record"] == "digest"}
+            for record in records:
+                name, time_ns = record.get("name"), record.get("time")
+                if not isinstance(name, str) or not isinstance(time_ns, int):
+                    continue
                 content = record.get("content")
+                facts = content if isinstance(content, dict) else {}
+                later = digests.get(record["id"]) if "id" in record else None
+                if isinstance(later, dict):
+                    facts = {k: v for k, v in facts.items() if k != "unread"} | later
                 found.append(
                     RecordedContent(
                         kind=record["record"],
@@ -283,7 +298,7 @@ class RecordedRun:
                         context=context_at(context_of(record)),
                         step=record.get("step"),
                         epoch=record.get("epoch"),
-                        facts=content if isinstance(content, dict) else {},
+                        facts=facts,
                         metadata=_metadata(record),
                     )
                 )

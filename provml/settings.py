@@ -31,6 +31,8 @@ def cache_folder() -> Path:
 class Settings(NamedTuple):
     """What the environment says about how to record."""
 
+    hash_wait_s: float
+    """Seconds that the end of a run waits for digests of large datasets that are under way."""
     sync_interval_s: float
     """Seconds between two calls of fdatasync; what a power loss costs at most; 0 is never."""
     disabled: bool
@@ -47,21 +49,26 @@ def read_settings() -> Settings:
     Raises:
         InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
     """
-    interval = os.environ.get("PROVML_SYNC_INTERVAL_S", "5")
-    try:
-        sync_interval_s = float(interval)
-        if not 0 <= sync_interval_s < 1e6:
-            raise ValueError
-    except ValueError:
-        raise InvalidArgumentError(
-            f"PROVML_SYNC_INTERVAL_S must be a number of seconds, 0 for never: {interval!r}"
-        ) from None
     return Settings(
-        sync_interval_s=sync_interval_s,
+        hash_wait_s=_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
+        sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         rank=_rank(),
     )
+
+
+def _seconds(variable: str, default: str, zero: str) -> float:
+    text = os.environ.get(variable, default)
+    try:
+        seconds = float(text)
+        if not 0 <= seconds < 1e6:
+            raise ValueError
+    except ValueError:
+        raise InvalidArgumentError(
+            f"{variable} must be a number of seconds, {zero}: {text!r}"
+        ) from None
+    return seconds
 
 
 def _rank() -> int | None:

@@ -1,4 +1,4 @@
-"""What is collected from around the training: content digests, code, environment.
+"""What is collected from around the training: content digests, code, environment, FLOPs.
 
 One file a collector. Imports nothing that derives, and nothing heavy.
 """

@@ -17,9 +17,18 @@ from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
+from provml.model.flops import (
+    CUMULATIVE,
+    FLOPS,
+    FLOPS_KINDS,
+    Workload,
+    counting_names,
+    countings,
+    rates,
+)
 from provml.model.names import RUN, context_name, encoded, encoded_path, local, step_prefix
 from provml.model.records import RecordMapping
-from provml.model.samples import Block, RunSeries, SeriesTable
+from provml.model.samples import Block, RunSeries, SeriesTable, target_of
 from provml.model.statements import (
     Argument,
     Name,
@@ -68,6 +77,7 @@ class RunMapping:
             wanted = "sample"  # a file that was not closed has room for more than it holds
             self._survey = survey(journal, every_step=True)
         self.detail: str = wanted
+        self._records = RecordMapping(self._survey, wanted)
 
     @property
     def series(self) -> SeriesTable:
@@ -96,7 +106,7 @@ class RunMapping:
 
         The run, people, contexts, parameters, data, models, events, series.
         """
-        yield from RecordMapping(self._survey, self.detail).statements()
+        yield from self._records.statements()
         yield from self._contexts()
         yield from self._series()
         if self.detail == "series":
@@ -115,9 +125,13 @@ class RunMapping:
                     yield self._step(names, rows)
                 if "wasInformedBy" in kinds:
                     yield self._step_link(names, path, rows)
-        if self.detail == "series" or _SAMPLE_KINDS.isdisjoint(kinds):
+        counts = any(series.kind == FLOPS for series in self._survey.series.all)
+        wanted = _SAMPLE_KINDS | FLOPS_KINDS if counts else _SAMPLE_KINDS
+        if self.detail == "series" or wanted.isdisjoint(kinds):
             return
         for block in self._survey.series.blocks():
+            if block.series.kind == FLOPS:
+                yield from countings(kinds, block, _activity(block), self._workload(block))
             names = _sample_column(block)
             if "entity" in kinds:
                 yield self._metric(block, names)
@@ -130,6 +144,20 @@ class RunMapping:
         """The samples in one pass over them: each block with its series' and context's names."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
+
+    def _workload(self, block: Block) -> Workload | None:
+        if block.target is None:
+            return None
+        return self._records.workloads.get((block.writer, block.target))
+
+    def _workloads_of(self, series: RunSeries) -> list[Workload]:
+        keys = {
+            (files.index, target_of(declared))
+            for files, numbers in self._survey.series.declared()
+            for declared, own in numbers.values()
+            if own is series
+        }
+        return [w for key, w in self._records.workloads.items() if key in keys]
 
     # -- contexts and steps -------------------------------------------------------------------
 
@@ -185,7 +213,10 @@ class RunMapping:
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
             name = series_name(series)
-            yield Statement("entity", name, {}, _summary(series))
+            attributes = _summary(series)
+            if series.kind == CUMULATIVE:
+                attributes += rates(series, self._workloads_of(series))
+            yield Statement("entity", name, {}, attributes)
             activity = context_name(series.context)
             yield Statement(
                 "wasGeneratedBy", None, {"prov:entity": name, "prov:activity": activity}
@@ -210,7 +241,7 @@ class RunMapping:
     def _generation(self, block: Block, names: NameColumn) -> Statement:
         arguments: dict[str, Any] = {
             "prov:entity": names,
-            "prov:activity": _activity(block),
+            "prov:activity": _maker(block),
             "prov:time": TimeColumn(block.time_ns),
         }
         return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
@@ -239,7 +270,11 @@ class RunMapping:
                 )
 
 
-_SAMPLE_TYPES: Final = {"metric": "provml:Metric"}
+_SAMPLE_TYPES: Final = {
+    "metric": "provml:Metric",
+    FLOPS: "provml:Flops",
+    CUMULATIVE: "provml:CumulativeFlops",
+}
 _STEP_KINDS: Final = frozenset({"activity", "wasInformedBy"})
 _SAMPLE_KINDS: Final = frozenset({"entity", "wasGeneratedBy", "hadMember"})
 
@@ -303,6 +338,13 @@ def _activity(block: Block) -> Name | NameColumn:
     if block.step is None and block.epoch is None:
         return context_name(block.series.context)
     return _step_names(block.series.context, block.step, block.epoch)
+
+
+def _maker(block: Block) -> Name | NameColumn:
+    """What generated a block's samples: where they belong; of FLOPs, the counting."""
+    if block.series.kind in (FLOPS, CUMULATIVE):
+        return counting_names(block)
+    return _activity(block)
 
 
 def _sample_column(block: Block) -> NameColumn:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 Path = tuple[str, ...] | None
 
 TIMED_RECORDS = frozenset(
-    {"start", "param", "tag", "event", "dataset", "artifact", "model", "source", "environment"}
+    {
+        "start",
+        "param",
+        "tag",
+        "event",
+        "dataset",
+        "artifact",
+        "model",
+        "source",
+        "environment",
+        "flops",
+    }
 )
 
 
@@ -52,6 +63,7 @@ class Survey:
         steps: the steps to be stated, with their intervals.
         named: the steps of each context that records other than samples name, and of each the
             epochs in which samples have it, with the time of the first.
+        digests: what was found out later about a dataset, by its writer and its number there.
     """
 
     journal: Journal
@@ -61,6 +73,7 @@ class Survey:
     numbers: dict[Path, int] = field(default_factory=dict)
     steps: StepTable = field(default_factory=StepTable)
     named: dict[Path, dict[int, dict[int, int]]] = field(default_factory=dict)
+    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -109,7 +122,9 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
-    for _, _, record in journal.records():
+    for files, _, record in journal.records():
+        if record.get("record") == "digest" and isinstance(record.get("content"), dict):
+            result.digests[files.index, record.get("id", 0)] = record["content"]
         time_ns = time_of(record)
         if time_ns is not None:
             result.include(context_of(record), time_ns, time_ns)
