@@ -168,7 +168,7 @@ def test_graphviz_draws_every_run(plan: dict[str, Any]) -> None:
             assert len(shown) == len(nodes - {"graph", "node", "edge"})
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="no Graphviz here")
+@NEEDS_DOT
 @pytest.mark.parametrize("name", ["]", "]]>", "]x", "<![CDATA["])
 def test_graphviz_draws_what_looks_like_cdata(store: Path, name: str) -> None:
     """Graphviz takes a bracket for the end of a CDATA section, and draws nothing at all."""
