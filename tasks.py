@@ -54,8 +54,9 @@ def test(arguments: list[str]) -> int:
     run(script(python, "lint-imports"), environment={"PYTHONPATH": str(ROOT)})
     # a checkout beside the tests must not stand in for the installed package
     safe = {**os.environ, "PYTHONSAFEPATH": "1"}
-    coverage = ["--cov", "--cov-report=term:skip-covered"] if not arguments else []
-    return subprocess.call([script(python, "pytest"), *coverage, *arguments], cwd=ROOT, env=safe)
+    everything = ["-n", "auto", "--dist", "worksteal", "--cov", "--cov-report=term:skip-covered"]
+    options = arguments or everything
+    return subprocess.call([script(python, "pytest"), *options], cwd=ROOT, env=safe)
 
 
 def bench(arguments: list[str]) -> int:
