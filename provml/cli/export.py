@@ -63,7 +63,7 @@ def export_command(
 
     view = view_of(view_given)
     if format_name is None:
-        format_name = format_of(output or "") or _DEFAULT_FORMAT
+        format_name = format_of(output or "") or _default_for(output)
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
         raise click.UsageError("several runs become one document: say where to with -o")
@@ -101,6 +101,16 @@ def _advice(format_name: str, folders: list[Path]) -> str:
         "so many samples stay in the runs' own files, which are named with their digests; to state "
         f"each: provml export {named} --format {format_name} --detail sample"
     )
+
+
+def _default_for(output: str | None) -> str:
+    """The format of what has no ending; an ending that says none is a slip."""
+    name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
+    if "." in name.lstrip("."):
+        raise click.UsageError(
+            f"the ending of {output} says no format: give --format, see provml formats"
+        )
+    return _DEFAULT_FORMAT
 
 
 class _Counted:

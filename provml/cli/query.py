@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -101,6 +102,8 @@ def query_command(
         _show_ready()
         return
     runs, text, parameters = _asked(runs_and_query, file, ready_name, settings)
+    if timeout_s is not None and not 0 < timeout_s < math.inf:
+        raise click.UsageError(f"--timeout is a number of seconds above 0, not {timeout_s}")
     _in_child(timeout_s, output)
     if endpoint is not None:
         _give(_ask_endpoint(endpoint, runs, text, parameters, store), format_name, output)

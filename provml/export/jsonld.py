@@ -55,7 +55,7 @@ def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
     """Write several runs, each as a named graph with prefixes of its own."""
     sink.write(b"{%b,\n" % _context(rdf_prefixes(bundles.prefixes())))
     sink.write(b'"@graph":[\n')
-    sink.writelines(gathered(_blocks(bundle_descriptions(bundles)), _SEPARATOR))
+    _write_nodes(bundle_descriptions(bundles), sink)
     for mapping in bundles:
         context = _context(mapping.prefixes())
         sink.write(b',\n{%b,\n"@id":"%b",\n' % (context, BUNDLE.encode()))
@@ -70,11 +70,15 @@ def _context(prefixes: dict[str, str]) -> bytes:
 
 def _write_graph(described: Iterable[Description], sink: BinaryIO) -> None:
     sink.write(b'"@graph":[\n')
+    _write_nodes(described, sink)
+    sink.write(b"\n]")
+
+
+def _write_nodes(described: Iterable[Description], sink: BinaryIO) -> None:
     separator = b""
     for block in gathered(_blocks(described), _SEPARATOR):
         sink.write(separator + block)
         separator = _SEPARATOR
-    sink.write(b"\n]")
 
 
 def _blocks(described: Iterable[Description]) -> Iterator[bytes]:

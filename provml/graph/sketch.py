@@ -38,6 +38,8 @@ def sketch(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
             courses[series] = _course(block.series.count, points)
         courses[series].add(block)
         places.setdefault(context, _Place()).add(block)
+    if not courses:
+        return
     prefix = mapping.prefixes()["run"]
     for name, course in courses.items():
         node = graph.nodes.get(prefix + name.partition(":")[2])

@@ -279,7 +279,12 @@ class Database:
                 self._connection.execute("ROLLBACK")
 
     def _fetched(self, query: str, params: Sequence[Any]) -> Answer:
-        result = self._connection.execute(query, list(params))
+        try:
+            result = self._connection.execute(query, list(params))
+        except RuntimeError as error:  # how DuckDB tells of Ctrl-C
+            if "interrupt" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise
         described = result.description or []
         names, types = [d[0] for d in described], [str(d[1]) for d in described]
         return Answer(names, types, result.fetchall())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from provml.errors import MissingExtraError
 from provml.export import find_format
@@ -17,6 +17,7 @@ from provml.lineage.contents import Content
 from provml.lineage.rows import RunGraph, content_key, ends, own_type
 from provml.model import vocabulary
 from provml.model.mapping import RunMapping, run_prefixes
+from provml.model.samples import Block, RunSeries
 from provml.model.statements import Name, Statement
 from provml.output import Target, opened
 
@@ -115,6 +116,25 @@ class LineageMapping:
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
         """Nothing here comes by the thousand."""
+        return iter(())
+
+    def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
+        """A lineage is of contents, not of samples."""
+        return iter(())
+
+    @property
+    def series(self) -> NoSeries:
+        """As `sample_blocks`."""
+        return NoSeries()
+
+
+class NoSeries:
+    """A `SeriesTable` of nothing."""
+
+    all: Final[tuple[RunSeries, ...]] = ()
+
+    def blocks(self) -> Iterator[Block]:
+        """None."""
         return iter(())
 
 

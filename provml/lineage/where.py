@@ -76,6 +76,15 @@ class _Value:
     truth: bool | None = None
 
 
+def _is_number(value: object) -> bool:
+    """Whether a text reads as a number."""
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
 def condition(expression: str) -> Sql:
     """A condition on the table ``runs``, there named ``r``, as SQL.
 
@@ -189,6 +198,15 @@ class _Compiler:
         chosen = numbers or texts
         if chosen is None:
             self._refuse(node, "a number and a text can't be compared")
+        recorded = one.number or other.number
+        if chosen is texts and recorded is not None and operator not in ("=", "<>"):
+            # a recorded number has a text too, whose order is another
+            literal = next((v.text for v in (one, other) if v.number is None), None)
+            if literal is not None and any(map(_is_number, literal.params)):
+                self._refuse(node, "a number is written without quotes, as in params.lr < 0.01")
+            return Sql(
+                f"({recorded.text} IS NULL AND {chosen.text})", (*recorded.params, *chosen.params)
+            )
         return chosen
 
     def _as_time(self, found: _Value, node: ast.expr) -> _Value:

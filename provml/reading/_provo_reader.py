@@ -54,6 +54,45 @@ Triples = dict[Any, dict[str, list[Any]]]
 """Subject, predicate, values: a graph, each value once, in the order they came."""
 
 
+_SHORT_DERIVATIONS: Final = {
+    "wasRevisionOf": "Revision",
+    "hadPrimarySource": "PrimarySource",
+    "wasQuotedFrom": "Quotation",
+}
+_INVERSES: Final = {
+    "generated": "wasGeneratedBy",
+    "invalidated": "wasInvalidatedBy",
+    "influenced": "wasInfluencedBy",
+}
+_SHORT_TIMES: Final = {"generatedAtTime": "Generation", "invalidatedAtTime": "Invalidation"}
+
+
+def _spell_out(triples: Triples) -> None:
+    """Put PROV-O's shorter ways to state a relation (tables 2 and 3) as the ones that are read."""
+    from pyoxigraph import BlankNode, NamedNode
+
+    def qualify(subject: Any, kind: str, property_: str, value: Any) -> None:
+        nodes = triples[subject].setdefault(f"{PROV}qualified{kind}", [])
+        if any(value in triples.get(node, {}).get(PROV + property_, ()) for node in nodes):
+            return  # it is stated in full
+        node = BlankNode(f"short{len(triples)}")
+        triples[node] = {RDF_TYPE: [NamedNode(PROV + kind)], PROV + property_: [value]}
+        nodes.append(node)
+
+    for subject in list(triples):
+        for short, kind in _SHORT_DERIVATIONS.items():
+            for value in triples[subject].pop(PROV + short, ()):
+                qualify(subject, kind, "entity", value)
+        for short, kind in _SHORT_TIMES.items():
+            for value in triples[subject].pop(PROV + short, ()):
+                qualify(subject, kind, "atTime", value)
+        for short, plain in _INVERSES.items():
+            for value in triples[subject].pop(PROV + short, ()):
+                own = triples.setdefault(value, {}).setdefault(PROV + plain, [])
+                if subject not in own:
+                    own.append(subject)
+
+
 def decoded(
     quads: Iterable[Quad], declared: dict[str, str]
 ) -> tuple[ProvDocument, list[DictionaryStatement], list[str]]:
@@ -84,6 +123,7 @@ def decoded(
         if isinstance(name, package.BlankNode):
             raise DocumentError(f"the graph {name} has no IRI, which a bundle needs")
         bundle = None if isinstance(name, package.DefaultGraph) else names.of(name)
+        _spell_out(triples)
         reader = _GraphReader(triples, names, bundle)
         bundles.append((bundle, reader.records()))
         statements += reader.statements

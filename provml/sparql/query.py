@@ -40,6 +40,7 @@ _LITERALS: Final = r"""
     | [?$@]\w[\w-]*                              # a variable, a language
 """
 _NAME_REST: Final = r":(?:[\w.%-]|\\.|:)*"
+_DEEPEST: Final = 500
 _NOT_CODE: Final = re.compile(rf"{_LITERALS} | {_NAME_REST} | \\.", re.VERBOSE | re.DOTALL)
 _TOKEN: Final = re.compile(
     rf"{_LITERALS} | [\w.-]*{_NAME_REST} | \w+ | && | \|\| | [!<>]= | \^\^ | \s+ | .",
@@ -73,7 +74,9 @@ def ask(
     """
     from pyoxigraph import NamedNode
 
+    refuse_depth(text)
     refuse_service(text)
+    refuse_from(text)
     whole = bound(text, parameters)
     if graphs is None:
         seen: dict[str, Any] = {"use_default_graph_as_union": True}
@@ -97,6 +100,18 @@ def check_syntax(text: str, prefixes: Mapping[str, str]) -> None:
         raise QueryError(_syntax_error(text, error, prefixes)) from None
 
 
+def refuse_depth(text: str) -> None:
+    """Raise QueryError for a query nested so deeply that the engine's stack would not hold it."""
+    depth = 0
+    for place, character in enumerate(text):
+        depth += character in "({["
+        depth -= character in ")}]"
+        if depth > _DEEPEST:
+            raise QueryError(
+                f"{_at(text, place)}: the query is nested deeper than {_DEEPEST} levels"
+            )
+
+
 def refuse_service(text: str) -> None:
     """Raise QueryError for a query with a SERVICE: it would send data to, and read from, others.
 
@@ -108,6 +123,17 @@ def refuse_service(text: str) -> None:
         raise QueryError(
             f"{_at(text, found.start())}: SERVICE is not answered: a query here reads the chosen "
             "runs and nothing else"
+        )
+
+
+def refuse_from(text: str) -> None:
+    """Raise QueryError for a query with FROM, which the choice of runs would override unheard."""
+    code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
+    found = re.search(r"(?<![\w:?$-])FROM(?![\w:-])", code, re.IGNORECASE)
+    if found is not None:
+        raise QueryError(
+            f"{_at(text, found.start())}: FROM is not heeded here: name the runs to be asked "
+            "before the query, or ask for GRAPH"
         )
 
 

@@ -313,6 +313,13 @@ class TestExport:
         assert call("export", "first", "-o", target, "--store", store).returncode == 0
         assert b'"@type":"Generation"' in target.read_bytes()
 
+    def test_an_ending_that_says_no_format_is_refused(self, store: Path, tmp_path: Path) -> None:
+        """A slip in a name would write PROV-JSON under it."""
+        done = call("export", "first", "-o", tmp_path / "run.xyz", "--store", store)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "run.xyz says no format" in done.stderr
+        assert call("export", "first", "-o", tmp_path / "run", "--store", store).returncode == 0
+
     def test_several_runs_become_one_document(self, store: Path, tmp_path: Path) -> None:
         """Several runs can't be handed on together."""
         target = tmp_path / "runs.json"

@@ -95,6 +95,26 @@ def test_a_format_that_holds_several_runs_writes_the_same_bytes(
 
 
 @FORMATS
+def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name: str) -> None:
+    """A sink that knows `write` alone, as the command line's does, would be asked for more."""
+
+    class Sink:
+        size = 0
+
+        def write(self, data: bytes) -> int:
+            self.size += len(data)
+            return len(data)
+
+    if not isinstance(find_format(name), BundleFormat):
+        pytest.skip("it holds one run")
+    with provml.start_run("other", save_dir=store, formats=()) as run:
+        pass
+    sink = Sink()
+    export_bundles([recorded.path, run.path], name, sink)  # type: ignore[arg-type]
+    assert sink.size > 0
+
+
+@FORMATS
 @DETAILS
 def test_a_format_only_writes(recorded: provml.RecordedRun, name: str, detail: str) -> None:
     """An export would need a file that can be sought or read, and not write to a pipe."""

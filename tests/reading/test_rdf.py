@@ -167,3 +167,25 @@ def test_graphs_need_names_and_forms_that_have_them() -> None:
         written(document, "turtle")
     with pytest.raises(DocumentError, match="has no IRI, which a bundle needs"):
         _ = read((head + "_:g { ex:e a prov:Entity . }").encode()).prov
+
+
+def test_short_ways_to_state_a_relation_are_relations(turtle: Reading) -> None:
+    """PROV-O's unqualified forms would become attributes, and the derivation be lost."""
+    document = turtle("""
+        ex:a prov:wasRevisionOf ex:r ; prov:generatedAtTime "2020-01-01T00:00:00Z"^^xsd:dateTime .
+        ex:act prov:generated ex:b ; prov:invalidated ex:r . ex:x prov:influenced ex:y .
+        ex:q prov:hadPrimarySource ex:s ; prov:wasQuotedFrom ex:t .
+        ex:n prov:wasRevisionOf ex:m .
+        ex:n prov:qualifiedRevision [ a prov:Revision ; prov:entity ex:m ] .
+    """)
+    assert {text for text in records(document) if not text.startswith("entity")} >= {
+        "wasDerivedFrom(ex:a, ex:r, -, -, -, [prov:type='prov:Revision'])",
+        "wasGeneratedBy(ex:a, -, 2020-01-01T00:00:00+00:00)",
+        "wasGeneratedBy(ex:b, ex:act, -)",
+        "wasInvalidatedBy(ex:r, ex:act, -)",
+        "wasInfluencedBy(ex:y, ex:x)",
+        "wasDerivedFrom(ex:q, ex:s, -, -, -, [prov:type='prov:PrimarySource'])",
+        "wasDerivedFrom(ex:q, ex:t, -, -, -, [prov:type='prov:Quotation'])",
+    }
+    derived = [text for text in map(str, document.prov.get_records()) if "ex:n, ex:m" in text]
+    assert len(derived) == 1

@@ -77,6 +77,20 @@ def test_an_error_is_told_with_its_place(loaded: LoadedRuns, text: str, said: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["SELECT * FROM <urn:x> { ?s ?p ?o }", "ASK from named <u:x> {}"])
+def test_from_is_refused(loaded: LoadedRuns, text: str) -> None:
+    """The choice of runs would stand in its place, and nothing say so."""
+    with pytest.raises(provml.QueryError, match=r"line 1, column .*FROM is not heeded"):
+        loaded.query(text)
+    loaded.query("SELECT ?from { ?from ?p 'FROM' }")
+
+
+def test_a_query_too_deep_is_refused(loaded: LoadedRuns) -> None:
+    """The engine's stack would overflow, and the process be gone."""
+    with pytest.raises(provml.QueryError, match="nested deeper than 500"):
+        loaded.query("SELECT * {" + "{" * 50_000 + "}" * 50_000 + "}")
+
+
 @pytest.mark.parametrize("text", SERVICES, ids=range(len(SERVICES)))
 def test_a_service_is_refused(loaded: LoadedRuns, text: str) -> None:
     """A query from a stranger would send what it reads to a server of theirs."""
