@@ -28,6 +28,7 @@ from provml._api import (
     log_param,
     log_params,
     log_source_code,
+    log_system_metrics,
     set_tag,
     start_run,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "log_param",
     "log_params",
     "log_source_code",
+    "log_system_metrics",
     "set_tag",
     "start_run",
 ]

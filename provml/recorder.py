@@ -9,11 +9,15 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provml.errors import RunClosedError, StoreError
 from provml.folder import RunFolder
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+
+if TYPE_CHECKING:
+    from provml.collect.readings import Collector
+    from provml.collect.sampler import Sampler
 
 
 class Recorder:
@@ -32,6 +36,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._adopt(writer)
         self._closed = False
+        self._sampler: Sampler | None = None
         self._execution_started_ns: int = time.time_ns()
 
     def _adopt(self, writer: JournalWriter) -> None:
@@ -52,17 +57,42 @@ class Recorder:
         return self._writer.dropped
 
     def _before_fork(self) -> None:
+        if self._sampler is not None:
+            self._sampler.pause()
         self._writer.stop_syncing()
 
     def _after_fork_in_parent(self) -> None:
         self._writer.start_syncing()
+        if self._sampler is not None:
+            self._sampler.resume()
 
     def _after_fork_in_child(self) -> None:
         # what the parent goes on using is let go; the first verb opens files of our own
         self._lock = threading.RLock()
+        if self._sampler is not None:
+            self._sampler.forget()
+            self._sampler = None
         self._owner = False
         self._fast = {}
         self._writer.forget()
+
+    def _start_sampling(self, interval_s: float, collectors: list[Collector]) -> None:
+        from provml.collect.sampler import Sampler
+
+        with self._lock:
+            self._sampler = Sampler(self._writer, interval_s, collectors)
+            self._sampler.start()
+
+    def _own_sampler(self) -> Sampler:
+        """What reads the machine for this process, made where there is none yet."""
+        writer = self._open_writer()
+        with self._lock:
+            if self._sampler is None:
+                from provml.collect.sampler import Sampler
+
+                self._sampler = Sampler(writer, self._folder.settings.sample_interval_s, ())
+                self._sampler.start()
+            return self._sampler
 
     def _open_writer(self) -> JournalWriter | AbsentWriter:
         """The writer of this process, opened on the first call in a forked child."""

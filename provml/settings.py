@@ -13,7 +13,10 @@ from provml.errors import InvalidArgumentError
 DEFAULT_STORE = "provenance"
 STORE_VARIABLE = "PROVML_SAVE_DIR"
 DISABLED_VARIABLE = "PROVML_DISABLED"
+SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
+COLLECT_VARIABLE = "PROVML_COLLECT"
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
 
 def default_store() -> str:
@@ -32,6 +35,12 @@ class Settings(NamedTuple):
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
     rank: int | None
     """This process's rank in a distributed job, from the launcher's variables."""
+    local_rank: int | None
+    """Its rank among the job's processes on this machine."""
+    sample_interval_s: float
+    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 is never."""
+    collect: tuple[str, ...] | None
+    """``PROVML_COLLECT``: the collectors that read it, by name, separated by commas."""
 
 
 def read_settings() -> Settings:
@@ -40,25 +49,35 @@ def read_settings() -> Settings:
     Raises:
         InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
     """
-    interval = os.environ.get("PROVML_SYNC_INTERVAL_S", "5")
-    try:
-        sync_interval_s = float(interval)
-        if not 0 <= sync_interval_s < 1e6:
-            raise ValueError
-    except ValueError:
-        raise InvalidArgumentError(
-            f"PROVML_SYNC_INTERVAL_S must be a number of seconds, 0 for never: {interval!r}"
-        ) from None
+    collect = os.environ.get(COLLECT_VARIABLE)
     return Settings(
-        sync_interval_s=sync_interval_s,
+        sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
-        rank=_rank(),
+        rank=_first_number(_RANK_VARIABLES),
+        local_rank=_first_number(_LOCAL_RANK_VARIABLES),
+        sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE),
+        collect=None
+        if collect is None
+        else tuple(name.strip() for name in collect.split(",") if name.strip()),
     )
 
 
-def _rank() -> int | None:
-    for variable in _RANK_VARIABLES:
+def _seconds(variable: str) -> float:
+    text = os.environ.get(variable, "5")
+    try:
+        seconds = float(text)
+        if not 0 <= seconds < 1e6:
+            raise ValueError
+    except ValueError:
+        raise InvalidArgumentError(
+            f"{variable} must be a number of seconds, 0 for never: {text!r}"
+        ) from None
+    return seconds
+
+
+def _first_number(variables: tuple[str, ...]) -> int | None:
+    for variable in variables:
         text = os.environ.get(variable, "")
         if text.isdecimal():
             return int(text)

@@ -23,8 +23,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("PROVML_") and name != "PROVML_CORPUS":
             monkeypatch.delenv(name)
-    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
+    # a test that is not of them has no readings among what it records
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
     yield
     while lifecycle.active() is not None:
         lifecycle.active().end_run()

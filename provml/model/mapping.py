@@ -16,9 +16,19 @@ from provml.journal.reader import Journal
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
-from provml.model.names import RUN, context_name, encoded, encoded_path, local, step_prefix
-from provml.model.records import RecordMapping
-from provml.model.samples import Block, RunSeries
+from provml.model.names import (
+    RUN,
+    context_name,
+    encoded,
+    local,
+    sample_prefix,
+    sampling_prefix,
+    series_name,
+    series_path,
+    step_prefix,
+)
+from provml.model.records import RecordMapping, collector_name
+from provml.model.samples import SAMPLING, Block, RunSeries
 from provml.model.statements import (
     Argument,
     Name,
@@ -62,10 +72,12 @@ class RunMapping:
         self.journal = journal
         wanted = detail or ("sample" if _room_for(journal) <= SAMPLE_DETAIL_LIMIT else "series")
         self._survey = survey(journal, every_step=wanted == "sample")
+        self._collectors = frozenset(self._survey.collectors)
         self.samples: int = sum(series.count for series in self._survey.series.all)
         if detail is None and wanted == "series" and self.samples <= SAMPLE_DETAIL_LIMIT:
             wanted = "sample"  # a file that was not closed has room for more than it holds
             self._survey = survey(journal, every_step=True)
+            self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
 
     def prefixes(self) -> dict[str, str]:
@@ -104,9 +116,12 @@ class RunMapping:
                     yield self._step(names, rows)
                 if "wasInformedBy" in kinds:
                     yield self._step_link(names, path, rows)
-        if self.detail == "series" or _SAMPLE_KINDS.isdisjoint(kinds):
+        if self.detail == "series" or _BLOCK_KINDS.isdisjoint(kinds):
             return
         for block in self._survey.series.blocks():
+            if block.series.kind == SAMPLING:
+                yield from self._samplings(block, kinds)
+                continue
             names = _sample_column(block)
             if "entity" in kinds:
                 yield self._metric(block, names)
@@ -168,6 +183,8 @@ class RunMapping:
 
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
+            if series.kind == SAMPLING:
+                continue  # its samples are activities
             name = _series_name(series)
             yield Statement("entity", name, {}, _summary(series))
             activity = context_name(series.context)
@@ -182,7 +199,7 @@ class RunMapping:
         if isinstance(values, list):
             values = [typed(value) for value in values]
         attributes: list[tuple[str, Any]] = [
-            ("prov:type", Name(_SAMPLE_TYPES.get(series.kind, "provml:Sample"))),
+            ("prov:type", Name(self._sample_type(series.kind))),
             ("prov:label", series.name),
             ("prov:value", ValueColumn(values)),
             ("provml:name", series.name),
@@ -191,10 +208,39 @@ class RunMapping:
             attributes.append(("provml:unit", block.unit))
         return Statement("entity", names, {}, attributes, len(block.time_ns))
 
+    def _sample_type(self, kind: str) -> str:
+        if kind in self._collectors:
+            return _READING_TYPES.get(kind, "provml:Reading")
+        return "provml:Metric" if kind == "metric" else "provml:Sample"
+
+    def _samplings(self, block: Block, kinds: Collection[str]) -> Iterator[Statement]:
+        """The readings taken: each an activity of its collector in the step under way."""
+        if isinstance(block.values, list):
+            return  # no times
+        names, rows = _sampling(block), len(block.time_ns)
+        if "activity" in kinds:
+            interval: dict[str, Any] = {
+                "prov:startTime": TimeColumn(_column(block.values)),
+                "prov:endTime": TimeColumn(block.time_ns),
+            }
+            yield Statement(
+                "activity", names, interval, [("prov:type", Name("provml:Sampling"))], rows
+            )
+        if "wasInformedBy" in kinds:
+            place: dict[str, Any] = {"prov:informed": names, "prov:informant": _activity(block)}
+            yield Statement("wasInformedBy", None, place, rows=rows)
+        if "wasAssociatedWith" in kinds:
+            agent: dict[str, Any] = {
+                "prov:activity": names,
+                "prov:agent": collector_name(block.series.name),
+            }
+            yield Statement("wasAssociatedWith", None, agent, rows=rows)
+
     def _generation(self, block: Block, names: NameColumn) -> Statement:
+        is_reading = block.series.kind in self._collectors
         arguments: dict[str, Any] = {
             "prov:entity": names,
-            "prov:activity": _activity(block),
+            "prov:activity": _sampling(block) if is_reading else _activity(block),
             "prov:time": TimeColumn(block.time_ns),
         }
         return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
@@ -208,7 +254,11 @@ class RunMapping:
 
     def _sample_files(self) -> Iterator[Statement]:
         for files in self.journal.writers:
-            members = [s for s in self._survey.series.all if files in s.writers and s.count]
+            members = [
+                series
+                for series in self._survey.series.all
+                if files in series.writers and series.count and series.kind != SAMPLING
+            ]
             if not members:
                 continue
             name = local("journal", encoded(files.name))
@@ -223,9 +273,15 @@ class RunMapping:
                 )
 
 
-_SAMPLE_TYPES: Final = {"metric": "provml:Metric"}
+_READING_TYPES: Final = {
+    "system": "provml:SystemReading",
+    "process": "provml:ProcessReading",
+    "gpu": "provml:GpuReading",
+    "energy": "provml:EnergyReading",
+}
 _STEP_KINDS: Final = frozenset({"activity", "wasInformedBy"})
 _SAMPLE_KINDS: Final = frozenset({"entity", "wasGeneratedBy", "hadMember"})
+_BLOCK_KINDS: Final = _SAMPLE_KINDS | _STEP_KINDS | {"wasAssociatedWith"}
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
@@ -289,22 +345,28 @@ def _activity(block: Block) -> Name | NameColumn:
     return _step_names(block.series.context, block.step, block.epoch)
 
 
+def _sampling(block: Block) -> NameColumn:
+    """The readings that gave a block's samples, or that it is: by step, epoch and time."""
+    collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
+    prefix = sampling_prefix(collector, block.series.context, block.writer)
+    time_ns = block.time_ns.copy()  # a writer prints an array of numbers in one way
+    if block.step is None and block.epoch is None:
+        return NameColumn((prefix, time_ns))
+    if block.step is None and block.epoch is not None:
+        return NameColumn((f"{prefix}e", block.epoch, ".", time_ns))
+    if block.epoch is None and block.step is not None:
+        return NameColumn((prefix, block.step, ".", time_ns))
+    return NameColumn((prefix, block.epoch, ".", block.step, ".", time_ns))  # type: ignore[arg-type]
+
+
 def _sample_column(block: Block) -> NameColumn:
-    writer = "" if block.writer == 0 else f"{block.writer}."
-    prefix = f"run:{encoded(block.series.kind)}/{_series_path(block.series)}/{writer}"
-    return NameColumn((prefix, block.number))
-
-
-def _series_path(series: RunSeries) -> str:
-    name = encoded(series.name)
-    if series.rank is not None:
-        name += f"~rank{series.rank}"
-    return name if series.context is None else f"{encoded_path(series.context)}/{name}"
+    series = block.series
+    path = series_path(series.name, series.context, series.rank)
+    return NameColumn((sample_prefix(series.kind, path, block.writer), block.number))
 
 
 def _series_name(series: RunSeries) -> Name:
-    kind = "" if series.kind == "metric" else f"{encoded(series.kind)}/"
-    return Name(f"run:series/{kind}{_series_path(series)}")
+    return series_name(series.kind, series_path(series.name, series.context, series.rank))
 
 
 def _summary(series: RunSeries) -> list[tuple[str, Any]]:
@@ -321,6 +383,8 @@ def _summary(series: RunSeries) -> list[tuple[str, Any]]:
     if series.minimum is not None and series.maximum is not None:
         attributes.append(("provml:min", series.minimum))
         attributes.append(("provml:max", series.maximum))
+    if series.mean is not None:
+        attributes.append(("provml:mean", series.mean))
     if series.count:
         attributes.append(("provml:last", typed(series.last)))
     if series.first_ns is not None and series.last_ns is not None:

@@ -26,6 +26,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PROVML_SAVE_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
 
 
 class Children:
