@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex
 from provml import lifecycle
 from provml.arguments import tag_record
 from provml.collect.choice import DEFAULT as DEFAULT_COLLECTORS
-from provml.collect.choice import check_collectors, make_collectors
+from provml.collect.choice import check_collectors, plan_collectors
 from provml.collect.readings import Collector
 from provml.context import Context, checked_name
 from provml.disabled import DisabledRun
@@ -109,7 +109,7 @@ def start_run(
     if interval_s:
         # of a job's processes on one machine, one reads what is the machine's
         run._start_sampling(
-            interval_s, make_collectors(chosen, interval_s, settings.local_rank in (None, 0))
+            interval_s, plan_collectors(chosen, interval_s, settings.local_rank in (None, 0))
         )
     return run
 

@@ -16,8 +16,7 @@ from provml.folder import RunFolder
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
 
 if TYPE_CHECKING:
-    from provml.collect.readings import Collector
-    from provml.collect.sampler import Sampler
+    from provml.collect.sampler import Planned, Sampler
 
 
 class Recorder:
@@ -76,7 +75,7 @@ class Recorder:
         self._fast = {}
         self._writer.forget()
 
-    def _start_sampling(self, interval_s: float, collectors: list[Collector]) -> None:
+    def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
         from provml.collect.sampler import Sampler
 
         with self._lock:

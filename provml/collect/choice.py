@@ -1,21 +1,25 @@
 """Which collectors a run has: by their names, those of other packages, or objects.
 
 Another package announces one by the entry point group ``provml.collectors``: a name, and what makes
-the collector when it is called without arguments. Imports `readings`, `errors`; each collector when
-it is chosen.
+the collector when it is called without arguments. Imports `readings`, `sampler`, `errors`; each
+collector when it is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
-from provml.collect.readings import Collector
+from provml.collect.readings import Collector, check_collector
+from provml.collect.sampler import Planned
 from provml.errors import InvalidArgumentError
 
 DEFAULT: Final = ("system", "disk", "network", "process", "gpu", "energy")
 _OF_SYSTEM: Final = ("system", "disk", "network")
 _PER_PROCESS: Final = ("process",)
+_SETTLE_S: Final = 0.05
+"""A run that is over by then has no readings: taking and stating them would take longer than it."""
 ENTRY_POINTS: Final = "provml.collectors"
 
 
@@ -31,40 +35,46 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
     found: list[str | Collector] = []
     for one in chosen:
         if isinstance(one, str):
-            if one not in _MADE and one not in (others := _others()):
-                known = ", ".join(sorted({*_MADE, *others}))
+            if one not in DEFAULT and one not in (others := _others()):
+                known = ", ".join([*DEFAULT, *sorted(others)])
                 raise InvalidArgumentError(f"there is no collector {one!r}; there are: {known}")
-        elif isinstance(one, type) or not isinstance(one, Collector):
-            raise InvalidArgumentError(
-                f"a collector must be an object with a name and a collect(): {one!r:.80}"
-            )
+        else:
+            check_collector(one)
         found.append(one)
     return tuple(found)
 
 
-def make_collectors(
+def plan_collectors(
     chosen: Iterable[str | Collector], interval_s: float, machine_wide: bool
-) -> list[Collector]:
-    """The collectors that were chosen, made.
+) -> list[Planned]:
+    """How to make the collectors that were chosen; costs nothing yet.
 
     Args:
         machine_wide: False where another process of the job reads the machine: then those that
             were chosen by name are of the process only.
     """
-    made: list[Collector] = []
+    planned: list[Planned] = []
     names = [one for one in chosen if isinstance(one, str)]
     if not machine_wide:
         names = [name for name in names if name in _PER_PROCESS]
-    parts = [name for name in names if name in _OF_SYSTEM]
+    parts = tuple(name for name in names if name in _OF_SYSTEM)
     if parts:
-        made.append(_system(parts, interval_s))
+        planned.append(Planned("system", lambda: _system(parts, interval_s), _SETTLE_S))
     for name in dict.fromkeys(names):
         if name not in _OF_SYSTEM:
-            made.append((_MADE.get(name) or _others()[name].load())())
-    return made + [one for one in chosen if not isinstance(one, str)]
+            make = _MADE.get(name) or partial(_other, name)
+            planned.append(Planned(name, make, _SETTLE_S))
+    for one in chosen:
+        if not isinstance(one, str):
+            planned.append(Planned(one.name, partial(_given, one)))
+    return planned
 
 
-def _system(parts: list[str], interval_s: float) -> Collector:
+def _given(collector: Collector) -> Collector:
+    return collector
+
+
+def _system(parts: tuple[str, ...], interval_s: float) -> Collector:
     from provml.collect.system import SystemMetricsCollector
 
     return SystemMetricsCollector(
@@ -94,18 +104,19 @@ def _energy() -> Collector:
     return EnergyCollector()
 
 
-def _never() -> Collector:
-    raise AssertionError("the system's parts are one collector")
-
-
 _MADE: Final[dict[str, Callable[[], Collector]]] = {
-    "system": _never,
-    "disk": _never,
-    "network": _never,
     "process": _process,
     "gpu": _gpu,
     "energy": _energy,
 }
+
+
+def _other(name: str) -> Collector:
+    """What another package announces. Raises whatever it raises."""
+    collector = _others()[name].load()()
+    if not isinstance(collector, Collector):
+        raise TypeError(f"the entry point {name!r} of {ENTRY_POINTS} makes no collector")
+    return collector
 
 
 def _others() -> dict[str, Any]:

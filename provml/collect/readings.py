@@ -1,14 +1,17 @@
 """What a collector is, and how what it reads becomes numbers with names and units.
 
 A collector is any object with a ``name`` and a ``collect()`` that gives a mapping. What else it may
-have is in `Collector`. Imports nothing of provml.
+have is in `Collector`. Imports `errors`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
+
+from provml.errors import InvalidArgumentError
 
 _MAX_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
@@ -66,6 +69,15 @@ class Collector(Protocol):
         """Take one reading: numbers under their names, also in nested mappings and lists."""
 
 
+_OTHERS: Final = """
+    agent alert artifact bundle collector context dataset device environment epoch event flops host
+    journal loss metric model param results run sampling script series settings source source-diff
+    step tag
+"""
+_TAKEN: Final = frozenset(_OTHERS.split())
+"""What names of other things in a run begin with, see `model.names`."""
+
+
 class UnavailableError(Exception):
     """There is nothing here for a collector to read.
 
@@ -77,6 +89,19 @@ class UnavailableError(Exception):
     def __init__(self, reason: str, expected: bool = True) -> None:
         super().__init__(reason)
         self.expected = expected
+
+
+def check_collector(collector: object) -> None:
+    """Raise InvalidArgumentError where it is no collector, or its name can't be that of a kind."""
+    if isinstance(collector, type) or not isinstance(collector, Collector):
+        raise InvalidArgumentError(
+            f"a collector must be an object with a name and a collect(): {collector!r:.80}"
+        )
+    name = collector.name
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise InvalidArgumentError(f"a collector's name must be one word, not {name!r:.80}")
+    if name in _TAKEN:
+        raise InvalidArgumentError(f"a collector can't be named {name!r}: provml has that")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from provml.collect.readings import (
     Collector,
     Table,
     UnavailableError,
+    check_collector,
     flat,
     is_number,
     unit_of,
@@ -85,6 +86,8 @@ class Readings:
     def describe(self, collector: Collector, interval_s: float | None) -> None:
         """Record once how it reads, and the devices that it found."""
         settings: dict[str, Any] = {"interval_s": interval_s}
+        if getattr(collector, "thresholds", None):
+            settings["thresholds"] = dict(collector.thresholds)  # type: ignore[attr-defined]
         settings |= getattr(collector, "settings", {})
         self._journal.append(
             {
@@ -210,23 +213,36 @@ def _stored(value: Any) -> tuple[str, Any]:
     return "text", encode(list(value) if isinstance(value, Table) else value)
 
 
+class Planned(NamedTuple):
+    """A collector that is to read, not made yet: making it may take imports and a driver.
+
+    Attributes:
+        settle_s: how long after the start it is made, and after that its first reading comes; a
+            run that is over before it is made has none of it.
+    """
+
+    name: str
+    make: Callable[[], Collector]
+    settle_s: float = 0.0
+
+
 class Loop:
     """One collector's thread: reads at once, then at its interval, and once more at the end."""
 
     def __init__(
-        self, collector: Collector, interval_s: float, journal: Journal | None, start_ns: int
+        self, planned: Planned, interval_s: float, journal: Journal | None, start_ns: int
     ) -> None:
         """Args: journal is None where readings are for the collector alone."""
-        own = getattr(collector, "collect_interval", None)
-        self.collector = collector
-        self.interval_s = float(own if is_number(own) and own > 0 else interval_s)
-        self.readings = None if journal is None else Readings(str(collector.name), journal)
+        self.name = planned.name
+        self.interval_s = interval_s
+        self.readings = None if journal is None else Readings(planned.name, journal)
+        self._planned = planned
+        self._collector: Collector | None = None
         self._journal = journal
         self._start_ns = start_ns
         self._due: float | None = None
         self._failures = 0
         self._costly = 0
-        self._ready = False
         self._over = False
         self._hung = False
         self._last = False
@@ -240,9 +256,7 @@ class Loop:
             self._stop.clear()
             if self._over or self._thread is not None:
                 return
-            thread = threading.Thread(
-                target=self._run, name=f"provml-{self.collector.name}", daemon=True
-            )
+            thread = threading.Thread(target=self._run, name=f"provml-{self.name}", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the system allows no more threads, or the interpreter is ending
@@ -262,35 +276,31 @@ class Loop:
         thread.join(max(0.0, deadline - time.monotonic()))
         self._hung = thread.is_alive()
 
-    @property
-    def name(self) -> str:
-        """The collector's name."""
-        return str(self.collector.name)
-
     def _run(self) -> None:
         try:
-            if self._ready or self._initialized():
-                self._read_until_stopped()
+            collector = self._collector or self._made()
+            if collector is not None:
+                self._read_until_stopped(collector)
         except RunClosedError:
             pass  # it hung, and the run ended without it
         finally:
             self._thread = None
 
-    def _read_until_stopped(self) -> None:
+    def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._due is None:
-            self._due = now
+        if self._due is None:  # what is a share of the time has to have some
+            self._due = now + self._planned.settle_s
         while True:
             if now >= self._due:
-                self._take()
+                self._take(collector)
                 now = time.monotonic()
                 self._due = next_due(self._due, self.interval_s * self._backoff(), now)
             if self._stop.wait(self._due - now) and self._is_over():
                 break
             now = time.monotonic()
         if self._last:
-            self._take()
-            close = getattr(self.collector, "close", None)
+            self._take(collector)
+            close = getattr(collector, "close", None)
             if callable(close):
                 self._guarded(close)
 
@@ -305,33 +315,39 @@ class Loop:
     def _backoff(self) -> int:
         return int(min(2**self._failures, _LONGEST_BACKOFF))
 
-    def _initialized(self) -> bool:
-        """Whether there is something to read; where it is not so by design, the run is told."""
+    def _made(self) -> Collector | None:
+        """The collector, ready to read; None where there is nothing to read, or no time to."""
+        if self._stop.wait(self._planned.settle_s) and self._is_over():
+            return None
         try:
-            initialize = getattr(self.collector, "initialize", None)
+            collector = self._planned.make()
+            initialize = getattr(collector, "initialize", None)
             if callable(initialize):
                 initialize()
         except UnavailableError as error:
             self._over = True
             if not error.expected and self.readings is not None:
                 self.readings.tell("collector unavailable", {"reason": str(error)})
-            return False
+            return None
         except Exception as error:  # third parties' code may raise anything
             self._over = True
             if self.readings is not None:
                 self.readings.tell("collector unavailable", {"reason": _described(error)})
-            return False
-        self._ready = True
+            return None
+        own = getattr(collector, "collect_interval", None)
+        if is_number(own) and own > 0:
+            self.interval_s = float(own)
         if self.readings is not None:
-            self.readings.describe(self.collector, self.interval_s)
-        return True
+            self.readings.describe(collector, self.interval_s)
+        self._collector = collector
+        return collector
 
-    def _take(self) -> None:
+    def _take(self, collector: Collector) -> None:
         place = _NOWHERE
         if self._journal is not None:
             place = self._journal.under_way() or _NOWHERE
         cpu_ns = time.thread_time_ns()
-        done = self._guarded(lambda: self._read(place))
+        done = self._guarded(lambda: self._read(collector, place))
         self._hung = False
         if not done:
             return
@@ -340,12 +356,10 @@ class Loop:
         if self._costly == _COSTLY_READINGS:
             self._slow_down(cost)
 
-    def _read(self, place: Place) -> None:
-        reading = self.collector.collect()
+    def _read(self, collector: Collector, place: Place) -> None:
+        reading = collector.collect()
         if self.readings is not None and self._journal is not None and not self._journal.closed:
-            self._start_ns = self.readings.write(
-                self.collector, reading, self._start_ns, None, place
-            )
+            self._start_ns = self.readings.write(collector, reading, self._start_ns, None, place)
 
     def _guarded(self, call: Callable[[], object]) -> bool:
         """Whether it did not raise; the first of several failures in a row is told."""
@@ -390,22 +404,20 @@ def _described(error: BaseException) -> str:
 class Sampler:
     """A run's collectors and their threads."""
 
-    def __init__(
-        self, journal: Journal, interval_s: float, collectors: Iterable[Collector]
-    ) -> None:
+    def __init__(self, journal: Journal, interval_s: float, collectors: Iterable[Planned]) -> None:
         self._journal = journal
         self._interval_s = interval_s
         self._start_ns = time.time_ns()
         self._lock = threading.RLock()
-        self._loops = [self._loop(collector) for collector in collectors]
+        self._loops = [self._loop(planned) for planned in collectors]
         self._ended = False
         self._snapshots: tuple[Collector, Readings] | None = None
         self._snapshot_lock = threading.Lock()
         self._snapshot_ns = self._start_ns
         self._pending: list[threading.Thread] = []
 
-    def _loop(self, collector: Collector) -> Loop:
-        return Loop(collector, self._interval_s or 5.0, self._journal, self._start_ns)
+    def _loop(self, planned: Planned) -> Loop:
+        return Loop(planned, self._interval_s or 5.0, self._journal, self._start_ns)
 
     def start(self) -> None:
         """Start reading."""
@@ -419,9 +431,9 @@ class Sampler:
     def add(self, collector: Collector) -> Callable[[], None]:
         """Read by one more collector, in the place of one of its name; what ends that."""
         with self._lock:
-            same = [loop for loop in self._loops if loop.name == str(collector.name)]
+            loop = self._loop(Planned(str(collector.name), lambda: collector))
+            same = [one for one in self._loops if one.name == loop.name]
             self._halt(same, last=False)
-            loop = self._loop(collector)
             self._loops = [one for one in self._loops if one not in same] + [loop]
             loop.start()
 
@@ -545,10 +557,14 @@ _active: list[Sampler] = []
 
 
 def read_in_background(collector: Collector) -> Callable[[], None]:
-    """Read into the run that was started last, or, without one, for the collector alone."""
+    """Read into the run that was started last, or, without one, for the collector alone.
+
+    Raises InvalidArgumentError where it is no collector.
+    """
+    check_collector(collector)
     if _active:
         return _active[-1].add(collector)
-    loop = Loop(collector, 5.0, None, time.time_ns())
+    loop = Loop(Planned(str(collector.name), lambda: collector), 5.0, None, time.time_ns())
     loop.start()
 
     def stop() -> None:

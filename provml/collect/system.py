@@ -149,8 +149,7 @@ class SystemMetricsCollector:
     @property
     def settings(self) -> dict[str, Any]:
         """How it reads, as a run records it."""
-        own = {name: getattr(self, name) for name in _SETTINGS}
-        return own | {"thresholds": dict(self.thresholds)}
+        return {name: getattr(self, name) for name in _SETTINGS}
 
     @property
     def devices(self) -> list[dict[str, Any]]:
