@@ -106,11 +106,11 @@ def start_run(
     start = {"record": "start", "time": now, "resumed": resumed, **facts}
     run._append_all([start, *(tag | {"time": now} for tag in own_tags)])
     lifecycle.activate(run)
-    if interval_s:
-        # of a job's processes on one machine, one reads what is the machine's
-        run._start_sampling(
-            interval_s, plan_collectors(chosen, interval_s, settings.local_rank in (None, 0))
-        )
+    # of a job's processes on one machine, one reads what is the machine's
+    machine_wide = settings.local_rank in (None, 0)
+    run._start_sampling(
+        interval_s, plan_collectors(chosen, interval_s, machine_wide) if interval_s else []
+    )
     return run
 
 

@@ -143,13 +143,16 @@ class LinuxMachine:
         if self._disks is None:
             names = os.listdir(self.sys / "block")
             self._disks = {os.fsencode(n) for n in names if not n.startswith(_NOT_DISKS)}
-        read = written = 0
+        read = written = found = 0
         with open(self.proc / "diskstats", "rb") as file:
             for line in file:
                 fields = line.split()
                 if fields[2] in self._disks:
+                    found += 1
                     read += int(fields[5])
                     written += int(fields[9])
+        if not found:
+            raise ValueError("the system shows no disks")
         return read * _SECTOR_BYTES, written * _SECTOR_BYTES
 
     def network(self) -> Traffic:
