@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 DETAILS: Final = ("sample", "series")
 SAMPLE_DETAIL_LIMIT: Final = 1_000_000
 """Up to so many samples the default detail is ``sample``."""
+READING_DETAIL_LIMIT: Final = 50_000
+"""Up to so many readings of the machine, some three hours of them, the default states each."""
 
 _RESULTS: Final = Name("run:results")
 
@@ -73,12 +75,25 @@ class RunMapping:
         wanted = detail or ("sample" if _room_for(journal) <= SAMPLE_DETAIL_LIMIT else "series")
         self._survey = survey(journal, every_step=wanted == "sample")
         self._collectors = frozenset(self._survey.collectors)
-        self.samples: int = sum(series.count for series in self._survey.series.all)
-        if detail is None and wanted == "series" and self.samples <= SAMPLE_DETAIL_LIMIT:
+        readings = self._count(self._collectors)
+        self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
+        if detail is None and wanted == "series" and self.samples - readings <= SAMPLE_DETAIL_LIMIT:
             wanted = "sample"  # a file that was not closed has room for more than it holds
             self._survey = survey(journal, every_step=True)
             self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
+        self._states_readings = wanted == "sample" and (
+            detail is not None or readings <= READING_DETAIL_LIMIT
+        )
+
+    def _count(self, kinds: Collection[str]) -> int:
+        return sum(series.count for series in self._survey.series.all if series.kind in kinds)
+
+    def _is_stated(self, series: RunSeries) -> bool:
+        """Whether the samples of a series are stated one by one."""
+        if series.kind == SAMPLING or series.kind in self._collectors:
+            return self._states_readings
+        return self.detail == "sample"
 
     def prefixes(self) -> dict[str, str]:
         """The prefixes of the names in the statements, and their IRIs."""
@@ -97,11 +112,10 @@ class RunMapping:
 
         The run, people, contexts, parameters, data, models, events, series.
         """
-        yield from RecordMapping(self._survey, self.detail).statements()
+        yield from RecordMapping(self._survey, self.detail, self._states_readings).statements()
         yield from self._contexts()
         yield from self._series()
-        if self.detail == "series":
-            yield from self._sample_files()
+        yield from self._sample_files()
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
         """What is stated by the thousand, of the kinds asked for: steps and samples.
@@ -119,6 +133,8 @@ class RunMapping:
         if self.detail == "series" or _BLOCK_KINDS.isdisjoint(kinds):
             return
         for block in self._survey.series.blocks():
+            if not self._is_stated(block.series):
+                continue
             if block.series.kind == SAMPLING:
                 yield from self._samplings(block, kinds)
                 continue
@@ -257,7 +273,10 @@ class RunMapping:
             members = [
                 series
                 for series in self._survey.series.all
-                if files in series.writers and series.count and series.kind != SAMPLING
+                if files in series.writers
+                and series.count
+                and series.kind != SAMPLING
+                and not self._is_stated(series)
             ]
             if not members:
                 continue

@@ -93,9 +93,10 @@ class _Pass:
 class RecordMapping:
     """The statements of everything but samples, series, steps and contexts."""
 
-    def __init__(self, survey: Survey, detail: str) -> None:
+    def __init__(self, survey: Survey, detail: str, states_readings: bool) -> None:
         self._survey = survey
         self._detail = detail
+        self._states_readings = states_readings
         self._journal = survey.journal
 
     def statements(self) -> Iterator[Statement]:
@@ -190,9 +191,11 @@ class RecordMapping:
             ("provml:startedAt", Moment(state.started_ns)),
             ("provml:detail", self._detail),
         ]
+        how = f"provml export {description['id']} --detail sample"
         if self._detail == "series":
-            how = f"provml export {description['id']} --detail sample"
             attributes.append(("provml:note", f"the samples are not stated here: {how}"))
+        elif not self._states_readings:
+            attributes.append(("provml:note", f"readings are stated as series here: {how}"))
         if state.ended_ns is not None:
             attributes.append(("provml:endedAt", Moment(state.ended_ns)))
         if state.reason is not None:
@@ -468,7 +471,7 @@ class RecordMapping:
         """The sample that set off an alert; its series where samples are not stated."""
         key = trigger_key(int(name.partition(".")[0]), record)
         sample = self._survey.triggers.get(key)
-        if sample is None or self._detail == "sample":
+        if sample is None or self._states_readings:
             return sample
         _, kind, context, metric, _ = key
         ranks = [

@@ -19,6 +19,12 @@ TRAINING = provml.Context.TRAINING
 RUN = "run:run"
 
 
+@pytest.fixture
+def graph_of() -> Callable[..., Any]:
+    """A run as RDF."""
+    return lambda recorded: recorded.to_rdflib()
+
+
 class Room:
     """A collector of a temperature that is always too high."""
 
@@ -136,6 +142,32 @@ def test_series_have_a_mean_and_readings_taken_are_no_series(
         }
         assert means == {21.5}
         assert "provml:mean" not in dict(series["run:series/training/loss"].attributes)
+
+
+def test_many_readings_are_stated_as_series(
+    recorded: provml.RecordedRun,
+    monkeypatch: pytest.MonkeyPatch,
+    graph_of: Callable[..., Any],
+) -> None:
+    """The document of a long run of few metrics would be gigabytes of its machine's readings."""
+    from provml.model import mapping
+
+    monkeypatch.setattr(mapping, "READING_DETAIL_LIMIT", 3)
+    statements = list(recorded.statements())
+    assert len(typed(statements, "Metric")) == 3
+    assert not typed(statements, "Reading") and not typed(statements, "Sampling")
+    assert len(typed(statements, "SamplesFile")) == 1
+    (run,) = typed(statements, "Run").values()
+    assert "readings are stated as series" in dict(run.attributes)["provml:note"]
+    (start,) = [s for s in statements if s.kind == "wasStartedBy"]
+    assert str(start.arguments["prov:trigger"]).startswith("run:series/room/")
+    known = {s.id for s in statements if s.id is not None}
+    derived = [s for s in statements if s.kind == "wasDerivedFrom"]
+    assert {s.arguments["prov:usedEntity"] for s in derived} <= known
+    assert typed(list(recorded.statements("sample")), "Reading")
+    from provml.validation.shapes import shape_findings
+
+    assert list(shape_findings([graph_of(recorded)])) == []
 
 
 def test_names_are_declared_once_and_times_nest(recorded: provml.RecordedRun) -> None:
