@@ -7,6 +7,7 @@ when they are asked for.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from provml.collect.emissions import EmissionsCollector
     from provml.collect.energy import EnergyCollector
     from provml.collect.gpu import GpuCollector
     from provml.collect.process import ProcessCollector
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Collector",
+    "EmissionsCollector",
     "EnergyCollector",
     "GpuCollector",
     "ProcessCollector",
@@ -32,6 +34,7 @@ __all__ = [
 
 _ROOMS = {
     "Collector": "readings",
+    "EmissionsCollector": "emissions",
     "EnergyCollector": "energy",
     "GpuCollector": "gpu",
     "ProcessCollector": "process",

@@ -15,6 +15,8 @@ from provml.model.samples import SAMPLING, Block, SeriesTable
 
 Path = tuple[str, ...] | None
 
+_USED_UP: Final = ("energy", "emissions")
+"""The collectors whose readings are amounts since the reading before."""
 _COUNTERS: Final = (
     "disk_read_bytes",
     "disk_write_bytes",
@@ -35,8 +37,8 @@ class ResourceUse:
         kind: the collector that read it.
         mean, minimum, maximum: over the readings; None where none is a number, and of what is
             counted.
-        total: the sum of what is used up (energy), the growth of what is counted (bytes sent, CPU
-            time); None for what is a state.
+        total: the sum of what is used up (energy, emissions), the growth of what is counted
+            (bytes sent, CPU time); None for what is a state.
         threshold: above which a reading was an alert, where there was one.
         above_s: about how many seconds it was above that.
         contexts: the totals by context; None is what was outside of one.
@@ -107,7 +109,7 @@ def _add(sums: _Sums, block: Block) -> None:
     own = float(numbers.sum(dtype=np.float64))
     sums.total += own
     sums.numbers += len(numbers)
-    if use.kind == "energy":
+    if use.kind in _USED_UP:
         path = block.series.context
         use.contexts[path] = use.contexts.get(path, 0.0) + own
     if use.threshold is not None:
@@ -118,7 +120,7 @@ def _finished(sums: _Sums) -> ResourceUse:
     use = sums.use
     if sums.numbers:
         use.mean = sums.total / sums.numbers
-    if use.kind == "energy":
+    if use.kind in _USED_UP:
         use.total = sums.total
     elif use.name in _COUNTERS and use.minimum is not None and use.maximum is not None:
         use.total = float(use.maximum - use.minimum)
