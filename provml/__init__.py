@@ -35,14 +35,17 @@ from provml._api import (
 from provml.context import Context
 from provml.errors import (
     ContentNotFoundError,
+    EndpointError,
     ExportError,
     InvalidArgumentError,
     InvalidMetricError,
     JournalError,
     MissingExtraError,
+    MissingProgramError,
     NoActiveRunError,
     ProvMLError,
     ProvMLWarning,
+    QueryError,
     RunClosedError,
     RunExistsError,
     RunNotFoundError,
@@ -53,11 +56,13 @@ from provml.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml.lineage.store import Store, open_store
     from provml.recorded import RecordedRun, load
 
 __all__ = [
     "ContentNotFoundError",
     "Context",
+    "EndpointError",
     "Event",
     "EventSource",
     "ExportError",
@@ -65,14 +70,17 @@ __all__ = [
     "InvalidMetricError",
     "JournalError",
     "MissingExtraError",
+    "MissingProgramError",
     "NoActiveRunError",
     "ProvMLError",
     "ProvMLWarning",
+    "QueryError",
     "RecordedRun",
     "Run",
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "Store",
     "StoreError",
     "__version__",
     "active_run",
@@ -92,6 +100,7 @@ __all__ = [
     "log_params",
     "log_source_code",
     "log_system_metrics",
+    "open_store",
     "set_tag",
     "start_run",
 ]
@@ -102,6 +111,10 @@ def __getattr__(name: str) -> object:
         from provml import recorded
 
         return getattr(recorded, name)
+    if name in ("Store", "open_store"):
+        from provml.lineage import store
+
+        return getattr(store, name)
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 

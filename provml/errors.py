@@ -11,8 +11,11 @@
     ├── StoreError            (OSError)                a folder that can't hold a run
     ├── JournalError          (ValueError)             files that are no journal of ours
     ├── ExportError           (ValueError)             an export that can't be made
+    ├── QueryError            (ValueError)             a question that can't be asked
+    ├── EndpointError         (OSError)                a SPARQL server that refuses or fails
     ├── DocumentError         (ValueError)             a document that is no PROV we can carry
-    └── MissingExtraError     (ImportError)            an optional package is absent
+    ├── MissingExtraError     (ImportError)            an optional package is absent
+    └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
 
 Imports nothing of provml.
 """
@@ -69,8 +72,23 @@ class ExportError(ProvMLError, ValueError):
     """The export asked for can't be made: an unknown format, detail or target."""
 
 
+class QueryError(ProvMLError, ValueError):
+    """A question that can't be asked: a condition or query in error, a name that means nothing."""
+
+
+class EndpointError(ProvMLError, OSError):
+    """A SPARQL server can't be reached, refuses, or answers what can't be read."""
+
+
 class DocumentError(ProvMLError, ValueError):
-    """A document is not PROV, or has what a form can't carry; the line says what, and where."""
+    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+
+    The message is one line of limited length, whatever of a document stands in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        text = " ".join(message.split())
+        super().__init__(text if len(text) <= 500 else text[:499] + "…")
 
 
 class MissingExtraError(ProvMLError, ImportError):
@@ -78,6 +96,10 @@ class MissingExtraError(ProvMLError, ImportError):
 
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(f"{what} needs {package}: pip install 'provml[{extra}]'")
+
+
+class MissingProgramError(ProvMLError, FileNotFoundError):
+    """A program that is called is not installed; the message says how to install it."""
 
 
 class ProvMLWarning(UserWarning):

@@ -1,4 +1,4 @@
-"""Settings that come from the environment, read once when a run starts.
+"""Settings that come from the environment: of recording, read once when a run starts, and others.
 
 Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
 """
@@ -6,6 +6,7 @@ Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 from provml.errors import InvalidArgumentError
@@ -22,6 +23,12 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 def default_store() -> str:
     """The folder that holds the runs: ``PROVML_SAVE_DIR``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+
+
+def cache_folder() -> Path:
+    """Where what can be made again may lie: ``provml`` in ``XDG_CACHE_HOME``, or ``~/.cache``."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
+    return Path(cache) / "provml"
 
 
 class Settings(NamedTuple):
@@ -82,3 +89,17 @@ def _first_number(variables: tuple[str, ...]) -> int | None:
         if text.isdecimal():
             return int(text)
     return None
+
+
+class SparqlCredentials(NamedTuple):
+    """What to show a SPARQL server: a token, or a user's name and password."""
+
+    token: str | None
+    user: str | None
+    password: str | None
+
+
+def sparql_credentials() -> SparqlCredentials:
+    """``PROVML_SPARQL_TOKEN``, ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``."""
+    names = ("TOKEN", "USER", "PASSWORD")
+    return SparqlCredentials(*(os.environ.get(f"PROVML_SPARQL_{name}") or None for name in names))

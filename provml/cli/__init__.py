@@ -20,12 +20,21 @@ from provml.errors import (
     ExportError,
     InvalidArgumentError,
     MissingExtraError,
+    MissingProgramError,
     ProvMLError,
+    QueryError,
     RunNotFoundError,
 )
 from provml.version import __version__
 
-_MISUSE = (RunNotFoundError, InvalidArgumentError, ExportError, MissingExtraError)
+_MISUSE = (
+    RunNotFoundError,
+    InvalidArgumentError,
+    ExportError,
+    MissingExtraError,
+    MissingProgramError,
+    QueryError,
+)
 _INTERRUPTED = 130
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

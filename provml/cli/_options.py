@@ -1,8 +1,16 @@
-"""Arguments and options that several commands share. Imports only click."""
+"""Arguments and options that several commands share. Imports click; `graph.view` when used."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
+
+if TYPE_CHECKING:
+    from provml.graph.view import View
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 run_argument = click.argument("run", metavar="RUN")
 
@@ -13,3 +21,41 @@ store_option = click.option(
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, exact.")
+
+_VIEW_OPTIONS = (
+    click.option(
+        "--around",
+        metavar="NODE",
+        help="Of graphs and pictures: only what NODE came from and what came of it; an IRI, a name "
+        "such as model/net/2, or a label.",
+    ),
+    click.option("--depth", type=click.IntRange(min=0), help="How many relations from NODE."),
+    click.option("--up", "reach", flag_value="up", help="Only what NODE came from."),
+    click.option("--down", "reach", flag_value="down", help="Only what came of NODE."),
+    click.option("--both", "reach", flag_value="both", help="Both, the default."),
+    click.option(
+        "--only",
+        multiple=True,
+        type=click.Choice(["metric", "model", "data"]),
+        help="Of graphs and pictures: only these, and the activities behind them; may be repeated.",
+    ),
+    click.option(
+        "--direction",
+        type=click.Choice(["RL", "LR", "BT", "TB"]),
+        help="Where the edges of a picture lead, to what was earlier.  [default: RL; BT for few]",
+    ),
+)
+
+
+def view_options(command: _Command) -> _Command:
+    """The options that say what part of a run is shown; `view_of` takes them."""
+    for option in reversed(_VIEW_OPTIONS):
+        command = option(command)
+    return command
+
+
+def view_of(options: dict[str, Any]) -> View:
+    """The view that the options say. Raises ExportError where they make no sense."""
+    from provml.graph.view import View
+
+    return View(**{**options, "only": tuple(options["only"])})

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import store_option
+from provml.cli._options import store_option, view_of, view_options
 from provml.formats import format_names
 from provml.output import opened
 from provml.store import find_run
@@ -34,7 +34,7 @@ _DEFAULT_FORMAT = "provjson"
     "--detail",
     type=click.Choice(["sample", "series"]),
     help="Every sample, or each series with its summary and the file that holds it.  "
-    "[default: sample up to a million samples, else series]",
+    "[default: sample up to a million samples, else series; series for graphs and pictures]",
 )
 @click.option(
     "-o",
@@ -43,6 +43,7 @@ _DEFAULT_FORMAT = "provjson"
     help="Where to: a file (.gz and .zst compress), or - for standard output.  "
     "[default: provenance.* in the run's folder, whose path is printed]",
 )
+@view_options
 @store_option
 def export_command(
     runs: tuple[str, ...],
@@ -50,6 +51,7 @@ def export_command(
     detail: str | None,
     output: str | None,
     store: str | None,
+    **view_given: Any,
 ) -> None:
     """Write a run as a document, at any time after its start.
 
@@ -57,8 +59,9 @@ def export_command(
     where to. Memory does not grow with the runs. A file is replaced only when all of it was
     written.
     """
-    from provml.export import document_path, export, export_bundles, format_of
+    from provml.export import default_detail, document_path, export, export_bundles, format_of
 
+    view = view_of(view_given)
     if format_name is None:
         format_name = format_of(output or "") or _DEFAULT_FORMAT
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
@@ -70,10 +73,10 @@ def export_command(
     with opened(target) as sink, _counted(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
-            mapping = export(folders[0], format_name, written, detail)
+            mapping = export(folders[0], format_name, written, detail, view)
             samples, details = mapping.samples, {mapping.detail}
         else:
-            bundles = export_bundles(folders, format_name, written, detail)
+            bundles = export_bundles(folders, format_name, written, detail, view)
             samples, details = bundles.samples, bundles.details
     if output == _STDOUT:
         sys.stdout.buffer.flush()
@@ -88,7 +91,7 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
-    if detail is None and "series" in details:
+    if detail is None and "series" in details and default_detail(format_name) is None:
         terminal.echo_note(_advice(format_name, folders))
 
 

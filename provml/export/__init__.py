@@ -2,7 +2,9 @@
 
 A public module here is a format of the module's name. It has ``SUFFIX``, the file name's ending,
 and ``write(mapping, sink)``, which writes a `RunMapping` to a binary sink as it goes. One that can
-hold several runs also has ``write_bundles(bundles, sink)``. Imports `model` and what lies beneath.
+hold several runs also has ``write_bundles(bundles, sink)``. One that shows a part has ``OPTIONS``,
+the names of the `View`'s fields that it heeds, and takes a ``view`` last. One that holds all in
+memory has ``DETAIL``, its default detail. Imports `graph`, `model` and what lies beneath.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import BinaryIO, Protocol, cast, runtime_checkable
 
 from provml.errors import ExportError
 from provml.formats import format_names
+from provml.graph.view import View
 from provml.journal.reader import Journal
 from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
@@ -40,11 +43,46 @@ class BundleFormat(Format, Protocol):
         """Write the runs' statements, each run's in its own bundle."""
 
 
+@runtime_checkable
+class ViewFormat(BundleFormat, Protocol):
+    """A format that can show a part."""
+
+    OPTIONS: frozenset[str]
+
+    def write(self, mapping: RunMapping, sink: BinaryIO, view: View = ...) -> None:
+        """Write what the view shows of the run."""
+
+    def write_bundles(self, bundles: RunBundles, sink: BinaryIO, view: View = ...) -> None:
+        """Write what the view shows of the runs."""
+
+
 def find_format(name: str) -> Format:
     """The format of a name. Raises ExportError, naming those there are."""
     if name not in format_names():
         raise ExportError(f"unknown format {name!r}; there are: {', '.join(format_names())}")
-    return cast(Format, importlib.import_module(f"provml.export.{name}"))
+    return cast(Format, importlib.import_module(f"provml.export.{name.replace('-', '_')}"))
+
+
+def default_detail(name: str) -> str | None:
+    """The detail of a format where none is asked for; None: `RunMapping`'s own default."""
+    detail: str | None = getattr(find_format(name), "DETAIL", None)
+    return detail
+
+
+def _refuse(name: str, view: View) -> None:
+    """Refuse what a format does not heed."""
+    heeded: frozenset[str] = getattr(find_format(name), "OPTIONS", frozenset())
+    unheeded = [option for option in view.given() if option not in heeded]
+    if unheeded:
+        able = [
+            known
+            for known in format_names()
+            if set(unheeded) <= getattr(find_format(known), "OPTIONS", frozenset())
+        ]
+        raise ExportError(
+            f"{name} takes no {' or '.join(unheeded)}: it states the whole run; "
+            f"those that do: {', '.join(able)}"
+        )
 
 
 def format_of(path: str | os.PathLike[str]) -> str | None:
@@ -60,6 +98,7 @@ def export(
     format: str,
     target: Target,
     detail: str | None = None,
+    view: View | None = None,
 ) -> RunMapping:
     """Write a run in a format, as a stream: memory does not grow with the run.
 
@@ -68,20 +107,27 @@ def export(
         format: one of `format_names`.
         target: a path, written under a temporary name and renamed, compressed where it ends in
             ``.gz`` or ``.zst``; or a binary file, which is left open.
-        detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
+        detail: ``sample``, ``series``, or None: ``sample`` up to a million samples; ``series`` for
+            graphs and pictures.
+        view: what part of it, for graphs and pictures.
 
     Returns:
         The mapping that was written, which knows its detail and how many samples there are.
 
     Raises:
-        ExportError: an unknown format or detail.
+        ExportError: an unknown format or detail, or a view that the format does not heed.
+        MissingExtraError, MissingProgramError: what the format needs is not installed.
         RunNotFoundError, JournalError: the folder holds no run that can be read.
         OSError: the target can't be written.
     """
-    writer = find_format(format)
-    mapping = RunMapping(Journal(run_folder), detail)
+    writer, view = find_format(format), view or View()
+    _refuse(format, view)
+    mapping = RunMapping(Journal(run_folder), detail or default_detail(format))
     with opened(target) as sink:
-        writer.write(mapping, sink)
+        if isinstance(writer, ViewFormat):
+            writer.write(mapping, sink, view)
+        else:
+            writer.write(mapping, sink)
     return mapping
 
 
@@ -90,24 +136,30 @@ def export_bundles(
     format: str,
     target: Target,
     detail: str | None = None,
+    view: View | None = None,
 ) -> RunBundles:
     """Write several runs as one document, in which each is a bundle (in RDF, a named graph).
 
     Args:
         run_folders: the runs' folders.
         format: one of `format_names` that has bundles.
-        target, detail: as for `export`; the default detail is each run's own.
+        target, detail, view: as for `export`; the default detail is each run's own.
 
     Raises:
         ExportError: as `export`; also a format without bundles, or two runs of one name.
     """
-    writer = find_format(format)
+    writer, view = find_format(format), view or View()
+    _refuse(format, view)
     if not isinstance(writer, BundleFormat):
         able = [name for name in format_names() if isinstance(find_format(name), BundleFormat)]
         raise ExportError(f"{format} holds one run; for several there are: {', '.join(able)}")
-    bundles = RunBundles([Journal(folder) for folder in run_folders], detail)
+    journals = [Journal(folder) for folder in run_folders]
+    bundles = RunBundles(journals, detail or default_detail(format))
     with opened(target) as sink:
-        writer.write_bundles(bundles, sink)
+        if isinstance(writer, ViewFormat):
+            writer.write_bundles(bundles, sink, view)
+        else:
+            writer.write_bundles(bundles, sink)
     return bundles
 
 

@@ -13,6 +13,7 @@ from provml.collect.content import digest_file
 from provml.errors import ExportError
 from provml.journal import layout
 from provml.journal.reader import Journal
+from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
@@ -23,12 +24,12 @@ from provml.model.names import (
     local,
     sample_prefix,
     sampling_prefix,
-    series_name,
+    series_entity,
     series_path,
     step_prefix,
 )
 from provml.model.records import RecordMapping, collector_name
-from provml.model.samples import SAMPLING, Block, RunSeries
+from provml.model.samples import SAMPLING, Block, RunSeries, SeriesTable
 from provml.model.statements import (
     Argument,
     Name,
@@ -95,9 +96,19 @@ class RunMapping:
             return self._states_readings
         return self.detail == "sample"
 
+    @property
+    def series(self) -> SeriesTable:
+        """The run's series and their samples."""
+        return self._survey.series
+
     def prefixes(self) -> dict[str, str]:
         """The prefixes of the names in the statements, and their IRIs."""
         return run_prefixes(self.journal)
+
+    @property
+    def state(self) -> RunState:
+        """How the run stood when this was made."""
+        return self._survey.state
 
     def statements(self) -> Iterator[Statement]:
         """All statements: those of `singles`, then those of `tables`.
@@ -145,6 +156,11 @@ class RunMapping:
                 yield self._generation(block, names)
             if "hadMember" in kinds:
                 yield self._membership(block, names)
+
+    def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
+        """The samples in one pass over them: each block with its series' and context's names."""
+        for block in self._survey.series.blocks():
+            yield series_name(block.series), context_name(block.series.context), block
 
     # -- contexts and steps -------------------------------------------------------------------
 
@@ -201,7 +217,7 @@ class RunMapping:
         for series in self._survey.series.all:
             if series.kind == SAMPLING:
                 continue  # its samples are activities
-            name = _series_name(series)
+            name = series_name(series)
             yield Statement("entity", name, {}, _summary(series))
             activity = context_name(series.context)
             yield Statement(
@@ -263,7 +279,7 @@ class RunMapping:
 
     def _membership(self, block: Block, names: NameColumn) -> Statement:
         arguments: dict[str, Any] = {
-            "prov:collection": _series_name(block.series),
+            "prov:collection": series_name(block.series),
             "prov:entity": names,
         }
         return Statement("hadMember", None, arguments, rows=len(block.time_ns))
@@ -288,7 +304,7 @@ class RunMapping:
                 yield Statement(
                     "wasDerivedFrom",
                     None,
-                    {"prov:generatedEntity": _series_name(series), "prov:usedEntity": name},
+                    {"prov:generatedEntity": series_name(series), "prov:usedEntity": name},
                 )
 
 
@@ -384,8 +400,9 @@ def _sample_column(block: Block) -> NameColumn:
     return NameColumn((sample_prefix(series.kind, path, block.writer), block.number))
 
 
-def _series_name(series: RunSeries) -> Name:
-    return series_name(series.kind, series_path(series.name, series.context, series.rank))
+def series_name(series: RunSeries) -> Name:
+    """The entity that a series is."""
+    return series_entity(series.kind, series_path(series.name, series.context, series.rank))
 
 
 def _summary(series: RunSeries) -> list[tuple[str, Any]]:

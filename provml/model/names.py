@@ -69,7 +69,7 @@ def series_path(name: str, context: tuple[str, ...] | None, rank: int | None) ->
     return own if context is None else f"{encoded_path(context)}/{own}"
 
 
-def series_name(kind: str, path: str) -> Name:
+def series_entity(kind: str, path: str) -> Name:
     """A series, by the path of `series_path`."""
     own = "" if kind == "metric" else f"{encoded(kind)}/"
     return Name(f"run:series/{own}{path}")

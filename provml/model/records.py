@@ -25,7 +25,7 @@ from provml.model.names import (
     context_name,
     encoded,
     local,
-    series_name,
+    series_entity,
     series_path,
 )
 from provml.model.statements import Argument, Name, Statement
@@ -477,7 +477,7 @@ class RecordMapping:
         ranks = [
             s.rank for s in self._survey.series.all if s.identity[:3] == (kind, context, metric)
         ]
-        return series_name(kind, series_path(metric, context, ranks[0]))
+        return series_entity(kind, series_path(metric, context, ranks[0]))
 
     # -- events -------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from provml.errors import DocumentError, InvalidArgumentError
 from provml.reading._document import Document, Format, find_format, format_names
-from provml.reading._source import MAX_BYTES, load, stem_and_suffix, utf8_of
+from provml.reading._source import MAX_BYTES, load, plain_name, utf8_of
 
 __all__ = [
     "MAX_BYTES",
@@ -23,20 +23,16 @@ __all__ = [
     "format_for",
     "format_names",
     "load",
+    "plain_name",
     "read",
-    "stem_and_suffix",
 ]
 
 _HEAD_BYTES = 4096
 
 
 @cache
-def _suffixes() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in format_names():
-        for suffix in find_format(name).SUFFIXES:
-            found.setdefault(suffix, []).append(name)
-    return found
+def _suffixes() -> dict[str, str]:
+    return {suffix: name for name in format_names() for suffix in find_format(name).SUFFIXES}
 
 
 def read(
@@ -76,12 +72,17 @@ def format_for(name: str) -> str:
     Raises:
         InvalidArgumentError: it stands for none; the message names those there are.
     """
-    _, suffix = stem_and_suffix(name)
-    names = _suffixes().get(suffix)
-    if names is None:
+    told = _told(name)
+    if told is None:
         known = " ".join(sorted(_suffixes()))
         raise InvalidArgumentError(f"{name}: the ending says no format; there are {known}")
-    return names[0]
+    return told
+
+
+def _told(name: str) -> str | None:
+    """The format that a file's ending stands for, if any; .prov.jsonld is longer than .jsonld."""
+    fitting = [each for each in _suffixes() if plain_name(name).endswith(each)]
+    return _suffixes()[max(fitting, key=len)] if fitting else None
 
 
 def _guessed(name: str, data: bytes) -> str:
@@ -90,12 +91,9 @@ def _guessed(name: str, data: bytes) -> str:
     if not head.strip("\0"):
         raise DocumentError("the document is empty")
     fitting = [each for each in format_names() if find_format(each).looks_like(head)]
-    told = _suffixes().get(stem_and_suffix(name)[1], [])
-    for each in told:
-        if each in fitting or not fitting:
-            return each
+    told = _told(name)
+    if told is not None and (told in fitting or not fitting or told == "nquads"):
+        return told  # what begins with a triple may have quads later
     if fitting:
-        return fitting[0]
-    if told:
-        return told[0]
+        return min(fitting, key=lambda each: each == "ntriples")  # which Turtle may begin with
     raise DocumentError("what this is can't be told from how it begins: give its format")

@@ -6,7 +6,7 @@ Imports `_dictionary`, `_names`; prov when it runs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from provml.errors import DocumentError
@@ -14,31 +14,37 @@ from provml.reading._dictionary import typed
 from provml.reading._names import bundles_of
 
 if TYPE_CHECKING:
-    from provml.reading._document import Document
+    from prov.model import ProvDocument
+
+    from provml.reading._dictionary import DictionaryStatement
+
+    Content = tuple[ProvDocument, Sequence[DictionaryStatement]]
+    """What a document states: its statements, and those of PROV-Dictionary."""
 
 Statement = tuple[Any, Any, Any, frozenset[Any]]
 """Bundle, type, id and attributes."""
 
 
-def statements_of(document: Document) -> dict[Hashable, str]:
+def statements_of(content: Content) -> dict[Hashable, str]:
     """What a document states, each once, with the text that names it; its bundles are stated too.
 
     Equal statements are equal keys: 1, 1.0 and True differ, NaN equals NaN.
     """
+    prov, dictionaries = content
     found: dict[Hashable, Any] = {}
-    for bundle in bundles_of(document.prov):
+    for bundle in bundles_of(prov):
         name = bundle.identifier
         if name is not None:
             found[("bundle", name)] = f"bundle {name}"
         for record in bundle.get_records():
             attributes = frozenset((key, typed(value)) for key, value in record.attributes)
             found[(name, record.get_type(), record.identifier, attributes)] = record
-    for statement in document.dictionaries:
+    for statement in dictionaries:
         found[statement.compared()] = statement.kind
     return found
 
 
-def check_same(document: Document, back: Document, form: str) -> list[str]:
+def check_same(document: Content, back: Content, form: str) -> list[str]:
     """Compare a document with what was read back.
 
     Returns:

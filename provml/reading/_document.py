@@ -1,6 +1,6 @@
 """A PROV document of any origin: its statements, and the forms they can take.
 
-Imports `_compare`, `_dictionary`, `_engine`, `_names`; prov, pyoxigraph and rdflib when it runs.
+Imports `_compare`, `_dictionary`, `_engine`, `_graphs`, `_names`, `_structure`; prov when it runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-from provml.errors import InvalidArgumentError
+from provml.errors import DocumentError, InvalidArgumentError
 from provml.reading._compare import check_same
 from provml.reading._dictionary import DictionaryStatement
 from provml.reading._engine import guarded
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyoxigraph import Quad
     from rdflib import Dataset
 
-    from provml.reading._rdf import Graphs
+    from provml.reading._graphs import Graphs
 
 RDF_FORMATS = ("turtle", "ntriples", "nquads", "trig", "jsonld", "rdfxml")
 
@@ -45,12 +45,14 @@ class Document:
         prov: ProvDocument | None = None,
         dictionaries: Iterable[DictionaryStatement] = (),
         notes: Iterable[str] = (),
+        losses: Iterable[str] = (),
         rdf: Graphs | None = None,
     ) -> None:
         self._prov = prov
         self._dictionaries = [single for each in dictionaries for single in each.singly()]
         self._rdf = rdf
         self._tidied: tuple[ProvDocument, list[DictionaryStatement], Prefixes] | None = None
+        self._losses = list(losses)
         self.notes = list(notes)
 
     @property
@@ -61,13 +63,14 @@ class Document:
             DocumentError: it came as RDF that does not state PROV.
         """
         if self._prov is None:
-            from provml.reading._provo import decoded
+            from provml.reading._provo_reader import decoded
 
             assert self._rdf is not None
             with guarded("PROV-O"):
                 made, statements, notes = decoded(self._rdf.quads(), self._rdf.prefixes)
             self._prov = made
             self._dictionaries = [single for each in statements for single in each.singly()]
+            self._losses += self._rdf.losses()
             self.notes += notes
         return self._prov
 
@@ -76,6 +79,10 @@ class Document:
         """The statements of PROV-Dictionary. Raises as `prov`."""
         _ = self.prov
         return self._dictionaries
+
+    def content(self) -> tuple[ProvDocument, list[DictionaryStatement]]:
+        """The statements, and those of PROV-Dictionary. Raises as `prov`."""
+        return self.prov, self.dictionaries
 
     def __len__(self) -> int:
         """How many statements there are, in the document and its bundles. Raises as `prov`."""
@@ -92,10 +99,11 @@ class Document:
 
     def provjson(self) -> dict[str, Any]:
         """The document in PROV-JSON's structure, as new objects. Raises as `prov`."""
-        from provml.reading.provjson import structure
+        from provml.reading._structure import structure
 
+        prov, statements, _ = self.tidied()
         with guarded("PROV-JSON"):
-            return structure(self)
+            return structure(prov, statements)
 
     def quads(self) -> tuple[Iterator[Quad], dict[str, str]]:
         """The document in PROV-O, as quads of pyoxigraph, and its prefixes.
@@ -107,7 +115,7 @@ class Document:
         """
         if self._rdf is not None:
             return self._rdf.quads(), self._rdf.prefixes
-        from provml.reading._provo import encoded
+        from provml.reading._provo_writer import encoded
 
         prov, statements, prefixes = self.tidied()
         return encoded(prov, statements), prefixes.table()
@@ -117,7 +125,7 @@ class Document:
 
         Costs about 30 us a quad. Raises as `quads`.
         """
-        from provml.reading._rdf import to_rdflib
+        from provml.reading._graphs import to_rdflib
 
         quads, prefixes = self.quads()
         with guarded("PROV-O"):
@@ -134,24 +142,32 @@ class Document:
                 as it is read.
 
         Returns:
-            Notes on what reads back otherwise though it says the same.
+            Notes on what is less exact than it was in the document, and on what reads back
+            otherwise though it says the same.
 
         Raises:
             DocumentError: the form can't carry something in the document, or `check` has found
                 that it doesn't.
         """
         form = find_format(format)
-        if not check or (self._rdf is not None and format in RDF_FORMATS):
+        as_it_came = self._rdf is not None and format in RDF_FORMATS
+        if as_it_came or not check:
             with guarded(form.NAME):
                 form.write(self, sink)
-            return []
+            return [] if as_it_came else list(self._losses)
         held = io.BytesIO()
         with guarded(form.NAME):
             form.write(self, held)
         data = held.getvalue()
-        notes = check_same(self, form.read(data), form.NAME)
+        try:
+            back = form.read(data)
+            _ = back.prov
+        except DocumentError as error:
+            raise DocumentError(f"{form.NAME} can't carry the document: {error}") from error
+        with guarded(form.NAME):
+            notes = check_same(self.content(), back.content(), form.NAME)
         sink.write(data)
-        return notes
+        return [*self._losses, *notes]
 
 
 class Format(Protocol):

@@ -15,7 +15,6 @@ from typing import Final
 
 from provml.errors import DocumentError, ProvMLError
 
-_LONGEST: Final = 400
 _LOGGERS: Final = ("prov", "rdflib")
 _FUTURE: Final = re.compile(r"\. prov 3\.3\.0 will .*$|\s*See\s+https?://\S+.*$", re.S)
 _DROPPED: Final = re.compile(r"\b(?:dropped|ignored|skipped)\b")
@@ -67,12 +66,11 @@ def time_notes(data: bytes) -> list[str]:
 
 
 def one_line(error: object) -> str:
-    """What a library says, as one line of limited length, with the kind of error if it needs it."""
+    """What a library says, as one line, with the kind of error where that says more."""
     text = str(error)
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    text = " ".join(_FUTURE.sub("", text).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return " ".join(_FUTURE.sub("", text).split()) or type(error).__name__
 
 
 @contextmanager

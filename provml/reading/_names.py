@@ -22,6 +22,16 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
+_SCHEMES: Final = frozenset(  # as prefixes, readers would take the IRIs of a scheme for names
+    ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
+)
+_NAMESPACE: Final = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+"
+    r"(?:#(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+)?"
+)
+_NO_START: Final = re.compile("[\u00b7\u0300-\u036f\u203f\u2040]")
+"""What PROV-N can't have at a local name's beginning."""
+
 _NOT_DECLARED: Final = frozenset(  # XML has them declared, and lets nobody declare them
     ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
 )
@@ -38,17 +48,18 @@ class Prefixes:
 
     def __init__(self, declared: Iterable[tuple[str, str]] = ()) -> None:
         self._by_iri: dict[str, Namespace] = {}
-        self._lengths: list[int] = []
         self._taken: set[str] = set(_RESERVED)
         from prov.constants import PROV as PROV_NAMESPACE
         from prov.constants import XSD as XSD_NAMESPACE
         from prov.constants import XSI as XSI_NAMESPACE
 
         for built_in in (PROV_NAMESPACE, XSD_NAMESPACE, XSI_NAMESPACE):
-            self._add(built_in)
+            self._by_iri[built_in.uri] = built_in
         for prefix, iri in declared:
-            if iri and iri not in _NOT_DECLARED:
+            if _legal_namespace(iri):
                 self.namespace(iri, prefix)
+        self._declared = frozenset(self._by_iri)
+        self._lengths = sorted({len(iri) for iri in self._declared}, reverse=True)
 
     def namespace(self, iri: str, wish: str = "") -> Namespace:
         """The namespace of an IRI, under the prefix wished for if that is legal and free."""
@@ -58,7 +69,7 @@ class Prefixes:
         from prov.identifier import Namespace
 
         wish = wish or _DEFAULT
-        if not legal_prefix(wish):
+        if not legal_prefix(wish) or (wish.lower() in _SCHEMES and iri != f"{wish}:"):
             wish = "ns"
         prefix, count = wish, 0
         while prefix in self._taken:
@@ -66,18 +77,15 @@ class Prefixes:
             prefix = f"{wish}{count}"
         self._taken.add(prefix)
         made = Namespace(prefix, iri)
-        self._add(made)
+        self._by_iri[iri] = made
         return made
 
-    def _add(self, namespace: Namespace) -> None:
-        self._by_iri[namespace.uri] = namespace
-        if len(namespace.uri) not in self._lengths:
-            self._lengths = sorted([*self._lengths, len(namespace.uri)], reverse=True)
-
     def qualified(self, name: QualifiedName) -> QualifiedName:
-        """The name, split where it was, under this table's prefix."""
+        """The name, split where it was if that is legal, under this table's prefix."""
         from prov.identifier import QualifiedName
 
+        if not _legal_namespace(name.namespace.uri) and _split_at(name.uri):
+            return self.split(name.uri)
         namespace = self.namespace(name.namespace.uri, name.namespace.prefix)
         return name if name.namespace is namespace else QualifiedName(namespace, name.localpart)
 
@@ -88,7 +96,7 @@ class Prefixes:
         from prov.identifier import QualifiedName
 
         for end in self._lengths:
-            if end < len(iri) and iri[:end] in self._by_iri:
+            if end < len(iri) and iri[:end] in self._declared:
                 return QualifiedName(self._by_iri[iri[:end]], iri[end:])
         end = _split_at(iri)
         return QualifiedName(self.namespace(iri[:end], "ns"), iri[end:])
@@ -102,11 +110,22 @@ class Prefixes:
         return {each.prefix: each.uri for each in self._by_iri.values() if each.uri != XSI}
 
 
+def _legal_namespace(iri: str) -> bool:
+    """Whether every form can declare the namespace; XML's parser here knows no others."""
+    return iri not in _NOT_DECLARED and _NAMESPACE.fullmatch(iri) is not None
+
+
 def _split_at(iri: str) -> int:
-    """Where an IRI's last step begins: after ``#``, ``/`` or ``:``, if something follows."""
+    """Where an IRI's last step begins: after ``#``, ``/`` or ``:``, if something follows.
+
+    What is before it is a URI of ASCII, as every form can declare that.
+    """
+    found = _NAMESPACE.match(iri)
+    ascii_end = 0 if found is None else found.end()
+    last = min(ascii_end, len(iri) - 1)
     for separator in "#/:":
-        end = iri.rfind(separator, 0, -1) + 1
-        if end and not (separator == "/" and iri[:end].endswith("://")):
+        end = iri.rfind(separator, 0, last) + 1
+        if end and not _NO_START.match(iri[end]):
             return end
     return 0
 

@@ -1,6 +1,6 @@
 """RDF in any syntax, read and written by pyoxigraph as a stream of quads.
 
-Imports `_document`, `_engine`, `_provo`, `_source`; pyoxigraph when it runs.
+Imports `_document`, `_graphs`, `_names`, `_source`.
 """
 
 from __future__ import annotations
@@ -9,92 +9,33 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from provml.errors import DocumentError, MissingExtraError
+from provml.errors import DocumentError
 from provml.reading._document import Document
+from provml.reading._graphs import Graphs, oxigraph
 from provml.reading._names import legal_prefix
-from provml.reading._source import utf8_of
+from provml.reading._source import check_brackets, utf8_of
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from pyoxigraph import BlankNode, Quad, RdfFormat
+    from pyoxigraph import Quad, RdfFormat
 
 _COMMENTS: Final = r"(?:#[^\n]*\n|\s)*"
 _TURTLE: Final = re.compile(
     _COMMENTS + r"(?:@prefix|@base|prefix\s|base\s|graph\s|<[^<>\s]*>|_:|\[|\(|\{|[\w.-]*:)", re.I
 )
-_LINES: Final = re.compile(_COMMENTS + r"(?:<[^<>\s]*>|_:\S+)[ \t]*<[^<>\s]*>[ \t]*[<_\"]")
-_PLACE: Final = re.compile(r"^Parser error (?:at |between )?")
-
-
-def oxigraph() -> ModuleType:
-    """The package pyoxigraph. Raises MissingExtraError."""
-    try:
-        import pyoxigraph
-    except ImportError:
-        raise MissingExtraError("RDF", "pyoxigraph", "rdf") from None
-    return pyoxigraph
-
-
-class Graphs:
-    """An RDF document: its quads, read again each time they are asked for.
-
-    Blank nodes are named b0, b1 ... in the order they come, so that equal input gives equal
-    output. Memory is that of the bytes and of the blank nodes' names.
-
-    Attributes:
-        prefixes: the prefixes that the document declares.
-        name: what its syntax is called.
-    """
-
-    def __init__(self, data: bytes, syntax: RdfFormat, base: str | None) -> None:
-        self._data, self._syntax, self._base = data, syntax, base
-        self.prefixes: dict[str, str] = {}
-        self.name = str(syntax)
-        for _ in self.quads():  # all of it is looked at before anything is made of it
-            pass
-
-    def quads(self) -> Iterator[Quad]:
-        """The quads. Raises DocumentError with line and column."""
-        package = oxigraph()
-        labels: dict[BlankNode, BlankNode] = {}
-        quad_of, blank = package.Quad, package.BlankNode
-
-        def labelled(term: Any) -> Any:
-            if not isinstance(term, blank):
-                return term
-            found = labels.get(term)
-            if found is None:
-                found = labels[term] = blank(f"b{len(labels)}")
-            return found
-
-        try:
-            parser = package.parse(self._data, format=self._syntax, base_iri=self._base)
-            for quad in parser:
-                subject, predicate, value, graph = quad
-                if isinstance(value, package.Triple):
-                    raise DocumentError(
-                        f"{self.name}: {subject} {predicate} has a triple as its value: triple "
-                        "terms are not supported"
-                    )
-                yield quad_of(labelled(subject), predicate, labelled(value), labelled(graph))
-            self.prefixes = dict(parser.prefixes)
-        except SyntaxError as error:
-            raise DocumentError(f"{self.name}: {_syntax_message(error)}") from None
-        except ValueError as error:
-            raise DocumentError(f"{self.name}: {error}") from None
-
-
-def _syntax_message(error: SyntaxError) -> str:
-    message = _PLACE.sub("", " ".join(str(error.msg).split()))
-    if "No scheme found" in message:
-        message += " (a relative IRI needs a base: @base in the document, or one that is given)"
-    return message
+_LINE: Final = (
+    _COMMENTS + r"(?:<[^<>\s]+>|_:\S+)[ \t]*<[^<>\s]+>[ \t]*"
+    r'(?:<[^<>\s]+>|_:\S+|"(?:[^"\\\n]|\\.)*"(?:@[\w-]+|\^\^<[^<>\s]+>)?)[ \t]*'
+)
+_TRIPLE: Final = re.compile(_LINE + r"\.")
+_QUAD: Final = re.compile(_LINE + r"(?:<[^<>\s]+>|_:\S+)[ \t]*\.")
 
 
 def read_rdf(data: bytes, syntax: str, base: str | None) -> Document:
     """The document, in one of pyoxigraph's syntaxes. Raises DocumentError."""
-    return Document(rdf=Graphs(utf8_of(data), getattr(oxigraph().RdfFormat, syntax), base))
+    text = utf8_of(data)
+    if syntax in ("TURTLE", "TRIG"):
+        check_brackets(text)
+    return Document(rdf=Graphs(text, getattr(oxigraph().RdfFormat, syntax), base))
 
 
 def write_rdf(document: Document, sink: BinaryIO, syntax: str, named: bool = False) -> None:
@@ -130,49 +71,16 @@ def _only_default_graph(quads: Iterable[Quad], syntax: RdfFormat) -> Iterator[An
         yield quad.triple
 
 
-def to_rdflib(quads: Iterable[Quad], prefixes: dict[str, str]) -> Any:
-    """The quads as an rdflib Dataset that knows these prefixes and no others."""
-    try:
-        from rdflib import BNode, Dataset, Literal, URIRef
-        from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
-        from rdflib.namespace import NamespaceManager
-    except ImportError:
-        raise MissingExtraError("rdflib's graphs", "rdflib", "rdf") from None
-    package = oxigraph()
-    made = Dataset()
-    made.namespace_manager = NamespaceManager(made, bind_namespaces="none")
-    for prefix, iri in prefixes.items():
-        made.bind(prefix, iri)
-
-    def term(given: Any) -> Any:
-        if isinstance(given, package.NamedNode):
-            return URIRef(given.value)
-        if isinstance(given, package.BlankNode):
-            return BNode(given.value)
-        if given.language:
-            return Literal(given.value, lang=given.language)
-        datatype = given.datatype.value
-        if datatype == "http://www.w3.org/2001/XMLSchema#string":
-            return Literal(given.value)
-        return Literal(given.value, datatype=URIRef(datatype), normalize=False)
-
-    graphs: dict[Any, Any] = {}
-    for quad in quads:
-        name = quad.graph_name
-        graph = graphs.get(name)
-        if graph is None:
-            default = isinstance(name, package.DefaultGraph)
-            graph = made.graph(DATASET_DEFAULT_GRAPH_ID if default else term(name))
-            graphs[name] = graph
-        graph.add((term(quad.subject), term(quad.predicate), term(quad.object)))
-    return made
-
-
 def turtle_like(head: str) -> bool:
     """Whether a text may be Turtle or TriG: a declaration, a comment, or a first term."""
     return _TURTLE.match(head) is not None
 
 
-def lines_like(head: str) -> bool:
-    """Whether a text may be N-Triples or N-Quads."""
-    return _LINES.match(head) is not None
+def triples_like(head: str) -> bool:
+    """Whether a text may be N-Triples: its first line is."""
+    return _TRIPLE.match(head) is not None
+
+
+def quads_like(head: str) -> bool:
+    """Whether a text may be N-Quads: its first line names a graph."""
+    return _QUAD.match(head) is not None

@@ -8,8 +8,8 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import zlib
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from provml.errors import DocumentError, MissingExtraError
@@ -17,6 +17,17 @@ from provml.errors import DocumentError, MissingExtraError
 MAX_BYTES: Final = 64 * 2**20
 """How large a document may be, decompressed, unless the caller says otherwise."""
 
+MAX_BRACKETS: Final = 100_000
+"""How deeply the brackets of Turtle and TriG may be nested; each takes some 600 bytes."""
+
+_TURTLE_TOKENS: Final = re.compile(
+    rb'"""(?:\\.|[^"\\]++|"(?!""))*+"""|'
+    rb"'''(?:\\.|[^'\\]++|'(?!''))*+'''|"
+    rb'"(?:\\.|[^"\\\n\r]++)*+"|'
+    rb"'(?:\\.|[^'\\\n\r]++)*+'|"
+    rb"<[^<>\s]*+>|#[^\n]*+|\\.|[\[\]()]",
+    re.S,
+)
 _BLOCK_BYTES: Final = 2**20
 _ZSTD_FEED_BYTES: Final = 512
 _ZSTD_WINDOW_BYTES: Final = 128 * 2**20
@@ -47,12 +58,10 @@ def load(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> b
     return _unpacked(source, max_bytes)
 
 
-def stem_and_suffix(name: str) -> tuple[str, str]:
-    """A file's name without and its ending, in lower case, that of the compression left aside."""
-    path = Path(name)
-    if path.suffix.lower() in _COMPRESSED:
-        path = Path(path.stem)
-    return path.stem, path.suffix.lower()
+def plain_name(name: str) -> str:
+    """A file's name in lower case, the ending of a compression left away."""
+    name = os.path.basename(name).lower()
+    return next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), name)
 
 
 def text_of(data: bytes) -> str:
@@ -75,6 +84,25 @@ def utf8_of(data: bytes) -> bytes:
     if any(data.startswith(mark) for mark, _ in _WIDE):
         return text_of(data).encode("utf-8", "surrogatepass")
     return data
+
+
+def check_brackets(data: bytes) -> None:
+    """Refuse Turtle or TriG whose brackets are nested very deeply, as its parser keeps them all.
+
+    Costs nothing where there are few brackets at all.
+    """
+    if data.count(b"(") + data.count(b"[") + data.count(b"<<") <= MAX_BRACKETS:
+        return
+    depth = 0
+    for found in _TURTLE_TOKENS.finditer(data):
+        token = found[0]
+        if token in (b"(", b"["):
+            depth += 1
+            if depth > MAX_BRACKETS:
+                line = data.count(b"\n", 0, found.start()) + 1
+                raise DocumentError(f"line {line}: more than {MAX_BRACKETS:,} nested brackets")
+        elif token in (b")", b"]"):
+            depth -= 1
 
 
 def _unpacked(file: BinaryIO, max_bytes: int) -> bytes:

@@ -12,10 +12,15 @@ from provml.errors import DocumentError
 _BLOCK_BYTES = 4096
 
 
-def check_prolog(data: bytes) -> None:
-    """Look at XML up to its first element. Raises DocumentError for a document type declaration."""
+def check_xml(data: bytes, max_depth: int | None = None) -> None:
+    """Look at XML up to its first element, or all of it where the depth is to be bounded.
+
+    Raises:
+        DocumentError: a document type declaration, more than ``max_depth`` nested elements.
+    """
     parser = expat.ParserCreate()
     begun = False
+    depth = 0
 
     def refuse(*_: object) -> None:
         raise DocumentError(
@@ -24,20 +29,33 @@ def check_prolog(data: bytes) -> None:
         )
 
     def begin(*_: object) -> None:
-        nonlocal begun
+        nonlocal begun, depth
         begun = True
+        depth += 1
+        if max_depth is not None and depth > max_depth:
+            line = parser.CurrentLineNumber
+            raise DocumentError(f"line {line}: more than {max_depth:,} nested elements")
+
+    def end(*_: object) -> None:
+        nonlocal depth
+        depth -= 1
 
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler = begin
+    parser.EndElementHandler = end
     try:
         for start in range(0, len(data), _BLOCK_BYTES):
             parser.Parse(data[start : start + _BLOCK_BYTES])
-            if begun:
+            if begun and max_depth is None:
                 return
         parser.Parse(b"", True)
+    except DocumentError:
+        raise
     except expat.ExpatError as error:
         if not begun:
             reason = expat.ErrorString(error.code)
             raise DocumentError(
                 f"line {error.lineno}, column {error.offset + 1}: this is no XML: {reason}"
             ) from None
+    except (LookupError, ValueError) as error:
+        raise DocumentError(f"this is no XML that can be read: {error}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import BinaryIO, Final
 
 from provml.reading._document import Document
-from provml.reading._rdf import lines_like, read_rdf, write_rdf
+from provml.reading._rdf import quads_like, read_rdf, write_rdf
 
 NAME: Final = "N-Quads"
 SUFFIXES: Final = (".nq",)
@@ -16,7 +16,7 @@ SUFFIXES: Final = (".nq",)
 
 def looks_like(head: str) -> bool:
     """Whether a text that begins so may be in this form."""
-    return lines_like(head)
+    return quads_like(head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:

@@ -119,36 +119,33 @@ def _finite(text: str) -> float:
 
 
 def _check_tree(content: object) -> None:
-    """Refuse what is too deep, and text that is no Unicode."""
-    waiting: list[tuple[object, tuple[Any, ...]]] = [(content, ())]
-    while waiting:
-        value, path = waiting.pop()
+    """Refuse what is too deep, and text that is no Unicode. Memory is that of the depth."""
+    path: list[str | int] = []
+    levels: list[Iterator[tuple[str | int, object]]] = [iter([("", content)])]
+    while levels:
+        step, value = next(levels[-1], (None, None))
+        if step is None:
+            levels.pop()
+            if path:
+                path.pop()
+            continue
+        if isinstance(step, str) and not step.isascii():
+            _check_text(step, (*path[1:], step))
         if isinstance(value, str):
-            if _SURROGATE.search(value):
-                place = path_text(_unlinked(path))
-                raise DocumentError(f"{place}: half of a surrogate pair is no character: {value!a}")
-            continue
-        if not isinstance(value, (dict, list)):
-            continue
-        depth = path[0] + 1 if path else 1
-        if depth > MAX_DEPTH:
-            raise DocumentError(f"the JSON is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(value, dict):
-            for key, member in value.items():
-                link = (depth, key, path)
-                waiting.append((member, link))
-                if not key.isascii():
-                    waiting.append((key, link))
-        else:
-            waiting.extend((member, (depth, place, path)) for place, member in enumerate(value))
+            if not value.isascii():
+                _check_text(value, (*path[1:], step))
+        elif isinstance(value, (dict, list)):
+            if len(levels) > MAX_DEPTH:
+                raise DocumentError(f"the JSON is nested deeper than {MAX_DEPTH} levels")
+            path.append(step)
+            levels.append(iter(value.items() if isinstance(value, dict) else enumerate(value)))
 
 
-def _unlinked(path: tuple[Any, ...]) -> tuple[str | int, ...]:
-    steps: list[str | int] = []
-    while path:
-        steps.append(path[1])
-        path = path[2]
-    return tuple(reversed(steps))
+def _check_text(text: str, path: Path) -> None:
+    if _SURROGATE.search(text):
+        raise DocumentError(
+            f"{path_text(path)}: half of a surrogate pair is no character: {text!a}"
+        )
 
 
 # -- reading ------------------------------------------------------------------------------------
@@ -163,20 +160,30 @@ def read(data: bytes, base: str | None = None) -> Document:
     assert isinstance(content, dict)
     bundles = content.pop("bundle", {})
     document = ProvDocument()
-    statements = _read_container(content, document, None, ())
+    unnamed: list[str] = []
+    statements = _read_container(content, document, (), unnamed)
     for name, members in bundles.items():
         bundle = ProvBundle(document=document)
-        found = _read_container(members, bundle, name, ("bundle", name))
+        found = _read_container(members, bundle, ("bundle", name), unnamed)
         with guarded(f"PROV-JSON: {path_text(('bundle', name))}"):
             document.add_bundle(bundle, bundle.valid_qualified_name(name))
         statements += [replace(each, bundle=bundle.identifier) for each in found]
-    return Document(document, statements, time_notes(data))
+    notes: list[str] = []
+    if unnamed:
+        notes.append(
+            f"{len(unnamed):,} relations have an identifier without a prefix, and no default is "
+            f"declared: they are read as without one, such as {unnamed[0]}"
+        )
+    return Document(document, statements, notes, time_notes(data))
 
 
 def _read_container(
-    content: dict[str, Any], bundle: ProvBundle, name: str | None, path: Path
+    content: dict[str, Any], bundle: ProvBundle, path: Path, notes: list[str]
 ) -> list[DictionaryStatement]:
-    """Read one container, its dictionary statements apart. Raises DocumentError."""
+    """Read one container, its dictionary statements apart; to notes go names that are none.
+
+    Raises DocumentError.
+    """
     from prov.serializers.provjson import decode_json_container
 
     prefix = content.pop("prefix", {})
@@ -186,6 +193,14 @@ def _read_container(
         with guarded("PROV-JSON") as told:
             decode_json_container({"prefix": prefix, **content}, bundle)
         refuse_losses("PROV-JSON", told)
+        for kind, records in content.items():
+            for identifier in records:  # prov leaves away a relation's that it can't resolve
+                if identifier.startswith("_:"):
+                    continue
+                if ":" in identifier:
+                    _resolved(bundle, identifier, path_text((*path, kind, identifier)))
+                elif bundle.valid_qualified_name(identifier) is None:
+                    notes.append(path_text((*path, kind, identifier)))
     except DocumentError as error:
         raise _placed(error, prefix, content, bundle, path) from error.__cause__
     found = []
@@ -219,8 +234,16 @@ def _placed(
                     decode_json_container(alone, ProvDocument())
                 refuse_losses(f"PROV-JSON: {place}", told)
             except DocumentError as found:
+                if "identifier is missing" in str(found):
+                    return _undeclared(identifier, place)
                 return found
     return error
+
+
+def _undeclared(name: Any, place: str) -> DocumentError:
+    return DocumentError(
+        f"PROV-JSON: {place}: {_shown(name)} is no name with a prefix that is declared"
+    )
 
 
 def _prefixes_of(document: Any) -> dict[str, str]:
@@ -303,9 +326,7 @@ def _without_type(given: dict[str, Any]) -> list[str]:
 def _resolved(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
     name = bundle.valid_qualified_name(text) if isinstance(text, str) else None
     if name is None:
-        raise DocumentError(
-            f"PROV-JSON: {place}: {_shown(text)} is no name with a prefix that is declared"
-        )
+        raise _undeclared(text, place)
     return name
 
 
@@ -459,58 +480,7 @@ def _formal_names() -> tuple[frozenset[str], frozenset[str]]:
 # -- writing ------------------------------------------------------------------------------------
 
 
-def structure(document: Document) -> dict[str, Any]:
-    """The document as PROV-JSON's objects."""
-    from prov.serializers.provjson import encode_json_document
-
-    prov, statements, _ = document.tidied()
-    made = encode_json_document(prov)
-    for count, statement in enumerate(statements):
-        within: dict[str, Any] = made
-        if statement.bundle is not None:
-            within = made["bundle"][str(statement.bundle)]
-        identifier = f"_:d{count}" if statement.id is None else str(statement.id)
-        records = within.setdefault(statement.kind, {})
-        record = _dictionary_record(statement)
-        if identifier not in records:
-            records[identifier] = record
-        elif isinstance(records[identifier], list):
-            records[identifier].append(record)
-        else:
-            records[identifier] = [records[identifier], record]
-    return {key: dict(value) for key, value in made.items()}
-
-
-def _dictionary_record(statement: DictionaryStatement) -> dict[str, Any]:
-    from prov.serializers.provjson import encode_json_representation
-
-    def value(given: Any) -> Any:
-        encoded = encode_json_representation(given)
-        return {"$": encoded, "type": "xsd:string"} if isinstance(encoded, str) else encoded
-
-    after = "prov:dictionary" if statement.kind == MEMBERSHIP else "prov:after"
-    made: dict[str, Any] = {}
-    for member, name in ((after, statement.dictionary), ("prov:before", statement.old)):
-        if name is not None:
-            made[member] = str(name)
-    if statement.pairs:
-        made["prov:key-entity-set"] = [
-            {"key": _boolean_text(value(key)), "$": str(entity)} for key, entity in statement.pairs
-        ]
-    if statement.keys:
-        made["prov:key-set"] = [_boolean_text(value(key)) for key in statement.keys]
-    for attribute, given in statement.attributes:
-        made.setdefault(str(attribute), []).append(encode_json_representation(given))
-    return made
-
-
-def _boolean_text(value: Any) -> Any:
-    if isinstance(value, bool):
-        return {"$": "true" if value else "false", "type": "xsd:boolean"}
-    return value
-
-
 def write(document: Document, sink: BinaryIO) -> None:
     """Write the document. Raises DocumentError."""
-    sink.write(json.dumps(structure(document), indent=1, ensure_ascii=False).encode())
+    sink.write(json.dumps(document.provjson(), indent=1, ensure_ascii=False).encode())
     sink.write(b"\n")

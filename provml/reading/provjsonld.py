@@ -14,7 +14,7 @@ from provml.reading._engine import guarded, refuse_losses, time_notes
 from provml.reading.provjson import load_json, path_text
 
 NAME: Final = "PROV-JSONLD"
-SUFFIXES: Final = (".provjsonld",)
+SUFFIXES: Final = (".prov.jsonld", ".provjsonld")
 
 CONTEXTS: Final = (
     "https://openprovenance.org/prov-jsonld/context.jsonld",
@@ -45,7 +45,7 @@ def read(data: bytes, base: str | None = None) -> Document:
         refuse_losses(NAME, told)
     except DocumentError as error:
         raise _placed(error, content) from error.__cause__
-    return Document(document, notes=time_notes(data))
+    return Document(document, losses=time_notes(data))
 
 
 def write(document: Document, sink: BinaryIO) -> None:

@@ -31,8 +31,17 @@ if TYPE_CHECKING:
 NAME: Final = "PROV-N"
 SUFFIXES: Final = (".provn",)
 
-MAX_TOKENS: Final = 20_000_000
-"""How many tokens a document may have; each takes some 250 bytes of memory."""
+MAX_TOKENS: Final = 5_000_000
+"""How many tokens a document may have; each takes some 500 bytes of memory."""
+
+MAX_TOKEN: Final = 1_000_000
+"""How many characters a token may have; each takes some 150 bytes while it is matched."""
+
+_TOKENS: Final = re.compile(
+    r'"""(?:\\.|[^"\\]++|"(?!""))*+(?:"""|$)|"(?:\\.|[^"\\\n\r]++)*+|'
+    r"'(?:\\.|[^'\\\n\r]++)*+|<[^>]*+|//[^\n\r]*+|[^\s\"'<>()\[\]{},;=]++",
+    re.S,
+)
 
 _START: Final = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*document\b", re.S)
 _SAME_XSD: Final = (XSD, XSD.rstrip("#"))
@@ -46,11 +55,22 @@ def looks_like(head: str) -> bool:
 def read(data: bytes, base: str | None = None) -> Document:
     """The document. Raises DocumentError."""
     text = text_of(data)
+    _check_tokens(text)
     with guarded(NAME) as told:
         parser = _parser_class()(text)
         document = parser.parse()
     refuse_losses(NAME, told + parser.warnings)
-    return Document(document, parser.dictionaries, time_notes(data))  # type: ignore[attr-defined]
+    return Document(document, parser.dictionaries, losses=time_notes(data))  # type: ignore[attr-defined]
+
+
+def _check_tokens(text: str) -> None:
+    """Refuse tokens whose matching would take memory without bound."""
+    if len(text) <= MAX_TOKEN:
+        return
+    for found in _TOKENS.finditer(text):
+        if found.end() - found.start() > MAX_TOKEN and not found[0].startswith("//"):
+            line = text.count("\n", 0, found.start()) + 1
+            raise DocumentError(f"{NAME}: line {line}: more than {MAX_TOKEN:,} characters in one")
 
 
 @cache

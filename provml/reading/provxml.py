@@ -15,7 +15,7 @@ from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement
 from provml.reading._document import Document
 from provml.reading._engine import guarded, refuse_losses, time_notes
 from provml.reading._names import XSI, bundles_of
-from provml.reading._xml import check_prolog
+from provml.reading._xml import check_xml
 
 if TYPE_CHECKING:
     from prov.model import ProvBundle, ProvDocument
@@ -44,20 +44,24 @@ def read(data: bytes, base: str | None = None) -> Document:
     """The document. Raises DocumentError."""
     from prov.model import ProvDocument
 
-    check_prolog(data)
+    check_xml(data)
     root = _parsed(data)
     if root.tag != f"{{{PROV}}}document":
         _fail(root, f"the root is {_shown(root)}, not prov:document")
     document = ProvDocument()
     reader = _Reader(document)
     reader.container(root, document)
+    notes: list[str] = []
     if reader.other:
-        line, count = reader.other[0], len(reader.other)
-        note = (
-            f"{count:,} elements prov:other hold what is no PROV and are left out, from line {line}"
+        count, line = len(reader.other), reader.other[0]
+        notes.append(f"{count:,} elements prov:other, from line {line} on, are left out: no PROV")
+    if reader.mended:
+        count, line = len(reader.mended), reader.mended[0]
+        notes.append(
+            f"{count:,} values, from line {line} on, have both a language and a type, or XML in "
+            "them: all of it is kept, of which the prov library by itself would drop a part"
         )
-        return Document(document, reader.statements, [note, *time_notes(data)])
-    return Document(document, reader.statements, time_notes(data))
+    return Document(document, reader.statements, notes, time_notes(data))
 
 
 def _parsed(data: bytes) -> Any:

@@ -11,10 +11,13 @@ from provml.errors import DocumentError
 from provml.reading._document import Document
 from provml.reading._engine import guarded
 from provml.reading._rdf import read_rdf
-from provml.reading._xml import check_prolog
+from provml.reading._xml import check_xml
 
 NAME: Final = "RDF/XML"
 SUFFIXES: Final = (".rdf", ".owl")
+
+MAX_DEPTH: Final = 1000
+"""How deeply elements may be nested."""
 
 
 def looks_like(head: str) -> bool:
@@ -24,7 +27,7 @@ def looks_like(head: str) -> bool:
 
 def read(data: bytes, base: str | None = None) -> Document:
     """The document. Raises DocumentError."""
-    check_prolog(data)
+    check_xml(data, MAX_DEPTH)
     with guarded(NAME):
         return read_rdf(data, "RDF_XML", base)
 

@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.errors import DocumentError
-from provml.reading import MAX_BYTES, find_format, load, read, stem_and_suffix
+from provml.reading import MAX_BYTES, find_format, load, plain_name, read
 from provml.validation.report import Finding, Report
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _is_prov_json(file: str, data: bytes) -> bool:
     head = data[:_HEAD_BYTES].decode("utf-8", "replace").lstrip("\ufeff\n\r\t ")
     if provjson.looks_like(head):
         return True
-    return stem_and_suffix(file)[1] in provjson.SUFFIXES and '"@' not in head
+    return plain_name(file).endswith(provjson.SUFFIXES) and '"@' not in head
 
 
 def _graphs(dataset: Dataset) -> Iterator[Graph]:

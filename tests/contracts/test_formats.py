@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ import provml
 from provml.export import BundleFormat, document_path, export, export_bundles, find_format
 from provml.formats import format_names
 
-FORMATS = pytest.mark.parametrize("name", format_names())
+DRAWN = ("pdf", "png", "svg")
+NEEDS_DOT = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+FORMATS = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[NEEDS_DOT] * (name in DRAWN)) for name in format_names()],
+)
 DETAILS = pytest.mark.parametrize("detail", ["sample", "series"])
 
 

@@ -1,0 +1,190 @@
+"""``provml plot``: a run's series as charts. Imports `_terminal`, `store`; `plot` when it runs."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import run_argument, store_option
+from provml.store import find_run
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from provml.plot.charts import Chart, Charts, Line
+
+_STDOUT = "-"
+_PIPE_WIDTH = 100
+_HEIGHT = 12
+_NARROWEST, _WIDEST = 24, 120
+_SPARK = 32
+_NUMBER = 9
+_COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
+
+
+@click.command("plot")
+@run_argument
+@click.argument("series", nargs=-1, metavar="[SERIES]...")
+@click.option(
+    "--by",
+    type=click.Choice(["step", "epoch", "time"]),
+    help="What the charts run over.  [default: step, else epoch, else time]",
+)
+@click.option("--log", is_flag=True, help="A logarithmic vertical axis.")
+@click.option(
+    "--context",
+    "contexts",
+    multiple=True,
+    metavar="NAME",
+    help="Only the series of this context; may be given again.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="A .png, .svg or .html file, or - for standard output.  [default: drawn as text]",
+)
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["png", "svg", "html"]),
+    help="The file's format.  [default: what FILE's ending says]",
+)
+@store_option
+def plot_command(
+    run: str,
+    series: tuple[str, ...],
+    by: str | None,
+    log: bool,
+    contexts: tuple[str, ...],
+    output: str | None,
+    format_name: str | None,
+    store: str | None,
+) -> None:
+    """Draw a run's series, a chart for each name, its contexts and ranks over one another.
+
+    SERIES are names as they were logged; by default all, system readings beneath. Without -o the
+    charts are drawn as text: in large for the SERIES named, else a line each. A gap is a value
+    that is no number. Curves of very many samples are drawn by the lowest and the highest of each
+    stretch, and a note says so.
+    """
+    from provml.plot import draw
+
+    folder = find_run(run, store)
+    if output is None:
+        if format_name is not None:
+            raise click.UsageError(f"say where the {format_name} goes: -o FILE, or -o -")
+        _show(folder, series, contexts, by, log)
+        return
+    if output == _STDOUT and format_name is None:
+        raise click.UsageError("say which --format standard output is to have")
+    target: Any = sys.stdout.buffer if output == _STDOUT else output
+    charts = draw(folder, target, series, contexts=contexts, by=by, log=log, format=format_name)
+    if output == _STDOUT:
+        sys.stdout.buffer.flush()
+    where = "standard output" if output == _STDOUT else terminal.printable(output)
+    count = len(charts.charts)
+    terminal.echo_note(f"wrote {where}: {count:,} chart{'' if count == 1 else 's'}")
+    _echo_note(charts)
+
+
+def _echo_note(charts: Charts) -> None:
+    note = charts.note()
+    if note is not None:
+        terminal.echo_note(note)
+
+
+def _show(
+    folder: Any, series: tuple[str, ...], contexts: tuple[str, ...], by: str | None, log: bool
+) -> None:
+    from provml.journal.reader import Journal
+    from provml.plot.charts import read_charts
+
+    columns = shutil.get_terminal_size().columns if terminal.on_terminal() else _PIPE_WIDTH
+    width = max(_NARROWEST, min(columns, _WIDEST) - _NUMBER - 2)
+    charts = read_charts(Journal(folder), series, contexts, by, log, 8 * width)
+    if series:
+        for place, chart in enumerate(charts.charts):
+            if place:
+                terminal.show(_plain(""))
+            _show_chart(chart, log, width)
+    else:
+        _show_lines(charts)
+    _echo_note(charts)
+
+
+def _plain(content: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(content, style)
+
+
+def _colour(hue: int) -> str:
+    return _COLOURS[hue % len(_COLOURS)]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5g}"
+
+
+def _show_chart(chart: Chart, log: bool, width: int) -> None:
+    """A chart in large, and beneath it a row for each line."""
+    from provml.plot.blocks import dots
+
+    rows, places, values = dots(chart, log, width, _HEIGHT)
+    parts = [_plain(terminal.printable(chart.title), "bold")]
+    if not rows:
+        parts.append(_plain("nothing above zero to show" if log else "no numbers to show", "dim"))
+    for number, row in enumerate(rows):
+        mark = _figure(values[1]) if number == 0 else ""
+        mark = _figure(values[0]) if number == len(rows) - 1 else mark
+        line = _plain(f"{mark:>{_NUMBER}} ┤" if mark else f"{'':>{_NUMBER}} │", "dim")
+        for character, hue in row:
+            line.append(character, "" if hue is None else _colour(hue))
+        parts.append(line)
+    if rows:
+        low, high = _figure(places[0]), _figure(places[1])
+        under = f"{low}{chart.axis_label():^{max(0, width - len(low) - len(high))}}{high}"
+        parts.append(_plain(f"{'':>{_NUMBER}} └{'─' * width}", "dim"))
+        parts.append(_plain(f"{'':>{_NUMBER}}  {under}", "dim"))
+    terminal.show(*parts)
+    terminal.show(_table([(chart, line) for line in chart.lines], named=False))
+
+
+def _show_lines(charts: Charts) -> None:
+    """All series, a line each; the system's beneath."""
+    for apart, title in ((False, ""), (True, "system readings")):
+        rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
+        if rows:
+            if title:
+                terminal.show(_plain(f"\n{title}", "bold"))
+            terminal.show(_table(rows, named=True))
+
+
+def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
+    import numpy as np
+
+    from provml.plot.blocks import spark
+
+    made: list[list[Text]] = []
+    for chart, line in rows:
+        # what has no place on the axis is still worth its numbers
+        y = line.curve.value if chart.missing(line) else chart.over(line)[1]
+        finite = y[np.isfinite(y)]
+        numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4
+        cells = [_plain(terminal.shortened(terminal.printable(chart.title), 60))] if named else []
+        cells.append(_plain(terminal.printable(chart.name_of(line)), _colour(line.hue)))
+        cells.append(_plain(spark(y, _SPARK), _colour(line.hue)))
+        cells += [_plain(_figure(number)) for number in numbers]
+        made.append(cells)
+    heads = [*(["name"] if named else []), "context", "", "first", "last", "min", "max"]
+    right = ("first", "last", "min", "max")
+    cut = ("name", "context") if named else ("context",)
+    return terminal.table(heads, made, right=right, cut=cut)
+
+
+COMMANDS = [plot_command]

@@ -1,0 +1,34 @@
+"""DOT, the language of Graphviz: the picture before it is drawn.
+
+Imports `graph`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from provml.graph.view import PICTURE_OPTIONS, View
+
+if TYPE_CHECKING:
+    from provml.model.bundles import RunBundles
+    from provml.model.mapping import RunMapping
+
+SUFFIX: Final = ".dot"
+DETAIL: Final = "series"
+OPTIONS: Final = PICTURE_OPTIONS
+
+_ALL: Final = View()
+
+
+def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
+    """Write a picture of a run."""
+    from provml.graph.render import dot_text
+
+    sink.write(dot_text([mapping], view))
+
+
+def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
+    """Write a picture of several runs, each a cluster."""
+    from provml.graph.render import dot_text
+
+    sink.write(dot_text(bundles, view))

@@ -1,0 +1,49 @@
+"""GEXF 1.2: the graph for Gephi.
+
+Imports `graph`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from provml.graph.view import GRAPH_OPTIONS, View
+
+if TYPE_CHECKING:
+    from provml.model.bundles import RunBundles
+    from provml.model.mapping import RunMapping
+
+SUFFIX: Final = ".gexf"
+DETAIL: Final = "series"
+OPTIONS: Final = GRAPH_OPTIONS
+
+_ALL: Final = View()
+
+
+def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
+    """Write a run's graph."""
+    _write([mapping], sink, view)
+
+
+def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
+    """Write several runs' graph, in which nodes and edges name their bundles."""
+    _write(bundles, sink, view)
+
+
+def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
+    from provml.graph.flat import flat_graph
+
+    graph = flat_graph(mappings, view)
+    from networkx.readwrite.gexf import GEXFWriter
+
+    nodes = graph.nodes(data=True)
+    times = [data["prov:startTime"] for _, data in nodes if "prov:startTime" in data]
+    writer = GEXFWriter(prettyprint=False)
+    writer.add_graph(graph)
+    for meta in writer.xml.iter("meta"):  # not the day of writing: equal graphs are equal files
+        meta.set("lastmodifieddate", max(times, default="1970-01-01")[:10])
+    held = io.BytesIO()
+    writer.write(held)
+    sink.write(held.getvalue() + b"\n")

@@ -1,0 +1,34 @@
+"""PNG: the picture, drawn by Graphviz.
+
+Imports `graph`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from provml.graph.view import PICTURE_OPTIONS, View
+
+if TYPE_CHECKING:
+    from provml.model.bundles import RunBundles
+    from provml.model.mapping import RunMapping
+
+SUFFIX: Final = ".png"
+DETAIL: Final = "series"
+OPTIONS: Final = PICTURE_OPTIONS
+
+_ALL: Final = View()
+
+
+def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
+    """Write a picture of a run."""
+    from provml.graph.render import drawn
+
+    sink.write(drawn([mapping], view, "png"))
+
+
+def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
+    """Write a picture of several runs, each a cluster."""
+    from provml.graph.render import drawn
+
+    sink.write(drawn(bundles, view, "png"))

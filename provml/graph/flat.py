@@ -1,0 +1,132 @@
+"""A graph for files that hold only texts, numbers and truth values: GraphML, GEXF, Cytoscape.
+
+Imports `build`, `view`; networkx when it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.clock import iso_text
+from provml.graph.build import networkx, runs_graph
+from provml.graph.view import View, seen
+from provml.model.mapping import RunMapping
+
+if TYPE_CHECKING:
+    from provml.graph.build import Graph
+
+Plain = str | bool | int | float
+
+_EXACT: Final = 2**53
+_LONG: Final = 2**63
+_TIMES: Final = {
+    "start_ns": "prov:startTime",
+    "end_ns": "prov:endTime",
+    "time_ns": "prov:time",
+}
+_JOINED: Final = ("types", "bundles")
+
+
+def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
+    r"""What a view shows of some runs, each attribute of one plain type in all nodes, or edges.
+
+    Times are xsd:dateTime, as ``prov:startTime``, ``prov:endTime`` and ``prov:time``; ``types`` and
+    ``bundles`` are joined by blanks, which no name holds; lists and objects are JSON. Where an
+    attribute is here an int and there a float it is a float, if that is exact; where it is of other
+    types too, text. What XML can't hold is an escape: ``\x00``. Edges have an ``id``, ``e0``.
+    """
+    graph = seen(runs_graph(mappings), view)
+    flat: Graph = networkx().MultiDiGraph()
+    nodes = [_flattened(data) for _, data in graph.nodes(data=True)]
+    edges = [_flattened(data) for *_, data in graph.edges(data=True)]
+    _unify(nodes)
+    _unify(edges)
+    for key, node in zip(graph, nodes, strict=True):
+        flat.add_node(key, **node)
+    for number, (source, goal, key) in enumerate(graph.edges(keys=True)):
+        flat.add_edge(source, goal, key, id=f"e{number}", **edges[number])
+    return flat
+
+
+def _flattened(data: dict[str, Any]) -> dict[str, Plain]:
+    flat: dict[str, Plain] = {}
+    for name, value in data.items():
+        if name in _TIMES:
+            flat[_TIMES[name]] = iso_text(value)
+        elif name in _JOINED:
+            flat[name] = " ".join(value)
+        else:
+            flat[name] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> Plain:
+    if isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if -_LONG <= value < _LONG else str(value)
+    if isinstance(value, str):
+        return xml_text(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, (list, dict, tuple)):
+        return xml_text(json.dumps(value, default=_text, ensure_ascii=False))
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    import numpy as np
+
+    if isinstance(value, np.datetime64):
+        return iso_text(int(value.astype("datetime64[ns]").astype(np.int64)))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _unify(rows: list[dict[str, Plain]]) -> None:
+    """Give each attribute one type."""
+    found: dict[str, set[type]] = {}
+    inexact: set[str] = set()
+    for row in rows:
+        for name, value in row.items():
+            found.setdefault(name, set()).add(type(value))
+            if isinstance(value, int) and abs(value) > _EXACT:
+                inexact.add(name)
+    made: dict[str, Callable[[Any], Plain]] = {}
+    for name, types in found.items():
+        if types == {int, float} and name not in inexact:
+            made[name] = float
+        elif len(types) > 1:
+            made[name] = plain_text
+    for row in rows:
+        for name in made.keys() & row.keys():
+            row[name] = made[name](row[name])
+
+
+def plain_text(value: Plain) -> str:
+    """A value as XML Schema writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "INF" if value > 0 else "-INF"
+        return repr(value)
+    return str(value)
+
+
+def xml_text(text: str) -> str:
+    r"""Text without characters that XML 1.0 can't hold, or changes: they are escapes, ``\x00``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c
+        if c in "\t\n" or "\x20" <= c < "\ud800" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
+        else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )

@@ -1,0 +1,281 @@
+"""A graph as a picture for Graphviz, after the W3C's PROV layout conventions.
+
+Entities are yellow ellipses, activities blue boxes, agents orange houses; edges point to what was
+earlier. What stands for several is a table. A label is data and never markup: it is escaped for
+Graphviz's HTML-like labels, control characters are shown as escapes. A plot is a row of bars made
+of table cells, so that no file and no font has to be found to draw it.
+
+Imports `build`, `fold`, `sketch`, `view`, `words`; pydot when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import MissingExtraError
+from provml.graph.build import networkx, run_graph
+from provml.graph.fold import folded, groups
+from provml.graph.sketch import sketch
+from provml.graph.view import View, find_node, seen
+from provml.graph.words import Table, described, markup, table_of
+from provml.model.mapping import RunMapping
+
+if TYPE_CHECKING:
+    from pydot import Dot
+
+    from provml.graph.build import Graph
+
+_FONT: Final = "Helvetica,Arial,sans-serif"
+_GREY: Final = "#5f6368"
+_BAR: Final = "#37588a"
+_BAR_WIDTH: Final = 2
+_PLOT_HEIGHT: Final = 11
+_GAP: Final = "&#160;"
+_BARE: Final = 'BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"'
+
+_NODE_STYLES: Final[dict[str, dict[str, str]]] = {
+    "entity": {"shape": "ellipse", "fillcolor": "#FFFC87", "color": "#808080"},
+    "activity": {"shape": "box", "fillcolor": "#9FB1FC", "color": "#0000FF"},
+    "agent": {"shape": "house", "fillcolor": "#FED37F", "color": "#808080"},
+}
+_TABLE_COLORS: Final = {"entity": "#FFFC87", "activity": "#9FB1FC", "agent": "#FED37F"}
+_EDGE_STYLES: Final = {
+    "used": ("#8B0000", "solid"),
+    "wasGeneratedBy": ("#006400", "solid"),
+    "wasInformedBy": ("#2540C8", "solid"),
+    "wasDerivedFrom": ("#000000", "solid"),
+    "wasStartedBy": ("#8B0000", "dashed"),
+    "wasAssociatedWith": ("#B06000", "solid"),
+    "hadPlan": ("#B06000", "dashed"),
+    "wasAttributedTo": ("#B06000", "dotted"),
+    "actedOnBehalfOf": ("#B06000", "dotted"),
+    "hadMember": ("#6B7075", "dashed"),
+    "alternateOf": ("#6B7075", "dotted"),
+}
+_LABELLED_EDGES: Final = 24
+"""Up to so many edges have their relation's name beside them; of more, a legend tells."""
+_NARROW: Final = 3
+"""Of fewer nodes a rank a graph is high and narrow."""
+_ROW: Final = 3
+"""How many leaves of one node stand side by side, as far as there are rows."""
+_MOST_ROWS: Final = 6
+_LISTED_MEMBERS: Final = 4
+"""Up to so many edges lead from a run's results to what is in them; of more, the node tells."""
+
+
+def pictured(mappings: Iterable[RunMapping], view: View) -> Graph:
+    """The graph that a picture shows: sketched, cut to the view and, at series detail, folded."""
+    graph: Graph = networkx().MultiDiGraph(bundles={})
+    fold = True
+    for mapping in mappings:
+        run_graph(mapping, graph)
+        sketch(graph, mapping)
+        fold = fold and mapping.detail == "series"
+    graph = seen(graph, view)
+    centre = set() if view.around is None else {find_node(graph, view.around)}
+    for key in centre:
+        graph.nodes[key]["centre"] = True
+    if not fold:
+        return graph
+    graph = folded(graph, groups(graph, centre))
+    _withhold_members(graph)
+    return graph
+
+
+def _withhold_members(graph: Graph) -> None:
+    """Take the edges from a run's results to all that it made, where they are many.
+
+    What the run made is linked to it by its generation already.
+    """
+    for key, node in graph.nodes(data=True):
+        edges = [
+            (key, goal, own, data.get("count", 1))
+            for _, goal, own, data in graph.out_edges(key, keys=True, data=True)
+            if data["relation"] == "hadMember"
+        ]
+        if "provml:Results" in node["types"] and len(edges) > _LISTED_MEMBERS:
+            node["withheld"] = sum(count for *_, count in edges)
+            graph.remove_edges_from([edge[:3] for edge in edges])
+
+
+def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
+    """The graph in Graphviz's language; the nodes of one run of several are a cluster.
+
+    Args:
+        graph: of `pictured`, or of `build`.
+        direction: where edges lead, as ``rankdir`` has it; by default ``RL``, what came first on
+            the left, or ``BT``, what came first on top, where that fits a page better.
+
+    Raises:
+        MissingExtraError: pydot is not installed.
+    """
+    try:
+        import pydot
+    except ImportError:
+        raise MissingExtraError("a picture", "pydot", "graph") from None
+    labelled = graph.number_of_edges() <= _LABELLED_EDGES
+    dot = pydot.Dot("provenance", graph_type="digraph", charset="UTF-8")
+    dot.set_graph_defaults(
+        rankdir=direction or _direction(graph),
+        fontname=_quoted(_FONT),
+        fontsize="11",
+        nodesep="0.16",
+        ranksep="0.32",
+        pad="0.2",
+        bgcolor="white",
+    )
+    dot.set_node_defaults(
+        fontname=_quoted(_FONT), fontsize="10", style="filled", margin=_quoted("0.12,0.04")
+    )
+    dot.set_edge_defaults(
+        fontname=_quoted(_FONT), fontsize="7", fontcolor=_quoted(_GREY), arrowsize="0.6"
+    )
+    bundles = graph.graph["bundles"]
+    clusters: dict[str, Any] = {}
+    if len(bundles) > 1:
+        for number, (bundle, about) in enumerate(bundles.items()):
+            label = f"<{markup(about['experiment'])} {markup(about['run'])}>"
+            clusters[bundle] = pydot.Cluster(
+                str(number), label=label, color=_quoted("#9aa0a6"), style="rounded"
+            )
+            dot.add_subgraph(clusters[bundle])
+    for key, data in graph.nodes(data=True):
+        owner = clusters.get(data["bundles"][0]) if len(data["bundles"]) == 1 else None
+        (owner or dot).add_node(pydot.Node(_quoted(key), **_node(graph, key, data)))
+    lengths = _lengths(graph)
+    for source, goal, data in graph.edges(data=True):
+        edge = _edge(data, labelled)
+        if (source, goal) in lengths:
+            edge["minlen"] = str(lengths[source, goal])
+        dot.add_edge(pydot.Edge(_quoted(source), _quoted(goal), **edge))
+    if not labelled:
+        dot.set("label", f"<{_legend({data['relation'] for *_, data in graph.edges(data=True)})}>")
+    return dot
+
+
+def _direction(graph: Graph) -> str:
+    """Upwards where few nodes stand beside each other, else to the left: the wide becomes high."""
+    condensed = networkx().condensation(graph)  # files that are read and overwritten make cycles
+    ranks = 1 + networkx().dag_longest_path_length(condensed)
+    return "BT" if len(graph) < _NARROW * ranks else "RL"
+
+
+def _lengths(graph: Graph) -> dict[tuple[str, str], int]:
+    """Edges to be longer than others, so that a node's many leaves stand in rows, not in one."""
+    leaves: dict[tuple[str, bool], list[tuple[str, str]]] = {}
+    for key in graph:
+        neighbours = {*graph.successors(key), *graph.predecessors(key)}
+        if len(neighbours) == 1:
+            (other,) = neighbours
+            earlier = graph.has_edge(other, key)
+            edge = (other, key) if earlier else (key, other)
+            leaves.setdefault((other, earlier), []).append(edge)
+    lengths: dict[tuple[str, str], int] = {}
+    for edges in leaves.values():
+        rows = min(_MOST_ROWS, -(-len(edges) // _ROW))
+        lengths |= {edge: 1 + number % rows for number, edge in enumerate(edges)}
+    return lengths
+
+
+def _node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
+    table = table_of(graph, data)
+    tooltip = {"tooltip": _quoted(data["name"])}
+    if table is not None:
+        label = f"<{_table_markup(table, _TABLE_COLORS[data['kind']])}>"
+        return {"shape": "plain", "style": _quoted(""), "label": label, **tooltip}
+    title, lines = described(graph, key, data)
+    cells = [f"<B>{'<BR/>'.join(map(markup, title))}</B>"]
+    course = data.get("sketch")
+    if course and len(course) > 1:
+        cells.append(_plot(course))
+    cells += [_small(line) for line in lines]
+    rows = "".join(f"<TR><TD>{cell}</TD></TR>" for cell in cells)
+    label = f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="0">{rows}</TABLE>'
+    style = {name: _quoted(value) for name, value in _NODE_STYLES[data["kind"]].items()}
+    if "centre" in data:
+        style |= {"penwidth": "3", "color": "black"}
+    return {**style, "label": f"<{label}>", **tooltip}
+
+
+def _edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
+    relation, count = data["relation"], data.get("count", 1)
+    text = relation if count == 1 else f"{relation} ×{count:,}"
+    color, style = _EDGE_STYLES.get(relation, ("#000000", "dashed"))
+    edge: dict[str, Any] = {"color": _quoted(color), "style": style, "edgetooltip": _quoted(text)}
+    return {**edge, "label": _quoted(f"  {text}  ")} if labelled else edge
+
+
+def _legend(relations: set[str]) -> str:
+    """The relations in their colours."""
+    lines = {"solid": "──", "dashed": "╌╌", "dotted": "┈┈"}
+    entries = []
+    for relation, (color, style) in _EDGE_STYLES.items():
+        if relation in relations:
+            text = f"{lines[style]}▶ {relation}"
+            entries.append(f"<TD>{_small(text, 9, color)}</TD>")
+    return f'<TABLE BORDER="0" CELLSPACING="6"><TR>{"".join(entries)}</TR></TABLE>'
+
+
+def _table_markup(table: Table, color: str) -> str:
+    columns = len(table.rows[0]) if table.rows else 1
+    # a viewer's own font may be wider than the one that Graphviz measures
+    title = f"<B>{'<BR/>'.join(f'{_GAP * 2}{markup(line)}{_GAP * 2}' for line in table.title)}</B>"
+    rows = [f'<TR><TD COLSPAN="{columns}" CELLPADDING="4">{title}</TD></TR>']
+    if table.heads:
+        heads = (f"<TD>{_small(head, 7, _GREY)}</TD>" for head in table.heads)
+        rows.append(f"<TR>{''.join(heads)}</TR>")
+    cells = [f"<TR>{''.join(map(_cell, row, table.align))}</TR>" for row in table.rows]
+    if table.left_out:
+        more = f'<TR><TD COLSPAN="{columns}">{_small(f"… {table.left_out:,} more …")}</TD></TR>'
+        cells.insert(len(cells) // 2, more)
+    return (
+        f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" STYLE="ROUNDED" '
+        f'COLOR="#808080" BGCOLOR="{color}">{"".join(rows + cells)}</TABLE>'
+    )
+
+
+def _cell(value: Any, align: str) -> str:
+    if isinstance(value, tuple):
+        return f'<TD ALIGN="{align}" CELLPADDING="1">{_plot(value)}</TD>'
+    if isinstance(value, list):
+        lines = "".join(f'{_GAP}{markup(line)}{_GAP}<BR ALIGN="LEFT"/>' for line in value)
+        return f'<TD ALIGN="{align}"><FONT POINT-SIZE="8">{lines}</FONT></TD>'
+    content = f'<FONT POINT-SIZE="8">{_GAP}{markup(value)}{_GAP}</FONT>' if value else ""
+    return f'<TD ALIGN="{align}">{content}</TD>'
+
+
+def _small(text: str, size: int = 8, color: str = "black") -> str:
+    if not text:  # Graphviz takes no empty element
+        return ""
+    return f'<FONT POINT-SIZE="{size}" COLOR="{color}">{markup(text)}</FONT>'
+
+
+def _plot(course: tuple[float | None, ...]) -> str:
+    """A course as bars, from its least to its greatest number; a gap where there is none."""
+    known = [number for number in course if number is not None]
+    if not known:
+        return ""
+    low, span = min(known), max(known) / 2 - min(known) / 2  # halves: a double may overflow
+    bars = []
+    for number in course:
+        part = 0.0 if number is None else ((number / 2 - low / 2) / span if span else 0.5)
+        height = 0 if number is None else 1 + round(part * (_PLOT_HEIGHT - 1))
+        bars.append(_bar(height))
+    return f"<TABLE {_BARE}><TR>{''.join(bars)}</TR></TABLE>"
+
+
+def _bar(height: int) -> str:
+    """A bar on the ground of a plot: an empty cell, and a coloured one below it."""
+    size = f'FIXEDSIZE="TRUE" WIDTH="{_BAR_WIDTH}"'
+    cells = []
+    if height < _PLOT_HEIGHT:
+        cells.append(f'<TR><TD {size} HEIGHT="{_PLOT_HEIGHT - height}"></TD></TR>')
+    if height:
+        cells.append(f'<TR><TD {size} HEIGHT="{height}" BGCOLOR="{_BAR}"></TD></TR>')
+    return f"<TD><TABLE {_BARE}>{''.join(cells)}</TABLE></TD>"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,126 @@
+"""What a picture shows of samples that the graph does not state: a series' course, steps' ranges.
+
+Imports `model`, `build`; numpy when it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.model.mapping import RunMapping
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from provml.graph.build import Graph
+    from provml.model.samples import Block
+
+POINTS: Final = 32
+"""How many values a sketch has at most."""
+
+
+def sketch(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
+    """Add to a run's nodes what one pass over its samples tells.
+
+    A series gets ``sketch``, a tuple of at most ``points`` numbers in the order logged, each the
+    mean of a stretch of samples, None where a stretch has no finite number. A context (and the run)
+    gets ``steps``, its first and last step, and ``epochs``, how many there are, where samples have
+    any.
+
+    Costs about 50 ms for a million samples.
+    """
+    courses: dict[str, _Course] = {}
+    places: dict[str, _Place] = {}
+    for series, context, block in mapping.sample_blocks():
+        if series not in courses:
+            courses[series] = _course(block.series.count, points)
+        courses[series].add(block)
+        places.setdefault(context, _Place()).add(block)
+    prefix = mapping.prefixes()["run"]
+    for name, course in courses.items():
+        node = graph.nodes.get(prefix + name.partition(":")[2])
+        if node is not None:
+            node["sketch"] = course.means()
+    for name, place in places.items():
+        node = graph.nodes.get(prefix + name.partition(":")[2])
+        if node is not None:
+            node |= place.facts()
+
+
+@dataclass(slots=True)
+class _Course:
+    """Sums and counts of the numbers in each stretch of a series."""
+
+    count: int
+    sums: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    seen: int = 0
+
+    def add(self, block: Block) -> None:
+        import numpy as np
+
+        numbers = _floats(block.values)
+        places = np.arange(self.seen, self.seen + len(numbers))
+        self.seen += len(numbers)
+        points = len(self.sums)
+        places = np.minimum(places * points // max(self.count, 1), points - 1)
+        finite = np.isfinite(numbers)
+        self.sums += np.bincount(places[finite], numbers[finite], points)
+        self.counts += np.bincount(places[finite], minlength=points)
+
+    def means(self) -> tuple[float | None, ...]:
+        sums, counts = self.sums.tolist(), self.counts.tolist()
+        means = [one / n if n else None for one, n in zip(sums, counts, strict=True)]
+        return tuple(m if m is not None and abs(m) < float("inf") else None for m in means)
+
+
+def _course(count: int, points: int) -> _Course:
+    import numpy as np
+
+    size = max(1, min(count, points))
+    return _Course(count, np.zeros(size), np.zeros(size, np.int64))
+
+
+@dataclass(slots=True)
+class _Place:
+    """The steps and epochs of a context's samples."""
+
+    first: int | None = None
+    last: int | None = None
+    epochs: set[int] | None = None
+
+    def add(self, block: Block) -> None:
+        import numpy as np
+
+        if block.step is not None:
+            first, last = int(block.step.min()), int(block.step.max())
+            self.first = first if self.first is None else min(first, self.first)
+            self.last = last if self.last is None else max(last, self.last)
+        if block.epoch is not None:
+            self.epochs = (self.epochs or set()) | set(np.unique(block.epoch).tolist())
+
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = {}
+        if self.first is not None:
+            facts["steps"] = (self.first, self.last)
+        if self.epochs is not None:
+            facts["epochs"] = len(self.epochs)
+        return facts
+
+
+def _floats(values: Any) -> NDArray[np.float64]:
+    """The values as floats; NaN for what is no number, or none that a float can hold."""
+    import numpy as np
+
+    if not isinstance(values, list):
+        return np.asarray(values, np.float64)
+    return np.array([_float(value) for value in values], np.float64)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, (int, float)) else float("nan")
+    except OverflowError:
+        return float("nan")

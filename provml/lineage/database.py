@@ -1,0 +1,290 @@
+"""A store's tables in DuckDB, brought up to date before each question.
+
+The database is in memory and locked: it reads no file but the tables' own, loads no extension, and
+its configuration can't be changed. Imports `segments`, `tables`, `answers`, `errors`; duckdb when
+it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import MissingExtraError, QueryError
+from provml.lineage.answers import Answer
+from provml.lineage.segments import FoundRun, IndexedRun, Made, Segments, scan
+from provml.lineage.tables import SAMPLES, TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+
+_TRIES: Final = 5
+_SAMPLES_WORD: Final = re.compile(r"\bsamples\b", re.IGNORECASE)
+_INDIRECT_WORD: Final = re.compile(r"\bquery(_table)?\b|_schema\b|\bduckdb_", re.IGNORECASE)
+
+
+class Database:
+    """The tables of one store, for one process; safe to use from several threads.
+
+    Attributes:
+        store: the store's folder.
+        runs: the runs that the tables have, by name, as they were found last.
+        unread: runs that can't be read, and why.
+    """
+
+    def __init__(self, store: Path) -> None:
+        """Open the store; nothing is read yet.
+
+        Raises MissingExtraError without duckdb and pyarrow.
+        """
+        try:
+            import duckdb
+        except ImportError:
+            raise MissingExtraError("asking a store", "duckdb", "lineage") from None
+        self.store = store
+        self.segments = Segments(store)
+        self.runs: dict[str, FoundRun] = {}
+        self.unread: dict[str, str] = {}
+        self._unread_at: dict[str, str] = {}
+        self._live: dict[str, IndexedRun] = {}
+        self._memory: dict[str, Made] = {}
+        self._catalogs: dict[str, dict[str, IndexedRun]] = {}
+        self._loaded: dict[str, dict[str, str]] = {table: {} for table in TABLES}
+        self._rounds = 0
+        self.lock = threading.RLock()
+        self._connection = self._connect(duckdb)
+
+    def _connect(self, duckdb: Any) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "python_enable_replacements": "false",
+                "temp_directory": str(self.segments.folder / f".part-spill-{os.getpid()}"),
+            },
+        )
+        folder = str(self.segments.folder).replace("'", "''")
+        connection.execute(f"SET allowed_directories=['{folder}']")
+        connection.execute("SET enable_external_access=false")
+        connection.execute("SET lock_configuration=true")
+        for table, columns in (*TABLES.items(), ("samples", SAMPLES)):
+            own = ", ".join(f'"{column.name}" {column.type}' for column in columns)
+            connection.execute(f"CREATE TABLE {table} ({own})")
+        return connection  # type: ignore[no-any-return]
+
+    # -- being up to date ---------------------------------------------------------------------
+
+    def refresh(self) -> int:
+        """Look what is new in the store, and read it; how many runs were read.
+
+        Costs a look at each run's files' names, sizes and times (30 microseconds a run), and a
+        reading of what is new or changed (about 15 ms a run of 10,000 samples).
+
+        Raises StoreError where the store can't be read.
+        """
+        with self.lock:
+            found = scan(self.store)
+            live = self._catalog(found)
+            stale = self._stale(found, live)
+            read = 0
+            if stale:
+                with self.segments.writing():
+                    if self.segments.names() != list(self._catalogs):
+                        live = self._catalog(found)  # another process has written meanwhile
+                        stale = self._stale(found, live)
+                    read = len(stale)
+                    for made in self.segments.make(stale):
+                        self._take(made, found, live)
+                    if self.segments.merge(live):
+                        memory = {r: at for r, at in live.items() if at.segment in self._memory}
+                        live = self._catalog(found) | memory
+                        lost = self._stale(found, live)
+                        if any(own.run not in live for own in lost):
+                            # a damaged segment was discarded: its runs are read again
+                            for made in self.segments.make(lost):
+                                self._take(made, found, live)
+            self.unread = {run: why for run, why in self.unread.items() if run in found}
+            self.runs = {run: found[run] for run in live}
+            self._live = live
+            used = {at.segment for at in live.values()}
+            self._memory = {name: made for name, made in self._memory.items() if name in used}
+            return read
+
+    def _stale(self, found: dict[str, FoundRun], live: dict[str, IndexedRun]) -> list[FoundRun]:
+        """The runs to be read: new or changed ones, and those under way."""
+        return [
+            own
+            for run, own in found.items()
+            if (at := live.get(run)) is None or at.segment in self._memory
+            if self._unread_at.get(run) != own.fingerprint
+        ]
+
+    def _take(self, made: Made, found: dict[str, FoundRun], live: dict[str, IndexedRun]) -> None:
+        for run in made.runs:
+            self.unread.pop(run, None)
+            self._unread_at.pop(run, None)
+        for run, reason in made.unread.items():
+            self.unread[run] = reason
+            self._unread_at[run] = found[run].fingerprint
+        name = f"memory {self._rounds}"
+        self._rounds += 1
+        for run, at in made.runs.items():
+            live[run] = at if at.segment else IndexedRun(name, at.fingerprint, at.status)
+        if any(at.segment == name for at in live.values()):
+            self._memory[name] = made
+
+    def _catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
+        """Where the rows of each run are that still say what its files say."""
+        read = {name: self._read_catalog(name) for name in self.segments.names()}
+        self._catalogs = {name: catalog for name, catalog in read.items() if catalog is not None}
+        newest: dict[str, IndexedRun] = {}
+        for catalog in self._catalogs.values():
+            newest |= catalog
+        return {
+            run: at
+            for run, at in newest.items()
+            if run in found and at.fingerprint == found[run].fingerprint
+        }
+
+    def _read_catalog(self, name: str) -> dict[str, IndexedRun] | None:
+        import duckdb
+
+        known = self._catalogs.get(name)
+        if known is not None:
+            return known
+        query = "SELECT run, fingerprint, status FROM read_parquet(?)"
+        try:
+            rows = self._connection.execute(
+                query, [str(self.segments.path(name, "runs"))]
+            ).fetchall()
+        except duckdb.Error:  # merged meanwhile by another process, or damaged
+            self.segments.discard(name)
+            return None
+        return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
+
+    def _load(self, table: str) -> None:
+        """Bring one table in memory to what the segments and the runs under way say."""
+        loaded = self._loaded[table]
+        wanted = {run: at.segment for run, at in self._live.items()}
+        if loaded == wanted:
+            return
+        gone = [run for run, segment in loaded.items() if wanted.get(run) != segment]
+        if gone:
+            query = f"DELETE FROM {table} WHERE run IN (SELECT unnest(?::VARCHAR[]))"
+            self._connection.execute(query, [gone])
+        added: dict[str, list[str]] = {}
+        for run, segment in wanted.items():
+            if loaded.get(run) != segment:
+                added.setdefault(segment, []).append(run)
+        for segment, runs in added.items():
+            self._insert(table, segment, runs)
+        self._loaded[table] = wanted
+
+    def _insert(self, table: str, segment: str, runs: list[str]) -> None:
+        of_runs = "WHERE run IN (SELECT unnest(?::VARCHAR[]))"
+        made = self._memory.get(segment)
+        if made is not None:
+            self._connection.register("incoming", made.tables[table])
+            self._connection.execute(
+                f"INSERT INTO {table} SELECT * FROM incoming {of_runs}", [runs]
+            )
+            self._connection.unregister("incoming")
+            return
+        path = str(self.segments.path(segment, table))
+        whole = len(runs) == len(self._catalogs.get(segment, ()))
+        query = f"INSERT INTO {table} SELECT * FROM read_parquet(?) {'' if whole else of_runs}"
+        self._connection.execute(query, [path] if whole else [path, runs])
+
+    def _load_samples(self) -> None:
+        """Point the table of samples at each run's file, made where it is not there."""
+        paths = []
+        with self.segments.writing():
+            for run, found in self.runs.items():
+                is_live = self._live[run].segment in self._memory
+                paths.append(str(self.segments.samples_path(found, is_live)))
+        kind = self._connection.execute(
+            "SELECT table_type FROM information_schema.tables WHERE table_name = 'samples'"
+        ).fetchone()
+        dropped = "VIEW" if kind and kind[0] == "VIEW" else "TABLE"
+        self._connection.execute(f"DROP {dropped} samples")
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in SAMPLES)
+        if not paths:
+            self._connection.execute(f"CREATE TABLE samples ({columns})")
+            return
+        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        view = f"CREATE VIEW samples AS SELECT * FROM read_parquet([{files}])"
+        self._connection.execute(view)
+
+    # -- being asked --------------------------------------------------------------------------
+
+    def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> Answer:
+        """Ask one of provml's own queries, of the tables it names, as they were refreshed last."""
+        import duckdb
+
+        with self.lock:
+            for attempt in range(_TRIES):
+                try:
+                    for table in tables:
+                        self._load(table)
+                    break
+                except (
+                    duckdb.Error
+                ):  # a segment was merged meanwhile by another process, or is damaged
+                    if attempt + 1 == _TRIES:
+                        raise
+                    for table in TABLES:
+                        self._connection.execute(f"DELETE FROM {table}")
+                        self._loaded[table] = {}
+                    self.segments.discard_damaged(self._connection)
+                    self._catalogs = {}
+                    self.refresh()
+            return self._fetched(query, params)
+
+    def ask_freely(self, query: str, params: Sequence[Any] = ()) -> Answer:
+        """Ask one query of a person's own: read only, of all tables.
+
+        Raises QueryError: it is not one SELECT, or DuckDB refuses it.
+        """
+        import duckdb
+
+        with self.lock:
+            try:
+                query.encode()
+                statements = duckdb.extract_statements(query)
+            except (duckdb.Error, UnicodeError) as error:
+                raise QueryError(_message(error)) from None
+            kinds = [statement.type for statement in statements]
+            if kinds != [duckdb.StatementType.SELECT]:
+                raise QueryError(
+                    "one SELECT is allowed, and nothing else: the tables are read only"
+                )
+            tables = [name for name in TABLES if re.search(rf"\b{name}\b", query, re.IGNORECASE)]
+            if _INDIRECT_WORD.search(query):
+                tables = list(TABLES)
+            for table in tables:
+                self.ask([table], "SELECT 1")
+            if _SAMPLES_WORD.search(query):
+                self._load_samples()
+            self._connection.execute("BEGIN TRANSACTION READ ONLY")
+            try:
+                return self._fetched(query, params)
+            except (duckdb.Error, UnicodeError, OverflowError) as error:
+                raise QueryError(_message(error)) from None
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def _fetched(self, query: str, params: Sequence[Any]) -> Answer:
+        result = self._connection.execute(query, list(params))
+        described = result.description or []
+        names, types = [d[0] for d in described], [str(d[1]) for d in described]
+        return Answer(names, types, result.fetchall())
+
+
+def _message(error: Exception) -> str:
+    """DuckDB's message on one line, without the piece of the query that it prints below."""
+    return " ".join(str(error).split("\n\nLINE ")[0].split())

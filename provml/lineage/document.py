@@ -1,0 +1,159 @@
+"""A lineage as one PROV graph over its runs, for the export formats and networkx.
+
+Each run has its own prefix; what one run made and another used, by digest, are alternates of each
+other. Imports `trace`, `rows`, `model`, `export`; networkx when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from provml.errors import MissingExtraError
+from provml.export import find_format
+from provml.journal.reader import Journal
+from provml.lineage.rows import RunGraph, content_key, ends, own_type
+from provml.lineage.trace import Lineage
+from provml.model import vocabulary
+from provml.model.mapping import RunMapping, run_prefixes
+from provml.model.statements import Name, Statement
+from provml.output import Target, opened
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+class LineageMapping:
+    """The statements of a lineage, in the shape that the formats take from a `RunMapping`."""
+
+    detail = "series"
+    samples = 0
+
+    def __init__(self, lineage: Lineage) -> None:
+        self._prefixes: dict[str, str] = {}
+        self._singles: dict[tuple[str, str], Statement] = {}
+        self._relations: list[Statement] = []
+        places: dict[str, list[tuple[str, str]]] = {}
+        for number, (run, folder) in enumerate(lineage.folders.items(), 1):
+            journal = Journal(folder)
+            self.journal = journal
+            self._add(lineage, run, number, journal, places)
+        for _, names in sorted(places.items()):
+            made = [name for role, name in names if role == "out"]
+            for role, name in names:
+                if role == "in" and made:
+                    arguments: dict[str, Any] = {
+                        "prov:alternate1": Name(name),
+                        "prov:alternate2": Name(made[0]),
+                    }
+                    self._relations.append(Statement("alternateOf", None, arguments))
+
+    def _add(
+        self,
+        lineage: Lineage,
+        run: str,
+        number: int,
+        journal: Journal,
+        places: dict[str, list[tuple[str, str]]],
+    ) -> None:
+        """Take of a run what lies between the contents that were reached, and what made them."""
+        statements = RunMapping(journal, "series").statements()
+        graph = RunGraph([single for made in statements for single in made.singly()])
+        keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}
+        own = [name for name, key in keys.items() if key in lineage.contents]
+        up = [name for name in own if lineage.contents[keys[name]].up is not None]
+        down = [name for name in own if lineage.contents[keys[name]].down is not None]
+        kept = set(own)
+        if up:
+            kept |= graph.reached(up, up=True)
+        if down:
+            kept |= graph.reached(down, up=False)
+        followed = set(lineage.contents)
+        kept = {n for n in kept if n not in keys or keys[n] in followed or lineage.depth is None}
+        agents = [e for e in graph.edges if e.kind in ("wasAssociatedWith", "wasAttributedTo")]
+        kept |= {ends(e)[1] for e in agents if ends(e)[0] in kept}
+        own_prefixes = run_prefixes(journal)
+        bases = {iri: prefix for prefix, iri in self._prefixes.items() if prefix.startswith("base")}
+        base = bases.get(own_prefixes["base"], f"base{len(bases) + 1}")
+        renamed = {"run": f"run{number}", "base": base}
+        for prefix, iri in own_prefixes.items():
+            self._prefixes[renamed.get(prefix, prefix)] = iri
+        for name in graph.nodes:
+            if name in kept:
+                statement = _renamed(graph.nodes[name], renamed)
+                self._singles[statement.kind, str(statement.id)] = statement
+        for edge in graph.edges:
+            if all(end in kept for end in ends(edge)):
+                self._relations.append(_renamed(edge, renamed, kept))
+        roles = {ends(e)[0]: "out" for e in graph.edges if e.kind == "wasGeneratedBy"}
+        for name in own:
+            new = str(_name(Name(name), renamed))
+            places.setdefault(keys[name], []).append((roles.get(name, "in"), new))
+
+    def prefixes(self) -> dict[str, str]:
+        """The prefixes of the names in the statements, and their IRIs."""
+        return self._prefixes
+
+    def singles(self) -> Iterator[Statement]:
+        """All statements: elements, then relations."""
+        yield from self._singles.values()
+        yield from self._relations
+
+    def statements(self) -> Iterator[Statement]:
+        """All statements."""
+        return self.singles()
+
+    def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
+        """Nothing here comes by the thousand."""
+        return iter(())
+
+
+def _renamed(
+    statement: Statement, prefixes: dict[str, str], kept: Collection[str] | None = None
+) -> Statement:
+    """The statement with its names under the run's prefixes; arguments that are left out go."""
+    arguments = {
+        key: _name(value, prefixes) if isinstance(value, Name) else value
+        for key, value in statement.arguments.items()
+        if kept is None or not isinstance(value, Name) or value in kept
+    }
+    own = _name(statement.id, prefixes) if isinstance(statement.id, Name) else None
+    return Statement(statement.kind, own, arguments, statement.attributes)
+
+
+def _name(name: Name, prefixes: dict[str, str]) -> Name:
+    prefix, colon, own = name.partition(":")
+    return Name(f"{prefixes.get(prefix, prefix)}{colon}{own}")
+
+
+def export_lineage(lineage: Lineage, format: str, target: Target) -> None:
+    """Write a lineage in a format; raises as `provml.export.export`."""
+    writer = find_format(format)
+    mapping = LineageMapping(lineage)
+    with opened(target) as sink:
+        writer.write(cast(RunMapping, mapping), sink)
+
+
+def lineage_graph(lineage: Lineage) -> nx.MultiDiGraph[str]:
+    """A lineage as a graph of networkx."""
+    try:
+        import networkx as nx
+    except ImportError:
+        raise MissingExtraError("a graph of networkx", "networkx", "lineage") from None
+    mapping = LineageMapping(lineage)
+    prefixes = mapping.prefixes()
+
+    def iri(name: str) -> str:
+        prefix, _, own = name.partition(":")
+        return prefixes[prefix] + own
+
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    for statement in mapping.singles():
+        if statement.id is not None:
+            attributes: dict[str, Any] = dict(statement.attributes)
+            attributes |= {"kind": statement.kind, "type": own_type(statement)}
+            graph.add_node(iri(str(statement.id)), **attributes)
+        else:
+            source, target = ends(statement)
+            graph.add_edge(iri(source), iri(target), key=statement.kind, relation=statement.kind)
+    return graph

@@ -1,0 +1,366 @@
+"""Where a store's tables lie, which runs they hold, and whether they are up to date.
+
+The tables are segments: folders of Parquet files, one a table, each with some runs' rows. A segment
+is written under another name and renamed, and never changed; where two have a run, the later one
+counts. So readers need no lock, and a process that is killed leaves nothing that is read. Small
+segments are merged as new ones come, each row a few times at most.
+
+Imports `rows`, `tables`, `journal`, `errors`; duckdb and pyarrow when it runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from provml.collect.content import printable
+from provml.errors import StoreError
+from provml.journal import layout
+from provml.journal.reader import Journal
+from provml.lineage.rows import Rows, as_arrow, run_rows, sample_batches
+from provml.lineage.tables import TABLES, TABLES_VERSION
+from provml.settings import cache_folder
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+FOLDER: Final = ".tables"
+_PARTIAL: Final = ".part-"
+_SAMPLES: Final = "samples"
+_LOCK: Final = "lock"
+_MOST_SEGMENTS: Final = 8
+_RUNS_AT_ONCE: Final = 200
+_LONGEST_FINGERPRINT: Final = 500
+
+
+class FoundRun(NamedTuple):
+    """A run's folder as it lies in the store.
+
+    Attributes:
+        run: the run's name in the tables, ``<experiment>/<id>``, after the folders' names.
+        path: the folder.
+        fingerprint: of the names, sizes and times of its files.
+    """
+
+    run: str
+    path: str
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder as a path."""
+        return Path(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRun:
+    """A run in the tables: the segment, and what it was made from."""
+
+    segment: str
+    fingerprint: str
+    status: str
+
+
+@dataclass(slots=True)
+class Made:
+    """Rows that were made just now.
+
+    Attributes:
+        tables: rows of every table.
+        runs: what was made of which fingerprint.
+        unread: runs that can't be read, and why.
+    """
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    runs: dict[str, IndexedRun] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+def scan(store: Path) -> dict[str, FoundRun]:
+    """The runs of a store by name; whatever else lies there is passed over.
+
+    Costs a look at the names, sizes and times of each run's files, some 30 microseconds a run.
+    Raises StoreError where the store can't be read.
+    """
+    found: dict[str, FoundRun] = {}
+    try:
+        experiments = [entry for entry in os.scandir(store) if _is_folder(entry)]
+    except OSError as error:
+        raise StoreError(f"the store {store} can't be read: {error.strerror}") from None
+    for experiment in experiments:
+        try:
+            runs = [entry for entry in os.scandir(experiment) if _is_folder(entry)]
+        except OSError:
+            continue
+        for entry in runs:
+            fingerprint = _fingerprint(entry.path)
+            if fingerprint is not None:
+                run = f"{experiment.name}/{entry.name}"
+                run = run if run.isascii() else printable(run)
+                found[run] = FoundRun(run, entry.path, fingerprint)
+    return found
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not entry.name.startswith(".") and entry.is_dir()
+    except OSError:
+        return False
+
+
+def _fingerprint(folder: str) -> str | None:
+    """What tells a run's files from what they were; None where there is no run."""
+    facts: list[str] = []
+    is_run = False
+    try:
+        described = os.stat(f"{folder}/{layout.RUN_FILE}")
+        facts.append(f"{layout.RUN_FILE} {described.st_size} {described.st_mtime_ns}")
+        is_run = True
+    except OSError:
+        pass
+    try:
+        with os.scandir(f"{folder}/{layout.JOURNAL_FOLDER}") as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                facts.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
+            is_run = True
+    except OSError:
+        pass
+    if not is_run:
+        return None
+    fingerprint = ";".join(sorted(facts))
+    if len(fingerprint) > _LONGEST_FINGERPRINT or not fingerprint.isascii():
+        return _digest(fingerprint)
+    return fingerprint
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
+
+
+class Segments:
+    """The segments of a store.
+
+    Attributes:
+        folder: where they lie: in the store; where that can't be written, in the user's cache;
+            where that can't either, in a temporary folder that goes with this object.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.folder, is_temporary = _place(store)
+        if is_temporary:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    def names(self) -> list[str]:
+        """The segments that are whole, the earliest first."""
+        try:
+            found = os.listdir(self.folder)
+        except OSError:
+            return []
+        return sorted(name for name in found if name[:1].isdigit())
+
+    def path(self, segment: str, table: str) -> Path:
+        """A segment's file of a table."""
+        return self.folder / segment / f"{table}.parquet"
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other writers waiting, and clear away what dead ones left.
+
+        Where the file system has no locks, two may do the same work; the answers are the same.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted meanwhile
+        fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                for path in self.folder.glob(f"{_PARTIAL}*"):
+                    shutil.rmtree(path, ignore_errors=True)
+            except OSError:
+                pass
+            yield
+        finally:
+            os.close(fd)
+
+    def write(self, tables: dict[str, pa.Table]) -> str:
+        """Write a segment; its name. Raises OSError."""
+        import pyarrow.parquet as pq
+
+        name = f"{time.time_ns():020}-{os.getpid()}-{os.urandom(3).hex()}"
+        partial = self.folder / f"{_PARTIAL}{name}"
+        partial.mkdir()
+        try:
+            for table, columns in tables.items():
+                pq.write_table(columns, partial / f"{table}.parquet", compression="zstd")
+            os.replace(partial, self.folder / name)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return name
+
+    def discard(self, name: str) -> None:
+        """Remove a segment that can't be read: what it held is made again."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Remove the segments of which a file can't be read."""
+        import duckdb
+
+        for name in self.names():
+            try:
+                for table in TABLES:
+                    path = str(self.path(name, table))
+                    connection.execute("SELECT count(*) FROM read_parquet(?)", [path]).fetchall()
+            except duckdb.Error:
+                self.discard(name)
+
+    def merge(self, live: dict[str, IndexedRun]) -> bool:
+        """Merge small segments where there are many; whether any changed. Drops runs that are gone.
+
+        A segment is merged with the later ones once those are as large as it: a row is written
+        again only when what it stands in at least doubles.
+        """
+        names = self.names()
+        if len(names) <= _MOST_SEGMENTS:
+            return False
+        sizes = [self._size(name) for name in names]
+        first, total = len(names) - 1, sizes[-1]
+        while first and (sizes[first - 1] <= total or first >= _MOST_SEGMENTS // 2):
+            first -= 1
+            total += sizes[first]
+        old = names[first:]
+        parts: list[dict[str, pa.Table]] = []
+        for name in old:
+            try:
+                parts.append(self._live_rows(name, live))
+            except (OSError, ValueError):  # a file of it is damaged or gone
+                self.discard(name)
+                return True
+        import pyarrow as pa
+
+        try:
+            self.write({t: pa.concat_tables([part[t] for part in parts]) for t in TABLES})
+        except OSError:  # a full disk: they answer as they are
+            return False
+        for name in old:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        return True
+
+    def _size(self, name: str) -> int:
+        paths = [self.path(name, table) for table in TABLES]
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
+        """A segment's rows of the runs that stand in it and in no later one."""
+        import pyarrow.parquet as pq
+
+        runs = [run for run, at in live.items() if at.segment == name]
+        return _of_runs({table: pq.read_table(self.path(name, table)) for table in TABLES}, runs)
+
+    def make(self, runs: Iterable[FoundRun]) -> Iterator[Made]:
+        """Read runs and write their rows, some runs at a time; those under way are only given back.
+
+        Costs what reading the runs costs. Call it within `writing`.
+        """
+        waiting = list(runs)
+        for start in range(0, len(waiting), _RUNS_AT_ONCE):
+            made = _read_runs(waiting[start : start + _RUNS_AT_ONCE])
+            ended = {run: at for run, at in made.runs.items() if at.status != "running"}
+            if ended:
+                every = len(ended) == len(made.runs)
+                tables = made.tables if every else _of_runs(made.tables, list(ended))
+                segment = self._try_to_write(tables)
+                for run, at in ended.items():
+                    made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
+            yield made
+
+    def _try_to_write(self, tables: dict[str, pa.Table]) -> str:
+        """As `write`; empty where the disk is in trouble: the answers do without."""
+        try:
+            return self.write(tables)
+        except OSError:
+            return ""
+
+    def samples_path(self, found: FoundRun, is_live: bool) -> Path:
+        """The Parquet file of a run's samples, made if it is not there.
+
+        Costs about 10 ms for 10,000 samples; memory does not grow with the run.
+        """
+        import pyarrow.parquet as pq
+
+        from provml.lineage.rows import arrow_schema
+        from provml.lineage.tables import SAMPLES
+
+        folder = self.folder / _SAMPLES
+        folder.mkdir(exist_ok=True)
+        own = _digest(found.run)
+        path = folder / f"{own}-{_digest(found.fingerprint)}.parquet"
+        if path.exists() and not is_live:
+            return path
+        partial = folder / f"{_PARTIAL}{own}-{os.getpid()}-{os.urandom(3).hex()}"
+        try:
+            with pq.ParquetWriter(partial, arrow_schema(SAMPLES), compression="zstd") as writer:
+                for batch in sample_batches(found.run, Journal(found.folder)):
+                    writer.write_table(batch)
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        for other in folder.glob(f"{own}-*.parquet"):
+            if other != path:
+                other.unlink(missing_ok=True)
+        return path
+
+
+def _of_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
+    """The rows of some runs."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = pa.array(runs, pa.string())
+    return {t: rows.filter(pc.is_in(rows["run"], value_set=names)) for t, rows in tables.items()}
+
+
+def _read_runs(runs: list[FoundRun]) -> Made:
+    made = Made()
+    rows: Rows = {table: [] for table in TABLES}
+    for found in runs:
+        try:
+            own = run_rows(found.run, Journal(found.folder), found.fingerprint)
+        except Exception as error:  # one run that can't be read must not hide the others
+            made.unread[found.run] = str(error) or type(error).__name__
+            continue
+        for table, added in own.items():
+            rows[table] += added
+        status: Any = own["runs"][0][_STATUS]
+        made.runs[found.run] = IndexedRun("", found.fingerprint, status)
+    made.tables = {table: as_arrow(table, own) for table, own in rows.items()}
+    return made
+
+
+_STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
+
+
+def _place(store: Path) -> tuple[Path, bool]:
+    """A folder that can be written, and whether it is a temporary one."""
+    version = f"v{TABLES_VERSION}"
+    own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
+    for folder in (store / FOLDER / version, cache_folder() / "tables" / own / version):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder, False
+        except OSError:
+            continue
+    return Path(tempfile.mkdtemp(prefix="provml-tables-")), True

@@ -1,0 +1,477 @@
+"""Lineage: which contents a content came from, or what came of it, over all runs of a store.
+
+Contents of one digest are one content, wherever they lie and whatever they are called; by that runs
+join. The steps from content to content are the table ``flows``; following them is one recursive
+query. Imports `database`, `answers`, `rows`, `errors`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.collect.content import describe_path, printable
+from provml.errors import ProvMLError, QueryError, RunNotFoundError
+from provml.journal.reader import is_run_folder
+from provml.lineage.answers import Answer
+from provml.lineage.database import Database
+from provml.lineage.rows import CAUSAL
+from provml.store import find_run
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from provml.output import Target
+
+RECURSIVE: Final = """
+WITH RECURSIVE reached (content, depth) AS (
+    SELECT starts.content, {first} FROM starts
+    UNION ALL
+    SELECT DISTINCT flows.{to}, reached.depth + 1
+    FROM reached JOIN flows ON flows.{of} = reached.content
+    WHERE reached.depth < {limit}
+)
+SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
+"""
+"""What DuckDB and Spark SQL both take. Spark has no UNION here, which would end at a cycle: the
+limit does. A round has each content once, so that it costs no more than there are flows."""
+
+_FIRST_LIMIT: Final = 256
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Start:
+    """Where to begin.
+
+    Attributes:
+        text: what was asked for.
+        contents: the contents that it is.
+        up, down: the contents nearest to it, where it is no content but a run, a parameter, ...
+        runs: the runs that it is or lies in.
+    """
+
+    text: str
+    contents: set[str] = field(default_factory=set)
+    up: set[str] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Content:
+    """A content that was reached.
+
+    Attributes:
+        key: its digest, else the run and node that it is.
+        up: how many steps it lies before the start; None where it does not.
+        down: how many steps it lies after the start; None where it does not.
+        places: the rows of ``artifacts`` that have it, in runs that the answer is about.
+    """
+
+    key: str
+    up: int | None = None
+    down: int | None = None
+    places: list[Row] = field(default_factory=list)
+
+    @property
+    def depth(self) -> int:
+        """Steps from the start."""
+        return min(depth for depth in (self.up, self.down) if depth is not None)
+
+    @property
+    def facts(self) -> Row:
+        """The place that says most: where it was made, else where it was first used."""
+        return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))
+
+
+@dataclass(slots=True)
+class Lineage:
+    """What a start came from, or what came of it.
+
+    Attributes:
+        start: what was asked for.
+        direction: ``up``, ``down`` or ``both``.
+        depth: how many steps were followed at most; None for all.
+        starts: the contents that the start is; where it is a run or another node, the nearest.
+        start_runs: the runs that the start is, or is a node of.
+        contents: the contents reached, by key, the nearest first; the starts too.
+        runs: the runs that made or used them, by name: their rows of ``runs``.
+        flows: (run, effect, cause): the steps followed, by the contents' keys.
+        notes: for people.
+    """
+
+    store: Path
+    start: str
+    direction: str
+    depth: int | None
+    starts: list[str]
+    start_runs: list[str]
+    contents: dict[str, Content]
+    runs: dict[str, Row]
+    flows: list[tuple[str, str, str]]
+    folders: dict[str, Path]
+    notes: list[str]
+    _database: Database
+    _params: dict[str, list[Row]] | None = None
+
+    @property
+    def params(self) -> dict[str, list[Row]]:
+        """The parameters that count, of each run: their rows of ``params``, by the run's name."""
+        if self._params is None:
+            found: dict[str, list[Row]] = {}
+            for row in _described(self._database, "params", "run", self.runs):
+                if row["kind"] == "param" and row["is_last"]:
+                    found.setdefault(row["run"], []).append(row)
+            self._params = found
+        return self._params
+
+    def __repr__(self) -> str:
+        return (
+            f"<provml.lineage.Lineage {self.direction} of {self.start!r}: {len(self.contents)} "
+            f"contents, {len(self.runs)} runs>"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        return {
+            "start": self.start,
+            "direction": self.direction,
+            "depth": self.depth,
+            "starts": self.starts,
+            "contents": [
+                {"content": c.key, "up": c.up, "down": c.down, "places": c.places}
+                for c in self.contents.values()
+            ],
+            "runs": [
+                {
+                    key: value
+                    for key, value in run.items()
+                    if key not in ("started", "ended", "fingerprint")
+                }
+                | {"params": {p["name"]: _param(p) for p in self.params.get(name, [])}}
+                for name, run in self.runs.items()
+            ],
+            "flows": [{"run": r, "effect": e, "cause": c} for r, e, c in self.flows],
+            "notes": self.notes,
+        }
+
+    def table(self) -> Answer:
+        """A row a place: where each content was made or used, the nearest first."""
+        own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
+        own += ["path", "uri", "context", "step", "epoch", "time_ns"]
+        types = ["BIGINT", "BIGINT", *["VARCHAR"] * 5, "INTEGER", "VARCHAR", "BIGINT"]
+        types += ["VARCHAR", "VARCHAR", "VARCHAR", "BIGINT", "BIGINT", "BIGINT"]
+        rows = [
+            (content.up, content.down, *(place[name] for name in own[2:]))
+            for content in self.contents.values()
+            for place in content.places
+        ]
+        return Answer(own, types, rows, self.notes)
+
+    def to_arrow(self) -> Any:
+        """`table` as a table of ``pyarrow``."""
+        return self.table().to_arrow()
+
+    def to_pandas(self) -> Any:
+        """`table` as a frame of ``pandas``."""
+        return self.table().to_pandas()
+
+    def to_polars(self) -> Any:
+        """`table` as a frame of ``polars``."""
+        return self.table().to_polars()
+
+    def to_networkx(self) -> nx.MultiDiGraph[str]:
+        """The PROV graph of it over all runs: nodes by IRI, edges by relation, to the cause.
+
+        Costs a reading of each run that it names. Raises MissingExtraError without networkx.
+        """
+        from provml.lineage.document import lineage_graph
+
+        return lineage_graph(self)
+
+    def export(self, format: str, file: Target) -> None:
+        """Write the PROV graph of it over all runs, in a format of `RecordedRun.export`.
+
+        Costs a reading of each run that it names.
+
+        Raises:
+            ExportError: an unknown format.
+            OSError: the file can't be written.
+        """
+        from provml.lineage.document import export_lineage
+
+        export_lineage(self, format, file)
+
+
+def _param(row: Row) -> Any:
+    if row["type"] in ("int", "float") and row["number"] is not None:
+        exact = row["type"] == "int" and abs(row["number"]) <= 2**53
+        finite = abs(row["number"]) < float("inf")
+        return int(row["number"]) if exact else row["number"] if finite else row["text"]
+    return row["text"] == "true" if row["type"] == "bool" else row["text"]
+
+
+# -- the start --------------------------------------------------------------------------------
+
+
+def find_start(database: Database, start: str | os.PathLike[str], direction: str) -> Start:
+    """What a text means: a file, a digest, a path, a name, a run, an IRI; the first that fits.
+
+    Raises QueryError where nothing is known of it.
+    """
+    text = os.fspath(start)
+    if not text:
+        raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
+    try:
+        named = printable(text)  # as names and paths are recorded that are no Unicode
+    except UnicodeEncodeError:
+        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
+    found = Start(named)
+    if _exists(text):
+        return _of_path(database, found, Path(text))
+    text = named
+    for query, value in _meanings(text):
+        rows = _artifacts(database, query, [value] * query.count("?"))
+        digests = {row["content"] for row in rows}
+        if "starts_with" in query and len(digests) > 1:
+            raise QueryError(f"{len(digests)} digests begin with {text}: give more of it")
+        if rows:
+            found.contents = digests
+            return found
+    if _of_node(database, found):
+        return found
+    try:
+        folder = find_run(text, database.store)
+    except (RunNotFoundError, OSError, ValueError):
+        raise QueryError(
+            f"nothing is known of {text!r}: it is no file here, and no run of {database.store} has "
+            "content, a run or a node of that name"
+        ) from None
+    return _of_run(database, found, folder)
+
+
+def _meanings(text: str) -> Iterator[tuple[str, str]]:
+    if _DIGEST.fullmatch(text):
+        yield "starts_with(sha256, ?)", text.lower()
+    yield "path = ? OR uri = ?", text
+    yield "path = ?", os.path.abspath(text) if "\0" not in text else text
+    yield "name = ? AND role IS NOT NULL", text
+
+
+def _exists(text: str) -> bool:
+    try:
+        return os.path.exists(text)
+    except ValueError:
+        return False
+
+
+def _of_path(database: Database, found: Start, path: Path) -> Start:
+    if is_run_folder(path):
+        return _of_run(database, found, path)
+    any_run = next((own.folder for own in database.runs.values()), None)
+    try:
+        # as it was recorded: where the store lies in a folder, it is not of its content
+        facts = describe_path(path, any_run, copy=False)
+    except ProvMLError as error:
+        raise QueryError(str(error)) from None
+    digest = facts.get("sha256")
+    if digest is None:
+        raise QueryError(f"{found.text} can't be read: {facts.get('unread')}")
+    rows = _artifacts(database, "sha256 = ?", [digest])
+    if not rows:
+        rows = _artifacts(database, "path = ?", [facts["path"]])
+        if rows:
+            found.notes.append(
+                f"{found.text} is not what it was when it was recorded: this is the lineage of "
+                "what lay there then"
+            )
+    if rows:
+        found.contents = {row["content"] for row in rows}
+        return found
+    within = next((parent for parent in path.resolve().parents if is_run_folder(parent)), None)
+    if within is not None:
+        found.notes.append(f"{found.text} belongs to the run {within.name}")
+        return _of_run(database, found, within)
+    known = _artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
+    if known:
+        found.contents = {row["content"] for row in known}
+        found.notes.append(f"no run knows the content of the file {found.text}: taken as a name")
+        return found
+    raise QueryError(
+        f"no run of {database.store} made or used {found.text} (sha256 {digest[:12]}...)"
+    )
+
+
+def _of_run(database: Database, found: Start, folder: Path) -> Start:
+    real = os.path.realpath(folder)
+    run = next((n for n, o in database.runs.items() if os.path.realpath(o.folder) == real), None)
+    if run is None:
+        raise QueryError(f"run {folder} is not in the store {database.store}, or can't be read")
+    rows = _artifacts(database, "run = ?", [run])
+    found.runs.add(run)
+    found.up |= {row["content"] for row in rows if row["role"] == "in"}
+    found.down |= {row["content"] for row in rows if row["role"] == "out"}
+    return found
+
+
+def _of_node(database: Database, found: Start) -> bool:
+    """The start as a node: a parameter, a step, a series, a person."""
+    query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
+    nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
+    for run, node in nodes:
+        rows = _artifacts(database, "run = ?", [run])
+        contents = {row["node"]: row["content"] for row in rows}
+        found.runs.add(run)
+        if node in contents:
+            found.contents.add(contents[node])
+            continue
+        edges = database.ask(
+            ["edges"], "SELECT relation, source, target FROM edges WHERE run = ?", [run]
+        ).rows
+        causal = [(source, target) for kind, source, target in edges if kind in CAUSAL]
+        found.up |= _nearest(node, causal, contents)
+        found.down |= _nearest(node, [(target, source) for source, target in causal], contents)
+    return bool(nodes)
+
+
+def _nearest(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
+    """The contents that are met first from a node on."""
+    following: dict[str, list[str]] = {}
+    for source, target in steps:
+        following.setdefault(source, []).append(target)
+    waiting, seen, found = [node], {node}, set()
+    while waiting:
+        for other in following.get(waiting.pop(), ()):
+            if other in contents:
+                found.add(contents[other])
+            elif other not in seen:
+                seen.add(other)
+                waiting.append(other)
+    return found
+
+
+# -- the way ----------------------------------------------------------------------------------
+
+
+def trace(
+    database: Database, start: Start, direction: str, depth: int | None, notes: list[str]
+) -> Lineage:
+    """Follow the flows from a start."""
+    contents: dict[str, Content] = {}
+    for way in ("up", "down"):
+        if direction in (way, "both"):
+            nearest = start.up if way == "up" else start.down
+            for key, steps in _reached(database, way, start.contents, nearest, depth).items():
+                setattr(contents.setdefault(key, Content(key)), way, steps)
+    flows = _flows(database, contents, depth)
+    runs = set(start.runs) | {run for run, _, _ in flows}
+    for row in _artifacts_of(database, contents, start.contents, runs, direction):
+        content = contents[row["content"]]
+        made = content.up is not None and row["role"] == "out" and _within(content.up, depth)
+        used = content.down is not None and row["role"] == "in" and _within(content.down, depth)
+        content.places.append(row)
+        if made or used:
+            runs.add(row["run"])
+    for content in contents.values():
+        others = content.places if content.depth == 0 else []
+        own = [row for row in content.places if row["run"] in runs]
+        content.places = own or others or content.places[:1]
+        runs |= {row["run"] for row in content.places if not own}
+    ordered = sorted(contents.values(), key=lambda c: (c.depth, c.facts["time_ns"] or 0, c.key))
+    described = _described(database, "runs", "run", runs)
+    described.sort(key=lambda row: (row["started_ns"] or 0, row["run"]))
+    return Lineage(
+        store=database.store,
+        start=start.text,
+        direction=direction,
+        depth=depth,
+        starts=sorted(start.contents or start.up | start.down),
+        start_runs=sorted(start.runs),
+        contents={content.key: content for content in ordered},
+        runs={row["run"]: row for row in described},
+        flows=sorted(flows),
+        folders={run: database.runs[run].folder for run in runs if run in database.runs},
+        notes=[*start.notes, *notes],
+        _database=database,
+    )
+
+
+def _within(steps: int, depth: int | None) -> bool:
+    return depth is None or steps < depth
+
+
+def _reached(
+    database: Database, way: str, starts: set[str], nearest: set[str], depth: int | None
+) -> dict[str, int]:
+    """The contents reached one way, with their steps from the start."""
+    first, begin = (0, starts) if starts else (1, nearest)
+    if depth is not None and first > depth:
+        return {}
+    of, to = ("effect", "cause") if way == "up" else ("cause", "effect")
+    with database.lock:
+        made = "CREATE OR REPLACE TEMP TABLE starts AS SELECT unnest(?::VARCHAR[]) AS content"
+        database.ask(["flows"], made, [sorted(begin)])
+        limit = _FIRST_LIMIT
+        while True:
+            # what has no content at the limit itself has none beyond; cycles come to an end so
+            bound = limit if depth is None else min(limit, depth)
+            query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
+            reached = dict(database.ask([], query).rows)
+            if bound == depth or max(reached.values(), default=0) < bound:
+                return reached
+            limit *= 2
+
+
+def _flows(
+    database: Database, contents: dict[str, Content], depth: int | None
+) -> set[tuple[str, str, str]]:
+    """The steps that were followed."""
+    followed: set[tuple[str, str, str]] = set()
+    query = """
+        SELECT run, effect, cause FROM flows
+        WHERE effect IN (SELECT unnest(?::VARCHAR[])) AND cause IN (SELECT unnest(?::VARCHAR[]))
+    """
+    keys = list(contents)
+    for run, effect, cause in database.ask(["flows"], query, [keys, keys]).rows:
+        one, other = contents[effect], contents[cause]
+        up = one.up is not None and other.up is not None and _within(one.up, depth)
+        down = one.down is not None and other.down is not None and _within(other.down, depth)
+        if up or down:
+            followed.add((run, effect, cause))
+    return followed
+
+
+def _artifacts_of(
+    database: Database, contents: dict[str, Content], starts: set[str], runs: set[str], way: str
+) -> list[Row]:
+    """The places of the contents: where they were made (used, downward), and in the runs."""
+    roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
+    query = """
+        SELECT * FROM artifacts WHERE content IN (SELECT unnest(?::VARCHAR[]))
+        AND (role IN (SELECT unnest(?::VARCHAR[])) OR run IN (SELECT unnest(?::VARCHAR[]))
+             OR content IN (SELECT unnest(?::VARCHAR[])))
+        ORDER BY run, node
+    """
+    params = [list(contents), roles, list(runs), list(starts)]
+    return list(database.ask(["artifacts"], query, params))
+
+
+def _described(database: Database, table: str, column: str, keys: Iterable[str]) -> list[Row]:
+    """The rows of a table that have one of the keys."""
+    order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
+    found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
+    query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"
+    return list(database.ask([table], query, [list(keys)]))
+
+
+def _artifacts(database: Database, condition: str, params: list[Any]) -> list[Row]:
+    query = f"SELECT * FROM artifacts WHERE {condition} ORDER BY time_ns, run, node"
+    return list(database.ask(["artifacts"], query, params))

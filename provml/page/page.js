@@ -1,0 +1,49 @@
+"use strict";
+// What every page has: its data, its theme, and elements made of text, never of markup.
+const data = JSON.parse(document.getElementById("data").textContent);
+
+const page = {
+  // An element with properties, classes and children; text stays text.
+  make(tag, options = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(options)) {
+      if (name === "on") for (const [event, act] of Object.entries(value)) {
+        element.addEventListener(event, act);
+      } else if (name === "class") element.className = value;
+      else if (value !== undefined) element.setAttribute(name, value);
+    }
+    element.append(...children.filter((child) => child !== null && child !== undefined));
+    return element;
+  },
+
+  number(value) {
+    if (value === null || value === undefined || Number.isNaN(value)) return "–";
+    if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en");
+    return String(Number(value.toPrecision(5)));
+  },
+
+  colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  },
+
+  // The system's theme until the reader chooses; `changed` is called when it is another.
+  theme(changed) {
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    const button = document.getElementById("theme");
+    let own = null;
+    const apply = () => {
+      const dark = own === null ? system.matches : own === "dark";
+      document.documentElement.dataset.theme = dark ? "dark" : "light";
+      button.textContent = dark ? "Light" : "Dark";
+      button.setAttribute("aria-label", dark ? "Switch to the light theme"
+        : "Switch to the dark theme");
+      changed();
+    };
+    system.addEventListener("change", apply);
+    button.addEventListener("click", () => {
+      own = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+      apply();
+    });
+    apply();
+  },
+};

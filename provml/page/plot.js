@@ -1,0 +1,43 @@
+"use strict";
+// The page of charts: one for each name, its contexts and ranks over one another.
+
+document.getElementById("title").textContent = data.title;
+document.getElementById("under").textContent = data.under;
+const plots = document.getElementById("plots");
+const all = data.charts.flatMap((one) => one.curves);
+const axes = axesOf(all);
+let by = axes.includes(data.by) ? data.by : axes[0];
+let log = data.log;
+const redraws = [];
+
+for (const [place, one] of data.charts.entries()) {
+  if (one.apart && !(place > 0 && data.charts[place - 1].apart)) {
+    plots.append(page.make("p", { class: "apart" }, "System readings"));
+  }
+  const element = page.make("div", { class: "chart" });
+  const own = axesOf(one.curves);
+  const axis = () => (own.includes(by) ? by : own[0] || "time");
+  redraws.push(chart(element, one.curves, { by: axis, log: () => log, tall: 230, named: true,
+    title: one.title }));
+  const note = thinnedNote(one.curves);
+  plots.append(page.make("section", {}, page.make("h2", {}, one.title), element, note));
+}
+
+const tabs = document.getElementById("by");
+for (const axis of axes) {
+  tabs.append(page.make("button", { type: "button", "data-by": axis, on: { click: () => {
+    by = axis;
+    show();
+  } } }, `By ${axis}`));
+}
+const logs = document.getElementById("log");
+logs.addEventListener("click", () => { log = !log; show(); });
+
+function show() {
+  for (const tab of tabs.children) tab.setAttribute("aria-pressed", tab.dataset.by === by);
+  logs.setAttribute("aria-pressed", log);
+  redraws.forEach((redraw) => redraw());
+}
+page.theme(() => {});
+show();
+document.documentElement.dataset.readyMs = Math.round(performance.now());

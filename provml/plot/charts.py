@@ -1,0 +1,208 @@
+"""Which charts there are of a run, and what is in each. Imports `curves`, `journal`, `errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import InvalidArgumentError, RunNotFoundError
+from provml.journal.reader import Journal
+from provml.model.samples import RunSeries, SeriesTable
+from provml.plot.curves import AXES, Curve, read_curves
+
+if TYPE_CHECKING:
+    from provml.plot.curves import Numbers
+
+_NAMED: Final = 12
+_FEWEST_POINTS: Final = 200
+_ALL_POINTS: Final = 400_000
+_TIME_UNITS: Final = ((3 * 3600, 3600, "h"), (180, 60, "min"), (1, 1, "s"), (0, 0.001, "ms"))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve in a chart: what it is called there, and the number of its colour."""
+
+    label: str
+    hue: int
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The series of a name, over one axis.
+
+    Attributes:
+        axis: ``step``, ``epoch`` or ``time``: what was asked for, where the samples have it.
+        apart: whether these are readings of the system, which stand beneath the metrics.
+    """
+
+    title: str
+    axis: str
+    apart: bool
+    lines: list[Line]
+
+    def axis_label(self) -> str:
+        """What stands beneath the axis."""
+        return self.axis if self.axis != "time" else f"time since the start, {self._unit()[1]}"
+
+    def _unit(self) -> tuple[float, str]:
+        import numpy as np
+
+        longest = max((np.nanmax(li.curve.time, initial=0) for li in self.lines), default=0)
+        return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
+
+    def over(self, line: Line) -> tuple[Numbers, Numbers]:
+        """Places and values of a line, time in the unit of the label."""
+        x, y = line.curve.over(self.axis)
+        return (x / self._unit()[0] if self.axis == "time" else x), y
+
+    def missing(self, line: Line) -> bool:
+        """Whether a line has samples, but none with a place on the axis."""
+        return bool(line.curve.count) and self.axis not in line.curve.axes()
+
+    def name_of(self, line: Line) -> str:
+        """What a line is called; it says so where it can't be drawn over the axis."""
+        return f"{line.label} (no {self.axis})" if self.missing(line) else line.label
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """All charts of a run that were asked for."""
+
+    title: str
+    by: str | None
+    log: bool
+    charts: list[Chart]
+
+    def labels(self) -> dict[str, int]:
+        """What the lines are called, over all charts, and their colours' numbers."""
+        return {line.label: line.hue for chart in self.charts for line in chart.lines}
+
+    def thinned(self) -> list[Curve]:
+        """The curves that hold fewer points than they have samples."""
+        return [line.curve for chart in self.charts for line in chart.lines if line.curve.thinned]
+
+    def note(self) -> str | None:
+        """What a reader must know of points that were left out."""
+        thinned = self.thinned()
+        if not thinned:
+            return None
+        samples, points = sum(c.count for c in thinned), sum(len(c.value) for c in thinned)
+        return (
+            f"{samples:,} samples are drawn as {points:,} points: of each stretch the lowest and "
+            "the highest"
+        )
+
+    def data(self) -> dict[str, Any]:
+        """All of it, as the page's script takes it."""
+        from provml.plot.data import curve_data
+
+        curves = sum(len(chart.lines) for chart in self.charts)
+        return {
+            "title": self.title,
+            "under": f"{len(self.charts):,} charts, {curves:,} curves",
+            "by": self.by,
+            "log": self.log,
+            "charts": [
+                {
+                    "title": chart.title,
+                    "apart": chart.apart,
+                    "curves": [
+                        {"label": line.label, "hue": line.hue, **curve_data(line.curve)}
+                        for line in chart.lines
+                    ],
+                }
+                for chart in self.charts
+            ],
+        }
+
+
+def read_charts(
+    journal: Journal,
+    names: Collection[str] = (),
+    contexts: Collection[str] = (),
+    by: str | None = None,
+    log: bool = False,
+    points: int = 2_000,
+) -> Charts:
+    """Read what is to be drawn, in one pass over the samples.
+
+    Args:
+        names, contexts, by, log: as for `draw`.
+        points: about how many points a curve may have.
+
+    Raises:
+        InvalidArgumentError: an unknown axis.
+        RunNotFoundError: a series or context that the run does not have; those it has are named.
+    """
+    if by is not None and by not in AXES:
+        raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
+    table = SeriesTable(journal)
+    chosen = _chosen(journal, table.all, names, contexts)
+    points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, len(chosen))))
+    found: dict[tuple[bool, str, str], list[Curve]] = {}
+    for curve in read_curves(table, chosen, journal.state().started_ns, points):
+        kind, name = curve.series.kind, curve.series.name
+        found.setdefault((kind != "metric", kind, name), []).append(curve)
+    hues: dict[str, int] = {}
+    charts: list[Chart] = []
+    for (apart, _, name), curves in sorted(found.items(), key=lambda item: item[0][0]):
+        lines = [_line(curve, hues) for curve in curves]
+        axes = [axis for axis in AXES if any(axis in curve.axes() for curve in curves)]
+        axis = by if by in axes else axes[0] if axes else "time"
+        units = sorted({unit for curve in curves for unit in curve.series.units})
+        title = f"{name} ({', '.join(units)})" if units else name
+        charts.append(Chart(legible(title), axis, apart, lines))
+    description = journal.description
+    title = legible(f"{description['experiment']} / {description['id']}")
+    return Charts(title, by, log, charts)
+
+
+def _line(curve: Curve, hues: dict[str, int]) -> Line:
+    context, rank = curve.series.context, curve.series.rank
+    label = "run" if context is None else "/".join(context)
+    if rank is not None:
+        label += f", rank {rank}"
+    label = legible(label)
+    return Line(label, hues.setdefault(label, len(hues)), curve)
+
+
+def _chosen(
+    journal: Journal,
+    every: list[RunSeries],
+    names: Collection[str],
+    contexts: Collection[str],
+) -> list[RunSeries]:
+    where = f"run {journal.description['id']}"
+    if not every:
+        raise RunNotFoundError(f"{where} has no series: nothing was measured")
+    for name in names:
+        if not any(series.name == name for series in every):
+            known = _listed(series.name for series in every)
+            raise RunNotFoundError(f"{where} has no series {name!r}; it has: {known}")
+    named = [series for series in every if not names or series.name in names]
+    for context in contexts:
+        if not any(context in _context_names(series) for series in named):
+            known = _listed("/".join(series.context) for series in named if series.context)
+            of = " with these series" if names else ""
+            raise RunNotFoundError(f"{where} has no context {context!r}{of}; it has: {known}")
+    return [s for s in named if not contexts or not _context_names(s).isdisjoint(contexts)]
+
+
+def _context_names(series: RunSeries) -> set[str]:
+    return {series.context[-1], "/".join(series.context)} if series.context else set()
+
+
+def _listed(names: Iterable[str]) -> str:
+    known = list(dict.fromkeys(names))
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return (", ".join(map(repr, known[:_NAMED])) or "none") + more
+
+
+def legible(text: str) -> str:
+    r"""Text in which what can't be seen is an escape: ``\x1b``."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

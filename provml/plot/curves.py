@@ -1,0 +1,194 @@
+"""Series as curves: columns of numbers, thinned where there are more than can be seen.
+
+Imports `model.samples`; numpy when it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.journal.values import Array
+from provml.model.samples import Block, RunSeries, SeriesTable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+AXES: Final = ("step", "epoch", "time")
+"""What a curve can run over; time is seconds since the run's start."""
+
+_PENDING: Final = 1 << 18
+_FARTHEST: Final = 1e300
+"""No value is drawn farther from zero: the ticks around it must still be floats."""
+_NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """A series' samples as float64 columns of one length, in the order written.
+
+    Attributes:
+        count: how many samples the series has; the columns may hold fewer.
+        step, epoch, time: what each sample stands over; NaN where it has none.
+        value: NaN where a sample is no finite number.
+    """
+
+    series: RunSeries
+    count: int
+    step: Numbers
+    epoch: Numbers
+    time: Numbers
+    value: Numbers
+
+    @property
+    def thinned(self) -> bool:
+        """Whether samples were left out."""
+        return len(self.value) < self.count
+
+    def axes(self) -> list[str]:
+        """The axes that some sample has a place on, as `AXES` orders them."""
+        import numpy as np
+
+        return [name for name in AXES if np.isfinite(getattr(self, name)).any()]
+
+    def over(self, axis: str) -> tuple[Numbers, Numbers]:
+        """Places on the axis and values; a NaN parts them where the axis goes back."""
+        import numpy as np
+
+        x: Numbers = getattr(self, axis)
+        placed = np.isfinite(x)
+        x, y = x[placed], self.value[placed]
+        back = np.flatnonzero(np.diff(x) < 0) + 1
+        return np.insert(x, back, x[back]), np.insert(y, back, np.nan)
+
+
+class _Gathered:
+    """What the pass has met of a series so far: the extremes of stretches of one length."""
+
+    def __init__(self, points: int) -> None:
+        self.count = 0
+        self._points = points
+        self._length = 1
+        self._pending = 0
+        self._parts: list[Any] = []
+
+    def take(self, rows: Any) -> None:
+        """Take samples; where many wait, of each stretch but the extremes are let go."""
+        self._parts.append(rows)
+        self._pending += rows.shape[1]
+        self.count += rows.shape[1]
+        if self._pending > _PENDING:
+            self._parts = [self._thinned(4 * self._points)]
+            self._pending = 0
+
+    def columns(self) -> Any:
+        """Step, epoch, time and value, in the order written."""
+        return self._thinned(self._points)[2:]
+
+    def _thinned(self, most: int) -> Any:
+        rows = _in_order(self._parts)
+        while rows.shape[1] > most:
+            # stretches are counted in samples, so that none is seen more closely than another
+            self._length *= 2
+            if 2 * self.count > most * self._length:
+                continue  # that many stretches would keep too many still
+            rows = rows[:, kept_places(rows[5], rows[0], rows[1] // self._length)]
+            if self._length > 2 * self.count:
+                break  # each process that wrote keeps its own
+        return rows
+
+
+def read_curves(
+    table: SeriesTable, chosen: Iterable[RunSeries], started_ns: int, points: int
+) -> list[Curve]:
+    """The curves of some series, in their order.
+
+    One pass over the samples, whatever the number of series; memory does not grow with the
+    samples.
+
+    Args:
+        started_ns: where time begins.
+        points: the most points that a curve of one process may have; of stretches of one length
+            the lowest and the highest sample are kept.
+    """
+    wanted = list(chosen)
+    gathered = {series.index: _Gathered(points) for series in wanted}
+    for block in table.blocks():
+        own = gathered.get(block.series.index)
+        if own is not None:
+            own.take(_columns(block, started_ns))
+    made: list[Curve] = []
+    for series in wanted:
+        own = gathered[series.index]
+        made.append(Curve(series, own.count, *own.columns()))
+    return made
+
+
+def kept_places(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
+    """Which values to keep of many, so that the eye misses none.
+
+    The first, the last, and of each stretch the lowest, the highest and one that is no number
+    where there is one, so that gaps stay.
+
+    Args:
+        stretches: what tells stretches apart: a new one begins where one of these changes.
+    """
+    import numpy as np
+
+    if not len(values):
+        return np.empty(0, np.intp)
+    finite = np.isfinite(values)
+    low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
+    turns = [np.flatnonzero(np.diff(numbers)) + 1 for numbers in stretches]
+    edges = np.unique(np.concatenate([np.array([0, len(values)]), *turns]))
+    kept = {0, len(values) - 1}
+    for start, end in pairwise(edges.tolist()):
+        kept.add(start + int(low[start:end].argmin()))
+        kept.add(start + int(high[start:end].argmax()))
+        if not finite[start:end].all():
+            kept.add(start + int(finite[start:end].argmin()))
+    return np.array(sorted(kept), np.intp)
+
+
+def _columns(block: Block, started_ns: int) -> Any:
+    """Writer, number, step, epoch, time and value as rows of one array."""
+    import numpy as np
+
+    rows = np.full((6, len(block.time_ns)), np.nan)
+    rows[0] = block.writer
+    rows[1] = block.number
+    if block.step is not None:
+        rows[2] = block.step
+    if block.epoch is not None:
+        rows[3] = block.epoch
+    rows[4] = (block.time_ns - started_ns) / _NS_PER_S
+    values: Any = block.values
+    rows[5] = [_number(value) for value in values] if isinstance(values, list) else values
+    rows[5][~np.isfinite(rows[5])] = np.nan
+    rows[5] = rows[5].clip(-_FARTHEST, _FARTHEST)
+    return rows
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, Array) or not isinstance(value, (int, float, Decimal)):
+        return float("nan")
+    try:
+        return float(value)
+    except (OverflowError, ValueError):
+        return float("nan")
+
+
+def _in_order(parts: list[Any]) -> Any:
+    import numpy as np
+
+    if not parts:
+        return np.empty((6, 0))
+    rows = np.concatenate(parts, axis=1)
+    order = np.lexsort((rows[1], rows[0]))
+    return rows[:, order]

@@ -1,0 +1,174 @@
+"""Charts as a picture. Imports `charts`; matplotlib when it runs, of which it changes no state."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from provml.errors import InvalidArgumentError, MissingExtraError
+from provml.plot.charts import Chart, Charts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_CHARTS: Final = 200
+
+_WIDTH, _HEIGHT = 4.6, 2.75
+_DPI: Final = 144
+_HEAD_IN, _FOOT_IN = 0.75, 0.3
+_HUES: Final = (
+    "#2563c9",
+    "#c9541c",
+    "#23834a",
+    "#8a46b5",
+    "#b01f5b",
+    "#0f7f8c",
+    "#7a6510",
+    "#555c6b",
+)
+_INK, _SOFT, _GRID = "#1b1d22", "#5d6370", "#e3e5ea"
+_LONGEST_TITLE: Final = 60
+_MOST_MARKED: Final = 40
+_MOST_LABELS: Final = 24
+
+
+def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
+    """Write a picture. The same charts give the same bytes.
+
+    Raises:
+        InvalidArgumentError: there are more charts than a picture holds.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if len(charts.charts) > MOST_CHARTS:
+        raise InvalidArgumentError(
+            f"a picture holds up to {MOST_CHARTS} charts, and these are {len(charts.charts):,}: "
+            "name the series"
+        )
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError:
+        raise MissingExtraError("a picture", "matplotlib", "plot") from None
+
+    many = len(charts.charts)
+    columns = 1 if many == 1 else 2 if many <= 8 else 3 if many <= 60 else 4
+    rows = -(-many // columns)
+    width = _WIDTH * columns * (1.5 if many == 1 else 1)
+    note = charts.note()
+    foot_in = 0 if note is None else _FOOT_IN
+    height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
+    # names that no font has are boxes: no reason to warn who draws them. Digests for identifiers
+    # make equal pictures equal files
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
+        warnings.simplefilter("ignore")
+        head, foot = _HEAD_IN / height, foot_in / height
+        layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - head - foot), h_pad=0.09, w_pad=0.09)
+        figure: Any = Figure(figsize=(width, height), layout=layout, facecolor="white")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        places = [axes for row in grid for axes in row]
+        for axes in places[many:]:
+            axes.remove()
+        for axes, chart in zip(places, charts.charts, strict=False):
+            _draw(axes, chart, charts.log)
+        _text(figure.text(0.012, 1 - 0.3 / height, "", size=13, weight="bold"), charts.title)
+        _legend(figure, charts, 1 - 0.42 / height)
+        if note is not None:
+            _text(figure.text(0.012, 0.1 / height, "", size=8, color=_SOFT), note)
+        metadata = {"Date": None} if form == "svg" else {"Software": None}
+        figure.savefig(sink, format=form, dpi=_DPI, metadata=metadata)
+
+
+def _text(artist: Any, content: str) -> Any:
+    """Set a text as it is: no dollar sign begins a formula."""
+    artist.set_parse_math(False)
+    artist.set_text(content)
+    return artist
+
+
+def _legend(figure: Any, charts: Charts, top: float) -> None:
+    from matplotlib.lines import Line2D
+
+    labels = list(charts.labels().items())[:_MOST_LABELS]
+    handles = [Line2D([], [], color=_hue(hue), linestyle=_dash(hue), lw=2) for _, hue in labels]
+    # an underscore at the beginning would hide a label
+    texts = [f" {label}" if label.startswith("_") else label for label, _ in labels]
+    legend = figure.legend(
+        handles,
+        [""] * len(texts),
+        loc="upper left",
+        bbox_to_anchor=(0.004, top),
+        ncols=max(1, len(texts)),
+        frameon=False,
+        fontsize=9,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
+    for artist, text in zip(legend.get_texts(), texts, strict=True):
+        _text(artist, text)
+
+
+def _hue(number: int) -> str:
+    return _HUES[number % len(_HUES)]
+
+
+def _dash(number: int) -> Any:
+    return "-" if number < len(_HUES) else "--"
+
+
+def _draw(axes: Axes, chart: Chart, log: bool) -> None:
+    import numpy as np
+
+    title = chart.title
+    if len(title) > _LONGEST_TITLE:
+        title = f"{title[: _LONGEST_TITLE - 1]}…"
+    _text(axes.set_title("", size=10.5, weight="bold", loc="left", color=_INK), title)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#b9bdc8")
+    axes.grid(axis="y", color=_GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", labelsize=8, colors=_SOFT, length=3)
+    axes.yaxis.get_offset_text().set(size=8, color=_SOFT)
+    axes.set_xlabel(chart.axis_label(), size=8.5, color=_SOFT)
+    if log:
+        axes.set_yscale("log")
+    drawn = 0
+    for line in chart.lines:
+        x, y = chart.over(line)
+        if log:
+            y = np.where(y > 0, y, np.nan)
+        if not np.isfinite(y).any():
+            continue
+        drawn += 1
+        hue = _hue(line.hue)
+        axes.plot(x, y, color=hue, lw=1.4, ls=_dash(line.hue))
+        lone = np.ones(len(y), bool) if len(y) <= _MOST_MARKED else _lone(y)
+        if lone.any():
+            axes.plot(x[lone], y[lone], color=hue, ls="", marker="o", ms=3)
+    if not drawn:
+        why = "nothing above zero to show" if log else "no numbers to show"
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", color=_SOFT, size=9)
+    elif chart.axis != "time":
+        from matplotlib.ticker import MaxNLocator
+
+        left, right = axes.get_xlim()
+        if right - left < 1:  # one place: its neighbours give the scale
+            axes.set_xlim((left + right) / 2 - 1, (left + right) / 2 + 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    missing = [chart.name_of(line) for line in chart.lines if chart.missing(line)]
+    if missing and drawn:
+        note = axes.text(0.99, 0.96, "", transform=axes.transAxes, ha="right", va="top", size=7.5)
+        _text(note, f"not shown: {', '.join(missing)}").set_color(_SOFT)
+
+
+def _lone(y: Any) -> Any:
+    """Which points have a gap at either side: a line would not show them."""
+    import numpy as np
+
+    gap = ~np.isfinite(y)
+    before, after = np.append(True, gap[:-1]), np.append(gap[1:], True)
+    return ~gap & before & after

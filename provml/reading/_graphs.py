@@ -1,0 +1,127 @@
+"""RDF as quads, in any syntax that pyoxigraph reads, and as a dataset of rdflib.
+
+Imports `_engine`; pyoxigraph and rdflib when it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import DocumentError, MissingExtraError
+from provml.reading._engine import time_notes
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from pyoxigraph import BlankNode, Quad, RdfFormat
+
+_PLACE: Final = re.compile(r"^Parser error (?:at |between )?")
+
+
+def oxigraph() -> ModuleType:
+    """The package pyoxigraph. Raises MissingExtraError."""
+    try:
+        import pyoxigraph
+    except ImportError:
+        raise MissingExtraError("RDF", "pyoxigraph", "rdf") from None
+    return pyoxigraph
+
+
+class Graphs:
+    """An RDF document: its quads, read again each time they are asked for.
+
+    Blank nodes are named b0, b1 ... in the order they come, so that equal input gives equal
+    output. Memory is that of the bytes and of the blank nodes' names.
+
+    Attributes:
+        prefixes: the prefixes that the document declares.
+        name: what its syntax is called.
+    """
+
+    def __init__(self, data: bytes, syntax: RdfFormat, base: str | None) -> None:
+        self._data, self._syntax, self._base = data, syntax, base
+        self.prefixes: dict[str, str] = {}
+        self.name = str(syntax)
+        for _ in self.quads():  # all of it is looked at before anything is made of it
+            pass
+
+    def losses(self) -> list[str]:
+        """What is cut where the quads become PROV's statements."""
+        return time_notes(self._data)
+
+    def quads(self) -> Iterator[Quad]:
+        """The quads. Raises DocumentError with line and column."""
+        package = oxigraph()
+        labels: dict[BlankNode, BlankNode] = {}
+        quad_of, blank = package.Quad, package.BlankNode
+
+        def labelled(term: Any) -> Any:
+            if not isinstance(term, blank):
+                return term
+            found = labels.get(term)
+            if found is None:
+                found = labels[term] = blank(f"b{len(labels)}")
+            return found
+
+        try:
+            parser = package.parse(self._data, format=self._syntax, base_iri=self._base)
+            for quad in parser:
+                subject, predicate, value, graph = quad
+                if isinstance(value, package.Triple):
+                    raise DocumentError(
+                        f"{self.name}: {subject} {predicate} has a triple as its value: triple "
+                        "terms are not supported"
+                    )
+                yield quad_of(labelled(subject), predicate, labelled(value), labelled(graph))
+            self.prefixes = dict(parser.prefixes)
+        except SyntaxError as error:
+            raise DocumentError(f"{self.name}: {_syntax_message(error)}") from None
+        except ValueError as error:
+            raise DocumentError(f"{self.name}: {error}") from None
+
+
+def _syntax_message(error: SyntaxError) -> str:
+    message = _PLACE.sub("", " ".join(str(error.msg).split()))
+    if "No scheme found" in message:
+        message += " (a relative IRI needs a base: @base in the document, or one that is given)"
+    return message
+
+
+def to_rdflib(quads: Iterable[Quad], prefixes: dict[str, str]) -> Any:
+    """The quads as an rdflib Dataset that knows these prefixes and no others."""
+    try:
+        from rdflib import BNode, Dataset, Literal, URIRef
+        from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
+        from rdflib.namespace import NamespaceManager
+    except ImportError:
+        raise MissingExtraError("rdflib's graphs", "rdflib", "rdf") from None
+    package = oxigraph()
+    made = Dataset()
+    made.namespace_manager = NamespaceManager(made, bind_namespaces="none")
+    for prefix, iri in prefixes.items():
+        made.bind(prefix, iri)
+
+    def term(given: Any) -> Any:
+        if isinstance(given, package.NamedNode):
+            return URIRef(given.value)
+        if isinstance(given, package.BlankNode):
+            return BNode(given.value)
+        if given.language:
+            return Literal(given.value, lang=given.language)
+        datatype = given.datatype.value
+        if datatype == "http://www.w3.org/2001/XMLSchema#string":
+            return Literal(given.value)
+        return Literal(given.value, datatype=URIRef(datatype), normalize=False)
+
+    graphs: dict[Any, Any] = {}
+    for quad in quads:
+        name = quad.graph_name
+        graph = graphs.get(name)
+        if graph is None:
+            default = isinstance(name, package.DefaultGraph)
+            graph = made.graph(DATASET_DEFAULT_GRAPH_ID if default else term(name))
+            graphs[name] = graph
+        graph.add((term(quad.subject), term(quad.predicate), term(quad.object)))
+    return made

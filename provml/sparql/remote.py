@@ -1,0 +1,368 @@
+"""Speaking to a SPARQL 1.1 server: credentials, retries, queries, and graphs that are put there.
+
+A graph travels in one request (Graph Store HTTP Protocol, ``PUT``), its body streamed in chunks: a
+server takes a request as a whole, so nobody sees half a graph, a killed push leaves the graph
+before it, and blank nodes keep apart. HTTP is the standard library's. Imports `query`, `answers`,
+`export`, `settings`, `errors`; pyoxigraph when it runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import ipaddress
+import netrc
+import queue
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from provml.errors import EndpointError, InvalidArgumentError
+from provml.export import ntriples
+from provml.model.mapping import RunMapping
+from provml.settings import SparqlCredentials, sparql_credentials
+from provml.sparql.answers import Answer
+from provml.sparql.query import PREFIXES, Parameter, bound, check_syntax, is_absolute_iri
+from provml.version import __version__
+
+_ATTEMPTS: Final = 5
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 30.0
+_CONNECT_S: Final = 20.0
+_ANSWER_S: Final = 3600.0
+_AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
+_LONGEST_REASON: Final = 200
+_LARGEST_ANSWER: Final = 2**28
+_CHUNK: Final = 2**18
+_WAITING_CHUNKS: Final = 16
+
+_ANSWERS: Final = "application/sparql-results+json, application/n-triples, text/turtle;q=0.8"
+
+Body = Callable[[], Iterable[bytes]]
+"""Makes a request's body, anew for each attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a server answered."""
+
+    content: bytes
+    media_type: str
+
+
+class Endpoint:
+    """A URL of a SPARQL server.
+
+    Credentials are those of ``PROVML_SPARQL_TOKEN`` or ``PROVML_SPARQL_USER`` and ``_PASSWORD``,
+    else of the user's netrc file; they travel over TLS alone, or within this machine. Certificates
+    are checked. Redirects are not followed: credentials would follow them.
+    """
+
+    def __init__(self, url: str, wait_s: float = _FIRST_WAIT_S) -> None:
+        """Check the URL; no connection is made.
+
+        Args:
+            url: ``https://...`` or ``http://...``.
+            wait_s: how long to wait before the second attempt; each further wait is twice as long.
+
+        Raises:
+            InvalidArgumentError: it is no such URL, or holds credentials.
+            EndpointError: credentials would travel unprotected, or netrc can't be read.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise InvalidArgumentError(f"{url!r} is no URL: {error}") from None
+        if "@" in parts.netloc:
+            raise InvalidArgumentError(
+                "the URL holds credentials, which others can see: give them as "
+                "PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or in ~/.netrc"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii():
+            raise InvalidArgumentError(f"a server's URL begins with https:// or http://: {url!r}")
+        if any(character <= " " for character in url) or parts.fragment:
+            raise InvalidArgumentError(f"{url!r} is no URL of a server")
+        self.url = url
+        self._secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname, port
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._wait_s = wait_s
+        self._authorization = _authorization(sparql_credentials(), parts.hostname)
+        if self._authorization and not self._secure and not _is_here(parts.hostname):
+            raise EndpointError(
+                f"credentials would travel to {parts.hostname} for all to read: use https://"
+            )
+
+    def request(
+        self,
+        method: str,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: Body | bytes | None = None,
+    ) -> Response:
+        """Send a request that may be sent again, until it succeeds or was tried five times.
+
+        It is sent again where the connection fails or the server says that it is busy or broken.
+
+        Raises:
+            EndpointError: no connection, or the server refuses, redirects or answers too much.
+        """
+        path = self._path
+        if parameters:
+            joint = "&" if "?" in path else "?"
+            path += joint + urlencode(parameters, quote_via=quote)
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(self._pause_s(attempt))
+            try:
+                status, asked_s, response = self._send(method, path, headers, body)
+            except ssl.SSLCertVerificationError as error:
+                raise EndpointError(
+                    f"{self.url}: its certificate is not to be trusted: {error.verify_message}"
+                ) from None
+            except EndpointError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                reason = str(error) or type(error).__name__
+                continue
+            if status in _AGAIN:
+                reason = _refusal(status, response.content)
+                if asked_s and attempt + 1 < _ATTEMPTS:
+                    time.sleep(min(asked_s, _LONGEST_WAIT_S))
+                continue
+            if not 200 <= status < 300:
+                raise EndpointError(f"{self.url}: {_refusal(status, response.content)}")
+            return response
+        raise EndpointError(f"{self.url}: {reason}; tried {_ATTEMPTS} times")
+
+    def _pause_s(self, attempt: int) -> float:
+        wait_s: float = min(self._wait_s * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+        return wait_s * random.uniform(0.75, 1.25)
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: Body | bytes | None
+    ) -> tuple[int, float, Response]:
+        connection = self._connection()
+        own = {"User-Agent": f"provml/{__version__}", **headers}
+        if self._authorization:
+            own["Authorization"] = self._authorization
+        try:
+            connection.connect()
+            assert connection.sock is not None
+            connection.sock.settimeout(_ANSWER_S)
+            try:
+                if callable(body):
+                    own["Transfer-Encoding"] = "chunked"
+                    connection.request(method, path, body(), own, encode_chunked=True)
+                else:
+                    connection.request(method, path, body, own)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # a server that refuses does not read on; it has said why
+            try:
+                response = connection.getresponse()
+            except TimeoutError:  # it may be at work: sent again, it would have twice as much
+                raise EndpointError(f"{self.url}: no answer within {_ANSWER_S:.0f} s") from None
+            content = response.read(_LARGEST_ANSWER + 1)
+            if len(content) > _LARGEST_ANSWER:
+                raise EndpointError(f"{self.url}: the answer is larger than {_LARGEST_ANSWER} B")
+            asked = response.getheader("Retry-After", "")
+            media_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
+            asked_s = float(asked) if asked.isdecimal() else 0.0
+            if 300 <= response.status < 400:
+                where = response.getheader("Location", "elsewhere")
+                raise EndpointError(f"{self.url}: it redirects to {where}: give that URL")
+            return response.status, asked_s, Response(content, media_type)
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_S)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=_CONNECT_S, context=context
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _authorization(known: SparqlCredentials, host: str) -> str | None:
+    if known.token is not None:
+        return f"Bearer {_one_line(known.token)}"
+    user, password = known.user, known.password
+    if user is None:
+        try:
+            found = netrc.netrc().authenticators(host)
+        except FileNotFoundError:
+            return None
+        except (OSError, netrc.NetrcParseError) as error:
+            raise EndpointError(f"~/.netrc can't be read: {error}") from None
+        if found is None:
+            return None
+        user, _, password = found
+    pair = f"{user}:{password or ''}".encode()
+    return f"Basic {base64.b64encode(pair).decode('ascii')}"
+
+
+def _one_line(token: str) -> str:
+    if not token.isascii() or not token.isprintable():
+        raise EndpointError("PROVML_SPARQL_TOKEN holds characters that no header can")
+    return token
+
+
+def _refusal(status: int, content: bytes) -> str:
+    """What a server said, as one line."""
+    said = " ".join(content[: 4 * _LONGEST_REASON].decode(errors="replace").split())
+    name = http.client.responses.get(status, "")
+    if status in (401, 403):
+        said = "credentials are PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or ~/.netrc"
+    return f"{status} {name}" + (f": {said[:_LONGEST_REASON]}" if said else "")
+
+
+def ask_endpoint(
+    endpoint: Endpoint,
+    text: str,
+    parameters: Mapping[str, Parameter],
+    prefixes: Mapping[str, str],
+    graphs: Sequence[str] = (),
+) -> Answer:
+    """Ask a server a query, by the SPARQL 1.1 Protocol; the answer is read whole.
+
+    Args:
+        text, parameters: as for `provml.sparql.LoadedRuns.query`.
+        prefixes: those that are known beside `query.PREFIXES`.
+        graphs: the graphs to see; without any, what the server shows of itself.
+
+    Raises:
+        QueryError: the query can't be read.
+        EndpointError: as `Endpoint.request`; or the answer is none.
+    """
+    known = {**PREFIXES, **prefixes}
+    whole = bound(text, parameters)
+    # on one line, so that the lines that a server names are the user's
+    declared = " ".join(f"PREFIX {prefix}: <{iri}>" for prefix, iri in known.items())
+    fields = [("query", f"{declared} {whole}")]
+    for graph in graphs:
+        fields += [("default-graph-uri", graph), ("named-graph-uri", graph)]
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": _ANSWERS}
+    try:
+        response = endpoint.request("POST", {}, headers, urlencode(fields).encode())
+    except EndpointError:
+        check_syntax(whole, known)
+        raise
+    return Answer(_read(endpoint, response), known)
+
+
+def _read(endpoint: Endpoint, response: Response) -> Any:
+    import pyoxigraph
+
+    kind = response.media_type
+    try:
+        if kind == "application/sparql-results+json":
+            form = pyoxigraph.QueryResultsFormat.JSON
+            return pyoxigraph.parse_query_results(response.content, form)
+        if kind in ("application/n-triples", "text/turtle"):
+            graph_form = pyoxigraph.RdfFormat.from_media_type(kind)
+            return iter(list(pyoxigraph.parse(response.content, graph_form)))
+    except (SyntaxError, ValueError) as error:
+        raise EndpointError(f"{endpoint.url}: the answer can't be read: {error}") from None
+    raise EndpointError(f"{endpoint.url}: the answer is {kind or 'of no type'}, not SPARQL's")
+
+
+# -- graphs -----------------------------------------------------------------------------------
+
+
+def push_graph(
+    endpoint: Endpoint,
+    graph: str,
+    mapping: RunMapping,
+    progress: Callable[[int], None] = lambda sent: None,
+) -> int:
+    """Put a run on a server as a graph, in place of what the graph held; how many bytes were sent.
+
+    The triples are those of the N-Triples export and what they entail. The body is streamed:
+    memory does not grow with the run here; it may at the server.
+
+    Args:
+        endpoint: the server's Graph Store URL.
+        graph: the graph's name, an absolute IRI.
+        mapping: the run.
+        progress: is told the bytes sent so far, from 0 again where it is sent again.
+
+    Raises:
+        EndpointError: as `Endpoint.request`.
+    """
+    sent = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal sent
+        sent = 0
+        for chunk in _streamed(mapping):
+            yield chunk
+            sent += len(chunk)
+            progress(sent)
+
+    headers = {"Content-Type": "application/n-triples"}
+    endpoint.request("PUT", {"graph": graph}, headers, body)
+    return sent
+
+
+def _streamed(mapping: RunMapping) -> Iterator[bytes]:
+    """A run's triples as they are made, in another thread, a few chunks ahead."""
+    chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING_CHUNKS)
+    gone = threading.Event()
+
+    class Sink(io.RawIOBase):
+        def write(self, data: Any) -> int:
+            for start in range(0, len(data), _CHUNK):
+                _put(bytes(data[start : start + _CHUNK]))
+            return len(data)
+
+    def _put(item: bytes | BaseException | None) -> None:
+        while not gone.is_set():
+            try:
+                chunks.put(item, timeout=1)
+                return
+            except queue.Full:
+                continue
+        raise BrokenPipeError
+
+    def make() -> None:
+        end: BaseException | None = None
+        try:
+            ntriples.write(mapping, Sink(), entailed=True)  # type: ignore[arg-type]
+        except BaseException as error:  # noqa: BLE001 - it is raised where it can be seen
+            end = error
+        if not gone.is_set():
+            _put(end)
+
+    maker = threading.Thread(target=make, name="provml-push", daemon=True)
+    maker.start()
+    try:
+        while (item := chunks.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        gone.set()
+        maker.join()
+
+
+def checked_graph(name: str) -> str:
+    """A graph's name. Raises InvalidArgumentError where it is no absolute IRI."""
+    if not is_absolute_iri(name):
+        raise InvalidArgumentError(f"a graph's name is an absolute IRI: {name!r}")
+    return name

@@ -1,0 +1,174 @@
+"""``provml convert``: files of others in, files for others out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prov.model import ProvDocument
+
+import provml
+from provml.export import ViewFormat, find_format
+from provml.formats import format_names
+from provml.reading import read
+from provml.reading._compare import statements_of
+
+STATED = [name for name in format_names() if not isinstance(find_format(name), ViewFormat)]
+"""The forms that state a PROV document; the others are graphs and pictures."""
+
+PROVN = """document
+prefix ex <http://example.org/>
+entity(ex:e, [prov:label="é"@fr])
+wasGeneratedBy(ex:g; ex:e, ex:a, 2020-01-01T00:00:00)
+prov:hadDictionaryMember(ex:d, ex:e, "k")
+endDocument
+"""
+
+
+def convert(
+    *arguments: object, data: bytes | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a folder, with standard input."""
+    command = [sys.executable, "-m", "provml.cli", "convert", *map(str, arguments)]
+    return subprocess.run(
+        command, input=data, capture_output=True, cwd=folder, timeout=60, check=False
+    )
+
+
+def test_the_endings_say_the_forms(tmp_path: Path) -> None:
+    """A document would be written in another form than its name says."""
+    (tmp_path / "a.provn").write_text(PROVN, encoding="utf-8")
+    names = ["b.json", "c.provx", "d.trig.gz", "e.ttl", "f.nt", "g.nq.zst", "h.jsonld", "i.xml"]
+    before = "a.provn"
+    for name in names:
+        done = convert(before, name, folder=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), name
+        before = name
+    assert (tmp_path / "d.trig.gz").read_bytes().startswith(b"\x1f\x8b")
+    same = statements_of(read(tmp_path / "a.provn").content())
+    assert statements_of(read(tmp_path / before).content()).keys() == same.keys()
+
+
+def test_it_stands_in_a_pipe(tmp_path: Path) -> None:
+    """It could only be used on files."""
+    packed = gzip.compress(PROVN.encode())
+    done = convert("-", "-", "--to", "provjson", data=packed, folder=tmp_path)
+    assert done.stderr == b""
+    content = json.loads(done.stdout)
+    assert content["entity"]["ex:e"]["prov:label"] == {"$": "é", "lang": "fr"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_can_not_be_carried_is_said_and_nothing_written(tmp_path: Path) -> None:
+    """An old document would be replaced by half of a new one."""
+    target = tmp_path / "out.prov.jsonld"
+    target.write_text("old")
+    done = convert("-", target, data=PROVN.encode())
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"provml: error: PROV-JSONLD has no terms for PROV-Dictionary")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == [target.name]
+
+
+def test_what_is_lost_is_noted(tmp_path: Path) -> None:
+    """What has no place in the other form would vanish without a word."""
+    turtle = b"""@prefix prov: <http://www.w3.org/ns/prov#> . @prefix ex: <http://e.example/> .
+        ex:e a prov:Entity ; ex:list (1) ; prov:generatedAtTime "2020-01-01T00:00:00.123456789" ."""
+    done = convert("-", tmp_path / "out.provn", data=turtle)
+    assert done.returncode == 0
+    lines = done.stderr.decode().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["note"] * 3
+    assert "2 triples say nothing of PROV" in lines[0]
+    done = convert("-", "-", "--to", "ntriples", data=turtle)
+    assert done.stderr == b""
+    assert len(done.stdout.splitlines()) == 5
+    merged = b"""document prefix ex <http://e.example/> entity(ex:e, [ex:a=1])
+        entity(ex:e, [ex:a=2]) endDocument"""
+    done = convert("-", tmp_path / "out.ttl", data=merged)
+    assert b"note: Turtle states once what stands under one identifier: 2 statem" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "message"),
+    [
+        (["-", "-"], b"{}", b"standard output says no format: give --to"),
+        (["-", "x.doc"], b"{}", b"x.doc: the ending says no format; there are .json .jsonld"),
+        (["-", "-", "--to", "provjsom"], b"{}", b"unknown format 'provjsom'; there are: jsonld"),
+        (["-", "x.json", "--from", "x"], b"{}", b"unknown format 'x'"),
+        (["-", "x.json", "--max-size", "0"], b"{}", b"--max-size"),
+        (["-", "no/x.json"], b"{}", b"there is no folder no"),
+        (["only"], b"{}", b"Missing argument 'OUT'"),
+    ],
+)
+def test_misuse(tmp_path: Path, arguments: list[str], data: bytes, message: bytes) -> None:
+    """A slip would be taken for a broken document."""
+    done = convert(*arguments, data=data, folder=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "message"),
+    [
+        (["none.json", "x.provn"], b"", b"none.json: No such file or directory"),
+        ([".", "x.provn"], b"", b"Is a directory"),
+        (["-", "x.json"], b"", b"the document is empty"),
+        (["-", "x.json"], b"\x1b[31m\x9b", b"can't be told"),
+        (["-", "x.json"], b'{"\\u001b[31m": {}}', rb"$['\x1b[31m']: '\x1b[31m' is no kind"),
+        (["-", "x.json", "--max-size", "1"], b" " * 2**20 + b"{}", b"larger than 1,048,576"),
+        (["-", "x.json"], b"[" * 10**6, b"deeper than 100 levels"),
+        (["-", "x.rdf"], PROVN.encode(), b"RDF/XML is read, not written"),
+        (["-", "x.ttl", "--base", "no iri"], b"<a> <b> <c> .", b"Invalid base IRI"),
+    ],
+)
+def test_failures(tmp_path: Path, arguments: list[str], data: bytes, message: bytes) -> None:
+    """A traceback, or a control code of the document's on the terminal."""
+    done = convert(*arguments, data=data, folder=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert b"\x1b" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_rdf_xml_and_relative_iris_are_read(tmp_path: Path) -> None:
+    """Documents of older tools could not be read."""
+    text = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+        xmlns:prov="http://www.w3.org/ns/prov#"><prov:Entity rdf:about="e"/></rdf:RDF>"""
+    done = convert("-", "-", "--to", "provn", "--base", "http://b.example/", data=text)
+    assert b"prefix ns <http://b.example/>" in done.stdout
+    assert b"entity(ns:e)" in done.stdout
+
+
+def test_large_documents_need_no_check() -> None:
+    """Reading back, which takes as long again, could not be left out."""
+    done = convert("-", "-", "--to", "provxml", "--no-check", data=PROVN.encode())
+    assert b"<prov:hadDictionaryMember>" in done.stdout
+
+
+@pytest.mark.parametrize("form", STATED)
+def test_what_provml_exports_is_read(tmp_path: Path, form: str) -> None:
+    """Our own documents would be refused, or become others."""
+    with provml.start_run("e", save_dir=tmp_path, formats=()) as run:
+        run.log_params({"lr": 0.1, "layers": [1, 2], "name": 'a "b" {c}'})
+        for step in range(3):
+            run.log_metrics({"loss": 1 / (step + 1), "é/x": 2**70}, "training", step, epoch=0)
+        run.log_event("saved", source="s")
+        run.log_artifact(__file__)
+    recorded = provml.load(run.path)
+    target = tmp_path / "run.out"
+    recorded.export(form, target)
+    done = convert("--from", form, target, tmp_path / "out.json")
+    assert done.returncode == 0
+    (note,) = done.stderr.decode().splitlines()
+    assert note.endswith("times are cut to the microsecond, which is what is kept of them")
+    back = ProvDocument.deserialize(str(tmp_path / "out.json"), format="json")
+    assert back == recorded.to_prov()

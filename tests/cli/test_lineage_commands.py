@@ -1,0 +1,240 @@
+"""The commands that ask many runs, as people call them: real processes, a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prov.model import ProvDocument
+
+import provml
+
+pytest.importorskip("duckdb", reason="the extra lineage is not installed")
+
+COMMAND = [sys.executable, "-m", "provml.cli"]
+HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line with both streams in pipes."""
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def on_terminal(*arguments: object) -> str:
+    """Run the command line on a terminal of its own; what it showed."""
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                block = os.read(master, 65536)
+            except OSError:  # Linux: the other side is closed
+                break
+            if not block:
+                break
+            shown += block
+        os.close(master)
+        assert process.wait(60) == 0, shown
+    return shown.decode().replace("\r\n", "\n")
+
+
+def plain(shown: str) -> str:
+    """Without the colours that are ours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store of two runs, of which the second uses what the first made."""
+    folder = tmp_path_factory.mktemp("work")
+    for name in ("raw.csv", "base.bin", "report.json"):
+        (folder / name).write_text(name)
+    code = folder / "code.py"
+    for number, (used, made) in enumerate((("raw.csv", "base.bin"), ("base.bin", "report.json"))):
+        code.write_text(f"number = {number}\nprint({HOSTILE!r})\n")
+        with provml.start_run(
+            HOSTILE if number else "first", save_dir=folder / "provenance", formats=()
+        ) as run:
+            run.log_params({"lr": 0.1 / (number + 1), HOSTILE: HOSTILE})
+            run.log_source_code(code)
+            run.log_dataset(used if number else HOSTILE, folder / used)
+            run.log_metric("accuracy", 0.5 + number / 4, "validation")
+            if number:
+                run.log_artifact(folder / made)
+            else:
+                run.log_model("base", folder / made)
+    return folder
+
+
+def test_runs(work: Path) -> None:
+    """--where, --sort and --show would not reach the store."""
+    at = ("--store", work / "provenance")
+    found = call("runs", "--where", "params.lr < 0.06", "--show", "params.lr", *at)
+    (line,) = found.stdout.splitlines()
+    assert line.split("\t")[2] == "finished" and line.split("\t")[-1] == "0.05"
+    assert len(line.split("\t")) == 6 and "\x1b" not in line
+    ordered = call("runs", "--sort", "-metrics.accuracy.validation.max", "--json", *at)
+    assert [run["experiment"] for run in json.loads(ordered.stdout)] == [HOSTILE, "first"]
+    shown = on_terminal("runs", "--show", "metrics.accuracy.validation.max", *at)
+    assert "metrics.accuracy.validation.max" in shown and "0.75" in shown
+    assert "\u202e" not in shown and "[31m" in plain(shown)
+    nothing = call("runs", "--where", "params.lr > 100", *at)
+    assert (nothing.stdout, nothing.stderr) == ("", "no run is like that\n")
+
+
+def test_a_wrong_condition_is_one_line(work: Path) -> None:
+    """A slip would print a traceback, or no place."""
+    for condition in ("params.lr <", "lr < 1", "params.a-b < 1", "__import__('os')", HOSTILE):
+        done = call("runs", "--where", condition, "--store", work / "provenance")
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.count("\n") == 1 and "column" in done.stderr
+
+
+def test_lineage_as_tree_lines_and_json(work: Path) -> None:
+    """The origin of a file could not be seen."""
+    at = ("--store", work / "provenance")
+    shown = plain(on_terminal("lineage", work / "report.json", *at))
+    lines = shown.splitlines()
+    assert lines[0].startswith("report.json  artifact")
+    assert lines[1].startswith("└─ run ")
+    assert any("base = base.bin" in line or "base.bin = base" in line for line in lines)
+    assert "lr=0.05" in shown and "code.py" in shown and "\u202e" not in shown
+    done = call("lineage", work / "report.json", *at)
+    fields = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {len(line) for line in fields} == {8}
+    assert fields[0][:4] == ["start", "0", "artifact", "report.json"]
+    assert ["up", "2"] in [line[:2] for line in fields]
+    content = json.loads(call("lineage", work / "report.json", "--json", *at).stdout)
+    assert len(content["runs"]) == 2 and content["direction"] == "up"
+    assert {run["params"]["lr"] for run in content["runs"]} == {0.1, 0.05}
+    near = json.loads(call("lineage", work / "report.json", "--json", "--depth", 1, *at).stdout)
+    assert len(near["runs"]) == 1
+
+
+def test_impact_and_both(work: Path) -> None:
+    """What came of a file could not be seen."""
+    at = ("--store", work / "provenance")
+    down = json.loads(call("impact", work / "raw.csv", "--json", *at).stdout)
+    assert {p["name"] for c in down["contents"] for p in c["places"]} >= {"base", "report.json"}
+    shown = plain(on_terminal("lineage", "base", "--both", *at))
+    assert "report.json" in shown and shown.count("base.bin") >= 2
+
+
+def test_a_run_is_a_start(work: Path) -> None:
+    """The tree of a run would end at the run."""
+    at = ("--store", work / "provenance")
+    run = json.loads(call("runs", "--json", *at).stdout)[1]["id"]
+    up = plain(on_terminal("lineage", run, *at)).splitlines()
+    assert up[0].startswith("run ") and any("base" in line for line in up)
+    assert any("run first/" in line for line in up[1:])
+    down = plain(on_terminal("lineage", run, "--down", *at))
+    assert "report.json" in down and "run first/" not in down
+
+
+def test_a_name_that_is_no_unicode(work: Path) -> None:
+    """A file whose name is no Unicode would end in a traceback."""
+    path = os.fsencode(work) + b"/bad-\xff.txt"
+    with open(path, "wb") as file:
+        file.write(b"base.bin")
+    at = ["--store", str(work / "provenance")]
+    known = subprocess.run([*COMMAND, "lineage", path, *at], capture_output=True, check=False)
+    assert known.returncode == 0 and b"raw.csv" in known.stdout
+    for arguments in (["lineage", b"\xff"], ["history", b"\xff"], ["sql", b"SELECT '\xff'"]):
+        done = subprocess.run([*COMMAND, *arguments, *at], capture_output=True, check=False)
+        assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", ["lineage", "impact"])
+def test_the_graph_is_written_in_a_form(work: Path, tmp_path: Path, command: str) -> None:
+    """The answer could not be handed to a PROV tool."""
+    at = ("--store", work / "provenance")
+    done = call(command, work / "raw.csv", "--format", "provjson", *at)
+    document = ProvDocument.deserialize(content=done.stdout, format="json")
+    assert document.get_records()
+    target = tmp_path / "out.ttl"
+    assert call(command, work / "raw.csv", "-o", target, *at).returncode == 0
+    assert target.read_text().startswith(("@prefix", "PREFIX"))
+    refused = call(command, work / "raw.csv", "-o", tmp_path / "out.what", *at)
+    assert refused.returncode == 2 and "--format" in refused.stderr
+
+
+def test_diff(work: Path) -> None:
+    """Two runs could not be held side by side."""
+    at = ("--store", work / "provenance")
+    first, second = (json.loads(call("runs", "--json", *at).stdout)[n]["id"] for n in (0, 1))
+    lines = call("diff", first, second, *at).stdout.splitlines()
+    assert "params\tlr\t0.1\t0.05" in lines
+    assert "-number = 0" in lines and "+number = 1" in lines
+    assert "metrics\taccuracy validation max\t0.5\t0.75" in lines
+    shown = plain(on_terminal("diff", first, second, *at))
+    assert "code: code.py" in shown and "\u202e" not in shown
+    assert json.loads(call("diff", first, second, "--json", *at).stdout)["params"]["lr"]
+    same = call("diff", first, first, *at)
+    assert (same.stdout, same.stderr) == ("", "nothing differs\n")
+    assert call("diff", first, *at).returncode == 2
+
+
+def test_history(work: Path) -> None:
+    """The versions of a model could not be listed."""
+    at = ("--store", work / "provenance")
+    (line,) = call("history", "base", *at).stdout.splitlines()
+    assert line.split("\t")[2] == "1"
+    assert json.loads(call("history", "base", "--json", *at).stdout)[0]["name"] == "base"
+    assert "run is" in on_terminal("history", "base", *at)
+    unknown = call("history", "nothing", *at)
+    assert unknown.returncode == 2 and "'base'" in unknown.stderr
+
+
+def test_sql(work: Path) -> None:
+    """SQL would not be answered, or answered with more than the tables."""
+    at = ("--store", work / "provenance")
+    query = "SELECT experiment, 1 AS n, [1.5::DOUBLE] AS l FROM runs ORDER BY started_ns"
+    done = call("sql", query, *at)
+    assert done.stdout.splitlines()[:2] == ["experiment\tn\tl", "first\t1\t[1.5]"]
+    assert "\x1b" not in done.stdout and len(done.stdout.splitlines()) == 3
+    assert json.loads(call("sql", query, "--json", *at).stdout)[1]["experiment"] == HOSTILE
+    assert "\u202e" not in on_terminal("sql", query, *at)
+    odd = "SELECT 'NaN'::DOUBLE AS a, DATE '2026-01-01' AS b, 2::HUGEINT ** 100 AS c, NULL AS d"
+    assert call("sql", odd, "--json", *at).returncode == 0
+    for wrong in ("DROP TABLE runs", "SELECT * FROM read_text('/etc/hostname')", "SELECT nothing"):
+        refused = call("sql", wrong, *at)
+        assert refused.returncode == 2 and refused.stdout == ""
+        assert refused.stderr.count("\n") == 1
+
+
+def test_index(work: Path) -> None:
+    """What is new could not be read ahead of a question."""
+    done = call("index", "--samples", "--store", work / "provenance")
+    assert re.match(r"2 runs, \d read, in ", done.stdout)
+    assert list((work / "provenance" / ".tables").glob("v*/samples/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("runs",), ("lineage", "x"), ("diff", "a", "b"), ("sql", "SELECT 1"), ("index",)]
+)
+def test_a_store_that_is_not_there(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A wrong --store would be a traceback, or an empty store made by asking."""
+    done = call(*arguments, "--store", tmp_path / "nowhere")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "there is no store" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_without_the_extra(work: Path) -> None:
+    """A missing package would be a traceback, not a command that helps."""
+    code = "import sys; sys.modules['duckdb'] = None; from provml.cli import main; main()"
+    command = [sys.executable, "-c", code, "runs", "--store", str(work / "provenance")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "pip install 'provml[lineage]'" in done.stderr

@@ -1,0 +1,96 @@
+"""``provml plot``, as it is called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import provml
+from provml import Context
+
+
+def plot(*arguments: object, text: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    command = [sys.executable, "-m", "provml.cli", "plot", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, encoding="utf-8" if text else None)
+
+
+@pytest.fixture
+def folder(store: Path) -> Path:
+    """A run of two contexts."""
+    with provml.start_run("digits", save_dir=store, formats=()) as run:
+        for step in range(12):
+            run.log_metric("loss", 1 / (step + 1), Context.TRAINING, step, unit="nat")
+            run.log_metric("loss", 2 / (step + 1), Context.VALIDATION, step)
+        run.log_metric("\x1b[31mred", float("nan"), Context.TRAINING, 0)
+        run.log_metric("loss", 0.125, Context.EVALUATION)
+        run.log_metric("final", 1.0)
+    return run.path
+
+
+def test_all_series_are_a_line_each(folder: Path) -> None:
+    """A look at a run would need a picture viewer."""
+    done = plot(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["name", "context", "first", "last", "min", "max"]
+    assert "█▄▃▂▂▂▁▁▁▁▁▁" in lines[1]
+    assert lines[1].split()[-4:] == ["1", "0.083333", "0.083333", "1"]
+    (last,) = (line for line in lines if "(no step)" in line)
+    assert last.split()[-4:] == ["0.125"] * 4
+    assert r"\x1b[31mred" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_named_series_is_drawn_in_large(folder: Path) -> None:
+    """Contexts could not be compared on a terminal."""
+    done = plot(folder, "loss", "--log", "--by", "time")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 ┤" in done.stdout
+    assert "0.083333 ┤" in done.stdout
+    assert "time since the start" in done.stdout
+    assert any("\u2801" <= c <= "\u28ff" for c in done.stdout)
+    assert "validation" in done.stdout
+
+
+def test_one_point_and_none_are_drawn(folder: Path) -> None:
+    """A metric logged once, or without numbers, would fail."""
+    done = plot(folder, "final", "\x1b[31mred")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no numbers to show" in done.stdout
+
+
+def test_a_file_is_written_in_the_format_its_ending_says(folder: Path) -> None:
+    """A picture would have to be converted."""
+    for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("html", b"<!doctype html>")):
+        path = folder / f"chart.{ending}"
+        done = plot(folder, "loss", "-o", path)
+        assert (done.returncode, done.stdout) == (0, "")
+        # matplotlib says so where it has to look for fonts first
+        assert done.stderr.endswith(f"wrote {path}: 1 chart\n")
+        assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope"], "no series 'nope'; it has: 'loss', '\\x1b[31mred', 'final'"),
+        (
+            ["loss", "--context", "x"],
+            "no context 'x' with these series; it has: 'training', 'validation'",
+        ),
+        (["-o", "chart.bmp"], "which format is 'chart.bmp' to have?"),
+        (["-o", "-"], "--format"),
+        (["--format", "png"], "-o"),
+    ],
+)
+def test_misuse_is_one_line(folder: Path, arguments: list[str], said: str) -> None:
+    """A mistake would be answered by a traceback, or by nothing."""
+    done = plot(folder, *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr

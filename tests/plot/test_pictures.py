@@ -1,0 +1,96 @@
+"""Pictures of charts: png and svg."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import provml
+from provml import Context
+from provml.errors import InvalidArgumentError, MissingExtraError
+from provml.plot import draw
+from provml.plot.figure import MOST_CHARTS
+
+NAMES = ["loss", "$x_1$ <&>", "_hidden", "bell\x07\x1b[31m", "損失 🦉", "\u202eright"]
+
+
+@pytest.fixture
+def folder(store: Path) -> Path:
+    """A run with names that are hard to draw, gaps, one point, and no numbers at all."""
+    with provml.start_run("$charts$", save_dir=store, formats=()) as run:
+        for name in NAMES:
+            for step in range(5):
+                value = float("inf") if step == 2 else step - 1.0
+                run.log_metric(name, value, Context("_c$a$"), step)
+        run.log_metric("one", 1.0)
+        run.log_metric("huge", 1e308, step=0)
+        run.log_metric("huge", -1e308, step=1)
+        run.log_metric("none", float("nan"))
+    return run.path
+
+
+def test_a_picture_has_every_name_as_text(folder: Path) -> None:
+    """A dollar sign would begin a formula, an underscore hide a line, a control character stay."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        draw(folder, folder / "page.svg")
+    text = (folder / "page.svg").read_text(encoding="utf-8")
+    for part in ("$x_1$ &lt;&amp;&gt;", "_hidden", r"bell\x07\x1b[31m", "損失 🦉", r"\u202eright"):
+        assert part in text, part
+    assert "_c$a$" in text
+    assert "$charts$" in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
+
+
+@pytest.mark.parametrize("form", ["png", "svg", "html"])
+@pytest.mark.parametrize("log", [False, True])
+def test_the_same_run_is_the_same_picture(folder: Path, form: str, log: bool) -> None:
+    """No digest of a picture could be kept."""
+    first, second = io.BytesIO(), io.BytesIO()
+    for sink in (first, second):
+        draw(folder, sink, format=form, log=log)
+    assert first.getvalue() == second.getvalue() != b""
+
+
+def test_a_png_is_one(folder: Path) -> None:
+    """A file would be written that no viewer opens."""
+    provml.load(folder).plot(folder / "page.png", "loss", by="time", log=True)
+    assert (folder / "page.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_drawing_leaves_matplotlib_as_it_was(folder: Path) -> None:
+    """A notebook's own figures would change after a call of ours."""
+    program = (
+        "import sys, matplotlib\n"
+        "def state(): return {k: matplotlib.rcParams[k] for k in matplotlib.rcParams\n"
+        "                     if k != 'backend'}\n"  # which, looked at, imports pyplot
+        "before = state()\n"
+        "from provml.plot import draw; draw(sys.argv[1], sys.argv[2])\n"
+        "assert state() == before\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    command = [sys.executable, "-c", program, str(folder), str(folder / "x.png")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_misuse_is_said(folder: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong ending, axis or number of charts, or a missing package, would end in a traceback."""
+    with pytest.raises(InvalidArgumentError, match="which format"):
+        draw(folder, folder / "picture.bmp")
+    with pytest.raises(InvalidArgumentError, match="step, epoch, time"):
+        draw(folder, folder / "x.svg", by="day")
+    with provml.start_run("many", save_dir=store, formats=()) as run:
+        run.log_metrics({f"m{i}": 1.0 for i in range(MOST_CHARTS + 1)})
+    with pytest.raises(InvalidArgumentError, match="name the series"):
+        draw(run.path, folder / "x.svg")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'provml\[plot\]'"):
+        draw(folder, folder / "x.svg")
+    assert not (folder / "x.svg").exists()
