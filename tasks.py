@@ -115,7 +115,7 @@ def install_wheel(python: Path) -> None:
     shutil.rmtree(wheels, ignore_errors=True)
     run(str(python), "-m", "build", "--wheel", "--outdir", str(wheels), stdout=subprocess.DEVNULL)
     (wheel,) = wheels.glob("*.whl")
-    pip(python, f"{wheel}[demo,graph,html,plot,rdf,validation,xml,zstd]")
+    pip(python, f"{wheel}[arrow,demo,frames,graph,html,lineage,plot,rdf,validation,xml,zstd]")
     again = ["--force-reinstall", "--no-deps"]  # the same version may stand for newer sources
     pip(python, *again, str(wheel))
 

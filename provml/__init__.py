@@ -35,6 +35,7 @@ from provml._api import (
 from provml.context import Context
 from provml.errors import (
     ContentNotFoundError,
+    DocumentError,
     EndpointError,
     ExportError,
     InvalidArgumentError,
@@ -58,10 +59,13 @@ from provml.version import __version__
 if TYPE_CHECKING:
     from provml.lineage.store import Store, open_store
     from provml.recorded import RecordedRun, load
+    from provml.validation import validate
+    from provml.validation.constraints.normal import equivalent, normal_form
 
 __all__ = [
     "ContentNotFoundError",
     "Context",
+    "DocumentError",
     "EndpointError",
     "Event",
     "EventSource",
@@ -85,6 +89,7 @@ __all__ = [
     "__version__",
     "active_run",
     "end_run",
+    "equivalent",
     "load",
     "log_artifact",
     "log_current_execution_time",
@@ -100,21 +105,29 @@ __all__ = [
     "log_params",
     "log_source_code",
     "log_system_metrics",
+    "normal_form",
     "open_store",
     "set_tag",
     "start_run",
+    "validate",
 ]
+
+_LATE = {
+    "RecordedRun": "provml.recorded",
+    "Store": "provml.lineage.store",
+    "load": "provml.recorded",
+    "open_store": "provml.lineage.store",
+    "validate": "provml.validation",
+    "normal_form": "provml.validation.constraints.normal",
+    "equivalent": "provml.validation.constraints.normal",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in ("RecordedRun", "load"):
-        from provml import recorded
+    if name in _LATE:
+        from importlib import import_module
 
-        return getattr(recorded, name)
-    if name in ("Store", "open_store"):
-        from provml.lineage import store
-
-        return getattr(store, name)
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 

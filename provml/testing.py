@@ -7,7 +7,14 @@
             train(epochs=2)
         assert len(recorded.series("loss", provml.Context.TRAINING)) == 2
 
-Imports `_api` and `recorded`.
+and is a PROV document that a project makes, with provml or without, a consistent history?
+
+    from provml.testing import assert_valid
+
+    def test_our_provenance_is_valid(tmp_path):
+        assert_valid(make_provenance(tmp_path / "provenance.json"))
+
+Imports `_api` and `recorded`; `validation` when it is used.
 """
 
 from __future__ import annotations
@@ -19,13 +26,18 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provml import _api
 from provml.errors import RunNotFoundError
 from provml.recorded import RecordedRun
 from provml.settings import DISABLED_VARIABLE, SAMPLE_INTERVAL_VARIABLE, STORE_VARIABLE
 from provml.store import run_folders
+
+if TYPE_CHECKING:
+    from provml.validation import Source
+
+_SHOWN_FINDINGS = 10
 
 
 class Captured:
@@ -91,3 +103,38 @@ def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def assert_valid(
+    document: Source,
+    *,
+    schema: bool | None = None,
+    shapes: bool | None = None,
+    constraints: bool = True,
+) -> None:
+    """Fail, saying why, unless a document is valid.
+
+    Args:
+        document: a path, a document's bytes, a document of the ``prov`` library, a run or its
+            folder.
+        schema, shapes, constraints: which judges are asked, as for `provml.validate`.
+
+    Raises:
+        AssertionError: with a line for each of the first findings, and the statements behind them.
+        DocumentError: it can't be read.
+        MissingExtraError: a package that a judge needs is absent; ``schema=False, shapes=False``
+            needs none.
+    """
+    from provml.validation import validate
+
+    report = validate(document, schema=schema, shapes=shapes, constraints=constraints)
+    if report.conforms:
+        return
+    lines = []
+    for finding in report.findings[:_SHOWN_FINDINGS]:
+        lines.append(finding.text())
+        lines += [f"    {each.statement}" for each in finding.evidence]
+    further = len(report.findings) + report.further - _SHOWN_FINDINGS
+    if further > 0:
+        lines.append(f"and {further:,} more findings")
+    raise AssertionError("\n".join([f"{report.document} is not valid:", *lines]))

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provml.cli import _terminal as terminal
 from provml.cli._options import json_option, store_option
-from provml.errors import DocumentError, RunNotFoundError
+from provml.errors import DocumentError, JournalError, RunNotFoundError
 from provml.store import find_run
 
 if TYPE_CHECKING:
-    from provml.validation import Report
+    from provml.validation import Finding, Report
 
 _STDIN = "-"
 _SHOWN_FINDINGS = 50
+_SHOWN_EVIDENCE = 10
 
 
 @click.command("validate")
 @click.argument("documents", metavar="FILE...", nargs=-1, required=True)
+@click.option("--constraints", is_flag=True, help="Judge by the W3C's PROV-CONSTRAINTS.")
 @click.option("--schema", is_flag=True, help="Judge by the JSON Schemas of PROV-JSON and provml.")
 @click.option("--shapes", is_flag=True, help="Judge by the SHACL shapes of provml, as RDF.")
 @click.option(
-    "--from", "from_format", metavar="FORMAT", help="The files' format.  [default: as they look]"
+    "--format",
+    "--from",
+    "from_format",
+    metavar="FORMAT",
+    default="auto",
+    help="The files' format.  [default: auto, as they look]",
 )
 @click.option(
     "--max-size",
@@ -39,49 +47,66 @@ _SHOWN_FINDINGS = 50
     "--detail",
     type=click.Choice(["sample", "series"]),
     help="How a run is judged: by every sample or by series.  "
-    "[default: sample up to 10,000 samples, else series]",
+    "[default: sample; by schema and shapes up to 10,000 samples]",
+)
+@click.option(
+    "--report",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "html", "github"]),
+    default="text",
+    help="How findings are printed.  [default: text]",
+)
+@click.option(
+    "--explain", is_flag=True, help="Show what led to each statement's part in a finding."
 )
 @json_option
 @store_option
 def validate_command(
     documents: tuple[str, ...],
+    constraints: bool,
     schema: bool,
     shapes: bool,
-    from_format: str | None,
+    from_format: str,
     max_mb: int | None,
     detail: str | None,
+    form: str,
+    explain: bool,
     as_json: bool,
     store: str | None,
 ) -> int:
-    """Judge documents: whether they are PROV-JSON, and whether they are as provml's must be.
+    """Judge documents: whether they are well-formed, and a consistent history.
 
-    FILE is a PROV document in any form, also .gz or .zst; - for standard input; or a RUN, which is
-    exported anew. Without --schema or --shapes it is judged by both. What provml demands of its own
-    documents is demanded only of those that hold terms of provml.
+    FILE is a PROV document in any form, also .gz or .zst; - for standard input; or a RUN. Without
+    --constraints, --schema or --shapes it is judged by all of them; one larger than 8 MiB only by
+    the constraints. What provml demands of its own documents is demanded only of those that hold
+    terms of provml.
 
-    Prints a line for each finding. Exit status: 0 without findings, 1 with some, 2 where something
-    can't be read.
+    Prints each finding with the statements that it rests on. Exit status: 0 without findings, 1
+    with some, 2 where something can't be read.
     """
     from provml.reading import MAX_BYTES
 
-    judges = {"schema": schema, "shapes": shapes} if schema or shapes else {}
+    judges: dict[str, bool] = {}
+    if schema or shapes or constraints:
+        judges = {"schema": schema, "shapes": shapes, "constraints": constraints}
     max_bytes = MAX_BYTES if max_mb is None else max_mb * 2**20
+    from_name = None if from_format == "auto" else from_format
+    form = "json" if as_json else form
     reports: list[Report] = []
     status = 0
     for name in documents:
         try:
-            report = _judged(name, from_format, max_bytes, detail, store, judges)
-        except (DocumentError, OSError, RunNotFoundError) as error:
+            report = _judged(name, from_name, max_bytes, detail, store, judges)
+        except (DocumentError, JournalError, OSError, RunNotFoundError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             click.echo(f"provml: error: {terminal.printable(f'{name}: {reason}')}", err=True)
             status = 2
             continue
         reports.append(report)
         status = max(status, 0 if report.conforms else 1)
-        if not as_json:
-            _show(report)
-    if as_json:
-        terminal.echo_json([report.as_json() for report in reports])
+        if form == "text":
+            _show(report, explain)
+    _print(reports, form)
     return status
 
 
@@ -91,30 +116,63 @@ def _judged(
     max_bytes: int,
     detail: str | None,
     store: str | None,
-    judges: dict[str, bool],
+    judges: dict[str, Any],
 ) -> Report:
     from provml.validation import validate, validate_run
 
     if name == _STDIN or (os.path.exists(name) and not os.path.isdir(name)):
         called = "standard input" if name == _STDIN else name
-        source = sys.stdin.buffer if name == _STDIN else name
+        source: Any = sys.stdin.buffer if name == _STDIN else name
         return validate(source, from_format, name=called, max_bytes=max_bytes, **judges)
     try:
         folder = find_run(name, store)
     except RunNotFoundError as error:
         raise RunNotFoundError(f"there is no such file, and {error}") from None
-    return validate_run(folder, detail, **judges)
+    return validate_run(folder, detail=detail, **judges)
 
 
-def _show(report: Report) -> None:
+def _print(reports: list[Report], form: str) -> None:
+    """The forms that hold all reports at once."""
+    if form == "json":
+        terminal.echo_json([report.as_json() for report in reports])
+    elif form == "sarif":
+        from provml.validation.sarif import sarif
+
+        terminal.echo_json(sarif(reports))
+    elif form == "html":
+        from provml.validation.page import page
+
+        click.echo(page(reports).encode("utf-8", "replace"))
+    elif form == "github":
+        from provml.validation.github import github_lines
+
+        for line in github_lines(reports):
+            click.echo(terminal.printable(line))
+
+
+def _show(report: Report, explain: bool) -> None:
     for finding in report.findings[:_SHOWN_FINDINGS]:
         click.echo(terminal.printable(f"{report.document}: {finding.text()}"))
+        for line in _evidence_lines(finding, explain):
+            click.echo(terminal.printable(line))
     further = max(0, len(report.findings) - _SHOWN_FINDINGS) + report.further
     if further:
         click.echo(terminal.printable(f"{report.document}: and {further:,} more findings"))
     told = [*(["nothing found"] if report.conforms else []), *report.notes]
     if told:
         terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(told)}"))
+
+
+def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
+    shown = finding.evidence if explain else finding.evidence[:_SHOWN_EVIDENCE]
+    for evidence in shown:
+        place = f"  ({evidence.place()})" if evidence.place() else ""
+        yield f"    {evidence.statement}{place}"
+        if explain:
+            for line in evidence.explanation:
+                yield f"        {line}"
+    if len(shown) < len(finding.evidence):
+        yield f"    and {len(finding.evidence) - len(shown):,} more: --explain shows them"
 
 
 COMMANDS = [validate_command]

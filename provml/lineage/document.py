@@ -1,19 +1,20 @@
 """A lineage as one PROV graph over its runs, for the export formats and networkx.
 
 Each run has its own prefix; what one run made and another used, by digest, are alternates of each
-other. Imports `trace`, `rows`, `model`, `export`; networkx when it runs.
+other. Imports `contents`, `rows`, `model`, `export`; networkx when it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from provml.errors import MissingExtraError
 from provml.export import find_format
 from provml.journal.reader import Journal
+from provml.lineage.contents import Content
 from provml.lineage.rows import RunGraph, content_key, ends, own_type
-from provml.lineage.trace import Lineage
 from provml.model import vocabulary
 from provml.model.mapping import RunMapping, run_prefixes
 from provml.model.statements import Name, Statement
@@ -29,15 +30,25 @@ class LineageMapping:
     detail = "series"
     samples = 0
 
-    def __init__(self, lineage: Lineage) -> None:
+    def __init__(
+        self, contents: Mapping[str, Content], folders: Mapping[str, Path], depth: int | None
+    ) -> None:
+        """Read the runs.
+
+        Args:
+            contents: what was reached, by key.
+            folders: the runs that made or used it, by name.
+            depth: how many steps were followed at most; None for all.
+        """
+        self._contents, self._depth = contents, depth
         self._prefixes: dict[str, str] = {}
         self._singles: dict[tuple[str, str], Statement] = {}
         self._relations: list[Statement] = []
         places: dict[str, list[tuple[str, str]]] = {}
-        for number, (run, folder) in enumerate(lineage.folders.items(), 1):
+        for number, (run, folder) in enumerate(folders.items(), 1):
             journal = Journal(folder)
             self.journal = journal
-            self._add(lineage, run, number, journal, places)
+            self._add(run, number, journal, places)
         for _, names in sorted(places.items()):
             made = [name for role, name in names if role == "out"]
             for role, name in names:
@@ -50,7 +61,6 @@ class LineageMapping:
 
     def _add(
         self,
-        lineage: Lineage,
         run: str,
         number: int,
         journal: Journal,
@@ -60,16 +70,16 @@ class LineageMapping:
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}
-        own = [name for name, key in keys.items() if key in lineage.contents]
-        up = [name for name in own if lineage.contents[keys[name]].up is not None]
-        down = [name for name in own if lineage.contents[keys[name]].down is not None]
+        own = [name for name, key in keys.items() if key in self._contents]
+        up = [name for name in own if self._contents[keys[name]].up is not None]
+        down = [name for name in own if self._contents[keys[name]].down is not None]
         kept = set(own)
         if up:
             kept |= graph.reached(up, up=True)
         if down:
             kept |= graph.reached(down, up=False)
-        followed = set(lineage.contents)
-        kept = {n for n in kept if n not in keys or keys[n] in followed or lineage.depth is None}
+        followed = set(self._contents)
+        kept = {n for n in kept if n not in keys or keys[n] in followed or self._depth is None}
         agents = [e for e in graph.edges if e.kind in ("wasAssociatedWith", "wasAttributedTo")]
         kept |= {ends(e)[1] for e in agents if ends(e)[0] in kept}
         own_prefixes = run_prefixes(journal)
@@ -126,21 +136,29 @@ def _name(name: Name, prefixes: dict[str, str]) -> Name:
     return Name(f"{prefixes.get(prefix, prefix)}{colon}{own}")
 
 
-def export_lineage(lineage: Lineage, format: str, target: Target) -> None:
+def export_lineage(
+    contents: Mapping[str, Content],
+    folders: Mapping[str, Path],
+    depth: int | None,
+    format: str,
+    target: Target,
+) -> None:
     """Write a lineage in a format; raises as `provml.export.export`."""
     writer = find_format(format)
-    mapping = LineageMapping(lineage)
+    mapping = LineageMapping(contents, folders, depth)
     with opened(target) as sink:
         writer.write(cast(RunMapping, mapping), sink)
 
 
-def lineage_graph(lineage: Lineage) -> nx.MultiDiGraph[str]:
+def lineage_graph(
+    contents: Mapping[str, Content], folders: Mapping[str, Path], depth: int | None
+) -> nx.MultiDiGraph[str]:
     """A lineage as a graph of networkx."""
     try:
         import networkx as nx
     except ImportError:
         raise MissingExtraError("a graph of networkx", "networkx", "lineage") from None
-    mapping = LineageMapping(lineage)
+    mapping = LineageMapping(contents, folders, depth)
     prefixes = mapping.prefixes()
 
     def iri(name: str) -> str:

@@ -2,7 +2,7 @@
 
 Contents of one digest are one content, wherever they lie and whatever they are called; by that runs
 join. The steps from content to content are the table ``flows``; following them is one recursive
-query. Imports `database`, `answers`, `rows`, `errors`.
+query. Imports `contents`, `database`, `answers`, `rows`, `errors`; `document` when it runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from provml.collect.content import describe_path, printable
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.lineage.answers import Answer
+from provml.lineage.contents import Content, Row
 from provml.lineage.database import Database
 from provml.lineage.rows import CAUSAL
 from provml.store import find_run
@@ -43,8 +44,6 @@ limit does. A round has each content once, so that it costs no more than there a
 _FIRST_LIMIT: Final = 256
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
-Row = dict[str, Any]
-
 
 @dataclass(slots=True)
 class Start:
@@ -63,33 +62,6 @@ class Start:
     down: set[str] = field(default_factory=set)
     runs: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Content:
-    """A content that was reached.
-
-    Attributes:
-        key: its digest, else the run and node that it is.
-        up: how many steps it lies before the start; None where it does not.
-        down: how many steps it lies after the start; None where it does not.
-        places: the rows of ``artifacts`` that have it, in runs that the answer is about.
-    """
-
-    key: str
-    up: int | None = None
-    down: int | None = None
-    places: list[Row] = field(default_factory=list)
-
-    @property
-    def depth(self) -> int:
-        """Steps from the start."""
-        return min(depth for depth in (self.up, self.down) if depth is not None)
-
-    @property
-    def facts(self) -> Row:
-        """The place that says most: where it was made, else where it was first used."""
-        return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))
 
 
 @dataclass(slots=True)
@@ -195,7 +167,7 @@ class Lineage:
         """
         from provml.lineage.document import lineage_graph
 
-        return lineage_graph(self)
+        return lineage_graph(self.contents, self.folders, self.depth)
 
     def export(self, format: str, file: Target) -> None:
         """Write the PROV graph of it over all runs, in a format of `RecordedRun.export`.
@@ -208,7 +180,7 @@ class Lineage:
         """
         from provml.lineage.document import export_lineage
 
-        export_lineage(self, format, file)
+        export_lineage(self.contents, self.folders, self.depth, format, file)
 
 
 def _param(row: Row) -> Any:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 RDF_FORMATS = ("turtle", "ntriples", "nquads", "trig", "jsonld", "rdfxml")
 
 
+Places = dict[Any, list[tuple[int, int]]]
+"""Line and column, from 1, of the records of each bundle; the column is 0 where it is not known."""
+
+
 class Document:
     """A PROV document that was read.
 
@@ -38,6 +42,8 @@ class Document:
     Attributes:
         notes: what reading it left behind or changed, a line each. What came as RDF has its own
             once its statements were asked for.
+        places: line and column of the records of the top level (None) and of each bundle, in their
+            order, where the form has lines and its reader tells them.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Document:
         notes: Iterable[str] = (),
         losses: Iterable[str] = (),
         rdf: Graphs | None = None,
+        places: Places | None = None,
     ) -> None:
         self._prov = prov
         self._dictionaries = [single for each in dictionaries for single in each.singly()]
@@ -54,6 +61,7 @@ class Document:
         self._tidied: tuple[ProvDocument, list[DictionaryStatement], Prefixes] | None = None
         self._losses = list(losses)
         self.notes = list(notes)
+        self.places: Places = {} if places is None else places
 
     @property
     def prov(self) -> ProvDocument:

@@ -156,7 +156,7 @@ def read(data: bytes, base: str | None = None) -> Document:
     from prov.model import ProvBundle, ProvDocument
 
     content = load_json(data)
-    _check_document(content)
+    check_document(content)
     assert isinstance(content, dict)
     bundles = content.pop("bundle", {})
     document = ProvDocument()
@@ -333,7 +333,7 @@ def _resolved(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
 # -- the structure, checked before prov sees it -------------------------------------------------
 
 
-def _check_document(content: object) -> None:
+def check_document(content: object) -> None:
     """Refuse what is no PROV-JSON by its structure, with the place. Values are made plain."""
     document = _object(content, ())
     _check_container(document, ())

@@ -21,7 +21,7 @@ from provml.reading._dictionary import (
     DictionaryStatement,
     normal_value,
 )
-from provml.reading._document import Document
+from provml.reading._document import Document, Places
 from provml.reading._engine import guarded, refuse_losses, time_notes
 from provml.reading._source import text_of
 
@@ -60,7 +60,12 @@ def read(data: bytes, base: str | None = None) -> Document:
         parser = _parser_class()(text)
         document = parser.parse()
     refuse_losses(NAME, told + parser.warnings)
-    return Document(document, parser.dictionaries, losses=time_notes(data))  # type: ignore[attr-defined]
+    return Document(
+        document,
+        parser.dictionaries,  # type: ignore[attr-defined]
+        losses=time_notes(data),
+        places=parser.places,  # type: ignore[attr-defined]
+    )
 
 
 def _check_tokens(text: str) -> None:
@@ -108,6 +113,7 @@ def _parser_class() -> type[ProvNParser]:
         def __init__(self, text: str) -> None:
             super().__init__(text.removeprefix("\ufeff"))
             self.dictionaries: list[DictionaryStatement] = []
+            self.places: Places = {}
 
         def _parse(self) -> ProvDocument:
             # as in the class above, but for the lexer
@@ -144,7 +150,10 @@ def _parser_class() -> type[ProvNParser]:
         def _expression(self, bundle: ProvBundle) -> None:
             prefix, local = self._current.value if self._at_name() else ("", "")
             if prefix not in ("", "prov") or local not in KINDS:
+                token = self._current
                 super()._expression(bundle)
+                places = self.places.setdefault(bundle.identifier, [])
+                places.append((token.line, token.column))
                 return
             self._advance()
             self._expect(TokenKind.LPAREN)

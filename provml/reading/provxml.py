@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 from provml.errors import DocumentError, MissingExtraError
 from provml.model.vocabulary import PROV, RDF
 from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement
-from provml.reading._document import Document
-from provml.reading._engine import guarded, refuse_losses, time_notes
+from provml.reading._document import Document, Places
+from provml.reading._engine import guarded, one_line, refuse_losses, time_notes
 from provml.reading._names import XSI, bundles_of
 from provml.reading._xml import check_xml
 
@@ -61,7 +61,7 @@ def read(data: bytes, base: str | None = None) -> Document:
             f"{count:,} values, from line {line} on, have both a language and a type, or XML in "
             "them: all of it is kept, of which the prov library by itself would drop a part"
         )
-    return Document(document, reader.statements, notes, time_notes(data))
+    return Document(document, reader.statements, notes, time_notes(data), places=reader.places)
 
 
 def _parsed(data: bytes) -> Any:
@@ -98,6 +98,7 @@ class _Reader:
         self.statements: list[DictionaryStatement] = []
         self.other: list[int] = []
         self.mended: list[int] = []
+        self.places: Places = {}
 
     def container(self, parent: Any, bundle: ProvBundle) -> None:
         """Read what stands in the document or in a bundle."""
@@ -134,6 +135,7 @@ class _Reader:
             # prov goes over the children of what it is given: here, of one
             self._prov.deserialize_subtree([element], bundle)
         refuse_losses(_place(element), told)
+        self.places.setdefault(bundle.identifier, []).append((element.sourceline, 0))
 
     def _dictionary(self, element: Any, kind: str, bundle: ProvBundle) -> None:
         names: dict[str, Any] = {}
@@ -239,10 +241,14 @@ def _take_markup(element: Any) -> None:
     prefix, _, local = element.get(_TYPE, "").partition(":")
     if local != "XMLLiteral" or element.nsmap.get(prefix) != RDF:
         _fail(element, f"{_shown(element)} has elements in it, but is no rdf:XMLLiteral")
-    text = (element.text or "") + "".join(
-        etree.tostring(each, method="c14n", exclusive=True).decode() + (each.tail or "")
-        for each in element
-    )
+    try:
+        markup = [
+            etree.tostring(each, method="c14n", exclusive=True).decode() + (each.tail or "")
+            for each in element
+        ]
+    except etree.C14NError as error:  # a namespace that is a relative IRI has no canonical form
+        _fail(element, f"{_shown(element)} has markup that can't be taken: {one_line(error)}")
+    text = (element.text or "") + "".join(markup)
     for each in list(element):
         element.remove(each)
     element.text = text.strip()

@@ -4,8 +4,8 @@
         for name, value in runs.query("SELECT ?name ?value { ... }"):
             ...
 
-`loaded` keeps runs on disk beside them, `query` asks, `results` writes answers, `ready` has the
-queries that ship, `remote` speaks to SPARQL servers. Imports `export`, `store` and what lies
+`loaded` keeps runs on disk beside them, `query` asks, `answers` writes what was found, `ready` has
+the queries that ship, `remote` speaks to SPARQL servers. Imports `export`, `store` and what lies
 beneath; pyoxigraph when it runs.
 """
 

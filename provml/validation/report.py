@@ -14,34 +14,87 @@ KEPT_FINDINGS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """A statement that a finding rests on.
+
+    Attributes:
+        statement: in PROV-N, in the document's own terms.
+        where: its place.
+        explanation: how it came to bear: the inferences and merges that led from it, a line each.
+        line, column: where it stands in a text, from 1; 0 where that is not known.
+    """
+
+    statement: str
+    where: str
+    explanation: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
+    column: int = field(default=0, compare=False)
+
+    def place(self) -> str:
+        """Its place in words."""
+        return _place(self.where, self.line, self.column)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "statement": self.statement,
+            "where": self.where,
+            "explanation": list(self.explanation),
+            "line": self.line or None,
+            "column": self.column or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with a document.
 
     Attributes:
-        kind: what judged it: ``schema``, ``shape``.
+        kind: what judged it: ``schema``, ``shape``, ``constraint``.
         rule: the IRI of the rule that it breaks.
         message: what the rule says, and what was met, on one line.
-        where: the place: a JSON pointer, or the node's IRI.
+        where: the place: a JSON pointer, the node's IRI, or the statement's number.
+        evidence: the statements that together break it.
+        line, column: the place in a text, from 1; 0 where that is not known.
     """
 
     kind: str
     rule: str
     message: str
     where: str
+    evidence: tuple[Evidence, ...] = ()
+    line: int = field(default=0, compare=False)
+    column: int = field(default=0, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The rule's short name."""
+        return self.rule.rpartition("#")[2]
+
+    def place(self) -> str:
+        """Its place in words."""
+        return _place(self.where, self.line, self.column)
 
     def text(self) -> str:
         """One line: the rule's short name, what it says, the place."""
-        name = self.rule.rpartition("#")[2]
-        return f"{self.kind} {name}: {self.message} (at {self.where or 'the document'})"
+        return f"{self.kind} {self.name}: {self.message} (at {self.place() or 'the document'})"
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """The same for programs."""
         return {
             "kind": self.kind,
             "rule": self.rule,
             "message": self.message,
             "where": self.where,
+            "line": self.line or None,
+            "column": self.column or None,
+            "evidence": [each.as_json() for each in self.evidence],
         }
+
+
+def _place(where: str, line: int, column: int) -> str:
+    position = f"line {line}" + (f", column {column}" if column else "") if line else ""
+    return ", ".join(part for part in (where, position) if part)
 
 
 @dataclass(slots=True)

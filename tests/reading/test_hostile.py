@@ -223,6 +223,9 @@ def test_prov_json_that_is_none(text: str, message: str) -> None:
         ('<prov:bundleContent prov:id="ex:b"><prov:bundleContent prov:id="ex:c"/>'
          "</prov:bundleContent>", "a bundle within a bundle"),
         ("<prov:hadDictionaryMember><prov:keyEntityPair/></prov:hadDictionaryMember>", "line 1: "),
+        ('<prov:entity prov:id="ex:e"><ex:a xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+         'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="r:XMLLiteral">'
+         '<b xmlns="//relative/"/></ex:a></prov:entity>', "can't be taken"),
     ],
 )  # fmt: skip
 def test_prov_xml_that_is_none(element: str, message: str) -> None:

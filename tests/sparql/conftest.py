@@ -22,6 +22,7 @@ def record(store: Path, number: int, **options: object) -> Path:
         run.log_dataset("own", np.arange(10 + number))
         for step in range(20):
             run.log_metric("loss", abs(step - 7) * 0.5 + number, TRAINING, step, epoch=step // 10)
+            run.log_metric("level", 5, TRAINING, step)
         run.log_metric("accuracy", 0.9, provml.Context.EVALUATION)
         run.log_event("save_started", source="trainer", context=TRAINING, step=3)
         run.log_event("save_finish", source="trainer", context=TRAINING, step=3)

@@ -16,7 +16,7 @@ from sparql.conftest import record
 import provml
 from provml.sparql import load_runs
 
-SAMPLES = "SELECT (COUNT(?sample) AS ?n) { ?series a provml:Series ; prov:hadMember ?sample }"
+SAMPLES = "SELECT (COUNT(?m) AS ?n) { ?s a provml:Series ; prov:hadMember ?m }"
 GENERATIONS = "SELECT (COUNT(?g) AS ?n) { ?x a provml:Metric ; prov:qualifiedGeneration ?g }"
 RUNS = "SELECT ?id { ?run a provml:Run ; provml:runId ?id } ORDER BY ?id"
 INDEX = Path(".provml", "sparql", "index.json")
@@ -89,30 +89,30 @@ def test_a_killed_run_is_read_from_its_journal(store: Path) -> None:
 
 def test_a_removed_run_is_not_seen_any_more(store: Path) -> None:
     """A run that was deleted would go on answering."""
-    assert count(store) == 42
+    assert count(store) == 82
     shutil.rmtree(store / "digits" / "run1")
     with load_runs(None, store) as loaded:
         assert [row[0] for row in loaded.query(RUNS)] == ["run2"]
     record(store, 1)
-    assert count(store) == 42
+    assert count(store) == 82
 
 
 def test_a_few_of_many_are_taken_out_alone(store: Path) -> None:
     """To remove one small run, all others would be loaded again."""
     for number in range(3, 12):
         record(store, number)
-    assert count(store) == 11 * 21
+    assert count(store) == 11 * 41
     shutil.rmtree(store / "digits" / "run5")
     with load_runs(None, store) as loaded:
         assert loaded.refreshed.removed == ["urn:provml:digits/run5/bundle"]
         assert loaded.refreshed.loaded == []
-        assert list(loaded.query(SAMPLES)) == [(10 * 21,)]
+        assert list(loaded.query(SAMPLES)) == [(10 * 41,)]
 
 
 def test_only_the_runs_named_are_seen(store: Path) -> None:
     """A query of one run would count the samples of others."""
-    assert count(store) == 42
-    assert count(store, "run1") == 21
+    assert count(store) == 82
+    assert count(store, "run1") == 41
     with load_runs(["run2"], store) as loaded:
         graphs = [row[0] for row in loaded.query("SELECT ?g { GRAPH ?g { ?r a provml:Run } }")]
         assert graphs == ["urn:provml:digits/run2/bundle"]
@@ -122,7 +122,7 @@ def test_only_the_runs_named_are_seen(store: Path) -> None:
 def test_detail_is_what_was_asked_for(store: Path) -> None:
     """Series detail would hold samples, or stick."""
     assert count(store, "run1", detail="series") == 0
-    assert count(store, "run1") == 21
+    assert count(store, "run1") == 41
     with pytest.raises(provml.QueryError, match="detail must be"):
         load_runs(None, store, "all")
 
@@ -152,20 +152,20 @@ def test_entailed_triples_and_qualified_ones_are_both_there(store: Path) -> None
 )
 def test_a_damaged_store_is_made_anew(store: Path, damage: object) -> None:
     """A torn or foreign file in .provml would end every query, or falsify it."""
-    assert count(store) == 42
+    assert count(store) == 82
     damage(store)  # type: ignore[operator]
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
-        assert list(loaded.query(SAMPLES)) == [(42,)]
+        assert list(loaded.query(SAMPLES)) == [(82,)]
         assert loaded.refreshed.on_disk
     assert any("loading it again" in note for note in notes)
 
 
 def test_deleting_what_is_loaded_costs_a_load(store: Path) -> None:
     """The folder could not be deleted at any time."""
-    assert count(store) == 42
+    assert count(store) == 82
     shutil.rmtree(store / ".provml")
-    assert count(store) == 42
+    assert count(store) == 82
     assert [path.name for path in provml.store.run_folders(store)] == ["run1", "run2"]
 
 
@@ -175,7 +175,7 @@ def test_a_store_that_can_not_be_written_is_asked_in_memory(store: Path) -> None
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
         assert not loaded.refreshed.on_disk
-        assert list(loaded.query(SAMPLES)) == [(42,)]
+        assert list(loaded.query(SAMPLES)) == [(82,)]
         assert [row[0] for row in loaded.query(RUNS)] == ["run1", "run2"]
     assert "into memory" in notes[0]
 
@@ -186,7 +186,7 @@ def test_a_run_apart_from_any_store_is_asked_in_memory(store: Path, tmp_path: Pa
     shutil.copytree(store / "digits" / "run1", place)
     with load_runs([place]) as loaded:
         assert not loaded.refreshed.on_disk
-        assert list(loaded.query(SAMPLES)) == [(21,)]
+        assert list(loaded.query(SAMPLES)) == [(41,)]
     assert not list(tmp_path.parent.glob(".provml"))
 
 
@@ -195,7 +195,7 @@ def test_a_copy_within_the_store_counts_once(store: Path) -> None:
     shutil.copytree(store / "digits" / "run1", store / "digits" / "copy")
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
-        assert list(loaded.query(SAMPLES)) == [(42,)]
+        assert list(loaded.query(SAMPLES)) == [(82,)]
     assert "both named" in notes[0]
 
 
@@ -226,13 +226,13 @@ def test_two_processes_at_once_both_answer(store: Path) -> None:
     """Two terminals with a query each would fail on the database's lock."""
     command = [sys.executable, "-c", LOADER, str(store), SAMPLES]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [process.communicate(timeout=120)[0] for process in both] == ["42\n"] * 4
+    assert [process.communicate(timeout=120)[0] for process in both] == ["82\n"] * 4
 
 
 def test_a_query_does_not_keep_others_from_reading(store: Path) -> None:
     """A long query would lock everybody out."""
     with load_runs(None, store), load_runs(None, store) as second:
-        assert list(second.query(SAMPLES)) == [(42,)]
+        assert list(second.query(SAMPLES)) == [(82,)]
 
 
 def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
     with provml.start_run("big", save_dir=store, formats=(), run_id="big") as run:
         for step in range(20_000):
             run.log_metric("loss", step * 0.5, "training", step)
-    assert count(store, "run1") == 21
+    assert count(store, "run1") == 41
     script = (
         "import os, signal, sys\n"
         "from provml.export import ntriples\n"
@@ -262,8 +262,8 @@ def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
     index = json.loads((store / INDEX).read_text())
     assert "urn:provml:big/big/bundle" not in index["graphs"]
     with load_runs(None, store) as loaded:
-        assert list(loaded.query(SAMPLES)) == [(20_042,)]
-        assert list(loaded.query(GENERATIONS)) == [(20_042,)]
+        assert list(loaded.query(SAMPLES)) == [(20_082,)]
+        assert list(loaded.query(GENERATIONS)) == [(20_082,)]
 
 
 def test_nothing_to_ask_about_is_said(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_a_parameter_is_a_value_whatever_it_holds(loaded: LoadedRuns, value: str
 
 def test_a_parameter_that_is_not_set_restricts_nothing(loaded: LoadedRuns) -> None:
     """A ready query would answer nothing without its parameters."""
-    assert {row["metric"] for row in rows(loaded, "series")} == {"loss", "accuracy"}
+    assert {row["metric"] for row in rows(loaded, "series")} == {"loss", "level", "accuracy"}
     assert {row["metric"] for row in rows(loaded, "series", metric="loss")} == {"loss"}
 
 
@@ -245,6 +245,8 @@ def test_best_step(loaded: LoadedRuns) -> None:
     found = rows(loaded, "best-step", metric="loss", extreme="lowest")
     best = [(row["run"], row["context"], row["value"], row["epoch"], row["step"]) for row in found]
     assert best == [("run1", "training", 1.0, 0, 7), ("run2", "training", 2.0, 0, 7)]
+    (flat, _) = rows(loaded, "best-step", metric="level", extreme="highest")
+    assert (flat["value"], flat["step"]) == (5, 0)  # the first of many that are equal
     (worst, _) = rows(loaded, "best-step", metric="loss", extreme="highest")
     assert (worst["value"], worst["step"]) == (7.0, 19)
 

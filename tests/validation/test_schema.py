@@ -267,7 +267,7 @@ def test_every_rule_refuses_what_breaks_it(written: dict[str, Json], rule: str) 
     for finding in found:
         assert len(finding.text().splitlines()) == 1
         assert len(finding.text()) < 500
-    assert validate(json.dumps(content).encode(), shapes=False).findings == found
+    assert validate(json.dumps(content).encode(), shapes=False, constraints=False).findings == found
 
 
 def test_every_rule_has_a_breaking_case_of_its_own() -> None:

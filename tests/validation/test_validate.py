@@ -289,4 +289,4 @@ def test_a_run_of_many_samples_is_judged_by_its_series(store: Path) -> None:
             run.log_metric("loss", 1.0, "training", step)
     report = validate_run(run.path)
     assert report.conforms
-    assert report.notes == ["its 10,001 samples were not judged one by one"]
+    assert report.notes == ["its 10,001 samples were not judged one by one by schema and shapes"]

@@ -1,0 +1,444 @@
+"""The constraints, checked: facts are merged to a fixpoint, then ordered, typed, and told apart.
+
+One pass takes the statements in; what is inferred is kept as few facts as bear on validity, and
+what a closure answers is never listed, so that costs grow with the statements. What is a table in
+`rules` is known by no number here. Imports `rules`, `statements`, `graphs`, `times`, `report`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from provml.validation.constraints import rules
+from provml.validation.constraints.graphs import Arrow, Arrows, shortest_cycles
+from provml.validation.constraints.statements import Instance, Stated
+from provml.validation.constraints.times import same_time
+from provml.validation.report import KEPT_FINDINGS
+
+Subject = str | Callable[[], str]
+
+EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
+
+_SHOWN_STEPS: Final = 20
+"""So many steps of a cycle or a chain are put into words."""
+
+
+@dataclass(slots=True, eq=False)
+class Fact:
+    """What is known of a statement, or of one that is implied.
+
+    Attributes:
+        arguments: as stated, and what merging added.
+        source: the statement, or the fact that implies this one.
+        inference: the number of the inference; None where it is stated.
+        into: the fact that this one was merged into.
+        taught: what gave it arguments: the rule's number, and the fact.
+    """
+
+    kind: str
+    id: str | None
+    arguments: tuple[str | None, ...]
+    source: Stated | Fact
+    inference: int | None = None
+    into: Fact | None = None
+    taught: tuple[tuple[int, Fact], ...] = ()
+
+    def live(self) -> Fact:
+        """The fact that this one is part of by now."""
+        fact = self
+        while fact.into is not None:
+            fact = fact.into
+        return fact
+
+    def learn(self, place: int, value: str, number: int, other: Fact) -> None:
+        """Take an argument over from another fact, by a rule."""
+        self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
+        self.taught = (*self.taught, (number, other))
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One way in which an instance is not valid.
+
+    Attributes:
+        numbers: the rules that it breaks together, the one that it is called by first.
+        subject: what it is about, for people.
+        facts: the facts that together break them.
+    """
+
+    numbers: tuple[int, ...]
+    subject: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class Engine:
+    """Checks one instance.
+
+    Attributes:
+        kept: so many breaches are kept.
+        further: how many more there are.
+    """
+
+    instance: Instance
+    kept: int = KEPT_FINDINGS
+    breaches: list[Breach] = field(default_factory=list)
+    further: int = 0
+    _facts: list[Fact] = field(default_factory=list)
+    _by_key: dict[Any, Fact] = field(default_factory=dict)
+    _influences: dict[str, dict[str, Fact]] = field(default_factory=dict)
+    _implied: set[Any] = field(default_factory=set)
+    _differing: set[tuple[int, int]] = field(default_factory=set)
+    _empty: dict[str, Fact] = field(default_factory=dict)
+
+    def check(self) -> list[Breach]:
+        """All breaches. Costs some ten microseconds a statement."""
+        for statement in self.instance.statements:
+            self._take(statement)
+        live = [fact for fact in self._facts if fact.into is None]
+        self._times_of_activities(live)
+        inherited = self._specializations(live)
+        self._kinds_of_identifiers(live, inherited)
+        self._types(live)
+        self._derivations_and_members(live, inherited)
+        self._order(live, inherited)
+        return self.breaches
+
+    def _name(self, iri: str) -> str:
+        return self.instance.name_text(iri)
+
+    def _breach(self, numbers: tuple[int, ...], subject: Subject, *facts: Fact) -> None:
+        """Keep a breach, up to a limit; what it is about is only put into words if it is kept."""
+        if len(self.breaches) >= self.kept:
+            self.further += 1
+            return
+        text = subject if isinstance(subject, str) else subject()
+        self.breaches.append(Breach(numbers, text, facts))
+
+    # -- facts and their merging --------------------------------------------------------------
+
+    def _take(self, statement: Stated) -> None:
+        identifier = None if statement.kind in rules.NAMELESS else statement.id
+        fact = Fact(statement.kind, identifier, statement.arguments, statement)
+        missing = [
+            rules.ARGUMENTS[fact.kind][place]
+            for place in rules.MANDATORY.get(fact.kind, ())
+            if fact.arguments[place] is None
+        ]
+        if missing:
+            self._breach((0,), f"it has no {' and no '.join(missing)}", fact)
+            return
+        if fact.kind == "entity" and EMPTY_COLLECTION in statement.types and fact.id is not None:
+            self._empty.setdefault(fact.id, fact)
+        self._add(fact)
+
+    def _add(self, fact: Fact) -> None:
+        self._facts.append(fact)
+        waiting = [fact]
+        while waiting:
+            fact = waiting.pop().live()
+            for number, key in self._keys(fact):
+                other = self._by_key.setdefault(key, fact).live()
+                if other is fact:
+                    self._by_key[key] = fact
+                elif self._merge(other, fact, number):
+                    waiting.append(other)  # it may have learned what it shares with a third
+                    break
+            else:
+                waiting += self._influence(fact)
+                for implied in self._implications(fact):
+                    self._facts.append(implied)
+                    waiting.append(implied)
+
+    def _keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
+        """What only one fact has."""
+        if fact.id is not None:
+            yield 22 if fact.kind in rules.ELEMENTS else 23, (fact.kind, fact.id)
+        unique = rules.UNIQUE.get(fact.kind)
+        if unique is not None:
+            number, first, second = unique
+            one, other = fact.arguments[first], fact.arguments[second]
+            if one is not None and other is not None:
+                yield number, (number, one, other)
+
+    def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
+        """Make two facts one; where they can't be, that is a breach, and they stay two."""
+        if (id(into), id(fact)) in self._differing:
+            return False
+        differing = self._differences(into, fact)
+        if differing:
+            self._differing |= {(id(into), id(fact)), (id(fact), id(into))}
+            self._breach(
+                (number,),
+                lambda: f"they differ in {self._words(into, fact, differing)}",
+                into,
+                fact,
+            )
+            return False
+        before = (into.id, into.arguments)
+        if into.id is None:
+            into.id = fact.id
+        if into.arguments != fact.arguments:
+            pairs = zip(into.arguments, fact.arguments, strict=True)
+            into.arguments = tuple(a if a is not None else b for a, b in pairs)
+        if (into.id, into.arguments) != before:
+            into.taught = (*into.taught, (number, fact))
+        fact.into = into
+        return True
+
+    def _differences(self, one: Fact, other: Fact) -> list[int]:
+        """The arguments in which two facts can't be one, by position; -1 is the identifier."""
+        found = []
+        if one.id is not None and other.id is not None and one.id != other.id:
+            found.append(-1)
+        if one.arguments == other.arguments:
+            return found
+        names = rules.ARGUMENTS[one.kind]
+        for place, (a, b) in enumerate(zip(one.arguments, other.arguments, strict=True)):
+            if a == b or (names[place] in rules.TIMES and same_time(a, b)):
+                continue
+            if (a is not None and b is not None) or self._excludes(one, other, place):
+                found.append(place)
+        return found
+
+    def _words(self, one: Fact, other: Fact, places: list[int]) -> str:
+        names = rules.ARGUMENTS[one.kind]
+        words = []
+        for place in places:
+            a, b = (
+                (one.id, other.id)
+                if place == -1
+                else (one.arguments[place], other.arguments[place])
+            )
+            name = "identifier" if place == -1 else names[place]
+            shown = [
+                "-" if v is None else v if name in rules.TIMES else self._name(v) for v in (a, b)
+            ]
+            words.append(f"{name} ({shown[0]}, {shown[1]})")
+        return " and ".join(words)
+
+    @staticmethod
+    def _excludes(one: Fact, other: Fact, place: int) -> bool:
+        """Whether an argument that one of the two lacks is none there, not an unknown one."""
+        lacking = one if one.arguments[place] is None else other
+        if lacking.inference is not None:
+            return False
+        return rules.is_placeholder(lacking.kind, lacking.arguments, place)
+
+    def _influence(self, fact: Fact) -> list[Fact]:
+        """Relations of one identifier are one influence, so they join the same two things.
+
+        Returns:
+            Those that learned by it what they join.
+        """
+        ends = rules.INFLUENCES.get(fact.kind)
+        if fact.id is None or ends is None:
+            return []
+        same = self._influences.setdefault(fact.id, {})
+        same.setdefault(fact.kind, fact)
+        learned: list[Fact] = []
+        if len(same) == 1:
+            return learned
+        for kind, first in same.items():
+            other = first.live()
+            if kind == fact.kind:
+                continue
+            for mine, yours in zip(ends, rules.INFLUENCES[kind], strict=True):
+                a, b = fact.arguments[mine], other.arguments[yours]
+                if a is None or b is None:
+                    for poor, place, rich, value in (
+                        (fact, mine, other, b),
+                        (other, yours, fact, a),
+                    ):
+                        if value is not None:
+                            poor.learn(place, value, 15, rich)
+                            learned.append(poor)
+                elif a != b and (id(other), id(fact)) not in self._differing:
+                    self._differing |= {(id(other), id(fact)), (id(fact), id(other))}
+                    self._breach((23, 15), partial(self._influence_text, b, a), other, fact)
+        return learned
+
+    def _influence_text(self, one: str, other: str) -> str:
+        return f"as influences they join {self._name(one)} and {self._name(other)}"
+
+    def _implications(self, fact: Fact) -> Iterator[Fact]:
+        for implied in rules.IMPLIED.get(fact.kind, ()):
+            if fact.arguments[implied.needs] is None:
+                continue
+            identifier = None
+            if implied.identifier is not None:
+                identifier = fact.arguments[implied.identifier]
+            arguments = tuple(
+                None if place is None else fact.arguments[place] for place in implied.arguments
+            )
+            key = (implied.kind, identifier, arguments)
+            if key not in self._implied:
+                self._implied.add(key)
+                yield Fact(implied.kind, identifier, arguments, fact, implied.number)
+
+    def _times_of_activities(self, live: list[Fact]) -> None:
+        """An activity's times are those of its start and end, also where it leaves them open."""
+        declared = {fact.id: fact for fact in live if fact.kind == "activity"}
+        known: dict[tuple[int, str], tuple[str, Fact]] = {}
+        for number, place, kind in ((28, 0, "wasStartedBy"), (29, 1, "wasEndedBy")):
+            for fact in live:
+                if fact.kind != kind or fact.arguments[3] is None:
+                    continue
+                activity = fact.arguments[0]
+                assert activity is not None
+                declaration = declared.get(activity)
+                if declaration is None:
+                    continue
+                own = declaration.arguments[place]
+                if own is not None:
+                    known.setdefault((number, activity), (own, declaration))
+                time, source = known.setdefault((number, activity), (fact.arguments[3], fact))
+                if not same_time(time, fact.arguments[3]):
+                    subject = f"{self._name(activity)}: {time} and {fact.arguments[3]}"
+                    self._breach((number,), subject, source, fact)
+
+    # -- impossibilities ----------------------------------------------------------------------
+
+    def _specializations(self, live: list[Fact]) -> dict[str, Fact]:
+        """Cycles of specializations; and what is an entity as a declared one's specialization."""
+        specific: defaultdict[str, list[Fact]] = defaultdict(list)
+        arrows = Arrows()
+        for fact in live:
+            if fact.kind == "specializationOf":
+                general = fact.arguments[1]
+                assert general is not None and fact.arguments[0] is not None
+                specific[general].append(fact)
+                arrows.add(fact.arguments[0], general, fact, strict=True)
+        for cycle in shortest_cycles(arrows):
+            self._breach((52, 19), partial(self._names, cycle), *(arrow.fact for arrow in cycle))
+        declared = {fact.id: fact for fact in live if fact.kind == "entity" and fact.id is not None}
+        inherited: dict[str, Fact] = {}
+        waiting = deque(name for name in declared if name in specific)
+        while waiting:
+            general = waiting.popleft()
+            for fact in specific.get(general, ()):
+                name = fact.arguments[0]
+                assert name is not None
+                empty = general in self._empty and name not in self._empty
+                if name in declared or name in inherited:
+                    if not empty:
+                        continue
+                else:
+                    inherited[name] = fact
+                if empty:
+                    self._empty[name] = fact
+                waiting.append(name)
+        return inherited
+
+    def _names(self, cycle: list[Arrow]) -> str:
+        shown = ", ".join(self._name(str(arrow.start)) for arrow in cycle[:_SHOWN_STEPS])
+        return shown + (f" and {len(cycle) - _SHOWN_STEPS:,} more" * (len(cycle) > _SHOWN_STEPS))
+
+    def _reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
+        """Why a thing has what it inherits (21): the specializations, and what is stated."""
+        found: list[Fact] = []
+        while name in why and why[name] not in found:
+            found.append(why[name])
+            if why[name].kind != "specializationOf" or len(found) == _SHOWN_STEPS:
+                break
+            name = str(why[name].arguments[1])
+        declared = self._by_key.get(("entity", name))
+        if declared is not None and declared not in found and found[-1].kind != "entity":
+            found.append(declared)
+        return found
+
+    def _kinds_of_identifiers(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        relations: dict[str, dict[str, Fact]] = {}
+        for fact in live:
+            if fact.id is not None and fact.kind not in rules.ELEMENTS:
+                relations.setdefault(fact.id, {}).setdefault(fact.kind, fact)
+        if not relations:
+            return
+        for name, kinds in relations.items():
+            exclusive = [fact for kind, fact in kinds.items() if kind in rules.DISJOINT]
+            if len(exclusive) > 1:
+                self._breach((53,), self._name(name), *exclusive)
+        for fact in live:
+            if fact.kind in rules.ELEMENTS and fact.id in relations:
+                other = next(iter(relations[fact.id].values()))
+                self._breach((54,), self._name(fact.id), fact, other)
+        for thing in inherited:
+            if thing in relations:
+                other = next(iter(relations[thing].values()))
+                reasons = self._reasons(thing, inherited)
+                self._breach((54, 21), self._name(thing), *reasons, other)
+
+    def _types(self, live: list[Fact]) -> None:
+        first: dict[str, dict[str, Fact]] = {rules.ENTITY: {}, rules.ACTIVITY: {}}
+        for fact in live:
+            if fact.kind in first and fact.id is not None:
+                first[fact.kind].setdefault(fact.id, fact)
+                continue
+            roles = rules.TYPING.get(fact.kind)
+            if roles is None:
+                continue
+            for value, kind in zip(fact.arguments, roles, strict=True):
+                if kind is not None and value is not None:
+                    first[kind].setdefault(value, fact)
+        entities, activities = first[rules.ENTITY], first[rules.ACTIVITY]
+        for name, fact in entities.items():
+            if name in activities:
+                self._breach((55, 50), self._name(name), fact, activities[name])
+
+    def _derivations_and_members(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        for fact in live:
+            if fact.kind == "wasDerivedFrom":
+                _, _, activity, generation, usage = fact.arguments
+                if activity is None and (generation is not None or usage is not None):
+                    self._breach((51,), "it names one", fact)
+            elif fact.kind == "hadMember" and fact.arguments[0] in self._empty:
+                collection = str(fact.arguments[0])
+                numbers = (56,) if self._empty[collection].kind == "entity" else (56, 21)
+                reasons = self._reasons(collection, self._empty)
+                self._breach(numbers, self._name(collection), *reasons, fact)
+
+    # -- order --------------------------------------------------------------------------------
+
+    def _order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        """No event precedes itself strictly: every cycle that holds a strict step is a breach.
+
+        What no cycle passes is left out: ends, invalidations, usages.
+        """
+        if not any(fact.kind == "wasDerivedFrom" for fact in live):
+            return  # nothing is strictly before anything
+        happens = self._events(live, inherited)
+        arrows = Arrows()
+        for fact in live:
+            for order in rules.BINDING.get(fact.kind, ()):
+                earlier, later = (
+                    (event, fact.id if place == -1 else fact.arguments[place])
+                    for event, place in (order.earlier, order.later)
+                )
+                if order.through or (earlier in happens and later in happens):
+                    arrows.add(earlier, later, (order.number, fact), strict=order.strict)
+        for cycle in shortest_cycles(arrows):
+            numbers = sorted({arrow.fact[0] for arrow in cycle}, key=lambda n: (n == 42, n))
+            facts = (arrow.fact[1] for arrow in cycle)
+            self._breach(tuple(numbers), partial(self._cycle_text, cycle), *facts)
+
+    def _cycle_text(self, cycle: list[Arrow]) -> str:
+        steps = [self._event_text(arrow.start) for arrow in cycle[:_SHOWN_STEPS]]
+        if len(cycle) > _SHOWN_STEPS:
+            steps.append(f"{len(cycle) - _SHOWN_STEPS:,} more")
+        return f"{', then '.join(steps)}, then {self._event_text(cycle[0].start)} again"
+
+    def _events(self, live: list[Fact], inherited: dict[str, Fact]) -> set[tuple[int, str | None]]:
+        happens: set[tuple[int, str | None]] = set()
+        for fact in live:
+            for event, place in rules.HAPPENS.get(fact.kind, ()):
+                if event in rules.RECURRING:
+                    happens.add((event, fact.id if place == -1 else fact.arguments[place]))
+        happens.update((rules.GENERATION, name) for name in inherited)
+        return happens
+
+    def _event_text(self, node: Any) -> str:
+        return f"the {rules.EVENT_NAMES[node[0]]} of {self._name(node[1])}"

@@ -1,0 +1,354 @@
+"""PROV-CONSTRAINTS (W3C Recommendation, 2013) as data, by the numbers it gives its rules.
+
+What the engine does with a kind of statement stands here: how its absent arguments are taken, which
+facts it implies, what it shares with which other, what came before what. Imports nothing of provml.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+RECOMMENDATION: Final = "https://www.w3.org/TR/prov-constraints/"
+
+DATA_MODEL: Final = "https://www.w3.org/TR/prov-dm/"
+
+PROV: Final = "http://www.w3.org/ns/prov#"
+
+ENTITY, ACTIVITY = "entity", "activity"
+
+ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
+    "entity": (),
+    "activity": ("startTime", "endTime"),
+    "agent": (),
+    "wasGeneratedBy": ("entity", "activity", "time"),
+    "used": ("activity", "entity", "time"),
+    "wasInformedBy": ("informed", "informant"),
+    "wasStartedBy": ("activity", "trigger", "starter", "time"),
+    "wasEndedBy": ("activity", "trigger", "ender", "time"),
+    "wasInvalidatedBy": ("entity", "activity", "time"),
+    "wasDerivedFrom": ("generatedEntity", "usedEntity", "activity", "generation", "usage"),
+    "wasAttributedTo": ("entity", "agent"),
+    "wasAssociatedWith": ("activity", "agent", "plan"),
+    "actedOnBehalfOf": ("delegate", "responsible", "activity"),
+    "wasInfluencedBy": ("influencee", "influencer"),
+    "specializationOf": ("specificEntity", "generalEntity"),
+    "alternateOf": ("alternate1", "alternate2"),
+    "mentionOf": ("specificEntity", "generalEntity", "bundle"),
+    "hadMember": ("collection", "entity"),
+}
+"""The formal arguments of each kind of statement, by position, as PROV-N orders them."""
+
+MANDATORY: Final[dict[str, tuple[int, ...]]] = {
+    "wasGeneratedBy": (0,),
+    "used": (0,),
+    "wasInformedBy": (0, 1),
+    "wasStartedBy": (0,),
+    "wasEndedBy": (0,),
+    "wasInvalidatedBy": (0,),
+    "wasDerivedFrom": (0, 1),
+    "wasAttributedTo": (0, 1),
+    "wasAssociatedWith": (0,),
+    "actedOnBehalfOf": (0,),
+    "wasInfluencedBy": (0, 1),
+    "specializationOf": (0, 1),
+    "alternateOf": (0, 1),
+    "mentionOf": (0, 1, 2),
+    "hadMember": (0, 1),
+}
+"""The arguments without which a statement is none (PROV-DM, 5).
+
+The W3C's cases let a delegation leave the responsible open.
+"""
+
+TIMES: Final = frozenset({"startTime", "endTime", "time"})
+
+ELEMENTS: Final = ("entity", "activity", "agent")
+
+NAMELESS: Final = frozenset({"specializationOf", "alternateOf", "mentionOf", "hadMember"})
+"""The relations that have no identifier (PROV-DM); what a form writes as one says nothing."""
+
+
+def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> bool:
+    """Whether an absent argument is none at all, rather than one that is not known (definition 4).
+
+    That is an association's plan, and of a derivation the activity, and the generation and usage
+    where there is no activity.
+    """
+    if kind == "wasAssociatedWith":
+        return place == 2
+    return kind == "wasDerivedFrom" and (place == 2 or (place > 2 and arguments[2] is None))
+
+
+class Implied(NamedTuple):
+    """That a statement implies another (inferences 9-11, 14).
+
+    Attributes:
+        number: the inference's.
+        needs: the argument without which it implies nothing.
+        kind: what is implied.
+        identifier: the argument that is its identifier, where there is one.
+        arguments: which arguments it takes over, by position; None is one that is not known.
+    """
+
+    number: int
+    needs: int
+    kind: str
+    identifier: int | None
+    arguments: tuple[int | None, ...]
+
+
+IMPLIED: Final[dict[str, tuple[Implied, ...]]] = {
+    "wasStartedBy": (Implied(9, 1, "wasGeneratedBy", None, (1, 2, None)),),
+    "wasEndedBy": (Implied(10, 1, "wasGeneratedBy", None, (1, 2, None)),),
+    "wasDerivedFrom": (
+        Implied(11, 2, "used", 4, (2, 1, None)),
+        Implied(11, 2, "wasGeneratedBy", 3, (0, 2, None)),
+    ),
+    "actedOnBehalfOf": (
+        Implied(14, 2, "wasAssociatedWith", None, (2, 0, None)),
+        Implied(14, 2, "wasAssociatedWith", None, (2, 1, None)),
+    ),
+    "wasAttributedTo": (Implied(13, 0, "wasGeneratedBy", None, (0, None, None)),),
+}
+"""What of the inferences bears on validity.
+
+The others never do: what 5, 6, 12, 13 and 16-18 add is about things that nothing else is said of; 7
+and 8 are `HAPPENS`; 15 is in `INFLUENCES`; 19-21 are answered from the specializations themselves.
+"""
+
+UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
+    "wasGeneratedBy": (24, 0, 1),
+    "wasInvalidatedBy": (25, 0, 1),
+    "wasStartedBy": (26, 0, 2),
+    "wasEndedBy": (27, 0, 2),
+}
+"""Which two arguments only one statement of a kind has (uniqueness 24-27)."""
+
+INFLUENCES: Final[dict[str, tuple[int, int]]] = {
+    "wasGeneratedBy": (0, 1),
+    "used": (0, 1),
+    "wasInformedBy": (0, 1),
+    "wasStartedBy": (0, 1),
+    "wasEndedBy": (0, 1),
+    "wasInvalidatedBy": (0, 1),
+    "wasDerivedFrom": (0, 1),
+    "wasAttributedTo": (0, 1),
+    "wasAssociatedWith": (0, 1),
+    "actedOnBehalfOf": (0, 1),
+    "wasInfluencedBy": (0, 1),
+}
+"""Influencee and influencer of each relation that is an influence under its identifier (15)."""
+
+DISJOINT: Final = frozenset(INFLUENCES) - {"wasDerivedFrom", "wasInfluencedBy"}
+"""The relations of which no two kinds share an identifier (impossibility 53)."""
+
+TYPING: Final[dict[str, tuple[str | None, ...]]] = {
+    "wasGeneratedBy": (ENTITY, ACTIVITY, None),
+    "used": (ACTIVITY, ENTITY, None),
+    "wasInformedBy": (ACTIVITY, ACTIVITY),
+    "wasStartedBy": (ACTIVITY, ENTITY, ACTIVITY, None),
+    "wasEndedBy": (ACTIVITY, ENTITY, ACTIVITY, None),
+    "wasInvalidatedBy": (ENTITY, ACTIVITY, None),
+    "wasDerivedFrom": (ENTITY, ENTITY, ACTIVITY, None, None),
+    "wasAttributedTo": (ENTITY, None),
+    "wasAssociatedWith": (ACTIVITY, None, ENTITY),
+    "actedOnBehalfOf": (None, None, ACTIVITY),
+    "specializationOf": (ENTITY, ENTITY),
+    "alternateOf": (ENTITY, ENTITY),
+    "mentionOf": (ENTITY, ENTITY, ENTITY),
+    "hadMember": (ENTITY, ENTITY),
+}
+"""What an argument is (typing 50), of the two that exclude each other; an agent may be either."""
+
+# -- events -----------------------------------------------------------------------------------
+
+GENERATION, INVALIDATION, START, END, USAGE = range(5)
+"""The events of a thing; a usage is one of its statement."""
+
+EVENT_NAMES: Final = ("generation", "invalidation", "start", "end", "usage")
+
+Event = tuple[int, int]
+"""Which event, of which argument; -1 is the statement's own subject."""
+
+HAPPENS: Final[dict[str, tuple[Event, ...]]] = {
+    "entity": ((GENERATION, -1), (INVALIDATION, -1)),
+    "activity": ((START, -1), (END, -1)),
+    "wasGeneratedBy": ((GENERATION, 0),),
+    "wasInvalidatedBy": ((INVALIDATION, 0),),
+    "wasStartedBy": ((START, 0),),
+    "wasEndedBy": ((END, 0),),
+}
+"""Which events a statement says there are (inferences 7, 8). An event that nothing speaks of has
+no place in the order."""
+
+
+class Order(NamedTuple):
+    """That one event precedes another (constraints 30-49).
+
+    Attributes:
+        strict: they are not simultaneous either.
+        through: it also joins what an event that nothing speaks of stands between (19).
+    """
+
+    number: int
+    earlier: Event
+    later: Event
+    strict: bool = False
+    through: bool = False
+
+
+ORDERING: Final[dict[str, tuple[Order, ...]]] = {
+    "entity": (Order(36, (GENERATION, -1), (INVALIDATION, -1)),),
+    "activity": (Order(30, (START, -1), (END, -1)),),
+    "wasGeneratedBy": (
+        Order(34, (START, 1), (GENERATION, 0)),
+        Order(34, (GENERATION, 0), (END, 1)),
+        Order(36, (GENERATION, 0), (INVALIDATION, 0)),
+    ),
+    "used": (
+        Order(33, (START, 0), (USAGE, -1)),
+        Order(33, (USAGE, -1), (END, 0)),
+        Order(37, (GENERATION, 1), (USAGE, -1)),
+        Order(38, (USAGE, -1), (INVALIDATION, 1)),
+    ),
+    "wasInformedBy": (Order(35, (START, 1), (END, 0)),),
+    "wasStartedBy": (
+        Order(30, (START, 0), (END, 0)),
+        Order(43, (GENERATION, 1), (START, 0)),
+        Order(43, (START, 0), (INVALIDATION, 1)),
+        Order(43, (START, 2), (START, 0)),  # by 9 and 34, also of a trigger that is not known
+    ),
+    "wasEndedBy": (
+        Order(44, (GENERATION, 1), (END, 0)),
+        Order(44, (END, 0), (INVALIDATION, 1)),
+        Order(44, (START, 2), (END, 0)),  # by 10 and 34
+    ),
+    "wasDerivedFrom": (Order(42, (GENERATION, 1), (GENERATION, 0), True),),
+    "specializationOf": (
+        Order(45, (GENERATION, 1), (GENERATION, 0), through=True),
+        Order(46, (INVALIDATION, 0), (INVALIDATION, 1), through=True),
+    ),
+    "wasAssociatedWith": (
+        Order(47, (START, 0), (INVALIDATION, 1)),
+        Order(47, (GENERATION, 1), (END, 0)),
+        Order(47, (START, 0), (END, 1)),
+        Order(47, (START, 1), (END, 0)),
+    ),
+    "wasAttributedTo": (
+        Order(48, (GENERATION, 1), (GENERATION, 0)),
+        Order(48, (START, 1), (GENERATION, 0)),
+    ),
+    "actedOnBehalfOf": (
+        Order(49, (GENERATION, 1), (INVALIDATION, 0)),
+        Order(49, (START, 1), (END, 0)),
+    ),
+}
+"""What precedes what. The starts of one activity, its ends, and the generations and invalidations
+of one entity are simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 has no place
+here: what precedes the usage that a derivation names are the start of the derivation's activity
+(33) and the generation of what is used (37), and these precede the new thing's generation anyhow,
+by 34 (with 11) and 42."""
+
+
+def _recurring() -> frozenset[int]:
+    """The events that something can bring back to a generation, where the strict steps are."""
+    found = {GENERATION}
+    orders = [order for each in ORDERING.values() for order in each]
+    while True:
+        more = {order.earlier[0] for order in orders if order.later[0] in found} - found
+        if not more:
+            return frozenset(found)
+        found |= more
+
+
+RECURRING: Final = _recurring()
+"""The events that a cycle can pass: an end, an invalidation or a usage precedes no other event than
+ends and invalidations, so that the constraints on what comes before these (30, 33, 35-38, 44, 46,
+47, 49) make no document invalid."""
+
+BINDING: Final[dict[str, tuple[Order, ...]]] = {
+    kind: binding
+    for kind, orders in ORDERING.items()
+    if (
+        binding := tuple(
+            order
+            for order in orders
+            if order.earlier[0] in RECURRING and order.later[0] in RECURRING
+        )
+    )
+}
+"""The orders that a cycle can hold."""
+
+
+INFERENCES: Final[dict[int, str]] = {
+    9: "wasStartedBy-inference",
+    10: "wasEndedBy-inference",
+    11: "derivation-generation-use-inference",
+    13: "attribution-inference",
+    14: "delegation-inference",
+    15: "influence-inference",
+    19: "specialization-transitive",
+    21: "specialization-attributes-inference",
+}
+"""The names that the Recommendation gives the inferences that explanations speak of."""
+
+
+class Rule(NamedTuple):
+    """A rule's name in the Recommendation, and what it says."""
+
+    name: str
+    sentence: str
+
+
+RULES: Final[dict[int, Rule]] = {
+    0: Rule("statement", "a statement has the arguments that make it one (PROV-DM)"),
+    22: Rule("key-object", "statements of one identifier are one, so what they say is equal"),
+    23: Rule("key-properties", "statements of one identifier are one, so what they say is equal"),
+    24: Rule("unique-generation", "an entity has one generation by an activity"),
+    25: Rule("unique-invalidation", "an entity has one invalidation by an activity"),
+    26: Rule("unique-wasStartedBy", "an activity has one start by an activity"),
+    27: Rule("unique-wasEndedBy", "an activity has one end by an activity"),
+    28: Rule("unique-startTime", "an activity's start time is the time of its start"),
+    29: Rule("unique-endTime", "an activity's end time is the time of its end"),
+    30: Rule("start-precedes-end", "an activity's start precedes its end"),
+    33: Rule("usage-within-activity", "a usage is between its activity's start and end"),
+    34: Rule("generation-within-activity", "a generation is between its activity's start and end"),
+    35: Rule("wasInformedBy-ordering", "the informant's start precedes the informed's end"),
+    36: Rule("generation-precedes-invalidation", "a generation precedes the invalidation"),
+    37: Rule("generation-precedes-usage", "an entity's generation precedes its usage"),
+    38: Rule("usage-precedes-invalidation", "an entity's usage precedes its invalidation"),
+    41: Rule(
+        "derivation-usage-generation-ordering",
+        "the usage that a derivation names precedes the generation",
+    ),
+    42: Rule(
+        "derivation-generation-generation-ordering",
+        "what a thing was derived from was generated strictly before it",
+    ),
+    43: Rule("wasStartedBy-ordering", "a trigger exists when it starts an activity"),
+    44: Rule("wasEndedBy-ordering", "a trigger exists when it ends an activity"),
+    45: Rule(
+        "specialization-generation-ordering",
+        "the general entity's generation precedes the specific one's",
+    ),
+    46: Rule(
+        "specialization-invalidation-ordering",
+        "the specific entity's invalidation precedes the general one's",
+    ),
+    47: Rule("wasAssociatedWith-ordering", "the lifetimes of an activity and its agent overlap"),
+    48: Rule("wasAttributedTo-ordering", "an agent exists before what is attributed to it"),
+    49: Rule("actedOnBehalfOf-ordering", "the responsible exists before the delegate ends"),
+    51: Rule(
+        "impossible-unspecified-derivation-generation-use",
+        "a derivation without an activity has no generation and no usage",
+    ),
+    52: Rule("impossible-specialization-reflexive", "nothing is a specialization of itself"),
+    53: Rule("impossible-property-overlap", "an identifier is of one kind of relation"),
+    54: Rule(
+        "impossible-object-property-overlap",
+        "an identifier is of a thing or of a relation, not of both",
+    ),
+    55: Rule("entity-activity-disjoint", "nothing is both an entity and an activity"),
+    56: Rule("membership-empty-collection", "an empty collection has no members"),
+}
+"""The constraints; 0 is what PROV-DM itself demands."""
