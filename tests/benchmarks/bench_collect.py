@@ -109,7 +109,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     readings(calls=20 if quick else 2000)
     idle(seconds=0.1 if quick else 20)
-    training(steps=2_000 if quick else 100_000, rounds=1 if quick else 9)
+    training(steps=2_000 if quick else 50_000, rounds=1 if quick else 9)
 
 
 if __name__ == "__main__":
