@@ -77,6 +77,9 @@ def train(epochs: int, lr: float, batch_size: int) -> None:
             loss.backward()
             optimizer.step()
             provml.log_metric("loss", loss, Context.TRAINING, step, epoch=epoch)
+            provml.log_flops_per_batch(
+                "training", Context.TRAINING, step, model=model, batch=images, epoch=epoch
+            )
             step += 1
         metrics = evaluate(model, data["validation"])
         provml.log_metrics(metrics, Context.VALIDATION, step, epoch=epoch)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from provml._api import (
     active_run,
+    count_flops,
     end_run,
     log_artifact,
     log_current_execution_time,
@@ -22,6 +23,8 @@ from provml._api import (
     log_event,
     log_execution_end_time,
     log_execution_start_time,
+    log_flops_per_batch,
+    log_flops_per_epoch,
     log_metric,
     log_metrics,
     log_model,
@@ -88,6 +91,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "active_run",
+    "count_flops",
     "end_run",
     "equivalent",
     "load",
@@ -98,6 +102,8 @@ __all__ = [
     "log_event",
     "log_execution_end_time",
     "log_execution_start_time",
+    "log_flops_per_batch",
+    "log_flops_per_epoch",
     "log_metric",
     "log_metrics",
     "log_model",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
 from provml import lifecycle
@@ -263,9 +264,53 @@ def log_source_code(path: str | os.PathLike[str] | None = None) -> None:
     _active("log_source_code").log_source_code(path)
 
 
-def log_environment() -> None:
+def log_environment(variables: Iterable[str] = ()) -> None:
     """Record interpreter, packages and variables of the active run; see `Run.log_environment`."""
-    _active("log_environment").log_environment()
+    _active("log_environment").log_environment(variables)
+
+
+def log_flops_per_batch(
+    label: str,
+    context: Context | str | None,
+    step: SupportsIndex | None = None,
+    *,
+    model: Any = None,
+    batch: Any = None,
+    epoch: SupportsIndex | None = None,
+    backward: bool | None = None,
+) -> None:
+    """Record the FLOPs of a batch in the active run; see `Run.log_flops_per_batch`."""
+    _active("log_flops_per_batch").log_flops_per_batch(
+        label, context, step, model=model, batch=batch, epoch=epoch, backward=backward
+    )
+
+
+def log_flops_per_epoch(
+    label: str,
+    dataset: Any,
+    context: Context | str | None,
+    step: SupportsIndex | None = None,
+    *,
+    model: Any = None,
+    batch: Any = None,
+    epoch: SupportsIndex | None = None,
+    backward: bool | None = None,
+) -> None:
+    """Record the FLOPs of a pass over a dataset; see `Run.log_flops_per_epoch`."""
+    _active("log_flops_per_epoch").log_flops_per_epoch(
+        label, dataset, context, step, model=model, batch=batch, epoch=epoch, backward=backward
+    )
+
+
+def count_flops(
+    label: str,
+    context: Context | str | None,
+    step: SupportsIndex | None = None,
+    *,
+    epoch: SupportsIndex | None = None,
+) -> AbstractContextManager[None]:
+    """Record the FLOPs of a ``with`` block in the active run; see `Run.count_flops`."""
+    return _active("count_flops").count_flops(label, context, step, epoch=epoch)
 
 
 def log_system_metrics(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ class DisabledRun(Run):
     def dropped(self) -> tuple[int, int]:
         return 0, 0
 
+    @property
+    def hashing(self) -> list[Any]:
+        return []
+
     def __getattr__(self, name: str) -> Path:
         if name != "path":
             raise AttributeError(f"a disabled run has no attribute {name!r}")
@@ -43,8 +49,13 @@ class DisabledRun(Run):
     log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
     log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
     log_system_metrics = _nothing
+    log_flops_per_batch = log_flops_per_epoch = _nothing
     log_execution_start_time = log_execution_end_time = log_current_execution_time = _nothing
     _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _nothing
+
+    @contextmanager
+    def count_flops(self, *arguments: Any, **options: Any) -> Iterator[None]:
+        yield
 
     def end_run(self, *arguments: Any, **options: Any) -> None:
         self._closed = True

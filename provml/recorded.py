@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from provml.model.resources import ResourceUse
     from provml.model.statements import Statement
 
+_CONTENT = ("artifact", "model", "dataset", "digest")
 NO_STEP = layout.NO_STEP
 NO_EPOCH = layout.NO_EPOCH
 
@@ -239,7 +240,7 @@ class RecordedRun:
         context: Context | str | None = None,
         *,
         rank: int | None = None,
-        kind: str = "metric",
+        kind: str | None = None,
     ) -> SeriesArrays:
         """The samples of a metric or reading, in the order written, process after process.
 
@@ -249,8 +250,9 @@ class RecordedRun:
             name: the metric's name.
             context: its context; None for what was logged without one.
             rank: only what the processes of this rank wrote.
-            kind: ``metric``; of readings their collector: ``system``, ``process``, ``gpu``,
-                ``energy``, ...
+            kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
+                ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
+                metric has the name, the first kind of samples that has it.
 
         Raises:
             RunNotFoundError: there is no such series; the message names those there are.
@@ -262,12 +264,15 @@ class RecordedRun:
         chosen = [
             s
             for s in table.all
-            if s.identity[:3] == (kind, path, name) and (rank is None or s.rank == rank)
+            if (s.name, s.context) == (name, path) and (rank is None or s.rank == rank)
         ]
+        kinds = [s.kind for s in chosen]
+        own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
+        chosen = [s for s in chosen if s.kind == own]
         if not chosen:
-            known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(kind)[:10])
+            known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
             raise RunNotFoundError(
-                f"run {self.id} has no series {name!r} of kind {kind!r} in {context}; "
+                f"run {self.id} has no series {name!r} of kind {own!r} in {context}; "
                 f"it has: {known or 'none'}"
             )
         return SeriesArrays(*series_columns(table, chosen))
@@ -328,10 +333,18 @@ class RecordedRun:
     def artifacts(self) -> list[RecordedContent]:
         """The artifacts, models and datasets in the order logged."""
         found: list[RecordedContent] = []
-        for record in self._records("artifact", "model", "dataset"):
-            name, time_ns = record.get("name"), record.get("time")
-            if isinstance(name, str) and isinstance(time_ns, int):
+        for files in Journal(self.path).writers:
+            records = [record for _, record in files.records() if record.get("record") in _CONTENT]
+            digests = {r.get("id"): r.get("content") for r in records if r["record"] == "digest"}
+            for record in records:
+                name, time_ns = record.get("name"), record.get("time")
+                if not isinstance(name, str) or not isinstance(time_ns, int):
+                    continue
                 content = record.get("content")
+                facts = content if isinstance(content, dict) else {}
+                later = digests.get(record["id"]) if "id" in record else None
+                if isinstance(later, dict):
+                    facts = {k: v for k, v in facts.items() if k != "unread"} | later
                 found.append(
                     RecordedContent(
                         kind=record["record"],
@@ -340,7 +353,7 @@ class RecordedRun:
                         context=context_at(context_of(record)),
                         step=record.get("step"),
                         epoch=record.get("epoch"),
-                        facts=content if isinstance(content, dict) else {},
+                        facts=facts,
                         metadata=_metadata(record),
                     )
                 )

@@ -1,6 +1,6 @@
 """The recording process's side of a run: its journal files, through forks and hand-overs.
 
-Imports `folder`, `journal` writers.
+Imports `folder`, `known`, `journal` writers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 from provml.errors import RunClosedError, StoreError
 from provml.folder import RunFolder
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.known import Known
 
 if TYPE_CHECKING:
+    from provml.collect.hashing import Hashing, Progress
     from provml.collect.sampler import Planned, Sampler
+    from provml.flops import FlopsLog
 
 
 class Recorder:
@@ -37,6 +40,10 @@ class Recorder:
         self._closed = False
         self._sampler: Sampler | None = None
         self._execution_started_ns: int = time.time_ns()
+        self._known = Known()
+        self._flops: FlopsLog | None = None
+        self._hashing: Hashing | None = None
+        self._hashed = 0
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
@@ -55,15 +62,24 @@ class Recorder:
         """Samples and events lost so far to trouble of the environment (a full disk)."""
         return self._writer.dropped
 
+    @property
+    def hashing(self) -> list[Progress]:
+        """The large datasets that are being hashed, each with its name and bytes done and total."""
+        return [] if self._hashing is None else self._hashing.progress()
+
     def _before_fork(self) -> None:
         if self._sampler is not None:
             self._sampler.pause()
         self._writer.stop_syncing()
+        if self._hashing is not None:
+            self._hashing.pause()
 
     def _after_fork_in_parent(self) -> None:
         self._writer.start_syncing()
         if self._sampler is not None:
             self._sampler.resume()
+        if self._hashing is not None and not self._closed:
+            self._hashing.resume()
 
     def _after_fork_in_child(self) -> None:
         # what the parent goes on using is let go; the first verb opens files of our own
@@ -73,6 +89,10 @@ class Recorder:
             self._sampler = None
         self._owner = False
         self._fast = {}
+        if self._hashing is not None:  # the parent goes on with it
+            self._hashing.forget()
+            self._hashing = None
+        self._flops = None  # its lock may be held by a thread that is not here
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
@@ -119,6 +139,48 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
+
+    def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
+        """Have a large file or folder hashed in the background; its facts until then, or None."""
+        from provml.collect import hashing
+
+        if not hashing.is_large(path, leave_out):
+            return None
+        with self._lock:
+            if self._hashing is None:
+                self._hashing = hashing.Hashing(self._report_digest)
+        try:
+            self._hashing.add(number, name, path, leave_out)
+        except RuntimeError:  # no thread is to be had: at the interpreter's exit
+            return None
+        return {"unread": hashing.PENDING}
+
+    def _report_digest(self, number: int, content: Record) -> None:
+        try:
+            self._append(
+                {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
+            )
+        except RunClosedError:
+            pass  # the run ended meanwhile, and its record says that there is no digest yet
+
+    def _finish_hashing(self, wait_s: float) -> None:
+        """Wait for digests under way; what is not done by then is recorded as such."""
+        hashing = self._hashing
+        if hashing is None:
+            return
+        hashing.finish(wait_s)
+        self._hashing = None
+        for left in hashing.progress():
+            metadata = {"name": left.name, "bytes_hashed": left.done, "bytes": left.total}
+            self._append(
+                {
+                    "record": "event",
+                    "time": time.time_ns(),
+                    "name": "dataset not hashed to its end",
+                    "source": "provml",
+                    "metadata": metadata,
+                }
+            )
 
     def _append(self, record: Record) -> None:
         self._open_writer().append(record)

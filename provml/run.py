@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
 from provml import lifecycle
 from provml.arguments import (
@@ -39,6 +41,9 @@ from provml.journal import layout
 from provml.journal.samples import give_up
 from provml.journal.writer import Record, SeriesKey, warn
 from provml.recorder import Recorder
+
+if TYPE_CHECKING:
+    from provml.flops import FlopsLog
 
 Timestamp = int | float | datetime
 
@@ -289,12 +294,15 @@ class Run(Recorder):
     ) -> None:
         """Record a dataset that the context, or the run, uses; the data itself is not kept.
 
-        Costs one pass over the data to hash it (SHA-256).
+        Costs one pass over the data to hash it (SHA-256). A file or folder of 64 MiB or more is
+        hashed in the background: `hashing` tells how far that is, and the end of the run waits for
+        it, by default up to a minute (``PROVML_HASH_WAIT_S``).
 
         Args:
             name: any Unicode text; another content under a name is a revision of the first.
-            data: a file, folder or URI; an array, tensor, or a list or mapping of these; any
-                other object is recorded by type and length, without a digest.
+            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table
+                of pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a dataset of
+                Hugging Face. Any other object is recorded by type and length, without a digest.
             context: where it is used.
             copy: keep a copy of the file or folder under the run's ``artifacts/``.
 
@@ -311,8 +319,11 @@ class Run(Recorder):
         from provml.collect.datasets import describe_dataset
 
         self._open_writer()
-        content = describe_dataset(data, self.path, copy)
-        self._append({**record, "time": _time_ns(), "content": content})
+        with self._lock:
+            self._hashed = number = self._hashed + 1
+        content = describe_dataset(data, self.path, copy, partial(self._hash_later, number, name))
+        self._append({**record, "time": _time_ns(), "id": number, "content": content})
+        self._known.register("dataset", name, data)
 
     def log_artifact(
         self,
@@ -389,14 +400,17 @@ class Run(Recorder):
         self._open_writer()
         content = describe_model(model, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
+        self._known.register("model", name, model)
 
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: the file's digest, the git commit, what is changed, the diff.
 
-        Costs a few git calls, tens of milliseconds.
+        Modules that were imported from the script's folder and that git does not have are kept,
+        without git all of them; of a notebook, the cells that were run. Costs a few git calls,
+        tens of milliseconds.
 
         Args:
-            path: a file or folder; by default the running script.
+            path: a file or folder; by default the running script or notebook.
 
         Raises:
             ContentNotFoundError: the path does not exist.
@@ -407,15 +421,139 @@ class Run(Recorder):
         self._open_writer()
         self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
 
-    def log_environment(self) -> None:
-        """Record interpreter, packages and versions, and an allow-list of environment variables.
+    def log_environment(self, variables: Iterable[str] = ()) -> None:
+        """Record interpreter, packages, system, processor, GPUs, container, and some variables.
 
-        Costs about 1 ms an installed package. Raises RunClosedError after the run's end.
+        Costs about 1 ms an installed package.
+
+        Args:
+            variables: names of environment variables to record beside those of an allow-list;
+                ``MY_*`` is all that begin so. What looks like a secret is masked.
+
+        Raises:
+            InvalidArgumentError: a name is no text.
+            RunClosedError: the run has ended.
         """
+        if isinstance(variables, str):
+            raise InvalidArgumentError(f"variables must be several names: [{variables!r}]")
+        names = [checked_name(name, "a variable's name") for name in variables]
         from provml.collect.environment import describe_environment
 
         self._open_writer()
-        self._append({"record": "environment", "time": _time_ns(), **describe_environment()})
+        self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})
+
+    # -- FLOPs --------------------------------------------------------------------------------
+
+    def log_flops_per_batch(
+        self,
+        label: str,
+        context: Context | str | None,
+        step: SupportsIndex | None = None,
+        *,
+        model: Any = None,
+        batch: Any = None,
+        epoch: SupportsIndex | None = None,
+        backward: bool | None = None,
+    ) -> None:
+        """Record the floating-point operations of one batch, and the label's total so far.
+
+        They are counted once for a model and the shapes of a batch (some milliseconds, with no
+        effect on the model, its gradients or random numbers); a call after that costs a few
+        microseconds. A multiply-add is two operations; see `provml.collect.flops`.
+
+        Args:
+            label: a name for the count; its total runs over all contexts.
+            context, step, epoch: as in `log_metric`.
+            model: a torch module, or the name of one given to `log_model`; by default the last of
+                those.
+            batch: as a loader gives it; by default one like the last, or of the dataset that was
+                logged last. A mapping is passed as keyword arguments, of a tuple as many members
+                as ``forward`` requires.
+            backward: whether a backward pass belongs to it; by default, whether the model is in
+                train mode and gradients are enabled.
+
+        Raises:
+            InvalidArgumentError: what is missing, or can't be counted, is named.
+            MissingExtraError: torch is not installed.
+            RunClosedError: the run has ended.
+        """
+        log = self._flops
+        if log is None:
+            log = self._open_flops()
+        log.batch(label, (context, step, epoch), model, batch, backward)
+
+    def log_flops_per_epoch(
+        self,
+        label: str,
+        dataset: Any,
+        context: Context | str | None,
+        step: SupportsIndex | None = None,
+        *,
+        model: Any = None,
+        batch: Any = None,
+        epoch: SupportsIndex | None = None,
+        backward: bool | None = None,
+    ) -> None:
+        """Record the floating-point operations of a pass over a dataset, and the label's total.
+
+        Every batch is taken to be like the first; a smaller last one is counted as such. Costs as
+        `log_flops_per_batch`, and the reading of one sample where the batch is not known.
+
+        Args:
+            label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
+            dataset: a DataLoader, a Dataset, an array, arrays, a number of samples, or the name of
+                a dataset given to `log_dataset`.
+            batch: what a batch looks like, where the dataset does not say.
+
+        Raises:
+            InvalidArgumentError, MissingExtraError, RunClosedError: as `log_flops_per_batch`.
+        """
+        log = self._flops or self._open_flops()
+        log.epoch(label, dataset, (context, step, epoch), model, batch, backward)
+
+    @contextmanager
+    def count_flops(
+        self,
+        label: str,
+        context: Context | str | None,
+        step: SupportsIndex | None = None,
+        *,
+        epoch: SupportsIndex | None = None,
+    ) -> Iterator[None]:
+        """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
+
+        Every operation costs some ten microseconds more while it is counted, and a block writes
+        about a kilobyte. What ran counts, also where the block is left by an exception.
+
+        Args:
+            label, context, step, epoch: as in `log_flops_per_batch`.
+
+        Raises:
+            InvalidArgumentError: a bad label, context, step or epoch.
+            MissingExtraError: torch is not installed.
+            RunClosedError: the run has ended.
+        """
+        name = checked_name(label, "a label")
+        where = place(context, step, epoch)
+        log = self._flops or self._open_flops()
+        from provml.collect.flops import BlockCounter
+
+        counter = BlockCounter()
+        start_ns = _time_ns()
+        try:
+            with counter:
+                yield
+        finally:
+            log.block(name, (context, where["step"], where["epoch"]), counter.count(), start_ns)
+
+    def _open_flops(self) -> FlopsLog:
+        from provml.flops import FlopsLog
+
+        self._open_writer()
+        with self._lock:
+            if self._flops is None:
+                self._flops = FlopsLog(self)
+            return self._flops
 
     def log_system_metrics(
         self,
@@ -501,6 +639,8 @@ class Run(Recorder):
         if isinstance(reason, str):
             reason = reason[:1000]
         own_reason = None if reason is None else checked_name(reason, "reason")
+        if not self._closed:
+            self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
         lifecycle.deactivate(self)
         with self._lock:
             if self._closed:

@@ -34,6 +34,8 @@ def cache_folder() -> Path:
 class Settings(NamedTuple):
     """What the environment says about how to record."""
 
+    hash_wait_s: float
+    """Seconds that the end of a run waits for digests of large datasets that are under way."""
     sync_interval_s: float
     """Seconds between two calls of fdatasync; what a power loss costs at most; 0 is never."""
     disabled: bool
@@ -58,27 +60,28 @@ def read_settings() -> Settings:
     """
     collect = os.environ.get(COLLECT_VARIABLE)
     return Settings(
-        sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S"),
+        hash_wait_s=_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
+        sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         rank=_first_number(_RANK_VARIABLES),
         local_rank=_first_number(_LOCAL_RANK_VARIABLES),
-        sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE),
+        sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
         collect=None
         if collect is None
         else tuple(name.strip() for name in collect.split(",") if name.strip()),
     )
 
 
-def _seconds(variable: str) -> float:
-    text = os.environ.get(variable, "5")
+def _seconds(variable: str, default: str, zero: str) -> float:
+    text = os.environ.get(variable, default)
     try:
         seconds = float(text)
         if not 0 <= seconds < 1e6:
             raise ValueError
     except ValueError:
         raise InvalidArgumentError(
-            f"{variable} must be a number of seconds, 0 for never: {text!r}"
+            f"{variable} must be a number of seconds, {zero}: {text!r}"
         ) from None
     return seconds
 

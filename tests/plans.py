@@ -24,6 +24,7 @@ AWKWARD = [
     "line\nbreak",
     "🦉",
     "\x00",
+    "]",
 ]
 NAMES = st.one_of(st.sampled_from(["loss", "acc", *AWKWARD]), st.text(max_size=12))
 CONTEXTS = st.one_of(

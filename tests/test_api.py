@@ -376,6 +376,8 @@ def test_verbs_without_a_run_say_so() -> None:
             arguments = []
         if verb == "log_current_execution_time":
             arguments = ["x"]
+        if verb == "log_flops_per_epoch":
+            arguments = ["x", 1, None]
         with pytest.raises(provml.NoActiveRunError, match=verb):
             getattr(provml, verb)(*arguments)
     with pytest.raises(provml.NoActiveRunError):

@@ -30,7 +30,11 @@ def test_the_torch_training_records_a_graph(tmp_path: Path) -> None:
     assert recorded.series("accuracy", provml.Context.EVALUATION).value[0] > 0.5
     document = ProvDocument.deserialize(recorded.path / "provenance.json")
     assert document == recorded.to_prov()
-    model = next(content for content in recorded.artifacts() if content.kind == "model")
+    layers = 64 * 64, 64 * 10  # what is multiplied for an image: forward, and for the weights; and
+    per_image = 2 * (2 * sum(layers) + layers[1])  # backward to the first layer's output
+    total = recorded.series("training", provml.Context.TRAINING, kind="cumulative-flops")
+    assert total.value[-1] == 2 * 1078 * per_image
+    model = next(content for content in recorded.artifacts() if content.name == "digits")
     assert (recorded.path / model.facts["copy"]).stat().st_size == model.facts["size"]
 
 

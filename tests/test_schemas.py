@@ -50,10 +50,17 @@ def lines(store: Path) -> list[dict[str, Any]]:
         run.log_dataset("d", {"x": np.zeros(2)}, context="training")
         run.log_dataset("u", "s3://bucket/x")
         run.log_dataset("g", iter([]))
+        large = store / "large.bin"
+        with large.open("wb") as file:
+            file.truncate(64 * 2**20)
+        run.log_dataset("l", large)
+        run._finish_hashing(60)
         run.log_artifact(__file__, metadata={"k": 1})
         run.log_model("m", {"w": 1})
         run.log_source_code(__file__)
         run.log_environment()
+        with run.count_flops("f", None):
+            pass
         raise RuntimeError("x")
     return list(read_lines(run.path))
 

@@ -1,4 +1,4 @@
-"""What is collected from around the training: content digests, code, environment, the machine.
+"""What is collected around the training: digests, code, environment, FLOPs, the machine.
 
 One file a collector. Imports nothing that derives, and nothing heavy: the names below are imported
 when they are asked for.

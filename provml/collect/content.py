@@ -16,7 +16,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -31,6 +31,8 @@ _BLOCK: Final = 2**20
 _SHORT_DIGEST: Final = 16
 
 Facts = dict[str, Any]
+Later = Callable[[str, str | None], Facts | None]
+"""Takes a path and what to leave out of it."""
 
 
 def is_uri(text: str) -> bool:
@@ -40,7 +42,10 @@ def is_uri(text: str) -> bool:
 
 
 def describe_path(
-    path: str | os.PathLike[str], run_folder: Path | None = None, copy: bool | None = False
+    path: str | os.PathLike[str],
+    run_folder: Path | None = None,
+    copy: bool | None = False,
+    later: Later | None = None,
 ) -> Facts:
     """Digest a file or folder, and copy it into the run's folder where asked.
 
@@ -50,6 +55,7 @@ def describe_path(
         path: an existing file or folder, or a URI, which is recorded as it is, unread.
         run_folder: the run's folder; None for no copy.
         copy: True copies, False does not, None copies up to `COPY_LIMIT_BYTES`.
+        later: takes over what is to be hashed later; gives the facts until then, or None.
 
     Raises:
         ContentNotFoundError: nothing is there.
@@ -83,11 +89,15 @@ def describe_path(
     if facts["kind"] == "file" and not stat.S_ISREG(status.st_mode):
         raise InvalidArgumentError(f"neither a file nor a folder: {full!r}")
     try:
-        if facts["kind"] == "folder":
-            store = _store_within(full, run_folder)
+        is_folder = facts["kind"] == "folder"
+        store = _store_within(full, run_folder) if is_folder else None
+        if store is not None:
+            facts["left_out"] = printable(os.path.relpath(store, full))
+        put_off = None if later is None or copy else later(full, store)
+        if put_off is not None:
+            return facts | ({} if is_folder else {"size": status.st_size}) | put_off
+        if is_folder:
             facts |= digest_folder(full, store)
-            if store is not None:
-                facts["left_out"] = printable(os.path.relpath(store, full))
         else:
             facts |= digest_file(full)
         if run_folder is not None and _wants_copy(copy, facts["size"]):
@@ -141,23 +151,30 @@ def digest_folder(path: str, leave_out: str | None = None) -> Facts:
     """
     lines: list[tuple[bytes, str]] = []
     size = 0
-    for name in _walk(path, leave_out):
+    for name in folder_files(path, leave_out):
         full = os.path.join(path, name)
-        facts = _digest_text(os.readlink(full)) if os.path.islink(full) else digest_file(full)
+        facts = link_digest(full) if os.path.islink(full) else digest_file(full)
         size += facts["size"]
         lines.append((os.fsencode(name), facts["sha256"]))
+    return {"sha256": manifest_digest(lines), "size": size, "files": len(lines)}
+
+
+def manifest_digest(lines: list[tuple[bytes, str]]) -> str:
+    """SHA-256 of a folder's manifest, of the names and digests of its files in any order."""
     digest = hashlib.sha256()
-    for name_bytes, file_digest in sorted(lines):
-        digest.update(file_digest.encode() + b"  " + name_bytes + b"\n")
-    return {"sha256": digest.hexdigest(), "size": size, "files": len(lines)}
+    for name, file_digest in sorted(lines):
+        digest.update(file_digest.encode() + b"  " + name + b"\n")
+    return digest.hexdigest()
 
 
-def _digest_text(text: str) -> Facts:
-    content = os.fsencode(text)
+def link_digest(path: str) -> Facts:
+    """SHA-256 and size of the text of a symbolic link's target. Raises OSError."""
+    content = os.fsencode(os.readlink(path))
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
-def _walk(root: str, leave_out: str | None) -> Iterator[str]:
+def folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
+    """The files and links under a folder, by their paths within it. Raises OSError."""
     for folder, folders, files in os.walk(root, onerror=_raise):
         folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -258,11 +275,16 @@ def describe_array(array: Any) -> Facts:
     if array.dtype.hasobject:
         facts["unread"] = "an array of Python objects has no stable bytes"
         return facts
+    facts["sha256"] = array_digest(array)
+    return facts
+
+
+def array_digest(array: Any) -> str:
+    """SHA-256 (hexadecimal) of a numpy array, as this file's head has it."""
     import numpy as np
 
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
     contiguous = np.ascontiguousarray(array)
     if array.size:
         digest.update(contiguous.reshape(-1).view(np.uint8).data)
-    facts["sha256"] = digest.hexdigest()
-    return facts
+    return digest.hexdigest()

@@ -1,48 +1,105 @@
-"""What a dataset is: a path, a URI, an array, several arrays. Imports `content`, `errors`."""
+"""What a dataset is: a path, a URI, arrays, a table, or an object of torch or Hugging Face.
+
+Imports `content`, `tables`, `summaries`, `errors`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
-from provml.collect.content import Facts, as_array, describe_array, describe_path
+from provml.collect.content import Facts, Later, as_array, describe_array, describe_path
 from provml.errors import InvalidArgumentError
 
+_MOST_MEMBERS: Final = 64
+_LONGEST_TEXT: Final = 1000
+_TRANSFORMS: Final = ("transform", "target_transform", "transforms")
+_ARRAYS: Final = ("data", "targets", "labels", "tensors")
 
-def describe_dataset(data: object, run_folder: Path, copy: bool) -> Facts:
+
+def describe_dataset(
+    data: object, run_folder: Path, copy: bool, later: Later | None = None
+) -> Facts:
     """The facts of a dataset; the data itself is never recorded.
 
     Args:
         data: a path or URI; a numpy array or a tensor; a list, tuple or mapping of these (its
-            digest is that of the members' names and digests); or any other object, of which
-            the type and, where it has one, the length are recorded, and that it has no digest.
+            digest is that of the members' names and digests); a table of pandas, polars or Arrow;
+            a Dataset, Subset or DataLoader of torch; a dataset of Hugging Face; or any other
+            object, of which the type and, where it has one, the length are recorded, and that it
+            has no digest.
+        later: as in `describe_path`.
 
     Raises:
         ContentNotFoundError: a path that does not exist.
         InvalidArgumentError: None, a number, or ``copy`` of what is no path.
     """
     if isinstance(data, (str, os.PathLike)):
-        return describe_path(data, run_folder, copy)
+        return describe_path(data, run_folder, copy, later)
     if data is None or isinstance(data, (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
             f"a dataset must be a path or data, not {type(data).__name__}: {data!r:.80}"
         )
     if copy:
         raise InvalidArgumentError("copy=True needs a dataset that is given as a path")
+    table = _describe_table(data)
+    if table is not None:
+        return table
     array = as_array(data)
     if array is not None:
-        return describe_array(array)
+        return _summarised(array)
     members = _members(data)
-    return _describe_members(members) if members is not None else _describe_object(data)
+    return _describe_members(members) if members is not None else describe_object(data)
+
+
+def describe_object(data: object) -> Facts:
+    """The facts of an object by what it is known to be: a table, a loader, a dataset, a stream."""
+    table = _describe_table(data)
+    if table is not None:
+        return table
+    if hasattr(data, "_fingerprint") and hasattr(data, "features"):
+        return _describe_hugging_face(data)
+    if isinstance(data, Mapping):
+        return _describe_parts(data)
+    if hasattr(data, "dataset") and hasattr(data, "batch_sampler"):
+        return _describe_loader(data)
+    if hasattr(data, "dataset") and hasattr(data, "indices"):
+        return _describe_subset(data)
+    if hasattr(data, "__next__"):
+        return _unread(data, "it can be read once only, so it can't be hashed")
+    if _is_stream(data):
+        return _unread(data, "it is a stream, so it can't be hashed") | _transforms(data)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return _describe_map(data)
+    return _unread(data, "its content was not read, so it has no digest")
+
+
+def _describe_table(data: object) -> Facts | None:
+    from provml.collect.tables import describe_table
+
+    try:
+        return describe_table(data)
+    except Exception as error:  # cells of a user's own types
+        return _unread(data, f"its cells can't be read: {type(error).__name__}: {error}"[:500])
+
+
+def _summarised(array: Any) -> Facts:
+    from provml.collect.summaries import summary_of
+
+    facts = describe_array(array)
+    summary = summary_of(array)
+    return facts | ({"summary": summary} if summary else {})
 
 
 def _members(data: object) -> dict[str, object] | None:
     """The named arrays that the data is made of; None where it is something else."""
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
-    elif isinstance(data, (list, tuple)) and len(data) <= 64:
+    elif isinstance(data, (list, tuple)) and len(data) <= _MOST_MEMBERS:
         named = {str(index): value for index, value in enumerate(data)}
     else:
         return None
@@ -51,13 +108,17 @@ def _members(data: object) -> dict[str, object] | None:
 
 
 def _describe_members(arrays: dict[str, object]) -> Facts:
-    described = {name: describe_array(array) for name, array in arrays.items()}
-    facts: Facts = {
-        "kind": "arrays",
-        "size": sum(member["size"] for member in described.values()),
-        "members": described,
-    }
-    if all("sha256" in member for member in described.values()):
+    described = {name: _summarised(array) for name, array in arrays.items()}
+    return {"kind": "arrays"} | _joined(described)
+
+
+def _joined(described: dict[str, Facts]) -> Facts:
+    """The facts of several contents as one: its digest is that of their names and digests."""
+    facts: Facts = {"members": described}
+    sizes = [member["size"] for member in described.values() if "size" in member]
+    if len(sizes) == len(described):
+        facts["size"] = sum(sizes)
+    if described and all("sha256" in member for member in described.values()):
         lines = [f"{member['sha256']}  {name}\n" for name, member in sorted(described.items())]
         facts["sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
     else:
@@ -65,12 +126,125 @@ def _describe_members(arrays: dict[str, object]) -> Facts:
     return facts
 
 
-def _describe_object(data: object) -> Facts:
+def _kind(data: object) -> Facts:
     kind = type(data)
     facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
+    length = _length(data)
+    return facts if length is None else facts | {"length": length}
+
+
+def _length(data: Any) -> int | None:
     try:
-        facts["length"] = len(data)  # type: ignore[arg-type]
-    except (TypeError, NotImplementedError):
-        pass
-    facts["unread"] = "its content was not read, so it has no digest"
+        return len(data)
+    except Exception:  # of a dataset that has none, torch raises TypeError or NotImplementedError
+        return None
+
+
+def _unread(data: object, why: str) -> Facts:
+    return _kind(data) | {"unread": why}
+
+
+def _describe_parts(data: Mapping[Any, Any]) -> Facts:
+    """A mapping of datasets: the splits of one."""
+    described = {str(name): describe_object(part) for name, part in data.items()}
+    facts = _kind(data) | _joined(described)
+    lengths = [part.get("length") for part in described.values()]
+    if lengths and all(length is not None for length in lengths):
+        facts["length"] = sum(lengths)
     return facts
+
+
+def _describe_hugging_face(data: Any) -> Facts:
+    """Its fingerprint says how it came about: its source, and all that was done to it."""
+    facts = _kind(data)
+    facts["fingerprint"] = str(data._fingerprint)
+    facts["schema"] = {str(name): str(kind) for name, kind in (data.features or {}).items()}
+    for name in ("builder_name", "config_name", "version", "split"):
+        value = getattr(data, name, None)
+        if value is not None:
+            facts.setdefault("summary", {})[name] = str(value)[:_LONGEST_TEXT]
+    facts["unread"] = "it goes by its fingerprint; its content was not read"
+    return facts
+
+
+def _describe_loader(loader: Any) -> Facts:
+    """A loader: its dataset's facts, and how many batches it gives of how many samples."""
+    facts = _described(loader.dataset)
+    facts["python"] = _kind(loader)["python"]
+    facts["of_type"] = _kind(loader.dataset)["python"]
+    samples = None if loader.batch_size is None else _length(loader.sampler)
+    batches = _length(loader)
+    if loader.batch_size is not None:
+        facts["batch_size"] = loader.batch_size
+    if batches is not None:
+        facts["batches"] = batches
+    if samples is not None and batches is not None:
+        whole = batches * loader.batch_size
+        facts["length"] = min(samples, whole) if loader.drop_last else samples
+    return facts
+
+
+def _described(data: Any) -> Facts:
+    """The facts of what lies within a loader or a subset, an object in any case."""
+    array = as_array(data)
+    if array is not None:
+        return _kind(data) | {"size": int(array.nbytes), "sha256": describe_array(array)["sha256"]}
+    members = _members(data)
+    facts = _describe_members(members) if members is not None else describe_object(data)
+    return facts | {"kind": "object"}
+
+
+def _describe_subset(subset: Any) -> Facts:
+    """Some samples of a dataset: by its digest and their numbers."""
+    whole = _described(subset.dataset)
+    facts = _kind(subset) | {"of_type": _kind(subset.dataset)["python"]}
+    facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
+    if "sha256" not in whole:
+        return facts | {"unread": whole["unread"]}
+    numbers = ",".join(str(int(index)) for index in subset.indices)
+    text = f"{whole['sha256']}  {numbers}\n"
+    return facts | {"sha256": hashlib.sha256(text.encode()).hexdigest(), "digest_of": "subset"}
+
+
+def _describe_map(data: Any) -> Facts:
+    """A dataset by the arrays that it holds, as they are before its transforms."""
+    facts = _kind(data) | _transforms(data)
+    arrays = {}
+    for name in _ARRAYS:
+        value = getattr(data, name, None)
+        array = as_array(value)
+        if array is not None:
+            arrays[name] = array
+        elif isinstance(value, (list, tuple)) and value:
+            arrays |= {f"{name}.{key}": own for key, own in (_members(value) or {}).items()}
+    if not arrays:
+        why = "its samples were not read; log the files that they come from"
+        return facts | {"unread": why}
+    described = _describe_members(arrays)
+    described.pop("kind")
+    return facts | described | {"digest_of": "arrays"}
+
+
+def _transforms(data: object) -> Facts:
+    """What a dataset does to its samples, as its transforms name themselves."""
+    named: dict[str, str] = {}
+    for name in _TRANSFORMS:
+        value = getattr(data, name, None)
+        if value is None:
+            continue
+        kind: Any = type(value)
+        if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
+            kind = value if hasattr(value, "__qualname__") else kind
+            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # a repr would hold an address
+        else:
+            named[name] = repr(value)[:_LONGEST_TEXT]
+    return {"transforms": named} if named else {}
+
+
+def _is_stream(data: object) -> bool:
+    torch = sys.modules.get("torch")
+    return (
+        torch is not None
+        and hasattr(torch, "utils")
+        and isinstance(data, torch.utils.data.IterableDataset)
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from provml.collect.content import Facts, printable
@@ -51,22 +52,125 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def describe_environment() -> Facts:
-    """Interpreter, packages with their versions, and allowed environment variables, masked.
+def describe_environment(variables: Iterable[str] = ()) -> Facts:
+    """Interpreter, packages, machine, and allowed environment variables, masked.
 
     Costs a look at every installed package (about 1 ms each).
+
+    Args:
+        variables: names of further variables to record; ``*`` stands for any characters.
     """
-    return {
+    from fnmatch import fnmatchcase
+
+    patterns = tuple(variables)
+    facts: Facts = {
         "python": sys.version,
         "implementation": sys.implementation.name,
         "executable": sys.executable,
         "packages": _packages(),
         "variables": {
-            name: MASK if is_secret_name(name) else mask_text(printable(value))
+            name: MASK if _is_secret(name) else mask_text(printable(value))
             for name, value in sorted(os.environ.items())
-            if name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)
+            if name in _ALLOWED
+            or name.startswith(_ALLOWED_PREFIXES)
+            or any(fnmatchcase(name, pattern) for pattern in patterns)
         },
+        "platform": _platform(),
+        "cpu": _cpu(),
+        "gpus": _gpus(),
+        "cuda": _cuda(),
+        "container": _container(),
     }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a variable holds a secret; of variables, all that end in TOKEN or KEY may."""
+    last = name.upper().rpartition("_")[2]
+    return last in ("TOKEN", "KEY", "SECRET", "PASS", "PWD") or is_secret_name(name)
+
+
+def _platform() -> str:
+    """The operating system as it names itself: ``Debian GNU/Linux 12 (bookworm)``."""
+    import platform
+
+    try:
+        return printable(platform.freedesktop_os_release()["PRETTY_NAME"])
+    except (OSError, KeyError):
+        return printable(platform.platform())
+
+
+def _cpu() -> str | None:
+    """The processor's model."""
+    for line in _read("/proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    import platform
+
+    return platform.processor() or None
+
+
+def _gpus() -> list[str]:
+    """The names of the NVIDIA devices that the driver has, whether or not they may be used."""
+    import glob
+
+    found = []
+    for path in sorted(glob.glob("/proc/driver/nvidia/gpus/*/information")):
+        for line in _read(path).splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "Model":
+                found.append(value.strip())
+    return found
+
+
+def _cuda() -> dict[str, str]:
+    """Versions: of the driver, of the CUDA and cuDNN that an imported torch was built with."""
+    found: dict[str, str] = {}
+    words = _read("/proc/driver/nvidia/version").split()
+    driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
+    if driver is not None:
+        found["driver"] = driver
+    torch = sys.modules.get("torch")
+    built = getattr(getattr(torch, "version", None), "cuda", None)
+    if isinstance(built, str):
+        found["torch"] = built
+        cudnn = torch.backends.cudnn.version()  # type: ignore[union-attr]
+        if cudnn is not None:
+            found["cudnn"] = str(cudnn)
+    return found
+
+
+def _container() -> dict[str, str]:
+    """The container that the process is in, as far as it can be told from within.
+
+    Podman and Apptainer say the image; Docker and Kubernetes the container's id only.
+    """
+    found: dict[str, str] = {}
+    for line in _read("/run/.containerenv").splitlines():
+        name, _, value = line.partition("=")
+        if name in ("image", "imageid", "id") and value.strip('"'):
+            found[name] = value.strip('"')
+    for variable in ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"):
+        if os.environ.get(variable):
+            found.setdefault("image", printable(os.environ[variable]))
+    if "id" not in found:
+        import re
+
+        inside = os.path.exists("/.dockerenv") or "KUBERNETES_SERVICE_HOST" in os.environ
+        text = _read("/proc/self/cgroup") + (_read("/proc/self/mountinfo") if inside else "")
+        own = re.search(r"(?:docker|containers|kubepods|containerd|crio)\S*?([0-9a-f]{64})", text)
+        if own is not None:
+            found["id"] = own[1]
+    return found
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(2**20)
+    except OSError:
+        return ""
 
 
 def _packages() -> dict[str, str]:

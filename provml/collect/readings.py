@@ -70,9 +70,9 @@ class Collector(Protocol):
 
 
 _OTHERS: Final = """
-    agent alert artifact bundle collector context dataset device environment epoch event flops host
-    journal loss metric model param results run sampling script series settings source source-diff
-    step tag
+    agent alert artifact bundle collector context cumulative-flops dataset device environment
+    epoch event flops flops-counting host journal loss metric model param results run sampling
+    script series settings source source-diff step tag workload
 """
 _TAKEN: Final = frozenset(_OTHERS.split())
 """What names of other things in a run begin with, see `model.names`."""

@@ -18,6 +18,8 @@ from provml.errors import ContentNotFoundError, ProvMLError
 _GIT_TIMEOUT_S: Final = 20
 _DIFF_LIMIT_BYTES: Final = 10 * 2**20
 _UNTRACKED_LIMIT: Final = 1000
+_MODULES_LIMIT: Final = 1000
+_KEPT_BYTES: Final = 10 * 2**20
 _SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
 """Files whose changes are not kept in the diff."""
 
@@ -60,8 +62,12 @@ def _working_folder() -> str | None:
 def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
     """The source code at a path, by default of the running script, and its git state.
 
+    In a notebook, the source of the cells that were run. Of the modules that were imported from
+    the script's folder those that git does not have (all, without git) are kept, each by its path,
+    its digest and a copy.
+
     Costs a few git calls (tens of milliseconds in an ordinary repository). The diff against HEAD
-    is kept under ``artifacts/``, up to 10 MiB.
+    is kept under ``artifacts/``, up to 10 MiB; so are the modules, up to 10 MiB in all.
 
     Raises:
         ContentNotFoundError: the path given does not exist.
@@ -69,19 +75,92 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
     """
     script = os.fspath(path) if path is not None else script_path()
     if script is None:
-        unread = "the code that runs does not stand in a file: a shell, a notebook, standard input"
-        content: Facts = {"kind": "file", "unread": unread}
-        return {"content": content, "git": _git_facts(os.curdir, run_folder)}
-    if not os.path.exists(script):
-        raise ContentNotFoundError(f"there is no source file or folder {script!r}")
-    folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
-    git = _git_facts(folder, run_folder)
-    if os.path.isdir(script):
-        # a repository's content is its commit and its diff; without one there is no bound on it
-        content = {"kind": "folder", "path": printable(os.path.abspath(script))}
+        content = _cells(run_folder)
+        if content is None:
+            unread = "the code that runs does not stand in a file: a shell, or standard input"
+            content = {"kind": "file", "unread": unread}
+        folder = os.curdir
     else:
-        content = describe_path(script, run_folder, copy=None)
-    return {"content": content, "git": git}
+        if not os.path.exists(script):
+            raise ContentNotFoundError(f"there is no source file or folder {script!r}")
+        folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
+        if os.path.isdir(script):
+            # a repository's content is its commit and its diff; without one there is no bound on it
+            content = {"kind": "folder", "path": printable(os.path.abspath(script))}
+        else:
+            content = describe_path(script, run_folder, copy=None)
+    git = _git_facts(folder, run_folder)
+    facts: Facts = {"content": content, "git": git}
+    modules = _untracked_modules(folder, git, run_folder)
+    return facts | ({"modules": modules} if modules else {})
+
+
+def _cells(run_folder: Path) -> Facts | None:
+    """The cells of a notebook, or the inputs of an IPython shell, that were run so far."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
+    if not history:
+        return None
+    cells = [(number, str(cell)) for number, cell in enumerate(history) if number and cell]
+    text = "\n\n".join(f"# In[{number}]:\n\n{mask_text(cell)}" for number, cell in cells)
+    source = (text + "\n").encode("utf-8", "backslashreplace")
+    facts = write_captured(run_folder, "notebook.py", source[:_DIFF_LIMIT_BYTES])
+    return facts | {"path": "notebook.py", "cells": len(cells)}
+
+
+def _untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
+    """The imported modules under the folder that git does not have, by their paths within it."""
+    root = os.path.realpath(git.get("root", folder))
+    tracked = _tracked(root) if "root" in git else frozenset()
+    found: dict[str, Facts] = {}
+    kept = 0
+    for path in _imported_files(root):
+        name = os.path.relpath(path, root)
+        if name in tracked or _is_secret(name):
+            continue
+        if len(found) == _MODULES_LIMIT:
+            break
+        try:
+            room = os.path.getsize(path) <= _KEPT_BYTES - kept
+            facts = describe_path(path, run_folder, copy=room)
+        except (OSError, ProvMLError):
+            continue  # gone since it was imported
+        kept += facts.get("size", 0) if room else 0
+        own = ("sha256", "size", "copy", "unread")
+        found[printable(name)] = {"kind": "file"} | {k: facts[k] for k in own if k in facts}
+    return found
+
+
+def _imported_files(root: str) -> list[str]:
+    """The files of the modules that were imported from under a folder, no installed packages."""
+    prefixes = {os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)}
+    found: set[str] = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py"):
+            continue
+        path = os.path.realpath(file)
+        installed = "site-packages" in path or "dist-packages" in path
+        inside = path.startswith(root.rstrip(os.sep) + os.sep)
+        if inside and not installed and not any(path.startswith(own) for own in prefixes):
+            found.add(path)
+    return sorted(path for path in found if os.path.isfile(path))
+
+
+def _tracked(root: str) -> frozenset[str]:
+    import subprocess
+
+    try:
+        return frozenset(_git(root, "ls-files", "-z", "--", "*.py").split("\0"))
+    except (OSError, subprocess.SubprocessError):
+        return frozenset()
+
+
+def _is_secret(name: str) -> bool:
+    from fnmatch import fnmatch
+
+    return any(fnmatch(os.path.basename(name), pattern) for pattern in _SECRET_FILES)
 
 
 def _git_facts(folder: str, run_folder: Path) -> Facts:

@@ -43,16 +43,16 @@ class Rows:
 
     start: int
     stop: int
-    _made: dict[int, list[bytes]] = field(default_factory=dict)
+    _made: dict[tuple[int, Any], list[bytes]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def texts(self, column: Any, make: Callable[[Any], list[bytes]]) -> list[bytes]:
         """A column's texts in these rows."""
-        made = self._made.get(id(column))
+        made = self._made.get((id(column), make))
         if made is None:
-            made = self._made[id(column)] = make(column[self.start : self.stop])
+            made = self._made[id(column), make] = make(column[self.start : self.stop])
         return made
 
 

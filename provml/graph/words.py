@@ -30,8 +30,9 @@ _FEW: Final = 4
 _LONGEST_INTEGER: Final = 10**12
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _ENTITIES: Final = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\"}
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\", "]": "&#93;"}
 )
+"""A ``]`` where text begins is a syntax error to Graphviz, which looks for the end of a CDATA."""
 _JOINERS: Final = "\u200c\u200d"
 
 

@@ -21,8 +21,11 @@ from provml.journal.events import EventsFile
 from provml.journal.samples import NO_SLOTS, SampleFile
 
 Record = dict[str, Any]
-SeriesKey = tuple[str, str, tuple[str, ...] | None, str | None, str]
-"""kind, name, context path, unit, storage"""
+SeriesKey = (
+    tuple[str, str, tuple[str, ...] | None, str | None, str]
+    | tuple[str, str, tuple[str, ...] | None, str | None, str, int]
+)
+"""kind, name, context path, unit, storage; and the number of the record that says of what"""
 
 Sample = tuple[SeriesKey, int, int | None, int | None, Any]
 """series, time, step, epoch, value"""
@@ -222,7 +225,7 @@ class JournalWriter:
         number = self._series.get(key)
         if number is not None:
             return number
-        kind, name, context, unit, storage = key
+        kind, name, context, unit, storage = key[:5]
         number = len(self._series) + 1
         record: Record = {
             "record": "series",
@@ -234,6 +237,8 @@ class JournalWriter:
         }
         if unit is not None:
             record["unit"] = unit
+        if len(key) == 6:
+            record["target"] = {"record": key[5]}
         if self._append(record) is None:
             return None
         self._series[key] = number

@@ -17,6 +17,16 @@ from provml.model.statements import Iri, Literal, Name, Value
 
 Attributes = list[tuple[str, Any]]  # values are `statements.Value`s: a list is invariant
 
+_LESS_COMMON: Final = (
+    "left_out",
+    "length",
+    "cut_from",
+    "batches",
+    "batch_size",
+    "of_type",
+    "fingerprint",
+    "cells",
+)
 _JSON: Final = Name("rdf:JSON")
 _LONGEST_DECIMAL: Final = 10_000
 
@@ -64,14 +74,14 @@ def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
 def content_attributes(content: Record) -> Attributes:
     """What a file, folder, array or object is: path, digest, size, shape."""
     keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
-    attributes = plain_attributes(content, (*keys, "left_out", "length", "cut_from"))
+    attributes = plain_attributes(content, (*keys, *_LESS_COMMON))
     if isinstance(content.get("python"), str):
         attributes.append(("provml:pythonType", content["python"]))
     if isinstance(content.get("uri"), str):
         attributes.append(("provml:uri", Iri(content["uri"])))
     if isinstance(content.get("modified"), int):
         attributes.append(("provml:modifiedAt", Moment(content["modified"])))
-    for key in ("shape", "members"):
+    for key in ("shape", "members", "schema", "summary", "transforms"):
         if content.get(key) is not None:
             attributes.append((f"provml:{key}", json_literal(content[key])))
     if isinstance(content.get("unread"), str):

@@ -17,6 +17,15 @@ from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
+from provml.model.flops import (
+    CUMULATIVE,
+    FLOPS,
+    FLOPS_KINDS,
+    Workload,
+    counting_names,
+    countings,
+    rates,
+)
 from provml.model.names import (
     RUN,
     context_name,
@@ -29,7 +38,7 @@ from provml.model.names import (
     step_prefix,
 )
 from provml.model.records import RecordMapping, collector_name
-from provml.model.samples import SAMPLING, Block, RunSeries, SeriesTable
+from provml.model.samples import SAMPLING, Block, RunSeries, SeriesTable, target_of
 from provml.model.statements import (
     Argument,
     Name,
@@ -86,6 +95,7 @@ class RunMapping:
         self._states_readings = wanted == "sample" and (
             detail is not None or readings <= READING_DETAIL_LIMIT
         )
+        self._records = RecordMapping(self._survey, wanted, self._states_readings)
 
     def _count(self, kinds: Collection[str]) -> int:
         return sum(series.count for series in self._survey.series.all if series.kind in kinds)
@@ -95,6 +105,15 @@ class RunMapping:
         if series.kind == SAMPLING or series.kind in self._collectors:
             return self._states_readings
         return self.detail == "sample"
+
+    def _block_kinds(self) -> frozenset[str]:
+        """The kinds of statement that the samples stated one by one are."""
+        kinds = _SAMPLE_KINDS
+        if self._collectors:
+            kinds |= _SAMPLING_KINDS
+        if any(series.kind == FLOPS for series in self._survey.series.all):
+            kinds |= FLOPS_KINDS
+        return kinds
 
     @property
     def series(self) -> SeriesTable:
@@ -123,7 +142,7 @@ class RunMapping:
 
         The run, people, contexts, parameters, data, models, events, series.
         """
-        yield from RecordMapping(self._survey, self.detail, self._states_readings).statements()
+        yield from self._records.statements()
         yield from self._contexts()
         yield from self._series()
         yield from self._sample_files()
@@ -141,7 +160,7 @@ class RunMapping:
                     yield self._step(names, rows)
                 if "wasInformedBy" in kinds:
                     yield self._step_link(names, path, rows)
-        if self.detail == "series" or _BLOCK_KINDS.isdisjoint(kinds):
+        if self.detail == "series" or self._block_kinds().isdisjoint(kinds):
             return
         for block in self._survey.series.blocks():
             if not self._is_stated(block.series):
@@ -149,6 +168,8 @@ class RunMapping:
             if block.series.kind == SAMPLING:
                 yield from self._samplings(block, kinds)
                 continue
+            if block.series.kind == FLOPS:
+                yield from countings(kinds, block, _activity(block), self._workload(block))
             names = _sample_column(block)
             if "entity" in kinds:
                 yield self._metric(block, names)
@@ -161,6 +182,20 @@ class RunMapping:
         """The samples in one pass over them: each block with its series' and context's names."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
+
+    def _workload(self, block: Block) -> Workload | None:
+        if block.target is None:
+            return None
+        return self._records.workloads.get((block.writer, block.target))
+
+    def _workloads_of(self, series: RunSeries) -> list[Workload]:
+        keys = {
+            (files.index, target_of(declared))
+            for files, numbers in self._survey.series.declared()
+            for declared, own in numbers.values()
+            if own is series
+        }
+        return [w for key, w in self._records.workloads.items() if key in keys]
 
     # -- contexts and steps -------------------------------------------------------------------
 
@@ -218,7 +253,10 @@ class RunMapping:
             if series.kind == SAMPLING:
                 continue  # its samples are activities
             name = series_name(series)
-            yield Statement("entity", name, {}, _summary(series))
+            attributes = _summary(series)
+            if series.kind == CUMULATIVE:
+                attributes += rates(series, self._workloads_of(series))
+            yield Statement("entity", name, {}, attributes)
             activity = context_name(series.context)
             yield Statement(
                 "wasGeneratedBy", None, {"prov:entity": name, "prov:activity": activity}
@@ -243,7 +281,7 @@ class RunMapping:
     def _sample_type(self, kind: str) -> str:
         if kind in self._collectors:
             return _READING_TYPES.get(kind, "provml:Reading")
-        return "provml:Metric" if kind == "metric" else "provml:Sample"
+        return _SAMPLE_TYPES.get(kind, "provml:Sample")
 
     def _samplings(self, block: Block, kinds: Collection[str]) -> Iterator[Statement]:
         """The readings taken: each an activity of its collector in the step under way."""
@@ -272,7 +310,7 @@ class RunMapping:
         is_reading = block.series.kind in self._collectors
         arguments: dict[str, Any] = {
             "prov:entity": names,
-            "prov:activity": _sampling(block) if is_reading else _activity(block),
+            "prov:activity": _sampling(block) if is_reading else _maker(block),
             "prov:time": TimeColumn(block.time_ns),
         }
         return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
@@ -314,9 +352,14 @@ _READING_TYPES: Final = {
     "gpu": "provml:GpuReading",
     "energy": "provml:EnergyReading",
 }
+_SAMPLE_TYPES: Final = {
+    "metric": "provml:Metric",
+    FLOPS: "provml:Flops",
+    CUMULATIVE: "provml:CumulativeFlops",
+}
 _STEP_KINDS: Final = frozenset({"activity", "wasInformedBy"})
 _SAMPLE_KINDS: Final = frozenset({"entity", "wasGeneratedBy", "hadMember"})
-_BLOCK_KINDS: Final = _SAMPLE_KINDS | _STEP_KINDS | {"wasAssociatedWith"}
+_SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedWith"})
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
@@ -380,6 +423,13 @@ def _activity(block: Block) -> Name | NameColumn:
     return _step_names(block.series.context, block.step, block.epoch)
 
 
+def _maker(block: Block) -> Name | NameColumn:
+    """What generated a block's samples: where they belong; of FLOPs, the counting."""
+    if block.series.kind in (FLOPS, CUMULATIVE):
+        return counting_names(block)
+    return _activity(block)
+
+
 def _sampling(block: Block) -> NameColumn:
     """The readings that gave a block's samples, or that it is: by step, epoch and time."""
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
@@ -419,7 +469,7 @@ def _summary(series: RunSeries) -> list[tuple[str, Any]]:
     if series.minimum is not None and series.maximum is not None:
         attributes.append(("provml:min", series.minimum))
         attributes.append(("provml:max", series.maximum))
-    if series.mean is not None:
+    if series.mean is not None and series.kind not in (FLOPS, CUMULATIVE):
         attributes.append(("provml:mean", series.mean))
     if series.count:
         attributes.append(("provml:last", typed(series.last)))

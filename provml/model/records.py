@@ -20,6 +20,7 @@ from provml.model.attributes import (
     plain_attributes,
     typed,
 )
+from provml.model.flops import Workload, WorkloadKey, rate_attributes
 from provml.model.names import (
     RUN,
     context_name,
@@ -86,6 +87,7 @@ class _Pass:
     used: list[_Used] = field(default_factory=list)
     declared: set[Name] = field(default_factory=set)
     open_spans: dict[tuple[Any, ...], list[tuple[Record, Name]]] = field(default_factory=dict)
+    workloads: dict[WorkloadKey, Workload] = field(default_factory=dict)
     plan: Name | None = None
     started: Record | None = None
 
@@ -98,6 +100,15 @@ class RecordMapping:
         self._detail = detail
         self._states_readings = states_readings
         self._journal = survey.journal
+        self._workloads: dict[WorkloadKey, Workload] | None = None
+
+    @property
+    def workloads(self) -> dict[WorkloadKey, Workload]:
+        """What FLOPs were counted of; takes a pass over the records where there was none."""
+        if self._workloads is None:
+            for _ in self.statements():
+                pass
+        return self._workloads or {}
 
     def statements(self) -> Iterator[Statement]:
         """All of them, in one pass over the records."""
@@ -121,6 +132,7 @@ class RecordMapping:
                 yield from self._instant(memory, record, name)
         for collector in self._survey.collectors:  # also where what it said of itself is lost
             yield from self._collector(memory, collector)
+        self._workloads = memory.workloads
         yield from self._run(memory)
         yield from self._losses()
 
@@ -329,6 +341,9 @@ class RecordMapping:
 
     def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, content = _text(record["name"]), record["content"]
+        found = self._survey.digests.get((int(name.partition(".")[0]), record.get("id", 0)))
+        if found is not None:
+            content = {k: v for k, v in content.items() if k != "unread"} | found
         path, digest = context_of(record), content.get("sha256")
         version = memory.versions.get(("dataset", label))
         if version is None or digest is None or version.digest != digest:
@@ -387,6 +402,8 @@ class RecordMapping:
                 attributes.append((f"provml:{term}", git[key]))
         if git.get("untracked"):
             attributes.append(("provml:gitUntracked", json_literal(git["untracked"])))
+        if isinstance(record.get("modules"), dict):
+            attributes.append(("provml:modules", json_literal(record["modules"])))
         if isinstance(git.get("untracked_total"), int):  # more than are listed
             attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
         yield _entity(version.name, "provml:SourceCode", label, attributes)
@@ -399,9 +416,10 @@ class RecordMapping:
 
     def _on_environment(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         version, before = self._version(memory, "environment", "python", None)
-        attributes = plain_attributes(record, ("python", "implementation", "executable"))
-        for key in ("packages", "variables"):
-            if isinstance(record.get(key), dict):
+        keys = ("python", "implementation", "executable", "platform", "cpu")
+        attributes = plain_attributes(record, keys)
+        for key in ("packages", "variables", "gpus", "cuda", "container"):
+            if isinstance(record.get(key), (dict, list)):
                 attributes.append((f"provml:{key}", json_literal(record[key])))
         yield _entity(version.name, "provml:Environment", "environment", attributes)
         yield from self._revision(version, before)
@@ -478,6 +496,54 @@ class RecordMapping:
             s.rank for s in self._survey.series.all if s.identity[:3] == (kind, context, metric)
         ]
         return series_entity(kind, series_path(metric, context, ranks[0]))
+
+    def _on_flops(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        label, target = _text(record["name"]), record["target"]
+        flops = decode(record["flops"])
+        if not isinstance(target, int) or not isinstance(flops, int):
+            raise TypeError(f"not the numbers of a workload: {record!r:.80}")
+        workload = local("workload", name)
+        attributes: Attributes = [("prov:value", typed(flops)), ("provml:unit", "FLOP")]
+        for key, term in (("unit", "extent"), ("passes", "passes"), ("device", "device")):
+            if isinstance(record.get(key), str):
+                attributes.append((f"provml:{term}", record[key]))
+        for key in ("inputs", "uncounted"):
+            if record.get(key):
+                attributes.append((f"provml:{key}", json_literal(record[key])))
+        for key, term in (("samples", "length"), ("batches", "batches")):
+            if isinstance(record.get(key), int):
+                attributes.append((f"provml:{term}", record[key]))
+        peak, start_ns = record.get("peak"), record.get("start")
+        own_peak = float(peak) if isinstance(peak, (int, float)) and peak > 0 else None
+        if own_peak is not None:
+            attributes.append(("provml:peakFlopsPerSecond", own_peak))
+        own_start = start_ns if isinstance(start_ns, int) else None
+        if own_start is not None and own_start < record["time"]:
+            per_second = flops / (record["time"] - own_start) * 1e9
+            attributes += rate_attributes(per_second, {own_peak})
+        yield _entity(workload, "provml:Workload", label, attributes)
+        agent = Name(f"base:software/{encoded(_text(record['counter']).replace(' ', '-'))}")
+        yield from self._software_agent(memory, agent, record["counter"])
+        yield relation("wasAttributedTo", entity=workload, agent=agent)
+        used = [workload]
+        for kind in ("model", "dataset"):
+            version = memory.versions.get((kind, str(record.get(kind))))
+            if version is not None:
+                used.append(version.name)
+                yield relation("wasDerivedFrom", generatedEntity=workload, usedEntity=version.name)
+        writer = int(name.partition(".")[0])
+        memory.workloads[writer, target] = Workload(tuple(used), agent, own_start, own_peak)
+
+    def _software_agent(self, memory: _Pass, agent: Name, text: str) -> Iterator[Statement]:
+        """A program by its name and version, ``torch 2.13.0``."""
+        if agent in memory.declared:
+            return
+        memory.declared.add(agent)
+        label, _, version = text.partition(" ")
+        named: Attributes = [("prov:label", label), ("provml:name", label)]
+        if version:
+            named.append(("provml:version", version))
+        yield Statement("agent", agent, {}, [("prov:type", Name("prov:SoftwareAgent")), *named])
 
     # -- events -------------------------------------------------------------------------------
 

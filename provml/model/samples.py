@@ -108,6 +108,7 @@ class Block:
         step: None where these samples have none.
         epoch: likewise.
         values: float64, int64, or a list of other values.
+        target: the number of the writer's record that says of what they are, where there is one.
     """
 
     series: RunSeries
@@ -118,6 +119,7 @@ class Block:
     step: NDArray[np.int64] | None
     epoch: NDArray[np.int64] | None
     values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
+    target: int | None = None
 
 
 def _extremes(values: Any) -> tuple[int | float, int | float] | None:
@@ -259,7 +261,14 @@ def _block(
         step=np.ascontiguousarray(rows["step"]) if with_step else None,
         epoch=rows["epoch"].astype(np.int64) if with_epoch else None,
         values=values,
+        target=target_of(declared),
     )
+
+
+def target_of(declared: Series) -> int | None:
+    """The number of the record that says of what a series' samples are."""
+    number = (declared.target or {}).get("record")
+    return number if isinstance(number, int) else None
 
 
 def _text_values(

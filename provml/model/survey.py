@@ -24,8 +24,21 @@ if TYPE_CHECKING:
 Path = tuple[str, ...] | None
 
 TIMED_RECORDS = frozenset(
-    {"start", "param", "tag", "event", "dataset", "artifact", "model", "source", "environment"}
-    | {"collector", "device", "alert"}
+    {
+        "start",
+        "param",
+        "tag",
+        "event",
+        "dataset",
+        "artifact",
+        "model",
+        "source",
+        "environment",
+        "flops",
+        "collector",
+        "device",
+        "alert",
+    }
 )
 
 TriggerKey = tuple[int, str, Path, str, int]
@@ -58,6 +71,7 @@ class Survey:
             epochs in which samples have it, with the time of the first.
         triggers: the names of the samples that set off alerts, by what `trigger_key` gives of the
             alert; None where there is none.
+        digests: what was found out later about a dataset, by its writer and its number there.
     """
 
     journal: Journal
@@ -73,6 +87,8 @@ class Survey:
     def collectors(self) -> list[str]:
         """What took readings, by name."""
         return list(dict.fromkeys(s.name for s in self.series.all if s.kind == SAMPLING))
+
+    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -122,6 +138,8 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
     for files, _, record in journal.records():
+        if record.get("record") == "digest" and isinstance(record.get("content"), dict):
+            result.digests[files.index, record.get("id", 0)] = record["content"]
         time_ns = time_of(record)
         if time_ns is not None:
             if record.get("record") == "alert":

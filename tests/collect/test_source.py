@@ -106,6 +106,87 @@ def test_environment_lists_packages_and_allowed_variables(
     assert "leak" not in "".join(path.read_text() for path in run.path.rglob("*.jsonl"))
 
 
+IMPORTING = """
+import provml, sys
+import helper, package.inner, colorsys
+with provml.start_run("e", save_dir=sys.argv[1], formats=()) as run:
+    run.log_source_code()
+"""
+
+
+def imported(folder: Path) -> dict[str, str]:
+    """Run a script that imports modules beside it; the text of those that were kept."""
+    (folder / "package").mkdir()
+    (folder / "script.py").write_text(IMPORTING)
+    for name in ("helper.py", "package/__init__.py", "package/inner.py", "unused.py"):
+        (folder / name).write_text(f"# {name}\n")
+    if (folder / ".git").exists():
+        git(folder, "add", "script.py", "package")
+        git(folder, "commit", "-q", "-m", "two")
+    store = folder.parent / "store"
+    subprocess.run([sys.executable, str(folder / "script.py"), str(store)], check=True)
+    recorded = provml.load("latest", store)
+    modules = next(recorded._records("source")).get("modules", {})
+    return {name: (recorded.path / m["copy"]).read_text() for name, m in modules.items()}
+
+
+def test_without_git_the_script_and_what_it_imports_is_kept(tmp_path: Path) -> None:
+    """A run outside of git could not be repeated."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    assert imported(folder) == {
+        "script.py": IMPORTING,
+        "helper.py": "# helper.py\n",
+        "package/__init__.py": "# package/__init__.py\n",
+        "package/inner.py": "# package/inner.py\n",
+    }
+
+
+def test_what_git_does_not_have_is_kept(repository: Path) -> None:
+    """A new file that nobody has added yet would be lost."""
+    assert imported(repository) == {"helper.py": "# helper.py\n"}
+
+
+NOTEBOOK = """
+import provml
+run = provml.start_run("e", save_dir={store!r}, formats=())
+"""
+
+
+def test_a_notebook_is_recorded_by_its_cells(store: Path) -> None:
+    """The code of a notebook would stand nowhere, or its secrets would."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = [NOTEBOOK.format(store=str(store)), "token = 'sk-abcdefghijklmnopqrstuv'"]
+    cells += ["run.log_source_code()\nrun.end_run()"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    recorded = provml.load("latest", store)
+    (source,) = recorded._records("source")
+    assert source["content"]["cells"] == 3
+    text = (recorded.path / source["content"]["copy"]).read_text()
+    assert "# In[1]:" in text and "provml.start_run" in text and "run.log_source_code()" in text
+    assert "sk-abc" not in text and MASK in text
+
+
+def test_the_machine_is_recorded(run: provml.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure could not be laid to the machine it was made on; a variable would be left out."""
+    monkeypatch.setenv("MY_SITE", "north")
+    monkeypatch.setenv("MY_TOKEN", "leak")
+    monkeypatch.setenv("YOUR_SITE", "south")
+    monkeypatch.setenv("APPTAINER_CONTAINER", "/images/train.sif")
+    run.log_environment(["MY_*"])
+    (environment,) = provml.load(run.path)._records("environment")
+    variables = environment["variables"]
+    assert (variables["MY_SITE"], variables["MY_TOKEN"]) == ("north", MASK)
+    assert "YOUR_SITE" not in variables
+    assert environment["platform"] and environment["cpu"]
+    assert environment["container"]["image"] == "/images/train.sif"
+    with pytest.raises(provml.InvalidArgumentError, match="several names"):
+        run.log_environment("MY_*")
+
+
 SCRIPT = """
 import provml, sys
 with provml.start_run("e", save_dir=sys.argv[1], owner="ana"):

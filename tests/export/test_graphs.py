@@ -168,6 +168,17 @@ def test_graphviz_draws_every_run(plan: dict[str, Any]) -> None:
             assert len(shown) == len(nodes - {"graph", "node", "edge"})
 
 
+@NEEDS_DOT
+@pytest.mark.parametrize("name", ["]", "]]>", "]x", "<![CDATA["])
+def test_graphviz_draws_what_looks_like_cdata(store: Path, name: str) -> None:
+    """Graphviz takes a bracket for the end of a CDATA section, and draws nothing at all."""
+    with provml.start_run("brackets", save_dir=store, formats=()) as run:
+        run.log_param(name, name)
+        run.log_event(name)
+    root = ElementTree.fromstring(written(provml.load(run.path), "svg"))
+    assert name in {(text.text or "").strip() for text in root.iter(f"{SVG}text")}
+
+
 def shapes(dot: Any) -> dict[str, tuple[str, str]]:
     """Shape and colour of what is a single node, by its name."""
     return {

@@ -14,8 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import rdflib
+import torch
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import provml
 
@@ -81,6 +84,17 @@ def _record(run: provml.Run, folder: Path) -> None:
     run.log_dataset("listed", range(5))
     run.log_dataset("elsewhere", "s3://bucket/data")
     run.log_dataset("objects", np.array([None], dtype=object))
+    tensors = TensorDataset(torch.zeros(4, 3), torch.arange(4))
+    tensors.transform = torch.nn.ReLU()  # type: ignore[attr-defined]
+    run.log_dataset("loader", DataLoader(Subset(tensors, [1, 2]), batch_size=2))
+    run.log_dataset("tensors", tensors)
+    run.log_dataset("frame", pandas.DataFrame({"x": [1.5, None], "y": ["a", "b"]}))
+    hub = SimpleNamespace(_fingerprint="0123456789abcdef", features={"text": "string"})
+    run.log_dataset("hugging face", hub)
+    large = folder / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(64 * 2**20)
+    run.log_dataset("large", large)
     run.log_event("epoch_started", source="callback", metadata={"n": 1}, context=training, step=1)
     run.log_event("epoch_finish", source="callback", metadata={"n": 2}, context=training, step=1)
     run.log_event("noticed", context=training, step=3)
@@ -101,6 +115,28 @@ def _record(run: provml.Run, folder: Path) -> None:
     (folder / "alone.py").write_text("pass")
     run.log_source_code(folder / "alone.py")
     run.log_environment()
+    # what takes a GPU, a container and a notebook
+    machine = {"gpus": ["NVIDIA H100"], "cuda": {"driver": "550.1"}, "container": {"id": "c"}}
+    environment = {"record": "environment", "time": time.time_ns(), "python": "3.13"}
+    run._append(environment | {"packages": {}, "variables": {}} | machine)
+    cells = {"kind": "file", "path": "notebook.py", "unread": "", "cells": 3}
+    source_record = {"record": "source", "time": time.time_ns(), "git": {"unread": "no git"}}
+    run._append(source_record | {"content": cells, "modules": {"a.py": {"kind": "file"}}})
+    net = torch.nn.Linear(3, 2)
+    run.log_model("linear", net)
+    run.log_flops_per_batch("batch flops", training, 1, batch=torch.zeros(4, 3), backward=False)
+    for step in range(2):
+        run.log_flops_per_epoch("epoch flops", 6, training, step, epoch=0)
+    with run.count_flops("block flops", training, 1):
+        torch.nn.functional.relu(net(torch.zeros(4, 3)))
+    # what takes a GPU whose peak is known
+    flops = {"record": "flops", "time": time.time_ns(), "target": 99, "name": "gpu flops"}
+    flops |= {"unit": "batch", "passes": "forward", "counter": "torch 2.0", "context": None}
+    run._append(flops | {"flops": 7, "device": "NVIDIA H100 80GB HBM3", "peak": 989.4e12})
+    for number in range(2):
+        for kind, value in (("flops", 7), ("cumulative-flops", 7 * (number + 1))):
+            key = (kind, "gpu flops", None, "FLOP", "i64", 99)
+            run._open_writer().sample(key, flops["time"] + 1000 * number, None, None, value)
     # what no verb does (yet): samples of another kind, and losses without a full disk
     writer = run._open_writer()
     writer.sample(("system load", "cpu", None, "%", "f64"), time.time_ns(), None, None, 0.5)

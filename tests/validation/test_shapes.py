@@ -75,6 +75,11 @@ def _started_by_a_model(graph: Graph) -> None:
     graph.set((start, PROV.entity, one(graph, "Model")))
 
 
+def _uncounted(graph: Graph) -> None:
+    graph.remove((one(graph, "FlopsCounting"), PROV.wasAssociatedWith, None))
+    graph.remove((one(graph, "FlopsCounting"), PROV.qualifiedAssociation, None))
+
+
 def _too_high_a_minimum(graph: Graph) -> None:
     graph.set((next(graph.subjects(TERM["max"])), TERM["min"], Literal(10**30)))
 
@@ -150,6 +155,14 @@ BROKEN: dict[str, Breaking] = {
     "diff-source": without("Diff", PROV.wasDerivedFrom),
     "environment-python": without("Environment", TERM.python),
     "environment-packages": without("Environment", TERM.packages),
+    "flops-activity": generated_without("Flops", PROV.activity),
+    "flops-place": without("FlopsCounting", PROV.wasInformedBy),
+    "flops-workload": without("FlopsCounting", PROV.used),
+    "flops-agent": _uncounted,
+    "workload-value": having("Workload", PROV.value, -1),
+    "workload-extent": having("Workload", TERM.extent, "year"),
+    "workload-passes": without("Workload", TERM.passes),
+    "workload-agent": without("Workload", PROV.wasAttributedTo),
     "environment-variables": having("Environment", TERM.variables, "{}"),
 }
 

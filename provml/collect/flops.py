@@ -1,0 +1,500 @@
+"""How many floating-point operations a torch module, or a block of torch code, takes.
+
+The counter is torch's own ``FlopCounterMode``, with formulas for operators that it lacks.
+A multiply-add is two operations. What counts is what multiplies matrices: linear layers,
+convolutions, attention, recurrent layers. Elementwise operations, norms, softmax and pooling do not
+count; which ones there were is said.
+
+A module is counted on fake tensors, which have shape and type and no data: nothing is computed, and
+neither weights, gradients, buffers, random numbers nor hooks take part. Where the module's
+forward looks at data, it runs once on the batch itself, with copies of the buffers.
+
+Imports torch where it counts; `batches`, `errors`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from provml.collect.batches import Arguments
+from provml.errors import InvalidArgumentError, MissingExtraError
+
+FORWARD: Final = "forward"
+FORWARD_AND_BACKWARD: Final = "forward and backward"
+AS_RUN: Final = "as run"
+
+_HOOKS: Final = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
+_GLOBAL_HOOKS: Final = (
+    "_global_forward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+)
+_NO_ARITHMETIC_NAMES: Final = """
+    detach clone empty empty_like empty_strided new_empty new_empty_strided zeros zeros_like
+    new_zeros ones ones_like new_ones full full_like fill fill_ zero_ copy_ _to_copy t transpose
+    permute expand view _unsafe_view reshape slice select squeeze unsqueeze split split_with_sizes
+    unbind cat stack index index_select gather scatter embedding arange scalar_tensor lift_fresh
+    alias as_strided is_same_size unfold contiguous _local_scalar_dense constant_pad_nd
+    slice_backward select_backward embedding_dense_backward bernoulli_ rand randn normal_ uniform_
+    device pin_memory resize_ set_ repeat flip roll tril triu
+    """
+_NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
+"""Operators that move or make numbers; of others it is said that they are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlopCount:
+    """What one pass of a module, or a block of code, takes.
+
+    Attributes:
+        flops: floating-point operations.
+        passes: ``forward``, ``forward and backward``, or ``as run`` (a block of code).
+        uncounted: the operators that are not in it, and how often each ran.
+    """
+
+    flops: int
+    passes: str
+    uncounted: dict[str, int]
+
+
+def torch_module() -> Any:
+    """The package torch. Raises MissingExtraError where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("counting FLOPs", "torch", "flops") from None
+    return torch
+
+
+def is_module(model: object) -> bool:
+    """Whether it is a torch module; torch is not imported for the question."""
+    torch = sys.modules.get("torch")
+    nn = getattr(torch, "nn", None)
+    return nn is not None and isinstance(model, nn.Module)
+
+
+def inner_module(module: Any) -> Any:
+    """The module that torch.compile, DataParallel or DistributedDataParallel was given."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and type(module).__name__ in ("DistributedDataParallel", "DataParallel"):
+            inner = module.module
+        if inner is None:
+            return module
+        module = inner
+
+
+def goes_backward(module: Any) -> bool:
+    """Whether running the module now would be followed by a backward pass, as far as can be told.
+
+    That is: it is in train mode, gradients are enabled, and a parameter takes one.
+    """
+    torch = torch_module()
+    return bool(
+        module.training
+        and torch.is_grad_enabled()
+        and any(parameter.requires_grad for parameter in module.parameters())
+    )
+
+
+def count_module(module: Any, arguments: Arguments, backward: bool) -> FlopCount:
+    """Count one pass of a module over a batch, without an effect on it.
+
+    Costs about what the module's Python code takes, some milliseconds for most; the time of a real
+    pass where the module looks at data. Another thread must not run the module meanwhile.
+
+    Args:
+        module: a ``torch.nn.Module``.
+        arguments: what it is called with.
+        backward: count the backward pass too.
+
+    Raises:
+        InvalidArgumentError: the module can't be run on the batch.
+    """
+    torch = torch_module()
+    module = inner_module(module)
+    with ExitStack() as stack:
+        stack.enter_context(_no_other_modes(torch))
+        stack.enter_context(kept_random_state())
+        stack.enter_context(_kept_module(torch, module))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(backward))
+        try:
+            return _count_fake(torch, module, arguments, backward)
+        except Exception as first:
+            if not arguments.has_data:
+                raise _not_run(module, arguments, first) from first
+        try:
+            return _count_real(torch, module, arguments, backward)
+        except Exception as second:
+            raise _not_run(module, arguments, second) from second
+
+
+def _not_run(module: Any, arguments: Arguments, error: Exception) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"FLOPs could not be counted: {type(module).__qualname__} does not run on a batch of "
+        f"{arguments.described()}: {type(error).__name__}: {str(error)[:300]}; pass "
+        "batch=... as the model takes it, or count a block of code with count_flops"
+    )
+
+
+def _count_fake(torch: Any, module: Any, arguments: Arguments, backward: bool) -> FlopCount:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        parameters = {
+            name: torch.empty(p.shape, dtype=p.dtype, device=p.device).requires_grad_(
+                backward and p.requires_grad
+            )
+            for name, p in module.named_parameters()
+        }
+        buffers = {
+            name: torch.empty(b.shape, dtype=b.dtype, device=b.device)
+            for name, b in module.named_buffers()
+        }
+        device, dtype = _place(module)
+        args, kwargs = arguments.tensors(torch, device, dtype, real=False)
+        return _counted(torch, module, parameters | buffers, args, kwargs, backward)
+
+
+def _count_real(torch: Any, module: Any, arguments: Arguments, backward: bool) -> FlopCount:
+    parameters = {
+        name: p.detach().requires_grad_(backward and p.requires_grad)
+        for name, p in module.named_parameters()
+    }
+    buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
+    device, dtype = _place(module)
+    args, kwargs = arguments.tensors(torch, device, dtype, real=True)
+    return _counted(torch, module, parameters | buffers, args, kwargs, backward)
+
+
+def _place(module: Any) -> tuple[Any, Any]:
+    """The device of the module's parameters and the type of its first floating one."""
+    device = dtype = None
+    for parameter in module.parameters():
+        device = parameter.device if device is None else device
+        if parameter.dtype.is_floating_point:
+            return device, parameter.dtype
+    return device, dtype
+
+
+def _counted(
+    torch: Any, module: Any, state: dict[str, Any], args: Any, kwargs: Any, backward: bool
+) -> FlopCount:
+    from torch.utils._pytree import tree_leaves
+
+    leaves = [tensor for tensor in state.values() if tensor.requires_grad]
+    passes = FORWARD
+    counter = BlockCounter()
+    with counter:
+        output = torch.func.functional_call(module, state, args, kwargs)
+        if backward:
+            outputs = [
+                leaf
+                for leaf in tree_leaves(_plain(output))
+                if isinstance(leaf, torch.Tensor) and leaf.requires_grad
+            ]
+            if outputs and leaves:
+                ones = [torch.ones_like(leaf) for leaf in outputs]
+                torch.autograd.grad(outputs, leaves, ones, allow_unused=True)
+                passes = FORWARD_AND_BACKWARD
+    return FlopCount(counter.flops, passes, counter.uncounted)
+
+
+def _plain(output: Any) -> Any:
+    """A dataclass's fields, which torch does not look into."""
+    return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
+
+
+class BlockCounter:
+    """Counts the torch operations that run within it, as they run; a context manager."""
+
+    def __init__(self) -> None:
+        torch = torch_module()
+        from torch.utils._python_dispatch import TorchDispatchMode
+        from torch.utils.flop_counter import FlopCounterMode
+
+        self._counter = FlopCounterMode(display=False, custom_mapping=_more_formulas(torch))
+        self._counter.mod_tracker = _NoModules()  # which would hook into every module and gradient
+        ran: Counter[str] = Counter()
+        counted = self._counter.flop_registry
+
+        class Names(TorchDispatchMode):  # type: ignore[misc]
+            """Notes which operators run and are not counted."""
+
+            def __torch_dispatch__(
+                self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
+                packet = getattr(func, "_overloadpacket", func)
+                if packet not in counted and not getattr(func, "is_view", False):
+                    ran[getattr(packet, "__name__", str(packet))] += 1
+                return func(*args, **(kwargs or {}))
+
+        self._names = Names()
+        self._ran = ran
+
+    def __enter__(self) -> BlockCounter:
+        self._names.__enter__()
+        try:
+            self._counter.__enter__()
+        except BaseException:
+            self._names.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        try:
+            self._counter.__exit__(*exception)
+        finally:
+            self._names.__exit__(*exception)
+
+    def count(self) -> FlopCount:
+        """What ran."""
+        return FlopCount(self.flops, AS_RUN, self.uncounted)
+
+    @property
+    def flops(self) -> int:
+        """The operations counted so far."""
+        return int(self._counter.get_total_flops())
+
+    @property
+    def uncounted(self) -> dict[str, int]:
+        """The operators that do arithmetic and are not counted, and how often each ran."""
+        return {n: count for n, count in sorted(self._ran.items()) if n not in _NO_ARITHMETIC}
+
+
+class _NoModules:
+    """Stands in for what follows the code through its modules: only the total is asked for."""
+
+    parents: Final = frozenset({"Global"})
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+def _more_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
+    """Formulas of operators that torch's counter lacks or gets wrong, as far as torch has them."""
+    from torch.utils.flop_counter import flop_registry
+
+    aten = torch.ops.aten
+    formulas: dict[str, Callable[..., int]] = {
+        "mv": lambda matrix, vector, **_: 2 * matrix[0] * matrix[1],
+        "addmv": lambda own, matrix, vector, **_: 2 * matrix[0] * matrix[1],
+        "dot": lambda one, other, **_: 2 * one[0],
+        "addbmm": lambda own, one, other, **_: 2 * one[0] * one[1] * one[2] * other[2],
+        "_addmm_activation": lambda own, one, other, **_: 2 * one[0] * one[1] * other[1],
+        "_int_mm": lambda one, other, **_: 2 * one[0] * one[1] * other[1],
+        "convolution_backward": _convolution_backward,
+        "_scaled_dot_product_flash_attention_for_cpu": _attention,
+        "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
+        "_scaled_dot_product_fused_attention_overrideable": _attention,
+        "_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward,
+    }
+    raw: dict[str, Callable[..., int]] = {
+        "mkldnn_rnn_layer": _mkldnn_rnn,
+        "mkldnn_rnn_layer_backward": lambda *args, **options: 2 * _mkldnn_rnn(*args),
+        "_cudnn_rnn": _cudnn_rnn,
+        "_cudnn_rnn_backward": lambda *args, **options: 2 * _cudnn_rnn(args[0], args[1]),
+    }
+    mapping: dict[Any, Callable[..., int]] = {}
+    for name, formula in (formulas | raw).items():
+        packet = getattr(aten, name, None)
+        if packet is not None and (packet not in flop_registry or name in _CORRECTED):
+            if name in raw:
+                formula._get_raw = True  # type: ignore[attr-defined]
+            mapping[packet] = formula
+    return mapping
+
+
+_CORRECTED: Final = ("convolution_backward",)
+"""torch's own formula counts a grouped convolution's gradients once for each group."""
+
+
+def _convolution_backward(
+    gradient: Any,
+    inputs: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    output_mask: Any,
+    **options: Any,
+) -> int:
+    """As much as the forward pass for each of the inputs' and the weight's gradients asked for."""
+    positions = (inputs if transposed else gradient)[2:]
+    forward = 2 * int(inputs[0]) * _product(positions) * _product(weight)
+    return forward * (bool(output_mask[0]) + bool(output_mask[1]))
+
+
+def _attention(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
+    """Two products for each head: query by key, and the weights by value."""
+    *batch, queries, width = query
+    heads = _product(batch)
+    return 2 * heads * int(queries * key[-2] * (width + value[-1]))
+
+
+def _attention_backward(
+    gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
+) -> int:
+    """The weights once more, and two products for each of the forward pass's two."""
+    *batch, queries, width = query
+    heads = _product(batch)
+    return 2 * heads * int(queries * key[-2] * (3 * width + 2 * value[-1]))
+
+
+def _mkldnn_rnn(inputs: Any, *others: Any, **options: Any) -> int:
+    """One layer of an LSTM in one direction: all of two matrices at each time step."""
+    matrices = [t for t in others[:2] if hasattr(t, "numel")]
+    return 2 * _rows(inputs) * sum(int(matrix.numel()) for matrix in matrices)
+
+
+def _cudnn_rnn(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
+    """All layers and directions: every matrix at each time step."""
+    return 2 * _rows(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
+
+
+def _rows(inputs: Any) -> int:
+    """How many time steps there are in all sequences; packed ones are a row each."""
+    return _product(inputs.shape[:-1])
+
+
+def _product(lengths: Any) -> int:
+    return int(math.prod(lengths))
+
+
+@contextmanager
+def _no_other_modes(torch: Any) -> Iterator[None]:
+    """Leave the caller's own dispatch modes out: a count within a count is not counted twice."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    cached = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)  # else autocast keeps casts of what is counted on
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator has no formula
+    try:
+        with _disable_current_modes():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch.set_autocast_cache_enabled(cached)
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Put all random number generators back as they were: torch's, Python's and numpy's."""
+    torch = torch_module()
+    python_state = random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = None if numpy is None else numpy.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
+        random.setstate(python_state)
+        if numpy is not None and numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+
+
+@contextmanager
+def _kept_module(torch: Any, module: Any) -> Iterator[None]:
+    """Keep what forward leaves on the modules from staying, and the caller's hooks from running."""
+    kept = [(member, dict(member.__dict__)) for member in module.modules()]
+    containers = [
+        (value, value.copy())
+        for _, attributes in kept
+        for value in attributes.values()
+        if isinstance(value, (dict, list, set))
+    ]
+    shared = torch.nn.modules.module
+    global_hooks = [getattr(shared, name) for name in _GLOBAL_HOOKS if hasattr(shared, name)]
+    global_kept = [(hooks, hooks.copy()) for hooks in global_hooks]
+    for hooks in global_hooks:
+        hooks.clear()
+    for member, _ in kept:
+        for name in _HOOKS:
+            hooks = member.__dict__.get(name)
+            if hooks:
+                member.__dict__[name] = type(hooks)(
+                    (number, hook) for number, hook in hooks.items() if _is_of_torch(hook)
+                )
+    try:
+        yield
+    finally:
+        for member, attributes in kept:
+            member.__dict__.clear()
+            member.__dict__.update(attributes)
+        for value, content in (*containers, *global_kept):
+            if isinstance(value, list):
+                value[:] = content
+            else:
+                value.clear()
+                value.update(content)
+
+
+def _is_of_torch(hook: object) -> bool:
+    """Whether a hook is a part of the module: torch's weight norm, spectral norm, pruning."""
+    return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")
+
+
+_PEAKS: Final = (
+    # part of the device's name; dense operations a second: 16-bit, tf32 or 32-bit as torch has it
+    ("GB200", 2500e12, 1250e12),
+    ("B200", 2250e12, 1125e12),
+    ("H200", 989.4e12, 494.7e12),
+    ("GH200", 989.4e12, 494.7e12),
+    ("H100 PCIe", 756e12, 378e12),
+    ("H100 NVL", 835e12, 417.5e12),
+    ("H100", 989.4e12, 494.7e12),
+    ("A100", 312e12, 156e12),
+    ("A800", 312e12, 156e12),
+    ("L40S", 362.1e12, 183e12),
+    ("L4", 121e12, 60.5e12),
+    ("A10G", 70e12, 35e12),
+    ("A10", 125e12, 62.5e12),
+    ("T4", 65e12, 8.1e12),
+    ("V100", 125e12, 15.7e12),
+)
+"""The makers' figures, without sparsity."""
+
+
+def peak_of(module: Any) -> tuple[str, float | None]:
+    """The device that a module is on, and how many operations a second it can do at best.
+
+    That is by the maker's figure for the type of the module's parameters or, under autocast, of
+    what it casts to; None where it is not known, as on a CPU.
+    """
+    torch = torch_module()
+    place, dtype = (None, None) if module is None else _place(module)
+    if place is None and torch.cuda.is_initialized():
+        place = torch.device("cuda", torch.cuda.current_device())
+    if place is None or place.type != "cuda" or not torch.cuda.is_initialized():
+        return ("cpu" if place is None else place.type), None
+    name = str(torch.cuda.get_device_name(place))
+    if torch.is_autocast_enabled("cuda"):
+        dtype = torch.get_autocast_dtype("cuda")
+    words = f" {name} "
+    for part, half, single in _PEAKS:
+        if f" {part} " in words or f" {part}-" in words:
+            return name, half if dtype in (torch.float16, torch.bfloat16) else single
+    return name, None

@@ -1,0 +1,311 @@
+"""Digests of large files and folders, computed beside the training.
+
+A folder's files are hashed by several threads, all else by one; a thread stops at the end of a
+block where it is asked to, before a fork or at the end of a run, and another goes on from there.
+What changes while it is read has no digest. Imports `content`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, NamedTuple
+
+from provml.collect.content import Facts, folder_files, link_digest, manifest_digest
+
+BACKGROUND_BYTES: Final = 64 * 2**20
+"""What is at least so large is hashed in the background."""
+
+PENDING: Final = "its digest was not there yet when this was written"
+CHANGED: Final = "it changed while it was being hashed"
+
+_BLOCK: Final = 4 * 2**20
+_MOST_LOOKED_AT: Final = 1000
+_MOST_THREADS: Final = 4
+_JOIN_S: Final = 0.2
+
+Report = Callable[[int, Facts], None]
+"""Takes a content's number and what was found out about it."""
+
+
+class Progress(NamedTuple):
+    """How far the hashing of a dataset is.
+
+    Attributes:
+        done: bytes hashed.
+        total: bytes there are; None of a folder that was not listed to its end yet.
+    """
+
+    name: str
+    done: int
+    total: int | None
+
+
+def is_large(path: str, leave_out: str | None = None) -> bool:
+    """Whether a file or folder is worth a thread: 64 MiB or more, or over 1,000 files.
+
+    Costs a look at up to 1,000 files. Raises OSError.
+    """
+    if not os.path.isdir(path):
+        return os.path.getsize(path) >= BACKGROUND_BYTES
+    total = 0
+    for count, name in enumerate(folder_files(path, leave_out)):
+        total += os.lstat(os.path.join(path, name)).st_size
+        if total >= BACKGROUND_BYTES or count >= _MOST_LOOKED_AT:
+            return True
+    return False
+
+
+class _File:
+    """A file being hashed, block by block."""
+
+    __slots__ = ("_before", "_digest", "_file", "job", "name", "path", "size")
+
+    def __init__(self, job: _Job, name: str, path: str) -> None:
+        self.job, self.name, self.path = job, name, path
+        self.size = 0
+        self._digest = hashlib.sha256()
+        self._file: BinaryIO | None = None
+        self._before: tuple[int, ...] = ()
+
+    def advance(self, buffer: bytearray) -> bool:
+        """Hash one block; True at the end. Raises OSError."""
+        if self._file is None:
+            self._file = open(self.path, "rb", buffering=0)
+            self._before = _state(self._file)
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        if count:
+            self._digest.update(memoryview(buffer)[:count])
+            self.size += count
+            return False
+        after = _state(self._file)
+        self.close()
+        if after != self._before or self.size != after[0]:
+            raise _ChangedError(CHANGED)
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @property
+    def sha256(self) -> str:
+        """The digest so far."""
+        return self._digest.hexdigest()
+
+
+class _ChangedError(OSError):
+    """The file is not what it was when its reading began."""
+
+
+def _state(file: BinaryIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+class _Job:
+    """A file or folder to be hashed."""
+
+    def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
+        self.number, self.name, self.path = number, name, path
+        self.is_folder = os.path.isdir(path)
+        self.total = None if self.is_folder else os.path.getsize(path)
+        self.size = 0
+        self.under_way = 0
+        self.lines: list[tuple[bytes, str]] = []
+        self.listed = False
+        self.over = False
+        self._names: Iterator[str] = folder_files(path, leave_out) if self.is_folder else iter([""])
+
+    def next_file(self) -> _File | None:
+        """The next file to hash; None where all are given out. Raises OSError."""
+        for name in self._names:
+            path = os.path.join(self.path, name) if self.is_folder else self.path
+            if self.is_folder and os.path.islink(path):
+                facts = link_digest(path)
+                self.lines.append((os.fsencode(name), facts["sha256"]))
+                self.size += facts["size"]
+                continue
+            self.under_way += 1
+            return _File(self, name, path)
+        self.listed = True
+        return None
+
+    def take(self, file: _File) -> None:
+        """A file is hashed."""
+        self.under_way -= 1
+        self.lines.append((os.fsencode(file.name), file.sha256))
+
+    def facts(self) -> Facts:
+        """What was found out, once all is hashed."""
+        if not self.is_folder:
+            return {"sha256": self.lines[0][1], "size": self.size}
+        digest = manifest_digest(self.lines)
+        return {"sha256": digest, "size": self.size, "files": len(self.lines)}
+
+
+class Hashing:
+    """The files and folders that a process hashes in the background."""
+
+    def __init__(self, report: Report) -> None:
+        """Start nothing yet.
+
+        Args:
+            report: called, from a thread of ours, with what was found out; must not raise.
+        """
+        self._report = report
+        self._lock = threading.Condition()
+        self._jobs: deque[_Job] = deque()
+        self._partly: deque[_File] = deque()
+        self._threads: list[threading.Thread] = []
+        self._stop = threading.Event()
+        self._finished = False
+
+    def add(self, number: int, name: str, path: str, leave_out: str | None = None) -> None:
+        """Have something hashed.
+
+        Raises:
+            OSError: it can't be looked at.
+            RuntimeError: the system gives no thread.
+        """
+        job = _Job(number, name, path, leave_out)
+        with self._lock:
+            self._jobs.append(job)
+        try:
+            self.resume()
+        except RuntimeError:
+            with self._lock:
+                if not self._threads:
+                    self._jobs.remove(job)
+                    raise
+
+    def progress(self) -> list[Progress]:
+        """What is being hashed or waits for it."""
+        with self._lock:
+            return [Progress(job.name, job.size, job.total) for job in self._jobs]
+
+    def pause(self) -> None:
+        """Have the threads end; waits for a block at most, and not long. Before a fork."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+
+    def resume(self) -> None:
+        """Go on, with as many threads as there are files to hash at once."""
+        with self._lock:
+            if self._stop.is_set():
+                self._stop = threading.Event()
+                self._threads = []
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            wanted = 0
+            if self._jobs:
+                wanted = min(_MOST_THREADS, _cpus()) if any(j.is_folder for j in self._jobs) else 1
+            while len(self._threads) < wanted:
+                arguments = (self._stop,)
+                thread = threading.Thread(
+                    target=self._work, args=arguments, name="provml-hash", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
+
+    def finish(self, wait_s: float) -> None:
+        """Wait for what is under way, then stop; what is not done by then is left.
+
+        Args:
+            wait_s: at most so long.
+        """
+        try:
+            until = time.monotonic() + wait_s
+            with self._lock:
+                while self._jobs and (left := until - time.monotonic()) > 0:
+                    self._lock.wait(min(left, 1.0))
+        finally:
+            self._finished = True
+            self.pause()
+            self.forget()
+
+    def forget(self) -> None:
+        """Let go of the files that are partly hashed; also in a forked child."""
+        while self._partly:
+            self._partly.popleft().close()
+
+    def _work(self, stop: threading.Event) -> None:
+        buffer = bytearray(_BLOCK)
+        while not stop.is_set():
+            file = self._next()
+            if file is None:
+                return
+            job = file.job
+            try:
+                done = False
+                while not (done or stop.is_set() or job.over):
+                    before = file.size
+                    done = file.advance(buffer)
+                    with self._lock:
+                        job.size += file.size - before
+            except OSError as error:
+                self._end(job, {"unread": str(error)})
+                continue
+            if job.over or (self._finished and not done):
+                file.close()
+            elif done:
+                self._take(file)
+            else:
+                with self._lock:
+                    self._partly.appendleft(file)
+
+    def _next(self) -> _File | None:
+        while True:
+            with self._lock:
+                if self._partly:
+                    return self._partly.popleft()
+                job = next((j for j in self._jobs if not j.listed and not j.over), None)
+                if job is None:
+                    self._threads = [
+                        t for t in self._threads if t is not threading.current_thread()
+                    ]
+                    return None
+                try:
+                    file = job.next_file()
+                except OSError as error:
+                    facts: Facts = {"unread": str(error)}
+                else:
+                    if file is not None:
+                        return file
+                    if job.under_way or job.over:
+                        continue
+                    facts = job.facts()
+            self._end(job, facts)
+
+    def _take(self, file: _File) -> None:
+        job = file.job
+        with self._lock:
+            job.take(file)
+            if not job.listed or job.under_way or job.over:
+                # a single file is listed to its end by the next look at its job
+                return
+            facts = job.facts()
+        self._end(job, facts)
+
+    def _end(self, job: _Job, facts: Facts) -> None:
+        with self._lock:
+            if job.over:
+                return
+            job.over = True
+        self._report(job.number, facts)
+        with self._lock:
+            if job in self._jobs:
+                self._jobs.remove(job)
+            self._lock.notify_all()
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,40 @@
+"""What an array's numbers are like, in three figures. Imports nothing of provml."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+_BLOCK: Final = 2**20
+
+
+def summary_of(array: Any) -> dict[str, float | int]:
+    """Minimum, maximum and mean of a numpy array, and how many values are no numbers.
+
+    Costs a pass over it, in blocks of 8 MiB; empty for what is not of numbers.
+    """
+    if array.dtype.kind not in "iuf" or not array.size:
+        return {}
+    import numpy as np
+
+    low: Any = math.inf
+    high: Any = -math.inf
+    total, count = 0.0, 0
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK]
+        if array.dtype.kind == "f":
+            block = block[np.isfinite(block)]
+        if block.size:
+            low, high = min(low, block.min().item()), max(high, block.max().item())
+            total += float(block.sum(dtype=np.float64))
+            count += block.size
+    summary: dict[str, float | int] = {}
+    if count:
+        mean = total / count
+        summary = {"min": low, "max": high}
+        if math.isfinite(mean):
+            summary["mean"] = mean
+    if count < flat.size:
+        summary["not_finite"] = int(flat.size - count)
+    return summary

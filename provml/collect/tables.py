@@ -1,0 +1,185 @@
+r"""Tables of pandas, polars and Arrow: digest, schema and summary; the data itself is not kept.
+
+Digest
+------
+SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column's digest is that of
+
+- the array of its values, as `content.describe_array` has it, where they are of a fixed width;
+- of text: the lengths in bytes as little-endian int64, then the UTF-8 of all of it;
+- of anything else: a line of JSON for each value.
+
+Before that stands, where values are missing, the digest of the mask of those that are there. So a
+table has one digest in every process and on every machine, and in each of the three libraries.
+
+Imports `content`, `journal.values`; a library never: the table that is given says which it is of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from provml.collect.content import Facts, array_digest
+from provml.collect.summaries import summary_of
+from provml.journal.values import encode
+
+
+class Column(NamedTuple):
+    """A column, whatever its library.
+
+    Attributes:
+        dtype: as its library names it.
+        present: a mask of the values that are there; None where all are.
+        values: those that are there: a numpy array, or a list of strings or of other objects.
+    """
+
+    name: str
+    dtype: str
+    present: Any
+    values: Any
+
+
+def describe_table(data: object) -> Facts | None:
+    """The facts of a table; None for what is none. Costs a pass over it, and memory of a column."""
+    columns = _columns(data)
+    if columns is None:
+        return None
+    kind = type(data)
+    facts: Facts = {"kind": "table", "python": f"{kind.__module__}.{kind.__qualname__}"}
+    digest = hashlib.sha256()
+    schema: dict[str, str] = {}
+    summary: dict[str, Any] = {}
+    size = rows = 0
+    for column in columns:
+        name = column.name if column.name not in schema else f"{column.name} {len(schema)}"
+        own, own_size = _digest(column)
+        digest.update(f"{own}  {column.name}\n".encode("utf-8", "backslashreplace"))
+        schema[name] = column.dtype
+        rows = len(column.values) if column.present is None else len(column.present)
+        own_summary = _summary(column, rows)
+        if own_summary:
+            summary[name] = own_summary
+        size += own_size
+    shape = [rows, len(schema)]
+    facts |= {"length": rows, "shape": shape, "size": size, "schema": schema}
+    if summary:
+        facts["summary"] = summary
+    facts["sha256"] = digest.hexdigest()
+    return facts
+
+
+def _summary(column: Column, rows: int) -> dict[str, Any]:
+    summary = {} if isinstance(column.values, list) else summary_of(column.values)
+    missing = rows - len(column.values)
+    return summary | ({"missing": missing} if missing else {})
+
+
+def _digest(column: Column) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    size = 0
+    if column.present is not None:
+        digest.update(array_digest(column.present).encode())
+    values = column.values
+    if not isinstance(values, list):
+        digest.update(array_digest(values).encode())
+        return digest.hexdigest(), int(values.nbytes)
+    import numpy as np
+
+    if all(type(value) is str for value in values):
+        texts = [value.encode("utf-8", "surrogatepass") for value in values]
+        digest.update(np.fromiter(map(len, texts), "<i8", len(texts)).tobytes())
+        for start in range(0, len(texts), 65_536):
+            block = b"".join(texts[start : start + 65_536])
+            digest.update(block)
+            size += len(block)
+        return digest.hexdigest(), size
+    for value in values:
+        line = json.dumps(encode(_plain(value)), sort_keys=True).encode() + b"\n"
+        digest.update(line)
+        size += len(line)
+    return digest.hexdigest(), size
+
+
+def _plain(value: Any) -> Any:
+    """A nested value without what only its library has."""
+    if hasattr(value, "to_list"):
+        return value.to_list()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(member) for key, member in value.items()}
+    return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value
+
+
+def _columns(data: Any) -> Iterator[Column] | None:
+    root = type(data).__module__.partition(".")[0]
+    module = sys.modules.get(root)
+    if root == "pandas" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]
+        return _pandas_columns(data)
+    if root == "polars" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]
+        return _polars_columns(data)
+    if root == "pyarrow" and isinstance(data, (module.Table, module.RecordBatch)):  # type: ignore[union-attr]
+        return _arrow_columns(data)
+    return None
+
+
+def _pandas_columns(data: Any) -> Iterator[Column]:
+    """The columns, after the index where it is more than the rows' numbers."""
+    frame = data.to_frame() if data.ndim == 1 else data
+    if type(frame.index).__name__ != "RangeIndex":
+        for level in range(frame.index.nlevels):
+            values = frame.index.get_level_values(level)
+            yield _pandas_column(str(values.name or "index"), values.to_series())
+    for place, name in enumerate(frame.columns):
+        yield _pandas_column(str(name), frame.iloc[:, place])
+
+
+def _pandas_column(name: str, series: Any) -> Column:
+    dtype = str(series.dtype)
+    if dtype == "category":
+        series = series.astype(series.cat.categories.dtype)
+    if getattr(series.dtype, "tz", None) is not None:
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    if type(series.dtype).__module__.startswith("numpy") and series.dtype.kind != "O":
+        return Column(name, dtype, None, series.to_numpy())
+    present = series.notna().to_numpy()
+    kept = series[present]
+    target = getattr(series.dtype, "numpy_dtype", None)  # of nullable numbers
+    if target is not None and target.kind in "biuf":
+        values: Any = kept.to_numpy(dtype=target)
+    else:
+        values = kept.tolist()
+        if values and all(type(value) is bool for value in values):
+            values = kept.to_numpy(dtype=bool)
+    return Column(name, dtype, None if present.all() else present, values)
+
+
+def _polars_columns(data: Any) -> Iterator[Column]:
+    for series in data.get_columns() if hasattr(data, "get_columns") else [data]:
+        dtype = series.dtype
+        kept = series.drop_nulls()
+        fixed = dtype.is_numeric() and not dtype.is_decimal()
+        fixed = fixed or str(dtype) == "Boolean" or str(dtype).startswith(("Datetime", "Duration"))
+        present = series.is_not_null().to_numpy() if len(kept) != len(series) else None
+        yield Column(series.name, str(dtype), present, kept.to_numpy() if fixed else kept.to_list())
+
+
+def _arrow_columns(data: Any) -> Iterator[Column]:
+    types = sys.modules["pyarrow"].types
+    for name, stored in zip(data.schema.names, data.columns, strict=True):
+        own = stored.type
+        dtype = str(own)
+        column = stored
+        if types.is_dictionary(own):
+            own = own.value_type
+            column = stored.cast(own)
+        missing = column.null_count
+        present = column.is_valid().to_numpy(zero_copy_only=False) if missing else None
+        kept = column.drop_null() if missing else column
+        fixed = types.is_integer(own) or types.is_floating(own) or types.is_boolean(own)
+        fixed = fixed or types.is_timestamp(own) or types.is_duration(own)
+        values = kept.to_numpy(zero_copy_only=False) if fixed else kept.to_pylist()
+        yield Column(str(name), dtype, present, values)

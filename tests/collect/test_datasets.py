@@ -1,0 +1,317 @@
+"""Datasets by what they are: tables, torch's and Hugging Face's, streams; digests and figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import polars
+import pyarrow
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+import provml
+from provml.collect.datasets import describe_dataset
+
+
+def facts(data: object) -> dict[str, Any]:
+    """What is recorded of a dataset."""
+    return describe_dataset(data, Path(), copy=False)
+
+
+PLAIN: dict[str, list[Any]] = {
+    "count": [1, 2, -3],
+    "share": [0.5, 1.5, -0.0],
+    "name": ["a", "é🦉", ""],
+    "kept": [True, False, True],
+}
+HOLES: dict[str, list[Any]] = {
+    "count": [1, None, 3],
+    "name": ["a", None, "b"],
+    "list": [[1], None, [2, 3]],
+}
+
+
+def frames(columns: dict[str, list[Any]]) -> list[Any]:
+    """The same table in every library, whole and in parts."""
+    pandas_columns = {
+        name: pandas.array(values, dtype="Int64") if name == "count" else values
+        for name, values in columns.items()
+    }
+    table = pyarrow.table(columns)
+    return [
+        pandas.DataFrame(pandas_columns),
+        polars.DataFrame(columns),
+        table,
+        pyarrow.RecordBatch.from_pydict(columns),
+        pyarrow.concat_tables([table.slice(0, 1), table.slice(1)]),
+        polars.concat([polars.DataFrame(columns)[:1], polars.DataFrame(columns)[1:]]),
+    ]
+
+
+@pytest.mark.parametrize("columns", [PLAIN, HOLES], ids=["plain", "holes"])
+def test_a_table_has_one_digest_in_every_library(columns: dict[str, list[Any]]) -> None:
+    """The same data would seem another once it is read by another library, or in chunks."""
+    described = [facts(frame) for frame in frames(columns)]
+    assert len({d["sha256"] for d in described}) == 1
+    assert all(d["shape"] == [3, len(columns)] and d["length"] == 3 for d in described)
+    assert all(list(d["schema"]) == list(columns) for d in described)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_table_s_digest_is_of_its_content(library: str) -> None:
+    """A changed cell, column or row would go unseen."""
+    make: Callable[[Any], Any] = {
+        "pandas": pandas.DataFrame,
+        "polars": polars.DataFrame,
+        "pyarrow": pyarrow.table,
+    }[library]
+    tables: list[dict[str, Any]] = [
+        {"a": [1, 2], "b": ["x", "y"]},
+        {"a": [2, 1], "b": ["x", "y"]},
+        {"a": [1, 2], "b": ["xy", ""]},
+        {"b": ["x", "y"], "a": [1, 2]},
+        {"c": [1, 2], "b": ["x", "y"]},
+        {"a": [1.0, 2.0], "b": ["x", "y"]},
+        {"a": [1, 2, 3], "b": ["x", "y", "z"]},
+        {"a": [1, 2]},
+        {"a": [None, 2], "b": ["x", "y"]},
+        {"a": [1, 2], "b": [None, "xy"]},
+        {"a": [1, 2], "b": ["xy", None]},
+    ]
+    digests = [facts(make(table))["sha256"] for table in tables]
+    assert len(set(digests)) == len(tables)
+    assert digests == [facts(make(table))["sha256"] for table in tables]
+
+
+def test_a_pandas_index_counts_where_it_says_something() -> None:
+    """Rows under other names would seem the same, or a reset of their numbers a change."""
+    frame = pandas.DataFrame({"a": [1, 2, 3]})
+    by_name = frame.set_axis(["x", "y", "z"])
+    rows = pandas.DataFrame({"a": [2, 3]})
+    assert facts(frame[1:].reset_index(drop=True))["sha256"] == facts(rows)["sha256"]
+    assert facts(frame)["sha256"] != facts(by_name)["sha256"]
+    assert list(facts(by_name)["schema"]) == ["index", "a"]
+    assert facts(frame["a"])["sha256"] == facts(frame)["sha256"]
+
+
+def test_a_summary_is_of_figures_and_never_of_data() -> None:
+    """A record would hold what is private, or figures that are wrong."""
+    frame = pandas.DataFrame(
+        {
+            "number": [1.0, 2.0, 6.0, np.nan],
+            "secret": ["alice", "bob", None, "carol"],
+            "when": pandas.to_datetime(["2026-01-01"] * 4).tz_localize("Europe/Rome"),
+            "kind": pandas.Categorical(["alice", "bob", "bob", "bob"]),
+        }
+    )
+    described = facts(frame)
+    assert described["summary"] == {
+        "number": {"min": 1.0, "max": 6.0, "mean": 3.0, "not_finite": 1},
+        "secret": {"missing": 1},
+    }
+    assert described["schema"]["kind"] == "category"
+    text = json.dumps(described)
+    assert "alice" not in text and "2026" not in text
+    array = facts(np.array([[1, 2], [3, 6]]))
+    assert array["summary"] == {"min": 1, "max": 6, "mean": 3.0}
+    assert "summary" not in facts(np.array(["alice"]))
+    assert facts(np.array([np.nan]))["summary"] == {"not_finite": 1}
+
+
+def test_cells_that_can_not_be_read_are_said() -> None:
+    """A frame of a user's objects would end the training, or have a digest of its addresses."""
+
+    class Odd:
+        def __repr__(self) -> str:
+            return "odd"
+
+        def tolist(self) -> None:
+            raise RuntimeError("no")
+
+    described = facts(pandas.DataFrame({"a": [Odd(), Odd()]}))
+    assert "sha256" not in described
+    assert "RuntimeError" in described["unread"]
+    assert described["length"] == 2
+
+
+FOREIGN = """
+import pandas, torch, numpy as np
+from pathlib import Path
+from provml.collect.datasets import describe_dataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
+for data in (
+    pandas.DataFrame({"a": [1, 2], "b": ["x", None], "c": [[1], [2]]}),
+    TensorDataset(torch.arange(6).reshape(3, 2)),
+    Subset(TensorDataset(torch.arange(6).reshape(3, 2)), [0, 2]),
+):
+    print(describe_dataset(data, Path(), False)["sha256"])
+"""
+
+
+def test_digests_are_the_same_in_every_process() -> None:
+    """The same data would have another digest in the next run."""
+    command = [sys.executable, "-c", FOREIGN]
+    one, other = (subprocess.check_output(command, text=True) for _ in range(2))
+    tensors = TensorDataset(torch.arange(6).reshape(3, 2))
+    frame = pandas.DataFrame({"a": [1, 2], "b": ["x", None], "c": [[1], [2]]})
+    own = [facts(data)["sha256"] for data in (frame, tensors, Subset(tensors, [0, 2]))]
+    assert one.split() == other.split() == own
+
+
+TENSORS = TensorDataset(torch.zeros(10, 3), torch.arange(10))
+
+
+@pytest.mark.parametrize(
+    ("options", "length", "batches"),
+    [
+        ({"batch_size": 4}, 10, 3),
+        ({"batch_size": 4, "drop_last": True}, 8, 2),
+        ({"batch_size": 4, "shuffle": True}, 10, 3),
+        ({"batch_size": 64}, 10, 1),
+        ({"batch_size": 3, "sampler": [1, 2, 3, 4]}, 4, 2),
+        ({"batch_sampler": [[1, 2], [3]]}, 2, 2),
+    ],
+)
+def test_loaders_say_how_many_samples_and_batches_they_give(
+    options: dict[str, Any], length: int, batches: int
+) -> None:
+    """Samples that a loader drops, or repeats, would be counted wrong."""
+    loader: DataLoader[Any] = DataLoader(TENSORS, **options)
+    described = facts(loader)
+    assert described["batches"] == batches == len(list(loader))
+    if "batch_sampler" not in options:
+        assert described["length"] == length == sum(len(batch[0]) for batch in loader)
+    assert described["sha256"] == facts(TENSORS)["sha256"]
+    assert described["of_type"].endswith("TensorDataset")
+
+
+def test_a_subset_is_told_from_its_whole() -> None:
+    """Training and test split of one dataset would be one thing."""
+    one, other = Subset(TENSORS, [1, 2]), Subset(TENSORS, torch.tensor([1, 3]))
+    digests = {facts(data)["sha256"] for data in (TENSORS, one, other, Subset(one, [0]))}
+    assert len(digests) == 4
+    assert facts(Subset(TENSORS, [1, 2]))["sha256"] == facts(one)["sha256"]
+    assert (facts(one)["length"], facts(DataLoader(one, batch_size=2))["batches"]) == (2, 1)
+
+
+class Pictures(Dataset[Any]):
+    """A dataset as torchvision has them: arrays in memory, transforms on the way out."""
+
+    def __init__(self, transform: Any) -> None:
+        self.data = torch.zeros(5, 8, 8, dtype=torch.uint8)
+        self.targets = list(torch.arange(5))
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("a sample was read")
+
+
+def test_transforms_are_named_and_not_run() -> None:
+    """A reader would not learn what was done to the data; or a digest would be of chance."""
+
+    def flip(image: Any) -> Any:
+        return image
+
+    named = facts(Pictures(torch.nn.Sequential(torch.nn.ReLU())))["transforms"]
+    assert named == {"transform": "Sequential(\n  (0): ReLU()\n)"}
+    (text,) = facts(DataLoader(Pictures(flip), batch_size=2))["transforms"].values()
+    assert text.endswith("flip") and "0x" not in text
+    assert facts(Pictures(flip))["sha256"] == facts(Pictures(None))["sha256"]
+    assert "transforms" not in facts(Pictures(None))
+
+
+class Files(Dataset[Any]):
+    """A dataset that reads files on demand."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("a sample was read")
+
+
+class Stream(IterableDataset[Any]):
+    """A dataset without an end."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it was read")
+
+
+def test_what_can_not_be_hashed_says_why_and_is_not_read() -> None:
+    """A generator would be used up, or seem to have been hashed."""
+    generator = (number for number in range(3))
+    assert "read once only" in facts(generator)["unread"]
+    assert list(generator) == [0, 1, 2]
+    assert "stream" in facts(Stream())["unread"]
+    assert "stream" in facts(DataLoader(Stream(), batch_size=2))["unread"]
+    assert facts(Files())["length"] == 3
+    for data in (generator, Stream(), Files(), DataLoader(Files()), Subset(Files(), [0])):
+        described = facts(data)
+        assert "sha256" not in described and described["unread"]
+
+
+@pytest.fixture
+def hub() -> Any:
+    """A dataset of Hugging Face."""
+    datasets = pytest.importorskip("datasets")
+    return datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
+
+
+def test_hugging_face_datasets_go_by_their_fingerprint(hub: Any) -> None:
+    """A dataset could not be told from what became of it, or its cache would be read whole."""
+    import datasets
+
+    described = facts(hub)
+    assert described["fingerprint"] == hub._fingerprint
+    assert described["length"] == 2
+    assert list(described["schema"]) == ["text", "label"]
+    assert "fingerprint" in described["unread"]
+    mapped = facts(hub.select([0]))
+    assert mapped["fingerprint"] != described["fingerprint"]
+    splits = facts(datasets.DatasetDict({"train": hub, "test": hub.select([0])}))
+    assert splits["length"] == 3
+    assert set(splits["members"]) == {"train", "test"}
+
+
+def test_facts_of_datasets_are_stated(run: provml.Run, hub: Any) -> None:
+    """What is recorded would not reach the graph."""
+    run.log_dataset("loader", DataLoader(Subset(TENSORS, [1, 2]), batch_size=2))
+    run.log_dataset("frame", pandas.DataFrame({"a": [1, 2]}))
+    run.log_dataset("hub", hub)
+    loader, frame, hugging_face = (
+        dict(s.attributes)
+        for s in provml.load(run.path).statements()
+        if ("prov:type", "provml:Dataset") in s.attributes
+    )
+    assert (loader["provml:batches"], loader["provml:batchSize"], loader["provml:length"]) == (
+        1,
+        2,
+        2,
+    )
+    assert json.loads(frame["provml:schema"].lexical) == {"a": "int64"}
+    assert json.loads(frame["provml:summary"].lexical)["a"]["mean"] == 1.5
+    assert hugging_face["provml:fingerprint"] == hub._fingerprint
+
+
+def test_the_digest_of_a_table_is_as_documented() -> None:
+    """Nobody else could compute it."""
+    numbers, names = np.array([1, 2]), ["x", "yé"]
+    array = hashlib.sha256(b"<i8 (2,)\n" + numbers.tobytes()).hexdigest()
+    column = hashlib.sha256(array.encode()).hexdigest()
+    lengths = np.array([1, 3], "<i8").tobytes()
+    text = hashlib.sha256(lengths + "".join(names).encode()).hexdigest()
+    lines = f"{column}  a\n{text}  b\n".encode()
+    frame = pandas.DataFrame({"a": numbers, "b": names})
+    assert facts(frame)["sha256"] == hashlib.sha256(lines).hexdigest()
