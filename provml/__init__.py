@@ -31,6 +31,7 @@ from provml._api import (
     log_param,
     log_params,
     log_source_code,
+    log_system_metrics,
     set_tag,
     start_run,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "log_param",
     "log_params",
     "log_source_code",
+    "log_system_metrics",
     "normal_form",
     "open_store",
     "set_tag",

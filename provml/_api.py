@@ -13,6 +13,9 @@ from typing import Any, SupportsIndex
 
 from provml import lifecycle
 from provml.arguments import tag_record
+from provml.collect.choice import DEFAULT as DEFAULT_COLLECTORS
+from provml.collect.choice import check_collectors, plan_collectors
+from provml.collect.readings import Collector
 from provml.context import Context, checked_name
 from provml.disabled import DisabledRun
 from provml.errors import ExportError, InvalidArgumentError, NoActiveRunError
@@ -36,6 +39,8 @@ def start_run(
     resume: bool = False,
     tags: Mapping[str, Any] | None = None,
     formats: tuple[str, ...] = ("provjson",),
+    sample_interval_s: float | None = None,
+    collect: Iterable[str | Collector] | None = None,
     disabled: bool = False,
 ) -> Run:
     """Start recording a run and make it the active one; also a context manager.
@@ -58,6 +63,11 @@ def start_run(
             run; starts a new one where there is none.
         tags: as by `set_tag`.
         formats: the documents to write at the end; ``()`` for none.
+        sample_interval_s: seconds between two readings of the machine in the background; by
+            default ``PROVML_SAMPLE_INTERVAL_S``, else 5; 0 for none.
+        collect: what reads it: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
+            ``energy``, a name that another package announces, or a collector; by default
+            ``PROVML_COLLECT``, else the six.
         disabled: accept every call and record nothing; also ``PROVML_DISABLED=1``.
 
     Raises:
@@ -80,6 +90,10 @@ def start_run(
     }
     _check_formats(formats)
     own_tags = _tag_records(tags)
+    interval_s = _checked_interval(sample_interval_s, settings.sample_interval_s)
+    chosen = check_collectors(
+        collect if collect is not None else settings.collect or DEFAULT_COLLECTORS
+    )
     if disabled or settings.disabled:
         run: Run = DisabledRun(experiment)
         lifecycle.activate(run)
@@ -93,7 +107,22 @@ def start_run(
     start = {"record": "start", "time": now, "resumed": resumed, **facts}
     run._append_all([start, *(tag | {"time": now} for tag in own_tags)])
     lifecycle.activate(run)
+    # of a job's processes on one machine, one reads what is the machine's
+    machine_wide = settings.local_rank in (None, 0)
+    run._start_sampling(
+        interval_s, plan_collectors(chosen, interval_s, machine_wide) if interval_s else []
+    )
     return run
+
+
+def _checked_interval(given: object, default: float) -> float:
+    if given is None:
+        return default
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
+        raise InvalidArgumentError(
+            f"sample_interval_s must be a number of seconds, 0 for never: {given!r}"
+        )
+    return float(given)
 
 
 def _check_formats(formats: object) -> None:
@@ -282,6 +311,20 @@ def count_flops(
 ) -> AbstractContextManager[None]:
     """Record the FLOPs of a ``with`` block in the active run; see `Run.count_flops`."""
     return _active("count_flops").count_flops(label, context, step, epoch=epoch)
+
+
+def log_system_metrics(
+    context: Context | str | None = None,
+    step: SupportsIndex | None = None,
+    synchronous: bool = True,
+    timestamp: Timestamp | None = None,
+    *,
+    epoch: SupportsIndex | None = None,
+) -> None:
+    """Record memory, disk and GPUs in use now; see `Run.log_system_metrics`."""
+    _active("log_system_metrics").log_system_metrics(
+        context, step, synchronous, timestamp, epoch=epoch
+    )
 
 
 def log_execution_start_time() -> None:

@@ -48,6 +48,7 @@ class DisabledRun(Run):
 
     log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
     log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
+    log_system_metrics = _nothing
     log_flops_per_batch = log_flops_per_epoch = _nothing
     log_execution_start_time = log_execution_end_time = log_current_execution_time = _nothing
     _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _nothing

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rdflib import Graph
 
     from provml.graph.view import View
+    from provml.model.resources import ResourceUse
     from provml.model.statements import Statement
 
 _CONTENT = ("artifact", "model", "dataset", "digest")
@@ -75,6 +76,26 @@ class RecordedEvent:
     def time(self) -> datetime:
         """When it happened, cut to microseconds."""
         return to_datetime(self.time_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAlert:
+    """A reading that was above its threshold: ``warning``, or ``critical`` from 1.1 times it on."""
+
+    time_ns: int
+    metric: str
+    value: float
+    threshold: float
+    severity: str
+    collector: str
+    context: Context | None
+    step: int | None
+    epoch: int | None
+
+    @property
+    def timestamp(self) -> float:
+        """When, in seconds since the epoch."""
+        return self.time_ns / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +226,13 @@ class RecordedRun:
                     continue
         return values
 
-    def series_names(self) -> list[tuple[str, Context | None]]:
-        """Name and context of every series, as `series` takes them."""
+    def series_names(self, kind: str = "metric") -> list[tuple[str, Context | None]]:
+        """Name and context of every series of a kind, as `series` takes them."""
         from provml.model.samples import SeriesTable
 
         table = SeriesTable(Journal(self.path))
-        return list(dict.fromkeys((s.name, context_at(s.context)) for s in table.all))
+        own = (series for series in table.all if series.kind == kind)
+        return list(dict.fromkeys((s.name, context_at(s.context)) for s in own))
 
     def series(
         self,
@@ -220,7 +242,7 @@ class RecordedRun:
         rank: int | None = None,
         kind: str | None = None,
     ) -> SeriesArrays:
-        """The samples of a metric, in the order written, process after process.
+        """The samples of a metric or reading, in the order written, process after process.
 
         Costs about 20 ms for a million samples in a samples file of theirs alone.
 
@@ -228,8 +250,9 @@ class RecordedRun:
             name: the metric's name.
             context: its context; None for what was logged without one.
             rank: only what the processes of this rank wrote.
-            kind: only ``metric``, ``flops``, ``cumulative-flops`` ...; by default metrics or,
-                where no metric has the name, the first kind of samples that has it.
+            kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
+                ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
+                metric has the name, the first kind of samples that has it.
 
         Raises:
             RunNotFoundError: there is no such series; the message names those there are.
@@ -247,9 +270,10 @@ class RecordedRun:
         own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
         chosen = [s for s in chosen if s.kind == own]
         if not chosen:
-            known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names()[:10])
+            known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
             raise RunNotFoundError(
-                f"run {self.id} has no series {name!r} in {context}; it has: {known or 'none'}"
+                f"run {self.id} has no series {name!r} of kind {own!r} in {context}; "
+                f"it has: {known or 'none'}"
             )
         return SeriesArrays(*series_columns(table, chosen))
 
@@ -274,6 +298,37 @@ class RecordedRun:
                 )
             )
         return found
+
+    def alerts(self) -> list[RecordedAlert]:
+        """Where readings went above their thresholds, or further, in the order recorded."""
+        found: list[RecordedAlert] = []
+        for record in self._records("alert"):
+            try:
+                found.append(
+                    RecordedAlert(
+                        time_ns=int(record["time"]),
+                        metric=str(record["name"]),
+                        value=float(decode(record["value"])),
+                        threshold=float(decode(record["threshold"])),
+                        severity=str(record["severity"]),
+                        collector=str(record["collector"]),
+                        context=context_at(context_of(record)),
+                        step=record.get("step"),
+                        epoch=record.get("epoch"),
+                    )
+                )
+            except (KeyError, TypeError, ValueError, ArithmeticError):
+                continue
+        return found
+
+    def resources(self) -> list[ResourceUse]:
+        """What of the machine was used: each reading's mean, extremes and sum, over all contexts.
+
+        Costs a pass over the samples.
+        """
+        from provml.model.resources import resource_use
+
+        return resource_use(Journal(self.path))
 
     def artifacts(self) -> list[RecordedContent]:
         """The artifacts, models and datasets in the order logged."""

@@ -18,6 +18,7 @@ from provml.known import Known
 
 if TYPE_CHECKING:
     from provml.collect.hashing import Hashing, Progress
+    from provml.collect.sampler import Planned, Sampler
     from provml.flops import FlopsLog
 
 
@@ -37,6 +38,7 @@ class Recorder:
         self._lock = threading.RLock()
         self._adopt(writer)
         self._closed = False
+        self._sampler: Sampler | None = None
         self._execution_started_ns: int = time.time_ns()
         self._known = Known()
         self._flops: FlopsLog | None = None
@@ -66,18 +68,25 @@ class Recorder:
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
+        if self._sampler is not None:
+            self._sampler.pause()
         self._writer.stop_syncing()
         if self._hashing is not None:
             self._hashing.pause()
 
     def _after_fork_in_parent(self) -> None:
         self._writer.start_syncing()
+        if self._sampler is not None:
+            self._sampler.resume()
         if self._hashing is not None and not self._closed:
             self._hashing.resume()
 
     def _after_fork_in_child(self) -> None:
         # what the parent goes on using is let go; the first verb opens files of our own
         self._lock = threading.RLock()
+        if self._sampler is not None:
+            self._sampler.forget()
+            self._sampler = None
         self._owner = False
         self._fast = {}
         if self._hashing is not None:  # the parent goes on with it
@@ -85,6 +94,24 @@ class Recorder:
             self._hashing = None
         self._flops = None  # its lock may be held by a thread that is not here
         self._writer.forget()
+
+    def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
+        from provml.collect.sampler import Sampler
+
+        with self._lock:
+            self._sampler = Sampler(self._writer, interval_s, collectors)
+            self._sampler.start()
+
+    def _own_sampler(self) -> Sampler:
+        """What reads the machine for this process, made where there is none yet."""
+        writer = self._open_writer()
+        with self._lock:
+            if self._sampler is None:
+                from provml.collect.sampler import Sampler
+
+                self._sampler = Sampler(writer, self._folder.settings.sample_interval_s, ())
+                self._sampler.start()
+            return self._sampler
 
     def _open_writer(self) -> JournalWriter | AbsentWriter:
         """The writer of this process, opened on the first call in a forked child."""

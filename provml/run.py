@@ -555,6 +555,34 @@ class Run(Recorder):
                 self._flops = FlopsLog(self)
             return self._flops
 
+    def log_system_metrics(
+        self,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        synchronous: bool = True,
+        timestamp: Timestamp | None = None,
+        *,
+        epoch: SupportsIndex | None = None,
+    ) -> None:
+        """Record how much of memory, disk and GPUs is in use, in per cent, now.
+
+        Costs about a millisecond, the first call some more. The readings are of kind ``system``:
+        ``Memory usage``, ``Disk usage``, ``Gpu memory usage``, ``Gpu usage``. What is not there is
+        left out. Their sampling covers the time since the call before, or since the run's start.
+
+        Args:
+            context, step, epoch: what they belong to.
+            synchronous: False reads in another thread.
+            timestamp: the time to record, as in `log_metric`.
+
+        Raises:
+            InvalidArgumentError: a bad context, step, epoch or timestamp.
+            RunClosedError: the run has ended.
+        """
+        place_of = (context_path(context), checked_step(step), checked_epoch(epoch))
+        time_ns = None if timestamp is None else to_time_ns(timestamp)
+        self._own_sampler().snapshot(place_of, time_ns, bool(synchronous))
+
     # -- execution time -----------------------------------------------------------------------
 
     def log_execution_start_time(self) -> None:
@@ -622,6 +650,7 @@ class Run(Recorder):
         if self._pid != os.getpid() or not self._owner:
             self._writer.close(None, "helper closed")
             return
+        self._end_sampling()
         record: Record = {"record": "end", "time": _time_ns(), "status": status}
         if own_reason is not None:
             record["reason"] = own_reason
@@ -632,6 +661,13 @@ class Run(Recorder):
         self._folder.restore()
         if self._formats and not self._others_record():
             self._write_documents()
+
+    def _end_sampling(self) -> None:
+        """Take the last readings, and record what the alerts came to."""
+        if self._sampler is None:
+            return
+        for name, value in self._sampler.stop().items():
+            self._writer.append(param_record(f"system.{name}", value))
 
     def _others_record(self) -> bool:
         """Whether other ranks are still at work: the last one to end writes the documents."""

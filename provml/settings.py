@@ -14,7 +14,10 @@ from provml.errors import InvalidArgumentError
 DEFAULT_STORE = "provenance"
 STORE_VARIABLE = "PROVML_SAVE_DIR"
 DISABLED_VARIABLE = "PROVML_DISABLED"
+SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
+COLLECT_VARIABLE = "PROVML_COLLECT"
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
 
 def default_store() -> str:
@@ -41,6 +44,12 @@ class Settings(NamedTuple):
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
     rank: int | None
     """This process's rank in a distributed job, from the launcher's variables."""
+    local_rank: int | None
+    """Its rank among the job's processes on this machine."""
+    sample_interval_s: float
+    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 is never."""
+    collect: tuple[str, ...] | None
+    """``PROVML_COLLECT``: the collectors that read it, by name, separated by commas."""
 
 
 def read_settings() -> Settings:
@@ -49,12 +58,18 @@ def read_settings() -> Settings:
     Raises:
         InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
     """
+    collect = os.environ.get(COLLECT_VARIABLE)
     return Settings(
         hash_wait_s=_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
         sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
-        rank=_rank(),
+        rank=_first_number(_RANK_VARIABLES),
+        local_rank=_first_number(_LOCAL_RANK_VARIABLES),
+        sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
+        collect=None
+        if collect is None
+        else tuple(name.strip() for name in collect.split(",") if name.strip()),
     )
 
 
@@ -71,8 +86,8 @@ def _seconds(variable: str, default: str, zero: str) -> float:
     return seconds
 
 
-def _rank() -> int | None:
-    for variable in _RANK_VARIABLES:
+def _first_number(variables: tuple[str, ...]) -> int | None:
+    for variable in variables:
         text = os.environ.get(variable, "")
         if text.isdecimal():
             return int(text)

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from provml import _api
 from provml.errors import RunNotFoundError
 from provml.recorded import RecordedRun
-from provml.settings import DISABLED_VARIABLE, STORE_VARIABLE
+from provml.settings import DISABLED_VARIABLE, SAMPLE_INTERVAL_VARIABLE, STORE_VARIABLE
 from provml.store import run_folders
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Captured:
 
 
 @contextmanager
-def capture(start: bool = True) -> Iterator[Captured]:
+def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
     """Record what the block logs in a temporary folder; what it yields reads it, also afterwards.
 
     The folder is removed when nothing refers to the yielded object any more.
@@ -80,12 +80,15 @@ def capture(start: bool = True) -> Iterator[Captured]:
         start: start a run for the block, so that module-level verbs work; False where the code
             under test calls `provml.start_run` itself. In both cases its runs land in the
             temporary folder, unless it gives ``save_dir``.
+        sample: read the machine in the background, as runs do outside of tests.
     """
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
     # an environment that disables recording would leave the test nothing to look at
     own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0"}
+    if not sample:
+        own[SAMPLE_INTERVAL_VARIABLE] = "0"
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)
     try:

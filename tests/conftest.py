@@ -16,6 +16,17 @@ from prov.model import Literal, ProvDocument
 import provml
 from provml import lifecycle
 
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_readings() -> Iterator[None]:
+    """A test that is not of the machine's readings has none among what it records."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
+        yield
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -23,8 +34,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith("PROVML_") and name != "PROVML_CORPUS":
             monkeypatch.delenv(name)
-    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK"):
+    for name in (*_RANKS, *_LOCAL_RANKS):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
     yield
     while lifecycle.active() is not None:
         lifecycle.active().end_run()

@@ -25,10 +25,22 @@ def schema(name: str) -> Draft202012Validator:
     return Draft202012Validator(content)
 
 
+class _Warm:
+    """A collector with a device and an alert."""
+
+    name = "room"
+    thresholds = {"temperature": 20}
+    devices = ({"name": "thermometer", "uuid": "1"},)
+
+    def collect(self) -> dict[str, float]:
+        return {"temperature": 30.5}
+
+
 @pytest.fixture
 def lines(store: Path) -> list[dict[str, Any]]:
     """Every kind of line that is written."""
-    with pytest.raises(RuntimeError), provml.start_run("e", save_dir=store, tags={"a": 1}) as run:
+    options: dict[str, Any] = {"save_dir": store, "sample_interval_s": 1000, "collect": [_Warm()]}
+    with pytest.raises(RuntimeError), provml.start_run("e", tags={"a": 1}, **options) as run:
         run.log_metric("m", 0.5, provml.Context("in", provml.Context.TRAINING), 1, unit="s")
         run.log_metric("m", 1)
         for value in (2**70, "text", b"\x00", Decimal("1.5"), np.array([1.0, float("inf")])):

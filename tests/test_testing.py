@@ -76,3 +76,15 @@ def test_the_temporary_folder_goes_away() -> None:
     del recorded
     gc.collect()
     assert not path.exists()
+
+
+def test_the_machine_is_read_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's test would find readings, or have threads, that its script did not ask for."""
+    with capture() as recorded:
+        train(epochs=1)
+    assert recorded.resources() == []
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0.001")
+    with capture(sample=True) as recorded:
+        while not recorded.resources():
+            os.sched_yield()
+    assert {use.kind for use in recorded.resources()} <= {"system", "process", "gpu", "energy"}

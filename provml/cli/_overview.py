@@ -17,7 +17,7 @@ from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.journal.values import decode
-from provml.model.samples import RunSeries, SeriesTable
+from provml.model.samples import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
 _CONTENTS = ("dataset", "artifact", "model")
@@ -83,6 +83,7 @@ class Overview:
     """A run at a glance.
 
     Attributes:
+        collectors: what read the machine, by the kind of its series.
         damage: what reading had to skip, by reason.
         documents: by the files' names.
     """
@@ -93,6 +94,7 @@ class Overview:
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, Any] = field(default_factory=dict)
     series: list[RunSeries] = field(default_factory=list)
+    collectors: list[str] = field(default_factory=list)
     contents: list[SeenContent] = field(default_factory=list)
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
@@ -149,7 +151,8 @@ def overview(journal: Journal) -> Overview:
     table = SeriesTable(journal)
     for block in table.blocks():
         block.series.add(block)
-    found.series = _by_rank(table.all)
+    found.collectors = list(dict.fromkeys(s.name for s in table.all if s.kind == SAMPLING))
+    found.series = _by_rank([series for series in table.all if series.kind != SAMPLING])
     found.damage = dict(sorted(journal.damage().items()))
     found.documents = _documents(journal.folder)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from provml.cli._overview import Overview
+    from provml.journal.reader import Journal
+    from provml.model.resources import ResourceUse
 
 _LONGEST = 200
 _LONGEST_NUMBER = 24
@@ -23,10 +26,11 @@ _SHORT_DIGEST = 12
 
 @click.command("show")
 @run_argument
+@click.option("--resources", is_flag=True, help="What of the machine it used, instead.")
 @json_option
 @store_option
-def show_command(run: str, as_json: bool, store: str | None) -> None:
-    """Show what a run recorded.
+def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
+    """Show what a run recorded, or what of the machine it used.
 
     How it stands, parameters, series, data, models, the last events, documents. Numbers are shown
     to six digits. With --json all is exact: integers beyond 2**53, decimals and the floats NaN,
@@ -37,7 +41,11 @@ def show_command(run: str, as_json: bool, store: str | None) -> None:
     from provml.cli._overview import overview
     from provml.journal.reader import Journal
 
-    found = overview(Journal(find_run(run, store)))
+    journal = Journal(find_run(run, store))
+    if resources:
+        _show_resources(journal, as_json)
+        return
+    found = overview(journal)
     if as_json:
         terminal.echo_json(found.as_json())
     else:
@@ -50,6 +58,7 @@ def _parts(found: Overview) -> list[RenderableType]:
         ("parameters", _settings(found.params)),
         ("tags", _settings(found.tags)),
         ("series", _series(found)),
+        ("readings of the machine (all of them: --resources)", _readings(found)),
         ("datasets, artifacts, models", _contents(found)),
         (_events_title(found), _events(found)),
         ("damage met while reading", _counts(found.damage)),
@@ -118,14 +127,26 @@ def _settings(values: dict[str, Any]) -> RenderableType | None:
     )
 
 
+def _readings(found: Overview) -> RenderableType | None:
+    """How many readings there are, of what."""
+    rows: list[tuple[str, Text]] = []
+    for kind in found.collectors:
+        own = [series for series in found.series if series.kind == kind]
+        names = len({series.name for series in own})
+        count = sum(series.count for series in own)
+        rows.append((terminal.printable(kind), _text(f"{names:,} values, {count:,} readings")))
+    return _pairs(rows) if rows else None
+
+
 def _series(found: Overview) -> RenderableType | None:
-    if not found.series:
+    shown = [series for series in found.series if series.kind not in found.collectors]
+    if not shown:
         return None
     numbers = ("count", "last", "min", "max")
-    ranked = any(series.rank is not None for series in found.series)
+    ranked = any(series.rank is not None for series in shown)
     columns = ["  name", "context", *(["rank"] if ranked else []), *numbers, "unit"]
     rows: list[list[Text]] = []
-    for series in found.series:
+    for series in shown:
         cells = [f"  {terminal.printable(series.name)}", _place(series.context)]
         cells += [terminal.value_text(series.rank)] if ranked else []
         cells.append(f"{series.count:,}")
@@ -199,6 +220,71 @@ def _documents(found: Overview) -> RenderableType | None:
             line.append("  out of date: provml export writes it again", "yellow")
         rows.append((terminal.printable(name), line))
     return _pairs(rows)
+
+
+def _show_resources(journal: Journal, as_json: bool) -> None:
+    from provml.model.resources import resource_use
+
+    found = resource_use(journal)
+    if as_json:
+        terminal.echo_json([_resource_json(use) for use in found])
+    elif found:
+        terminal.show(*_resources(found))
+    else:
+        terminal.show(_text("no readings of the machine were taken", "dim"))
+
+
+def _resource_json(use: ResourceUse) -> dict[str, Any]:
+    content = asdict(use)
+    content["contexts"] = [
+        {"context": None if path is None else list(path), "total": total}
+        for path, total in use.contexts.items()
+    ]
+    plain: dict[str, Any] = terminal.exact(content)
+    return plain
+
+
+def _resources(found: list[ResourceUse]) -> list[RenderableType]:
+    ranked = any(use.rank is not None for use in found)
+    numbers = ("mean", "min", "max", "total", "above")
+    columns = ["  kind", "name", *(["rank"] if ranked else []), *numbers, "unit"]
+    rows: list[list[Text]] = []
+    for use in found:
+        cells = [f"  {terminal.printable(use.kind)}", terminal.printable(use.name)]
+        cells += [terminal.value_text(use.rank)] if ranked else []
+        for value in (use.mean, use.minimum, use.maximum, use.total):
+            cells.append(_amount(value, use.unit))
+        cells.append(_above(use))
+        cells.append("" if use.unit in (None, "B") else terminal.printable(use.unit))
+        rows.append([_text(cell) for cell in cells])
+    parts: list[RenderableType] = [
+        terminal.table(columns, rows, right=("rank", *numbers), cut=("name", "  kind"))
+    ]
+    for use in found:
+        if use.name == "energy_joules" and any(path is not None for path in use.contexts):
+            parts.append(_text("\nenergy by context", "bold"))
+            parts.append(
+                _pairs(
+                    [
+                        (_place(path), _text(f"{terminal.value_text(total)} J"))
+                        for path, total in use.contexts.items()
+                    ]
+                )
+            )
+    return parts
+
+
+def _amount(value: float | None, unit: str | None) -> str:
+    if value is None:
+        return "-"
+    return terminal.size_text(round(value)) if unit == "B" else terminal.value_text(value)
+
+
+def _above(use: ResourceUse) -> str:
+    """For how long it was above its threshold."""
+    if use.above_s is None or use.threshold is None:
+        return "-"
+    return f"{terminal.duration_text(use.above_s)} > {terminal.value_text(use.threshold)}"
 
 
 COMMANDS = [show_command]

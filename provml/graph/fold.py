@@ -34,6 +34,13 @@ class _Rule(NamedTuple):
     by_label: bool = False
 
 
+READINGS: Final = (
+    "provml:SystemReading",
+    "provml:ProcessReading",
+    "provml:GpuReading",
+    "provml:EnergyReading",
+    "provml:Reading",
+)
 _RULES: Final = {
     "provml:Step": _Rule("steps", 1),
     "provml:Epoch": _Rule("epochs", 1),
@@ -42,6 +49,10 @@ _RULES: Final = {
     "provml:Series": _Rule("series", 2),
     "provml:Metric": _Rule("samples", 1, by_label=True),
     "provml:Sample": _Rule("samples", 1, by_label=True),
+    **dict.fromkeys(READINGS, _Rule("readings", 1)),
+    "provml:Sampling": _Rule("samplings", 1),
+    "provml:Settings": _Rule("settings", 2),
+    "provml:Device": _Rule("devices", 4),
     "provml:SamplesFile": _Rule("samples files", 2),
     "provml:Event": _Rule("events", 2),
     "provml:Model": _Rule("versions", 2, by_label=True),

@@ -26,9 +26,19 @@ from provml.model.flops import (
     countings,
     rates,
 )
-from provml.model.names import RUN, context_name, encoded, encoded_path, local, step_prefix
-from provml.model.records import RecordMapping
-from provml.model.samples import Block, RunSeries, SeriesTable, target_of
+from provml.model.names import (
+    RUN,
+    context_name,
+    encoded,
+    local,
+    sample_prefix,
+    sampling_prefix,
+    series_entity,
+    series_path,
+    step_prefix,
+)
+from provml.model.records import RecordMapping, collector_name
+from provml.model.samples import SAMPLING, Block, RunSeries, SeriesTable, target_of
 from provml.model.statements import (
     Argument,
     Name,
@@ -47,6 +57,8 @@ if TYPE_CHECKING:
 DETAILS: Final = ("sample", "series")
 SAMPLE_DETAIL_LIMIT: Final = 1_000_000
 """Up to so many samples the default detail is ``sample``."""
+READING_DETAIL_LIMIT: Final = 50_000
+"""Up to so many readings of the machine, some three hours of them, the default states each."""
 
 _RESULTS: Final = Name("run:results")
 
@@ -72,12 +84,36 @@ class RunMapping:
         self.journal = journal
         wanted = detail or ("sample" if _room_for(journal) <= SAMPLE_DETAIL_LIMIT else "series")
         self._survey = survey(journal, every_step=wanted == "sample")
-        self.samples: int = sum(series.count for series in self._survey.series.all)
-        if detail is None and wanted == "series" and self.samples <= SAMPLE_DETAIL_LIMIT:
+        self._collectors = frozenset(self._survey.collectors)
+        readings = self._count(self._collectors)
+        self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
+        if detail is None and wanted == "series" and self.samples - readings <= SAMPLE_DETAIL_LIMIT:
             wanted = "sample"  # a file that was not closed has room for more than it holds
             self._survey = survey(journal, every_step=True)
+            self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
-        self._records = RecordMapping(self._survey, wanted)
+        self._states_readings = wanted == "sample" and (
+            detail is not None or readings <= READING_DETAIL_LIMIT
+        )
+        self._records = RecordMapping(self._survey, wanted, self._states_readings)
+
+    def _count(self, kinds: Collection[str]) -> int:
+        return sum(series.count for series in self._survey.series.all if series.kind in kinds)
+
+    def _is_stated(self, series: RunSeries) -> bool:
+        """Whether the samples of a series are stated one by one."""
+        if series.kind == SAMPLING or series.kind in self._collectors:
+            return self._states_readings
+        return self.detail == "sample"
+
+    def _block_kinds(self) -> frozenset[str]:
+        """The kinds of statement that the samples stated one by one are."""
+        kinds = _SAMPLE_KINDS
+        if self._collectors:
+            kinds |= _SAMPLING_KINDS
+        if any(series.kind == FLOPS for series in self._survey.series.all):
+            kinds |= FLOPS_KINDS
+        return kinds
 
     @property
     def series(self) -> SeriesTable:
@@ -109,8 +145,7 @@ class RunMapping:
         yield from self._records.statements()
         yield from self._contexts()
         yield from self._series()
-        if self.detail == "series":
-            yield from self._sample_files()
+        yield from self._sample_files()
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
         """What is stated by the thousand, of the kinds asked for: steps and samples.
@@ -125,11 +160,14 @@ class RunMapping:
                     yield self._step(names, rows)
                 if "wasInformedBy" in kinds:
                     yield self._step_link(names, path, rows)
-        counts = any(series.kind == FLOPS for series in self._survey.series.all)
-        wanted = _SAMPLE_KINDS | FLOPS_KINDS if counts else _SAMPLE_KINDS
-        if self.detail == "series" or wanted.isdisjoint(kinds):
+        if self.detail == "series" or self._block_kinds().isdisjoint(kinds):
             return
         for block in self._survey.series.blocks():
+            if not self._is_stated(block.series):
+                continue
+            if block.series.kind == SAMPLING:
+                yield from self._samplings(block, kinds)
+                continue
             if block.series.kind == FLOPS:
                 yield from countings(kinds, block, _activity(block), self._workload(block))
             names = _sample_column(block)
@@ -212,6 +250,8 @@ class RunMapping:
 
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
+            if series.kind == SAMPLING:
+                continue  # its samples are activities
             name = series_name(series)
             attributes = _summary(series)
             if series.kind == CUMULATIVE:
@@ -229,7 +269,7 @@ class RunMapping:
         if isinstance(values, list):
             values = [typed(value) for value in values]
         attributes: list[tuple[str, Any]] = [
-            ("prov:type", Name(_SAMPLE_TYPES.get(series.kind, "provml:Sample"))),
+            ("prov:type", Name(self._sample_type(series.kind))),
             ("prov:label", series.name),
             ("prov:value", ValueColumn(values)),
             ("provml:name", series.name),
@@ -238,10 +278,39 @@ class RunMapping:
             attributes.append(("provml:unit", block.unit))
         return Statement("entity", names, {}, attributes, len(block.time_ns))
 
+    def _sample_type(self, kind: str) -> str:
+        if kind in self._collectors:
+            return _READING_TYPES.get(kind, "provml:Reading")
+        return _SAMPLE_TYPES.get(kind, "provml:Sample")
+
+    def _samplings(self, block: Block, kinds: Collection[str]) -> Iterator[Statement]:
+        """The readings taken: each an activity of its collector in the step under way."""
+        if isinstance(block.values, list):
+            return  # no times
+        names, rows = _sampling(block), len(block.time_ns)
+        if "activity" in kinds:
+            interval: dict[str, Any] = {
+                "prov:startTime": TimeColumn(_column(block.values)),
+                "prov:endTime": TimeColumn(block.time_ns),
+            }
+            yield Statement(
+                "activity", names, interval, [("prov:type", Name("provml:Sampling"))], rows
+            )
+        if "wasInformedBy" in kinds:
+            place: dict[str, Any] = {"prov:informed": names, "prov:informant": _activity(block)}
+            yield Statement("wasInformedBy", None, place, rows=rows)
+        if "wasAssociatedWith" in kinds:
+            agent: dict[str, Any] = {
+                "prov:activity": names,
+                "prov:agent": collector_name(block.series.name),
+            }
+            yield Statement("wasAssociatedWith", None, agent, rows=rows)
+
     def _generation(self, block: Block, names: NameColumn) -> Statement:
+        is_reading = block.series.kind in self._collectors
         arguments: dict[str, Any] = {
             "prov:entity": names,
-            "prov:activity": _maker(block),
+            "prov:activity": _sampling(block) if is_reading else _maker(block),
             "prov:time": TimeColumn(block.time_ns),
         }
         return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
@@ -255,7 +324,14 @@ class RunMapping:
 
     def _sample_files(self) -> Iterator[Statement]:
         for files in self.journal.writers:
-            members = [s for s in self._survey.series.all if files in s.writers and s.count]
+            members = [
+                series
+                for series in self._survey.series.all
+                if files in series.writers
+                and series.count
+                and series.kind != SAMPLING
+                and not self._is_stated(series)
+            ]
             if not members:
                 continue
             name = local("journal", encoded(files.name))
@@ -270,6 +346,12 @@ class RunMapping:
                 )
 
 
+_READING_TYPES: Final = {
+    "system": "provml:SystemReading",
+    "process": "provml:ProcessReading",
+    "gpu": "provml:GpuReading",
+    "energy": "provml:EnergyReading",
+}
 _SAMPLE_TYPES: Final = {
     "metric": "provml:Metric",
     FLOPS: "provml:Flops",
@@ -277,6 +359,7 @@ _SAMPLE_TYPES: Final = {
 }
 _STEP_KINDS: Final = frozenset({"activity", "wasInformedBy"})
 _SAMPLE_KINDS: Final = frozenset({"entity", "wasGeneratedBy", "hadMember"})
+_SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedWith"})
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
@@ -347,23 +430,29 @@ def _maker(block: Block) -> Name | NameColumn:
     return _activity(block)
 
 
+def _sampling(block: Block) -> NameColumn:
+    """The readings that gave a block's samples, or that it is: by step, epoch and time."""
+    collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
+    prefix = sampling_prefix(collector, block.series.context, block.writer)
+    time_ns = block.time_ns.copy()  # a writer prints an array of numbers in one way
+    if block.step is None and block.epoch is None:
+        return NameColumn((prefix, time_ns))
+    if block.step is None and block.epoch is not None:
+        return NameColumn((f"{prefix}e", block.epoch, ".", time_ns))
+    if block.epoch is None and block.step is not None:
+        return NameColumn((prefix, block.step, ".", time_ns))
+    return NameColumn((prefix, block.epoch, ".", block.step, ".", time_ns))  # type: ignore[arg-type]
+
+
 def _sample_column(block: Block) -> NameColumn:
-    writer = "" if block.writer == 0 else f"{block.writer}."
-    prefix = f"run:{encoded(block.series.kind)}/{_series_path(block.series)}/{writer}"
-    return NameColumn((prefix, block.number))
-
-
-def _series_path(series: RunSeries) -> str:
-    name = encoded(series.name)
-    if series.rank is not None:
-        name += f"~rank{series.rank}"
-    return name if series.context is None else f"{encoded_path(series.context)}/{name}"
+    series = block.series
+    path = series_path(series.name, series.context, series.rank)
+    return NameColumn((sample_prefix(series.kind, path, block.writer), block.number))
 
 
 def series_name(series: RunSeries) -> Name:
     """The entity that a series is."""
-    kind = "" if series.kind == "metric" else f"{encoded(series.kind)}/"
-    return Name(f"run:series/{kind}{_series_path(series)}")
+    return series_entity(series.kind, series_path(series.name, series.context, series.rank))
 
 
 def _summary(series: RunSeries) -> list[tuple[str, Any]]:
@@ -380,6 +469,8 @@ def _summary(series: RunSeries) -> list[tuple[str, Any]]:
     if series.minimum is not None and series.maximum is not None:
         attributes.append(("provml:min", series.minimum))
         attributes.append(("provml:max", series.maximum))
+    if series.mean is not None and series.kind not in (FLOPS, CUMULATIVE):
+        attributes.append(("provml:mean", series.mean))
     if series.count:
         attributes.append(("provml:last", typed(series.last)))
     if series.first_ns is not None and series.last_ns is not None:

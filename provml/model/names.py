@@ -9,6 +9,8 @@ A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_`
     run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
     run:epoch/training/3                 epoch 3, of what has an epoch and no step
     run:series/training/loss             a series; ``loss~rank1`` for a rank's
+    run:sampling/system/training/12.1763  a reading taken in step 12, at that nanosecond
+    run:alert/0.512                      an alert, by its place in the journal
     run:metric/training/loss/17          its 18th sample; ``2.17`` of the journal's third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
 
@@ -59,6 +61,30 @@ def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
     """What a step's (or epoch's) name begins with; its number follows."""
     within = "" if path is None else encoded_path(path) + "/"
     return f"run:{kind}/{within}"
+
+
+def series_path(name: str, context: tuple[str, ...] | None, rank: int | None) -> str:
+    """What the names of a series and its samples have in common."""
+    own = encoded(name) if rank is None else f"{encoded(name)}~rank{rank}"
+    return own if context is None else f"{encoded_path(context)}/{own}"
+
+
+def series_entity(kind: str, path: str) -> Name:
+    """A series, by the path of `series_path`."""
+    own = "" if kind == "metric" else f"{encoded(kind)}/"
+    return Name(f"run:series/{own}{path}")
+
+
+def sample_prefix(kind: str, path: str, writer: int) -> str:
+    """What a sample's name begins with; its number in the series and writer follows."""
+    return f"run:{encoded(kind)}/{path}/" + ("" if writer == 0 else f"{writer}.")
+
+
+def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int) -> str:
+    """What the name of a reading's activity begins with; epoch, step and time follow."""
+    own = encoded(collector) if writer == 0 else f"{encoded(collector)}~{writer}"
+    within = "" if context is None else encoded_path(context) + "/"
+    return f"run:sampling/{own}/{within}"
 
 
 RUN = Name("run:run")

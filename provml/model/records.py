@@ -26,9 +26,11 @@ from provml.model.names import (
     context_name,
     encoded,
     local,
+    series_entity,
+    series_path,
 )
 from provml.model.statements import Argument, Name, Statement
-from provml.model.survey import Path, Survey, time_of
+from provml.model.survey import Path, Survey, time_of, trigger_key
 
 _RESULTS: Final = Name("run:results")
 _SENSELESS: Final = (
@@ -93,9 +95,10 @@ class _Pass:
 class RecordMapping:
     """The statements of everything but samples, series, steps and contexts."""
 
-    def __init__(self, survey: Survey, detail: str) -> None:
+    def __init__(self, survey: Survey, detail: str, states_readings: bool) -> None:
         self._survey = survey
         self._detail = detail
+        self._states_readings = states_readings
         self._journal = survey.journal
         self._workloads: dict[WorkloadKey, Workload] | None = None
 
@@ -127,6 +130,8 @@ class RecordMapping:
         for spans in memory.open_spans.values():
             for record, name in spans:
                 yield from self._instant(memory, record, name)
+        for collector in self._survey.collectors:  # also where what it said of itself is lost
+            yield from self._collector(memory, collector)
         self._workloads = memory.workloads
         yield from self._run(memory)
         yield from self._losses()
@@ -198,9 +203,11 @@ class RecordMapping:
             ("provml:startedAt", Moment(state.started_ns)),
             ("provml:detail", self._detail),
         ]
+        how = f"provml export {description['id']} --detail sample"
         if self._detail == "series":
-            how = f"provml export {description['id']} --detail sample"
             attributes.append(("provml:note", f"the samples are not stated here: {how}"))
+        elif not self._states_readings:
+            attributes.append(("provml:note", f"readings are stated as series here: {how}"))
         if state.ended_ns is not None:
             attributes.append(("provml:endedAt", Moment(state.ended_ns)))
         if state.reason is not None:
@@ -418,6 +425,78 @@ class RecordMapping:
         yield from self._revision(version, before)
         yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
 
+    # -- what the machine did -------------------------------------------------------------------
+
+    def _collector(self, memory: _Pass, collector: str) -> Iterator[Statement]:
+        """The agent that takes readings, once."""
+        agent = collector_name(collector)
+        if agent in memory.declared:
+            return
+        memory.declared.add(agent)
+        kind = ("prov:type", Name("prov:SoftwareAgent"))
+        named = [("prov:label", collector), ("provml:name", collector)]
+        yield Statement("agent", agent, {}, [kind, *named])
+        yield relation("actedOnBehalfOf", delegate=agent, responsible=self._software())
+
+    def _on_collector(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        label = _text(record["name"])
+        yield from self._collector(memory, label)
+        same = json.dumps(record["settings"], sort_keys=True)
+        before = memory.versions.get(("settings", label))
+        if before is not None and before.digest == same:  # ranks and restarts
+            used = before.name
+        else:
+            version, before = self._version(memory, "settings", label, same)
+            used = version.name
+            value = json_literal(record["settings"])
+            yield _entity(used, "provml:Settings", label, [("prov:value", value)])
+            yield from self._revision(version, before)
+        yield relation("used", activity=RUN, entity=used, time=Moment(record["time"]))
+
+    def _on_device(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        label, facts = _text(record["name"]), record["facts"]
+        identity = str(facts.get("uuid") or f"{facts.get('kind')}-{facts.get('index')}")
+        device = local("device", encoded(identity))
+        if device not in memory.declared:
+            memory.declared.add(device)
+            attributes = plain_attributes(facts, ("index", "uuid", "driver", "memory_bytes"))
+            yield _entity(device, "provml:Device", label, attributes)
+        yield relation("used", activity=RUN, entity=device, time=Moment(record["time"]))
+
+    def _on_alert(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        label, collector = _text(record["name"]), _text(record["collector"])
+        moment = Moment(record["time"])
+        alert = local("alert", name)
+        attributes: Attributes = [
+            ("prov:type", Name("provml:Event")),
+            ("prov:type", Name("provml:Alert")),
+            ("prov:label", label),
+            ("provml:name", label),
+            ("provml:observed", float(decode(record["value"]))),
+            ("provml:threshold", float(decode(record["threshold"]))),
+            ("provml:severity", _text(record["severity"])),
+        ]
+        interval: dict[str, Any] = {"prov:startTime": moment, "prov:endTime": moment}
+        yield Statement("activity", alert, interval, attributes)
+        yield relation("wasInformedBy", informed=alert, informant=self._survey.step_name(record))
+        yield from self._collector(memory, collector)
+        yield relation("wasAssociatedWith", activity=alert, agent=collector_name(collector))
+        trigger = self._trigger(record, name)
+        if trigger is not None:
+            yield relation("wasStartedBy", activity=alert, trigger=trigger, time=moment)
+
+    def _trigger(self, record: Record, name: Name) -> Name | None:
+        """The sample that set off an alert; its series where samples are not stated."""
+        key = trigger_key(int(name.partition(".")[0]), record)
+        sample = self._survey.triggers.get(key)
+        if sample is None or self._states_readings:
+            return sample
+        _, kind, context, metric, _ = key
+        ranks = [
+            s.rank for s in self._survey.series.all if s.identity[:3] == (kind, context, metric)
+        ]
+        return series_entity(kind, series_path(metric, context, ranks[0]))
+
     def _on_flops(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, target = _text(record["name"]), record["target"]
         flops = decode(record["flops"])
@@ -523,6 +602,11 @@ class RecordMapping:
                 named = [("prov:label", source), ("provml:name", source)]
                 yield Statement("agent", agent, {}, [kind, *named])
             yield relation("wasAssociatedWith", activity=activity, agent=agent)
+
+
+def collector_name(collector: str) -> Name:
+    """The agent that takes readings."""
+    return local("collector", encoded(collector))
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TEXT_ROWS: Final = 64
+SAMPLING: Final = "sampling"
+"""The kind of series whose samples are readings taken; each value is when its reading began."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None]
 """kind, context path, name, rank"""
@@ -30,8 +32,8 @@ SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None]
 class RunSeries:
     """A series of the run: of one name, context and rank, over all writers and storages.
 
-    ``minimum`` and ``maximum`` leave NaN and values that are no numbers out; ``last`` is the last
-    value written, by the last writer.
+    ``minimum``, ``maximum`` and ``mean`` leave NaN and values that are no numbers out; the mean is
+    of readings only. ``last`` is the last value written, by the last writer.
     """
 
     identity: SeriesIdentity
@@ -43,6 +45,8 @@ class RunSeries:
     minimum: int | float | None = None
     maximum: int | float | None = None
     last: Any = None
+    total: float = 0.0
+    numbers: int = 0
     writers: list[WriterFiles] = field(default_factory=list)
 
     @property
@@ -65,6 +69,11 @@ class RunSeries:
         """The rank of the processes that wrote it, in a distributed job."""
         return self.identity[3]
 
+    @property
+    def mean(self) -> float | None:
+        """The mean of the numbers; None where there are none."""
+        return self.total / self.numbers if self.numbers else None
+
     def add(self, block: Block) -> None:
         """Take a block into the summary."""
         times = block.time_ns
@@ -77,8 +86,17 @@ class RunSeries:
             low, high = extremes
             self.minimum = low if self.minimum is None else min(low, self.minimum)
             self.maximum = high if self.maximum is None else max(high, self.maximum)
+        if self.kind != "metric" and not isinstance(block.values, list):
+            self._add_up(block.values)
         last_value = block.values[-1]
         self.last = last_value if isinstance(block.values, list) else last_value.item()
+
+    def _add_up(self, values: Any) -> None:
+        import numpy as np
+
+        numbers = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+        self.total += float(numbers.sum(dtype=np.float64))
+        self.numbers += len(numbers)
 
 
 @dataclass(slots=True, eq=False)

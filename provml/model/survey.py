@@ -12,8 +12,8 @@ from provml.journal import layout
 from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
-from provml.model.names import context_name, step_prefix
-from provml.model.samples import Block, SeriesTable
+from provml.model.names import context_name, sample_prefix, series_path, step_prefix
+from provml.model.samples import SAMPLING, Block, SeriesTable
 from provml.model.statements import Name
 from provml.model.steps import StepTable
 
@@ -35,8 +35,14 @@ TIMED_RECORDS = frozenset(
         "source",
         "environment",
         "flops",
+        "collector",
+        "device",
+        "alert",
     }
 )
+
+TriggerKey = tuple[int, str, Path, str, int]
+"""writer, kind, context path, name and time of a sample"""
 
 
 @dataclass(slots=True)
@@ -63,6 +69,8 @@ class Survey:
         steps: the steps to be stated, with their intervals.
         named: the steps of each context that records other than samples name, and of each the
             epochs in which samples have it, with the time of the first.
+        triggers: the names of the samples that set off alerts, by what `trigger_key` gives of the
+            alert; None where there is none.
         digests: what was found out later about a dataset, by its writer and its number there.
     """
 
@@ -73,6 +81,13 @@ class Survey:
     numbers: dict[Path, int] = field(default_factory=dict)
     steps: StepTable = field(default_factory=StepTable)
     named: dict[Path, dict[int, dict[int, int]]] = field(default_factory=dict)
+    triggers: dict[TriggerKey, Name | None] = field(default_factory=dict)
+
+    @property
+    def collectors(self) -> list[str]:
+        """What took readings, by name."""
+        return list(dict.fromkeys(s.name for s in self.series.all if s.kind == SAMPLING))
+
     digests: dict[tuple[int, int], Record] = field(default_factory=dict)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
@@ -127,6 +142,8 @@ def survey(journal: Journal, every_step: bool) -> Survey:
             result.digests[files.index, record.get("id", 0)] = record["content"]
         time_ns = time_of(record)
         if time_ns is not None:
+            if record.get("record") == "alert":
+                result.triggers[trigger_key(files.index, record)] = None
             result.include(context_of(record), time_ns, time_ns)
             step = step_of(record)
             if step is not None:
@@ -149,6 +166,10 @@ def _take_block(result: Survey, block: Block, every_step: bool) -> None:
     """Take a block into its series, its context and its steps, all or only those named."""
     block.series.add(block)
     times = block.time_ns
+    if block.series.kind == SAMPLING and not isinstance(block.values, list):
+        result.include(None, int(block.values.min()), int(times.max()))
+    elif result.triggers:
+        _find_triggers(result, block)
     number = result.include(block.series.context, int(times.min()), int(times.max()))
     epoch: Any = layout.NO_EPOCH if block.epoch is None else block.epoch
     chosen = _named_rows(result, block)
@@ -159,6 +180,30 @@ def _take_block(result: Survey, block: Block, every_step: bool) -> None:
     elif chosen is not None and block.step is not None:
         own_epoch = epoch if block.epoch is None else block.epoch[chosen]
         result.steps.add(number, own_epoch, block.step[chosen], times[chosen])
+
+
+def _find_triggers(result: Survey, block: Block) -> None:
+    """Note which of a block's samples set off an alert."""
+    series = block.series
+    own = (block.writer, series.kind, series.context, series.name)
+    times = [key[-1] for key in result.triggers if key[:-1] == own]
+    if not times:
+        return
+    import numpy as np
+
+    prefix = sample_prefix(
+        series.kind, series_path(series.name, series.context, series.rank), block.writer
+    )
+    rows = np.flatnonzero(np.isin(block.time_ns, np.array(times, np.int64)))
+    for row in rows.tolist():
+        key = (*own, int(block.time_ns[row]))
+        result.triggers[key] = Name(f"{prefix}{int(block.number[row])}")
+
+
+def trigger_key(writer: int, record: Record) -> TriggerKey:
+    """What finds the sample that set off an alert."""
+    kind, name = str(record.get("collector")), str(record.get("name"))
+    return writer, kind, context_of(record), name, record["time"]
 
 
 def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:

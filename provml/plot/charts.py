@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import InvalidArgumentError, RunNotFoundError
 from provml.journal.reader import Journal
-from provml.model.samples import RunSeries, SeriesTable
+from provml.model.samples import SAMPLING, RunSeries, SeriesTable
 from provml.plot.curves import AXES, Curve, read_curves
 
 if TYPE_CHECKING:
@@ -140,7 +140,11 @@ def read_charts(
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
     table = SeriesTable(journal)
-    chosen = _chosen(journal, table.all, names, contexts)
+    taken = {series.name for series in table.all if series.kind == SAMPLING}
+    every = [series for series in table.all if series.kind != SAMPLING]
+    if not names:  # of the machine's readings only shares, unless they are asked for
+        every = [s for s in every if s.kind not in taken or s.units == ["%"]]
+    chosen = _chosen(journal, every, names, contexts)
     points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, len(chosen))))
     found: dict[tuple[bool, str, str], list[Curve]] = {}
     for curve in read_curves(table, chosen, journal.state().started_ns, points):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 _OWN_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_OWN_VARIABLES += ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
 DEADLINE_S = 60
 
@@ -26,6 +27,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PROVML_SAVE_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
 
 
 class Children:

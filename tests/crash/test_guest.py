@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 _GUEST = """
     import json, os, random, signal, sys, threading, warnings
     import numpy as np
@@ -40,6 +42,9 @@ _GUEST = """
     exit_before, before = sys.exit, state()
     threads = set(threading.enumerate())
     with provml.start_run("guest") as run:
+        if os.environ["PROVML_SAMPLE_INTERVAL_S"] != "0":
+            while run._writer.number_of(("process", "threads", None, None, "i64")) is None:
+                os.sched_yield()
         for i in range(5000):
             run.log_metric("m", np.float64(i), "training", step=i)
         run.log_param("p", {"a": [1]})
@@ -78,18 +83,19 @@ _WARNINGS_ARE_ERRORS = """
 """
 
 
-def test_nothing_of_the_process_is_changed(children):
+@pytest.mark.parametrize("interval_s", ["0", "0.01"])
+def test_nothing_of_the_process_is_changed(children, interval_s):
     """A training with a run would get other random numbers, signals, hooks or folders."""
-    code, out, err = children.run(_GUEST)
+    code, out, err = children.run(_GUEST, PROVML_SAMPLE_INTERVAL_S=interval_s)
     assert (code, err) == (0, "")
     found = json.loads(out)
-    assert found == {
-        "during": [],
-        "after": [],
-        "threads": [["provml-sync", True]],
-        "left": [],
-        "exit": True,
-    }
+    threads = {(name, daemon) for name, daemon in found.pop("threads")}
+    assert ("provml-sync", True) in threads
+    readers = {"provml-system", "provml-process", "provml-gpu", "provml-energy"}
+    if interval_s == "0":
+        readers = set()
+    assert threads <= {("provml-sync", True), *((name, True) for name in readers)}
+    assert found == {"during": [], "after": [], "left": [], "exit": True}
 
 
 def test_no_thread_without_syncs(children):

@@ -39,6 +39,32 @@ def _repository(folder: Path) -> Path:
     return folder
 
 
+class _Fixed:
+    """A collector of values that do not change."""
+
+    def __init__(self, name: str, **more: Any) -> None:
+        self.name = name
+        self.thresholds = {"high_percent": 50.0}
+        self.__dict__ |= more
+
+    def collect(self) -> dict[str, Any]:
+        return {"high_percent": 55.5, "count": 3, "nested": {"list": [1.5, 2]}}
+
+
+_COLLECTORS = [
+    _Fixed("system", missing={"load_average": "denied"}),
+    _Fixed("process", settings={"pid": 1}),
+    _Fixed(
+        "gpu",
+        devices=[
+            {"name": "GPU", "index": 0, "uuid": "GPU-1", "driver": "550", "memory_bytes": 2**36}
+        ],
+    ),
+    _Fixed("energy"),
+    _Fixed("weather"),
+]
+
+
 def _record(run: provml.Run, folder: Path) -> None:
     training = provml.Context.TRAINING
     inner = provml.Context("warm-up", parent=training)
@@ -125,9 +151,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     os.environ["RANK"] = "1"
     options: dict[str, Any] = {"save_dir": store, "formats": (), "project": "p", "owner": "o"}
     try:
-        with provml.start_run("exp/é", tags={"t": "🦉"}, **options) as run:
+        with provml.start_run("exp/é", tags={"t": "🦉"}, sample_interval_s=0, **options) as run:
             run.log_metric("loss", 1.0, provml.Context.TRAINING, 0, epoch=0)
         options |= {"run_id": run.id, "resume": True}
+        options |= {"sample_interval_s": 1000, "collect": _COLLECTORS}
         with pytest.raises(RuntimeError), provml.start_run("exp/é", **options) as run:
             _record(run, folder)
             raise RuntimeError("the end")

@@ -62,9 +62,17 @@ def generated_without(name: str, term: Any) -> Breaking:
     return broken
 
 
-def _unassociated(graph: Graph) -> None:
-    graph.remove((one(graph, "Run"), PROV.wasAssociatedWith, None))
-    graph.remove((one(graph, "Run"), PROV.qualifiedAssociation, None))
+def _unassociated(name: str) -> Breaking:
+    def broken(graph: Graph) -> None:
+        graph.remove((one(graph, name), PROV.wasAssociatedWith, None))
+        graph.remove((one(graph, name), PROV.qualifiedAssociation, None))
+
+    return broken
+
+
+def _started_by_a_model(graph: Graph) -> None:
+    start = graph.value(one(graph, "Alert"), PROV.qualifiedStart)
+    graph.set((start, PROV.entity, one(graph, "Model")))
 
 
 def _uncounted(graph: Graph) -> None:
@@ -86,6 +94,16 @@ BROKEN: dict[str, Breaking] = {
     "generation": without("Metric", PROV.qualifiedGeneration),
     "generation-activity": generated_without("Model", PROV.activity),
     "generation-time": generated_without("Metric", PROV.atTime),
+    "reading-activity": generated_without("SystemReading", PROV.activity),
+    "sampling-place": without("Sampling", PROV.wasInformedBy),
+    "sampling-agent": _unassociated("Sampling"),
+    "settings-value": with_two("Settings", PROV.value, "{}"),
+    "device-index": having("Device", TERM["index"], "first"),
+    "alert-observed": without("Alert", TERM.observed),
+    "alert-threshold": having("Alert", TERM.threshold, 1e9),
+    "alert-severity": having("Alert", TERM.severity, "grave"),
+    "alert-agent": _unassociated("Alert"),
+    "alert-trigger": _started_by_a_model,
     "series-count": having("Series", TERM["count"], -1),
     "series-min": _too_high_a_minimum,
     "series-max": with_two("Series", TERM["max"], 10**6),
@@ -123,7 +141,7 @@ BROKEN: dict[str, Breaking] = {
     "run-ended": having("Run", TERM.endedAt, "today"),
     "end-once": with_two("Run", PROV.endedAtTime, LATE),
     "run-end": without("Run", PROV.endedAtTime),
-    "run-agent": _unassociated,
+    "run-agent": _unassociated("Run"),
     "experiment-results": without("Experiment", PROV.hadMember),
     "results-run": without("Results", PROV.wasGeneratedBy),
     "results-experiment": unnamed_by("Results", PROV.hadMember),

@@ -1,0 +1,127 @@
+"""Energy: of GPUs by NVML's counter, of CPUs and memory by RAPL where it may be read.
+
+A reading is what was used since the reading before, so that the sum of a context's or step's
+readings is what it used. Imports `readings`, `gpu`.
+
+Source: Linux kernel, Documentation/power/powercap/powercap.rst; NVML API Reference Manual.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from provml.collect.gpu import Nvml, load_nvml
+from provml.collect.readings import UnavailableError
+
+
+class _Zone(NamedTuple):
+    """A part of the machine whose energy RAPL counts, in microjoules, up to a range."""
+
+    key: str
+    counter: Path
+    range_uj: int
+
+
+class EnergyCollector:
+    """Joules since the last reading, of each part that counts them, and of all together.
+
+    Keys: ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules``, ``energy_joules``. Of
+    RAPL's zones the packages and the memory beside them are read: those within a package are part
+    of it.
+    """
+
+    name = "energy"
+
+    def __init__(
+        self,
+        nvml: Any = None,
+        visible: str | None = None,
+        powercap: Path = Path("/sys/class/powercap"),
+    ) -> None:
+        """Nothing is read before `initialize`.
+
+        Args:
+            nvml, visible: as of `GpuCollector`.
+            powercap: where the kernel's power capping zones are.
+        """
+        self._module = nvml
+        self._visible = visible
+        self._powercap = powercap
+        self._nvml: Nvml | None = None
+        self._zones: list[_Zone] = []
+        self._before: dict[str, int] = {}
+        self.missing: dict[str, str] = {}
+
+    def initialize(self) -> None:
+        """Find the counters. Raises UnavailableError where there are none that can be read."""
+        reasons: list[UnavailableError] = []
+        try:
+            self._nvml = load_nvml(self._module, self._visible)
+        except UnavailableError as error:
+            reasons.append(error)
+        self._find_zones()
+        self._before = self._counters()
+        if not self._before:
+            denied = [UnavailableError(reason, False) for reason in self.missing.values()]
+            every = [*denied, *(error for error in reasons if not error.expected)]
+            text = "; ".join(map(str, every)) or "nothing here counts energy"
+            raise UnavailableError(text, expected=not every)
+
+    def close(self) -> None:
+        """Let go of NVML."""
+        if self._nvml is not None:
+            self._nvml.close()
+            self._nvml = None
+
+    def collect(self) -> dict[str, Any]:
+        """Joules since the last reading."""
+        now = self._counters()
+        reading: dict[str, Any] = {}
+        for key, count in now.items():
+            if key in self._before:
+                used = count - self._before[key]
+                if used < 0:  # the counter began anew
+                    used += next((z.range_uj for z in self._zones if z.key == key), -used)
+                reading[f"{key}_joules"] = used / 1e6
+        self._before |= now
+        if reading:
+            reading["energy_joules"] = sum(reading.values())
+        return reading
+
+    def _find_zones(self) -> None:
+        for folder in sorted(self._powercap.glob("intel-rapl:*")):
+            try:
+                name = (folder / "name").read_text().strip()
+                nested = folder.name.count(":") > 1
+                if nested and name != "dram":
+                    continue
+                package = folder.name.split(":")[1]
+                key = f"cpu.{name}-{package}" if nested else f"cpu.{name}"
+                range_uj = int((folder / "max_energy_range_uj").read_text())
+                self._zones.append(_Zone(key, folder / "energy_uj", range_uj))
+            except (OSError, ValueError) as error:
+                self.missing.setdefault(f"cpu.{folder.name}", str(error))
+
+    def _counters(self) -> dict[str, int]:
+        """The counters that can be read, in microjoules."""
+        found: dict[str, int] = {}
+        for zone in self._zones:
+            if zone.key in self.missing:
+                continue
+            try:
+                found[zone.key] = int(zone.counter.read_text())
+            except (OSError, ValueError) as error:
+                self.missing[zone.key] = str(error)
+        if self._nvml is not None:
+            module = self._nvml.module
+            for number, handle in enumerate(self._nvml.devices):
+                if f"gpu.{number}" in self.missing:
+                    continue
+                try:
+                    millijoules = module.nvmlDeviceGetTotalEnergyConsumption(handle)
+                except module.NVMLError as error:
+                    self.missing[f"gpu.{number}"] = f"NVML: {error}"
+                else:
+                    found[f"gpu.{number}"] = millijoules * 1000
+        return found

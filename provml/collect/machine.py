@@ -1,0 +1,274 @@
+"""The machine's own counters: CPU time, memory, load, disks, network, processes.
+
+`LinuxMachine` reads the ``proc`` and ``sys`` file systems, which costs microseconds and no package;
+`PsutilMachine` asks psutil elsewhere. Both give the same. Imports `readings`.
+
+Source: proc(5); Linux kernel, Documentation/admin-guide/iostats.rst.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+from provml.collect.readings import UnavailableError
+
+_SECTOR_BYTES: Final = 512
+_NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
+"""Those that stand on others would be counted twice, those in memory are no disks."""
+
+
+class CpuTimes(NamedTuple):
+    """Time since the start, in any unit: of all CPUs together, or of one."""
+
+    busy: float
+    total: float
+
+
+class Memory(NamedTuple):
+    """Bytes."""
+
+    total: int
+    available: int
+    swap_total: int
+    swap_used: int
+
+
+class Traffic(NamedTuple):
+    """Since the start: bytes and packets."""
+
+    bytes_sent: int
+    bytes_recv: int
+    packets_sent: int
+    packets_recv: int
+
+
+class ProcessTimes(NamedTuple):
+    """A process: CPU time since its start in seconds, and resident bytes."""
+
+    pid: int
+    name: str
+    cpu_s: float
+    rss: int
+
+
+class Machine(Protocol):
+    """What a system collector reads. A method raises OSError or ValueError where it can't."""
+
+    def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
+        """Of all CPUs, and of each."""
+
+    def running_tasks(self) -> int:
+        """How many tasks run, or could, at this moment."""
+
+    def cpu_counts(self) -> tuple[int | None, int | None]:
+        """Logical and physical CPUs."""
+
+    def memory(self) -> Memory:
+        """Memory and swap."""
+
+    def load(self) -> tuple[float, float, float]:
+        """Load averages over 1, 5 and 15 minutes."""
+
+    def disk_io(self) -> tuple[int, int]:
+        """Bytes read and written by all disks since the start."""
+
+    def network(self) -> Traffic:
+        """Of all interfaces but the loopback."""
+
+    def processes(self) -> Iterator[ProcessTimes]:
+        """Every process that may be seen."""
+
+
+class LinuxMachine:
+    """Reads ``/proc`` and ``/sys``, or what is given in their place."""
+
+    def __init__(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
+        self.proc = proc
+        self.sys = sys
+        self._disks: set[bytes] | None = None
+
+    def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
+        """Of all CPUs, and of each."""
+        every: list[CpuTimes] = []
+        with open(self.proc / "stat", "rb") as file:
+            for line in file:
+                if not line.startswith(b"cpu"):
+                    break
+                every.append(_cpu_times(line.split()[1:9]))
+        if not every:
+            raise ValueError(f"there is no line 'cpu' in {self.proc / 'stat'}")
+        return every[0], every[1:]
+
+    def running_tasks(self) -> int:
+        """How many tasks run, or could, at this moment."""
+        return int(self._lines("stat")[b"procs_running"][0])
+
+    def cpu_counts(self) -> tuple[int | None, int | None]:
+        """Logical and physical CPUs; the latter by which of them share a core."""
+        cores: set[str] = set()
+        for topology in (self.sys / "devices/system/cpu").glob("cpu[0-9]*/topology"):
+            for name in ("core_cpus_list", "thread_siblings_list"):
+                if (topology / name).exists():
+                    cores.add((topology / name).read_text().strip())
+                    break
+        return len(self.cpu_times()[1]) or os.cpu_count(), len(cores) or None
+
+    def memory(self) -> Memory:
+        """Memory and swap."""
+        fields = self._lines("meminfo")
+
+        def size(name: bytes) -> int:
+            return int(fields[name + b":"][0]) * 1024
+
+        try:
+            available = size(b"MemAvailable")
+        except KeyError:  # before Linux 3.14
+            available = size(b"MemFree") + size(b"Buffers") + size(b"Cached")
+        try:
+            swap_total = size(b"SwapTotal")
+            return Memory(size(b"MemTotal"), available, swap_total, swap_total - size(b"SwapFree"))
+        except KeyError as error:
+            raise ValueError(f"there is no {error} in {self.proc / 'meminfo'}") from None
+
+    def load(self) -> tuple[float, float, float]:
+        """Load averages over 1, 5 and 15 minutes."""
+        one, five, fifteen = (self.proc / "loadavg").read_text().split()[:3]
+        return float(one), float(five), float(fifteen)
+
+    def disk_io(self) -> tuple[int, int]:
+        """Bytes read and written by all disks since the start; partitions are parts of disks."""
+        if self._disks is None:
+            names = os.listdir(self.sys / "block")
+            self._disks = {os.fsencode(n) for n in names if not n.startswith(_NOT_DISKS)}
+        read = written = found = 0
+        with open(self.proc / "diskstats", "rb") as file:
+            for line in file:
+                fields = line.split()
+                if fields[2] in self._disks:
+                    found += 1
+                    read += int(fields[5])
+                    written += int(fields[9])
+        if not found:
+            raise ValueError("the system shows no disks")
+        return read * _SECTOR_BYTES, written * _SECTOR_BYTES
+
+    def network(self) -> Traffic:
+        """Of all interfaces but the loopback."""
+        sent = received = packets_sent = packets_received = 0
+        with open(self.proc / "net/dev", "rb") as file:
+            for line in file.readlines()[2:]:
+                name, _, rest = line.partition(b":")
+                fields = rest.split()
+                if name.strip() != b"lo" and len(fields) >= 10:
+                    received += int(fields[0])
+                    packets_received += int(fields[1])
+                    sent += int(fields[8])
+                    packets_sent += int(fields[9])
+        return Traffic(sent, received, packets_sent, packets_received)
+
+    def processes(self) -> Iterator[ProcessTimes]:
+        """Every process that may be seen; some 20 microseconds each."""
+        tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+        for entry in os.listdir(self.proc):
+            if not entry.isdecimal():
+                continue
+            try:
+                content = (self.proc / entry / "stat").read_bytes()
+                head, _, tail = content.rpartition(b")")
+                fields = tail.split()
+                cpu_s = (int(fields[11]) + int(fields[12])) * tick_s
+                name = head.partition(b"(")[2].decode("utf-8", "replace")
+                yield ProcessTimes(int(entry), name, cpu_s, int(fields[21]) * page)
+            except (OSError, IndexError, ValueError):
+                continue  # it ended meanwhile
+
+    def _lines(self, name: str) -> dict[bytes, list[bytes]]:
+        with open(self.proc / name, "rb") as file:
+            lines = [line.split() for line in file]
+        return {line[0]: line[1:] for line in lines if len(line) > 1}
+
+
+def _cpu_times(fields: list[bytes]) -> CpuTimes:
+    """Of ``user nice system idle iowait irq softirq steal``; guests' time is in user's."""
+    times = [int(field) for field in fields]
+    total = sum(times)
+    return CpuTimes(total - sum(times[3:5]), total)
+
+
+class PsutilMachine:
+    """Asks psutil, or a module like it."""
+
+    def __init__(self, psutil: Any = None) -> None:
+        """Raises UnavailableError where psutil is not installed."""
+        if psutil is None:
+            try:
+                import psutil  # type: ignore[no-redef]
+            except ImportError:
+                raise UnavailableError(
+                    "the system's readings need psutil on this platform: "
+                    "pip install 'provml[system]'",
+                    expected=False,
+                ) from None
+        self._psutil = psutil
+
+    def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
+        """Of all CPUs, and of each."""
+        every = [_psutil_times(times) for times in self._psutil.cpu_times(percpu=True)]
+        return CpuTimes(sum(t.busy for t in every), sum(t.total for t in every)), every
+
+    def running_tasks(self) -> int:
+        """How many tasks run at this moment, as far as the load says."""
+        return round(self.load()[0]) + 1
+
+    def cpu_counts(self) -> tuple[int | None, int | None]:
+        """Logical and physical CPUs."""
+        return self._psutil.cpu_count(), self._psutil.cpu_count(logical=False)
+
+    def memory(self) -> Memory:
+        """Memory and swap."""
+        memory, swap = self._psutil.virtual_memory(), self._psutil.swap_memory()
+        return Memory(memory.total, memory.available, swap.total, swap.used)
+
+    def load(self) -> tuple[float, float, float]:
+        """Load averages over 1, 5 and 15 minutes."""
+        one, five, fifteen = self._psutil.getloadavg()
+        return one, five, fifteen
+
+    def disk_io(self) -> tuple[int, int]:
+        """Bytes read and written by all disks since the start."""
+        counters = self._psutil.disk_io_counters()
+        if counters is None:
+            raise ValueError("psutil sees no disks")
+        return counters.read_bytes, counters.write_bytes
+
+    def network(self) -> Traffic:
+        """Of all interfaces but the loopback."""
+        sums = [0, 0, 0, 0]
+        for name, one in self._psutil.net_io_counters(pernic=True).items():
+            if not name.startswith("lo"):
+                for place, key in enumerate(Traffic._fields):
+                    sums[place] += getattr(one, key)
+        return Traffic(*sums)
+
+    def processes(self) -> Iterator[ProcessTimes]:
+        """Every process that may be seen."""
+        for process in self._psutil.process_iter(["pid", "name", "cpu_times", "memory_info"]):
+            times, memory = process.info["cpu_times"], process.info["memory_info"]
+            if times is not None and memory is not None:
+                yield ProcessTimes(
+                    process.pid, process.info["name"] or "", times.user + times.system, memory.rss
+                )
+
+
+def _psutil_times(times: Any) -> CpuTimes:
+    fields = times._asdict()
+    total = sum(value for name, value in fields.items() if not name.startswith("guest"))
+    return CpuTimes(total - fields["idle"] - fields.get("iowait", 0.0), total)
+
+
+def this_machine() -> Machine:
+    """What this platform offers. Raises UnavailableError."""
+    return LinuxMachine() if os.path.exists("/proc/stat") else PsutilMachine()

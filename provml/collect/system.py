@@ -1,0 +1,429 @@
+"""The system's readings: CPU, memory, disks, network, top processes, and the GPUs beside them.
+
+`SystemMetricsCollector` is also for users: by itself, within a run, or subclassed. Imports
+`machine`, `containers`, `gpu` (when it is used), `thresholds`, `sampler` (when it is started).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.collect.containers import Limits, limits
+from provml.collect.machine import CpuTimes, LinuxMachine, Machine, this_machine
+from provml.collect.readings import Table, UnavailableError
+from provml.collect.thresholds import DEFAULT_THRESHOLDS, Alert, alerts_of
+from provml.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from provml.collect.gpu import GpuCollector
+
+_TWICE: Final = frozenset(
+    {"load_average", "gpu_utilization", "gpu_memory_used", "gpu_memory_total", "gpu_temperature"}
+)
+_SETTINGS: Final = (
+    "include_per_cpu",
+    "include_processes",
+    "process_limit",
+    "track_system",
+    "track_disk",
+    "track_network",
+    "track_gpu",
+    "disk_path",
+)
+_MOST_ALERTS: Final = 10_000
+_SHORTEST_NS: Final = 50_000_000
+"""CPU time is counted in ticks of 1 to 10 ms: a share over less than 50 ms says little."""
+
+
+class SystemMetricsCollector:
+    """Reads the system. All readings are differences to the last one or states: none waits.
+
+    Within a container with limits, percentages and totals are of these limits. A reading that the
+    platform lacks or denies is absent; `missing` says why.
+
+        collector = SystemMetricsCollector(collect_interval=5.0)
+        collector.initialize()
+        collector.start()        # in the background: into the active run, where there is one
+        now = collector.collect()
+        collector.stop()
+
+    A subclass's `collect` may add keys; in the background they are recorded too.
+
+    Attributes:
+        thresholds: values above which a reading is an alert, by key.
+        missing: keys that can't be read here, and why.
+    """
+
+    name = "system"
+    constants: Final = frozenset(
+        {
+            "cpu_count_logical",
+            "cpu_count_physical",
+            "cpu_limit",
+            "memory_total",
+            "swap_total",
+            "disk_total",
+            "gpu_count",
+        }
+    )
+    """What is recorded only when it changes."""
+
+    def __init__(
+        self,
+        collect_interval: float = 5.0,
+        include_per_cpu: bool = False,
+        include_processes: bool = False,
+        process_limit: int = 10,
+        *,
+        track_system: bool = True,
+        track_disk: bool = True,
+        track_network: bool = True,
+        track_gpu: bool = True,
+        thresholds: Mapping[str, float] | None = None,
+        disk_path: str | os.PathLike[str] = "/",
+        machine: Machine | None = None,
+        gpu: GpuCollector | None = None,
+        cgroup: Path = Path("/sys/fs/cgroup"),
+    ) -> None:
+        """Nothing is read before `initialize`.
+
+        Args:
+            collect_interval: seconds between the background's readings.
+            include_per_cpu: also each CPU's share.
+            include_processes: also the processes that use most CPU time.
+            process_limit: how many of them.
+            track_system: CPU and memory.
+            track_disk: how full the disk is, and what is read and written.
+            track_network: what is sent and received.
+            track_gpu: NVIDIA's GPUs, where there are any.
+            thresholds: by default 90 % of CPU, 85 % of memory, 95 % of the disk.
+            disk_path: the disk is the one that holds this.
+            machine, gpu, cgroup: the outside world, where it is another.
+
+        Raises:
+            InvalidArgumentError: an interval or limit that is none.
+        """
+        if not isinstance(collect_interval, (int, float)) or not 0 < collect_interval < 1e6:
+            raise InvalidArgumentError(
+                f"collect_interval must be a number of seconds above 0: {collect_interval!r}"
+            )
+        if not isinstance(process_limit, int) or process_limit < 0:
+            raise InvalidArgumentError(f"process_limit must be 0 or more: {process_limit!r}")
+        self.collect_interval = float(collect_interval)
+        self.include_per_cpu = include_per_cpu
+        self.include_processes = include_processes
+        self.process_limit = process_limit
+        self.track_system = track_system
+        self.track_disk = track_disk
+        self.track_network = track_network
+        self.track_gpu = track_gpu
+        self.thresholds: Mapping[str, float] = dict(
+            DEFAULT_THRESHOLDS if thresholds is None else thresholds
+        )
+        self.disk_path = os.fspath(disk_path)
+        self.missing: dict[str, str] = {}
+        self._machine = machine
+        self._cgroup = cgroup
+        self._gpu = gpu
+        self._limits = Limits(None, None)
+        self._counts: tuple[int | None, int | None] = (None, None)
+        self._cpu_before: tuple[CpuTimes, list[CpuTimes]] | None = None
+        self._used_before: tuple[int, int] | None = None
+        self._read_ns = 0
+        self._shares: dict[str, Any] = {}
+        self._processes_before: tuple[int, dict[int, float]] | None = None
+        self._raised: list[Alert] = []
+        self._initialized = False
+        self._lock = threading.RLock()
+        self._background: Callable[[], None] | None = None
+
+    @property
+    def unrecorded(self) -> frozenset[str]:
+        """What stands twice in the last reading, and its CPU share where no time had passed."""
+        return _TWICE if "cpu_percent" in self._shares else _TWICE | {"cpu_percent"}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How it reads, as a run records it."""
+        return {name: getattr(self, name) for name in _SETTINGS}
+
+    @property
+    def devices(self) -> list[dict[str, Any]]:
+        """The GPUs."""
+        return [] if self._gpu is None else self._gpu.devices
+
+    def initialize(self) -> None:
+        """Find out what there is to read, and take the counters that differences begin from.
+
+        Costs a few milliseconds. Twice is once. Raises UnavailableError on a platform whose
+        readings need psutil, where that is not installed.
+        """
+        if self._initialized:
+            return
+        if self._machine is None:
+            self._machine = this_machine()
+        if self.track_gpu:
+            self._find_gpu()
+        self._read(("cpu_count_logical", "cpu_count_physical"), self._take_counts)
+        if isinstance(self._machine, LinuxMachine):
+            self._read(("cpu_limit",), self._take_limits)
+        if self.track_system:
+            self._read(("cpu_percent",), self._take_cpu)
+        self._initialized = True
+
+    def _find_gpu(self) -> None:
+        from provml.collect.gpu import GpuCollector
+
+        gpu = GpuCollector() if self._gpu is None else self._gpu
+        try:
+            gpu.initialize()
+        except UnavailableError as error:
+            self._gpu = None
+            if not error.expected:
+                self.missing["gpu"] = str(error)
+        else:
+            self._gpu = gpu
+
+    def collect(self) -> dict[str, Any]:
+        """One reading: numbers, lists and, under ``gpu``, a mapping for each device.
+
+        Costs about 0.3 ms, with processes 20 microseconds for each that there is. Never raises for
+        what can't be read.
+        """
+        with self._lock:  # the background reads too
+            self.initialize()
+            reading = self._collected()
+            self._raise_alerts(reading)
+        return reading
+
+    def _collected(self) -> dict[str, Any]:
+        reading: dict[str, Any] = {}
+        if self.track_system:
+            for keys, read in (
+                (("cpu_percent", "cpu_per_core"), self._cpu),
+                (("load_average",), self._load),
+                (("memory_percent",), self._memory),
+            ):
+                reading |= self._read(keys, read)
+        if self.track_disk:
+            reading |= self._read(("disk_percent",), self._disk)
+            reading |= self._read(("disk_read_bytes", "disk_write_bytes"), self._disk_io)
+        if self.track_network:
+            reading |= self._read(("network_bytes_sent", "network_bytes_recv"), self._network)
+        if self.include_processes:
+            reading |= self._read(("processes",), self._processes)
+        if self._gpu is not None:
+            reading |= self._gpu.collect()
+            self.missing |= self._gpu.missing
+        return reading
+
+    def _read(self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What can be read; where it can't, the reason stands in `missing`."""
+        try:
+            return read()
+        except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
+            for key in keys:
+                self.missing.setdefault(key, f"{type(error).__name__}: {error}")
+            return {}
+
+    def _take_counts(self) -> dict[str, Any]:
+        self._counts = self._own_machine().cpu_counts()
+        for key, count in zip(("logical", "physical"), self._counts, strict=True):
+            if count is None:
+                self.missing.setdefault(f"cpu_count_{key}", "the system does not say")
+        return {}
+
+    def _take_limits(self) -> dict[str, Any]:
+        machine = self._own_machine()
+        if isinstance(machine, LinuxMachine):
+            cpus = self._counts[0] or os.cpu_count() or 1
+            self._limits = limits(machine.proc, self._cgroup, cpus, machine.memory().total)
+        return {}
+
+    def _take_cpu(self) -> dict[str, Any]:
+        self._cpu_before = self._own_machine().cpu_times()
+        self._read_ns = time.monotonic_ns()
+        if self._limits.cpu is not None:
+            self._used_before = (self._read_ns, self._limits.cpu.used_ns())
+        return {}
+
+    def _own_machine(self) -> Machine:
+        if self._machine is None:
+            self._machine = this_machine()
+        return self._machine
+
+    def _cpu(self) -> dict[str, Any]:
+        reading: dict[str, Any] = {}
+        for key, count in zip(("logical", "physical"), self._counts, strict=True):
+            if count is not None:
+                reading[f"cpu_count_{key}"] = count
+        if self._limits.cpu is not None:
+            reading["cpu_limit"] = self._limits.cpu.cpus
+        if time.monotonic_ns() - self._read_ns >= _SHORTEST_NS or not self._cpu_before:
+            before, used_before = self._cpu_before, self._used_before
+            self._take_cpu()
+            if before is not None and self._cpu_before is not None:
+                self._shares = self._cpu_shares(before, self._cpu_before, used_before)
+        if "cpu_percent" not in self._shares:
+            # no time has passed that it could be of: the tasks that run now, but the one reading
+            cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
+            running = max(0, self._own_machine().running_tasks() - 1)
+            return reading | {"cpu_percent": min(100.0, 100 * running / cpus)}
+        return reading | self._shares
+
+    def _cpu_shares(
+        self,
+        before: tuple[CpuTimes, list[CpuTimes]],
+        now: tuple[CpuTimes, list[CpuTimes]],
+        used_before: tuple[int, int] | None,
+    ) -> dict[str, Any]:
+        shares: dict[str, Any] = {}
+        share = _share(before[0], now[0])
+        if self._limits.cpu is not None and used_before is not None and self._used_before:
+            elapsed_ns, used_ns = (
+                new - old for new, old in zip(self._used_before, used_before, strict=True)
+            )
+            share = 100 * used_ns / (elapsed_ns * self._limits.cpu.cpus)
+        if share is not None:
+            shares["cpu_percent"] = share
+        if self.include_per_cpu:
+            each = [_share(*pair) for pair in zip(before[1], now[1], strict=False)]
+            if None not in each:
+                shares["cpu_per_core"] = each
+        return shares
+
+    def _load(self) -> dict[str, Any]:
+        load = self._own_machine().load()
+        each = zip(("1", "5", "15"), load, strict=True)
+        return {"load_average": list(load)} | {f"load_average_{m}": value for m, value in each}
+
+    def _memory(self) -> dict[str, Any]:
+        memory = self._own_machine().memory()
+        total, available = memory.total, memory.available
+        if self._limits.memory is not None:
+            total = self._limits.memory.limit_bytes
+            available = max(0, min(available, total - self._limits.memory.used_bytes()))
+        return {
+            "memory_total": total,
+            "memory_available": available,
+            "memory_used": total - available,
+            "memory_percent": 100 * (total - available) / total,
+            "swap_total": memory.swap_total,
+            "swap_used": memory.swap_used,
+        }
+
+    def _disk(self) -> dict[str, Any]:
+        usage = shutil.disk_usage(self.disk_path)
+        # of what users may fill: some of it is kept for the system
+        fillable = usage.used + usage.free
+        return {
+            "disk_total": usage.total,
+            "disk_used": usage.used,
+            "disk_free": usage.free,
+            "disk_percent": 100 * usage.used / fillable if fillable else 0.0,
+        }
+
+    def _disk_io(self) -> dict[str, Any]:
+        read, written = self._own_machine().disk_io()
+        return {"disk_read_bytes": read, "disk_write_bytes": written}
+
+    def _network(self) -> dict[str, Any]:
+        return {f"network_{k}": v for k, v in self._own_machine().network()._asdict().items()}
+
+    def _processes(self) -> dict[str, Any]:
+        now = time.monotonic_ns()
+        found = list(self._own_machine().processes())
+        before = self._processes_before or (0, {})
+        elapsed_s = (now - before[0]) / 1e9
+        rows = Table()
+        for process in found:
+            cpu = process.cpu_s - before[1].get(process.pid, process.cpu_s)
+            row = {"pid": process.pid, "name": process.name, "cpu": 100 * cpu / elapsed_s}
+            rows.append(row | {"rss": process.rss})
+        rows.sort(key=lambda row: (row["cpu"], row["rss"]), reverse=True)
+        del rows[self.process_limit :]
+        self._processes_before = (now, {process.pid: process.cpu_s for process in found})
+        return {"processes": rows}
+
+    # -- alerts -------------------------------------------------------------------------------
+
+    def _raise_alerts(self, reading: Mapping[str, Any]) -> None:
+        certain = {key: value for key, value in reading.items() if key not in self.unrecorded}
+        self._raised += alerts_of(certain, self.thresholds, time.time())
+        del self._raised[:-_MOST_ALERTS]
+
+    def get_alerts(self) -> list[Alert]:
+        """The alerts of all readings so far, at most the last 10,000; a copy."""
+        return self._raised.copy()
+
+    # -- in the background --------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Read in the background, into the active run where there is one; twice is once.
+
+        In a run it takes the place of the run's own system readings until `stop`. Without a run
+        its readings are for subclasses and alerts.
+        """
+        if self._background is None:
+            from provml.collect.sampler import read_in_background
+
+            self._background = read_in_background(self)
+
+    def stop(self) -> None:
+        """End the reading in the background; twice is once."""
+        stop, self._background = self._background, None
+        if stop is not None:
+            stop()
+
+
+def _share(before: CpuTimes, now: CpuTimes) -> float | None:
+    """Per cent of the time between two readings; counters of virtual machines may go back."""
+    total = now.total - before.total
+    if total <= 0:
+        return None
+    return min(100.0, max(0.0, 100 * (now.busy - before.busy) / total))
+
+
+def adaptive_configuration(
+    memory_bytes: int | None = None, cpus: int | None = None
+) -> dict[str, Any]:
+    """Arguments of `SystemMetricsCollector` for a machine of this size; by default this one.
+
+    Below 4 GiB of memory a reading every 30 s and no processes, below 8 GiB every 15 s, else every
+    5 s; each CPU's share where there are more than two.
+    """
+    machine: Machine | None = None
+    if memory_bytes is None or cpus is None:
+        machine = this_machine()
+    if memory_bytes is None and machine is not None:
+        memory_bytes = machine.memory().total
+    if cpus is None and machine is not None:
+        cpus = machine.cpu_counts()[0]
+    gib = (memory_bytes or 0) / 2**30
+    return {
+        "collect_interval": 30.0 if gib < 4 else 15.0 if gib < 8 else 5.0,
+        "include_per_cpu": (cpus or 1) > 2,
+        "include_processes": gib >= 4,
+    }
+
+
+def measure_overhead(
+    collector: SystemMetricsCollector, interval_s: float, readings: int = 20
+) -> float:
+    """What readings at an interval cost, in per cent of one CPU; takes that many readings."""
+    collector.collect()
+    start_ns = time.thread_time_ns()
+    for _ in range(readings):
+        collector.collect()
+    return (time.thread_time_ns() - start_ns) / readings / (interval_s * 1e9) * 100
+
+
+def suggested_interval_s(overhead_percent: float) -> float:
+    """30 s where readings cost more than 5 %, else 5 s."""
+    return 30.0 if overhead_percent > 5.0 else 5.0

@@ -1,0 +1,26 @@
+"""When a reading is an alert. Imports nothing of provml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_percent": 95.0}
+_CRITICAL: Final = 1.1
+
+Alert = dict[str, Any]
+"""``timestamp`` (seconds since the epoch), ``metric``, ``value``, ``threshold``, ``severity``."""
+
+
+def alerts_of(
+    reading: Mapping[str, Any], thresholds: Mapping[str, float], timestamp: float
+) -> list[Alert]:
+    """The alerts of a reading: a ``warning`` below 1.1 times the threshold, else ``critical``."""
+    alerts: list[Alert] = []
+    for metric, threshold in thresholds.items():
+        value = reading.get(metric)
+        if isinstance(value, (int, float)) and value > threshold:
+            severity = "warning" if value < threshold * _CRITICAL else "critical"
+            alert = {"timestamp": timestamp, "metric": metric, "value": value}
+            alerts.append(alert | {"threshold": threshold, "severity": severity})
+    return alerts

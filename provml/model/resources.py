@@ -1,0 +1,148 @@
+"""What of the machine a run used: its readings, each summed up over all contexts.
+
+Imports `journal` readers, `samples`; numpy when it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from provml.journal.files import Record
+from provml.journal.reader import Journal
+from provml.journal.values import decode
+from provml.model.samples import SAMPLING, Block, SeriesTable
+
+Path = tuple[str, ...] | None
+
+_USED_UP: Final = ("energy", "emissions")
+"""The collectors whose readings are amounts since the reading before."""
+_COUNTERS: Final = (
+    "disk_read_bytes",
+    "disk_write_bytes",
+    "network_bytes_sent",
+    "network_bytes_recv",
+    "network_packets_sent",
+    "network_packets_recv",
+    "cpu_time_s",
+)
+"""Readings that grow from before the run on: what counts is by how much."""
+
+
+@dataclass(slots=True)
+class ResourceUse:
+    """One reading over the whole run, of the processes of one rank.
+
+    Attributes:
+        kind: the collector that read it.
+        mean, minimum, maximum: over the readings; None where none is a number, and of what is
+            counted.
+        total: the sum of what is used up (energy, emissions), the growth of what is counted
+            (bytes sent, CPU time); None for what is a state.
+        threshold: above which a reading was an alert, where there was one.
+        above_s: about how many seconds it was above that.
+        contexts: the totals by context; None is what was outside of one.
+    """
+
+    kind: str
+    name: str
+    rank: int | None
+    unit: str | None = None
+    count: int = 0
+    mean: float | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    last: Any = None
+    total: float | None = None
+    threshold: float | None = None
+    above_s: float | None = None
+    contexts: dict[Path, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Sums:
+    use: ResourceUse
+    total: float = 0.0
+    numbers: int = 0
+    above: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+
+
+def resource_use(journal: Journal) -> list[ResourceUse]:
+    """The use of every resource that was read, in the order first read."""
+    thresholds = _thresholds(journal)
+    table = SeriesTable(journal)
+    collectors = {series.name for series in table.all if series.kind == SAMPLING}
+    found: dict[tuple[str, str, int | None], _Sums] = {}
+    for block in table.blocks():
+        series = block.series
+        if series.kind not in collectors or isinstance(block.values, list):
+            continue
+        key = (series.kind, series.name, series.rank)
+        sums = found.get(key)
+        if sums is None:
+            use = ResourceUse(*key, threshold=thresholds.get((series.kind, series.name)))
+            sums = found[key] = _Sums(use)
+        _add(sums, block)
+    return [_finished(sums) for sums in found.values()]
+
+
+def _add(sums: _Sums, block: Block) -> None:
+    import numpy as np
+
+    use, values = sums.use, np.asarray(block.values)
+    times = block.time_ns
+    first, last = int(times.min()), int(times.max())
+    if sums.last_ns is None or last >= sums.last_ns:
+        use.last = values[-1].item()
+    sums.first_ns = first if sums.first_ns is None else min(first, sums.first_ns)
+    sums.last_ns = last if sums.last_ns is None else max(last, sums.last_ns)
+    use.unit = block.unit or use.unit
+    use.count += len(values)
+    numbers = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    if not len(numbers):
+        return
+    low, high = numbers.min().item(), numbers.max().item()
+    use.minimum = low if use.minimum is None else min(low, use.minimum)
+    use.maximum = high if use.maximum is None else max(high, use.maximum)
+    own = float(numbers.sum(dtype=np.float64))
+    sums.total += own
+    sums.numbers += len(numbers)
+    if use.kind in _USED_UP:
+        path = block.series.context
+        use.contexts[path] = use.contexts.get(path, 0.0) + own
+    if use.threshold is not None:
+        sums.above += int(np.count_nonzero(numbers > use.threshold))
+
+
+def _finished(sums: _Sums) -> ResourceUse:
+    use = sums.use
+    if sums.numbers:
+        use.mean = sums.total / sums.numbers
+    if use.kind in _USED_UP:
+        use.total = sums.total
+    elif use.name in _COUNTERS and use.minimum is not None and use.maximum is not None:
+        use.total = float(use.maximum - use.minimum)
+        use.mean = use.minimum = use.maximum = None
+    if use.threshold is not None and sums.first_ns is not None and sums.last_ns is not None:
+        spacing_s = (sums.last_ns - sums.first_ns) / 1e9 / max(1, sums.numbers - 1)
+        use.above_s = sums.above * spacing_s
+    return use
+
+
+def _thresholds(journal: Journal) -> dict[tuple[str, str], float]:
+    """The thresholds that the collectors had, as they said of themselves."""
+    found: dict[tuple[str, str], float] = {}
+    for _, _, record in journal.records():
+        if record.get("record") == "collector" and isinstance(record.get("name"), str):
+            found |= {(record["name"], name): v for name, v in _own_thresholds(record).items()}
+    return found
+
+
+def _own_thresholds(record: Record) -> dict[str, float]:
+    try:
+        own = decode(record["settings"])["thresholds"]
+        return {str(name): float(value) for name, value in own.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return {}

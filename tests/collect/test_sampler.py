@@ -1,0 +1,343 @@
+"""Readings in the background: when they are taken, what they belong to, what befalls them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import provml
+from provml.collect.sampler import next_due
+
+TRAINING = provml.Context.TRAINING
+
+
+class Counting:
+    """A collector that counts its readings; what it does at each may be given."""
+
+    def __init__(self, name: str = "counting", then: Callable[[int], Any] | None = None) -> None:
+        self.name = name
+        self.readings = 0
+        self.closed = False
+        self._then = then
+
+    def collect(self) -> dict[str, Any]:
+        self.readings += 1
+        if self._then is not None:
+            self._then(self.readings)
+        return {"count": self.readings}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, at most a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("provml-")}
+
+
+@pytest.fixture
+def start(store) -> Callable[..., provml.Run]:
+    """Starts runs without documents."""
+    options = {"save_dir": store, "formats": (), "owner": "o"}
+    return lambda **given: provml.start_run("sampled", **(options | given))
+
+
+def test_a_reading_at_once_and_one_at_the_end(start) -> None:
+    """A short run would have no readings, or lack how the machine was when it ended."""
+    counting = Counting()
+    with start(sample_interval_s=1000, collect=[counting]) as run:
+        until(lambda: counting.readings == 1)
+    assert counting.readings == 2
+    assert counting.closed
+    recorded = provml.load(run.path)
+    assert recorded.series("count", kind="counting").value.tolist() == [1, 2]
+
+
+def test_every_run_has_readings_of_its_machine(start, monkeypatch) -> None:
+    """A script without a line about it would record nothing of its machine."""
+    monkeypatch.delenv("PROVML_SAMPLE_INTERVAL_S")
+    with start() as run:
+        until(lambda: b'"name":"network_packets_recv"' in _journal(run))
+        until(lambda: b'"name":"threads"' in _journal(run))
+    recorded = provml.load(run.path)
+    names = {name for name, _ in recorded.series_names("system")}
+    assert {"cpu_percent", "memory_percent", "disk_percent", "network_bytes_sent"} <= names
+    assert {"memory_rss", "threads"} <= {name for name, _ in recorded.series_names("process")}
+    assert recorded.series_names() == []
+
+
+def _journal(run: provml.Run) -> bytes:
+    return b"".join(path.read_bytes() for path in run.path.glob("journal/*.jsonl"))
+
+
+def test_a_reading_belongs_to_the_step_under_way(start) -> None:
+    """Nobody could tell what the machine did in which part of a training."""
+    counting = Counting()
+    with start(sample_interval_s=0.001, collect=[counting]) as run:
+        for step in range(3):
+            run.log_metric("loss", 1.0, TRAINING, step, epoch=1)
+            seen = counting.readings
+            until(lambda seen=seen: counting.readings > seen + 2)
+        run.log_metric("loss", 1.0, "validation")
+        seen = counting.readings
+        until(lambda: counting.readings > seen + 2)
+    recorded = provml.load(run.path)
+    training = recorded.series("count", TRAINING, kind="counting")
+    assert set(training.step.tolist()) == {0, 1, 2}
+    assert set(training.epoch.tolist()) == {1}
+    assert (training.step[1:] >= training.step[:-1]).all()
+    validation = recorded.series("count", provml.Context.VALIDATION, kind="counting")
+    assert len(validation) >= 2
+    assert set(validation.step.tolist()) == {-(2**63)}
+
+
+def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> None:
+    """A reading would be linked to an old step once the samples file has grown."""
+    with start() as run:
+        writer = run._writer
+        assert writer.under_way() is None
+        for step in range(5000):
+            run.log_metric("loss", 1.0, TRAINING, step)
+            if step % 97 == 0:
+                assert writer.under_way() == (("training",), step, None)
+        for number in range(3000):
+            writer.sample(("other", "x", None, None, "i64"), number, None, None, number)
+        assert writer.under_way() == (("training",), 4999, None)
+        run.log_metric("text", "a", epoch=7)
+        assert writer.under_way() == (None, None, 7)
+
+
+@pytest.mark.parametrize(
+    ("due", "interval_s", "now", "expected"),
+    [
+        (10.0, 5.0, 10.2, 15.0),
+        (10.0, 5.0, 14.9, 15.0),
+        (10.0, 5.0, 15.1, 20.0),
+        (10.0, 5.0, 111.0, 115.0),  # asleep for 20 readings: none of them is made up for
+        (10.0, 5.0, 9.0, 15.0),
+    ],
+)
+def test_the_rhythm_is_a_grid(due, interval_s, now, expected) -> None:
+    """Readings would drift by the time that each takes, or pile up after a stall."""
+    assert next_due(due, interval_s, now) == expected
+
+
+def test_one_that_raises_is_told_once_and_tried_again(start) -> None:
+    """A failing collector would stop the others, flood the record, or never come back."""
+
+    def fails(reading: int) -> None:
+        if 1 < reading < 4:
+            raise ValueError(f"no reading {reading}")
+
+    failing, other = Counting("failing", fails), Counting("other")
+    with start(sample_interval_s=0.001, collect=[failing, other]) as run:
+        until(lambda: failing.readings > 6 and other.readings > 20)
+    recorded = provml.load(run.path)
+    (failed,) = recorded.events("collector failed")
+    assert failed.metadata == {"collector": "failing", "error": "ValueError: no reading 2"}
+    (again,) = recorded.events("collector recovered")
+    assert again.metadata == {"collector": "failing", "failures": 2}
+    assert recorded.series("count", kind="failing").value.tolist()[:3] == [1, 4, 5]
+    assert recorded.status == "finished"
+
+
+def test_one_that_keeps_failing_is_tried_less_and_less(start) -> None:
+    """A collector that never works would cost as much as one that does."""
+
+    def fails(reading: int) -> None:
+        raise OSError("gone")
+
+    failing, other = Counting("failing", fails), Counting("other")
+    with start(sample_interval_s=0.001, collect=[failing, other]):
+        until(lambda: other.readings > 300)
+    assert failing.readings < other.readings / 5
+
+
+def test_one_that_hangs_does_not_hold_the_end(start) -> None:
+    """A training would never end because of a driver that does not answer."""
+    go_on, hangs = threading.Event(), threading.Event()
+
+    def hang(reading: int) -> None:
+        hangs.set()
+        go_on.wait(60)
+
+    hanging, other = Counting("hanging", hang), Counting("other")
+    with start(sample_interval_s=0.001, collect=[hanging, other]) as run:
+        hangs.wait(60)
+        seen = other.readings
+        until(lambda: other.readings > seen + 5)
+        before = time.monotonic()
+    assert time.monotonic() - before < 30
+    recorded = provml.load(run.path)
+    assert recorded.status == "finished"
+    go_on.set()
+    until(lambda: "provml-hanging" not in threads())
+    assert recorded.series_names("hanging") == []
+
+
+def test_the_end_leaves_no_thread(start) -> None:
+    """A process of many runs would run out of threads."""
+    for _ in range(20):
+        with start(sample_interval_s=0.001, collect=[Counting(), "system", "process", "gpu"]):
+            pass
+    until(lambda: threads() <= {"provml-sync"} or not threads())
+
+
+def test_a_forked_child_has_no_sampler_and_the_parent_goes_on(start) -> None:
+    """Each data loader's process would read the machine once more, or the run read no longer."""
+    counting = Counting()
+    with start(sample_interval_s=0.001, collect=[counting]) as run:
+        until(lambda: counting.readings > 2)
+        pid = os.fork()
+        if pid == 0:
+            run.log_metric("child", 1.0)
+            os._exit(len(threads() - {"provml-sync"}))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        seen = counting.readings
+        until(lambda: counting.readings > seen + 2)
+    values = provml.load(run.path).series("count", kind="counting").value.tolist()
+    assert values == list(range(1, len(values) + 1))
+
+
+def test_a_fork_while_one_hangs_leaves_it_its_thread(start) -> None:
+    """A slow collector would be lost after a fork, or be read by two threads at once."""
+    go_on, hangs = threading.Event(), threading.Event()
+
+    def hang(reading: int) -> None:
+        if reading == 1:
+            hangs.set()
+            go_on.wait(60)
+
+    hanging = Counting("hanging", hang)
+    with start(sample_interval_s=0.001, collect=[hanging]):
+        hangs.wait(60)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert "provml-hanging" in threads()
+        go_on.set()
+        until(lambda: hanging.readings > 3)
+
+
+@pytest.mark.parametrize("options", [{"sample_interval_s": 0}, {"disabled": True}])
+def test_none_where_it_is_switched_off(start, options) -> None:
+    """A run that is to read nothing would start threads all the same."""
+    counting = Counting()
+    with start(collect=[counting], **options):
+        assert threads() <= {"provml-sync"}
+    assert counting.readings == 0
+
+
+def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> None:
+    """A job script could not say how often the machine is read, and what of it."""
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0.002")
+    monkeypatch.setenv("PROVML_COLLECT", "process, network")
+    with start() as run:
+        until(lambda: _journal(run).count(b'"record":"collector"') == 2)
+    recorded = provml.load(run.path)
+    assert {name for name, _ in recorded.series_names("system")} <= {
+        f"network_{what}" for what in ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")
+    }
+    assert recorded.series_names("process")
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "often")
+    with pytest.raises(provml.InvalidArgumentError, match="PROVML_SAMPLE_INTERVAL_S"):
+        start()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"collect": ("system", "moon")}, "there is no collector 'moon'; there are: system, disk"),
+        ({"collect": "system"}, "collect must be a tuple"),
+        ({"collect": [object()]}, "must be an object with a name and a collect"),
+        ({"collect": [Counting]}, "must be an object with a name and a collect"),
+        ({"collect": [Counting("two words")]}, "must be one word"),
+        ({"collect": [Counting("param")]}, "can't be named 'param'"),
+        ({"sample_interval_s": -1}, "sample_interval_s"),
+        ({"sample_interval_s": "5"}, "sample_interval_s"),
+        ({"sample_interval_s": True}, "sample_interval_s"),
+    ],
+)
+def test_misuse_raises_before_anything_is_recorded(start, store, options, message) -> None:
+    """A misspelt collector would be found out after the training."""
+    with pytest.raises(provml.InvalidArgumentError, match=message):
+        start(**options)
+    assert not store.exists()
+
+
+def test_a_collector_of_another_package(start, tmp_path, monkeypatch) -> None:
+    """A third party's collector could not be chosen by its name."""
+    package = tmp_path / "weather-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: weather\nVersion: 1\n")
+    (package / "entry_points.txt").write_text(
+        "[provml.collectors]\nweather = weather_station:Weather\nbroken = weather_station:nothing\n"
+    )
+    (tmp_path / "weather_station.py").write_text(
+        "class Weather:\n    name = 'weather'\n    units = {'wind': 'm/s'}\n"
+        "    def collect(self):\n        return {'wind': 3.5, 'text': 'calm', 'on': True}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with start(sample_interval_s=0.001, collect=("weather", "broken")) as run:
+        until(lambda: b'"wind"' in _journal(run) and b"unavailable" in _journal(run))
+    recorded = provml.load(run.path)
+    assert recorded.series_names("weather") == [("wind", None)]
+    (use,) = recorded.resources()
+    assert (use.kind, use.name, use.unit, use.mean) == ("weather", "wind", "m/s", 3.5)
+    (event,) = recorded.events("collector unavailable")
+    assert event.metadata["collector"] == "broken"
+
+
+def test_ranks_of_one_machine_read_it_once(start, monkeypatch) -> None:
+    """Eight processes of one machine would count its energy eight times."""
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with start(sample_interval_s=0.001, collect=("system", "energy", "process")) as run:
+        until(lambda: b'"memory_rss"' in _journal(run))
+    assert provml.load(run.path).series_names("system") == []
+
+
+def test_costly_readings_become_rarer(start) -> None:
+    """A collector that takes all of a CPU would slow the training down for good."""
+
+    def work(reading: int) -> None:
+        deadline = time.thread_time() + 0.002
+        while time.thread_time() < deadline:
+            pass
+
+    costly = Counting("costly", work)
+    with start(sample_interval_s=0.001, collect=[costly]) as run:
+        until(lambda: b"slowed down" in _journal(run))
+    event = provml.load(run.path).events("collector slowed down")[0]
+    assert event.metadata["overhead_percent"] > 5
+    assert event.metadata["interval_s"] > 0.001
+
+
+def test_a_full_disk_is_no_trouble_of_the_collectors(start) -> None:
+    """What the disk loses would be told as a failure of what read it, or stop the reading."""
+    counting = Counting()
+    with start(sample_interval_s=0.001, collect=[counting]) as run:
+        until(lambda: counting.readings > 1)
+        run._writer._samples.grow = _no_room
+        for _ in range(5000):
+            run.log_metric("m", 1.0)
+        seen = counting.readings
+        until(lambda: counting.readings > seen + 3)
+        assert run.dropped[0] > 0
+    assert provml.load(run.path).events("collector failed") == []
+
+
+def _no_room() -> None:
+    raise OSError(28, "No space left on device")
