@@ -120,7 +120,8 @@ class _Writer:
         if first is not None and second is not None and record.identifier is None:
             if plain_only or relation.both:
                 yield self.node(first), self._prov(relation.plain), self.node(second)
-            if plain_only:
+            # beside another association's node, prov takes a lone plain triple for part of that one
+            if plain_only and kind != "Association":
                 return
         yield from self._qualified(record, kind, first, second, more, extra)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
+from prov.model import ProvDocument
 from rdflib import Graph
 from rdflib.compare import isomorphic
 
@@ -189,3 +191,16 @@ def test_short_ways_to_state_a_relation_are_relations(turtle: Reading) -> None:
     }
     derived = [text for text in map(str, document.prov.get_records()) if "ex:n, ex:m" in text]
     assert len(derived) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Dataset:DeprecationWarning")  # rdflib's, of its own parser
+def test_the_prov_library_reads_every_association() -> None:
+    """A lone plain triple beside another association's node would be taken for part of that one."""
+    text = b"""{"prefix": {"ex": "http://e.example/"}, "wasAssociatedWith": {
+        "_:1": {"prov:activity": "ex:a", "prov:agent": "ex:tool"},
+        "_:2": {"prov:activity": "ex:a", "prov:agent": "ex:ada", "prov:plan": "ex:script"}}}"""
+    document, sink = read(text, "provjson"), io.BytesIO()
+    document.write("turtle", sink)
+    content = sink.getvalue().decode()
+    back = ProvDocument.deserialize(content=content, format="rdf", rdf_format="turtle")
+    assert back == document.prov
