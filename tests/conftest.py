@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,16 @@ def no_readings() -> Iterator[None]:
     """A test that is not of the machine's readings has none among what it records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def main_script() -> Iterator[None]:
+    """Runs have a script also in a worker process of the tests, which runs none."""
+    with pytest.MonkeyPatch.context() as patch:
+        main = sys.modules["__main__"]
+        if not os.path.isfile(getattr(main, "__file__", None) or ""):
+            patch.setattr(main, "__file__", __file__, raising=False)
         yield
 
 

@@ -22,6 +22,13 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
+def run_script(script: Path, *arguments: object, cwd: Path | None = None) -> None:
+    """Run a script as a user does, its own folder on the path."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    command = [sys.executable, str(script), *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=cwd, env=environment)
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository with one commit, a change, and an untracked file."""
@@ -124,7 +131,7 @@ def imported(folder: Path) -> dict[str, str]:
         git(folder, "add", "script.py", "package")
         git(folder, "commit", "-q", "-m", "two")
     store = folder.parent / "store"
-    subprocess.run([sys.executable, str(folder / "script.py"), str(store)], check=True)
+    run_script(folder / "script.py", store)
     recorded = provml.load("latest", store)
     modules = next(recorded._records("source")).get("modules", {})
     return {name: (recorded.path / m["copy"]).read_text() for name, m in modules.items()}
@@ -199,7 +206,7 @@ def test_the_script_and_its_masked_command_line_are_recorded(tmp_path: Path) -> 
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     arguments = [str(tmp_path / "store"), "--password", "hunter2", "--api-key=abc", "--lr", "0.1"]
-    subprocess.run([sys.executable, str(script), *arguments], check=True, cwd=tmp_path)
+    run_script(script, *arguments, cwd=tmp_path)
     recorded = provml.load("latest", tmp_path / "store")
     by_id = {str(s.id): s for s in recorded.statements() if s.id}
     command = json.loads(dict(by_id["run:run"].attributes)["provml:commandLine"].lexical)
