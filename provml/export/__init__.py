@@ -13,15 +13,17 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
 
 from provml.errors import ExportError
 from provml.formats import format_names
-from provml.graph.view import View
 from provml.journal.reader import Journal
 from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 from provml.output import Target, opened
+
+if TYPE_CHECKING:
+    from provml.graph.view import View  # most runs are written whole, and need none
 
 DOCUMENT_STEM = "provenance"
 
@@ -120,11 +122,12 @@ def export(
         RunNotFoundError, JournalError: the folder holds no run that can be read.
         OSError: the target can't be written.
     """
-    writer, view = find_format(format), view or View()
-    _refuse(format, view)
+    writer = find_format(format)
+    if view is not None:
+        _refuse(format, view)
     mapping = RunMapping(Journal(run_folder), detail or default_detail(format))
     with opened(target) as sink:
-        if isinstance(writer, ViewFormat):
+        if view is not None and isinstance(writer, ViewFormat):
             writer.write(mapping, sink, view)
         else:
             writer.write(mapping, sink)
@@ -148,15 +151,16 @@ def export_bundles(
     Raises:
         ExportError: as `export`; also a format without bundles, or two runs of one name.
     """
-    writer, view = find_format(format), view or View()
-    _refuse(format, view)
+    writer = find_format(format)
+    if view is not None:
+        _refuse(format, view)
     if not isinstance(writer, BundleFormat):
         able = [name for name in format_names() if isinstance(find_format(name), BundleFormat)]
         raise ExportError(f"{format} holds one run; for several there are: {', '.join(able)}")
     journals = [Journal(folder) for folder in run_folders]
     bundles = RunBundles(journals, detail or default_detail(format))
     with opened(target) as sink:
-        if isinstance(writer, ViewFormat):
+        if view is not None and isinstance(writer, ViewFormat):
             writer.write_bundles(bundles, sink, view)
         else:
             writer.write_bundles(bundles, sink)
