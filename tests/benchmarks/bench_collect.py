@@ -94,7 +94,7 @@ def training(steps: int, rounds: int) -> None:
     for _ in range(rounds):
         for interval_s, times in (("0", without), ("1", sampled)):
             with tempfile.TemporaryDirectory() as store:
-                command = [sys.executable, "-c", TRAINING, store, interval_s, str(steps)]
+                command = [sys.executable, "-P", "-c", TRAINING, store, interval_s, str(steps)]
                 times.append(float(subprocess.check_output(command, env=os.environ)))
     base, with_readings = map(statistics.median, (without, sampled))
     print(

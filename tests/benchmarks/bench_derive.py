@@ -105,7 +105,7 @@ def memory(store: str, samples: int) -> None:
             if hasattr(find_format(form), "DETAIL"):
                 continue  # a graph, in memory: see bench_graph
             for detail in ("sample", "series") if form == "provjson" else ("sample",):
-                command = [sys.executable, "-c", EXPORT, str(path), detail, form]
+                command = [sys.executable, "-P", "-c", EXPORT, str(path), detail, form]
                 figure = json.loads(subprocess.check_output(command))
                 print(
                     f"{form} of {count:>10,} samples, {detail} detail   {figure['mb']:6.0f} MB "

@@ -98,7 +98,7 @@ def import_time(rounds: int) -> None:
     for _ in range(rounds):
         for code, times in (("pass", bare), ("import provml", ours)):
             start = perf_counter_ns()
-            subprocess.run([sys.executable, "-c", code], check=True)
+            subprocess.run([sys.executable, "-P", "-c", code], check=True)
             times.append(perf_counter_ns() - start)
     difference = (statistics.median(ours) - statistics.median(bare)) / 1e6
     print(
@@ -121,7 +121,7 @@ def empty_run(rounds: int) -> None:
     times = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as store:
-            command = [sys.executable, "-c", EMPTY_RUN, store]
+            command = [sys.executable, "-P", "-c", EMPTY_RUN, store]
             times.append(int(subprocess.check_output(command)))
     print(
         f"start_run and end_run    {statistics.median(times) / 1e6:8.1f} ms for an empty run in "
