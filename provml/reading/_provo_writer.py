@@ -231,10 +231,6 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, QualifiedName)
 
 
-def _is_type(name: QualifiedName, value: Any) -> bool:
-    return name.uri == f"{PROV}type" and _is_name(value)
-
-
 def _double_text(value: float) -> str:
     if value != value:
         return "NaN"

@@ -230,10 +230,6 @@ def _check_statement(element: Any) -> list[int]:
     return mended
 
 
-def _refuse_attribute(element: Any, name: str) -> NoReturn:
-    _fail(element, f"{_shown(element)} has the attribute {_plain(name)!r}, which is no PROV-XML")
-
-
 def _take_markup(element: Any) -> None:
     """Have the elements in an rdf:XMLLiteral be its text, which prov leaves out."""
     from lxml import etree
