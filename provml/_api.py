@@ -22,9 +22,10 @@ from provml.errors import ExportError, InvalidArgumentError, NoActiveRunError
 from provml.event import Event, EventSource
 from provml.folder import checked_namespace, open_folder
 from provml.formats import format_names
+from provml.joining import SOURCE, STARTED, join_run
 from provml.journal import layout
 from provml.run import Run, Timestamp
-from provml.settings import default_store, read_settings
+from provml.settings import Settings, default_store, read_settings
 from provml.version import __version__
 
 
@@ -44,6 +45,9 @@ def start_run(
     disabled: bool = False,
 ) -> Run:
     """Start recording a run and make it the active one; also a context manager.
+
+    Under ``provml run`` this joins the run around the script: what it is called with is recorded
+    as an event, and the command ends the run and writes the documents.
 
     Costs a few milliseconds. This verb alone raises when the disk is in trouble: nothing was
     trained yet. A body left by an exception ends the run as failed; a process that exits without
@@ -98,6 +102,9 @@ def start_run(
         run: Run = DisabledRun(experiment)
         lifecycle.activate(run)
         return run
+    if settings.joined_run is not None:
+        asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
+        return _join(settings, asked, own_tags, interval_s, chosen)
     store = default_store() if save_dir is None else save_dir
     own_id = settings.run_id if run_id is None else run_id
     folder, resumed = open_folder(store, description, own_id, resume, settings)
@@ -112,6 +119,25 @@ def start_run(
     run._start_sampling(
         interval_s, plan_collectors(chosen, interval_s, machine_wide) if interval_s else []
     )
+    return run
+
+
+def _join(
+    settings: Settings,
+    asked: dict[str, Any],
+    tags: list[dict[str, Any]],
+    interval_s: float,
+    collectors: Iterable[str | Collector],
+) -> Run:
+    """The run around this process; the command there reads the machine, this one itself."""
+    run = join_run(settings)
+    metadata = {key: value for key, value in asked.items() if value is not None}
+    run.log_event(STARTED, source=SOURCE, metadata=metadata)
+    now = time.time_ns()
+    run._append_all([tag | {"time": now} for tag in tags])
+    lifecycle.activate(run)
+    own = plan_collectors(collectors, interval_s, machine_wide=False) if interval_s else []
+    run._start_sampling(interval_s, own)
     return run
 
 

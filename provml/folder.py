@@ -120,6 +120,14 @@ def checked_namespace(namespace: str | None) -> str | None:
     return namespace if namespace[-1] in "/#:" else f"{namespace}/"
 
 
+def joined_folder(path: str, settings: Settings) -> RunFolder:
+    """The folder of a run that another process records. Raises StoreError where there is none."""
+    description = read_description(Path(path))
+    if description is None or not {"id", "experiment"} <= description.keys():
+        raise StoreError(f"there is no run to join in {path!r}")
+    return _folder(Path(path), description, settings)
+
+
 def open_folder(
     store: str | os.PathLike[str],
     description: dict[str, Any],

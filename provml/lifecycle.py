@@ -44,6 +44,7 @@ class Ending(NamedTuple):
 
 
 active_runs: list[Any] = []
+_watched: list[Any] = []
 _known: weakref.WeakSet[Any] = weakref.WeakSet()
 _installed = False
 
@@ -109,18 +110,32 @@ _exit: _ExitObserver | None = None
 _exception_before: int = 0
 
 
+def install() -> None:
+    """Have runs end with the process and live through forks; more than once is once."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    atexit.register(_end_all)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_before_fork,
+            after_in_parent=_after_fork_in_parent,
+            after_in_child=_after_fork_in_child,
+        )
+
+
+def watch(run: Endable) -> None:
+    """Look after a run without making it the active one; it is ended last."""
+    install()
+    _known.add(run)
+    _watched.append(run)
+
+
 def activate(run: Endable) -> None:
     """Make the run the active one; the first call of a process installs the hooks."""
-    global _installed, _exception_before, _exit
-    if not _installed:
-        _installed = True
-        atexit.register(_end_all)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=_before_fork,
-                after_in_parent=_after_fork_in_parent,
-                after_in_child=_after_fork_in_child,
-            )
+    global _exception_before, _exit
+    install()
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
         _exit = _ExitObserver()  # not the one before: what wraps that one would be its original
@@ -195,7 +210,7 @@ def _process_ending() -> Ending:
 
 def _end_all() -> None:
     ending = _process_ending()
-    for run in reversed(active_runs.copy()):
+    for run in (*reversed(active_runs.copy()), *_watched.copy()):
         run.end_run(ending.status, reason=ending.reason, exception=ending.exception)
     if isinstance(ending.exception, KeyboardInterrupt):
         _leave_by_sigint()

@@ -648,6 +648,8 @@ class Run(Recorder):
             self._closed = True
             self._fast = {}
         if self._pid != os.getpid() or not self._owner:
+            if self._pid == os.getpid():
+                self._end_sampling()
             self._writer.close(None, "helper closed")
             return
         self._end_sampling()

@@ -16,6 +16,8 @@ STORE_VARIABLE = "PROVML_SAVE_DIR"
 DISABLED_VARIABLE = "PROVML_DISABLED"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
+CAPTURE_VARIABLE = "PROVML_CAPTURE"
+JOINED_VARIABLE = "PROVML_JOINED_RUN"
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
@@ -42,6 +44,10 @@ class Settings(NamedTuple):
     """``PROVML_DISABLED=1``: every run is a disabled one."""
     run_id: str | None
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
+    joined_run: str | None
+    """``PROVML_JOINED_RUN``: the folder of the run around this process, as ``provml run`` says."""
+    capture: tuple[str, ...] | None
+    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None is all."""
     rank: int | None
     """This process's rank in a distributed job, from the launcher's variables."""
     local_rank: int | None
@@ -58,19 +64,25 @@ def read_settings() -> Settings:
     Raises:
         InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
     """
-    collect = os.environ.get(COLLECT_VARIABLE)
     return Settings(
         hash_wait_s=_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
         sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
+        joined_run=os.environ.get(JOINED_VARIABLE) or None,
+        capture=_names(CAPTURE_VARIABLE),
         rank=_first_number(_RANK_VARIABLES),
         local_rank=_first_number(_LOCAL_RANK_VARIABLES),
         sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
-        collect=None
-        if collect is None
-        else tuple(name.strip() for name in collect.split(",") if name.strip()),
+        collect=_names(COLLECT_VARIABLE),
     )
+
+
+def _names(variable: str) -> tuple[str, ...] | None:
+    text = os.environ.get(variable)
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _seconds(variable: str, default: str, zero: str) -> float:

@@ -1,0 +1,82 @@
+"""The run around this process, for what records from outside the script.
+
+`outer_run` opens it in files of this process's own when something is first recorded. What befalls
+that is counted by `missed`, and never reaches the script. Imports `joining`, `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from typing import Final
+
+from provml import lifecycle
+from provml.errors import ProvMLError
+from provml.joining import SOURCE, join_run
+from provml.run import Run
+from provml.settings import read_settings
+
+MISSED: Final = "capture missed"
+"""The event that says what was not recorded: the first time for each kind of trouble."""
+
+_lock = threading.RLock()
+_state: dict[str, Run | None] = {}
+_misses: Counter[tuple[str, str]] = Counter()
+
+
+def outer_run() -> Run | None:
+    """The run around this process; None where there is none or it can't be recorded into.
+
+    Costs a dictionary's look-up, the first time some milliseconds. Raises nothing.
+    """
+    try:
+        return _state["run"]
+    except KeyError:
+        pass
+    with _lock:
+        if "run" not in _state:
+            _state["run"] = None  # also what a call made by opening it gets
+            try:
+                run = join_run(read_settings())
+            except (ProvMLError, OSError):
+                return None
+            lifecycle.watch(run)
+            _state["run"] = run
+        return _state["run"]
+
+
+def missed(what: str, error: BaseException) -> None:
+    """Count something that could not be recorded; say so in the run, once for each kind.
+
+    Args:
+        what: what was to be recorded: ``tensorboard.add_scalar``.
+        error: why not. Raises nothing.
+    """
+    kind = type(error).__qualname__
+    _misses[what, kind] += 1
+    if _misses[what, kind] > 1:
+        return
+    try:
+        run = outer_run()
+        if run is not None and not run.closed:
+            reason = f"{kind}: {error}"[:1000].encode("utf-8", "backslashreplace").decode()
+            run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason})
+    except Exception:
+        pass  # a guest says nothing where it can't be heard
+
+
+def misses() -> dict[str, int]:
+    """How often what could not be recorded, by what and why."""
+    return {f"{what}: {kind}": count for (what, kind), count in _misses.items()}
+
+
+def _forget() -> None:
+    """In a forked child: a lock that another thread held would be held for ever."""
+    global _lock
+    _lock = threading.RLock()
+    _misses.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

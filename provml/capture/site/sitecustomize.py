@@ -1,0 +1,27 @@
+"""Read by every Python at its start under ``provml run``: this folder is first in PYTHONPATH.
+
+Takes itself out of the way again: the script finds the ``sys.path`` that it has without, and the
+``sitecustomize`` of its own environment, if there is one, is read as ever.
+"""
+
+import os
+import sys
+
+
+def _start() -> None:
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != here]
+    try:
+        from provml.capture import inside
+
+        inside.install()
+    except Exception:
+        pass  # another environment, without provml or with another one: the script runs without
+    sys.modules.pop("sitecustomize", None)
+    try:
+        import sitecustomize  # noqa: F401 - the environment's own, which this one stood before
+    except ImportError:
+        pass
+
+
+_start()
