@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import provml
+from provml.capture.inside import SITE
 from provml.capture.naming import context_of
 
 
@@ -109,3 +110,18 @@ def test_nothing_around(tmp_path: Path) -> None:
 def test_context_of_name(name: str, context: provml.Context | None) -> None:
     """A metric would stand in a context that its name does not say."""
     assert context_of(name) is context
+
+
+@pytest.mark.parametrize("own", [None, "print('own')", "import nothing_of_that_name"])
+def test_site_leaves_no_trace(tmp_path: Path, own: str | None) -> None:
+    """A script would find another sys.path, or its environment's sitecustomize unread."""
+    if own is not None:
+        (tmp_path / "sitecustomize.py").write_text(own)
+    command = [sys.executable, "-c", "import sys; print(sys.path)"]
+
+    def run(*folders: str) -> tuple[str, str, int]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*folders, str(tmp_path)])}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout, done.stderr, done.returncode
+
+    assert run(str(SITE)) == run()

@@ -17,11 +17,13 @@ def _start() -> None:
         inside.install()
     except Exception:
         pass  # another environment, without provml or with another one: the script runs without
-    sys.modules.pop("sitecustomize", None)
+    own = sys.modules.pop("sitecustomize")
     try:
-        import sitecustomize  # noqa: F401 - the environment's own, which this one stood before
-    except ImportError:
-        pass
+        __import__("sitecustomize")  # the environment's own, which this one stood before
+    except ImportError as error:
+        if error.name != "sitecustomize":
+            raise
+        sys.modules["sitecustomize"] = own  # the import that reads this file ends with a look-up
 
 
 _start()
