@@ -16,6 +16,7 @@ from provml.export._text import lexical
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.mapping import RunMapping, series_name
+from provml.model.relations import FORMAL
 from provml.model.statements import Name, Statement
 from provml.plot.curves import read_curves
 from provml.plot.data import curve_data
@@ -195,7 +196,7 @@ class Diagram:
         node.label, node.under = _texts(node, values)
 
     def _relate(self, statement: Statement, prefixes: dict[str, str], run: int) -> None:
-        first, second, *rest = vocabulary.RELATIONS[statement.kind]
+        first, second, *rest = FORMAL[statement.kind]
         ends = statement.arguments.get(first), statement.arguments.get(second)
         if not isinstance(ends[0], Name) or not isinstance(ends[1], Name):
             return

@@ -5,16 +5,17 @@ node where it has a time, a plan or a type. A qualified generation, usage or der
 without the plain triple that it entails (PROV-O, table 3): beside it a reader of PROV would take
 the triple as a second statement. For those who query, `descriptions` adds what is entailed.
 
-Imports `model.statements`.
+Imports `model`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.model import vocabulary
+from provml.model.relations import RELATIONS
 from provml.model.statements import Name, NameColumn, Statement
 
 if TYPE_CHECKING:
@@ -43,59 +44,16 @@ class Description:
     rows: int = 1
 
 
-class _Relation(NamedTuple):
-    """How a relation stands in PROV-O.
-
-    Attributes:
-        subject, object: the formal attributes that the plain triple joins.
-        influencer: the property that leads from the qualified node to the object.
-        qualified: the name of the node's class; ``prov:qualified<name>`` leads to it.
-        beside: whether readers take the plain triple and the node for one statement.
-        always: whether the node is written for want of anything to qualify, too: beside another
-            association's node, the ``prov`` library takes a plain triple for a part of that one.
-    """
-
-    subject: str
-    object: str
-    influencer: str = ""
-    qualified: str = ""
-    beside: bool = False
-    always: bool = False
-
-
-_RELATIONS: Final = {
-    "wasGeneratedBy": _Relation("prov:entity", "prov:activity", "prov:activity", "Generation"),
-    "used": _Relation("prov:activity", "prov:entity", "prov:entity", "Usage"),
-    "wasInformedBy": _Relation(
-        "prov:informed", "prov:informant", "prov:activity", "Communication", True
-    ),
-    "wasStartedBy": _Relation("prov:activity", "prov:trigger", "prov:entity", "Start"),
-    "wasDerivedFrom": _Relation(
-        "prov:generatedEntity", "prov:usedEntity", "prov:entity", "Derivation"
-    ),
-    "wasAttributedTo": _Relation("prov:entity", "prov:agent", "prov:agent", "Attribution", True),
-    "wasAssociatedWith": _Relation(
-        "prov:activity", "prov:agent", "prov:agent", "Association", True, True
-    ),
-    "actedOnBehalfOf": _Relation(
-        "prov:delegate", "prov:responsible", "prov:agent", "Delegation", True
-    ),
-    "alternateOf": _Relation("prov:alternate1", "prov:alternate2"),
-    "hadMember": _Relation("prov:collection", "prov:entity"),
-}
-
-_QUALIFIERS: Final = {
-    "prov:time": "prov:atTime",
-    "prov:plan": "prov:hadPlan",
-    "prov:activity": "prov:hadActivity",
-    "prov:starter": "prov:hadActivity",
-}
+_RELATIONS: Final = {relation.plain: (kind, relation) for kind, relation in RELATIONS.items()}
 _ELEMENT_PROPERTIES: Final = {
     "prov:startTime": "prov:startedAtTime",
     "prov:endTime": "prov:endedAtTime",
     "prov:label": "rdfs:label",
     "prov:type": TYPE,
 }
+_ALWAYS_QUALIFIED: Final = ("Association",)
+"""Written with its node for want of anything to qualify, too: beside another association's node,
+the ``prov`` library takes a plain triple for a part of that one."""
 _REVISION: Final = ("prov:type", "prov:Revision")
 
 
@@ -148,16 +106,24 @@ def _description(statement: Statement, entailed: bool) -> Description:
 
 
 def _relation(statement: Statement, entailed: bool) -> Description:
-    relation = _RELATIONS[statement.kind]
+    kind, relation = _RELATIONS[statement.kind]
     arguments: dict[str, Any] = dict(statement.arguments)
-    subject, target = arguments.pop(relation.subject), arguments.pop(relation.object)
+    subject = arguments.pop(f"prov:{relation.first}")
+    target = arguments.pop(f"prov:{relation.second}")
     plain: Property = (f"prov:{statement.kind}", target)
-    if not (arguments or statement.attributes or relation.always):
+    if not (arguments or statement.attributes or kind in _ALWAYS_QUALIFIED):
         return Description(subject, [plain], statement.rows)
     revision = _REVISION in statement.attributes
-    kind = "Revision" if revision else relation.qualified
-    node: list[Property] = [(TYPE, Name(f"prov:{kind}")), (relation.influencer, target)]
-    node += [(_QUALIFIERS[name], value) for name, value in arguments.items()]
+    kind = "Revision" if revision else kind
+    node: list[Property] = [
+        (TYPE, Name(f"prov:{kind}")),
+        (f"prov:{relation.influencer}", target),
+    ]
+    node += [
+        (f"prov:{property_}", arguments[f"prov:{argument}"])
+        for property_, argument in relation.others.items()
+        if f"prov:{argument}" in arguments
+    ]
     node += [
         (_ELEMENT_PROPERTIES.get(name, name), value)
         for name, value in statement.attributes

@@ -20,6 +20,7 @@ from provml.export._text import (
     time_piece,
     value_pieces,
 )
+from provml.model.relations import FORMAL
 from provml.model.statements import Name, NameColumn, Statement, Value
 
 if TYPE_CHECKING:
@@ -27,29 +28,6 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".provn"
-
-_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
-    "entity": (),
-    "activity": ("prov:startTime", "prov:endTime"),
-    "agent": (),
-    "wasGeneratedBy": ("prov:entity", "prov:activity", "prov:time"),
-    "used": ("prov:activity", "prov:entity", "prov:time"),
-    "wasInformedBy": ("prov:informed", "prov:informant"),
-    "wasStartedBy": ("prov:activity", "prov:trigger", "prov:starter", "prov:time"),
-    "wasDerivedFrom": (
-        "prov:generatedEntity",
-        "prov:usedEntity",
-        "prov:activity",
-        "prov:generation",
-        "prov:usage",
-    ),
-    "wasAttributedTo": ("prov:entity", "prov:agent"),
-    "wasAssociatedWith": ("prov:activity", "prov:agent", "prov:plan"),
-    "actedOnBehalfOf": ("prov:delegate", "prov:responsible", "prov:activity"),
-    "alternateOf": ("prov:alternate1", "prov:alternate2"),
-    "hadMember": ("prov:collection", "prov:entity"),
-}
-"""The formal attributes by position; ``-`` stands for one that is not there."""
 
 _INDENT: Final = b"  "
 
@@ -97,7 +75,7 @@ def _pieces(statement: Statement, rows: Rows) -> list[Piece]:
     arguments: list[list[Piece]] = []
     if statement.id is not None:
         arguments.append(_name(statement.id, rows))
-    for name in _ARGUMENTS[statement.kind]:
+    for name in FORMAL[statement.kind]:
         arguments.append(_argument(statement.arguments.get(name), rows))
     pieces: list[Piece] = [b"%b(" % statement.kind.encode(), *_listed(arguments)]
     if statement.attributes:

@@ -35,9 +35,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import MissingExtraError
 from provml.journal.values import Moment
-from provml.model import vocabulary
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import RunMapping
+from provml.model.relations import FORMAL
 from provml.model.statements import (
     Literal,
     Name,
@@ -154,7 +154,7 @@ class _Builder:
     # -- edges --------------------------------------------------------------------------------
 
     def _add_edges(self, statement: Statement) -> None:
-        subject, target, *_ = vocabulary.RELATIONS[statement.kind]
+        subject, target, *_ = FORMAL[statement.kind]
         source, goal = statement.arguments[subject], statement.arguments[target]
         edge: dict[str, Any] = {"relation": statement.kind, "bundle": self._bundle}
         types = tuple(str(value) for name, value in statement.attributes if name == "prov:type")

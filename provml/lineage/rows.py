@@ -16,10 +16,10 @@ from provml.clock import iso_text
 from provml.journal.reader import Journal
 from provml.journal.values import Moment
 from provml.lineage.tables import SAMPLES, TABLES, Column
-from provml.model import vocabulary
 from provml.model.attributes import typed
 from provml.model.mapping import RunMapping, run_prefixes
 from provml.model.names import encoded_path
+from provml.model.relations import FORMAL
 from provml.model.samples import Block, RunSeries, SeriesTable
 from provml.model.statements import Iri, Literal, Name, Statement
 
@@ -162,7 +162,7 @@ def _nearest(
 
 def ends(edge: Statement) -> tuple[str, str]:
     """The two nodes of a relation, the later one first."""
-    first, second = vocabulary.RELATIONS[edge.kind][:2]
+    first, second = FORMAL[edge.kind][:2]
     return str(edge.arguments.get(first, "")), str(edge.arguments.get(second, ""))
 
 

@@ -14,18 +14,18 @@ DEFAULT_NAMESPACE: Final = "urn:provml:"
 ELEMENTS: Final = ("entity", "activity", "agent")
 """The kinds of statement that declare something, by their PROV-JSON names."""
 
-RELATIONS: Final[dict[str, tuple[str, ...]]] = {
-    "wasGeneratedBy": ("prov:entity", "prov:activity", "prov:time"),
-    "used": ("prov:activity", "prov:entity", "prov:time"),
-    "wasInformedBy": ("prov:informed", "prov:informant"),
-    "wasStartedBy": ("prov:activity", "prov:trigger", "prov:starter", "prov:time"),
-    "wasDerivedFrom": ("prov:generatedEntity", "prov:usedEntity", "prov:activity"),
-    "wasAttributedTo": ("prov:entity", "prov:agent"),
-    "wasAssociatedWith": ("prov:activity", "prov:agent", "prov:plan"),
-    "actedOnBehalfOf": ("prov:delegate", "prov:responsible", "prov:activity"),
-    "alternateOf": ("prov:alternate1", "prov:alternate2"),
-    "hadMember": ("prov:collection", "prov:entity"),
-}
-"""The relations that provml states and their formal attributes, by their PROV-JSON names."""
+_RELATIONS: Final = (
+    "wasGeneratedBy",
+    "used",
+    "wasInformedBy",
+    "wasStartedBy",
+    "wasDerivedFrom",
+    "wasAttributedTo",
+    "wasAssociatedWith",
+    "actedOnBehalfOf",
+    "alternateOf",
+    "hadMember",
+)
 
-KINDS: Final = (*ELEMENTS, *RELATIONS)
+KINDS: Final = (*ELEMENTS, *_RELATIONS)
+"""The kinds of statement that provml makes, by their PROV-JSON names, in their order there."""

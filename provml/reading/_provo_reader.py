@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import DocumentError
+from provml.model.relations import RELATIONS
 from provml.model.vocabulary import DEFAULT_NAMESPACE, PROV, XSD
 from provml.reading._dictionary import (
     INSERTION,
@@ -38,7 +39,6 @@ from provml.reading._provo import (
     QUALIFIED,
     QUALIFIED_DERIVATIONS,
     RDF_TYPE,
-    RELATIONS,
     TIMES,
 )
 

@@ -11,10 +11,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from provml.errors import DocumentError
+from provml.model.relations import RELATIONS
 from provml.model.vocabulary import PROV, XSD
 from provml.reading._dictionary import INSERTION, MEMBERSHIP, DictionaryStatement
 from provml.reading._names import bundles_of
-from provml.reading._provo import ATTRIBUTES, DERIVATIONS, ELEMENTS, RDF_TYPE, RELATIONS, TIMES
+from provml.reading._provo import ATTRIBUTES, DERIVATIONS, ELEMENTS, RDF_TYPE, TIMES
 
 if TYPE_CHECKING:
     from prov.identifier import QualifiedName
@@ -118,7 +119,7 @@ class _Writer:
             return
         plain_only = record.identifier is None and not more and not extra and second is not None
         if first is not None and second is not None and record.identifier is None:
-            if plain_only or relation.both:
+            if plain_only or relation.beside:
                 yield self.node(first), self._prov(relation.plain), self.node(second)
             # beside another association's node, prov takes a lone plain triple for part of that one
             if plain_only and kind != "Association":

@@ -12,6 +12,7 @@ import pytest
 from validation.oracle import Oracle
 
 from provml import DocumentError, normal_form, reading, validate
+from provml.model.relations import ARGUMENTS
 from provml.validation.constraints import Instance, Prefixes, Stated, judge, rules
 from provml.validation.constraints.engine import Engine
 from provml.validation.constraints.sources import prov_instances
@@ -377,7 +378,7 @@ def test_relations_of_two_kinds_share_no_identifier(kind: str) -> None:
 
     def statement(kind: str) -> str:
         needed = rules.MANDATORY[kind]
-        arguments = ["x" if n in needed else "-" for n, _ in enumerate(rules.ARGUMENTS[kind])]
+        arguments = ["x" if n in needed else "-" for n, _ in enumerate(ARGUMENTS[kind])]
         return f"{kind}(i; {', '.join(arguments)})"
 
     for other in OVERLAP:

@@ -13,6 +13,7 @@ from validation.test_oracle import DOCUMENTS
 
 from provml import equivalent, normal_form, reading
 from provml.errors import DocumentError
+from provml.model.relations import ARGUMENTS
 from provml.reading.provjson import load_json
 from provml.validation.constraints import (
     Instance,
@@ -21,7 +22,7 @@ from provml.validation.constraints import (
     prov_instances,
     provjson_instances,
 )
-from provml.validation.constraints.rules import ARGUMENTS, ELEMENTS, PROV, TIMES
+from provml.validation.constraints.rules import ELEMENTS, PROV, TIMES
 
 BASE = "https://example.org/"
 PREFIXES = {"": BASE, "prov": PROV}

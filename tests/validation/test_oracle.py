@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from validation.oracle import EMPTY, Oracle
 
+from provml.model.relations import ARGUMENTS
 from provml.validation.constraints.engine import Engine
-from provml.validation.constraints.rules import ARGUMENTS, MANDATORY, TIMES
+from provml.validation.constraints.rules import MANDATORY, TIMES
 from provml.validation.constraints.statements import Instance, Stated
 
 _THINGS_THEMSELVES = ("entity", "activity", "agent")

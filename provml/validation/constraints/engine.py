@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from provml.model.relations import ARGUMENTS
 from provml.validation.constraints import rules
 from provml.validation.constraints.graphs import Arrow, Arrows, shortest_cycles
 from provml.validation.constraints.statements import Instance, Stated
@@ -125,7 +126,7 @@ class Engine:
         identifier = None if statement.kind in rules.NAMELESS else statement.id
         fact = Fact(statement.kind, identifier, statement.arguments, statement)
         missing = [
-            rules.ARGUMENTS[fact.kind][place]
+            ARGUMENTS[fact.kind][place]
             for place in rules.MANDATORY.get(fact.kind, ())
             if fact.arguments[place] is None
         ]
@@ -197,7 +198,7 @@ class Engine:
             found.append(-1)
         if one.arguments == other.arguments:
             return found
-        names = rules.ARGUMENTS[one.kind]
+        names = ARGUMENTS[one.kind]
         for place, (a, b) in enumerate(zip(one.arguments, other.arguments, strict=True)):
             if a == b or (names[place] in rules.TIMES and same_time(a, b)):
                 continue
@@ -206,7 +207,7 @@ class Engine:
         return found
 
     def _words(self, one: Fact, other: Fact, places: list[int]) -> str:
-        names = rules.ARGUMENTS[one.kind]
+        names = ARGUMENTS[one.kind]
         words = []
         for place in places:
             a, b = (

@@ -15,6 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import DocumentError
+from provml.model.relations import ARGUMENTS
 from provml.validation.constraints import rules
 from provml.validation.constraints.times import instant
 
@@ -126,7 +127,7 @@ def _statements(bundle: ProvBundle) -> Iterator[_Statement]:
 
     for record in bundle.get_records():
         kind, identifier, arguments = stated(record)
-        names = rules.ARGUMENTS[kind]
+        names = ARGUMENTS[kind]
         terms = tuple(
             instant(value) if value is not None and name in rules.TIMES else value
             for name, value in zip(names, arguments, strict=True)

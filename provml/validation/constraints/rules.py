@@ -16,28 +16,6 @@ PROV: Final = "http://www.w3.org/ns/prov#"
 
 ENTITY, ACTIVITY = "entity", "activity"
 
-ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
-    "entity": (),
-    "activity": ("startTime", "endTime"),
-    "agent": (),
-    "wasGeneratedBy": ("entity", "activity", "time"),
-    "used": ("activity", "entity", "time"),
-    "wasInformedBy": ("informed", "informant"),
-    "wasStartedBy": ("activity", "trigger", "starter", "time"),
-    "wasEndedBy": ("activity", "trigger", "ender", "time"),
-    "wasInvalidatedBy": ("entity", "activity", "time"),
-    "wasDerivedFrom": ("generatedEntity", "usedEntity", "activity", "generation", "usage"),
-    "wasAttributedTo": ("entity", "agent"),
-    "wasAssociatedWith": ("activity", "agent", "plan"),
-    "actedOnBehalfOf": ("delegate", "responsible", "activity"),
-    "wasInfluencedBy": ("influencee", "influencer"),
-    "specializationOf": ("specificEntity", "generalEntity"),
-    "alternateOf": ("alternate1", "alternate2"),
-    "mentionOf": ("specificEntity", "generalEntity", "bundle"),
-    "hadMember": ("collection", "entity"),
-}
-"""The formal arguments of each kind of statement, by position, as PROV-N orders them."""
-
 MANDATORY: Final[dict[str, tuple[int, ...]]] = {
     "wasGeneratedBy": (0,),
     "used": (0,),

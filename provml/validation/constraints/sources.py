@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.clock import iso_text
 from provml.journal.values import Moment
 from provml.model import vocabulary
+from provml.model.relations import FORMAL
 from provml.model.statements import Name
-from provml.validation.constraints.rules import ARGUMENTS, ELEMENTS, TIMES
+from provml.validation.constraints.rules import ELEMENTS, TIMES
 from provml.validation.constraints.statements import Instance, Prefixes, Stated
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
     from provml.reading._document import Places
 
-_FORMAL: Final = {kind: tuple(f"prov:{a}" for a in names) for kind, names in ARGUMENTS.items()}
 _NAMES: Final = frozenset({"xsd:QName", "prov:QUALIFIED_NAME", "xsd:anyURI"})
 _STANDARD: Final = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD}
 
@@ -37,7 +37,7 @@ def run_instance(mapping: RunMapping) -> Instance:
 
     def statements() -> Iterator[Stated]:
         for table in mapping.statements():
-            formal = _FORMAL[table.kind]
+            formal = FORMAL[table.kind]
             for one in table.singly():
                 yield Stated(
                     one.kind,
@@ -92,7 +92,7 @@ def _provjson_statements(
         for _, record, _ in _records(content.get("wasDerivedFrom", {}))
         for name in ("prov:generation", "prov:usage")
     }
-    for kind, formal in _FORMAL.items():
+    for kind, formal in FORMAL.items():
         for key, record, suffix in _records(content.get(kind, {})):
             blank = key.startswith("_:") and kind not in ELEMENTS and key not in referred
             identifier = None if blank else _expanded(key, prefixes)

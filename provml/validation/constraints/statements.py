@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from provml.validation.constraints.rules import ARGUMENTS, TIMES
+from provml.model.relations import ARGUMENTS
+from provml.validation.constraints.rules import TIMES
 
 
 class Stated(NamedTuple):

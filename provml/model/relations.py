@@ -1,0 +1,123 @@
+"""The relations of PROV: their arguments (PROV-DM, 2013) and their form in RDF (PROV-O, 2013).
+
+Imports nothing of provml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+ENTITY: Final = "Entity"
+ACTIVITY: Final = "Activity"
+AGENT: Final = "Agent"
+_ANY: Final = ""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_TIME: Final = MappingProxyType({"atTime": "time"})
+
+
+class Relation(NamedTuple):
+    """How a relation is stated.
+
+    Attributes:
+        plain: its name, also the property between its first two arguments.
+        first, second: these arguments, by their PROV-DM names.
+        kinds: what they are.
+        influencer: the property of the qualified node for the second argument; None where PROV-O
+            has no qualified form.
+        others: properties of the node for the other arguments, which are in PROV-N's order.
+        beside: whether readers take a plain triple and a node with the same influencer for one
+            statement.
+    """
+
+    plain: str
+    first: str
+    second: str
+    kinds: tuple[str, str]
+    influencer: str | None = None
+    others: Mapping[str, str] = _NONE
+    beside: bool = False
+
+
+RELATIONS: Final[Mapping[str, Relation]] = {
+    "Generation": Relation(
+        "wasGeneratedBy", "entity", "activity", (ENTITY, ACTIVITY), "activity", _TIME
+    ),
+    "Usage": Relation("used", "activity", "entity", (ACTIVITY, ENTITY), "entity", _TIME),
+    "Communication": Relation(
+        "wasInformedBy", "informed", "informant", (ACTIVITY, ACTIVITY), "activity", beside=True
+    ),
+    "Start": Relation(
+        "wasStartedBy",
+        "activity",
+        "trigger",
+        (ACTIVITY, ENTITY),
+        "entity",
+        {"hadActivity": "starter", **_TIME},
+    ),
+    "End": Relation(
+        "wasEndedBy",
+        "activity",
+        "trigger",
+        (ACTIVITY, ENTITY),
+        "entity",
+        {"hadActivity": "ender", **_TIME},
+    ),
+    "Invalidation": Relation(
+        "wasInvalidatedBy", "entity", "activity", (ENTITY, ACTIVITY), "activity", _TIME
+    ),
+    "Derivation": Relation(
+        "wasDerivedFrom",
+        "generatedEntity",
+        "usedEntity",
+        (ENTITY, ENTITY),
+        "entity",
+        {"hadActivity": "activity", "hadGeneration": "generation", "hadUsage": "usage"},
+    ),
+    "Attribution": Relation(
+        "wasAttributedTo", "entity", "agent", (ENTITY, AGENT), "agent", beside=True
+    ),
+    "Association": Relation(
+        "wasAssociatedWith",
+        "activity",
+        "agent",
+        (ACTIVITY, AGENT),
+        "agent",
+        {"hadPlan": "plan"},
+        beside=True,
+    ),
+    "Delegation": Relation(
+        "actedOnBehalfOf",
+        "delegate",
+        "responsible",
+        (AGENT, AGENT),
+        "agent",
+        {"hadActivity": "activity"},
+        beside=True,
+    ),
+    "Influence": Relation(
+        "wasInfluencedBy", "influencee", "influencer", (_ANY, _ANY), "influencer", beside=True
+    ),
+    "Specialization": Relation(
+        "specializationOf", "specificEntity", "generalEntity", (ENTITY, ENTITY)
+    ),
+    "Alternate": Relation("alternateOf", "alternate1", "alternate2", (ENTITY, ENTITY)),
+    "Mention": Relation("mentionOf", "specificEntity", "generalEntity", (ENTITY, ENTITY)),
+    "Membership": Relation("hadMember", "collection", "entity", (ENTITY, ENTITY)),
+}
+"""By the name of the class of the qualified node, or what it would be."""
+
+ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "entity": (),
+    "activity": ("startTime", "endTime"),
+    "agent": (),
+    **{each.plain: (each.first, each.second, *each.others.values()) for each in RELATIONS.values()},
+    "mentionOf": ("specificEntity", "generalEntity", "bundle"),
+}
+"""The formal arguments of each kind of statement, by position, as PROV-N orders them."""
+
+FORMAL: Final[Mapping[str, tuple[str, ...]]] = {
+    kind: tuple(f"prov:{name}" for name in names) for kind, names in ARGUMENTS.items()
+}
+"""The same by their PROV-JSON names."""
