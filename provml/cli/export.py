@@ -15,6 +15,7 @@ import click
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option, view_of, view_options
 from provml.formats import format_names
+from provml.journal.reader import damage_note
 from provml.output import opened
 from provml.store import find_run
 
@@ -75,9 +76,10 @@ def export_command(
         if len(folders) == 1:
             mapping = export(folders[0], format_name, written, detail, view)
             samples, details = mapping.samples, {mapping.detail}
+            damage = mapping.journal.damage()
         else:
             bundles = export_bundles(folders, format_name, written, detail, view)
-            samples, details = bundles.samples, bundles.details
+            samples, details, damage = bundles.samples, bundles.details, bundles.damage()
     if output == _STDOUT:
         sys.stdout.buffer.flush()
         where, size = "standard output", counted.size
@@ -91,6 +93,9 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
+    note = damage_note(damage)
+    if note is not None:
+        terminal.echo_note(note)
     if detail is None and "series" in details and default_detail(format_name) is None:
         terminal.echo_note(_advice(format_name, folders))
 

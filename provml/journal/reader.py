@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +73,14 @@ class Journal:
         for files in self.writers:
             total.update(files.damage)
         return total
+
+
+def damage_note(damage: Mapping[str, int]) -> str | None:
+    """What to tell people who read a journal of which something had to be skipped."""
+    if not damage:
+        return None
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
+    return f"not all of the journal can be read, what can't is left out ({reasons})"
 
 
 def is_run_folder(folder: Path) -> bool:

@@ -75,13 +75,17 @@ class Store:
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """What is to be known of every answer: runs left out, runs that are there twice."""
+        """What is to be known of every answer: runs left out, there twice, or damaged."""
         unread = self._database.unread
         notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
         twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
         for name, runs in self._database.ask(["runs"], twice).rows:
             folders = ", ".join(runs)
             notes.append(f"run {name} is there {len(runs)} times, each counts by itself: {folders}")
+        damaged = "SELECT run, damaged FROM runs WHERE damaged > 0 ORDER BY run"
+        for run, count in self._database.ask(["runs"], damaged).rows:
+            note = f"{count:,} of its records can't be read and are left out"
+            notes.append(f"{run}: {note}; provml show says which")
         return notes
 
     def runs(

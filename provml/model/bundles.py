@@ -5,6 +5,7 @@ Imports `mapping`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from provml.errors import ExportError
@@ -51,6 +52,13 @@ class RunBundles:
             self.samples += mapping.samples
             self.details.add(mapping.detail)
             yield mapping
+
+    def damage(self) -> Counter[str]:
+        """What reading the runs so far had to skip, by reason."""
+        total: Counter[str] = Counter()
+        for journal in self._journals:
+            total.update(journal.damage())
+        return total
 
     def prefixes(self) -> dict[str, str]:
         """The document's prefixes: one for each run, beside which each bundle has its own."""

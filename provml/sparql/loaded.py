@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 from provml.errors import JournalError, MissingExtraError, QueryError, RunNotFoundError
 from provml.export import ntriples
 from provml.journal import layout
-from provml.journal.reader import Journal
+from provml.journal.reader import Journal, damage_note
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import DETAILS, SAMPLE_DETAIL_LIMIT, RunMapping, run_prefixes
 from provml.settings import default_store
@@ -395,6 +395,9 @@ class _Loading:
         triples = _load_graph(store, name, mapping, small)
         self._refreshed.loaded.append(name)
         self._refreshed.triples += triples
+        note = damage_note(journal.damage())
+        if note is not None:
+            self._note(f"{_place(journal)}: {note}")
         return Entry(
             folder=_place(journal),
             stamps=before.stamps,

@@ -229,7 +229,17 @@ class TestShow:
         (events,) = (store / "plain" / "first-run" / "journal").glob("*.jsonl")
         with events.open("ab") as file:
             file.write(b'{"record": "par')
+        asked = (
+            ["export", "first-run", "-o", "-"],
+            ["export", "first-run", "second-run", "-o", "-", "--format", "provn"],
+            ["query", "first-run", "ASK { ?s ?p ?o }"],
+            ["runs"],
+            ["lineage", "first-run"],
+        )
         assert "torn last line" in call("show", "first-run", "--store", store).stdout
+        for arguments in asked:
+            told = call(*arguments, "--store", store).stderr
+            assert "can't" in told and "left out" in told, arguments
 
     def test_a_document_older_than_the_journal_is_told(self, store: Path) -> None:
         """A document that lacks what came later is taken for the whole run."""
