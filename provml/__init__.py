@@ -60,6 +60,7 @@ from provml.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml.capture.output import capture_output
     from provml.lineage.store import Store, open_store
     from provml.recorded import RecordedRun, load
     from provml.validation import validate
@@ -91,6 +92,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "active_run",
+    "capture_output",
     "count_flops",
     "end_run",
     "equivalent",
@@ -121,6 +123,7 @@ __all__ = [
 _LATE = {
     "RecordedRun": "provml.recorded",
     "Store": "provml.lineage.store",
+    "capture_output": "provml.capture.output",
     "load": "provml.recorded",
     "open_store": "provml.lineage.store",
     "validate": "provml.validation",

@@ -87,20 +87,38 @@ class LineReader:
         run: what is recorded into.
         patterns: as `compile_patterns` takes them. Raises InvalidArgumentError.
         source: what the text is, for the event about what was refused.
+        forms: whether to read what is known without patterns.
     """
 
-    def __init__(self, run: Run, patterns: Sequence[str] = (), *, source: str = "stdout") -> None:
+    def __init__(
+        self,
+        run: Run,
+        patterns: Sequence[str] = (),
+        *,
+        source: str = "stdout",
+        forms: bool = True,
+    ) -> None:
         self._sink = Sink(run, source)
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternForm(self._sink, compiled) if compiled else None
         self._finders = [
             (find, form)
-            for form in [kind(self._sink) for kind in _forms()]
+            for form in [kind(self._sink) for kind in (_forms() if forms else ())]
             for find in form.finders
         ]
         self._off = isinstance(run, DisabledRun)
         self._unfinished = bytearray()
         self._before = b""  # the two bytes before it
+
+    @property
+    def recorded(self) -> int:
+        """How many samples were recorded so far."""
+        return self._sink.recorded
+
+    @property
+    def rejected(self) -> int:
+        """How many lines, or parts of one, were refused so far."""
+        return self._sink.rejected
 
     def feed(self, data: bytes, time_ns: int | None = None) -> None:
         """Read on, in blocks of any size.

@@ -30,10 +30,14 @@ class Sink:
 
     Attributes:
         now: when the bytes being read came in, in nanoseconds since the epoch.
+        recorded: how many samples were recorded.
+        rejected: how many lines, or parts of one, were refused.
     """
 
     def __init__(self, run: Run, source: str) -> None:
         self.now: int = time.time_ns()
+        self.recorded = 0
+        self.rejected = 0
         self._run = run
         self._source = source
         self._counts: Counter[str] = Counter()
@@ -58,6 +62,7 @@ class Sink:
         try:
             read_ns = self.now if time_ns is None else time_ns
             self._run._log_carefully([(name, value)], context, step, epoch, read_ns, None)
+            self.recorded += 1
         except RunClosedError:
             self.reject("the run had ended", line)
         except ProvMLError as error:
@@ -66,6 +71,7 @@ class Sink:
 
     def reject(self, reason: str, line: str) -> None:
         """Count a line, or a part of one, that looks like a metric and is none."""
+        self.rejected += 1
         if reason not in self._counts:
             if len(self._counts) >= _MAX_REASONS:
                 reason = "other reasons"
@@ -86,5 +92,5 @@ class Sink:
         self._counts, self._examples = Counter(), {}
         try:
             self._run.log_event(REJECTED, source="provml", metadata=metadata)
-        except RunClosedError:
-            pass  # then it was refused by the run itself, and whoever ended it knows
+        except ProvMLError:
+            pass  # the run has ended: there is nowhere left to say it

@@ -1,0 +1,101 @@
+"""A run out of text that is there already, or comes in: a log file, another program's output.
+
+Imports `lines`, `errors`; `_api` is the caller's.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import time
+from collections.abc import Callable
+from typing import Final
+
+from provml.capture.lines import LineReader
+from provml.errors import ContentNotFoundError, InvalidArgumentError
+
+STDIN: Final = 0
+_BLOCK: Final = 2**16
+_LOOKED_AT: Final = 2**13
+_POLL_S: Final = 0.2
+
+
+def open_text(path: str) -> int:
+    """A file descriptor to read a text from.
+
+    Raises:
+        ContentNotFoundError: there is no such file.
+        InvalidArgumentError: a folder, or a file that is not text.
+        OSError: it can't be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ContentNotFoundError(f"there is no file {path!r}") from None
+    except ValueError as error:
+        raise InvalidArgumentError(f"not a path: {path!r} ({error})") from None
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise InvalidArgumentError(f"{path!r} is a folder: give a file of text")
+        if stat.S_ISREG(status.st_mode):
+            head = os.pread(fd, _LOOKED_AT, 0)
+            if b"\0" in head:
+                raise InvalidArgumentError(
+                    f"{path!r} is not text: it has a NUL byte at {head.index(0)}; of UTF-16 make "
+                    "UTF-8 first (iconv), and unpack what is packed (zcat FILE | provml ingest -)"
+                )
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def is_file(fd: int) -> bool:
+    """Whether it is a file that can be read again, not a pipe or a terminal."""
+    return stat.S_ISREG(os.fstat(fd).st_mode)
+
+
+def read_text(
+    fd: int,
+    reader: LineReader,
+    *,
+    pass_on: int | None = None,
+    goes_on: Callable[[], bool] | None = None,
+) -> None:
+    """Read a text to its end.
+
+    Args:
+        pass_on: a file descriptor to write it to, unchanged, block by block before it is read for
+            metrics; let go where nobody reads it any more.
+        goes_on: asked at the end of what there is, whether to wait for more; a file that has
+            become shorter is read from its beginning then. None: the end is the end.
+
+    Raises OSError where it can't be read.
+    """
+    while True:
+        block = os.read(fd, _BLOCK)
+        if block:
+            if pass_on is not None and not _written(pass_on, block):
+                pass_on = None
+            reader.feed(block)
+        elif goes_on is None or not goes_on():
+            return
+        else:
+            time.sleep(_POLL_S)
+            if is_file(fd) and os.fstat(fd).st_size < os.lseek(fd, 0, os.SEEK_CUR):
+                os.lseek(fd, 0, os.SEEK_SET)
+
+
+def _written(fd: int, block: bytes) -> bool:
+    """Write all of a block; whether there is still one who takes it."""
+    rest = memoryview(block)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            select.select([], [fd], [])
+        except OSError:
+            return False  # a closed pipe, a full disk: the recording goes on
+    return True
