@@ -141,7 +141,7 @@ class _Lines:
         """Whether this is what reads a stream for a run."""
         return not self.pauses and self._run is run and self._arguments[1] == source
 
-    def take(self, data: bytes) -> None:
+    def take(self, piece: str | bytes) -> None:
         """Read on, once a line is there."""
         if self.pauses:
             return
@@ -151,27 +151,34 @@ class _Lines:
         except AttributeError:
             pieces = local.pieces = []
             local.reads = False
-        pieces.append(data)
-        if local.reads:
-            return  # a signal handler, or recording itself, prints: read by who reads
-        if b"\n" in data or b"\r" in data or len(data) > _LONG_PIECE or len(pieces) > _MAX_PIECES:
+        pieces.append(piece)
+        if isinstance(piece, str):
+            ends = "\n" in piece or "\r" in piece
+        else:
+            ends = b"\n" in piece or b"\r" in piece
+        if not ends and len(pieces) < _MAX_PIECES and len(piece) < _LONG_PIECE:
+            return
+        if not local.reads:  # else a signal handler, or recording itself, prints within `_read`
             local.reads = True
             try:
                 self._read(pieces)
             finally:
                 local.reads = False
 
-    def _read(self, pieces: list[bytes]) -> None:
+    def _read(self, pieces: list[str | bytes]) -> None:
         with self._lock:
             while pieces:
-                count = len(pieces)
-                data = b"".join(pieces[:count])
-                del pieces[:count]
-                self._reader.feed(data)
+                own = pieces[:]
+                del pieces[: len(own)]
+                self._reader.feed(
+                    b"".join(
+                        [p.encode("utf-8", "replace") if isinstance(p, str) else p for p in own]
+                    )
+                )
 
     def finish(self) -> None:
         """Read what this thread has begun, and no more after it."""
-        self.take(b"\r")
+        self.take("\n")
         self.pauses += 1
         with self._lock:
             self._reader.finish()
@@ -183,11 +190,13 @@ class _Passing:
     _original: Any
     _lines: _Lines
     _write: Any
+    _take: Any
 
     def __init__(self, original: Any, lines: _Lines) -> None:
         _set(self, "_original", original)
         _set(self, "_lines", lines)
         _set(self, "_write", original.write)  # not looked up later: it may come to lead here
+        _set(self, "_take", lines.take)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -239,7 +248,7 @@ class _Stream(_Passing):
     def write(self, text: str) -> Any:
         written = self._write(text)
         if isinstance(text, str):
-            self._lines.take(text.encode("utf-8", "replace"))
+            self._take(text)
         return written
 
     def writelines(self, lines: Any) -> None:
@@ -257,7 +266,7 @@ class _Buffer(_Passing):
     def write(self, data: Any) -> Any:
         written = self._write(data)
         taken = bytes(data)
-        self._lines.take(taken[:written] if isinstance(written, int) else taken)
+        self._take(taken[:written] if isinstance(written, int) else taken)
         return written
 
     def writelines(self, lines: Any) -> None:

@@ -292,7 +292,7 @@ def test_tqdm(read: Read, run: provml.Run) -> None:
         "\rtrain:  46%|████▌     | 46/100 [00:03<00:04, 12.3it/s, loss=0.5, acc=0.9]"
         "\rtrain: 100%|██████████| 100/100 [00:03<00:00, 12.3it/s, loss=0.25, acc=0.9]\n"
         "\rEpoch 3 val: 100%|██████████| 9/9 [1:02:03<00:00, 1.2s/batch, loss=1e-05, note=ok]\n"
-        "\r12it [00:01, 11.9it/s, n=7]\n\r1.20kB [00:01, 11.9kB/s, n=8]\n"
+        "\r12it [00:01, 11.9it/s, n=7]\n\r 9%|# | 1.20k/12k [00:01<00:09, 11.9kB/s, n=8]\n"
         "100%|███| 2/2 [00:00<00:00, 9.1it/s]\n"
     )
     assert found == [
@@ -300,7 +300,6 @@ def test_tqdm(read: Read, run: provml.Run) -> None:
         ("loss", TRAINING, 0.25, 100, None),
         ("acc", TRAINING, 0.9, 45, None),
         ("loss", VALIDATION, 1e-05, 9, 3),
-        ("n", None, 7, 12, None),
         ("n", None, 8, None, None),
     ]
     assert rejected(run) == {"the value is not a number": 1}
@@ -496,7 +495,7 @@ def test_text_of_digits_or_bars_takes_no_time(run: provml.Run) -> None:
     for line in (
         "1" * 60_000 + " [00:01, 1it/s, a=1",
         "%|" * 30_000 + "1/1 [00:01, 1it/s, a=1",
-        "a: " * 4_000 + "1/1 [00:01<00:00, 1it/s, a=1",
+        "1%|" * 1_300 + "a: 1/1 [00:01<00:00, 1it/s, a=1",
         "1/1 " + "━" * 20_000 + "loss: ",
         "1=" * 4_000,
         "=1" * 4_000,

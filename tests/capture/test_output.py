@@ -76,7 +76,8 @@ def test_streams_are_as_they_were(store: Path) -> None:
 import io, os
 def facts():
     return [(isinstance(s, io.TextIOWrapper), s.fileno(), s.isatty(), s.encoding, s.errors,
-             s.name, s.line_buffering, s.closed, s.writable(), s.mode, repr(s), isinstance(s, io.TextIOBase),
+             s.name, s.line_buffering, s.closed, s.writable(), s.mode, repr(s),
+             isinstance(s, io.TextIOBase),
              isinstance(s.buffer, io.BufferedWriter), s.buffer.fileno(), hasattr(s, "nothing"))
             for s in (sys.stdout, sys.stderr)]
 before, streams = facts(), (sys.stdout, sys.stderr)

@@ -39,10 +39,11 @@ _PLACEHOLDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern and what its groups are, by number."""
+    """A compiled pattern, what its groups are, by number, and text without which it finds none."""
 
     expression: re.Pattern[str]
     groups: tuple[tuple[int, str], ...]
+    needle: str
 
 
 def compile_patterns(patterns: Sequence[str]) -> tuple[Pattern, ...]:
@@ -63,8 +64,9 @@ def _compiled(pattern: object) -> Pattern:
         if "(?P<" in pattern:
             expression = re.compile(pattern)
             groups = tuple((number, name) for name, number in expression.groupindex.items())
+            needle = ""
         else:
-            source, names = _from_template(pattern)
+            source, names, needle = _from_template(pattern)
             expression = re.compile(source)
             groups = tuple((number, name) for number, name in enumerate(names, 1) if name)
     except (re.error, RecursionError, OverflowError) as error:
@@ -84,22 +86,25 @@ def _compiled(pattern: object) -> Pattern:
     twice = {name for name in known if known.count(name) > 1}
     if twice:
         raise InvalidArgumentError(f"the pattern {pattern!r:.200} has {min(twice)!r} twice")
-    return Pattern(expression, groups)
+    return Pattern(expression, groups, needle)
 
 
-def _from_template(template: str) -> tuple[str, list[str]]:
-    """The expression for a template, and the names of its groups in their order."""
+def _from_template(template: str) -> tuple[str, list[str], str]:
+    """The expression for a template, its groups' names in their order, its longest word."""
     parts = _BRACES.split(template.strip())
     source = [r"(?<!\w)"]
     names = []
+    words = [""]
     for number, part in enumerate(parts):
         if number % 2:
             name = part.strip()
             names.append(name)
             source.append(_PLACEHOLDERS.get(name, rf"({NUMBER})(?!\w|\.[0-9])"))
         else:
-            source.append(r"\s+".join(re.escape(word) for word in re.split(r"\s+", part)))
-    return "".join(source), names
+            own = re.split(r"\s+", part)
+            words += own
+            source.append(r"\s+".join(map(re.escape, own)))
+    return "".join(source), names, max(words, key=len)
 
 
 class PatternForm:
@@ -109,15 +114,23 @@ class PatternForm:
         self._sink = sink
         self._patterns = patterns
         self._place: dict[str, int] = {}
+        self._needles = [pattern.needle.encode("utf-8", "replace") for pattern in patterns]
+
+    def shows(self, data: bytes, start: int, end: int) -> bool:
+        """Whether a pattern may find something between two places of some bytes."""
+        return any(data.find(needle, start, end) >= 0 for needle in self._needles)
 
     def read(self, text: str) -> bool:
         """Record what the patterns find in a line; whether that is a metric."""
+        patterns = [pattern for pattern in self._patterns if pattern.needle in text]
+        if not patterns:
+            return False
         if len(text) > MAX_LENGTH:
             self._sink.reject(f"the line is longer than patterns are tried on: {MAX_LENGTH}", text)
             return False
         place: dict[str, int] = {}
         metrics: list[tuple[str, str]] = []
-        for pattern in self._patterns:
+        for pattern in patterns:
             for match in pattern.expression.finditer(text):
                 found = {name: match[number] for number, name in pattern.groups}
                 for key in _PLACES:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, Protocol
@@ -101,11 +100,8 @@ class LineReader:
         self._sink = Sink(run, source)
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternForm(self._sink, compiled) if compiled else None
-        self._finders = [
-            (find, form)
-            for form in [kind(self._sink) for kind in (_forms() if forms else ())]
-            for find in form.finders
-        ]
+        self._forms = [kind(self._sink) for kind in (_forms() if forms else ())]
+        self._finders = [find for form in self._forms for find in form.finders]
         self._off = isinstance(run, DisabledRun)
         self._unfinished = bytearray()
         self._before = b""  # the two bytes before it
@@ -129,7 +125,7 @@ class LineReader:
         """
         if self._off or not data:
             return
-        self._sink.now = time.time_ns() if time_ns is None else time_ns
+        self._sink.read_ns = time_ns
         try:
             self._feed(data)
         except Exception as error:  # what a text says must not stop what prints it
@@ -141,13 +137,16 @@ class LineReader:
             return
         try:
             self._end_line(b"")
-            for form in dict.fromkeys(form for _, form in self._finders):
+            for form in self._forms:
                 form.finish()
         except Exception as error:
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
         self._sink.report()
 
     def _feed(self, data: bytes) -> None:
+        if not self._unfinished and data.endswith(b"\n") and not self._shows(data, 0, len(data)):
+            self._before = data[-2:]
+            return
         end = 1 + max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b"\x08"))
         start = 0
         if end:
@@ -172,11 +171,13 @@ class LineReader:
 
     def _read(self, data: bytes, start: int, end: int) -> None:
         """Read the lines of a block that ends where a line does."""
-        if self._patterns is not None:
+        if self._patterns is not None and self._patterns.shows(data, start, end):
             for match in _LINE.finditer(data, start, end):
-                self._read_at(data, match.start(), match.end())
+                first, last = match.span()
+                if self._shows(data, first, last):
+                    self._read_at(data, first, last)
             return
-        finders = [find for find, _ in self._finders]
+        finders = self._finders
         places = [find(data, start, end) for find in finders]
         while hits := [place for place in places if place >= 0]:
             found = min(hits)
@@ -190,6 +191,13 @@ class LineReader:
                 if 0 <= place < start:
                     places[number] = finders[number](data, start, end)
 
+    def _shows(self, data: bytes, start: int, end: int) -> bool:
+        """Whether something between two places may say a metric."""
+        for find in self._finders:
+            if find(data, start, end) >= 0:
+                return True
+        return self._patterns is not None and self._patterns.shows(data, start, end)
+
     def _read_at(self, data: bytes, first: int, last: int) -> None:
         before = self._before + data[max(0, first - 2) : first]
         line = data[first : min(last, first + MAX_LINE_BYTES + 1)]
@@ -197,8 +205,7 @@ class LineReader:
 
     def _read_line(self, line: bytes, rewrites: bool) -> None:
         if len(line) > MAX_LINE_BYTES:
-            shown = any(find(line, 0, MAX_LINE_BYTES) >= 0 for find, _ in self._finders)
-            if shown or self._patterns is not None:
+            if self._shows(line, 0, MAX_LINE_BYTES):
                 text = line[:MAX_LINE_BYTES].decode("utf-8", "replace")
                 self._sink.reject(f"the line is longer than {MAX_LINE_BYTES:,} bytes", text)
             return
@@ -207,6 +214,9 @@ class LineReader:
             text = _ESCAPES.sub("", text)
         if self._patterns is not None and self._patterns.read(text):
             return
-        for find, form in self._finders:
-            if find(line, 0, len(line)) >= 0 and form.read(text, rewrites):
-                return
+        for form in self._forms:
+            for find in form.finders:
+                if find(line, 0, len(line)) >= 0:
+                    if form.read(text, rewrites):
+                        return
+                    break

@@ -29,13 +29,13 @@ class Sink:
     """What forms report to. Raises nothing.
 
     Attributes:
-        now: when the bytes being read came in, in nanoseconds since the epoch.
+        read_ns: when the bytes being read came in, in nanoseconds since the epoch; None: now.
         recorded: how many samples were recorded.
         rejected: how many lines, or parts of one, were refused.
     """
 
     def __init__(self, run: Run, source: str) -> None:
-        self.now: int = time.time_ns()
+        self.read_ns: int | None = None
         self.recorded = 0
         self.rejected = 0
         self._run = run
@@ -60,14 +60,21 @@ class Sink:
             line: what it was read from, shown where the sample is refused.
         """
         try:
-            read_ns = self.now if time_ns is None else time_ns
-            self._run._log_carefully([(name, value)], context, step, epoch, read_ns, None)
+            moment = self.read_ns if time_ns is None else time_ns
+            if moment is None:
+                self._run.log_metric(name, value, context, step, epoch=epoch)
+            else:  # exact, where a timestamp is a float
+                self._run._log_carefully([(name, value)], context, step, epoch, moment, None)
             self.recorded += 1
         except RunClosedError:
             self.reject("the run had ended", line)
         except ProvMLError as error:
             # a form checks numbers itself: what is left is the name
             self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
+
+    def now(self) -> int:
+        """When the bytes being read came in."""
+        return time.time_ns() if self.read_ns is None else self.read_ns
 
     def reject(self, reason: str, line: str) -> None:
         """Count a line, or a part of one, that looks like a metric and is none."""

@@ -114,7 +114,7 @@ class Form:
             name, colon, text = part.rpartition(":")
             if colon and name:
                 texts[name] = text.strip()
-        return _Bar(total, texts, line, self._sink.now)
+        return _Bar(total, texts, line, self._sink.now())
 
     def _is_rewritten_by(self, bar: _Bar, rewrites: bool) -> bool:
         """Whether a finished state is a later one of the bar that is held.

@@ -5,7 +5,8 @@ r"""tqdm's bars with a postfix: ``train:  45%|████▌  | 45/100 [00:03<0
 - The step is the bar's count, where that is a whole number; the epoch what the description says
   after ``epoch``. The context is what the name means by `naming`, else what the description does.
 
-A bar without a postfix says no metric. Imports `_numbers`, `_sink`, `naming`.
+A bar without a postfix, or of unknown length, says no metric.
+Imports `_numbers`, `_sink`, `naming`.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from provml.capture.naming import context_of
 from provml.context import Context
 
 _METER: Final = re.compile(
-    r"(?:(?P<bar>.*%\|[^|]*)\| *|(?P<description>.*): )?"
-    r"(?P<done>\d++)(?P<inexact>\.\d+)?(?P<scale>[kMGTPEZY](?=\w|/))?\w*(?:/[^\s/]+)? "
+    r"(?P<bar>.*%\|[^|]*)\| *"
+    r"(?P<done>\d++)(?P<inexact>\.\d+)?(?P<scale>[kMGTPEZY])?/[^\s/]+ "
     r"\[(?:\d++:)?\d\d:\d\d(?:<[\d:?]+)?, *[^,\]]*, (?P<postfix>[^\]]+)\]"
 )
 _PERCENT: Final = re.compile(r":? *\d+%\|[^|]*$")
 _EPOCH: Final = re.compile(r"(?i)\bepoch\W{0,3}(\d{1,9})\b")
-_find_times: Final = re.compile(rb"\[(?=(?:\d+:)?\d\d:\d\d[<,])").search
+_find_percent: Final = re.compile(rb"%\|").search
 _MAX_LENGTH: Final = 4096
 _MAX_BARS: Final = 64
 _MAX_STEP: Final = 2**63 - 1
 
 
 def _find(data: bytes, start: int, end: int) -> int:
-    at = data.find(b"[", start, end)
+    at = data.find(b"|", start, end)
     if at < 0:
         return at
-    found = _find_times(data, at, end)
+    found = _find_percent(data, start, end)
     return -1 if found is None else found.start()
 
 
@@ -54,9 +55,7 @@ class Form:
         match = None if len(text) > _MAX_LENGTH else _METER.fullmatch(text.strip())
         if match is None:
             return False
-        bar = match["bar"]
-        description = match["description"] if bar is None else _PERCENT.sub("", bar)
-        self._record(match, (description or "").strip())
+        self._record(match, _PERCENT.sub("", match["bar"]).strip())
         return True
 
     def finish(self) -> None:
