@@ -20,7 +20,7 @@ _DIFF_LIMIT_BYTES: Final = 10 * 2**20
 _UNTRACKED_LIMIT: Final = 1000
 _MODULES_LIMIT: Final = 1000
 _KEPT_BYTES: Final = 10 * 2**20
-_SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
+SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
 """Files whose changes are not kept in the diff."""
 
 
@@ -117,7 +117,7 @@ def _untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, F
     kept = 0
     for path in _imported_files(root):
         name = os.path.relpath(path, root)
-        if name in tracked or _is_secret(name):
+        if name in tracked or is_secret_file(name):
             continue
         if len(found) == _MODULES_LIMIT:
             break
@@ -157,10 +157,11 @@ def _tracked(root: str) -> frozenset[str]:
         return frozenset()
 
 
-def _is_secret(name: str) -> bool:
+def is_secret_file(name: str) -> bool:
+    """Whether a file's name says that what is in it is a secret."""
     from fnmatch import fnmatch
 
-    return any(fnmatch(os.path.basename(name), pattern) for pattern in _SECRET_FILES)
+    return any(fnmatch(os.path.basename(name), pattern) for pattern in SECRET_FILES)
 
 
 def _git_facts(folder: str, run_folder: Path) -> Facts:
@@ -191,7 +192,7 @@ def _changes(root: str, run_folder: Path) -> Facts:
         facts["untracked_total"] = len(untracked)
     if changed and _commit(root):
         command = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--", ".")
-        diff = _git_bytes(root, *command, *(f":(exclude,glob)**/{name}" for name in _SECRET_FILES))
+        diff = _git_bytes(root, *command, *(f":(exclude,glob)**/{name}" for name in SECRET_FILES))
         facts["diff"] = write_captured(run_folder, "source.diff", diff[:_DIFF_LIMIT_BYTES])
         if len(diff) > _DIFF_LIMIT_BYTES:
             facts["diff"]["cut_from"] = len(diff)

@@ -348,7 +348,10 @@ class RecordMapping:
         version = memory.versions.get(("dataset", label))
         if version is None or digest is None or version.digest != digest:
             version, before = self._version(memory, "dataset", label, digest)
-            yield _entity(version.name, "provml:Dataset", label, content_attributes(content))
+            attributes = content_attributes(content)
+            if record.get("metadata") is not None:
+                attributes.append(("provml:metadata", json_literal(record["metadata"])))
+            yield _entity(version.name, "provml:Dataset", label, attributes)
             yield from self._revision(version, before)
         memory.used.append(_Used(version.name, path))
         yield relation(

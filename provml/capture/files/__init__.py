@@ -1,0 +1,40 @@
+"""What a process reads and writes, as used and generated artifacts with their digests.
+
+In each Python process `watch` hears of every file that is opened, from Python's audit hook and
+from the libraries that open theirs outside Python (`bypass`), and notes it in a file of the
+process's own (`log`), which a killed process leaves whole. What is left out says `rules`. After
+the command has ended, `complete` makes entities of the notes and hashes them. `install` costs the
+process some microseconds at its start. Imports each part when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provml.run import Run
+
+
+def install() -> None:
+    """Watch this process from now on, into the run around it; where there is none, do nothing."""
+    from provml.capture.files import watch
+    from provml.settings import read_settings
+
+    run = read_settings().joined_run
+    if run:
+        watch.install(run)
+
+
+def complete(run: Run, wait_s: float | None = None) -> None:
+    """Record what the processes of a run have read and written so far; before the run's end.
+
+    Costs a pass over each of these files, to hash it. Twice is once: the notes are used up.
+
+    Args:
+        run: the run that is recorded by this process.
+        wait_s: at most so long is hashed; what is left then is recorded without a digest. By
+            default ``PROVML_HASH_WAIT_S``, else 60.
+    """
+    from provml.capture.files.completion import complete as record
+
+    record(run, wait_s)

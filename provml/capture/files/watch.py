@@ -1,0 +1,303 @@
+"""The audit hook: hears of every file that this process opens, moves and removes, and notes it.
+
+Python calls the hook for every audited thing (`id`, `sys._getframe`, an import, ...), so it first
+asks what it is. A file that is opened to be read costs a note the first time, nothing is asked of
+the system; of one that was read and is then overwritten, moved or removed the content is hashed
+right before, up to 64 MiB. The paths noted are absolute, as they were given; an open relative to a
+folder's descriptor can't be told from one relative to the working folder. No exception leaves the
+hook but those of signals. Imports `rules`, `log`, `joined`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from time import time_ns
+from typing import Any, Final
+
+from provml.capture.files.log import Log
+from provml.capture.files.rules import Rules
+from provml.capture.joined import missed
+
+HASHED_AT_ONCE_BYTES: Final = 64 * 2**20
+"""What is about to be overwritten is hashed before up to this size, at some 500 MB/s or more."""
+MOST_FILES: Final = 100_000
+"""So many distinct files are noted in a process; what is beyond is counted."""
+
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_NO_FILE: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
+_EMPTIED: Final = os.O_TRUNC | os.O_EXCL
+_READ, _WRITTEN = 1, 2
+
+
+class Watch:
+    """What one process has opened so far, and the notes of it."""
+
+    def __init__(self, run_folder: str) -> None:
+        """Learn the process's folders. Nothing is written before something is opened."""
+        self._run_folder = run_folder
+        self._cwd: str | None = _working_folder()
+        self._rules = Rules(run_folder, self._cwd or "/")
+        self._log = Log(run_folder)
+        self._known: dict[str, int] = {}
+        self._beyond = 0
+        self.on = True
+
+    def forked(self) -> None:
+        """In a forked child: its notes are its own; what its parent read, it has read."""
+        self._log = Log(self._run_folder)
+        self._beyond = 0
+
+    def hook(self) -> Callable[[str, tuple[Any, ...]], None]:
+        """What `sys.addaudithook` takes."""
+        watch, known, leave_out = self, self._known, self._rules.leave_out
+        others = self._others()
+        heard = frozenset({"open", *others})
+
+        def hear(event: str, args: tuple[Any, ...]) -> None:
+            if event not in heard:
+                return
+            try:
+                if event != "open":
+                    if watch.on:
+                        others[event](*args)
+                    return
+                path, _, flags = args
+                if path.__class__ is not str or flags & _SPECIAL:
+                    if watch.on:
+                        watch.opened(path, flags)
+                    return
+                if path[:1] != "/":
+                    path = f"{watch._cwd or watch._find_cwd()}{path}"
+                if path in known:
+                    return
+                if "//" in path or ("/." in path and ("/./" in path or "/../" in path)):
+                    if watch.on:
+                        watch.opened(path, flags)
+                    return
+                if leave_out(path) or not watch.on:
+                    return
+                if len(known) >= MOST_FILES:
+                    watch._count_beyond()
+                    return
+                known[path] = _READ
+                watch._log.add(f"R{time_ns()} {path}")
+            except Exception as error:
+                watch._fail(error)
+
+        return hear
+
+    def opened(self, path: object, flags: int) -> None:
+        """Note that a file is about to be opened: for what Python's audit hook does not hear of.
+
+        Args:
+            path: text, bytes or a path-like; whatever else is no file.
+            flags: those of `os.open`.
+        """
+        own = None if flags & _NO_FILE else self._absolute(path)
+        if own is None:
+            return
+        if flags & _WRITING:
+            self._write(own, not flags & _EMPTIED)
+        elif own not in self._known and not self._rules.leave_out(own) and self._has_room():
+            self._known[own] = _READ
+            self._note("R", own)
+
+    # -- what is done to files ----------------------------------------------------------------
+
+    def _others(self) -> dict[str, Callable[..., None]]:
+        return {
+            "os.chdir": self._on_chdir,
+            "os.rename": self._on_rename,
+            "os.remove": self._on_remove,
+            "os.link": self._on_link,
+            "os.truncate": self._on_truncate,
+            "sqlite3.connect": self._on_connect,
+        }
+
+    def _on_chdir(self, path: object) -> None:
+        self._cwd = None  # found out when it is needed: the change comes after this
+
+    def _on_rename(
+        self, source: object, target: object, from_fd: int = -1, to_fd: int = -1
+    ) -> None:
+        old, new = self._absolute(source, from_fd), self._absolute(target, to_fd)
+        if old is None or new is None:
+            return
+        known = self._known
+        within = [] if old in known else self._known_within(old)
+        if self._rules.leave_out(new, True):
+            # gone for good, as far as is recorded
+            for path in (old, *within):
+                if path in known or not within:
+                    self._remove(path)
+            return
+        if known.get(old) == _READ:
+            self._keep(old)
+        if known.get(new) == _READ:
+            self._keep(new)
+        known.pop(old, None)
+        for path in within:
+            known[new + path[len(old) :]] = known.pop(path, _READ)
+        if not within:
+            known[new] = _WRITTEN
+        self._note("M", f"{old}\0{new}")
+
+    def _known_within(self, folder: str) -> list[str]:
+        try:
+            if not stat.S_ISDIR(os.lstat(folder).st_mode):
+                return []
+        except OSError:
+            return []
+        return [path for path in list(self._known) if path.startswith(f"{folder}/")]
+
+    def _on_remove(self, path: object, dir_fd: int = -1) -> None:
+        own = self._absolute(path, dir_fd)
+        if own is not None:
+            self._remove(own)
+
+    def _remove(self, path: str) -> None:
+        state = self._known.get(path)
+        if state is None and self._rules.leave_out(path, True):
+            return
+        if state == _READ:
+            self._keep(path)
+        self._known.pop(path, None)
+        self._note("D", path)
+
+    def _on_link(self, source: object, target: object, from_fd: int = -1, to_fd: int = -1) -> None:
+        own = self._absolute(target, to_fd)
+        if own is not None:
+            self._write(own, False)
+
+    def _on_truncate(self, path: object, length: int = 0) -> None:
+        self.opened(path, os.O_RDWR)
+
+    def _on_connect(self, database: object) -> None:
+        if database not in ("", b"", ":memory:") and not str(database).startswith("file:"):
+            self.opened(database, os.O_RDWR)
+
+    def _write(self, path: str, keeps: bool) -> None:
+        """Note that a file is about to be written.
+
+        Args:
+            path: absolute.
+            keeps: what is in it stays at first: that is read, too.
+        """
+        known = self._known
+        state = known.get(path)
+        if state == _WRITTEN or self._rules.leave_out(path, True) or not self._has_room():
+            return
+        if state == _READ or keeps:
+            self._keep(path, state is None)
+        known[path] = _WRITTEN
+        self._note("W", f"{int(keeps)} {path}")
+
+    def _keep(self, path: str, unread: bool = False) -> None:
+        """Note what is in a file before it is another: its digest, where it is small.
+
+        Args:
+            path: of a file that was read, or is to be.
+            unread: it was not noted yet that it is read.
+        """
+        try:
+            status = os.stat(path)
+        except OSError:
+            return
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return
+        if unread:
+            self._known[path] = _READ  # before it is opened here
+            self._note("R", path)
+        if status.st_size > HASHED_AT_ONCE_BYTES:
+            self._note("L", f"large {path}")
+            return
+        from provml.collect.content import digest_file
+
+        try:
+            facts = digest_file(path)
+            self._note("H", f"{facts['sha256']}:{facts['size']} {path}")
+        except OSError:
+            self._note("L", f"unreadable {path}")
+
+    # -- notes --------------------------------------------------------------------------------
+
+    def _note(self, kind: str, rest: str) -> None:
+        self._log.add(f"{kind}{time_ns()} {rest}")
+
+    def _has_room(self) -> bool:
+        if len(self._known) < MOST_FILES:
+            return True
+        self._count_beyond()
+        return False
+
+    def _count_beyond(self) -> None:
+        self._beyond += 1
+        if not self._beyond & (self._beyond - 1):  # at each power of two: a loop of opens goes on
+            self._note("B", f"{self._beyond} ")
+
+    def _absolute(self, path: object, dir_fd: int = -1) -> str | None:
+        """A path from the root, without ``.`` and ``..``; None of what is none."""
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            return None
+        text = os.fsdecode(path)
+        if not text or "\0" in text:
+            return None
+        if text[0] != "/":
+            if dir_fd >= 0:
+                text = f"{os.readlink(f'/proc/self/fd/{dir_fd}')}/{text}"
+            else:
+                text = f"{self._cwd or self._find_cwd()}{text}"
+        return os.path.normpath(text) if "/." in text or "//" in text or text[-1] == "/" else text
+
+    def _find_cwd(self) -> str:
+        self._cwd = _working_folder()
+        return self._cwd or "/"
+
+    def _fail(self, error: Exception) -> None:
+        """Without room on the disk nothing more is noted; other trouble is of one file alone."""
+        if isinstance(error, OSError) and error.errno in (28, 122):
+            self.on = False
+        missed("files", error)
+
+
+_SPECIAL: Final = _WRITING | _NO_FILE
+_watch: Watch | None = None
+
+
+def _working_folder() -> str | None:
+    """With a slash at its end; None where it was removed."""
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return None
+    return folder if folder == "/" else f"{folder}/"
+
+
+def install(run_folder: str) -> Watch | None:
+    """Watch this process; more than once is once. None on a system without such paths."""
+    global _watch
+    if os.name != "posix":
+        missed("files", NotImplementedError(f"not watched on {os.name}"))
+        return None
+    if _watch is not None:
+        _watch.on = True
+        return _watch
+    from provml.capture.files import bypass
+
+    _watch = Watch(run_folder)
+    os.register_at_fork(after_in_child=_watch.forked)
+    bypass.install(_watch.opened)
+    sys.addaudithook(_watch.hook())
+    return _watch
+
+
+def uninstall() -> None:
+    """Note nothing from now on; the hook itself stays, as Python has it, and does nothing."""
+    from provml.capture.files import bypass
+
+    bypass.uninstall()
+    if _watch is not None:
+        _watch.on = False

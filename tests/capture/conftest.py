@@ -1,0 +1,53 @@
+"""A run around a script's process, as ``provml run`` makes one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import provml
+from provml.capture.inside import SITE
+
+Script = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, apart from where runs are kept."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def inside(run: provml.Run, work: Path) -> Script:
+    """Runs a script in the working folder, inside the run; its process, when it has ended."""
+    package = str(Path(provml.__file__).parents[1])
+
+    def start(
+        script: str, *, capture: str = "files", name: str = "script.py", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        (work / name).write_text(script)
+        environment = os.environ | {
+            "PROVML_JOINED_RUN": str(run.path),
+            "PROVML_CAPTURE": capture,
+            "PYTHONPATH": os.pathsep.join([str(SITE), package]),
+            **variables,
+        }
+        return subprocess.run(
+            [sys.executable, name],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return start
