@@ -165,7 +165,13 @@ def test_too_large_to_be_hashed_at_once(run: provml.Run, work: Path, inside: Scr
 def test_changed_by_what_is_not_watched(run: provml.Run, work: Path, inside: Script) -> None:
     """The digest of what another program wrote would pass for that of what was read."""
     (work / "in").write_text("before")
-    script = "import os; open('in').read(); os.system('echo after > in')"
+    script = """
+import os, time
+open("in").read()
+opened = time.time_ns()
+while os.stat("in").st_mtime_ns < opened:  # a file system's clock is some milliseconds late
+    os.system("echo after > in")
+"""
     _ended(inside(script))
     captured = _Captured(run)
     assert "sha256" not in captured.used["in"].facts
@@ -345,7 +351,7 @@ def test_rules(monkeypatch: pytest.MonkeyPatch, path: str, writing: bool, left_o
     """An input would be left out, or the system's own files recorded."""
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("TMPDIR", raising=False)
-    rules = Rules("/home/me/project/provenance/e/r", "/home/me/project")
+    rules = Rules.of_process("/home/me/project/provenance/e/r", "/home/me/project")
     assert rules.leave_out(path, writing) is left_out
 
 
@@ -355,7 +361,7 @@ def test_working_folder_counts_within_a_folder_that_does_not(
 ) -> None:
     """A script in a container's /usr/src/app would have no files."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules(f"{folder}/provenance/e/r", folder)
+    rules = Rules.of_process(f"{folder}/provenance/e/r", folder)
     assert not rules.leave_out(f"{folder}/data.csv")
     assert rules.leave_out(f"{folder}-other/data.csv")
     assert rules.leave_out(f"{folder}/provenance/e/r/run.json")
@@ -364,7 +370,7 @@ def test_working_folder_counts_within_a_folder_that_does_not(
 def test_run_folder_in_the_working_folder_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is the working folder would leave out everything."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules("/work/e/r", "/work")
+    rules = Rules.of_process("/work/e/r", "/work")
     assert not rules.leave_out("/work/data.csv")
     assert rules.leave_out("/work/e/r/run.json")
 

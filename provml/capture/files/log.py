@@ -1,39 +1,43 @@
 r"""The notes of what one process opened: ``journal/<start>-<pid>-<random>.<n>.opened``.
 
-A file of 64 KiB, mapped and allocated before it is, so that a note costs a copy to memory, a killed
-process leaves what it noted, and a full disk is an error here, never a signal; when it is full the
-next one follows. It holds notes in UTF-8 (bytes that are none stand as they are), each a kind, a
-time in nanoseconds since the epoch, the kind's fields, a space between them, and a path, ended by a
-zero byte; after the last come zeros. The kinds:
+A file of 64 KiB, and when that is full others of 1 MiB, mapped, and allocated before they are: so a
+note costs a copy to memory, a killed process leaves what it noted, and a full disk is an error
+here, never a signal. It holds notes in UTF-8 (bytes that are none stand as they are), each a kind,
+a time in nanoseconds since the epoch, a field that some kinds have, a space between them, and a
+text that a zero byte ends; after the last come zeros. The kinds:
 
 ====== ========== =====================================================================
-R      -          opened to be read, for the first time
-W      ``0``/``1``  opened to be written; 1: what was in it stays at first (append, ``r+``)
-H      digest     what was in it before it was changed, moved, removed: ``<sha256>:<size>``
-L      reason     likewise, but it was not hashed: ``large`` or ``unreadable``
-D      -          removed
-M      -          moved; a second path follows, ended by a zero byte
-B      count      the most files were noted before, and at least so many beyond; no path
+F                 begins a file: the process's rules, as JSON
+C                 the working folder from now on; also begins a file
+R                 path: opened to be read, for the first time; absolute or from the working
+                  folder, and not yet looked at by the rules, as are the other paths
+W      ``0``/``1``  path: opened to be written; 1: what was in it stays at first (append, ``r+``)
+H      digest     path: what was in it before it was changed, moved, removed: ``<sha256>:<size>``
+L      reason     path: likewise, but it was not hashed: ``large`` or ``unreadable``
+D                 path: removed
+M                 path: moved; a second path follows, ended by a zero byte
+B      count      no path: the most files were noted before, and at least so many beyond
 ====== ========== =====================================================================
 
-The files are removed when the run has been completed. Imports `layout`.
+The files are removed when the run has been completed. Imports `layout`, `rules`.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import time_ns
 from typing import Final, NamedTuple
 
+from provml.capture.files.rules import Rules
 from provml.journal import layout
 
 SUFFIX: Final = ".opened"
-_SIZE: Final = 64 * 2**10
-_FIELDS: Final = {"R": 0, "W": 1, "H": 1, "L": 1, "D": 0, "M": 0, "B": 1}
-_MOST_BYTES: Final = 2**30
+_FIRST_SIZE: Final = 64 * 2**10
+_SIZE: Final = 2**20
+_FIELDS: Final = {"F": 0, "C": 0, "R": 0, "W": 1, "H": 1, "L": 1, "D": 0, "M": 0, "B": 1}
 
 
 class Note(NamedTuple):
@@ -54,36 +58,53 @@ class Note(NamedTuple):
 class Log:
     """One process's notes. Safe from any thread, also within a note that is under way."""
 
-    def __init__(self, run_folder: str) -> None:
-        """Make no file yet: a process that opens nothing leaves none."""
-        self._stem = os.path.join(
-            run_folder,
-            layout.JOURNAL_FOLDER,
-            f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}",
-        )
+    def __init__(self, run_folder: str, head: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        """Make no file yet: a process that opens nothing leaves none.
+
+        Args:
+            run_folder: the run's.
+            head: gives the notes that each file begins with.
+        """
+        self._folder = os.path.join(run_folder, layout.JOURNAL_FOLDER)
+        self._head = head
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on in a file of this process's own: in a forked child."""
+        name = f"{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
+        self._stem = os.path.join(self._folder, name)
         self._count = 0
         # one call into C: nothing comes between the copy and the step to the next place
-        self._write: Callable[[bytes], object] = _full
+        self.write: Callable[[bytes], object] = _full
+        """Takes a note with its end; ValueError where the file is full: `add` takes it."""
 
-    def add(self, note: str) -> None:
-        """Write a note, without its end. Raises OSError where the disk has no room for it."""
-        content = note.encode("utf-8", "surrogateescape") + b"\0"
+    def add(self, kind: str, rest: str) -> None:
+        """Write a note: its kind, the time, and what follows. Raises OSError without room."""
+        self.add_whole(f"{kind}{time_ns()} {rest}\0")
+
+    def add_whole(self, note: str) -> None:
+        """Write a note that is put together already. Raises OSError without room."""
+        content = note.encode("utf-8", "surrogateescape")
         try:
-            self._write(content)
+            self.write(content)
         except ValueError:
-            self._write = self._next()
-            self._write(content)
+            write = self._next()
+            for kind, rest in self._head():
+                write(f"{kind}{time_ns()} {rest}\0".encode("utf-8", "surrogateescape"))
+            write(content)
+            self.write = write
 
     def _next(self) -> Callable[[bytes], object]:
         self._count += 1
         path = f"{self._stem}.{self._count:05d}{SUFFIX}"
+        size = _FIRST_SIZE if self._count == 1 else _SIZE
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(fd, 0, _SIZE)
+                os.posix_fallocate(fd, 0, size)
             else:
-                os.pwrite(fd, bytes(_SIZE), 0)
-            return mmap.mmap(fd, _SIZE).write
+                os.pwrite(fd, bytes(size), 0)
+            return mmap.mmap(fd, size).write
         except OSError:
             os.unlink(path)
             raise
@@ -103,16 +124,33 @@ def log_files(run_folder: Path) -> list[Path]:
 
 
 def read_log(path: Path) -> Iterator[Note]:
-    """The notes of a file; what makes no sense is passed over. Raises OSError."""
-    if path.stat().st_size > _MOST_BYTES:
+    """The notes of a file, those on what the rules keep; what makes no sense is passed over.
+
+    Raises OSError.
+    """
+    if path.stat().st_size > _SIZE:
         return
+    rules: Rules | None = None
+    folder = "/"
     parts = iter(path.read_bytes().rstrip(b"\0").split(b"\0"))
     for part in parts:
         note = _note(part.decode("utf-8", "surrogateescape"))
-        if note is not None and note.kind == "M":
+        if note is None:
+            continue
+        kind, text = note.kind, note.path
+        if kind == "F":
+            rules = _rules(text)
+        elif kind == "C":
+            folder = text
+        elif kind == "R":
+            whole = os.path.normpath(os.path.join(folder, text))
+            if rules is not None and not rules.leave_out(whole):
+                yield note._replace(path=whole)
+        elif kind == "M":
             target = next(parts, b"").decode("utf-8", "surrogateescape")
-            note = note._replace(target=target) if target.startswith("/") else None
-        if note is not None:
+            if target.startswith("/"):
+                yield note._replace(target=target)
+        elif kind == "B" or text.startswith("/"):
             yield note
 
 
@@ -127,6 +165,11 @@ def _note(text: str) -> Note | None:
         field, _, rest = rest.partition(" ")
     if not time_text.isdecimal() or len(time_text) > 19:
         return None
-    if kind != "B" and not rest.startswith("/"):
-        return None
     return Note(int(time_text), kind, field, rest)
+
+
+def _rules(text: str) -> Rules | None:
+    try:
+        return Rules.from_text(text)
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -18,10 +18,12 @@ Imports nothing of provml.
 
 from __future__ import annotations
 
+import json
 import os
 import site
 import sys
 import sysconfig
+from dataclasses import dataclass
 from typing import Final
 
 SYSTEM: Final = (
@@ -38,20 +40,37 @@ KEPT: Final = (
 """Of what is hidden in the home folder."""
 _CODE: Final = (".py", ".pyc", ".pyo", ".pyi", ".so", ".pyd", ".dylib", ".dll")
 _BYTECODE: Final = (".pyc", ".pyo")
-_HIDDEN: Final = ("/.git/", "/.ipynb_checkpoints/", "/.locks/")
+_NAMED: Final = (
+    *("/site-packages/", "/dist-packages/", "/__pycache__/"),
+    *("/.git/", "/.ipynb_checkpoints/", "/.locks/"),
+)
 
 
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules as they are for one process: where its Python, its home and its folder are."""
+    """The rules as they are for one process: where its Python, its home and its folder are.
 
-    def __init__(self, run_folder: str, working_folder: str) -> None:
+    Attributes:
+        folder: the working folder.
+        within, beside: what is left out, in the working folder and elsewhere, by the beginning of
+            its path.
+        kept: what is kept of that.
+    """
+
+    folder: str
+    within: tuple[str, ...]
+    beside: tuple[str, ...]
+    kept: tuple[str, ...]
+
+    @classmethod
+    def of_process(cls, run_folder: str, working_folder: str) -> Rules:
         """Find this process's folders.
 
         Args:
             run_folder: the run's.
             working_folder: in which the process started.
         """
-        self._folder = _ended(working_folder)
+        working = _ended(working_folder)
         home = os.path.expanduser("~")
         store = os.path.dirname(os.path.dirname(run_folder))
         folders = {_ended(folder) for folder in (*SYSTEM, *_temporary(), *_python())}
@@ -61,33 +80,38 @@ class Rules:
         hidden = set()
         if home not in ("/", "~"):
             hidden = {_ended(home) + ".", _ended(os.path.realpath(home)) + "."}
-        self._kept = tuple(f"{prefix[:-1]}{kept}/" for prefix in sorted(hidden) for kept in KEPT)
+        kept = tuple(f"{prefix[:-1]}{name}/" for prefix in sorted(hidden) for name in KEPT)
         folders |= hidden
-        self._around = tuple(sorted(f for f in folders if self._folder.startswith(f)))
-        self._beside = tuple(sorted(f for f in folders if f not in self._around))
+        within = tuple(sorted(f for f in folders if f.startswith(working) and f != working))
+        return cls(working, within, tuple(sorted(folders)), kept)
+
+    @classmethod
+    def from_text(cls, text: str) -> Rules:
+        """What `text` gave. Raises ValueError, TypeError for what is none of it."""
+        folder, *lists = json.loads(text)
+        within, beside, kept = (tuple(map(str, names)) for names in lists)
+        return cls(str(folder), within, beside, kept)
+
+    def text(self) -> str:
+        """The rules as a line of text, for another process to follow."""
+        return json.dumps([self.folder, self.within, self.beside, self.kept])
 
     def leave_out(self, path: str, writing: bool = False) -> bool:
-        """Whether a file is left out; costs less than half a microsecond.
+        """Whether a file is left out; costs a microsecond.
 
         Args:
             path: absolute, normal.
             writing: it is opened to be written.
         """
-        if path.startswith(self._beside):
-            return not path.startswith(self._kept)
-        if (
-            self._around
-            and path.startswith(self._around)
-            and not path.startswith((self._folder, *self._kept))
-        ):
+        beginnings = self.within if path.startswith(self.folder) else self.beside
+        if path.startswith(beginnings) and not path.startswith(self.kept):
             return True
         if path.endswith(_BYTECODE if writing else _CODE):
             return True
-        if "-packages/" in path and ("/site-packages/" in path or "/dist-packages/" in path):
-            return True
-        if "__pycache__" in path and "/__pycache__/" in path:
-            return True
-        return "/." in path and any(part in path for part in _HIDDEN)
+        # each of _NAMED has one of these, and few other paths do
+        if "/." in path or "-packages/" in path or "__pycache__/" in path:
+            return any(part in path for part in _NAMED)
+        return False
 
 
 def _ended(folder: str) -> str:

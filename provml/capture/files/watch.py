@@ -1,11 +1,11 @@
 """The audit hook: hears of every file that this process opens, moves and removes, and notes it.
 
 Python calls the hook for every audited thing (`id`, `sys._getframe`, an import, ...), so it first
-asks what it is. A file that is opened to be read costs a note the first time, nothing is asked of
-the system; of one that was read and is then overwritten, moved or removed the content is hashed
-right before, up to 64 MiB. The paths noted are absolute, as they were given; an open relative to a
-folder's descriptor can't be told from one relative to the working folder. No exception leaves the
-hook but those of signals. Imports `rules`, `log`, `joined`.
+asks what it is. A file that is opened to be read costs a note the first time: nothing is asked of
+the system, and whether the rules keep it is looked at when the notes are read. Of one that was read
+and is then overwritten, moved or removed the content is hashed right before, up to 64 MiB. An open
+relative to a folder's descriptor can't be told from one relative to the working folder. No
+exception leaves the hook but those of signals. Imports `rules`, `log`, `joined`.
 """
 
 from __future__ import annotations
@@ -37,53 +37,57 @@ class Watch:
 
     def __init__(self, run_folder: str) -> None:
         """Learn the process's folders. Nothing is written before something is opened."""
-        self._run_folder = run_folder
-        self._cwd: str | None = _working_folder()
-        self._rules = Rules(run_folder, self._cwd or "/")
-        self._log = Log(run_folder)
+        self._cwd = _working_folder()
+        self._rules = Rules.of_process(run_folder, self._cwd)
+        self._log = Log(run_folder, lambda: (("F", self._rules.text()), ("C", self._cwd)))
+        self._seen: set[str] = set()
+        """What was opened to be read, as it was given, since the working folder last changed."""
         self._known: dict[str, int] = {}
+        """What else is known, by absolute path."""
         self._beyond = 0
-        self.on = True
+        self._others: dict[str, Callable[..., None]] = {
+            "os.chdir": self._on_chdir,
+            "os.rename": self._on_rename,
+            "os.remove": self._on_remove,
+            "os.link": self._on_link,
+            "os.truncate": self._on_truncate,
+            "sqlite3.connect": self._on_connect,
+        }
+        self._heard = {"open", *self._others}
 
     def forked(self) -> None:
         """In a forked child: its notes are its own; what its parent read, it has read."""
-        self._log = Log(self._run_folder)
+        self._log.restart()
         self._beyond = 0
+
+    def stop(self) -> None:
+        """Be of no effect from now on."""
+        self._heard.clear()
 
     def hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         """What `sys.addaudithook` takes."""
-        watch, known, leave_out = self, self._known, self._rules.leave_out
-        others = self._others()
-        heard = frozenset({"open", *others})
+        watch, heard, seen, log = self, self._heard, self._seen, self._log
 
         def hear(event: str, args: tuple[Any, ...]) -> None:
             if event not in heard:
                 return
             try:
                 if event != "open":
-                    if watch.on:
-                        others[event](*args)
+                    watch._others[event](*args)
                     return
                 path, _, flags = args
-                if path.__class__ is not str or flags & _SPECIAL:
-                    if watch.on:
-                        watch.opened(path, flags)
-                    return
-                if path[:1] != "/":
-                    path = f"{watch._cwd or watch._find_cwd()}{path}"
-                if path in known:
-                    return
-                if "//" in path or ("/." in path and ("/./" in path or "/../" in path)):
-                    if watch.on:
-                        watch.opened(path, flags)
-                    return
-                if leave_out(path) or not watch.on:
-                    return
-                if len(known) >= MOST_FILES:
-                    watch._count_beyond()
-                    return
-                known[path] = _READ
-                watch._log.add(f"R{time_ns()} {path}")
+                if path.__class__ is str and not flags & _SPECIAL:
+                    if path in seen:
+                        return
+                    if "./" not in path and len(seen) < MOST_FILES:
+                        seen.add(path)
+                        note = f"R{time_ns()} {path}\0"
+                        try:
+                            log.write(note.encode())
+                        except ValueError:  # a full file, or a name that is no Unicode
+                            log.add_whole(note)
+                        return
+                watch.opened(path, flags)
             except Exception as error:
                 watch._fail(error)
 
@@ -101,24 +105,22 @@ class Watch:
             return
         if flags & _WRITING:
             self._write(own, not flags & _EMPTIED)
-        elif own not in self._known and not self._rules.leave_out(own) and self._has_room():
+        elif self._state(own) is None and self._has_room():
             self._known[own] = _READ
-            self._note("R", own)
+            self._log.add("R", own)
 
     # -- what is done to files ----------------------------------------------------------------
 
-    def _others(self) -> dict[str, Callable[..., None]]:
-        return {
-            "os.chdir": self._on_chdir,
-            "os.rename": self._on_rename,
-            "os.remove": self._on_remove,
-            "os.link": self._on_link,
-            "os.truncate": self._on_truncate,
-            "sqlite3.connect": self._on_connect,
-        }
-
     def _on_chdir(self, path: object) -> None:
-        self._cwd = None  # found out when it is needed: the change comes after this
+        new = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else None
+        new = new or self._absolute(path)
+        if new is None or not os.path.isdir(new) or not os.access(new, os.X_OK):
+            return  # it stays where it is
+        for name in list(self._seen):
+            self._known.setdefault(self._cwd + name if name[:1] != "/" else name, _READ)
+        self._seen.clear()
+        self._cwd = new if new == "/" else f"{new}/"
+        self._log.add("C", self._cwd)
 
     def _on_rename(
         self, source: object, target: object, from_fd: int = -1, to_fd: int = -1
@@ -127,23 +129,22 @@ class Watch:
         if old is None or new is None:
             return
         known = self._known
-        within = [] if old in known else self._known_within(old)
+        within = [] if self._state(old) else self._known_within(old)
         if self._rules.leave_out(new, True):
             # gone for good, as far as is recorded
             for path in (old, *within):
-                if path in known or not within:
+                if self._state(path) or not within:
                     self._remove(path)
             return
-        if known.get(old) == _READ:
-            self._keep(old)
-        if known.get(new) == _READ:
-            self._keep(new)
-        known.pop(old, None)
+        for path in (old, new):
+            if self._state(path) == _READ:
+                self._keep(path)
+        self._forget(old)
         for path in within:
-            known[new + path[len(old) :]] = known.pop(path, _READ)
+            known[new + path[len(old) :]] = self._forget(path) or _READ
         if not within:
             known[new] = _WRITTEN
-        self._note("M", f"{old}\0{new}")
+        self._log.add("M", f"{old}\0{new}")
 
     def _known_within(self, folder: str) -> list[str]:
         try:
@@ -151,7 +152,9 @@ class Watch:
                 return []
         except OSError:
             return []
-        return [path for path in list(self._known) if path.startswith(f"{folder}/")]
+        seen = (self._cwd + name if name[:1] != "/" else name for name in list(self._seen))
+        paths = dict.fromkeys((*self._known, *seen))
+        return [path for path in paths if path.startswith(f"{folder}/")]
 
     def _on_remove(self, path: object, dir_fd: int = -1) -> None:
         own = self._absolute(path, dir_fd)
@@ -159,13 +162,12 @@ class Watch:
             self._remove(own)
 
     def _remove(self, path: str) -> None:
-        state = self._known.get(path)
-        if state is None and self._rules.leave_out(path, True):
+        if self._rules.leave_out(path, True):
             return
-        if state == _READ:
+        if self._state(path) == _READ:
             self._keep(path)
-        self._known.pop(path, None)
-        self._note("D", path)
+        self._forget(path)
+        self._log.add("D", path)
 
     def _on_link(self, source: object, target: object, from_fd: int = -1, to_fd: int = -1) -> None:
         own = self._absolute(target, to_fd)
@@ -186,14 +188,13 @@ class Watch:
             path: absolute.
             keeps: what is in it stays at first: that is read, too.
         """
-        known = self._known
-        state = known.get(path)
+        state = self._state(path)
         if state == _WRITTEN or self._rules.leave_out(path, True) or not self._has_room():
             return
         if state == _READ or keeps:
             self._keep(path, state is None)
-        known[path] = _WRITTEN
-        self._note("W", f"{int(keeps)} {path}")
+        self._known[path] = _WRITTEN
+        self._log.add("W", f"{int(keeps)} {path}")
 
     def _keep(self, path: str, unread: bool = False) -> None:
         """Note what is in a file before it is another: its digest, where it is small.
@@ -210,25 +211,40 @@ class Watch:
             return
         if unread:
             self._known[path] = _READ  # before it is opened here
-            self._note("R", path)
+            self._log.add("R", path)
         if status.st_size > HASHED_AT_ONCE_BYTES:
-            self._note("L", f"large {path}")
+            self._log.add("L", f"large {path}")
             return
         from provml.collect.content import digest_file
 
         try:
             facts = digest_file(path)
-            self._note("H", f"{facts['sha256']}:{facts['size']} {path}")
+            self._log.add("H", f"{facts['sha256']}:{facts['size']} {path}")
         except OSError:
-            self._note("L", f"unreadable {path}")
+            self._log.add("L", f"unreadable {path}")
 
     # -- notes --------------------------------------------------------------------------------
 
-    def _note(self, kind: str, rest: str) -> None:
-        self._log.add(f"{kind}{time_ns()} {rest}")
+    def _state(self, path: str) -> int | None:
+        """Whether a file was read or written; None of one that was not opened yet."""
+        state = self._known.get(path)
+        if state is None and (path in self._seen or self._from_cwd(path) in self._seen):
+            return _READ
+        return state
+
+    def _forget(self, path: str) -> int | None:
+        """Take a file as one that was not opened; what it was before."""
+        state = self._state(path)
+        self._known.pop(path, None)
+        self._seen.discard(path)
+        self._seen.discard(self._from_cwd(path))
+        return state
+
+    def _from_cwd(self, path: str) -> str:
+        return path[len(self._cwd) :] if path.startswith(self._cwd) else path
 
     def _has_room(self) -> bool:
-        if len(self._known) < MOST_FILES:
+        if len(self._known) + len(self._seen) < MOST_FILES:
             return True
         self._count_beyond()
         return False
@@ -236,7 +252,7 @@ class Watch:
     def _count_beyond(self) -> None:
         self._beyond += 1
         if not self._beyond & (self._beyond - 1):  # at each power of two: a loop of opens goes on
-            self._note("B", f"{self._beyond} ")
+            self._log.add("B", f"{self._beyond} ")
 
     def _absolute(self, path: object, dir_fd: int = -1) -> str | None:
         """A path from the root, without ``.`` and ``..``; None of what is none."""
@@ -249,17 +265,13 @@ class Watch:
             if dir_fd >= 0:
                 text = f"{os.readlink(f'/proc/self/fd/{dir_fd}')}/{text}"
             else:
-                text = f"{self._cwd or self._find_cwd()}{text}"
+                text = f"{self._cwd}{text}"
         return os.path.normpath(text) if "/." in text or "//" in text or text[-1] == "/" else text
-
-    def _find_cwd(self) -> str:
-        self._cwd = _working_folder()
-        return self._cwd or "/"
 
     def _fail(self, error: Exception) -> None:
         """Without room on the disk nothing more is noted; other trouble is of one file alone."""
         if isinstance(error, OSError) and error.errno in (28, 122):
-            self.on = False
+            self.stop()
         missed("files", error)
 
 
@@ -267,12 +279,12 @@ _SPECIAL: Final = _WRITING | _NO_FILE
 _watch: Watch | None = None
 
 
-def _working_folder() -> str | None:
-    """With a slash at its end; None where it was removed."""
+def _working_folder() -> str:
+    """With a slash at its end; the root where it was removed."""
     try:
         folder = os.getcwd()
     except OSError:
-        return None
+        return "/"
     return folder if folder == "/" else f"{folder}/"
 
 
@@ -283,7 +295,6 @@ def install(run_folder: str) -> Watch | None:
         missed("files", NotImplementedError(f"not watched on {os.name}"))
         return None
     if _watch is not None:
-        _watch.on = True
         return _watch
     from provml.capture.files import bypass
 
@@ -300,4 +311,4 @@ def uninstall() -> None:
 
     bypass.uninstall()
     if _watch is not None:
-        _watch.on = False
+        _watch.stop()
