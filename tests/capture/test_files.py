@@ -625,3 +625,31 @@ def test_library(run: provml.Run, work: Path, inside: Script, library: str) -> N
     assert {name: _digest(item) for name, item in captured.used.items()} == before
     assert {name: _digest(item) for name, item in captured.made.items()} == after
     assert not captured.recorded.events("capture missed")
+
+
+def test_replaced_calls_look_like_their_own(run: provml.Run, work: Path, inside: Script) -> None:
+    """A library's function would show another signature, or stay replaced after the end."""
+    if find_spec("polars") is None:
+        pytest.skip("polars is not installed")
+    script = """
+import inspect, pickle, sys
+import polars
+call = polars.read_csv
+print(call.__module__, call.__qualname__, inspect.signature(call), pickle.loads(pickle.dumps(call)))
+print(isinstance(3, int), type(sys.modules["polars"].__spec__), len(sys.argv))
+"""
+    watched, plain = inside(script), inside(script, capture="", PROVML_JOINED_RUN="")
+    assert watched.returncode == plain.returncode == 0
+    cut = " at 0x"
+    assert watched.stdout.partition(cut)[0] == plain.stdout.partition(cut)[0]
+    end = """
+import polars, sys
+from provml.capture.files import watch
+replaced = polars.read_csv
+watch.uninstall()
+assert polars.read_csv is replaced.__wrapped__
+assert not [finder for finder in sys.meta_path if "provml" in type(finder).__module__]
+open("after", "w").close()
+"""
+    _ended(inside(end))
+    assert not _Captured(run).made

@@ -20,11 +20,8 @@ from __future__ import annotations
 
 import json
 import os
-import site
 import sys
-import sysconfig
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 SYSTEM: Final = (
     *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys"),
@@ -46,8 +43,7 @@ _NAMED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """The rules as they are for one process: where its Python, its home and its folder are.
 
     Attributes:
@@ -126,13 +122,10 @@ def _temporary() -> list[str]:
 
 
 def _python() -> list[str]:
-    """Where Python and its packages are."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib", "include", "scripts")
-    folders = {sysconfig.get_path(name) for name in names}
-    folders |= set(site.getsitepackages()) | {site.getusersitepackages()}
+    """Where Python is; its packages are in folders that say so by their names."""
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
-    folders |= {prefix for prefix in prefixes if prefix.strip("/")}
-    return [own for folder in folders if folder for own in {folder, _real(folder)}]
+    folders = {prefix for prefix in prefixes if prefix.strip("/")} | {os.path.dirname(os.__file__)}
+    return [own for folder in folders for own in {folder, _real(folder)}]
 
 
 def _real(folder: str) -> str:
