@@ -300,7 +300,7 @@ def test_left_out(run: provml.Run, work: Path, inside: Script) -> None:
 import json, os, sys, tempfile, subprocess, logging.config, email.message
 import module, numpy
 open("/proc/self/status").read(); open("/etc/hostname").close(); open(os.devnull, "w").close()
-open(json.__file__).read(); open(".env").read(); open("key.pem").read()
+open(json.__file__).read(); open(".env").read(); open("key.pem").read(); os.remove("key.pem")
 with tempfile.NamedTemporaryFile("w") as file: file.write("x")
 folder = tempfile.mkdtemp(); open(folder + "/t", "w").write("x")
 os.makedirs(os.path.expanduser("~/.cache/x")); open(os.path.expanduser("~/.cache/x/y"), "w").close()
@@ -317,7 +317,9 @@ open(os.environ["PROVML_JOINED_RUN"] + "/run.json").read()
     _ended(inside(script, HOME=str(home), TMPDIR=str(temporary)))
     captured = _Captured(run)
     assert set(captured.used) == {".env", "key.pem"}
-    assert captured.used[".env"].facts["unread"] == SECRET
+    for name in (".env", "key.pem"):
+        assert captured.used[name].facts["unread"] == SECRET
+        assert captured.used[name].sha256 is None
     assert [Path(name).name for name in captured.made] == ["w.pth"]
 
 

@@ -171,6 +171,9 @@ def complete(run: Run, wait_s: float | None = None) -> None:
         for _ in pool.map(findings.settle, story.files.items()):
             pass
     findings.uses += [use for use in story.ended if not findings.is_logged(use)]
+    for use in findings.uses:
+        if is_secret_file(use.path):  # also where it was hashed before it was overwritten
+            use.facts = {"unread": SECRET}
     counts = {
         "used": len(findings.uses),
         "generated": len(findings.makings),
@@ -280,9 +283,7 @@ class _Findings:
         if making is not None and making.keeps and changed_ns < making.time_ns - _CLOCK_NS:
             making = None
         if use is not None and not self.is_logged(use):
-            if is_secret_file(use.path):
-                use.facts = {"unread": SECRET}
-            elif not use.facts:
+            if not use.facts:
                 is_as_read = making is None and changed_ns <= use.time_ns
                 use.facts = _hashed(real, self._until) if is_as_read else {"unread": CHANGED_SINCE}
             use.facts |= _other(real, use.path)
