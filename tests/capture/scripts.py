@@ -36,17 +36,18 @@ def script_done(folder: Path, script: str, *packages: Path, **variables: str) ->
         variables: of the environment.
     """
     text = textwrap.dedent(script)
-    plain = _run(folder / "work", text, packages, variables)
+    plain = run_script(folder / "work", text, packages, variables)
     (folder / "work").rename(folder / "plain")
     with provml.start_run("test", save_dir=folder / "store", formats=()) as run:
         joined = {**variables, "PROVML_JOINED_RUN": str(run.path)}
-        recorded = _run(folder / "work", text, (SITE, *packages), joined)
+        recorded = run_script(folder / "work", text, (SITE, *packages), joined)
     return Done(plain, recorded, provml.load(run.path))
 
 
-def _run(
+def run_script(
     folder: Path, script: str, packages: tuple[Path, ...], variables: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
+    """Run a script in a folder that is made for it."""
     folder.mkdir(parents=True)
     (folder / "train.py").write_text(script)
     path = [*map(str, packages), os.environ.get("PYTHONPATH", "")]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from capture.scripts import missed, script_done, seen, values
+from capture.scripts import missed, run_script, script_done, seen, values
+
+from provml.capture.inside import SITE
 
 TOY = '''
 """A tracker."""
@@ -321,6 +323,18 @@ def test_processes_of_one_run_are_told_apart(tmp_path: Path, toy: Path) -> None:
     assert seen(done.recorded) == seen(done.plain)
     contexts = [str(context) for name, context in done.run.series_names()]
     assert sorted(contexts) == ["None", "a", "b"]
+
+
+def test_no_run_to_record_into(tmp_path: Path, toy: Path) -> None:
+    """A store that is gone or damaged would reach the script."""
+    script = "from toy.writing import Writer; print(Writer('a').log('m', 1))"
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+    for number, folder in enumerate((tmp_path / "gone", damaged)):
+        joined = {"PROVML_JOINED_RUN": str(folder)}
+        done = run_script(tmp_path / str(number), script, (SITE, toy), joined)
+        assert seen(done) == (0, "1\n", "")
 
 
 def test_a_tracker_that_cannot_be_loaded(tmp_path: Path, toy: Path) -> None:
