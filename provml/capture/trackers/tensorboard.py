@@ -8,18 +8,15 @@ event with its tag. A source is a log folder.
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import Signature
 from itertools import count
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.capture.trackers.calls import Calls
 from provml.capture.trackers.sources import (
@@ -28,6 +25,9 @@ from provml.capture.trackers.sources import (
     source_of,
     version_of,
 )
+
+if TYPE_CHECKING:
+    from inspect import Signature
 
 name: Final = "tensorboard"
 modules: Final = ("torch.utils.tensorboard.writer", "tensorboardX.writer")
@@ -54,6 +54,8 @@ _tries: Final = count(2)
 
 def patch(module: ModuleType, calls: Calls) -> None:
     """Have the calls of the module's writers recorded."""
+    import inspect  # takes longer to import than all of this, and is for those who use a writer
+
     writer = module.SummaryWriter
     special: dict[str, Callable[..., None]] = {
         "add_scalar": _add_scalar,
@@ -218,6 +220,8 @@ def _add_media(signature: Signature, result: Any, writer: Any, *args: Any, **kwa
 
 
 def _keep(source: Source, tag: str, content: bytes, ending: str, step: int | None) -> None:
+    import tempfile
+
     file_name = re.sub(r"[^\w.-]+", "_", tag)[-80:] or "content"
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, f"{file_name}.{ending}")

@@ -7,7 +7,6 @@ metrics of a context ``summary``. A source is a run of W&B.
 
 from __future__ import annotations
 
-import glob
 import os
 import sys
 import weakref
@@ -171,6 +170,8 @@ def _disabled_summary_set(result: Any, summary: Any, key: str, value: Any) -> No
 
 
 def _save(result: Any, run: Any, glob_str: Any = None, *_: Any, **__: Any) -> None:
+    import glob
+
     source = _state(run).source
     found = result if isinstance(result, list) else glob.iglob(os.fsdecode(glob_str or ""))
     for path in islice(found, _MOST_FILES):
