@@ -44,10 +44,9 @@ def seconds(script: str, calls: int, folder: Path, run: provml.Run | None) -> Ti
     """The whole script's time, its time on processors, and the time of a call."""
     environment = {key: text for key, text in os.environ.items() if key != "PROVML_JOINED_RUN"}
     if run is not None:
+        path = [str(SITE), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         environment["PROVML_JOINED_RUN"] = str(run.path)
-        environment["PYTHONPATH"] = os.pathsep.join([str(SITE), *sys.path])
-    else:
-        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     with tempfile.TemporaryDirectory(dir=folder) as log_dir:
         command = [sys.executable, "-c", script, str(calls), log_dir]
         busy, start = cpu_s(), perf_counter()
