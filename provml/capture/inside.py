@@ -12,7 +12,7 @@ from typing import Final
 from provml.capture.joined import missed
 from provml.settings import read_settings
 
-PARTS: Final[tuple[str, ...]] = ("files",)
+PARTS: Final[tuple[str, ...]] = ("files", "trackers")
 """Modules here that have an ``install()``, to be called before the script runs."""
 SITE: Final = Path(__file__).with_name("site")
 """The folder to put first in PYTHONPATH."""

@@ -22,6 +22,7 @@ MISSED: Final = "capture missed"
 
 _lock = threading.RLock()
 _state: dict[str, Run | None] = {}
+_opening: set[bool] = set()
 _misses: Counter[tuple[str, str]] = Counter()
 
 
@@ -34,16 +35,19 @@ def outer_run() -> Run | None:
         return _state["run"]
     except KeyError:
         pass
-    with _lock:
-        if "run" not in _state:
-            _state["run"] = None  # also what a call made by opening it gets
+    with _lock:  # another thread waits until it is open
+        if "run" not in _state and not _opening:
+            _opening.add(True)  # what a call made by opening it gets is None
+            run: Run | None = None
             try:
                 run = join_run(read_settings())
+                lifecycle.watch(run)
             except (ProvMLError, OSError):
-                return None
-            lifecycle.watch(run)
+                pass
+            finally:
+                _opening.clear()
             _state["run"] = run
-        return _state["run"]
+        return _state.get("run")
 
 
 def missed(what: str, error: BaseException) -> None:
@@ -75,6 +79,7 @@ def _forget() -> None:
     """In a forked child: a lock that another thread held would be held for ever."""
     global _lock
     _lock = threading.RLock()
+    _opening.clear()
     _misses.clear()
 
 

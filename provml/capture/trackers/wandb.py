@@ -1,0 +1,241 @@
+"""Weights & Biases: ``wandb.init``, and what is logged to its run, also offline and disabled.
+
+What ``log`` is given is recorded by its type: numbers and text are metrics, pictures and other
+files artifacts, anything else an event with its type. Values that are set in ``summary`` are
+metrics of a context ``summary``. A source is a run of W&B.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Mapping
+from functools import partial
+from itertools import islice
+from types import ModuleType
+from typing import Any, Final
+
+from provml.capture.trackers.calls import Calls
+from provml.capture.trackers.sources import Source, described, source_of, version_of
+from provml.context import Context
+
+name: Final = "wandb"
+modules: Final = (
+    "wandb.sdk.wandb_init",
+    "wandb.sdk.wandb_run",
+    "wandb.sdk.wandb_config",
+    "wandb.sdk.lib.noop_run",
+    "wandb.sdk.lib.disabled",
+)
+
+FINISHED: Final = "tracker finished"
+"""The event of a run's end."""
+SUMMARY: Final = Context("summary")
+_MOST_FILES: Final = 1000
+_FACTS: Final = ("run_id", "run_name", "project", "entity", "run_group", "run_job_type", "mode")
+
+
+class _State:
+    """What is known of one run of W&B."""
+
+    def __init__(self, run: Any, source: Source) -> None:
+        self.source = source
+        self.step = int(getattr(run, "_local_step", 0) or 0)
+        self.config: dict[str, str] = {}
+        self.finished = False
+
+
+_states: dict[int, tuple[weakref.ref[Any], _State]] = {}
+_configs: dict[int, tuple[weakref.ref[Any], _State]] = {}
+
+
+def patch(module: ModuleType, calls: Calls) -> None:
+    """Have the functions of the module recorded, or the methods of its classes."""
+    part = module.__name__.rpartition(".")[2]
+    if part == "wandb_init":
+        calls.record(module, "init", _init)
+    elif part == "wandb_config":
+        for verb in ("update", "setdefaults", "update_locked", "merge_locked"):
+            calls.record(module.Config, verb, _config_changed)
+        for verb in ("__setitem__", "__setattr__"):
+            calls.record(module.Config, verb, _config_changed)
+    elif part == "disabled":
+        calls.record(module.SummaryDisabled, "update", _disabled_summary_update)
+        for verb in ("__setitem__", "__setattr__"):
+            calls.record(module.SummaryDisabled, verb, _disabled_summary_set)
+    else:
+        run = module.NoopRun if part == "noop_run" else module.Run
+        calls.record(run, "log", _log)
+        calls.record(run, "save", _save)
+        calls.record(run, "log_artifact", _log_artifact)
+        calls.record(run, "log_model", _log_model)
+        calls.record(run, "alert", _alert)
+        calls.record(run, "use_artifact", partial(_use, "artifact"))
+        calls.record(run, "finish", _finish)
+        calls.record(run, "_finish", _finish)
+        if part == "wandb_run":
+            calls.record(run, "_summary_update_callback", _summary_update)
+
+
+def _state(run: Any) -> _State:
+    known = _states.get(id(run))
+    if known is not None and known[0]() is run:
+        return known[1]
+    settings = run.settings
+    facts = {part: getattr(settings, part, None) for part in _FACTS}
+    facts = {part: value for part, value in facts.items() if value is not None}
+    key = str(facts.get("run_id") or id(run))
+    label = str(facts.get("run_name") or key)
+    state = _State(run, source_of(name, key, label, {**facts, "version": version_of("wandb")}))
+    _remember(_states, run, state)
+    config = getattr(run, "_config", None)
+    if config is not None:
+        _remember(_configs, config, state)
+        _sync(state, config)
+    return state
+
+
+def _remember(known: dict[int, tuple[weakref.ref[Any], _State]], one: Any, state: _State) -> None:
+    number = id(one)
+    known[number] = weakref.ref(one, lambda _: known.pop(number, None)), state
+
+
+def _sync(state: _State, config: Any) -> None:
+    """Record what of the configuration is new."""
+    new = {}
+    for key, value in config.items():
+        text = described(value)
+        if state.config.get(key) != text:
+            state.config[key] = text
+            new[key] = value
+    state.source.params(new)
+
+
+def _init(run: Any, *_: Any, **__: Any) -> None:
+    if run is not None:
+        _state(run)
+
+
+def _config_changed(result: Any, config: Any, *_: Any, **__: Any) -> None:
+    known = _configs.get(id(config))
+    if known is not None and known[0]() is config:
+        _sync(known[1], config)
+
+
+def _log(
+    result: Any,
+    run: Any,
+    data: Mapping[str, Any],
+    step: int | None = None,
+    commit: bool | None = None,
+    *_: Any,
+    **__: Any,
+) -> None:
+    state = _state(run)
+    source = state.source
+    # as `Run._log` counts; to ask the run for its step is a call to another process
+    own_step = state.step if step is None else int(step)
+    state.step = max(state.step, own_step)
+    if (step is None and commit is None) or commit:
+        state.step += 1
+    data = dict(data)
+    moment = data.get("_timestamp")
+    timestamp = moment if isinstance(moment, (int, float)) else None
+    for key, value in list(data.items()):
+        path = getattr(value, "_path", None)
+        if isinstance(path, str) and os.path.isfile(path):
+            del data[key]
+            facts = {"metadata": {"type": f"wandb.{type(value).__name__}"}}
+            context = source.context_for(key)
+            source.artifact(path, key, context=context, step=own_step, **facts)
+    source.metrics(data, own_step, timestamp)
+
+
+def _summary_update(result: Any, run: Any, record: Any, *_: Any, **__: Any) -> None:
+    values = {".".join(map(str, item.key)): item.value for item in record.update}
+    _state(run).source.metrics(values, within=SUMMARY)
+
+
+def _disabled_summary_update(
+    result: Any, summary: Any, values: Any = (), *_: Any, **named: Any
+) -> None:
+    run = getattr(sys.modules.get("wandb"), "run", None)
+    if run is not None and getattr(run, "summary", None) is summary:
+        _state(run).source.metrics({**dict(values), **named}, within=SUMMARY)
+
+
+def _disabled_summary_set(result: Any, summary: Any, key: str, value: Any) -> None:
+    _disabled_summary_update(result, summary, {key: value})
+
+
+def _save(result: Any, run: Any, glob_str: Any = None, *_: Any, **__: Any) -> None:
+    import glob
+
+    source = _state(run).source
+    found = result if isinstance(result, list) else glob.iglob(os.fsdecode(glob_str or ""))
+    for path in islice(found, _MOST_FILES):
+        real = os.path.realpath(path)
+        if os.path.isfile(real):
+            source.artifact(real, os.path.basename(path))
+
+
+def _log_artifact(
+    result: Any,
+    run: Any,
+    artifact_or_path: Any,
+    name: str | None = None,
+    type: str | None = None,
+    aliases: Any = None,
+    *_: Any,
+    **__: Any,
+) -> None:
+    source = _state(run).source
+    manifest = getattr(artifact_or_path, "manifest", None)
+    if manifest is None:
+        path = os.fspath(artifact_or_path)
+        facts = {"type": type, "aliases": aliases}
+        _keep(source, path, name or os.path.basename(os.path.normpath(path)), facts)
+        return
+    kind = artifact_or_path.type
+    own = str(artifact_or_path.name).partition(":")[0]
+    facts = {"artifact": own, "type": kind, "aliases": aliases}
+    entries = manifest.entries
+    for path, entry in islice(entries.items(), _MOST_FILES):
+        own_name = f"{own}/{path}"
+        if entry.local_path is not None and os.path.exists(entry.local_path):
+            _keep(source, entry.local_path, own_name, facts)
+        elif entry.ref is not None:
+            source.artifact(str(entry.ref), own_name, metadata=facts)
+    source.event("artifact logged", {**facts, "files": len(entries)})
+
+
+def _keep(source: Source, path: str, own_name: str, facts: Mapping[str, Any]) -> None:
+    if facts["type"] == "model":
+        source.model(path, own_name)
+    else:
+        source.artifact(path, own_name, metadata=facts)
+
+
+def _log_model(
+    result: Any, run: Any, path: Any, name: str | None = None, *_: Any, **__: Any
+) -> None:
+    own = name or os.path.basename(os.path.normpath(os.fspath(path)))
+    _state(run).source.model(path, own)
+
+
+def _use(kind: str, result: Any, run: Any, artifact_or_name: Any, *_: Any, **__: Any) -> None:
+    own = getattr(artifact_or_name, "name", artifact_or_name)
+    _state(run).source.event(f"{kind} used", {kind: str(own)})
+
+
+def _alert(result: Any, run: Any, title: str, text: str = "", *_: Any, **__: Any) -> None:
+    _state(run).source.event(str(title), {"text": str(text)[:10_000], "kind": "alert"})
+
+
+def _finish(result: Any, run: Any, exit_code: int | None = None, *_: Any, **__: Any) -> None:
+    state = _state(run)
+    if not state.finished:
+        state.finished = True
+        metadata = {"source": state.source.key, "exit_code": exit_code}
+        state.source.event(FINISHED, metadata)

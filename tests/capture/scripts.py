@@ -1,0 +1,79 @@
+"""Scripts as they are and as ``provml run`` runs them, side by side."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+import provml
+from provml.capture.inside import SITE
+
+
+class Done(NamedTuple):
+    """What came of a script: without recording, with it, and what was recorded."""
+
+    plain: subprocess.CompletedProcess[str]
+    recorded: subprocess.CompletedProcess[str]
+    run: provml.RecordedRun
+
+
+def seen(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
+    """What a user sees of a script."""
+    return done.returncode, done.stdout, done.stderr
+
+
+def script_done(folder: Path, script: str, *packages: Path, **variables: str) -> Done:
+    """Run a script twice, each time in an empty folder of the same path.
+
+    Args:
+        folder: an empty folder.
+        script: its text.
+        packages: folders to import from.
+        variables: of the environment.
+    """
+    text = textwrap.dedent(script)
+    plain = run_script(folder / "work", text, packages, variables)
+    (folder / "work").rename(folder / "plain")
+    with provml.start_run("test", save_dir=folder / "store", formats=()) as run:
+        joined = {**variables, "PROVML_JOINED_RUN": str(run.path)}
+        recorded = run_script(folder / "work", text, (SITE, *packages), joined)
+    return Done(plain, recorded, provml.load(run.path))
+
+
+def run_script(
+    folder: Path, script: str, packages: tuple[Path, ...], variables: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a script in a folder that is made for it."""
+    folder.mkdir(parents=True)
+    (folder / "train.py").write_text(script)
+    path = [*map(str, packages), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), **variables}
+    command = [sys.executable, "train.py"]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def values(run: provml.RecordedRun, name: str, context: object = None) -> list[object]:
+    """The values of a series."""
+    return list(run.series(name, context).value)  # type: ignore[arg-type]
+
+
+def steps(run: provml.RecordedRun, name: str, context: object = None) -> list[int]:
+    """The steps of a series."""
+    return [int(step) for step in run.series(name, context).step]  # type: ignore[arg-type]
+
+
+def missed(run: provml.RecordedRun) -> list[object]:
+    """What could not be recorded, as the run says."""
+    return [event.metadata for event in run.events("capture missed")]
