@@ -1,9 +1,9 @@
 """Calls that are made when a module has been imported: where what it offers is then watched.
 
-A finder before all others, which leaves the finding to them: of the modules that are waited for it
-marks the spec, and the import machinery's own last step, the setting of ``_initializing``, makes
-the call. So no loader is wrapped, nothing of this is in a traceback of the module's own errors,
-and the module and its spec are what they are without. Imports `joined`.
+A finder before all others, which leaves the finding to them. Of a module that is waited for it has
+the loader, this one, not its class, say when it has run the module. A module's ``__spec__`` and
+``__loader__`` are those that it would have without, and nothing of this is in the traceback of a
+module's own error. Imports `joined`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def when_imported(name: str, call: _Call) -> None:
         if _FINDER not in sys.meta_path:
             sys.meta_path.insert(0, _FINDER)
     module = sys.modules.get(name)
-    if module is not None and not getattr(module.__spec__, "_initializing", False):
+    if isinstance(module, ModuleType) and not _is_loading(module):
         _make(call, module)
 
 
@@ -53,28 +53,15 @@ def wait_no_more(name: str, call: _Call) -> None:
             sys.meta_path.remove(_FINDER)
 
 
+def _is_loading(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
 def _make(call: _Call, module: ModuleType) -> None:
     try:
         call(module)
     except Exception as error:
         missed(f"import of {module.__name__}", error)
-
-
-class _Marked(ModuleSpec):
-    """A spec until its module is imported; then a ModuleSpec again."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name != "_initializing" or value:
-            return
-        try:
-            self.__class__ = ModuleSpec  # type: ignore[assignment]
-            module = sys.modules.get(self.name)  # none where the import failed
-            if module is not None and module.__spec__ is self:
-                for call in list(_waiting.get(self.name, ())):
-                    _make(call, module)
-        except Exception as error:
-            missed(f"import of {self.name}", error)
 
 
 class _Finder:
@@ -83,7 +70,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec that the others find, marked, of a module that is waited for; else None."""
+        """What the finders after this one find; None of a module that nobody waits for."""
         if name not in _waiting:
             return None
         finders = list(sys.meta_path)
@@ -92,10 +79,37 @@ class _Finder:
             find = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if find is None else find(name, path, target)
             if spec is not None:
-                if type(spec) is ModuleSpec:
-                    spec.__class__ = _Marked
+                if spec.loader is not None:
+                    _follow(name, spec.loader)
                 return spec
         return None
 
 
 _FINDER: Final = _Finder()
+
+
+def _follow(name: str, loader: Any) -> None:
+    """Have this loader say when it has run the module: once."""
+    execute = getattr(loader, "exec_module", None)
+    if execute is None or isinstance(loader, type):
+        missed(f"import of {name}", TypeError(f"a loader of another kind: {loader!r}"))
+        return
+
+    def exec_module(module: ModuleType) -> None:
+        own = module.__name__ == name  # a loader may be shared, as that of a zip file is
+        if own:
+            vars(loader).pop("exec_module", None)
+        try:
+            execute(module)
+        except BaseException as error:
+            if error.__traceback__ is not None:  # the traceback is the import system's alone
+                error.__traceback__ = error.__traceback__.tb_next
+            raise
+        if own:
+            for call in list(_waiting.get(name, ())):
+                _make(call, module)
+
+    try:
+        loader.exec_module = exec_module
+    except AttributeError as error:
+        missed(f"import of {name}", error)

@@ -2,7 +2,7 @@
 
 Each tracker is one file here, or what another package announces by the entry point group
 ``provml.trackers``: a module or object as `Tracker` says. Nothing of theirs is imported: an import
-hook waits until the script does. Imports `hook`, `calls`; each tracker's file at `install`.
+hook waits until the script does. Imports `imports`, `calls`; each tracker's file at `install`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from provml import lifecycle
+from provml.capture.imports import wait_no_more, when_imported
 from provml.capture.joined import missed
 from provml.capture.trackers.calls import Calls
-from provml.capture.trackers.hook import Watcher
 
 ENTRY_POINTS: Final = "provml.trackers"
 BUILT_IN: Final = ("mlflow", "tensorboard", "wandb")
@@ -41,8 +42,8 @@ class Tracker(Protocol):
         """Say by ``calls.record`` which of its functions to record; called after its import."""
 
 
-_watcher: Watcher | None = None
-_calls: list[Calls] = []
+_calls: Final[list[Calls]] = []
+_waits: Final[list[tuple[str, Callable[[ModuleType], None]]]] = []
 
 
 def install() -> None:
@@ -50,31 +51,25 @@ def install() -> None:
 
     Costs some milliseconds, the most of it to find what other packages announce.
     """
-    global _watcher
-    if _watcher is not None:
+    if _waits:
         return
-    watched: dict[str, Any] = {}
+    lifecycle.install()  # first: the trackers' own ends, at the exit, come before the run's
+    atexit.register(remove)
     for tracker in [*_built_in(), *_announced()]:
         try:
             calls = Calls(tracker.name)
-            for module in tracker.modules:
-                watched[module] = partial(_patch, tracker, calls)
+            _waits.extend((name, partial(_patch, tracker, calls)) for name in tracker.modules)
             _calls.append(calls)
         except Exception as error:  # another package's
             missed(f"tracker {tracker!r:.200}", error)
-    _watcher = Watcher(watched)
-    lifecycle.install()  # first: the trackers' own ends, at the exit, come before the run's
-    atexit.register(remove)
-    _watcher.install()
+    for name, call in _waits:
+        when_imported(name, call)
 
 
 def remove() -> None:
     """Record nothing more, and put everything back as it was."""
-    global _watcher
-    if _watcher is None:
-        return
-    _watcher.remove()
-    _watcher = None
+    while _waits:
+        wait_no_more(*_waits.pop())
     for calls in _calls:
         calls.restore()
     _calls.clear()
