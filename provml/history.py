@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.clock import to_datetime, to_time_ns
 from provml.context import Context, context_at
+from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, as_integers, context_of
 from provml.journal.reader import Journal
@@ -26,6 +27,7 @@ _STARTS: Final = ("_started", "_start")
 _ENDS: Final = ("_finish", "_finished", "_ended", "_end")
 _SENSELESS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
 _ROW_ROLES: Final = ("row", "summary")
+_LONGEST_READ: Final = 1_000_000
 
 Time = int | float | datetime
 
@@ -233,34 +235,40 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Some of a group's rows: each index and what was recorded under it; and how many there are."""
+def read_points(
+    journal: Journal, path: tuple[str, ...], start_index: int, limit: int
+) -> dict[str, Any]:
+    """A page of a group's points, writer by writer; see `MetricGroup.read`.
 
-    rows: list[tuple[int, dict[str, Any]]]
-    total: int
+    A point is what one call of a group recorded: the samples of its context that stand next to each
+    other with one time. Costs a pass over the samples files; memory, the points asked for.
 
-
-def read_rows(journal: Journal, path: tuple[str, ...], start: int, stop: int) -> Rows:
-    """The rows of a group from one index up to another, writer by writer.
-
-    A row is what one call of a group recorded: the samples of its context that stand next to each
-    other with one time. Costs a pass over the samples files; memory, the rows asked for.
+    Raises InvalidArgumentError for an argument that is no int of 0 or more, or too large a limit.
     """
+    start = checked_count(start_index, "start_index", 2**62)
+    stop = start + checked_count(limit, "limit", _LONGEST_READ)
     total = 0
     found: list[tuple[int, dict[str, Any]]] = []
     for files in journal.writers:
-        declared = {n: s for n, s in files.series().items() if is_of_rows(s, path)}
+        declared = {n: s for n, s in files.series().items() if _is_of_points(s, path)}
         if declared:
             total = _writer_rows(files, declared, (start, stop), total, found)
-    return Rows(found, total)
+    data = [{"index": index, "data": row} for index, row in found]
+    return {"data": data, "total": total, "has_more": stop < total}
 
 
-def is_of_rows(series: Series, path: tuple[str, ...] | None = None) -> bool:
-    """Whether a series' samples were recorded by a group: by any, or by the one of a context."""
-    if series.kind != "metric" or series.role not in _ROW_ROLES or series.context is None:
-        return False
-    return path is None or series.context == path
+def checked_count(value: object, what: str, most: int) -> int:
+    """An int of 0 or more. Raises InvalidArgumentError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidArgumentError(f"{what} must be an int of 0 or more: {value!r:.80}")
+    number = value.__index__()
+    if not 0 <= number <= most:
+        raise InvalidArgumentError(f"{what} must lie within 0 and {most:,}: {value!r:.80}")
+    return int(number)
+
+
+def _is_of_points(series: Series, path: tuple[str, ...]) -> bool:
+    return series.kind == "metric" and series.role in _ROW_ROLES and series.context == path
 
 
 def _writer_rows(

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsIndex
 
 from provml.arguments import checked_epoch, checked_step, metric_name, stored_value
-from provml.context import Context, context_path
+from provml.context import Context, group_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.samples import Slot, fill_in
 from provml.journal.writer import SeriesKey, Told, warn
@@ -27,19 +27,10 @@ if TYPE_CHECKING:
 
 Number = int | float
 
-_PHASES: Final = {
-    "train": Context.TRAINING,
-    "training": Context.TRAINING,
-    "val": Context.VALIDATION,
-    "validation": Context.VALIDATION,
-    "eval": Context.EVALUATION,
-    "evaluation": Context.EVALUATION,
-}
 _ROW: Final = Told(role="row")
 _SUMMARY: Final = Told(role="summary")
 _STORED: Final = Told(role="stored")
 _MOST_PENDING: Final = 200_000
-_LONGEST_READ: Final = 1_000_000
 
 
 class _Row(NamedTuple):
@@ -90,7 +81,7 @@ class Metrics:
 
         Raises InvalidArgumentError where that is no Unicode text.
         """
-        path = _group_path(group)
+        path = group_path(group)
         own = self._groups.get(path)
         return own or self._groups.setdefault(path, MetricGroup(self, path))
 
@@ -303,14 +294,10 @@ class MetricGroup:
         Raises:
             InvalidArgumentError: an argument that is no int of 0 or more, or too large a limit.
         """
-        from provml.history import read_rows
+        from provml.history import read_points
         from provml.journal.reader import Journal
 
-        start = _checked_count(start_index, "start_index", 2**62)
-        stop = start + _checked_count(limit, "limit", _LONGEST_READ)
-        found = read_rows(Journal(self._metrics._run.path), self._path, start, stop)
-        data = [{"index": index, "data": row} for index, row in found.rows]
-        return {"data": data, "total": found.total, "has_more": stop < found.total}
+        return read_points(Journal(self._metrics._run.path), self._path, start_index, limit)
 
     def flush(self) -> None:
         """`Metrics.flush`, of all groups."""
@@ -344,11 +331,13 @@ class MetricGroup:
 
     def _count_before(self) -> int:
         """How many points other processes, or the run before it was resumed, have recorded."""
-        from provml.history import read_rows
+        from provml.history import read_points
         from provml.journal.reader import Journal
 
         journal = Journal(self._metrics._run.path)
-        return read_rows(journal, self._path, 0, 0).total if len(journal.writers) > 1 else 0
+        if len(journal.writers) < 2:
+            return 0
+        return int(read_points(journal, self._path, 0, 0)["total"])
 
     def _forget(self) -> None:
         self._next = None
@@ -511,7 +500,9 @@ class SummaryCache:
 
         Raises InvalidArgumentError for a limit that is no int of 0 or more.
         """
-        own = None if limit is None else _checked_count(limit, "limit", 2**62)
+        from provml.history import checked_count
+
+        own = None if limit is None else checked_count(limit, "limit", 2**62)
         with self._metrics._lock:
             stored = self._stored.get(key)
             values = [] if stored is None else stored.values
@@ -547,21 +538,3 @@ def _sum(numbers: list[Number]) -> float:
         return math.fsum(numbers)
     except (OverflowError, ValueError):  # beyond the largest float; infinities of both signs
         return float(sum(map(float, numbers)))
-
-
-def _group_path(group: str | Context) -> tuple[str, ...]:
-    if isinstance(group, str) and group in _PHASES:
-        return _PHASES[group].path
-    path = context_path(group)
-    if path is None:
-        raise InvalidArgumentError("a group must have a name: 'train', 'eval' or one of your own")
-    return path
-
-
-def _checked_count(value: object, what: str, most: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidArgumentError(f"{what} must be an int of 0 or more: {value!r:.80}")
-    number = value.__index__()
-    if not 0 <= number <= most:
-        raise InvalidArgumentError(f"{what} must lie within 0 and {most:,}: {value!r:.80}")
-    return int(number)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from provml import history
 from provml.clock import to_datetime
-from provml.context import Context, context_at, context_path
+from provml.context import Context, context_at, context_path, group_path
 from provml.errors import RunNotFoundError
 from provml.history import RecordedEvent, RecordedSpan, Time
 from provml.journal import layout
@@ -313,6 +313,15 @@ class RecordedRun:
             InvalidArgumentError: a time that is none.
         """
         return history.spans(Journal(self.path), name, source, since, until)
+
+    def points(
+        self, group: Context | str, start_index: int = 0, limit: int = 1000
+    ) -> dict[str, Any]:
+        """Points that a group of metrics recorded, by their index; as `MetricGroup.read`.
+
+        Costs a pass over the samples.
+        """
+        return history.read_points(Journal(self.path), group_path(group), start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
         """Where readings went above their thresholds, or further, in the order recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -604,3 +605,25 @@ def test_an_ended_run_takes_no_more(store: Path) -> None:
         with pytest.raises(provml.RunClosedError):
             call()
     assert group.read()["total"] == 1
+    assert provml.load(run.path).points("train") == group.read()
+
+
+@pytest.mark.parametrize("fields", [3, [], [3], [{"name": "x"}], [{"name": 3, "stored": 1}], None])
+def test_a_summary_that_makes_no_sense_is_passed_over(run: provml.Run, fields: Any) -> None:
+    """A damaged record would have a document name what is declared nowhere."""
+    group = run.metrics("train")
+    group.summary_cache.store(x=1)
+    group.summary_cache.summarize()
+    (events,) = run.path.glob("journal/*.events.jsonl")
+    lines = events.read_text().splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        record = json.loads(line)
+        if record["record"] == "summary":
+            lines[number] = json.dumps(record | {"fields": fields}) + "\n"
+    events.write_text("".join(lines))
+    statements = list(provml.load(run.path).statements("sample"))
+    declared = {str(s.id) for s in statements if s.kind in ("entity", "activity", "agent")}
+    named = {
+        str(value) for s in statements for value in s.arguments.values() if isinstance(value, str)
+    }
+    assert named <= declared

@@ -34,7 +34,7 @@ from provml.model.names import (
 )
 from provml.model.related import Versions
 from provml.model.statements import Argument, Name, Statement
-from provml.model.survey import Path, Survey, is_window, time_of, trigger_key
+from provml.model.survey import Path, Survey, time_of, trigger_key, windows_of
 
 _RESULTS: Final = Name("run:results")
 _SENSELESS: Final = (
@@ -582,7 +582,8 @@ class RecordMapping:
     def _on_summary(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         """The making of a summary, and the windows of stored values that it is of."""
         context, writer, time_ns = context_of(record), int(name.partition(".")[0]), record["time"]
-        if self._detail == "series" or context is None:
+        windows = windows_of(record)
+        if self._detail == "series" or context is None or not windows:
             return
         moment = Moment(time_ns)
         summarising = Name(f"{summarising_prefix(context, writer)}{time_ns}")
@@ -595,9 +596,8 @@ class RecordMapping:
         place = self._survey.step_name(record)
         yield relation("wasInformedBy", informed=summarising, informant=place)
         yield relation("wasAssociatedWith", activity=summarising, agent=self._software())
-        for own in record["fields"]:
-            if is_window(own):
-                yield from self._window(memory, (writer, context, own["name"]), own, summarising)
+        for own in windows:
+            yield from self._window(memory, (writer, context, own["name"]), own, summarising)
 
     def _window(
         self, memory: _Pass, key: tuple[int, Path, str], own: Record, summarising: Name

@@ -152,8 +152,8 @@ def survey(journal: Journal, every_step: bool) -> Survey:
         if time_ns is not None:
             if record.get("record") == "summary":
                 result.windows.discard((files.index, context_of(record)))
-                for name in summarised_names(record):
-                    own = (files.index, context_of(record), name)
+                for window in windows_of(record):
+                    own = (files.index, context_of(record), window["name"])
                     result.summaries.setdefault(own, set()).add(time_ns)
             if record.get("record") == "alert":
                 result.triggers[trigger_key(files.index, record)] = None
@@ -240,16 +240,15 @@ def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
     return chosen
 
 
-def summarised_names(record: Record) -> list[str]:
-    """The names that a summary is of, as far as they can be read."""
+def windows_of(record: Record) -> list[Record]:
+    """What a summary's record says of its windows, as far as it can be read."""
     fields = record.get("fields")
     if not isinstance(fields, list) or context_of(record) is None:
         return []
-    return [f["name"] for f in fields if isinstance(f, dict) and is_window(f)]
+    return [field for field in fields if isinstance(field, dict) and _is_window(field)]
 
 
-def is_window(field: Record) -> bool:
-    """Whether a field of a summary's record says what it is to say."""
+def _is_window(field: Record) -> bool:
     numbers = (field.get("stored"), field.get("first"), field.get("last"))
     fits = all(isinstance(n, int) and -(2**63) < n < 2**63 for n in numbers)
     return fits and isinstance(field.get("name"), str)
