@@ -162,7 +162,7 @@ def _series(found: Overview) -> RenderableType | None:
             cells.append(terminal.shortened(terminal.value_text(value), _LONGEST_NUMBER))
         cells.append(terminal.printable(", ".join(series.units)))
         rows.append([_text(cell) for cell in cells])
-    cut = ("  name", "context", "of", "max", "min", "last")
+    cut = ("  name", "context", *(["of"] if targeted else []), "max", "min", "last")
     return terminal.table(columns, rows, right=("rank", *numbers), cut=cut)
 
 
