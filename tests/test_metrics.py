@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import provml
+from provml.export import find_format
 from provml.validation import validate
 
 TRAINING = provml.Context.TRAINING
@@ -548,10 +549,15 @@ def test_a_summary_was_derived_from_its_window(run: provml.Run) -> None:
     assert [attributes[window]["provml:count"] for _, window in windows] == [2, 4]
 
 
+FORMS = ("provn", "provxml", "ntriples", "nquads", "turtle", "trig", "jsonld", "provjsonld")
+
+
 @pytest.mark.parametrize("detail", ["sample", "series"])
-def test_documents_of_such_a_run_are_valid(store: Path, detail: str, tmp_path: Path) -> None:
-    """A document would break the schema, the constraints of PROV or the shapes."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+def test_documents_of_such_a_run_are_valid_and_alike(
+    store: Path, detail: str, tmp_path: Path
+) -> None:
+    """A form would break the schema, the constraints of PROV or the shapes, or say less."""
+    with provml.start_run("e", save_dir=store, formats=(), external_id="1") as run:
         cache = run.metrics("train").summary_cache
         cache.store(loss=0.5)  # before anything else is in the context
         for epoch in range(3):
@@ -562,13 +568,20 @@ def test_documents_of_such_a_run_are_valid(store: Path, detail: str, tmp_path: P
             run.metrics("eval").log(loss=0.25, verdict="good")
             run.metrics.log(epoch=epoch, step=3).flush()
             run.metrics("all").append_batch([{"value": 1, "step": 2}, {"value": 2.5}])
+            run.update_metadata("layers", {"number": epoch})
             run.log_model("net", {"epoch": epoch})
             run.log_metric("accuracy", 0.5, "evaluation", of="net")
+            run.log_metric("verdict", "good", of="net")
             run.log_event("served", of="net", source="server")
         cache.store(loss=1)
-    path = tmp_path / "run.json"
-    provml.load(run.path).export("provjson", path, detail)
-    assert validate(path).findings == []
+    recorded = provml.load(run.path)
+    recorded.export("provjson", first := tmp_path / "run.json", detail)
+    assert validate(first).findings == []
+    for form in FORMS:
+        path = tmp_path / f"run{find_format(form).SUFFIX}"
+        recorded.export(form, path, detail)
+        assert validate(path).findings == []
+        assert provml.equivalent(first, path)
 
 
 def test_a_summary_without_its_record_is_a_plain_metric(run: provml.Run) -> None:
