@@ -185,7 +185,7 @@ class Run(Notes):
         epoch: SupportsIndex | None,
         time_ns: int,
         unit: str | None,
-        of: Target | None,
+        of: Target | None = None,
     ) -> None:
         """Check everything, then write; learns the way for the fast path."""
         own_step = checked_step(step)
