@@ -34,6 +34,7 @@ from provml._api import (
     log_system_metrics,
     set_tag,
     start_run,
+    update_metadata,
 )
 from provml.context import Context
 from provml.errors import (
@@ -117,6 +118,7 @@ __all__ = [
     "open_store",
     "set_tag",
     "start_run",
+    "update_metadata",
     "validate",
 ]
 

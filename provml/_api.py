@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
 from provml import lifecycle
-from provml.arguments import tag_record
+from provml.arguments import metadata_record, tag_record
 from provml.collect.choice import DEFAULT as DEFAULT_COLLECTORS
 from provml.collect.choice import check_collectors, plan_collectors
 from provml.collect.readings import Collector
@@ -24,7 +24,9 @@ from provml.folder import checked_namespace, open_folder
 from provml.formats import format_names
 from provml.joining import SOURCE, STARTED, join_run
 from provml.journal import layout
-from provml.run import Run, Timestamp
+from provml.notes import MetadataUpdate, Timestamp
+from provml.recorder import Target
+from provml.run import Run
 from provml.settings import Settings, default_store, read_settings
 from provml.version import __version__
 
@@ -37,6 +39,10 @@ def start_run(
     project: str | None = None,
     owner: str | None = None,
     namespace: str | None = None,
+    external_id: str | None = None,
+    framework: str | None = None,
+    task: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
     resume: bool = False,
     tags: Mapping[str, Any] | None = None,
     formats: tuple[str, ...] = ("provjson",),
@@ -63,6 +69,10 @@ def start_run(
         project: a name that groups experiments.
         owner: who is responsible; by default the login name.
         namespace: the base IRI of what the run describes; by default ``urn:provml:``.
+        external_id: what the run is called elsewhere.
+        framework: the framework that it is made with, ``"pytorch"``.
+        task: what the model is to do, ``"detection"``.
+        metadata: as by `update_metadata`, key by key.
         resume: go on with the run of that id, or, without one, with the experiment's latest
             run; starts a new one where there is none.
         tags: as by `set_tag`.
@@ -92,8 +102,12 @@ def start_run(
         "created": time.time_ns(),
         "provml": __version__,
     }
+    told = {"external_id": external_id, "framework": framework, "task": task}
+    description |= {key: checked_name(v, key) for key, v in told.items() if v is not None}
     _check_formats(formats)
-    own_tags = _tag_records(tags)
+    said = _records_of("tags", tags, tag_record) + _records_of(
+        "metadata", metadata, metadata_record
+    )
     interval_s = _checked_interval(sample_interval_s, settings.sample_interval_s)
     chosen = check_collectors(
         collect if collect is not None else settings.collect or DEFAULT_COLLECTORS
@@ -104,7 +118,7 @@ def start_run(
         return run
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
-        return _join(settings, asked, own_tags, interval_s, chosen)
+        return _join(settings, asked | told, said, interval_s, chosen)
     store = default_store() if save_dir is None else save_dir
     own_id = settings.run_id if run_id is None else run_id
     folder, resumed = open_folder(store, description, own_id, resume, settings)
@@ -112,7 +126,7 @@ def start_run(
     facts = describe_execution() | describe_host()
     now = time.time_ns()
     start = {"record": "start", "time": now, "resumed": resumed, **facts}
-    run._append_all([start, *(tag | {"time": now} for tag in own_tags)])
+    run._append_all([start, *(record | {"time": now} for record in said)])
     lifecycle.activate(run)
     # of a job's processes on one machine, one reads what is the machine's
     machine_wide = settings.local_rank in (None, 0)
@@ -125,7 +139,7 @@ def start_run(
 def _join(
     settings: Settings,
     asked: dict[str, Any],
-    tags: list[dict[str, Any]],
+    said: list[dict[str, Any]],
     interval_s: float,
     collectors: Iterable[str | Collector],
 ) -> Run:
@@ -134,7 +148,7 @@ def _join(
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(STARTED, source=SOURCE, metadata=metadata)
     now = time.time_ns()
-    run._append_all([tag | {"time": now} for tag in tags])
+    run._append_all([record | {"time": now} for record in said])
     lifecycle.activate(run)
     own = plan_collectors(collectors, interval_s, machine_wide=False) if interval_s else []
     run._start_sampling(interval_s, own)
@@ -159,10 +173,12 @@ def _check_formats(formats: object) -> None:
         raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
 
 
-def _tag_records(tags: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    if tags is not None and not isinstance(tags, Mapping):
-        raise InvalidArgumentError(f"tags must be a mapping: {tags!r:.80}")
-    return [tag_record(name, value) for name, value in (tags or {}).items()]
+def _records_of(
+    what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidArgumentError(f"{what} must be a mapping: {given!r:.80}")
+    return [record(name, value) for name, value in (given or {}).items()]
 
 
 def active_run() -> Run | None:
@@ -192,12 +208,15 @@ def log_metric(
     epoch: SupportsIndex | None = None,
     timestamp: Timestamp | None = None,
     unit: str | None = None,
+    of: Target | None = None,
 ) -> None:
     """Record one sample of a metric in the active run; see `Run.log_metric`."""
     stack = lifecycle.active_runs
     if not stack:
         raise NoActiveRunError("log_metric")
-    stack[-1].log_metric(name, value, context, step, epoch=epoch, timestamp=timestamp, unit=unit)
+    stack[-1].log_metric(
+        name, value, context, step, epoch=epoch, timestamp=timestamp, unit=unit, of=of
+    )
 
 
 def log_metrics(
@@ -207,9 +226,12 @@ def log_metrics(
     *,
     epoch: SupportsIndex | None = None,
     timestamp: Timestamp | None = None,
+    of: Target | None = None,
 ) -> None:
     """Record a sample of each metric in the active run; see `Run.log_metrics`."""
-    _active("log_metrics").log_metrics(metrics, context, step, epoch=epoch, timestamp=timestamp)
+    _active("log_metrics").log_metrics(
+        metrics, context, step, epoch=epoch, timestamp=timestamp, of=of
+    )
 
 
 def log_param(name: str, value: Any) -> None:
@@ -227,6 +249,11 @@ def set_tag(name: str, value: Any) -> None:
     _active("set_tag").set_tag(name, value)
 
 
+def update_metadata(key: str, value: Any) -> MetadataUpdate:
+    """Record metadata of the active run; see `Run.update_metadata`."""
+    return _active("update_metadata").update_metadata(key, value)
+
+
 def log_event(
     event: str | Event,
     *,
@@ -236,6 +263,7 @@ def log_event(
     step: SupportsIndex | None = None,
     epoch: SupportsIndex | None = None,
     timestamp: Timestamp | None = None,
+    of: Target | None = None,
 ) -> None:
     """Record that something happened in the active run; see `Run.log_event`."""
     _active("log_event").log_event(
@@ -246,6 +274,7 @@ def log_event(
         step=step,
         epoch=epoch,
         timestamp=timestamp,
+        of=of,
     )
 
 

@@ -143,6 +143,11 @@ def tag_record(name: object, value: object) -> dict[str, Any]:
     return _setting("tag", checked_name(name, "a tag's name"), value)
 
 
+def metadata_record(name: object, value: object) -> dict[str, Any]:
+    """The record of a key of the metadata."""
+    return _setting("metadata", checked_name(name, "a key of the metadata"), value)
+
+
 def _setting(kind: str, name: str, value: object) -> dict[str, Any]:
     encoded = encode(value)  # first: it bounds the depth
     own, hidden = masked(name, value)

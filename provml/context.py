@@ -110,3 +110,24 @@ def context_at(path: tuple[str, ...] | None) -> Context | None:
     for name in path or ():
         context = Context(name, context)
     return context
+
+
+_GROUPS: Final = {
+    "train": Context.TRAINING,
+    "training": Context.TRAINING,
+    "val": Context.VALIDATION,
+    "validation": Context.VALIDATION,
+    "eval": Context.EVALUATION,
+    "evaluation": Context.EVALUATION,
+}
+
+
+def group_path(group: Context | str) -> tuple[str, ...]:
+    """The context that a group of metrics stands for: ``train`` for training, and so on.
+
+    Raises InvalidArgumentError where the group has no name that is Unicode text.
+    """
+    path = context_path(_GROUPS.get(group, group) if isinstance(group, str) else group)
+    if path is None:
+        raise InvalidArgumentError("a group must have a name: 'train', 'eval' or one of your own")
+    return path

@@ -5,11 +5,73 @@ from __future__ import annotations
 import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from provml import lifecycle
+from provml.metrics import MetricGroup, Metrics, Number, SummaryCache
+from provml.notes import MetadataUpdate, Params
 from provml.run import Run
+
+
+class DisabledParams(Params):
+    """Parameters that are not kept."""
+
+    def _values(self) -> dict[str, Any]:
+        return {}
+
+
+class DisabledCache(SummaryCache):
+    """A summary cache that holds nothing."""
+
+    def store(self, /, **values: Any) -> None:
+        """Nothing."""
+
+    set = store
+
+    def summarize(self, clear: bool = True) -> dict[str, Any]:
+        return {}
+
+    def peek(self, key: str, limit: int | None = None) -> list[Number]:
+        return []
+
+
+class DisabledGroup(MetricGroup):
+    """A group that records nothing."""
+
+    def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
+        super().__init__(metrics, path)
+        self.summary_cache = DisabledCache(self)
+
+    def log(self, /, **fields: Any) -> MetricGroup:
+        return self
+
+    def append(self, /, **fields: Any) -> dict[str, int]:
+        return {"index": 0}
+
+    def append_batch(self, points: Any) -> dict[str, int]:
+        count = len(points) if hasattr(points, "__len__") else 0
+        return {"count": count, "start_index": 0, "end_index": count - 1}
+
+    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
+        return {"data": [], "total": 0, "has_more": False}
+
+
+class DisabledMetrics(Metrics):
+    """Metrics that are not kept."""
+
+    def __init__(self) -> None:
+        """There is nothing to keep."""
+
+    def __call__(self, group: object) -> MetricGroup:
+        return DisabledGroup(self, ("",))
+
+    def log(self, /, **groups: Any) -> Metrics:
+        return self
+
+    def flush(self) -> None:
+        """Nothing."""
 
 
 class DisabledRun(Run):
@@ -18,6 +80,9 @@ class DisabledRun(Run):
     Its `path` is a temporary folder, made when it is asked for and removed at the process's end:
     a script that puts files there runs as well disabled.
     """
+
+    def _nothing(self, *arguments: Any, **options: Any) -> None:
+        return None
 
     def __init__(self, experiment: str) -> None:
         self.id = "disabled"
@@ -43,9 +108,23 @@ class DisabledRun(Run):
         self.path = Path(folder)
         return self.path
 
-    def _nothing(self, *arguments: Any, **options: Any) -> None:
-        return None
+    @property
+    def metrics(self) -> Metrics:
+        return DisabledMetrics()
 
+    @property
+    def params(self) -> Params:
+        return DisabledParams(self)
+
+    def update_metadata(self, *arguments: Any, **options: Any) -> MetadataUpdate:
+        return MetadataUpdate(1, datetime.now(UTC))
+
+    def events(self, *arguments: Any, **options: Any) -> list[Any]:
+        return []
+
+    spans = events
+
+    log = _nothing
     log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
     log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
     log_system_metrics = _nothing

@@ -17,10 +17,12 @@ class Known:
 
     Attributes:
         changes: how often something was registered; what was looked up before may have changed.
+        made: kind and name of every model and artifact that is known to be logged.
     """
 
     def __init__(self) -> None:
         self.changes = 0
+        self.made: set[tuple[str, str]] = set()
         self._objects: dict[tuple[str, str], Reference] = {}
 
     def register(self, kind: str, name: str, value: object) -> None:

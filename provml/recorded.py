@@ -13,13 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provml import history
 from provml.clock import to_datetime
-from provml.context import Context, context_at, context_path
+from provml.context import Context, context_at, context_path, group_path
 from provml.errors import RunNotFoundError
+from provml.history import RecordedEvent, RecordedSpan, Time
 from provml.journal import layout
 from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
-from provml.journal.values import as_python, decode
+from provml.journal.values import decode
 from provml.output import Target
 from provml.store import find_run
 
@@ -58,24 +60,6 @@ class SeriesArrays:
 
     def __len__(self) -> int:
         return len(self.time_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
-    """An event as it was logged."""
-
-    name: str
-    time_ns: int
-    source: str | None
-    metadata: dict[str, Any]
-    context: Context | None
-    step: int | None
-    epoch: int | None
-
-    @property
-    def time(self) -> datetime:
-        """When it happened, cut to microseconds."""
-        return to_datetime(self.time_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,21 +194,31 @@ class RecordedRun:
         """The last value of every tag."""
         return self._last_values("tag")
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The last value of every key of the metadata."""
+        return self._last_values("metadata")
+
+    @property
+    def external_id(self) -> str | None:
+        """What the run is called elsewhere."""
+        return self._journal.description.get("external_id")
+
+    @property
+    def framework(self) -> str | None:
+        """The framework that it was made with."""
+        return self._journal.description.get("framework")
+
+    @property
+    def task(self) -> str | None:
+        """What the model is to do."""
+        return self._journal.description.get("task")
+
     def _records(self, *kinds: str) -> Iterator[Record]:
-        for files in Journal(self.path).writers:  # afresh: a live run may have new writers
-            for _, record in files.records():
-                if record.get("record") in kinds:
-                    yield record
+        return history.records(Journal(self.path), *kinds)  # afresh: a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for record in self._records(kind):
-            if isinstance(record.get("name"), str):
-                try:
-                    values[record["name"]] = as_python(decode(record["value"]))
-                except (KeyError, TypeError, ValueError, ArithmeticError):
-                    continue
-        return values
+        return history.last_values(Journal(self.path), kind)
 
     def series_names(self, kind: str = "metric") -> list[tuple[str, Context | None]]:
         """Name and context of every series of a kind, as `series` takes them."""
@@ -241,6 +235,7 @@ class RecordedRun:
         *,
         rank: int | None = None,
         kind: str | None = None,
+        of: str | None = None,
     ) -> SeriesArrays:
         """The samples of a metric or reading, in the order written, process after process.
 
@@ -253,6 +248,7 @@ class RecordedRun:
             kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
                 ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
                 metric has the name, the first kind of samples that has it.
+            of: only what is of the model or artifact of this name.
 
         Raises:
             RunNotFoundError: there is no such series; the message names those there are.
@@ -264,7 +260,9 @@ class RecordedRun:
         chosen = [
             s
             for s in table.all
-            if (s.name, s.context) == (name, path) and (rank is None or s.rank == rank)
+            if (s.name, s.context) == (name, path)
+            and rank in (None, s.rank)
+            and (of is None or (s.of is not None and s.of[1] == of))
         ]
         kinds = [s.kind for s in chosen]
         own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
@@ -272,32 +270,58 @@ class RecordedRun:
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
             raise RunNotFoundError(
-                f"run {self.id} has no series {name!r} of kind {own!r} in {context}; "
+                f"run {self.id} has no series {name!r} of kind {own!r} in {context}"
+                f"{'' if of is None else f' of {of!r}'}; "
                 f"it has: {known or 'none'}"
             )
         return SeriesArrays(*series_columns(table, chosen))
 
-    def events(self, name: str | None = None, *, source: str | None = None) -> list[RecordedEvent]:
-        """The events in the order logged, all or those of a name or source."""
-        found: list[RecordedEvent] = []
-        for record in self._records("event"):
-            own_name, own_source = record.get("name"), record.get("source")
-            if not isinstance(own_name, str) or not isinstance(record.get("time"), int):
-                continue
-            if name not in (None, own_name) or source not in (None, own_source):
-                continue
-            found.append(
-                RecordedEvent(
-                    name=own_name,
-                    time_ns=record["time"],
-                    source=own_source if isinstance(own_source, str) else None,
-                    metadata=_metadata(record),
-                    context=context_at(context_of(record)),
-                    step=record.get("step"),
-                    epoch=record.get("epoch"),
-                )
-            )
-        return found
+    def events(
+        self,
+        name: str | None = None,
+        *,
+        source: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> list[RecordedEvent]:
+        """The events in the order logged, all or those of a name, a source, a stretch of time.
+
+        Args:
+            since, until: the first and the last moment, as `Run.log_metric` takes a timestamp.
+
+        Raises:
+            InvalidArgumentError: a time that is none.
+        """
+        return history.events(Journal(self.path), name, source, since, until)
+
+    def spans(
+        self,
+        name: str | None = None,
+        *,
+        source: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> list[RecordedSpan]:
+        """The events that last, in the order begun: from ``X_started`` to ``X_finish``.
+
+        Args:
+            name: ``X``.
+            source: as in `events`.
+            since, until: a stretch of time that it touches.
+
+        Raises:
+            InvalidArgumentError: a time that is none.
+        """
+        return history.spans(Journal(self.path), name, source, since, until)
+
+    def points(
+        self, group: Context | str, start_index: int = 0, limit: int = 1000
+    ) -> dict[str, Any]:
+        """Points that a group of metrics recorded, by their index; as `MetricGroup.read`.
+
+        Costs a pass over the samples.
+        """
+        return history.read_points(Journal(self.path), group_path(group), start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
         """Where readings went above their thresholds, or further, in the order recorded."""
@@ -354,7 +378,7 @@ class RecordedRun:
                         step=record.get("step"),
                         epoch=record.get("epoch"),
                         facts=facts,
-                        metadata=_metadata(record),
+                        metadata=history.metadata_of(record),
                     )
                 )
         return found
@@ -515,11 +539,3 @@ class RecordedRun:
         from provml.export import export
 
         export(self.path, format, file, detail, view)
-
-
-def _metadata(record: Record) -> dict[str, Any]:
-    try:
-        metadata = decode(record.get("metadata"))
-    except (KeyError, TypeError, ValueError, ArithmeticError):
-        return {}
-    return metadata if isinstance(metadata, dict) else {}

@@ -11,15 +11,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provml.errors import RunClosedError, StoreError
+from provml.errors import InvalidArgumentError, RunClosedError, StoreError
 from provml.folder import RunFolder
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
 from provml.known import Known
+
+Target = str | tuple[str, str] | Any
+"""What a sample or event may be of: a name, kind and name, or the model itself."""
 
 if TYPE_CHECKING:
     from provml.collect.hashing import Hashing, Progress
     from provml.collect.sampler import Planned, Sampler
     from provml.flops import FlopsLog
+    from provml.metrics import Metrics
 
 
 class Recorder:
@@ -44,6 +48,7 @@ class Recorder:
         self._flops: FlopsLog | None = None
         self._hashing: Hashing | None = None
         self._hashed = 0
+        self._metrics: Metrics | None = None
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
@@ -92,6 +97,8 @@ class Recorder:
         if self._hashing is not None:  # the parent goes on with it
             self._hashing.forget()
             self._hashing = None
+        if self._metrics is not None:
+            self._metrics.forget()
         self._flops = None  # its lock may be held by a thread that is not here
         self._writer.forget()
 
@@ -181,6 +188,44 @@ class Recorder:
                     "metadata": metadata,
                 }
             )
+
+    def _finish_metrics(self) -> None:
+        """Record what was stored for a summary, and what waits for its epoch."""
+        if self._metrics is not None and self._pid == os.getpid():
+            try:
+                self._metrics.finish()
+            except RunClosedError:
+                pass  # another thread has ended the run meanwhile
+
+    def _target(self, of: Target) -> tuple[str, str]:
+        """Kind and name of what a sample or event is of.
+
+        Raises InvalidArgumentError where nothing of that name was logged, by any process.
+        """
+        wanted: list[tuple[str, str]]
+        if isinstance(of, str):
+            wanted = [("model", of), ("artifact", of)]
+        elif isinstance(of, tuple) and len(of) == 2 and of[0] in ("model", "artifact"):
+            wanted = [(str(of[0]), of[1])]
+        else:
+            name = self._known.name_of("model", of)
+            wanted = [] if name is None else [("model", name)]
+        made = self._known.made
+        found = next((target for target in wanted if target in made), None)
+        if found is None and wanted:
+            from provml.history import records
+            from provml.journal.reader import Journal
+
+            content = records(Journal(self.path), "model", "artifact")
+            made.update((record["record"], str(record.get("name"))) for record in content)
+            found = next((target for target in wanted if target in made), None)
+        if found is None:
+            known = ", ".join(sorted(f"{kind} {name!r}" for kind, name in made)[:10])
+            raise InvalidArgumentError(
+                f"of={of!r:.80} is no model or artifact of this run: log it first with log_model "
+                f"or log_artifact; there are: {known or 'none'}"
+            )
+        return found
 
     def _append(self, record: Record) -> None:
         self._open_writer().append(record)

@@ -12,7 +12,6 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
@@ -21,7 +20,6 @@ from provml import lifecycle
 from provml.arguments import (
     checked_epoch,
     checked_step,
-    flatten,
     listed,
     metadata_value,
     metric_name,
@@ -29,23 +27,21 @@ from provml.arguments import (
     param_record,
     place,
     stored_value,
-    tag_record,
 )
 from provml.clock import to_time_ns
 from provml.collect.secrets import mask_text
 from provml.context import Context, checked_name, context_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
-from provml.event import Event, EventSource
 from provml.folder import RunFolder
 from provml.journal import layout
 from provml.journal.samples import give_up
-from provml.journal.writer import Record, SeriesKey, warn
-from provml.recorder import Recorder
+from provml.journal.writer import Record, SeriesKey, Told, warn
+from provml.metrics import Metrics
+from provml.notes import Notes, Timestamp
+from provml.recorder import Target
 
 if TYPE_CHECKING:
     from provml.flops import FlopsLog
-
-Timestamp = int | float | datetime
 
 _NO_STEP: Final = layout.NO_STEP
 _NO_EPOCH: Final = layout.NO_EPOCH
@@ -53,7 +49,7 @@ _struct_error: Final = struct.error
 _time_ns: Final = time.time_ns
 
 
-class Run(Recorder):
+class Run(Notes):
     """A run that is being recorded; made by `provml.start_run`, also a context manager.
 
     Safe to use from any thread, in forked children (which write files of their own and never end
@@ -81,6 +77,7 @@ class Run(Recorder):
         epoch: SupportsIndex | None = None,
         timestamp: Timestamp | None = None,
         unit: str | None = None,
+        of: Target | None = None,
     ) -> None:
         """Record one sample of a metric.
 
@@ -96,15 +93,22 @@ class Run(Recorder):
             epoch: 0 to 2**31 - 1.
             timestamp: seconds since the epoch or an aware datetime; None is now.
             unit: the unit of the value, for example ``"s"``.
+            of: the model or artifact that is measured, such as a checkpoint: the name it was logged
+                under, ``("model", name)`` or ``("artifact", name)``, or the object itself. The
+                sample was derived from its version by then.
 
         Raises:
             InvalidMetricError: bool, None, a tensor of many elements, another type; a bad name.
-            InvalidArgumentError: a bad context, step, epoch, timestamp or unit.
+            InvalidArgumentError: a bad context, step, epoch, timestamp or unit; a target that was
+                not logged.
             RunClosedError: the run has ended.
         """
         slot = -1
         try:
-            number, pack_into = self._fast[name, context, value.__class__, unit]
+            if of is None:
+                number, pack_into = self._fast[name, context, value.__class__, unit]
+            else:
+                number, pack_into = self._fast[name, context, value.__class__, unit, of]
             if step is None:
                 own_step = _NO_STEP
             elif step.__class__ is int and step != _NO_STEP:
@@ -127,7 +131,7 @@ class Run(Recorder):
         if slot >= 0:
             give_up(buffer, slot)
         time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
-        self._log_carefully([(name, value)], context, step, epoch, time_ns, unit)
+        self._log_carefully([(name, value)], context, step, epoch, time_ns, unit, of)
 
     def log_metrics(
         self,
@@ -137,6 +141,7 @@ class Run(Recorder):
         *,
         epoch: SupportsIndex | None = None,
         timestamp: Timestamp | None = None,
+        of: Target | None = None,
     ) -> None:
         """Record a sample of each metric, all at one time; if one is refused, none is recorded.
 
@@ -150,9 +155,12 @@ class Run(Recorder):
         pairs = list(metrics.items())
         fast = self._fast
         try:
-            known = [fast[name, context, value.__class__, None] for name, value in pairs]
+            if of is None:
+                known = [fast[name, context, value.__class__, None] for name, value in pairs]
+            else:
+                known = [fast[name, context, value.__class__, None, of] for name, value in pairs]
         except (KeyError, TypeError):
-            self._log_carefully(pairs, context, step, epoch, time_ns, None)
+            self._log_carefully(pairs, context, step, epoch, time_ns, None, of)
             return
         step = checked_step(step)
         epoch = checked_epoch(epoch)
@@ -167,7 +175,7 @@ class Run(Recorder):
             except (_struct_error, ValueError, TypeError):
                 # a full segment, an int of over 64 bits, or a segment that was just closed
                 give_up(buffer, slot)
-                self._log_carefully([pair], context, step, epoch, time_ns, None)
+                self._log_carefully([pair], context, step, epoch, time_ns, None, of)
 
     def _log_carefully(
         self,
@@ -177,6 +185,7 @@ class Run(Recorder):
         epoch: SupportsIndex | None,
         time_ns: int,
         unit: str | None,
+        of: Target | None = None,
     ) -> None:
         """Check everything, then write; learns the way for the fast path."""
         own_step = checked_step(step)
@@ -184,15 +193,18 @@ class Run(Recorder):
         if unit is not None:
             unit = checked_name(unit, "unit")
         path = context_path(context)
+        told = () if of is None else (Told(of=self._target(of)),)
+        # an object would be kept alive by what is learned
+        call_of = () if of is None else (of,) if isinstance(of, (str, tuple)) else None
         rows: list[tuple[SeriesKey, Any]] = []
         learned: list[tuple[tuple[object, ...], SeriesKey]] = []
         for name, value in pairs:
             own_name = metric_name(name)
             storage, stored = stored_value(own_name, value)
-            key: SeriesKey = ("metric", own_name, path, unit, storage)
+            key: SeriesKey = ("metric", own_name, path, unit, storage, *told)
             rows.append((key, stored))
-            if storage != "text" and packs_exactly(value):
-                learned.append(((name, context, value.__class__, unit), key))
+            if storage != "text" and packs_exactly(value) and call_of is not None:
+                learned.append(((name, context, value.__class__, unit, *call_of), key))
         writer = self._open_writer()
         for key, stored in rows:
             writer.sample(key, time_ns, own_step, own_epoch, stored)
@@ -201,86 +213,13 @@ class Run(Recorder):
             if number is not None:
                 self._fast[call] = (number, layout.STORAGES[key[4]].pack_into)
 
-    # -- parameters, tags, events -------------------------------------------------------------
-
-    def log_param(self, name: str, value: Any) -> None:
-        """Record a parameter of the run; a second value under a name is a revision of the first.
-
-        Costs one write(). Values are kept with their type: str, int, float, bool, None, Decimal,
-        bytes, aware datetimes, lists and mappings of these, small arrays; any other object by its
-        ``repr`` and type. A str whose name says that it is a secret is masked.
-
-        Raises:
-            InvalidArgumentError: a bad name, or text that is not Unicode.
-            RunClosedError: the run has ended.
-        """
-        self._append_all([param_record(checked_name(name, "a parameter's name"), value)])
-
-    def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
-        """Record every parameter of a mapping; nested mappings give dotted names.
-
-        Args:
-            params: names and values; ``{"opt": {"lr": 0.1}}`` is recorded as ``opt.lr``.
-            prefix: put before every name as it is.
-
-        Raises:
-            InvalidArgumentError, RunClosedError: as `log_param`; then nothing is recorded.
-        """
-        if not isinstance(params, Mapping):
-            raise InvalidArgumentError(
-                f"log_params takes a mapping, not {type(params).__name__}: {params!r:.80}"
-            )
-        flat = flatten(params, checked_name(prefix, "prefix"))
-        self._append_all([param_record(name, value) for name, value in flat])
-
-    def set_tag(self, name: str, value: Any) -> None:
-        """Set a tag of the run; the last value under a name counts, all are kept.
-
-        Costs one write(). Raises as `log_param` does.
-        """
-        self._append(tag_record(name, value))
-
-    def log_event(
-        self,
-        event: str | Event,
-        *,
-        source: str | EventSource | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
-        timestamp: Timestamp | None = None,
-    ) -> None:
-        """Record that something happened: an activity at its instant.
-
-        Costs one write(). ``X_started`` and ``X_finish`` read as one span, see `Event`.
-
-        Args:
-            event: the event's name, or an `Event`, whose fields count where the call's are None.
-            source: who or what it comes from: becomes an agent.
-            metadata: whatever else there is to say, as JSON can hold it.
-            context, step, epoch, timestamp: as in `log_metric`. A step without an epoch is that of
-                the epoch whose samples last began it.
-
-        Raises:
-            InvalidArgumentError: a bad name, source, metadata, context, step, epoch or timestamp.
-            RunClosedError: the run has ended.
-        """
-        if isinstance(event, Event):
-            source = event.source if source is None else source
-            metadata = event.metadata if metadata is None else metadata
-            timestamp = event.wallclock_time if timestamp is None else timestamp
-            event = event.name
-        if isinstance(source, EventSource):
-            source = source.name
-        record = {
-            "record": "event",
-            "time": _time_ns() if timestamp is None else to_time_ns(timestamp),
-            "name": checked_name(event, "an event's name"),
-            "source": None if source is None else checked_name(source, "an event's source"),
-            "metadata": metadata_value(metadata),
-        }
-        self._append(record | place(context, step, epoch))
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics by groups: points whose epoch comes later, batches, summaries of many values."""
+        if self._metrics is None:
+            with self._lock:
+                self._metrics = self._metrics or Metrics(self)
+        return self._metrics
 
     # -- content ------------------------------------------------------------------------------
 
@@ -366,6 +305,7 @@ class Run(Recorder):
         self._open_writer()
         content = describe_path(path, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
+        self._known.made.add(("artifact", record["name"]))
 
     def log_model(
         self,
@@ -401,6 +341,7 @@ class Run(Recorder):
         content = describe_model(model, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
         self._known.register("model", name, model)
+        self._known.made.add(("model", record["name"]))
 
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: the file's digest, the git commit, what is changed, the diff.
@@ -641,6 +582,7 @@ class Run(Recorder):
         own_reason = None if reason is None else checked_name(reason, "reason")
         if not self._closed:
             self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
+            self._finish_metrics()
         lifecycle.deactivate(self)
         with self._lock:
             if self._closed:

@@ -57,6 +57,14 @@ def lines(store: Path) -> list[dict[str, Any]]:
         run._finish_hashing(60)
         run.log_artifact(__file__, metadata={"k": 1})
         run.log_model("m", {"w": 1})
+        run.update_metadata("hyperparams", {"fc_layers": 3})
+        run.log_metric("accuracy", 0.5, of="m")
+        run.log_event("served", of=("artifact", "test_schemas.py"))
+        run.metrics("train").log(loss=0.5)
+        cache = run.metrics("train").summary_cache
+        cache.keep_raw = True
+        cache.store(loss=1)
+        cache.set(epoch=1)
         run.log_source_code(__file__)
         run.log_environment()
         with run.count_flops("f", None):
@@ -100,6 +108,7 @@ def test_a_line_without_what_it_needs_is_refused(lines: list[dict[str, Any]]) ->
 def test_run_json_is_as_its_schema_says(store: Path) -> None:
     """What identifies a run could not be read by another program."""
     options = {"project": "p", "owner": "o", "namespace": "https://example.org/"}
+    options |= {"external_id": "1", "framework": "pytorch", "task": "detection"}
     for given in ({}, options):
         with provml.start_run("e", save_dir=store, **given) as run:  # type: ignore[arg-type]
             pass

@@ -12,6 +12,7 @@ from typing import Any
 
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
+from provml.history import RecordedSpan, spans
 from provml.journal import layout
 from provml.journal.files import Record, context_of
 from provml.journal.reader import Journal
@@ -93,11 +94,13 @@ class Overview:
     state: RunState
     params: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     series: list[RunSeries] = field(default_factory=list)
     collectors: list[str] = field(default_factory=list)
     contents: list[SeenContent] = field(default_factory=list)
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
+    last_spans: list[RecordedSpan] = field(default_factory=list)
     damage: dict[str, int] = field(default_factory=dict)
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
@@ -109,6 +112,9 @@ class Overview:
             "experiment": description["experiment"],
             "project": description.get("project"),
             "owner": description.get("owner"),
+            "external_id": description.get("external_id"),
+            "framework": description.get("framework"),
+            "task": description.get("task"),
             "status": state.status,
             "reason": state.reason,
             "exception": state.exception,
@@ -119,9 +125,11 @@ class Overview:
             "path": str(self.folder),
             "params": self.params,
             "tags": self.tags,
+            "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
             "contents": [_content_json(seen) for seen in self.contents],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
+            "spans": [_span_json(span) for span in self.last_spans],
             "damage": self.damage,
             "documents": {name: asdict(document) for name, document in self.documents.items()},
         }
@@ -134,12 +142,13 @@ def overview(journal: Journal) -> Overview:
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
+    settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     for _, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
         if not isinstance(name, str) or not isinstance(time_ns, int):
             continue
-        if kind in ("param", "tag"):
-            _take_value(found.params if kind == "param" else found.tags, name, record)
+        if kind in settings:
+            _take_value(settings[kind], name, record)
         elif kind in _CONTENTS:
             seen = contents.setdefault((kind, name), SeenContent(kind, name))
             seen.add(time_ns, record)
@@ -148,6 +157,7 @@ def overview(journal: Journal) -> Overview:
             last.append(_event(name, time_ns, record))
     found.contents = list(contents.values())
     found.last_events = list(last)
+    found.last_spans = [span for span in spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)
     for block in table.blocks():
         block.series.add(block)
@@ -220,6 +230,7 @@ def _series_json(series: RunSeries) -> dict[str, Any]:
         "context": _context_json(series.context),
         "kind": series.kind,
         "rank": series.rank,
+        "of": None if series.of is None else {"kind": series.of[0], "name": series.of[1]},
         "units": series.units,
         "count": series.count,
         "last": series.last,
@@ -251,4 +262,15 @@ def _event_json(event: SeenEvent) -> dict[str, Any]:
         "context": _context_json(event.context),
         "step": event.step,
         "metadata": event.metadata,
+    }
+
+
+def _span_json(span: RecordedSpan) -> dict[str, Any]:
+    started, finished = span.started, span.finished
+    return {
+        "name": span.name,
+        "start": time_text(started.time_ns),
+        "end": None if finished is None else time_text(finished.time_ns),
+        "duration_s": span.duration_s,
+        "source": span.source,
     }

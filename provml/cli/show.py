@@ -57,10 +57,12 @@ def _parts(found: Overview) -> list[RenderableType]:
         ("", _head(found)),
         ("parameters", _settings(found.params)),
         ("tags", _settings(found.tags)),
+        ("metadata", _settings(found.metadata)),
         ("series", _series(found)),
         ("readings of the machine (all of them: --resources)", _readings(found)),
         ("datasets, artifacts, models", _contents(found)),
         (_events_title(found), _events(found)),
+        ("spans", _spans(found)),
         ("damage met while reading", _counts(found.damage)),
         ("documents", _documents(found)),
     ]
@@ -100,7 +102,9 @@ def _head(found: Overview) -> RenderableType:
         ("run", _cell(description["id"], "bold")),
         ("experiment", _cell(description["experiment"])),
     ]
-    rows += [(k, _cell(description[k])) for k in ("project", "owner") if description.get(k)]
+    told = {"project": "project", "owner": "owner", "external_id": "external id"}
+    told |= {"framework": "framework", "task": "task"}
+    rows += [(name, _cell(description[k])) for k, name in told.items() if description.get(k)]
     rows.append(("status", _text(state.status, terminal.STYLES[state.status])))
     if state.reason is not None:
         rows.append(("reason", _cell(state.reason)))
@@ -144,17 +148,21 @@ def _series(found: Overview) -> RenderableType | None:
         return None
     numbers = ("count", "last", "min", "max")
     ranked = any(series.rank is not None for series in shown)
-    columns = ["  name", "context", *(["rank"] if ranked else []), *numbers, "unit"]
+    targeted = any(series.of is not None for series in shown)
+    columns = ["  name", "context", *(["of"] if targeted else [])]
+    columns += [*(["rank"] if ranked else []), *numbers, "unit"]
     rows: list[list[Text]] = []
     for series in shown:
         cells = [f"  {terminal.printable(series.name)}", _place(series.context)]
+        if targeted:
+            cells.append("-" if series.of is None else terminal.printable(" ".join(series.of)))
         cells += [terminal.value_text(series.rank)] if ranked else []
         cells.append(f"{series.count:,}")
         for value in (series.last, series.minimum, series.maximum):
             cells.append(terminal.shortened(terminal.value_text(value), _LONGEST_NUMBER))
         cells.append(terminal.printable(", ".join(series.units)))
         rows.append([_text(cell) for cell in cells])
-    cut = ("  name", "context", "max", "min", "last")
+    cut = ("  name", "context", *(["of"] if targeted else []), "max", "min", "last")
     return terminal.table(columns, rows, right=("rank", *numbers), cut=cut)
 
 
@@ -203,6 +211,22 @@ def _events(found: Overview) -> RenderableType | None:
     ]
     columns = ("  time", "name", "source", "context", "step")
     return terminal.table(columns, rows, right=("step",), cut=("name", "source", "context"))
+
+
+def _spans(found: Overview) -> RenderableType | None:
+    if not found.last_spans:
+        return None
+    rows = [
+        [
+            _text(f"  {terminal.local_text(span.started.time_ns)}"),
+            _cell(span.name),
+            _cell("-" if span.source is None else span.source),
+            _text(terminal.duration_text(span.duration_s)),
+        ]
+        for span in found.last_spans
+    ]
+    columns = ("  start", "name", "source", "duration")
+    return terminal.table(columns, rows, right=("duration",), cut=("name", "source"))
 
 
 def _counts(damage: dict[str, int]) -> RenderableType | None:

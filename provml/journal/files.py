@@ -56,6 +56,7 @@ class Series:
     storage: str
     unit: str | None
     target: Record | None
+    role: str | None = None
 
 
 @dataclass(slots=True)
@@ -281,10 +282,10 @@ def _series(record: Record) -> Series | None:
         return None
     if not isinstance(unit, str | None):
         return None
-    target = record.get("target")
-    return Series(
-        number, kind, name, path, storage, unit, target if isinstance(target, dict) else None
-    )
+    target, role = record.get("target"), record.get("role")
+    own_target = target if isinstance(target, dict) else None
+    own_role = role if isinstance(role, str) else None
+    return Series(number, kind, name, path, storage, unit, own_target, own_role)
 
 
 def context_of(record: Record) -> tuple[str, ...] | None:

@@ -51,7 +51,8 @@ offset type   meaning
 A record's fields are stored in this order, the series last: it commits the record. A slot is
 reserved before it is filled, so a killed process leaves at most one hole for each thread, and a
 file that was not closed ends in zeros up to its preallocated length. A last part of fewer than 32
-bytes is no record.
+bytes is no record. Where a sample whose series has the role ``row`` was written without step or
+epoch, they may be filled in later; nothing else of a record ever changes.
 
 ``*.events.jsonl``
 ------------------
@@ -59,7 +60,8 @@ UTF-8 (in fact ASCII) JSON, one object a line, the line's kind under ``record``;
 ``schemas/journal.schema.json``. The first line has the record ``writer``. A series is declared by a
 ``series`` line, which is written before the first sample that names it; its ``storage`` is
 ``f64``, ``i64`` or ``text`` (the sample's value is the offset of a ``sample`` line in the same
-events file). A line that does not end in a line feed, or does not parse, is skipped and counted.
+events file; step and epoch are those of the record). A line that does not end in a line feed, or
+does not parse, is skipped and counted.
 
 Imports nothing of provml.
 """

@@ -18,11 +18,18 @@ from provml.journal import layout
 
 _FIRST_SEGMENT: Final = 64 * 2**10
 _LARGEST_SEGMENT: Final = 16 * 2**20
+_STEP: Final = struct.Struct("<q")
+_STEP_OFFSET: Final = 8
+_EPOCH: Final = struct.Struct("<i")
+_EPOCH_OFFSET: Final = 24
 _SERIES: Final = struct.Struct("<I")
 _SERIES_OFFSET: Final = layout.RECORD_SIZE - _SERIES.size
 
 Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
 """A buffer, and what reserves the next record's offset in it (atomic: a C-level counter)."""
+
+Slot = tuple[mmap.mmap | bytearray, int]
+"""A buffer, and the offset of a record in it."""
 
 NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 """Every record is out of range: packing raises ``struct.error`` and writes nothing."""
@@ -155,6 +162,21 @@ def give_up(buffer: mmap.mmap | bytearray, slot: int) -> None:
     try:
         if slot + layout.RECORD_SIZE <= len(buffer):
             layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.GIVEN_UP)
+    except (ValueError, TypeError):
+        pass  # the map was closed meanwhile
+
+
+def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
+    """Give a sample that was written without step and epoch those that came to be known.
+
+    Nothing else is changed, and what is None stays as it is; after `SampleFile.cut` nothing is.
+    """
+    buffer, offset = slot
+    try:
+        if step is not None:
+            _STEP.pack_into(buffer, offset + _STEP_OFFSET, step)
+        if epoch is not None:
+            _EPOCH.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
     except (ValueError, TypeError):
         pass  # the map was closed meanwhile
 

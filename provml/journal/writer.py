@@ -13,22 +13,38 @@ import time
 import warnings
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
 from provml.journal.events import EventsFile
-from provml.journal.samples import NO_SLOTS, SampleFile
+from provml.journal.samples import NO_SLOTS, SampleFile, Slot
 
 Record = dict[str, Any]
+
+
+class Told(NamedTuple):
+    """What else a series says of its samples.
+
+    Attributes:
+        of: kind and name of the thing that they are of: ``("model", "digits")``.
+        role: ``row``: recorded by a group; ``summary``: by a group, of stored values; ``stored``:
+            such a value.
+    """
+
+    of: tuple[str, str] | None = None
+    role: str | None = None
+
+
 SeriesKey = (
     tuple[str, str, tuple[str, ...] | None, str | None, str]
-    | tuple[str, str, tuple[str, ...] | None, str | None, str, int]
+    | tuple[str, str, tuple[str, ...] | None, str | None, str, int | Told]
 )
-"""kind, name, context path, unit, storage; and the number of the record that says of what"""
+"""kind, name, context path, unit, storage; and the number of the record that says of what, or
+what else is told"""
 
-Sample = tuple[SeriesKey, int, int | None, int | None, Any]
-"""series, time, step, epoch, value"""
+Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
+"""series, time, step, epoch, value, where to say in which slot it stands"""
 
 Place = tuple[tuple[str, ...] | None, int | None, int | None]
 """context path, step, epoch"""
@@ -158,14 +174,21 @@ class JournalWriter:
             return self._under_way
 
     def sample(
-        self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
+        self,
+        key: SeriesKey,
+        time_ns: int,
+        step: int | None,
+        epoch: int | None,
+        value: Any,
+        slots: list[Slot] | None = None,
     ) -> None:
         """Write one sample, by the careful way: grows the file, counts what can't be kept.
 
-        For the storage ``text`` the value is one that `values.encode` gave. Raises
-        RunClosedError where another thread has closed the files meanwhile.
+        For the storage ``text`` the value is one that `values.encode` gave. What `slots` is given,
+        `samples.fill_in` takes. Raises RunClosedError where another thread has closed the files
+        meanwhile.
         """
-        sample: Sample = (key, time_ns, step, epoch, value)
+        sample: Sample = (key, time_ns, step, epoch, value, slots)
         self._write(sample)
 
     def append(self, record: Record) -> None:
@@ -203,7 +226,13 @@ class JournalWriter:
             self._sample(*item)
 
     def _sample(
-        self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
+        self,
+        key: SeriesKey,
+        time_ns: int,
+        step: int | None,
+        epoch: int | None,
+        value: Any,
+        slots: list[Slot] | None,
     ) -> None:
         number = self._declare(key)
         if number is None:
@@ -218,7 +247,9 @@ class JournalWriter:
                 self._drop(samples=1)
                 return
             value = offset
-        self._pack(storage, number, time_ns, step, epoch, value)
+        slot = self._pack(storage, number, time_ns, step, epoch, value)
+        if slots is not None and slot is not None:
+            slots.append(slot)
 
     def _declare(self, key: SeriesKey) -> int | None:
         """The number of a series, declared on its first use; None: it could not be written."""
@@ -238,7 +269,7 @@ class JournalWriter:
         if unit is not None:
             record["unit"] = unit
         if len(key) == 6:
-            record["target"] = {"record": key[5]}
+            record |= _told(key[5])
         if self._append(record) is None:
             return None
         self._series[key] = number
@@ -254,24 +285,25 @@ class JournalWriter:
         step: int | None,
         epoch: int | None,
         value: Any,
-    ) -> None:
+    ) -> Slot | None:
         while True:
             buffer, reserve = self._samples.slots
+            slot = reserve()
             try:
                 layout.STORAGES[storage].pack_into(
                     buffer,
-                    reserve(),
+                    slot,
                     time_ns,
                     layout.NO_STEP if step is None else step,
                     value,
                     layout.NO_EPOCH if epoch is None else epoch,
                     number,
                 )
-                return
+                return buffer, slot
             except struct.error:
                 if not self._grow():
                     self._drop(samples=1)
-                    return
+                    return None
 
     def _grow(self) -> bool:
         """Get room for more samples; after a failure not tried again for a second."""
@@ -454,7 +486,13 @@ class AbsentWriter:
         """Nothing is written."""
 
     def sample(
-        self, key: SeriesKey, time_ns: int, step: int | None, epoch: int | None, value: Any
+        self,
+        key: SeriesKey,
+        time_ns: int,
+        step: int | None,
+        epoch: int | None,
+        value: Any,
+        slots: list[Slot] | None = None,
     ) -> None:
         """Count a lost sample."""
         with self._lock:
@@ -472,6 +510,17 @@ class AbsentWriter:
         """Begin anew in a forked child."""
         self._lock = threading.Lock()
         self._dropped = [0, 0]
+
+
+def _told(extra: int | Told) -> Record:
+    if isinstance(extra, int):
+        return {"target": {"record": extra}}
+    record: Record = {}
+    if extra.of is not None:
+        record["target"] = {"kind": extra.of[0], "name": extra.of[1]}
+    if extra.role is not None:
+        record["role"] = extra.role
+    return record
 
 
 def warn(message: str) -> None:

@@ -112,9 +112,10 @@ def compare(database: Database, runs: list[str], notes: list[str]) -> Comparison
         for row in _rows(database, "series", run):
             if row["kind"] == "metric":
                 rank = "" if row["rank"] is None else f" rank {row['rank']}"
+                of = "" if row["target"] is None else f" of {row['target']}"
                 put(
                     found.metrics,
-                    f"{row['name']} {row['context'] or '-'}{rank}",
+                    f"{row['name']} {row['context'] or '-'}{of}{rank}",
                     {key: row[key] for key in ("last", "min", "max", "count")},
                 )
     found.code = _code(database, runs)

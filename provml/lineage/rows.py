@@ -18,7 +18,7 @@ from provml.journal.values import Moment
 from provml.lineage.tables import SAMPLES, TABLES, Column
 from provml.model.attributes import typed
 from provml.model.mapping import RunMapping, run_prefixes
-from provml.model.names import encoded_path
+from provml.model.names import encoded, encoded_path
 from provml.model.relations import FORMAL
 from provml.model.samples import Block, RunSeries, SeriesTable
 from provml.model.statements import Iri, Literal, Name, Statement
@@ -299,6 +299,7 @@ def _series_row(series: RunSeries) -> Row:
         series.name,
         None if series.context is None else encoded_path(series.context),
         _int64(series.rank, 31),
+        _target(series),
         ", ".join(series.units) or None,
         series.count,
         _double(series.minimum),
@@ -308,6 +309,11 @@ def _series_row(series: RunSeries) -> Row:
         series.first_ns,
         series.last_ns,
     )
+
+
+def _target(series: RunSeries) -> str | None:
+    """What a series is of, by its kind and percent-encoded name."""
+    return None if series.of is None else f"{series.of[0]}/{encoded(series.of[1])}"
 
 
 def _artifacts(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
@@ -483,7 +489,8 @@ def _sample_table(run: str, block: Block) -> pa.Table:
         texts = [str(n) if abs(n) > 2**53 else None for n in numbers]
         values = [float(n) for n in numbers]
     schema = arrow_schema(SAMPLES)
-    constants = (run, series.kind, series.name, context, _int64(series.rank, 31))
+    rank = _int64(series.rank, 31)
+    constants = (run, series.kind, series.name, context, rank, _target(series))
     columns = [
         pa.repeat(pa.scalar(c, f.type), count) for c, f in zip(constants, schema, strict=False)
     ]

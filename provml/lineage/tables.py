@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TABLES_VERSION: Final = 1
+TABLES_VERSION: Final = 2
 """Part of the folder's name: tables of another version are neither read nor changed."""
 
 
@@ -90,6 +90,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("name", "VARCHAR", "as it was logged"),
         Column("context", "VARCHAR", "`training`, `training~warm-up`; percent-encoded; null: none"),
         Column("rank", "INTEGER", "of the processes that wrote it, in a distributed job"),
+        Column("target", "VARCHAR", "the model or artifact that it is of, `model/net`; null: none"),
         Column("unit", "VARCHAR", "of the values"),
         Column("count", "BIGINT", "samples"),
         Column("min", "DOUBLE", "least value, NaN aside"),
@@ -138,6 +139,7 @@ SAMPLES: Final[tuple[Column, ...]] = (
     Column("name", "VARCHAR", "as in `series`"),
     Column("context", "VARCHAR", "as in `series`"),
     Column("rank", "INTEGER", "as in `series`"),
+    Column("target", "VARCHAR", "as in `series`"),
     Column("time_ns", "BIGINT", _TIME),
     Column("step", "BIGINT", "null where there is none"),
     Column("epoch", "BIGINT", "null where there is none"),

@@ -8,7 +8,10 @@ A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_`
     run:context/training~warm-up         a context, under its parents
     run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
     run:epoch/training/3                 epoch 3, of what has an epoch and no step
-    run:series/training/loss             a series; ``loss~rank1`` for a rank's
+    run:series/training/loss             a series; ``loss~rank1`` for a rank's,
+                                         ``accuracy~model~net`` for what is of a model
+    run:summarising/training/0.1763      a summary being made, at that nanosecond
+    run:window/training/loss/0.1763      the values of loss that it is of
     run:sampling/system/training/12.1763  a reading taken in step 12, at that nanosecond
     run:alert/0.512                      an alert, by its place in the journal
     run:metric/training/loss/17          its 18th sample; ``2.17`` of the journal's third writer
@@ -63,9 +66,15 @@ def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
     return f"run:{kind}/{within}"
 
 
-def series_path(name: str, context: tuple[str, ...] | None, rank: int | None) -> str:
+def series_path(
+    name: str,
+    context: tuple[str, ...] | None,
+    rank: int | None,
+    of: tuple[str, str] | None = None,
+) -> str:
     """What the names of a series and its samples have in common."""
-    own = encoded(name) if rank is None else f"{encoded(name)}~rank{rank}"
+    own = encoded(name) if of is None else f"{encoded(name)}~{of[0]}~{encoded(of[1])}"
+    own = own if rank is None else f"{own}~rank{rank}"
     return own if context is None else f"{encoded_path(context)}/{own}"
 
 
@@ -85,6 +94,16 @@ def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int
     own = encoded(collector) if writer == 0 else f"{encoded(collector)}~{writer}"
     within = "" if context is None else encoded_path(context) + "/"
     return f"run:sampling/{own}/{within}"
+
+
+def summarising_prefix(context: tuple[str, ...], writer: int) -> str:
+    """What the name of a summary's activity begins with; its time follows."""
+    return f"run:summarising/{encoded_path(context)}/{writer}."
+
+
+def window_prefix(context: tuple[str, ...], name: str, writer: int) -> str:
+    """What the name of the values that a summary is of begins with; its time follows."""
+    return f"run:window/{encoded_path(context)}/{encoded(name)}/{writer}."
 
 
 RUN = Name("run:run")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from provml.history import begun, ended, target_of
 from provml.journal.files import Record, context_of
 from provml.journal.values import Moment, Opaque, decode
 from provml.model.attributes import (
@@ -28,9 +29,12 @@ from provml.model.names import (
     local,
     series_entity,
     series_path,
+    summarising_prefix,
+    window_prefix,
 )
+from provml.model.related import Versions
 from provml.model.statements import Argument, Name, Statement
-from provml.model.survey import Path, Survey, time_of, trigger_key
+from provml.model.survey import Path, Survey, time_of, trigger_key, windows_of
 
 _RESULTS: Final = Name("run:results")
 _SENSELESS: Final = (
@@ -42,9 +46,6 @@ _SENSELESS: Final = (
     RecursionError,
 )
 """What mapping a record of the wrong shape raises: a number stands where an object should."""
-
-_STARTS: Final = ("_started", "_start")
-_ENDS: Final = ("_finish", "_finished", "_ended", "_end")
 
 
 def relation(kind: str, attributes: Attributes | None = None, **arguments: Argument) -> Statement:
@@ -88,6 +89,9 @@ class _Pass:
     declared: set[Name] = field(default_factory=set)
     open_spans: dict[tuple[Any, ...], list[tuple[Record, Name]]] = field(default_factory=dict)
     workloads: dict[WorkloadKey, Workload] = field(default_factory=dict)
+    made: dict[tuple[str, str], Versions] = field(default_factory=dict)
+    event_targets: list[tuple[Name, int, tuple[str, str]]] = field(default_factory=list)
+    windows: dict[tuple[int, Path, str], Name] = field(default_factory=dict)
     plan: Name | None = None
     started: Record | None = None
 
@@ -101,6 +105,15 @@ class RecordMapping:
         self._states_readings = states_readings
         self._journal = survey.journal
         self._workloads: dict[WorkloadKey, Workload] | None = None
+        self._versions: dict[tuple[str, str], Versions] | None = None
+
+    @property
+    def versions(self) -> dict[tuple[str, str], Versions]:
+        """The versions of each model and artifact; takes a pass where there was none."""
+        if self._versions is None:
+            for _ in self.statements():
+                pass
+        return self._versions or {}
 
     @property
     def workloads(self) -> dict[WorkloadKey, Workload]:
@@ -132,7 +145,13 @@ class RecordMapping:
                 yield from self._instant(memory, record, name)
         for collector in self._survey.collectors:  # also where what it said of itself is lost
             yield from self._collector(memory, collector)
-        self._workloads = memory.workloads
+        for versions in memory.made.values():
+            versions.sort()
+        for name, time_ns, of in memory.event_targets:
+            before = [version for made_ns, version in memory.made.get(of, []) if made_ns < time_ns]
+            if before:
+                yield relation("used", activity=name, entity=before[-1], time=Moment(time_ns))
+        self._workloads, self._versions = memory.workloads, memory.made
         yield from self._run(memory)
         yield from self._losses()
 
@@ -208,6 +227,13 @@ class RecordMapping:
             attributes.append(("provml:note", f"the samples are not stated here: {how}"))
         elif not self._states_readings:
             attributes.append(("provml:note", f"readings are stated as series here: {how}"))
+        for key, term in (
+            ("external_id", "externalId"),
+            ("framework", "framework"),
+            ("task", "task"),
+        ):
+            if isinstance(description.get(key), str):
+                attributes.append((f"provml:{term}", description[key]))
         if state.ended_ns is not None:
             attributes.append(("provml:endedAt", Moment(state.ended_ns)))
         if state.reason is not None:
@@ -240,6 +266,8 @@ class RecordMapping:
         state = self._survey.state
         lost = {"samples dropped": state.dropped_samples, "events dropped": state.dropped_events}
         lost |= self._journal.damage()
+        if state.status != "running" and self._survey.windows:
+            lost["stored values not summarised"] = len(self._survey.windows)
         interval = self._survey.places[None]
         moment = Moment(interval.end_ns or state.started_ns)
         for reason, count in sorted(lost.items()):
@@ -339,6 +367,9 @@ class RecordMapping:
         yield from self._revision(version, before)
         yield relation("used", activity=RUN, entity=version.name, time=moment)
 
+    def _on_metadata(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        yield from self._setting(memory, record, "metadata", "provml:Metadata")
+
     def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, content = _text(record["name"]), record["content"]
         found = self._survey.digests.get((int(name.partition(".")[0]), record.get("id", 0)))
@@ -383,6 +414,7 @@ class RecordMapping:
             time=Moment(record["time"]),
         )
         yield from self._revision(version, before)
+        memory.made.setdefault((kind, label), []).append((record["time"], version.name))
         yield relation("hadMember", collection=_RESULTS, entity=version.name)
         for used in dict.fromkeys(use.name for use in memory.used if _reaches(use.path, path)):
             yield relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=used)
@@ -548,16 +580,61 @@ class RecordMapping:
             named.append(("provml:version", version))
         yield Statement("agent", agent, {}, [("prov:type", Name("prov:SoftwareAgent")), *named])
 
+    # -- summaries ----------------------------------------------------------------------------
+
+    def _on_summary(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
+        """The making of a summary, and the windows of stored values that it is of."""
+        context, writer, time_ns = context_of(record), int(name.partition(".")[0]), record["time"]
+        windows = windows_of(record)
+        if self._detail == "series" or context is None or not windows:
+            return
+        moment = Moment(time_ns)
+        summarising = Name(f"{summarising_prefix(context, writer)}{time_ns}")
+        if summarising in memory.declared:
+            return
+        memory.declared.add(summarising)
+        interval: dict[str, Any] = {"prov:startTime": moment, "prov:endTime": moment}
+        kind = ("prov:type", Name("provml:Summarising"))
+        yield Statement("activity", summarising, interval, [kind])
+        place = self._survey.step_name(record)
+        yield relation("wasInformedBy", informed=summarising, informant=place)
+        yield relation("wasAssociatedWith", activity=summarising, agent=self._software())
+        for own in windows:
+            yield from self._window(memory, (writer, context, own["name"]), own, summarising)
+
+    def _window(
+        self, memory: _Pass, key: tuple[int, Path, str], own: Record, summarising: Name
+    ) -> Iterator[Statement]:
+        writer, context, label = key
+        time_ns = summarising.rpartition(".")[2]
+        window = Name(f"{window_prefix(context or (), label, writer)}{time_ns}")
+        attributes: Attributes = [
+            ("prov:type", Name("prov:Collection")),
+            ("provml:count", own["stored"]),
+            ("provml:firstTime", Moment(own["first"])),
+            ("provml:lastTime", Moment(own["last"])),
+        ]
+        if window in memory.declared:
+            return
+        memory.declared.add(window)
+        yield _entity(window, "provml:Window", label, attributes)
+        yield relation("wasGeneratedBy", entity=window, activity=context_name(context))
+        yield relation("used", activity=summarising, entity=window, time=Moment(int(time_ns)))
+        before = memory.windows.get(key)
+        if own.get("goes_on") is True and before is not None:
+            yield relation("wasDerivedFrom", generatedEntity=window, usedEntity=before)
+        memory.windows[key] = window
+
     # -- events -------------------------------------------------------------------------------
 
     def _on_event(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label = _text(record["name"])
         place = (record.get("source"), context_of(record))
-        base = _without(label, _STARTS)
+        base = begun(label)
         if base is not None:
             memory.open_spans.setdefault((base, *place), []).append((record, name))
             return
-        base = _without(label, _ENDS)
+        base = ended(label)
         spans = memory.open_spans.get((base, *place)) if base is not None else None
         if spans and spans[-1][0]["time"] <= record["time"]:
             start, start_name = spans.pop()
@@ -593,6 +670,9 @@ class RecordMapping:
         yield Statement("activity", activity, interval, attributes)
         place = self._survey.step_name(record)
         yield relation("wasInformedBy", informed=activity, informant=place)
+        for of in dict.fromkeys(target_of(part.get("of")) for part in (record, end or {})):
+            if of is not None:
+                memory.event_targets.append((activity, (end or record)["time"], of))
         source = record.get("source")
         if source == "provml":
             agent = self._software()
@@ -616,14 +696,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"not a text: {value!r}")
     return value
-
-
-def _without(name: str, suffixes: tuple[str, ...]) -> str | None:
-    """The name without the first suffix it ends in; None where it ends in none."""
-    for suffix in suffixes:
-        if name.endswith(suffix) and len(name) > len(suffix):
-            return name.removesuffix(suffix)
-    return None
 
 
 def _reaches(used: Path, made: Path) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from provml import history
 from provml.journal import layout
 from provml.journal.files import Series, WriterFiles, as_integers
 from provml.journal.reader import Journal
@@ -24,13 +25,13 @@ _TEXT_ROWS: Final = 64
 SAMPLING: Final = "sampling"
 """The kind of series whose samples are readings taken; each value is when its reading began."""
 
-SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None]
-"""kind, context path, name, rank"""
+SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
+"""kind, context path, name, rank, kind and name of what it is of"""
 
 
 @dataclass(slots=True, eq=False)
 class RunSeries:
-    """A series of the run: of one name, context and rank, over all writers and storages.
+    """A series of the run: of one name, context, rank and target, over all writers and storages.
 
     ``minimum``, ``maximum`` and ``mean`` leave NaN and values that are no numbers out; the mean is
     of readings only. ``last`` is the last value written, by the last writer.
@@ -68,6 +69,11 @@ class RunSeries:
     def rank(self) -> int | None:
         """The rank of the processes that wrote it, in a distributed job."""
         return self.identity[3]
+
+    @property
+    def of(self) -> tuple[str, str] | None:
+        """Kind and name of the model or artifact that it is of."""
+        return self.identity[4]
 
     @property
     def mean(self) -> float | None:
@@ -109,6 +115,7 @@ class Block:
         epoch: likewise.
         values: float64, int64, or a list of other values.
         target: the number of the writer's record that says of what they are, where there is one.
+        role: as in `Told`.
     """
 
     series: RunSeries
@@ -120,6 +127,23 @@ class Block:
     epoch: NDArray[np.int64] | None
     values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
     target: int | None = None
+    role: str | None = None
+
+    def rows(self, chosen: Any) -> Block:
+        """Some of the samples, by a mask."""
+        values: Any = self.values
+        if isinstance(values, list):
+            values = [value for value, own in zip(values, chosen.tolist(), strict=True) if own]
+        else:
+            values = values[chosen]
+        return replace(
+            self,
+            number=self.number[chosen],
+            time_ns=self.time_ns[chosen],
+            step=None if self.step is None else self.step[chosen],
+            epoch=None if self.epoch is None else self.epoch[chosen],
+            values=values,
+        )
 
 
 def _extremes(values: Any) -> tuple[int | float, int | float] | None:
@@ -150,7 +174,8 @@ class SeriesTable:
             self._declared.append((files, declared))
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
-        identity = (declared.kind, declared.context, declared.name, rank)
+        of = history.target_of(declared.target)
+        identity = (declared.kind, declared.context, declared.name, rank, of)
         series = self._by_identity.get(identity)
         if series is None:
             series = RunSeries(identity, len(self.all))
@@ -262,6 +287,7 @@ def _block(
         epoch=rows["epoch"].astype(np.int64) if with_epoch else None,
         values=values,
         target=target_of(declared),
+        role=declared.role,
     )
 
 

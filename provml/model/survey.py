@@ -38,6 +38,8 @@ TIMED_RECORDS = frozenset(
         "collector",
         "device",
         "alert",
+        "metadata",
+        "summary",
     }
 )
 
@@ -72,6 +74,8 @@ class Survey:
         triggers: the names of the samples that set off alerts, by what `trigger_key` gives of the
             alert; None where there is none.
         digests: what was found out later about a dataset, by its writer and its number there.
+        summaries: the times at which each writer summarised what was stored of a name in a context.
+        windows: the writers and contexts whose stored values no summary has followed.
     """
 
     journal: Journal
@@ -89,6 +93,8 @@ class Survey:
         return list(dict.fromkeys(s.name for s in self.series.all if s.kind == SAMPLING))
 
     digests: dict[tuple[int, int], Record] = field(default_factory=dict)
+    summaries: dict[tuple[int, Path, str], set[int]] = field(default_factory=dict)
+    windows: set[tuple[int, Path]] = field(default_factory=set)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -140,8 +146,15 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     for files, _, record in journal.records():
         if record.get("record") == "digest" and isinstance(record.get("content"), dict):
             result.digests[files.index, record.get("id", 0)] = record["content"]
+        if record.get("record") == "window":
+            result.windows.add((files.index, context_of(record)))
         time_ns = time_of(record)
         if time_ns is not None:
+            if record.get("record") == "summary":
+                result.windows.discard((files.index, context_of(record)))
+                for window in windows_of(record):
+                    own = (files.index, context_of(record), window["name"])
+                    result.summaries.setdefault(own, set()).add(time_ns)
             if record.get("record") == "alert":
                 result.triggers[trigger_key(files.index, record)] = None
             result.include(context_of(record), time_ns, time_ns)
@@ -192,7 +205,9 @@ def _find_triggers(result: Survey, block: Block) -> None:
     import numpy as np
 
     prefix = sample_prefix(
-        series.kind, series_path(series.name, series.context, series.rank), block.writer
+        series.kind,
+        series_path(series.name, series.context, series.rank, series.of),
+        block.writer,
     )
     rows = np.flatnonzero(np.isin(block.time_ns, np.array(times, np.int64)))
     for row in rows.tolist():
@@ -223,6 +238,20 @@ def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
         firsts = named[step]
         firsts[epoch] = min(time_ns, firsts.get(epoch, time_ns))
     return chosen
+
+
+def windows_of(record: Record) -> list[Record]:
+    """What a summary's record says of its windows, as far as it can be read."""
+    fields = record.get("fields")
+    if not isinstance(fields, list) or context_of(record) is None:
+        return []
+    return [field for field in fields if isinstance(field, dict) and _is_window(field)]
+
+
+def _is_window(field: Record) -> bool:
+    numbers = (field.get("stored"), field.get("first"), field.get("last"))
+    fits = all(isinstance(n, int) and -(2**63) < n < 2**63 for n in numbers)
+    return fits and isinstance(field.get("name"), str)
 
 
 def time_of(record: Record) -> int | None:

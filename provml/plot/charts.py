@@ -167,6 +167,8 @@ def read_charts(
 def _line(curve: Curve, hues: dict[str, int]) -> Line:
     context, rank = curve.series.context, curve.series.rank
     label = "run" if context is None else "/".join(context)
+    if curve.series.of is not None:
+        label += f", {curve.series.of[1]}"
     if rank is not None:
         label += f", rank {rank}"
     label = legible(label)

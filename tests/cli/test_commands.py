@@ -498,3 +498,24 @@ class TestErrors:
     def test_version(self) -> None:
         """The version can't be told."""
         assert call("--version").stdout == f"provml {provml.__version__}\n"
+
+
+def test_show_tells_spans_metadata_and_what_metrics_are_of(tmp_path: Path) -> None:
+    """How long things took, or which model a metric is of, could not be seen."""
+    told = {"external_id": "ext-1", "framework": "pytorch", "task": "detection"}
+    with provml.start_run("told", save_dir=tmp_path, metadata={"layers": 3}, **told) as run:
+        run.log_model("net", {"w": 1})
+        run.log_metric("accuracy", 0.5, "evaluation", of="net")
+        run.log_event("save_started", source="trainer", timestamp=1000)
+        run.log_event("save_finish", source="trainer", timestamp=1002.5)
+    shown = call("show", run.path).stdout
+    for line in ("external id +ext-1", "framework +pytorch", "task +detection", "  layers +3"):
+        assert re.search(line, shown), line
+    assert re.search("accuracy +evaluation +model net +1 ", shown)
+    assert re.search(r"save +trainer +2\.5 s", shown)
+    content = json.loads(call("show", run.path, "--json").stdout)
+    assert content["metadata"] == {"layers": 3}
+    assert {key: content[key] for key in told} == told
+    assert [series["of"] for series in content["series"]] == [{"kind": "model", "name": "net"}]
+    (span,) = content["spans"]
+    assert (span["name"], span["duration_s"], span["source"]) == ("save", 2.5, "trainer")

@@ -35,6 +35,8 @@ def recorded(store: Path) -> provml.RecordedRun:
         run.log_event("save_started", source="s")
         run.log_event("save_finish", source="s", metadata={"<script>": 1})
         run.log_model("m", {"w": 1.0}, context="training", step=3)
+        run.log_metric("accuracy", 0.5, of="m")
+        run.metrics("train").summary_cache.store(loss=0.5)
         run.log_artifact(__file__)
         run.log_source_code(__file__)
         run.log_environment()

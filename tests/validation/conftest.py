@@ -73,6 +73,19 @@ def _record(run: provml.Run, folder: Path) -> None:
     run.log_metric("loss", float("nan"), inner, 0)
     run.log_metric("accuracy", 3, provml.Context.VALIDATION, epoch=1)
     run.log_metric("accuracy", 2**70, provml.Context.VALIDATION, 7)
+    run.update_metadata("hyperparams", {"fc_layers": 3})
+    run.update_metadata("hyperparams", {"fc_layers": 4})
+    run.update_metadata("secret_key", "hunter2")
+    run.update_metadata("function", len)
+    run.metrics("eval").log(loss=0.5)
+    run.metrics.log(epoch=1, step=2, system={"memory": 1.5}).flush()
+    cache = run.metrics("train").summary_cache
+    for keep_raw in (True, False):
+        cache.keep_raw = keep_raw
+        cache.store(loss=0.25, accuracy=1)
+        cache.store(loss=float("nan"))
+        cache.set(epoch=1, lr=0.1)
+        cache.summarize(clear=not keep_raw)
     for value in (2**70, "text", b"\x00", Decimal("1E+20000"), Decimal("1.5"), np.zeros(2)):
         run.log_metric("odd", value)
     run.log_params({"lr": 0.1, "f": len, "api_key": "hunter2", "nested": {"a": [1, None]}})
@@ -107,6 +120,10 @@ def _record(run: provml.Run, folder: Path) -> None:
     run.log_model("object", {"w": 1})
     run.log_model("net", SimpleNamespace(state_dict=lambda: {"w": np.zeros((2, 2))}), step=3)
     run.log_model("net", artifact)
+    for of in ("net", ("artifact", "plot.svg")):
+        run.log_metric("accuracy", 0.75, provml.Context.EVALUATION, of=of)
+        run.log_metric("verdict", "good", of=of)
+        run.log_event("served", source="elsewhere", of=of)
     run.log_model("no pickle", SimpleNamespace(f=lambda: None), context=inner)
     run.log_model("hub", "hf://group/model")
     source = _repository(folder / "repository")
@@ -150,6 +167,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     store = folder / "provenance"
     os.environ["RANK"] = "1"
     options: dict[str, Any] = {"save_dir": store, "formats": (), "project": "p", "owner": "o"}
+    options |= {"external_id": "x-1", "framework": "pytorch", "task": "detection"}
     try:
         with provml.start_run("exp/é", tags={"t": "🦉"}, sample_interval_s=0, **options) as run:
             run.log_metric("loss", 1.0, provml.Context.TRAINING, 0, epoch=0)

@@ -163,6 +163,11 @@ BROKEN: dict[str, Breaking] = {
     "workload-extent": having("Workload", TERM.extent, "year"),
     "workload-passes": without("Workload", TERM.passes),
     "workload-agent": without("Workload", PROV.wasAttributedTo),
+    "window-place": without("Window", PROV.wasGeneratedBy),
+    "window-use": unnamed_by("Window", PROV.entity),
+    "summarising-place": without("Summarising", PROV.wasInformedBy),
+    "summarising-window": without("Summarising", PROV.qualifiedUsage),
+    "summarising-agent": _unassociated("Summarising"),
     "environment-variables": having("Environment", TERM.variables, "{}"),
 }
 
