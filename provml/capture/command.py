@@ -13,14 +13,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
 from provml import lifecycle
 from provml.capture import inside
-from provml.capture.command_output import Output, check_patterns
+from provml.capture.command_output import Output
 from provml.capture.joined import MISSED
 from provml.capture.kept import DEFAULT_LIMIT_BYTES
+from provml.capture.lines import compile_patterns
 from provml.capture.program import Program, program_of
 from provml.capture.signals import (
     ENDING,
@@ -133,7 +134,7 @@ def run_command(
     if not command or not command[0]:
         raise InvalidArgumentError("there is no command to run: provml run -- python train.py")
     settings = read_settings()._replace(joined_run=None)
-    check_patterns(around.patterns)
+    compile_patterns(around.patterns)
     program = program_of(command)
     if program.is_notebook:
         _check_notebook()
@@ -209,6 +210,10 @@ def _not_started(program: Program, error: OSError) -> Ending:
     return Ending(_NOT_FOUND if missing else _NOT_EXECUTABLE)
 
 
+def _nothing(block: bytes, time_ns: int) -> None:
+    """Take a block of output where none can be recorded."""
+
+
 class _Recording:
     """One command under way, and its run."""
 
@@ -257,6 +262,8 @@ class _Recording:
             self._finish(ending)
         except KeyboardInterrupt:  # of what is recorded by now nothing is lost
             pass
+        except Exception as error:  # how the command ended is to be told in any case
+            _say(f"the run is not recorded to its end: {type(error).__qualname__}: {error}")
         return ending
 
     # -- the start ----------------------------------------------------------------------------
@@ -311,25 +318,45 @@ class _Recording:
         return environment
 
     def _begin_recording(self) -> None:
-        if self._streams:
-            limit = self._around.output_limit_bytes
-            self._output = Output(self._run, self._streams, limit, self._around.patterns)
-            self._output.start()
-            for index, stream in enumerate(self._streams):
-                stream.start(self._output.taker(index))
+        """Begin all that goes on beside the command; what can't be is missed, and told."""
+        self._guard("output", self._open_output)
+        for index, stream in enumerate(self._streams):  # it passes in any case
+            stream.start(_nothing if self._output is None else self._output.taker(index))
         self._signals.post_witness()
-        self._run.log_event("command_started", source=SOURCE, timestamp=self._started_ns / 1e9)
-        interval_s = self._start.interval_s
-        if interval_s:
-            machine_wide = self._settings.local_rank in (None, 0)
-            planned = plan_collectors(
-                self._start.collectors, interval_s, machine_wide, command=self._pid
-            )
-            self._run._start_sampling(interval_s, planned)
+        started_s = self._started_ns / 1e9
+        self._guard(
+            "command_started",
+            lambda: self._run.log_event("command_started", source=SOURCE, timestamp=started_s),
+        )
+        self._guard("readings", self._start_sampling)
         self._describer = threading.Thread(
             target=self._describe, name="provml-describe", daemon=True
         )
-        self._describer.start()
+        self._guard("source code and environment", self._describer.start)
+
+    def _guard(self, what: str, part: Callable[[], object]) -> None:
+        """Do a part of the recording, which must not end what goes on."""
+        try:
+            part()
+        except Exception as error:
+            self._miss(what, f"{type(error).__qualname__}: {error}")
+
+    def _open_output(self) -> None:
+        if self._streams:
+            limit = self._around.output_limit_bytes
+            output = Output(self._run, self._streams, limit, self._around.patterns)
+            output.start()
+            self._output = output
+
+    def _start_sampling(self) -> None:
+        interval_s = self._start.interval_s
+        if not interval_s:
+            return
+        machine_wide = self._settings.local_rank in (None, 0)
+        planned = plan_collectors(
+            self._start.collectors, interval_s, machine_wide, command=self._pid
+        )
+        self._run._start_sampling(interval_s, planned)
 
     def _describe(self) -> None:
         """Record code and environment, as `log_source_code` and `log_environment` do."""
@@ -418,8 +445,8 @@ class _Recording:
             if stream.trouble is not None:
                 self._miss(stream.name, f"what was to be written could not be: {stream.trouble}")
         if self._output is not None:
-            self._output.finish()
-        if self._describer is not None:
+            self._guard("output", self._output.finish)
+        if self._describer is not None and self._describer.ident is not None:
             self._describer.join(_DESCRIBE_WAIT_S)
         was_inside = inside.was_inside(self._run.path, keep=self._settings.rank is not None)
         if self._program.interpreter is not None and not was_inside:

@@ -12,33 +12,16 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from typing import Any, Final
 
 from provml.capture.kept import KeptStream
+from provml.capture.lines import LineReader
 from provml.capture.streams import Stream, Take
 from provml.joining import SOURCE
 from provml.run import Run
 
 _MOST_WAITING_BYTES: Final = 32 * 2**20
 _MOST_JOINED_BYTES: Final = 4 * 2**20
-
-
-def check_patterns(patterns: Sequence[str]) -> None:
-    """Raises InvalidArgumentError where a pattern is none."""
-    try:
-        lines = import_module("provml.capture.lines")
-    except ImportError:
-        return
-    lines.compile_patterns(patterns)
-
-
-def _line_reader(run: Run, patterns: Sequence[str], source: str) -> Any:
-    try:
-        lines = import_module("provml.capture.lines")
-    except ImportError:
-        return None
-    return lines.LineReader(run, patterns, source=source)
 
 
 class Output:
@@ -50,7 +33,9 @@ class Output:
         """Args: limit_bytes is how much of each stream is kept, 0 for none."""
         self._run = run
         self._kept = [KeptStream(run.path, stream.name, limit_bytes) for stream in streams]
-        self._readers: list[Any] = [_line_reader(run, patterns, stream.name) for stream in streams]
+        self._readers: list[LineReader | None] = [
+            LineReader(run, patterns, source=stream.name) for stream in streams
+        ]
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         self._waiting_bytes = 0
         self._change = threading.Condition()

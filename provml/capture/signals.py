@@ -130,12 +130,11 @@ class Signals:
 
 def stop_like(number: int) -> None:
     """Stop this process by a signal, as its caller expects; returns when it is continued."""
-    if number == signal.SIGSTOP:
-        os.kill(os.getpid(), number)
-    else:
-        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-        os.kill(os.getpid(), number)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    # held back until it is let through: one of the terminal's that waits already is the same one
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     time.sleep(_SETTLE_S / 5)  # the others of the group are continued one after another
 
 

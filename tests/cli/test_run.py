@@ -658,6 +658,23 @@ class TestTheRecord:
         (record,) = [r for r in _records(caller.recorded) if r.get("record") == "artifact"]
         assert record["metadata"] == {"bytes": 588_890, "bytes_left_out": 586_890}
 
+    def test_lines_that_are_metrics(self, caller: Caller) -> None:
+        """The metrics that a script prints are in its log alone."""
+        script = caller.script(
+            """
+            import json, sys
+            for step in range(3):
+                print(json.dumps({"metric": "val_loss", "value": 1 / (step + 1), "step": step}))
+                print(f"epoch {step} acc {step / 4}", file=sys.stderr)
+            """
+        )
+        options = ("--pattern", "epoch {epoch} acc {acc}")
+        caller.run(sys.executable, script, options=options)
+        loss = caller.recorded.series("val_loss", provml.Context.VALIDATION)
+        assert loss.value.tolist() == [1, 1 / 2, 1 / 3]
+        assert loss.step.tolist() == [0, 1, 2]
+        assert caller.recorded.series("acc").value.tolist() == [0, 0.25, 0.5]
+
     def test_without_output(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
         """A program that controls its terminal can't be recorded at all."""
         script = caller.script("import os; print(os.ttyname(0) == os.ttyname(1))")
@@ -776,6 +793,7 @@ class TestTroubleWithTheStore:
             ("--sample-interval", "-1"),
             ("--namespace", "no iri"),
             ("--nosuch",),
+            ("--pattern", "(?P<"),
         ],
     )
     def test_misuse_stops_before_the_command(
