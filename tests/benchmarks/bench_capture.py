@@ -120,7 +120,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        rounds, scale = (1, 100) if quick else (5, 1)
+        rounds, scale = (1, 100) if quick else (3, 1)
         lines = 10_000_000 // scale
         bench.passing(
             "print(), 10 million lines", PRINTS, lines, b"", 1 if quick else 3, "million lines/s"
