@@ -7,28 +7,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
 from provml import lifecycle
-from provml.arguments import metadata_record, tag_record
-from provml.collect.choice import DEFAULT as DEFAULT_COLLECTORS
-from provml.collect.choice import check_collectors, plan_collectors
+from provml.collect.choice import plan_collectors
 from provml.collect.readings import Collector
-from provml.context import Context, checked_name
+from provml.context import Context
 from provml.disabled import DisabledRun
-from provml.errors import ExportError, InvalidArgumentError, NoActiveRunError
+from provml.errors import NoActiveRunError
 from provml.event import Event, EventSource
-from provml.folder import checked_namespace, open_folder
-from provml.formats import format_names
 from provml.joining import SOURCE, STARTED, join_run
-from provml.journal import layout
 from provml.notes import MetadataUpdate, Timestamp
 from provml.recorder import Target
 from provml.run import Run
-from provml.settings import Settings, default_store, read_settings
-from provml.version import __version__
+from provml.settings import Settings, read_settings
+from provml.starting import Start, checked_start, open_run
 
 
 def start_run(
@@ -89,28 +84,22 @@ def start_run(
         RunExistsError: the run id is taken.
         StoreError: the folder can't be made or written.
     """
-    from provml.collect.environment import describe_host, login_name
     from provml.collect.source import describe_execution
 
     settings = read_settings()
-    description = {
-        "format": layout.FORMAT_VERSION,
-        "experiment": checked_name(experiment, "experiment"),
-        "project": None if project is None else checked_name(project, "project"),
-        "owner": login_name() if owner is None else checked_name(owner, "owner"),
-        "namespace": checked_namespace(namespace),
-        "created": time.time_ns(),
-        "provml": __version__,
-    }
     told = {"external_id": external_id, "framework": framework, "task": task}
-    description |= {key: checked_name(v, key) for key, v in told.items() if v is not None}
-    _check_formats(formats)
-    said = _records_of("tags", tags, tag_record) + _records_of(
-        "metadata", metadata, metadata_record
-    )
-    interval_s = _checked_interval(sample_interval_s, settings.sample_interval_s)
-    chosen = check_collectors(
-        collect if collect is not None else settings.collect or DEFAULT_COLLECTORS
+    start = checked_start(
+        settings,
+        experiment,
+        project=project,
+        owner=owner,
+        namespace=namespace,
+        told=told,
+        tags=tags,
+        metadata=metadata,
+        formats=formats,
+        sample_interval_s=sample_interval_s,
+        collect=collect,
     )
     if disabled or settings.disabled:
         run: Run = DisabledRun(experiment)
@@ -118,67 +107,34 @@ def start_run(
         return run
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
-        return _join(settings, asked | told, said, interval_s, chosen)
-    store = default_store() if save_dir is None else save_dir
-    own_id = settings.run_id if run_id is None else run_id
-    folder, resumed = open_folder(store, description, own_id, resume, settings)
-    run = Run(folder, folder.open_writer("owner"), tuple(formats), owner=True)
-    facts = describe_execution() | describe_host()
-    now = time.time_ns()
-    start = {"record": "start", "time": now, "resumed": resumed, **facts}
-    run._append_all([start, *(record | {"time": now} for record in said)])
+        return _join(settings, asked | told, start)
+    run = open_run(
+        settings, start, describe_execution(), save_dir=save_dir, run_id=run_id, resume=resume
+    )
     lifecycle.activate(run)
     # of a job's processes on one machine, one reads what is the machine's
     machine_wide = settings.local_rank in (None, 0)
-    run._start_sampling(
-        interval_s, plan_collectors(chosen, interval_s, machine_wide) if interval_s else []
-    )
+    _start_sampling(run, start, machine_wide)
     return run
 
 
-def _join(
-    settings: Settings,
-    asked: dict[str, Any],
-    said: list[dict[str, Any]],
-    interval_s: float,
-    collectors: Iterable[str | Collector],
-) -> Run:
-    """The run around this process; the command there reads the machine, this one itself."""
+def _start_sampling(run: Run, start: Start, machine_wide: bool) -> None:
+    interval_s = start.interval_s
+    planned = plan_collectors(start.collectors, interval_s, machine_wide) if interval_s else []
+    run._start_sampling(interval_s, planned)
+
+
+def _join(settings: Settings, asked: dict[str, Any], start: Start) -> Run:
+    """The run around this process, whose machine and processes the command there reads."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(STARTED, source=SOURCE, metadata=metadata)
     now = time.time_ns()
-    run._append_all([record | {"time": now} for record in said])
+    run._append_all([record | {"time": now} for record in start.said])
     lifecycle.activate(run)
-    own = plan_collectors(collectors, interval_s, machine_wide=False) if interval_s else []
-    run._start_sampling(interval_s, own)
+    own = tuple(one for one in start.collectors if not isinstance(one, str))
+    _start_sampling(run, start._replace(collectors=own), machine_wide=False)
     return run
-
-
-def _checked_interval(given: object, default: float) -> float:
-    if given is None:
-        return default
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
-        raise InvalidArgumentError(
-            f"sample_interval_s must be a number of seconds, 0 for never: {given!r}"
-        )
-    return float(given)
-
-
-def _check_formats(formats: object) -> None:
-    if not isinstance(formats, (tuple, list)):
-        raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
-    unknown = [name for name in formats if name not in format_names()]
-    if unknown:
-        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
-
-
-def _records_of(
-    what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
-) -> list[dict[str, Any]]:
-    if given is not None and not isinstance(given, Mapping):
-        raise InvalidArgumentError(f"{what} must be a mapping: {given!r:.80}")
-    return [record(name, value) for name, value in (given or {}).items()]
 
 
 def active_run() -> Run | None:

@@ -1,15 +1,20 @@
 """Recording into a run that another process began: ``provml run`` around a script.
 
-Imports `run`, `folder`, `lifecycle`, `settings`.
+Imports `run`, `folder`, `lifecycle`, `journal`, `settings`.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any, Final
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 from provml.errors import StoreError
 from provml.folder import joined_folder
+from provml.journal import layout
+from provml.journal.files import writer_files
 from provml.lifecycle import exception_record
 from provml.run import Run
 from provml.settings import Settings
@@ -51,3 +56,41 @@ def join_run(settings: Settings) -> Run:
         raise StoreError("there is no run around this process")
     folder = joined_folder(settings.joined_run, settings)
     return JoinedRun(folder, folder.open_writer("helper"), (), owner=False)
+
+
+def joined_endings(run_folder: Path) -> list[dict[str, Any]]:
+    """How each `start_run` in a run that is not its own ended: status, reason, exception.
+
+    Costs a pass over the lines that the run's processes wrote.
+    """
+    found: list[dict[str, Any]] = []
+    for files in writer_files(run_folder):
+        try:
+            with open(files.events_path, "rb") as file:
+                found += _endings(file)
+        except OSError:
+            continue
+    return found
+
+
+def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Those of one process; one that has not called `start_run` records from outside."""
+    names = (f'"{STARTED}"'.encode(), f'"{ENDED}"'.encode())
+    started = False
+    while line := file.readline(layout.MAX_LINE_BYTES + 1):
+        if not any(name in line for name in names):
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(record, dict) or record.get("source") != SOURCE:
+            continue
+        if record.get("name") == STARTED:
+            started = True
+            continue
+        metadata = record.get("metadata")
+        if record.get("name") != ENDED or not started or not isinstance(metadata, dict):
+            continue
+        if metadata.get("status") in layout.END_STATUSES:
+            yield metadata

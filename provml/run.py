@@ -580,6 +580,14 @@ class Run(Notes):
         if isinstance(reason, str):
             reason = reason[:1000]
         own_reason = None if reason is None else checked_name(reason, "reason")
+        self._end(status, own_reason, _described(exception))
+
+    def _end(self, status: str, reason: str | None, exception: dict[str, str] | None) -> None:
+        """End the run with what is checked.
+
+        Args:
+            exception: what ended it, as `lifecycle.exception_record` has it.
+        """
         if not self._closed:
             self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
             self._finish_metrics()
@@ -596,11 +604,10 @@ class Run(Notes):
             return
         self._end_sampling()
         record: Record = {"record": "end", "time": _time_ns(), "status": status}
-        if own_reason is not None:
-            record["reason"] = own_reason
+        if reason is not None:
+            record["reason"] = reason
         if exception is not None:
-            described = lifecycle.exception_record(exception)
-            record["exception"] = {key: mask_text(text) for key, text in described.items()}
+            record["exception"] = {key: mask_text(text) for key, text in exception.items()}
         self._writer.close(record, status)
         self._folder.restore()
         if self._formats and not self._others_record():
@@ -655,6 +662,10 @@ class Run(Notes):
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return _join, (self._folder,)
+
+
+def _described(exception: BaseException | None) -> dict[str, str] | None:
+    return None if exception is None else lifecycle.exception_record(exception)
 
 
 def _join(folder: RunFolder) -> Run:

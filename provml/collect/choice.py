@@ -45,13 +45,17 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
 
 
 def plan_collectors(
-    chosen: Iterable[str | Collector], interval_s: float, machine_wide: bool
+    chosen: Iterable[str | Collector],
+    interval_s: float,
+    machine_wide: bool,
+    command: int | None = None,
 ) -> list[Planned]:
     """How to make the collectors that were chosen; costs nothing yet.
 
     Args:
         machine_wide: False where another process of the job reads the machine: then those that
             were chosen by name are of the process only.
+        command: the process to read instead of this one, with all that it started.
     """
     planned: list[Planned] = []
     names = [one for one in chosen if isinstance(one, str)]
@@ -63,6 +67,8 @@ def plan_collectors(
     for name in dict.fromkeys(names):
         if name not in _OF_SYSTEM:
             make = _MADE.get(name) or partial(_other, name)
+            if name in _PER_PROCESS and command is not None:
+                make = partial(_process, command)
             planned.append(Planned(name, make, _SETTLE_S))
     for one in chosen:
         if not isinstance(one, str):
@@ -86,10 +92,10 @@ def _system(parts: tuple[str, ...], interval_s: float) -> Collector:
     )
 
 
-def _process() -> Collector:
+def _process(command: int | None = None) -> Collector:
     from provml.collect.process import ProcessCollector
 
-    return ProcessCollector()
+    return ProcessCollector(pid=command, descendants=command is not None)
 
 
 def _gpu() -> Collector:

@@ -1,6 +1,7 @@
-"""The recording process itself: its CPU time, memory, threads, open files. Imports `readings`.
+"""A process: its CPU time, memory, threads, open files. Imports `readings`.
 
-Its children (data loaders) are processes of their own and are not in it.
+Of the recording process, that is without its children (data loaders), which are processes of their
+own; of a command under ``provml run`` it is with all that it started.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from provml.collect.readings import UnavailableError
 
@@ -22,15 +23,20 @@ class ProcessCollector:
     name = "process"
     units = {"cpu_time_s": "s"}  # noqa: RUF012 - never changed
 
-    def __init__(self, proc: Path = Path("/proc"), pid: int | None = None) -> None:
+    def __init__(
+        self, proc: Path = Path("/proc"), pid: int | None = None, descendants: bool = False
+    ) -> None:
         """Of this process, or of another that may be seen.
 
         Args:
             proc: where the ``proc`` file system is.
             pid: the process; by default the one that calls `initialize`.
+            descendants: add what it started, as far as that lives: memory that processes share
+                counts for each of them. The CPU time of those that ended is in it.
         """
         self._proc = proc
         self._pid = pid
+        self._descendants = descendants
         self._folder = proc
         self._before: tuple[int, float] | None = None
         self.missing: dict[str, str] = {}
@@ -40,33 +46,69 @@ class ProcessCollector:
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
             raise UnavailableError(f"there is no {self._folder / 'stat'}")
-        self._before = (time.monotonic_ns(), self._cpu_time_s(self._stat()))
+        self._before = (time.monotonic_ns(), self._cpu_time_s(self._stats()))
 
     def collect(self) -> dict[str, Any]:
-        """CPU time and share, resident and virtual memory, threads, open files."""
-        now, fields = time.monotonic_ns(), self._stat()
-        cpu_time_s = self._cpu_time_s(fields)
+        """CPU time and share, resident and virtual memory, threads, open files.
+
+        Nothing where it is another process, and that has ended.
+        """
+        now, all_fields = time.monotonic_ns(), self._stats()
+        if not all_fields:
+            return {}
+        cpu_time_s = self._cpu_time_s(all_fields)
+        page = os.sysconf("SC_PAGE_SIZE")
         reading: dict[str, Any] = {
             "cpu_time_s": cpu_time_s,
-            "memory_rss": int(fields[21]) * os.sysconf("SC_PAGE_SIZE"),
-            "memory_vms": int(fields[20]),
-            "threads": int(fields[17]),
+            "memory_rss": sum(int(fields[21]) for fields in all_fields.values()) * page,
+            "memory_vms": sum(int(fields[20]) for fields in all_fields.values()),
+            "threads": sum(int(fields[17]) for fields in all_fields.values()),
         }
+        if self._descendants:
+            reading["processes"] = len(all_fields)
         if self._before is not None and now > self._before[0]:
             elapsed_s = (now - self._before[0]) / 1e9
             # the counter has ticks of 10 ms: over less it would say 0 or too much
             if elapsed_s >= 0.1:
-                reading["cpu_percent"] = 100 * (cpu_time_s - self._before[1]) / elapsed_s
+                used_s = max(0.0, cpu_time_s - self._before[1])  # what is orphaned takes its own
+                reading["cpu_percent"] = 100 * used_s / elapsed_s
                 self._before = (now, cpu_time_s)
         try:
-            reading["open_files"] = len(os.listdir(self._folder / "fd"))
+            reading["open_files"] = sum(len(os.listdir(folder / "fd")) for folder in all_fields)
         except OSError as error:
-            self.missing.setdefault("open_files", str(error))
+            if self._folder.exists():
+                self.missing.setdefault("open_files", str(error))
         return reading
 
-    def _stat(self) -> list[bytes]:
-        """What follows the command's name, which may hold blanks and parentheses."""
-        return (self._folder / "stat").read_bytes().rpartition(b")")[2].split()
+    def _stats(self) -> dict[Path, list[bytes]]:
+        """What the system says of each process, by its folder; nothing of those that ended."""
+        if not self._descendants:
+            return {self._folder: _stat(self._folder)}
+        found: dict[Path, list[bytes]] = {}
+        waiting = [self._folder]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                fields = _stat(folder)
+                if fields[0] in _GONE:
+                    continue
+                found[folder] = fields
+                for thread in os.listdir(folder / "task"):
+                    children = (folder / "task" / thread / "children").read_bytes()
+                    waiting += [self._proc / pid.decode() for pid in children.split()]
+            except OSError:
+                continue  # it ended meanwhile, or the kernel does not list children
+        return found
 
-    def _cpu_time_s(self, fields: list[bytes]) -> float:
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def _cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
+        last = 15 if self._descendants else 13  # with that of children that ended
+        ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+_GONE: Final = (b"Z", b"X")
+
+
+def _stat(folder: Path) -> list[bytes]:
+    """What follows the command's name, which may hold blanks and parentheses."""
+    return (folder / "stat").read_bytes().rpartition(b")")[2].split()

@@ -358,6 +358,8 @@ class Loop:
 
     def _read(self, collector: Collector, place: Place) -> None:
         reading = collector.collect()
+        if not reading:
+            return
         if self.readings is not None and self._journal is not None and not self._journal.closed:
             self._start_ns = self.readings.write(collector, reading, self._start_ns, None, place)
 

@@ -11,12 +11,21 @@ import sys
 def _start() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != here]
+    # the provml that started us, for an environment that has none of its own: found last, and
+    # only now, so that nothing else of where it is installed can be imported
+    home = os.path.dirname(os.path.dirname(os.path.dirname(here)))
+    paths = sys.path[:]
+    sys.path.append(home)
     try:
         from provml.capture import inside
-
-        inside.install()
     except Exception:
-        pass  # another environment, without provml or with another one: the script runs without
+        pass  # of another version, or for another Python: the script runs without
+    sys.path[:] = paths
+    if "provml.capture.inside" in sys.modules:
+        try:
+            inside.install()
+        except Exception:
+            pass
     own = sys.modules.pop("sitecustomize")
     try:
         __import__("sitecustomize")  # the environment's own, which this one stood before

@@ -1,0 +1,155 @@
+"""What ``provml run -- train.ipynb`` runs: the notebook's cells, one after another.
+
+    python -m provml.capture.notebook NOTEBOOK [PARTS]
+
+What is captured in the kernel the second argument says, as ``PROVML_CAPTURE`` does; in this
+process, which only runs it, nothing is. The text that cells print passes to standard output and
+error as it comes; of other outputs their text. A cell that fails ends it, with exit status 1; a
+first Ctrl-C interrupts the cell, a second one ends the kernel. The notebook with its outputs is an
+artifact of the run around it. Imports nbclient and nbformat (the extra ``notebook``), `joined`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import tempfile
+from typing import Any, Final
+
+from provml.capture.joined import missed, outer_run
+from provml.joining import ENDED, SOURCE, STARTED
+from provml.settings import CAPTURE_VARIABLE
+
+_ANSI: Final = r"\x1b\[[0-9;]*m"
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def run_notebook(path: str) -> int:
+    """Run a notebook in its own folder; the exit status, or a signal's number below zero.
+
+    Costs the start of a kernel, and what its cells cost.
+    """
+    import nbformat
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        return _complain(f"can't open {path!r}: {error.strerror}", 2)
+    except Exception as error:  # what is no notebook fails in many ways
+        return _complain(f"{path!r} is no notebook: {error}", 1)
+    name = os.path.basename(path)
+    client = _client(notebook, os.path.dirname(os.path.abspath(path)))
+    exception: dict[str, str] | None = None
+    try:
+        client.execute()
+    except Exception as error:  # of the cells, the kernel, or what runs it
+        exception = _told(error)
+    _record(notebook, name, exception)
+    if client.signals:
+        return -int(client.signals[0])
+    return 0 if exception is None else 1
+
+
+def _client(notebook: Any, folder: str) -> Any:
+    from nbclient import NotebookClient
+    from nbclient.util import ensure_async
+
+    class Client(NotebookClient):
+        """One that shows what it runs, and has signals reach the cell."""
+
+        signals: list[int] = []  # noqa: RUF012 - one notebook a process
+
+        async def async_start_new_kernel(self, **options: Any) -> None:
+            """Called when the signals are those of the client, which would kill the kernel."""
+            await super().async_start_new_kernel(**options)
+            for number in _SIGNALS:
+                asyncio.get_running_loop().add_signal_handler(number, self._interrupt, number)
+
+        def _interrupt(self, number: int) -> None:
+            self.signals.append(number)
+            again = len(self.signals) > 1
+            if self.km is not None:
+                end = self.km.shutdown_kernel(now=True) if again else self.km.interrupt_kernel()
+                self._ending = asyncio.ensure_future(ensure_async(end))
+
+        def process_message(self, message: Any, cell: Any, index: int) -> Any:
+            """Called with each message of the kernel about a cell."""
+            _show(message.get("msg_type"), message.get("content") or {})
+            return super().process_message(message, cell, index)
+
+    return Client(notebook, timeout=None, resources={"metadata": {"path": folder}})
+
+
+def _show(kind: str, content: dict[str, Any]) -> None:
+    """Pass on the text of an output."""
+    if kind == "stream":
+        stream = sys.stderr if content.get("name") == "stderr" else sys.stdout
+        text = str(content.get("text", ""))
+    elif kind in ("execute_result", "display_data", "update_display_data"):
+        stream, text = sys.stdout, str((content.get("data") or {}).get("text/plain", ""))
+        text = f"{text}\n" if text else ""
+    else:
+        return
+    stream.write(text)
+    stream.flush()
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """Say what ended the notebook; the exception as the journal keeps it."""
+    kind, message = getattr(error, "ename", None), getattr(error, "evalue", None)
+    if not isinstance(kind, str) or not isinstance(message, str):  # no cell's
+        _complain(f"{type(error).__name__}: {error}", 1)
+        return {"type": type(error).__qualname__, "message": str(error)[:10_000], "traceback": ""}
+    text = str(getattr(error, "traceback", ""))
+    sys.stderr.write(f"{text}\x1b[0m\n" if sys.stderr.isatty() else re.sub(_ANSI, "", text) + "\n")
+    plain = re.sub(_ANSI, "", text)
+    return {"type": kind, "message": message[:10_000], "traceback": plain[-20_000:]}
+
+
+def _record(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
+    """Record the notebook with its outputs, and how it ended."""
+    import nbformat
+
+    try:
+        run = outer_run()
+        if run is None:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, name)
+            nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+            run.log_artifact(path, f"executed {name}", copy=True)
+        if exception is not None:
+            run.log_event(STARTED, source=SOURCE, metadata={"notebook": name})
+            reason = f"uncaught {exception['type']}"
+            status = "interrupted" if exception["type"] == "KeyboardInterrupt" else "failed"
+            ended = {"status": status, "reason": reason, "exception": exception}
+            run.log_event(ENDED, source=SOURCE, metadata=ended)
+    except Exception as error:
+        missed("executed notebook", error)
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"provml: {message}\n")
+    return status
+
+
+def main() -> int:
+    """Run the notebook that the command line names."""
+    os.environ.pop(CAPTURE_VARIABLE, None)
+    if len(sys.argv) > 2:
+        os.environ[CAPTURE_VARIABLE] = sys.argv[2]
+    return run_notebook(sys.argv[1])
+
+
+if __name__ == "__main__":
+    status = main()
+    if status >= 0:
+        sys.exit(status)
+    from provml.capture.signals import die_of
+
+    sys.stdout.flush()
+    die_of(-status)

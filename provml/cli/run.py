@@ -1,0 +1,121 @@
+"""``provml run``: a command, recorded. Imports `capture.command`."""
+
+from __future__ import annotations
+
+import click
+
+from provml.cli._options import store_option
+
+_BYTES_A_MIB = 2**20
+
+
+@click.command(
+    "run",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+    options_metavar="[OPTIONS] --",
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, metavar="COMMAND...")
+@click.option("--experiment", metavar="NAME", help="By default the script's or command's name.")
+@click.option("--project", metavar="NAME", help="A name that groups experiments.")
+@click.option("--owner", metavar="NAME", help="Who is responsible; by default the login name.")
+@click.option("--namespace", metavar="IRI", help="The base IRI of what the run describes.")
+@click.option("--run-id", metavar="ID", help="An id of one's own; the same for all ranks of a job.")
+@click.option("--resume", is_flag=True, help="Go on with the run of that id, or with the latest.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
+@click.option(
+    "--pattern",
+    "patterns",
+    multiple=True,
+    metavar="P",
+    help="What else in the output is a metric; may be repeated.",
+)
+@click.option("--no-output", is_flag=True, help="Neither read nor keep what the command prints.")
+@click.option("--no-trackers", is_flag=True, help="Do not record calls of TensorBoard, MLflow ...")
+@click.option("--no-files", is_flag=True, help="Do not record files that are read and written.")
+@click.option(
+    "--output-limit",
+    type=click.FloatRange(min=0, max=2**20),
+    default=10,
+    show_default=True,
+    metavar="MIB",
+    help="How much of each stream is kept, half of it from the beginning; 0 for nothing.",
+)
+@click.option(
+    "--sample-interval",
+    type=float,
+    metavar="S",
+    help="Seconds between two readings of the machine; 0 for none.  [default: 5]",
+)
+@click.option(
+    "--formats",
+    default="provjson",
+    show_default=True,
+    metavar="NAMES",
+    help="The documents to write at the end, separated by commas; '' for none.",
+)
+@store_option
+def run_command(
+    command: tuple[str, ...],
+    experiment: str | None,
+    project: str | None,
+    owner: str | None,
+    namespace: str | None,
+    run_id: str | None,
+    resume: bool,
+    tags: tuple[str, ...],
+    patterns: tuple[str, ...],
+    no_output: bool,
+    no_trackers: bool,
+    no_files: bool,
+    output_limit: float,
+    sample_interval: float | None,
+    formats: str,
+    store: str | None,
+) -> None:
+    """Run a command and record it: python train.py, python -m module, a notebook, anything.
+
+    Its output, exit status and signals are as without provml; what it prints is kept and read for
+    metrics, calls of other trackers and the files that it reads and writes are recorded where it
+    is Python. provml.start_run in it joins this run. Where the store can't be written the command
+    runs all the same, unrecorded.
+
+    \b
+    provml run -- python train.py --lr 0.1
+    provml run --tag kind=baseline -- python -m package.train
+    provml run -- train.ipynb
+    """  # noqa: D301 - click's mark for text that is not wrapped
+    from provml.capture import command as capture
+    from provml.errors import InvalidArgumentError, RunExistsError
+
+    pairs = [tag.partition("=") for tag in tags]
+    for tag, (name, equals, _) in zip(tags, pairs, strict=True):
+        if not equals or not name:
+            raise InvalidArgumentError(f"a tag must be KEY=VALUE: {tag!r}")
+    around = capture.Around(
+        patterns=patterns,
+        output=not no_output,
+        trackers=not no_trackers,
+        files=not no_files,
+        output_limit_bytes=round(output_limit * _BYTES_A_MIB),
+    )
+    try:
+        ending = capture.run_command(
+            command,
+            around,
+            experiment=experiment,
+            project=project,
+            owner=owner,
+            namespace=namespace,
+            run_id=run_id,
+            resume=resume,
+            save_dir=store,
+            tags={name: value for name, _, value in pairs},
+            formats=tuple(name.strip() for name in formats.split(",") if name.strip()),
+            sample_interval_s=sample_interval,
+        )
+    except RunExistsError as error:
+        raise InvalidArgumentError(str(error).replace("resume=True", "--resume")) from None
+    ending.leave()
+
+
+COMMANDS = [run_command]
