@@ -47,15 +47,18 @@ class JoinedRun(Run):
         super().end_run(status, reason=reason, exception=exception)
 
 
-def join_run(settings: Settings) -> Run:
+def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
     """The run around this process, in files of this process's own.
+
+    Args:
+        kind: `JoinedRun` for a script, `Run` for what records from outside, which ends nothing.
 
     Raises StoreError where there is none, or no file can be made.
     """
     if settings.joined_run is None:
         raise StoreError("there is no run around this process")
     folder = joined_folder(settings.joined_run, settings)
-    return JoinedRun(folder, folder.open_writer("helper"), (), owner=False)
+    return kind(folder, folder.open_writer("helper"), (), owner=False)
 
 
 def joined_endings(run_folder: Path) -> list[dict[str, Any]]:
@@ -74,11 +77,10 @@ def joined_endings(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Those of one process; one that has not called `start_run` records from outside."""
-    names = (f'"{STARTED}"'.encode(), f'"{ENDED}"'.encode())
-    started = False
+    """Those of one process."""
+    name = f'"{ENDED}"'.encode()
     while line := file.readline(layout.MAX_LINE_BYTES + 1):
-        if not any(name in line for name in names):
+        if name not in line:
             continue
         try:
             record = json.loads(line)
@@ -86,11 +88,8 @@ def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
             continue
         if not isinstance(record, dict) or record.get("source") != SOURCE:
             continue
-        if record.get("name") == STARTED:
-            started = True
-            continue
         metadata = record.get("metadata")
-        if record.get("name") != ENDED or not started or not isinstance(metadata, dict):
+        if record.get("name") != ENDED or not isinstance(metadata, dict):
             continue
         if metadata.get("status") in layout.END_STATUSES:
             yield metadata

@@ -17,6 +17,7 @@ DISABLED_VARIABLE = "PROVML_DISABLED"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
 CAPTURE_VARIABLE = "PROVML_CAPTURE"
+COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
@@ -46,6 +47,8 @@ class Settings(NamedTuple):
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
     joined_run: str | None
     """``PROVML_JOINED_RUN``: the folder of the run around this process, as ``provml run`` says."""
+    command: str
+    """``PROVML_COMMAND``: which of the run's commands this process is of; "" where that is one."""
     capture: tuple[str, ...] | None
     """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None is all."""
     rank: int | None
@@ -70,6 +73,7 @@ def read_settings() -> Settings:
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         joined_run=os.environ.get(JOINED_VARIABLE) or None,
+        command=os.environ.get(COMMAND_VARIABLE, ""),
         capture=_names(CAPTURE_VARIABLE),
         rank=_first_number(_RANK_VARIABLES),
         local_rank=_first_number(_LOCAL_RANK_VARIABLES),

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from provml import lifecycle
 from provml.capture import inside
 from provml.capture.command_output import Output
+from provml.capture.files import complete as complete_files
 from provml.capture.joined import MISSED
 from provml.capture.kept import DEFAULT_LIMIT_BYTES
 from provml.capture.lines import compile_patterns
@@ -43,7 +44,13 @@ from provml.errors import (
 )
 from provml.joining import SOURCE, joined_endings
 from provml.run import Run
-from provml.settings import CAPTURE_VARIABLE, JOINED_VARIABLE, Settings, read_settings
+from provml.settings import (
+    CAPTURE_VARIABLE,
+    COMMAND_VARIABLE,
+    JOINED_VARIABLE,
+    Settings,
+    read_settings,
+)
 from provml.starting import Start, checked_start, open_run
 
 _NOT_FOUND: Final = 127
@@ -234,6 +241,7 @@ class _Recording:
         self._signals = signals
         self._streams: list[Stream] = []
         self._output: Output | None = None
+        self._token = f"{os.urandom(6).hex()}-"
         self._pid = 0
         self._stopped = False
         self._started_ns = 0
@@ -303,6 +311,7 @@ class _Recording:
         """The caller's, with what has the command's processes join the run."""
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
+        environment[COMMAND_VARIABLE] = self._token
         chosen = inside.PARTS if self._settings.capture is None else self._settings.capture
         own = [
             part
@@ -455,6 +464,8 @@ class _Recording:
                 f"provml was not imported by {self._program.interpreter}: it is not installed "
                 "for that Python, or that was started with -E, -I or -S",
             )
+        if self._around.files:
+            self._guard("files", lambda: complete_files(self._run, self._token))
         self._end(ending, ending.reason)
 
     def _end(self, ending: Ending, reason: str | None) -> None:

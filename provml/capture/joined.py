@@ -40,7 +40,7 @@ def outer_run() -> Run | None:
             _opening.add(True)  # what a call made by opening it gets is None
             run: Run | None = None
             try:
-                run = join_run(read_settings())
+                run = join_run(read_settings(), Run)
                 lifecycle.watch(run)
             except (ProvMLError, OSError):
                 pass

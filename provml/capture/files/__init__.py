@@ -20,21 +20,22 @@ def install() -> None:
     from provml.capture.files import watch
     from provml.settings import read_settings
 
-    run = read_settings().joined_run
-    if run:
-        watch.install(run)
+    settings = read_settings()
+    if settings.joined_run:
+        watch.install(settings.joined_run, settings.command)
 
 
-def complete(run: Run, wait_s: float | None = None) -> None:
+def complete(run: Run, command: str = "", wait_s: float | None = None) -> None:
     """Record what the processes of a run have read and written so far; before the run's end.
 
     Costs a pass over each of these files, to hash it. Twice is once: the notes are used up.
 
     Args:
         run: the run that is recorded by this process.
+        command: of the processes of which command, as ``PROVML_COMMAND`` has it for them; of all.
         wait_s: at most so long is hashed; what is left then is recorded without a digest. By
             default ``PROVML_HASH_WAIT_S``, else 60.
     """
     from provml.capture.files.completion import complete as record
 
-    record(run, wait_s)
+    record(run, command, wait_s)

@@ -156,9 +156,9 @@ class _Story:
             self.ended.append(file.use)
 
 
-def complete(run: Run, wait_s: float | None = None) -> None:
+def complete(run: Run, command: str, wait_s: float | None) -> None:
     """As `provml.capture.files.complete`."""
-    paths = log_files(run.path)
+    paths = log_files(run.path, command)
     if not paths:
         return
     story = _Story()

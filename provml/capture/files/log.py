@@ -1,4 +1,4 @@
-r"""The notes of what one process opened: ``journal/<start>-<pid>-<random>.<n>.opened``.
+r"""The notes of what one process opened: ``journal/<command><start>-<pid>-<random>.<n>.opened``.
 
 A file of 64 KiB, and when that is full others of 1 MiB, mapped, and allocated before they are: so a
 note costs a copy to memory, a killed process leaves what it noted, and a full disk is an error
@@ -58,20 +58,24 @@ class Note(NamedTuple):
 class Log:
     """One process's notes. Safe from any thread, also within a note that is under way."""
 
-    def __init__(self, run_folder: str, head: Callable[[], Iterable[tuple[str, str]]]) -> None:
+    def __init__(
+        self, run_folder: str, command: str, head: Callable[[], Iterable[tuple[str, str]]]
+    ) -> None:
         """Make no file yet: a process that opens nothing leaves none.
 
         Args:
             run_folder: the run's.
+            command: what the names of the files begin with.
             head: gives the notes that each file begins with.
         """
         self._folder = os.path.join(run_folder, layout.JOURNAL_FOLDER)
+        self._command = command
         self._head = head
         self.restart()
 
     def restart(self) -> None:
         """Go on in a file of this process's own: in a forked child."""
-        name = f"{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
+        name = f"{self._command}{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         self._stem = os.path.join(self._folder, name)
         self._count = 0
         # one call into C: nothing comes between the copy and the step to the next place
@@ -116,10 +120,10 @@ def _full(content: bytes) -> object:
     raise ValueError
 
 
-def log_files(run_folder: Path) -> list[Path]:
-    """The files of notes that a run has, by the start of their processes."""
+def log_files(run_folder: Path, command: str = "") -> list[Path]:
+    """The files of notes that a run's command has, or all, by the start of their processes."""
     folder = run_folder / layout.JOURNAL_FOLDER
-    names = [path for path in folder.glob(f"*{SUFFIX}") if not path.is_symlink()]
+    names = [path for path in folder.glob(f"{command}*{SUFFIX}") if not path.is_symlink()]
     return sorted(path for path in names if path.is_file())
 
 

@@ -35,11 +35,11 @@ _READ, _WRITTEN = 1, 2
 class Watch:
     """What one process has opened so far, and the notes of it."""
 
-    def __init__(self, run_folder: str) -> None:
+    def __init__(self, run_folder: str, command: str) -> None:
         """Learn the process's folders. Nothing is written before something is opened."""
         self._cwd = _working_folder()
         self._rules = Rules.of_process(run_folder, self._cwd)
-        self._log = Log(run_folder, lambda: (("F", self._rules.text()), ("C", self._cwd)))
+        self._log = Log(run_folder, command, lambda: (("F", self._rules.text()), ("C", self._cwd)))
         self._seen: set[str] = set()
         """What was opened to be read, as it was given, since the working folder last changed."""
         self._known: dict[str, int] = {}
@@ -288,7 +288,7 @@ def _working_folder() -> str:
     return folder if folder == "/" else f"{folder}/"
 
 
-def install(run_folder: str) -> Watch | None:
+def install(run_folder: str, command: str = "") -> Watch | None:
     """Watch this process; more than once is once. None on a system without such paths."""
     global _watch
     if os.name != "posix":
@@ -298,7 +298,7 @@ def install(run_folder: str) -> Watch | None:
         return _watch
     from provml.capture.files import bypass
 
-    _watch = Watch(run_folder)
+    _watch = Watch(run_folder, command)
     os.register_at_fork(after_in_child=_watch.forked)
     bypass.install(_watch.opened)
     sys.addaudithook(_watch.hook())
