@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from provml import lifecycle
 from provml.capture import inside
 from provml.capture.command_output import Output
+from provml.capture.endings import joined_endings
 from provml.capture.files import complete as complete_files
 from provml.capture.joined import MISSED
 from provml.capture.kept import DEFAULT_LIMIT_BYTES
@@ -42,7 +43,7 @@ from provml.errors import (
     RunExistsError,
     StoreError,
 )
-from provml.joining import SOURCE, joined_endings
+from provml.joining import SOURCE
 from provml.run import Run
 from provml.settings import (
     CAPTURE_VARIABLE,
