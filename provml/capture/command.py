@@ -453,7 +453,7 @@ class _Recording:
                 stream.hand_over()
                 self._miss(stream.name, "written after the command's end by what it left running")
             if stream.trouble is not None:
-                self._miss(stream.name, f"what was to be written could not be: {stream.trouble}")
+                self._miss(stream.name, f"passing it on: {stream.trouble}")
         if self._output is not None:
             self._guard("output", self._output.finish)
         if self._describer is not None and self._describer.ident is not None:

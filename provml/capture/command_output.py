@@ -67,11 +67,13 @@ class Output:
                         return
                     self._change.wait()
                 index, block, time_ns = self._next()
-            self._kept[index].write(block)
-            self._read(index, block, time_ns)
-            with self._change:
-                self._waiting_bytes -= len(block)
-                self._change.notify_all()
+            try:
+                self._kept[index].write(block)
+                self._read(index, block, time_ns)
+            finally:
+                with self._change:
+                    self._waiting_bytes -= len(block)
+                    self._change.notify_all()
 
     def _next(self) -> tuple[int, bytes, int]:
         """The first block, with those behind it that are of the same stream."""

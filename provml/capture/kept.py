@@ -32,7 +32,7 @@ class KeptStream:
         """
         self.name = name
         self.total_bytes = 0
-        self.trouble: OSError | None = None
+        self.trouble: Exception | None = None
         self._run_folder = run_folder
         own = f"{name}-{os.getpid()}-{os.urandom(4).hex()}"
         self._folder = run_folder / layout.ARTIFACTS_FOLDER / own
@@ -64,7 +64,7 @@ class KeptStream:
                 block = block[len(first) :]
             if block and self._tail_limit:
                 self._go_round(block)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self.trouble = error
 
     def _go_round(self, block: bytes) -> None:

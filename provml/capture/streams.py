@@ -40,7 +40,7 @@ class Stream:
         numbers: the command's descriptors that lead to it.
         given: the descriptor that the command gets for them.
         is_terminal: whether that is one of a terminal.
-        trouble: what went wrong with the passing on: our own output can't be written.
+        trouble: what went wrong with the passing on, as where our own output can't be written.
         unread: whether something that the command left running goes on writing.
         is_done: whether nothing more will be passed on here; said before SIGCHLD is sent to this
             process, which tells the thread that waits for signals.
@@ -90,7 +90,12 @@ class Stream:
         self._thread = threading.Thread(
             target=self._run, args=(take,), name=f"provml-{self.name}", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            self.trouble = OSError(f"{error}: passed on by another process, and not recorded")
+            self.hand_over()
+            self.is_done = True
 
     def discard(self) -> None:
         """Let go: there is no command."""
@@ -123,7 +128,7 @@ class Stream:
                 setsigmask=(),
             )
         except OSError as error:
-            self.trouble = self.trouble or error
+            self.trouble = error
         self._close_source()
 
     def _close_source(self) -> None:
