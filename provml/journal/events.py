@@ -1,4 +1,7 @@
-"""The writing side of ``*.events.jsonl``: one line, one write(). Imports `layout`, `errors`."""
+"""The writing side of ``*.events.jsonl``: one line, one write().
+
+Imports `layout`, `opening`, `errors`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
+from provml.journal.opening import apart
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
@@ -19,7 +23,8 @@ class EventsFile:
         """Make the file. Raises OSError where it can't be made."""
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o644)
+        with apart():
+            self._fd = os.open(path, flags, 0o644)
         self._length = 0
         self._torn = False
 

@@ -2,7 +2,7 @@
 
 The hot path is not here but in `Run.log_metric`, which packs a record straight into what
 `SampleFile.slots` holds. This file makes, grows and closes what it packs into.
-Imports `layout`.
+Imports `layout`, `opening`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from provml.journal import layout
+from provml.journal.opening import apart
 
 _FIRST_SEGMENT: Final = 64 * 2**10
 _LARGEST_SEGMENT: Final = 16 * 2**20
@@ -45,18 +46,19 @@ class SampleFile:
     def __init__(self, path: str, created_ns: int) -> None:
         """Make the file. Raises OSError where it can't be made or allocated."""
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._length = 0
         self.slots: Slots = NO_SLOTS
-        try:
-            _allocate(self._fd, 0, _FIRST_SEGMENT)
-            os.pwrite(self._fd, layout.pack_header(created_ns), 0)
-            self._header = mmap.mmap(self._fd, mmap.ALLOCATIONGRANULARITY)
-            segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
-        except OSError:
-            os.close(self._fd)
-            os.unlink(path)
-            raise
+        with apart():
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try:
+                _allocate(self._fd, 0, _FIRST_SEGMENT)
+                os.pwrite(self._fd, layout.pack_header(created_ns), 0)
+                self._header = mmap.mmap(self._fd, mmap.ALLOCATIONGRANULARITY)
+                segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
+            except OSError:
+                os.close(self._fd)
+                os.unlink(path)
+                raise
         self._length = _FIRST_SEGMENT
         self._set_slots(segment, layout.HEADER_SIZE)
 
@@ -114,7 +116,8 @@ class SampleFile:
         except OSError:
             size = _FIRST_SEGMENT
             _allocate(self._fd, self._length, size)
-        segment = mmap.mmap(self._fd, size, offset=self._length)
+        with apart():
+            segment = mmap.mmap(self._fd, size, offset=self._length)
         self._length += size
         self._set_slots(segment, 0)
 

@@ -146,3 +146,28 @@ def test_the_sync_thread_is_no_trouble(children):
         PROVML_SYNC_INTERVAL_S="0.00001",
     )
     assert (code, err) == (0, "")
+
+
+def test_standard_descriptors_that_were_closed_stay_closed(children):
+    """What a process prints after closing its standard output would land in the journal."""
+    code, _, _ = children.run(
+        """
+        import os
+        import provml
+
+        for number in (0, 1, 2):
+            os.close(number)
+        with provml.start_run("closed", run_id="run", formats=()) as run:
+            for number in (0, 1, 2):
+                try:
+                    os.write(number, b"not for the journal")
+                except OSError:
+                    pass
+                else:
+                    os._exit(9)
+            run.log_metric("m", 1.5)
+        assert list(provml.load(run.path).series("m").value) == [1.5]
+        os._exit(0)
+        """
+    )
+    assert code == 0

@@ -33,6 +33,7 @@ from typing import Final, NamedTuple
 
 from provml.capture.files.rules import Rules
 from provml.journal import layout
+from provml.journal.opening import apart
 
 SUFFIX: Final = ".opened"
 _FIRST_SIZE: Final = 64 * 2**10
@@ -108,7 +109,8 @@ class Log:
                 os.posix_fallocate(fd, 0, size)
             else:
                 os.pwrite(fd, bytes(size), 0)
-            return mmap.mmap(fd, size).write
+            with apart():
+                return mmap.mmap(fd, size).write
         except OSError:
             os.unlink(path)
             raise
