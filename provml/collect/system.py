@@ -129,7 +129,7 @@ class SystemMetricsCollector:
         self.missing: dict[str, str] = {}
         self._machine = machine
         self._cgroup = cgroup
-        self._gpu = gpu
+        self._gpu = gpu if track_gpu else None
         self._limits = Limits(None, None)
         self._counts: tuple[int | None, int | None] = (None, None)
         self._cpu_before: tuple[CpuTimes, list[CpuTimes]] | None = None
