@@ -112,9 +112,8 @@ class FlopsLog:
     ) -> None:
         """Log one batch."""
         context, step, epoch = place
-        own = None if model is None else id(model)
         try:
-            key = (label, context, own, self._batch_key(batch), backward)
+            key = (label, context, id(model), self._batch_key(batch), backward)
             line = self._lines[key]
         except (KeyError, TypeError):
             pass
@@ -194,11 +193,15 @@ class FlopsLog:
 
     def _holds(self, line: _Line, model: Any, backward: bool | None) -> bool:
         """Whether what was worked out then is so now."""
-        module = line.module()
+        if model is None:
+            module = line.module()
+        elif line.given() is model:
+            module = line.module() if isinstance(model, str) else model
+        else:
+            return False  # another model, at the address of one that is gone
         return (
             module is not None
             and line.changes == self._run._known.changes
-            and (model is None or line.given() is model)
             and (
                 backward is not None
                 or (module.training == line.training and self._is_grad_enabled() == line.grad)

@@ -617,8 +617,10 @@ class Run(Notes):
         """Take the last readings, and record what the alerts came to."""
         if self._sampler is None:
             return
+        rank = self._folder.settings.rank
+        prefix = "system" if rank is None else f"system.rank{rank}"  # each machine of a job its own
         for name, value in self._sampler.stop().items():
-            self._writer.append(param_record(f"system.{name}", value))
+            self._writer.append(param_record(f"{prefix}.{name}", value))
 
     def _others_record(self) -> bool:
         """Whether other ranks are still at work: the last one to end writes the documents."""

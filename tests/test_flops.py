@@ -60,6 +60,26 @@ def test_batches_are_logged_with_their_total(run: provml.Run, net: nn.Module) ->
     assert series.epoch.tolist() == [-1, -1, 0, -1, -1]
 
 
+def test_calls_alike_follow_batch_and_model(run: provml.Run, net: nn.Module) -> None:
+    """What was counted for one shape or model would be logged for another."""
+
+    def log(model: nn.Module, batch: Any) -> int:
+        run.log_flops_per_batch("train", TRAINING, model=model, batch=batch)
+        return values(run, "train")[0][-1]
+
+    rows = torch.zeros(4, 10)
+    assert [log(net, (rows, rows)) for _ in range(2)] == [BOTH, BOTH]
+    rows.resize_(2, 10)
+    assert [log(net, (rows, rows)) for _ in range(2)] == [BOTH // 2, BOTH // 2]
+    assert log(net, (rows[:1], rows)) == BOTH // 4
+    assert log(net, [rows, [rows, "two"], None]) == BOTH // 2
+    assert log(net, {"input": rows}) == BOTH // 2
+    net.eval()
+    assert log(net, (rows, rows)) == FORWARD // 2
+    for width in (5, 50, 5):  # the next may be at the address of the one before
+        assert log(nn.Linear(10, width).eval(), (rows, rows)) == 2 * 2 * 10 * width
+
+
 def test_a_model_is_counted_once(run: provml.Run, net: nn.Module) -> None:
     """Every batch would cost what the first one does."""
     ran: list[int] = []

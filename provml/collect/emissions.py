@@ -46,11 +46,20 @@ class EmissionsCollector:
                 raise UnavailableError(
                     "emissions need codecarbon: pip install 'provml[emissions]'", expected=False
                 ) from None
+            import inspect
+            import logging
+
+            # it speaks on standard error before it heeds its own log_level
+            logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+            makers = [kind.__init__ for kind in OfflineEmissionsTracker.__mro__[:-1]]
+            names = {name for maker in makers for name in inspect.signature(maker).parameters}
+            new = "output_methods" in names
+            no_files: dict[str, Any] = {"output_methods": []} if new else {"save_to_file": False}
             self._tracker = OfflineEmissionsTracker(
                 country_iso_code=self._country,
-                save_to_file=False,
                 log_level="critical",
                 allow_multiple_runs=True,
+                **no_files,
             )
         self._tracker.start()
         if self._tracker.flush() is None:

@@ -51,6 +51,7 @@ class EnergyCollector:
         self._nvml: Nvml | None = None
         self._zones: list[_Zone] = []
         self._before: dict[str, int] = {}
+        self._never: set[int] = set()
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
@@ -116,12 +117,14 @@ class EnergyCollector:
         if self._nvml is not None:
             module = self._nvml.module
             for number, handle in enumerate(self._nvml.devices):
-                if f"gpu.{number}" in self.missing:
+                if number in self._never:
                     continue
                 try:
                     millijoules = module.nvmlDeviceGetTotalEnergyConsumption(handle)
-                except module.NVMLError as error:
-                    self.missing[f"gpu.{number}"] = f"NVML: {error}"
+                except self._nvml.errors as error:
+                    if self._nvml.never(error) or self._nvml.lost(error):
+                        self._never.add(number)
+                    self.missing.setdefault(f"gpu.{number}", f"NVML: {error}")
                 else:
                     found[f"gpu.{number}"] = millijoules * 1000
         return found

@@ -52,13 +52,14 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def describe_environment(variables: Iterable[str] = ()) -> Facts:
+def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Facts:
     """Interpreter, packages, machine, and allowed environment variables, masked.
 
     Costs a look at every installed package (about 1 ms each).
 
     Args:
         variables: names of further variables to record; ``*`` stands for any characters.
+        root: where the files of the system are.
     """
     from fnmatch import fnmatchcase
 
@@ -77,9 +78,9 @@ def describe_environment(variables: Iterable[str] = ()) -> Facts:
         },
         "platform": _platform(),
         "cpu": _cpu(),
-        "gpus": _gpus(),
-        "cuda": _cuda(),
-        "container": _container(),
+        "gpus": _gpus(root),
+        "cuda": _cuda(root),
+        "container": _container(root),
     }
     return {key: value for key, value in facts.items() if value}
 
@@ -111,12 +112,12 @@ def _cpu() -> str | None:
     return platform.processor() or None
 
 
-def _gpus() -> list[str]:
+def _gpus(root: str) -> list[str]:
     """The names of the NVIDIA devices that the driver has, whether or not they may be used."""
     import glob
 
     found = []
-    for path in sorted(glob.glob("/proc/driver/nvidia/gpus/*/information")):
+    for path in sorted(glob.glob(f"{root}proc/driver/nvidia/gpus/*/information")):
         for line in _read(path).splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "Model":
@@ -124,10 +125,10 @@ def _gpus() -> list[str]:
     return found
 
 
-def _cuda() -> dict[str, str]:
+def _cuda(root: str) -> dict[str, str]:
     """Versions: of the driver, of the CUDA and cuDNN that an imported torch was built with."""
     found: dict[str, str] = {}
-    words = _read("/proc/driver/nvidia/version").split()
+    words = _read(f"{root}proc/driver/nvidia/version").split()
     driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
     if driver is not None:
         found["driver"] = driver
@@ -141,13 +142,13 @@ def _cuda() -> dict[str, str]:
     return found
 
 
-def _container() -> dict[str, str]:
+def _container(root: str) -> dict[str, str]:
     """The container that the process is in, as far as it can be told from within.
 
     Podman and Apptainer say the image; Docker and Kubernetes the container's id only.
     """
     found: dict[str, str] = {}
-    for line in _read("/run/.containerenv").splitlines():
+    for line in _read(f"{root}run/.containerenv").splitlines():
         name, _, value = line.partition("=")
         if name in ("image", "imageid", "id") and value.strip('"'):
             found[name] = value.strip('"')
@@ -157,8 +158,9 @@ def _container() -> dict[str, str]:
     if "id" not in found:
         import re
 
-        inside = os.path.exists("/.dockerenv") or "KUBERNETES_SERVICE_HOST" in os.environ
-        text = _read("/proc/self/cgroup") + (_read("/proc/self/mountinfo") if inside else "")
+        inside = os.path.exists(f"{root}.dockerenv") or "KUBERNETES_SERVICE_HOST" in os.environ
+        text = _read(f"{root}proc/self/cgroup")
+        text += _read(f"{root}proc/self/mountinfo") if inside else ""
         own = re.search(r"(?:docker|containers|kubepods|containerd|crio)\S*?([0-9a-f]{64})", text)
         if own is not None:
             found["id"] = own[1]

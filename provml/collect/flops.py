@@ -457,26 +457,30 @@ def _is_of_torch(hook: object) -> bool:
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")
 
 
-_PEAKS: Final = (
-    # part of the device's name; dense operations a second: 16-bit, tf32 or 32-bit as torch has it
-    ("GB200", 2500e12, 1250e12),
-    ("B200", 2250e12, 1125e12),
-    ("H200", 989.4e12, 494.7e12),
-    ("GH200", 989.4e12, 494.7e12),
-    ("H100 PCIe", 756e12, 378e12),
-    ("H100 NVL", 835e12, 417.5e12),
-    ("H100", 989.4e12, 494.7e12),
-    ("A100", 312e12, 156e12),
-    ("A800", 312e12, 156e12),
-    ("L40S", 362.1e12, 183e12),
-    ("L40", 181e12, 90.5e12),
-    ("L4", 121e12, 60.5e12),
-    ("A10G", 70e12, 35e12),
-    ("A10", 125e12, 62.5e12),
-    ("T4", 65e12, 8.1e12),
-    ("V100", 125e12, 15.7e12),
+_PEAKS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
+    # part of the device's name: float16, bfloat16, float32 (on TF32 units where it has them)
+    ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
+    ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
+    ("H200 NVL", None, None, None),  # slower than the SXM module
+    ("H200", 989.4e12, 989.4e12, 494.7e12),  # H200 datasheet, SXM: 1,979 and 989 sparse
+    ("H100 PCIe", 756.5e12, 756.5e12, 378e12),  # H100 PCIe datasheet: 1,513 and 756 sparse
+    ("H100 NVL", 835.5e12, 835.5e12, None),  # H100 datasheet, NVL: 1,671 sparse
+    ("H100 80GB HBM3", 989.4e12, 989.4e12, 494.7e12),  # H100 datasheet, SXM: 1,979 and 989 sparse
+    ("A100", 312e12, 312e12, 156e12),  # A100 datasheet
+    ("L40S", 362.05e12, 362.05e12, 183e12),  # L40S datasheet
+    ("L40", 181.05e12, 181.05e12, 90.5e12),  # L40 datasheet
+    ("L4", 121e12, 121e12, 60e12),  # L4 datasheet: 242 and 120 sparse
+    ("A40", 149.7e12, 149.7e12, 74.8e12),  # A40 datasheet
+    ("A10", 125e12, 125e12, 62.5e12),  # A10 datasheet
+    ("T4", 65e12, None, 8.1e12),  # T4 datasheet; no bfloat16 units
+    ("V100S-PCIE", 130e12, None, 16.4e12),  # V100 datasheet; no bfloat16 units
+    ("V100-PCIE", 112e12, None, 14e12),
+    ("V100-SXM2", 125e12, None, 15.7e12),
 )
-"""The makers' figures, without sparsity."""
+"""Operations a second by the datasheets of NVIDIA, without sparsity; not listed is not known.
+
+Where a datasheet gives figures with sparsity alone they are halved, as its footnote says.
+"""
 
 
 def peak_of(module: Any) -> tuple[str, float | None]:
@@ -494,8 +498,14 @@ def peak_of(module: Any) -> tuple[str, float | None]:
     name = str(torch.cuda.get_device_name(place))
     if torch.is_autocast_enabled("cuda"):
         dtype = torch.get_autocast_dtype("cuda")
+    return name, _peak(name, str(dtype).removeprefix("torch."))
+
+
+def _peak(name: str, dtype: str) -> float | None:
     words = f" {name} "
-    for part, half, single in _PEAKS:
+    if " MIG " in words:  # a part of the device
+        return None
+    for part, half, brain, single in _PEAKS:
         if f" {part} " in words or f" {part}-" in words:
-            return name, half if dtype in (torch.float16, torch.bfloat16) else single
-    return name, None
+            return {"float16": half, "bfloat16": brain, "float32": single}.get(dtype)
+    return None

@@ -17,8 +17,26 @@ from typing import Any, Final
 from provml.collect.readings import UnavailableError
 
 _DRIVER_FILES: Final = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
+_LASTING: Final = (
+    "NOT_SUPPORTED",
+    "NO_PERMISSION",
+    "INVALID_ARGUMENT",
+    "FUNCTION_NOT_FOUND",
+    "ARGUMENT_VERSION_MISMATCH",
+)
+"""The errors by which a device says that it never gives a value: it is not asked again."""
 _LISTED: Final = ("utilization", "memory_used", "memory_total", "temperature")
 """What a reading has as a list over the devices, too."""
+_TEMPERATURE: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
+_REASONS: Final = (
+    "nvmlDeviceGetCurrentClocksEventReasons",
+    "nvmlDeviceGetCurrentClocksThrottleReasons",
+)
+_PROCESSES: Final = (
+    "nvmlDeviceGetComputeRunningProcesses",
+    "nvmlDeviceGetComputeRunningProcesses_v2",
+)
+"""Functions that became others, the newest first."""
 
 
 class Nvml:
@@ -31,6 +49,12 @@ class Nvml:
 
     def __init__(self, module: Any, visible: str | None) -> None:
         self.module = module
+        # not an NVMLError: what the binding raises where the driver is older than a function
+        mismatch = getattr(module, "NVMLLibraryMismatchError", None)
+        self.errors: tuple[type[Exception], ...] = (module.NVMLError, *filter(None, [mismatch]))
+        codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _LASTING]
+        self._lasting = frozenset(code for code in codes if code is not None)
+        self.troubles: dict[str, str] = {}
         try:
             module.nvmlInit()
         except module.NVMLError as error:
@@ -47,7 +71,9 @@ class Nvml:
             raise UnavailableError(f"NVML: {error}", expected=False) from None
         if not self.devices:
             self.close()
-            raise UnavailableError("this process can use no GPU")
+            reasons = "; ".join(self.troubles.values())
+            raise UnavailableError(reasons or "this process can use no GPU", expected=not reasons)
+        self._check_order(visible)
 
     def close(self) -> None:
         """Let go of NVML, which counts its users."""
@@ -56,11 +82,66 @@ class Nvml:
         except self.module.NVMLError:
             pass  # the driver is gone: there is nothing to let go of
 
-    def _usable(self, visible: str | None) -> Iterator[Any]:
+    def never(self, error: Exception) -> bool:
+        """Whether an error says that a value is never given."""
+        code = getattr(error, "value", None)
+        return code in self._lasting or not isinstance(error, self.module.NVMLError)
+
+    def lost(self, error: Exception) -> bool:
+        """Whether an error says that the device is gone until the machine is started anew."""
+        module, code = self.module, getattr(error, "value", None)
+        return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
+
+    def first_of(self, names: tuple[str, ...], *arguments: Any) -> Any:
+        """The answer of the first of some functions that the binding and the driver both have.
+
+        Names change over the years: newer bindings drop the older ones, older drivers lack the
+        newer. Raises what the last one raises.
+        """
         module = self.module
+        known = [function for name in names if (function := getattr(module, name, None))]
+        if not known:
+            raise module.NVMLError(module.NVML_ERROR_FUNCTION_NOT_FOUND)
+        for function in known[:-1]:
+            try:
+                return function(*arguments)
+            except self.errors as error:
+                unknown = (
+                    module.NVML_ERROR_FUNCTION_NOT_FOUND,
+                    module.NVML_ERROR_ARGUMENT_VERSION_MISMATCH,
+                )
+                if getattr(error, "value", unknown[0]) not in unknown:
+                    raise
+        return known[-1](*arguments)
+
+    def _check_order(self, visible: str | None) -> None:
+        """Say so where CUDA may mean other devices by the numbers chosen than NVML does."""
+        numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
+        if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+            return
+        try:
+            names = {text(self.module.nvmlDeviceGetName(handle)) for handle in self._handles()}
+        except self.module.NVMLError:
+            return
+        if len(names) > 1:
+            self.troubles["order"] = (
+                "the machine's GPUs differ, and CUDA numbers the fastest first where "
+                "CUDA_DEVICE_ORDER is not PCI_BUS_ID: these may be others than the process uses"
+            )
+
+    def _handles(self) -> Iterator[Any]:
+        """Every device that answers; one that fell off its bus does not hide the others."""
+        module = self.module
+        for index in range(module.nvmlDeviceGetCount()):
+            try:
+                yield module.nvmlDeviceGetHandleByIndex(index)
+            except module.NVMLError as error:
+                self.troubles[f"device {index}"] = f"NVML: {error}"
+
+    def _usable(self, visible: str | None) -> Iterator[Any]:
         if visible is None:
-            for index in range(module.nvmlDeviceGetCount()):
-                yield from self._parts(module.nvmlDeviceGetHandleByIndex(index))
+            for handle in self._handles():
+                yield from self._parts(handle)
             return
         for entry in filter(None, (part.strip() for part in visible.split(","))):
             handles = self._named(entry)
@@ -79,8 +160,11 @@ class Nvml:
             return []
         if not entry.startswith("GPU-"):
             return []
-        handles = map(module.nvmlDeviceGetHandleByIndex, range(module.nvmlDeviceGetCount()))
-        found = [one for one in handles if text(module.nvmlDeviceGetUUID(one)).startswith(entry)]
+        found = [
+            handle
+            for handle in self._handles()
+            if text(module.nvmlDeviceGetUUID(handle)).startswith(entry)
+        ]
         return list(self._parts(found[0])) if len(found) == 1 else []
 
     def _parts(self, handle: Any) -> Iterator[Any]:
@@ -149,6 +233,7 @@ class GpuCollector:
         self._pid = pid
         self._nvml: Nvml | None = None
         self._lost: set[int] = set()
+        self._never: set[tuple[int, str]] = set()
         self.missing: dict[str, str] = {}
         self.devices: list[dict[str, Any]] = []
 
@@ -157,6 +242,7 @@ class GpuCollector:
         if self._nvml is None:
             self._nvml = load_nvml(self._module, self._visible)
             self._module = self._nvml.module
+            self.missing |= {f"gpu {what}": why for what, why in self._nvml.troubles.items()}
             self.devices = [
                 self._described(number, handle) for number, handle in enumerate(self._nvml.devices)
             ]
@@ -220,9 +306,7 @@ class GpuCollector:
             found["memory_used"] = memory.used
             found["memory_total"] = memory.total
             found["memory_percent"] = 100 * memory.used / memory.total
-        processes = self._asked(
-            number, "process_memory_used", module.nvmlDeviceGetComputeRunningProcesses, handle
-        )
+        processes = self._asked(number, "process_memory_used", self._first, _PROCESSES, handle)
         pid = os.getpid() if self._pid is None else self._pid
         own = [one.usedGpuMemory for one in processes or () if one.pid == pid]
         if own and None not in own:  # None: the driver does not say
@@ -235,7 +319,7 @@ class GpuCollector:
         asked: tuple[tuple[str, Callable[[], Any]], ...] = (
             (
                 "temperature",
-                lambda: module.nvmlDeviceGetTemperature(handle, module.NVML_TEMPERATURE_GPU),
+                lambda: self._first(_TEMPERATURE, handle, module.NVML_TEMPERATURE_GPU),
             ),
             ("power_watts", lambda: module.nvmlDeviceGetPowerUsage(handle) / 1000),
             (
@@ -256,12 +340,7 @@ class GpuCollector:
     def _faults(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         found: dict[str, Any] = {}
-        reasons = self._asked(
-            number,
-            "throttle_reasons",
-            module.nvmlDeviceGetCurrentClocksThrottleReasons,
-            handle,
-        )
+        reasons = self._asked(number, "throttle_reasons", self._first, _REASONS, handle)
         if reasons is not None:
             found["throttle_reasons"] = reasons
         errors = self._asked(
@@ -276,25 +355,25 @@ class GpuCollector:
             found["ecc_errors"] = errors
         return found
 
+    def _first(self, names: tuple[str, ...], *arguments: Any) -> Any:
+        assert self._nvml is not None
+        return self._nvml.first_of(names, *arguments)
+
     def _asked(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
         """The answer; None where there is none, with the reason in `missing`."""
-        if f"gpu.{number}.{key}" in self.missing:
+        nvml = self._nvml
+        if nvml is None or (number, key) in self._never:
             return None
         try:
             return ask(*arguments)
-        except self._module.NVMLError as error:
-            value = getattr(error, "value", None)
-            if value in (
-                self._module.NVML_ERROR_GPU_IS_LOST,
-                self._module.NVML_ERROR_RESET_REQUIRED,
-            ):
+        except nvml.errors as error:
+            if nvml.lost(error):
                 self._lost.add(number)
                 self.missing[f"gpu.{number}"] = f"NVML: {error}"
-            elif value in (
-                self._module.NVML_ERROR_NOT_SUPPORTED,
-                self._module.NVML_ERROR_NO_PERMISSION,
-            ):
-                self.missing[f"gpu.{number}.{key}"] = f"NVML: {error}"
+                return None
+            if nvml.never(error):
+                self._never.add((number, key))
+            self.missing.setdefault(f"gpu.{number}.{key}", f"NVML: {error}")
             return None
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -130,7 +129,7 @@ class SystemMetricsCollector:
         self.missing: dict[str, str] = {}
         self._machine = machine
         self._cgroup = cgroup
-        self._gpu = gpu
+        self._gpu = gpu if track_gpu else None
         self._limits = Limits(None, None)
         self._counts: tuple[int | None, int | None] = (None, None)
         self._cpu_before: tuple[CpuTimes, list[CpuTimes]] | None = None
@@ -319,14 +318,14 @@ class SystemMetricsCollector:
         }
 
     def _disk(self) -> dict[str, Any]:
-        usage = shutil.disk_usage(self.disk_path)
+        total, used, free = _disk_usage(self.disk_path)
         # of what users may fill: some of it is kept for the system
-        fillable = usage.used + usage.free
+        fillable = used + free
         return {
-            "disk_total": usage.total,
-            "disk_used": usage.used,
-            "disk_free": usage.free,
-            "disk_percent": 100 * usage.used / fillable if fillable else 0.0,
+            "disk_total": total,
+            "disk_used": used,
+            "disk_free": free,
+            "disk_percent": 100 * used / fillable if fillable else 0.0,
         }
 
     def _disk_io(self) -> dict[str, Any]:
@@ -380,6 +379,17 @@ class SystemMetricsCollector:
         stop, self._background = self._background, None
         if stop is not None:
             stop()
+
+
+def _disk_usage(path: str) -> tuple[int, int, int]:
+    """Bytes of the disk that holds a path: all, used, and free for users. Raises OSError."""
+    if not hasattr(os, "statvfs"):
+        from shutil import disk_usage  # takes longer to import than this module
+
+        return disk_usage(path)
+    disk = os.statvfs(path)
+    used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+    return disk.f_blocks * disk.f_frsize, used, disk.f_bavail * disk.f_frsize
 
 
 def _share(before: CpuTimes, now: CpuTimes) -> float | None:

@@ -216,7 +216,7 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
         _timestamp(started_ns),
         _timestamp(ended_ns),
         None if length is None else length / _NS_PER_S,
-        sum(series.count for series in mapping.series.all),
+        mapping.samples - mapping.readings,
         _int64(state.dropped_samples),
         _int64(state.dropped_events),
         sum(mapping.journal.damage().values()),

@@ -38,7 +38,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         Column("started", "TIMESTAMP", "the same in UTC, cut to microseconds"),
         Column("ended", "TIMESTAMP", "the same in UTC, cut to microseconds"),
         Column("duration_s", "DOUBLE", "seconds from start to end"),
-        Column("sample_count", "BIGINT", "samples of all series"),
+        Column("sample_count", "BIGINT", "samples of metrics and FLOPs; readings apart"),
         Column("dropped_samples", "BIGINT", "samples lost to trouble of the environment"),
         Column("dropped_events", "BIGINT", "events lost to trouble of the environment"),
         Column("damaged", "BIGINT", "records that could not be read"),

@@ -94,15 +94,16 @@ class RunMapping:
         wanted = detail or ("sample" if _room_for(journal) <= SAMPLE_DETAIL_LIMIT else "series")
         self._survey = survey(journal, every_step=wanted == "sample")
         self._collectors = frozenset(self._survey.collectors)
-        readings = self._count(self._collectors)
+        self.readings: int = self._count(self._collectors)
         self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
-        if detail is None and wanted == "series" and self.samples - readings <= SAMPLE_DETAIL_LIMIT:
+        logged = self.samples - self.readings
+        if detail is None and wanted == "series" and logged <= SAMPLE_DETAIL_LIMIT:
             wanted = "sample"  # a file that was not closed has room for more than it holds
             self._survey = survey(journal, every_step=True)
             self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
         self._states_readings = wanted == "sample" and (
-            detail is not None or readings <= READING_DETAIL_LIMIT
+            detail is not None or self.readings <= READING_DETAIL_LIMIT
         )
         self._records = RecordMapping(self._survey, wanted, self._states_readings)
 

@@ -25,9 +25,14 @@ Imports nothing of provml.
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import quote
 
 from provml.model.statements import Name
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
+"""Names that stand as they are."""
 
 
 def encoded(name: str) -> str:
@@ -36,6 +41,8 @@ def encoded(name: str) -> str:
         return "-"
     if name == "-":
         return "%2D"
+    if _PLAIN.fullmatch(name):
+        return name
     text = quote(name, safe="").replace("~", "%7E")
     # a local name must not end in a dot (Turtle, PROV-N), nor be a dot segment (RFC 3986)
     start = len(text) - len(text.lstrip("."))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TEXT_ROWS: Final = 64
+_KEPT_SAMPLES: Final = 20_000
+"""Of so few samples the blocks are kept for further passes: some 2 MB."""
 SAMPLING: Final = "sampling"
 """The kind of series whose samples are readings taken; each value is when its reading began."""
 
@@ -164,6 +166,7 @@ class SeriesTable:
         self.all: list[RunSeries] = []
         self._by_identity: dict[SeriesIdentity, RunSeries] = {}
         self._declared: list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]] = []
+        self._kept: list[Block] | None = None
         for files in journal.writers:
             rank = files.first_record().get("rank")
             rank = rank if isinstance(rank, int) else None
@@ -193,8 +196,21 @@ class SeriesTable:
 
     def blocks(self) -> Iterator[Block]:
         """All samples, in chunks of the files, each chunk by series; every pass gives the same."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[Block] = []
+        samples = 0
         for files, declared in self._declared:
-            yield from _writer_blocks(files, declared)
+            for block in _writer_blocks(files, declared):
+                yield block
+                samples += len(block.time_ns)
+                if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
+                    kept.append(block)
+                else:  # texts may be large
+                    samples, kept = _KEPT_SAMPLES, []
+        if samples < _KEPT_SAMPLES:
+            self._kept = kept
 
 
 def _writer_blocks(
@@ -238,24 +254,22 @@ def _split(
     numbers: NDArray[np.int64],
 ) -> Iterator[Block]:
     """The records as blocks in which all, or none, have a step, and an epoch."""
-    has_step = records["step"] != layout.NO_STEP
-    has_epoch = records["epoch"] != layout.NO_EPOCH
-    for with_step in (True, False):
-        for with_epoch in (True, False):
-            chosen = (has_step == with_step) & (has_epoch == with_epoch)
-            if not chosen.any():
-                continue
-            rows = records if chosen.all() else records[chosen]
-            own_numbers = numbers if chosen.all() else numbers[chosen]
-            # values of up to a megabyte each are read a few at a time
-            size = _TEXT_ROWS if declared.storage == "text" else len(rows)
-            for start in range(0, len(rows), size):
-                part = slice(start, start + size)
-                block = _block(
-                    files, declared, series, rows[part], own_numbers[part], with_step, with_epoch
-                )
-                if len(block.time_ns):
-                    yield block
+    import numpy as np
+
+    lacks = 2 * (records["step"] == layout.NO_STEP) + (records["epoch"] == layout.NO_EPOCH)
+    present = np.flatnonzero(np.bincount(lacks)).tolist()
+    for lacking in present:
+        rows, own_numbers = records, numbers
+        if len(present) > 1:
+            rows, own_numbers = records[lacks == lacking], numbers[lacks == lacking]
+        step, epoch = lacking < 2, lacking % 2 == 0
+        # values of up to a megabyte each are read a few at a time
+        size = _TEXT_ROWS if declared.storage == "text" else len(rows)
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            block = _block(files, declared, series, rows[part], own_numbers[part], step, epoch)
+            if len(block.time_ns):
+                yield block
 
 
 def _block(

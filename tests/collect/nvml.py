@@ -77,7 +77,7 @@ class FakeNvml:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(pynvml, name)
-        assert name.startswith(("NVML_", "NVMLError")), f"the fake NVML lacks {name}"
+        assert name.startswith("NVML"), f"the fake NVML lacks {name}"
         return value
 
     def nvmlInit(self) -> None:
@@ -97,6 +97,8 @@ class FakeNvml:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Device:
         if index >= len(self.devices):
             raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        if "all" in self.devices[index].fails:
+            raise pynvml.NVMLError(self.devices[index].fails["all"])
         return self.devices[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Device:
@@ -127,10 +129,17 @@ class FakeNvml:
         "nvmlDeviceGetComputeRunningProcesses", lambda d: d.processes
     )
     nvmlDeviceGetTemperature = _of("nvmlDeviceGetTemperature", lambda d, sensor: d.temperature)
+    nvmlDeviceGetTemperatureV = _of("nvmlDeviceGetTemperatureV", lambda d, sensor: d.temperature)
     nvmlDeviceGetPowerUsage = _of("nvmlDeviceGetPowerUsage", lambda d: d.power_mw)
     nvmlDeviceGetClockInfo = _of("nvmlDeviceGetClockInfo", lambda d, kind: d.clocks[kind])
+    nvmlDeviceGetCurrentClocksEventReasons = _of(
+        "nvmlDeviceGetCurrentClocksEventReasons", lambda d: d.throttle_reasons
+    )
     nvmlDeviceGetCurrentClocksThrottleReasons = _of(
         "nvmlDeviceGetCurrentClocksThrottleReasons", lambda d: d.throttle_reasons
+    )
+    nvmlDeviceGetComputeRunningProcesses_v2 = _of(
+        "nvmlDeviceGetComputeRunningProcesses_v2", lambda d: d.processes
     )
     nvmlDeviceGetTotalEccErrors = _of(
         "nvmlDeviceGetTotalEccErrors", lambda d, kind, counter: d.ecc_errors

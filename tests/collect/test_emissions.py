@@ -58,10 +58,15 @@ def test_without_codecarbon_the_command_that_installs_it_is_told(
         EmissionsCollector("FRA").initialize()
 
 
-def test_codecarbon_itself() -> None:
-    """The names of codecarbon's that are used would not be those that it has."""
+def test_codecarbon_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What codecarbon's names are by now would be missed, or it write files and to the terminal."""
     pytest.importorskip("codecarbon", reason="codecarbon is not installed")
+    monkeypatch.chdir(tmp_path)
     collector = EmissionsCollector("FRA")
     collector.initialize()
     assert collector.collect()["emissions_kg"] >= 0
     collector.close()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")

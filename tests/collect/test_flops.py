@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 import provml
 from provml.collect.batches import call_arguments
-from provml.collect.flops import BlockCounter, count_module
+from provml.collect.flops import BlockCounter, _peak, count_module
 
 
 def count(module: nn.Module, batch: Any, backward: bool = False) -> int:
@@ -341,3 +341,30 @@ def test_what_does_not_fit_is_an_error_that_says_so() -> None:
         count(nn.Linear(3, 2), torch.zeros(4, 5))
     with pytest.raises(provml.InvalidArgumentError, match="tensors or arrays"):
         count(nn.Linear(3, 2), "text")
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", "bfloat16", 989.4e12),
+        ("NVIDIA H100 PCIe", "float32", 378e12),
+        ("NVIDIA A100-SXM4-80GB", "float16", 312e12),
+        ("NVIDIA A100 80GB PCIe", "float32", 156e12),
+        ("NVIDIA L40S", "bfloat16", 362.05e12),
+        ("NVIDIA L40", "bfloat16", 181.05e12),
+        ("NVIDIA L4", "float16", 121e12),
+        ("Tesla T4", "float16", 65e12),
+        ("Tesla T4", "bfloat16", None),  # computed by other units, much slower
+        ("Tesla V100-PCIE-32GB", "float16", 112e12),
+        ("Tesla V100-SXM2-16GB", "float16", 125e12),
+        ("NVIDIA A100-SXM4-80GB", "float64", None),
+        ("NVIDIA A100-SXM4-80GB MIG 2g.20gb", "float16", None),
+        ("NVIDIA H200 NVL", "float16", None),
+        ("NVIDIA H200", "float16", 989.4e12),
+        ("NVIDIA A10G", "float16", None),
+        ("NVIDIA GeForce RTX 4090", "float16", None),
+    ],
+)
+def test_peaks_are_of_the_device_and_the_type(device: str, dtype: str, peak: float | None) -> None:
+    """Utilisation would be of another device's peak, or of one for numbers of another type."""
+    assert _peak(device, dtype) == peak

@@ -100,7 +100,7 @@ def test_the_environment_chooses_devices(monkeypatch) -> None:
 def test_mig_instances_are_devices() -> None:
     """On a divided GPU a process would seem to have all of it, or none."""
     unsupported = pynvml.NVML_ERROR_NOT_SUPPORTED
-    fails = {"nvmlDeviceGetUtilizationRates": unsupported, "nvmlDeviceGetTemperature": unsupported}
+    fails = {"nvmlDeviceGetUtilizationRates": unsupported, "nvmlDeviceGetTemperatureV": unsupported}
     one = Device(uuid="MIG-1", memory_total=10 * MIB, memory_used=1 * MIB, fails=fails)
     two = Device(uuid="MIG-2", memory_total=20 * MIB, memory_used=4 * MIB, fails=fails)
     nvml = FakeNvml(Device(instances=[one, None, two]))
@@ -155,6 +155,8 @@ def test_a_value_that_is_denied_or_unknown_is_absent_and_told_once() -> None:
     assert collector.missing == {
         "gpu.0.power_watts": "NVML: Insufficient Permissions",
         "gpu.0.ecc_errors": "NVML: Not Supported",
+        "gpu.0.clock_sm_mhz": "NVML: Timeout",
+        "gpu.0.clock_memory_mhz": "NVML: Timeout",
     }
     assert nvml.asked.count("nvmlDeviceGetPowerUsage") == 1
     assert nvml.asked.count("nvmlDeviceGetClockInfo") == 6  # a moment's trouble: asked again

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import provml
+from provml.collect.environment import describe_environment
 from provml.collect.secrets import MASK, is_secret_name, mask_argv, mask_text
 
 
@@ -192,6 +193,45 @@ def test_the_machine_is_recorded(run: provml.Run, monkeypatch: pytest.MonkeyPatc
     assert environment["container"]["image"] == "/images/train.sif"
     with pytest.raises(provml.InvalidArgumentError, match="several names"):
         run.log_environment("MY_*")
+
+
+@pytest.mark.parametrize(
+    ("version", "driver"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19", "535.104.05"),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  565.57.01  Release Build",
+            "565.57.01",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  35.3.1  Release Build",
+            "35.3.1",
+        ),
+    ],
+)
+def test_gpus_driver_and_container_are_recorded(tmp_path: Path, version: str, driver: str) -> None:
+    """What a machine computed with, and in which image, could not be said afterwards."""
+    files = {
+        "proc/driver/nvidia/version": f"{version}\nGCC version:  gcc version 12.2.0 (GCC)\n",
+        "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA A10\nIRQ:  \t 5\n",
+        "proc/driver/nvidia/gpus/0000:02:00.0/information": "Model: \t\t Tesla T4\n",
+        "run/.containerenv": 'engine="podman-4.3.1"\nimage="docker.io/a/b:1"\nid="0f"\n',
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    facts = describe_environment(root=f"{tmp_path}/")
+    assert facts["gpus"] == ["NVIDIA A10", "Tesla T4"]
+    assert facts["cuda"]["driver"] == driver
+    assert facts["container"] == {"image": "docker.io/a/b:1", "id": "0f"}
+    (tmp_path / "run/.containerenv").unlink()
+    (tmp_path / ".dockerenv").touch()
+    (tmp_path / "proc/self").mkdir()
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
+    (tmp_path / "proc/self/mountinfo").write_text(
+        f"6 1 0:1 /var/lib/docker/containers/{'ab' * 32}/hostname /etc/hostname rw\n"
+    )
+    assert describe_environment(root=f"{tmp_path}/")["container"] == {"id": "ab" * 32}
 
 
 SCRIPT = """

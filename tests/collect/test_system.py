@@ -446,17 +446,23 @@ def test_built_in_alerts(recorded: Path) -> None:
     }
 
 
-def test_alerts_are_parameters_of_the_run(recorded: Path, store: Path) -> None:
-    """Nobody would see from a run's parameters that it ran out of memory."""
+@pytest.mark.parametrize(("rank", "prefix"), [(None, "system"), ("3", "system.rank3")])
+def test_alerts_are_parameters_of_the_run(
+    recorded: Path, store: Path, monkeypatch, rank: str | None, prefix: str
+) -> None:
+    """Nobody would see from a run's parameters that it, or which of its machines, lacked memory."""
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("PROVML_RUN_ID", "job")
     collector = collector_of(recorded, thresholds={"memory_percent": 70.0, "load_average_1": 0.25})
     options = {"save_dir": store, "formats": (), "sample_interval_s": 1000}
     with provml.start_run("alerts", collect=[collector], **options) as run:
         until(lambda: b'"record":"alert"' in _journal(run))
     assert provml.load(run.path).params == {
-        "system.alert_count": 4,
-        "system.critical_alerts": 2,
-        "system.max_alert.memory_percent": 75.0,
-        "system.max_alert.load_average_1": 0.5,
+        f"{prefix}.alert_count": 4,
+        f"{prefix}.critical_alerts": 2,
+        f"{prefix}.max_alert.memory_percent": 75.0,
+        f"{prefix}.max_alert.load_average_1": 0.5,
     }
 
 

@@ -1,4 +1,8 @@
-"""What the crash tests share: real child processes, deadlines instead of sleeps, small disks."""
+"""What the crash tests share: real child processes, deadlines instead of sleeps, small disks.
+
+With ``TEST_SAMPLE_INTERVAL_S=0.01`` in the environment every run of theirs has readings of the
+machine, too, as often as that.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import provml
 
 _OWN_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _OWN_VARIABLES += ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
@@ -27,7 +34,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PROVML_SAVE_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
-    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
+    monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", os.environ.get("TEST_SAMPLE_INTERVAL_S", "0"))
 
 
 class Children:
@@ -94,6 +101,16 @@ def until() -> Callable[[Callable[[], object], str], None]:
             os.sched_yield()
 
     return wait
+
+
+@pytest.fixture
+def logged_params() -> Callable[[provml.RecordedRun], dict[str, Any]]:
+    """A run's parameters without what its readings came to, where the tests are run with some."""
+
+    def of(run: provml.RecordedRun) -> dict[str, Any]:
+        return {name: v for name, v in run.params.items() if not name.startswith("system.")}
+
+    return of
 
 
 class SmallDisk:

@@ -162,7 +162,7 @@ _SPAWNED = """
         ("provml.end_run(); os._exit(0)", 0),
     ],
 )
-def test_a_forked_child_records_and_does_not_end_the_run(children, leave, code):
+def test_a_forked_child_records_and_does_not_end_the_run(children, leave, code, logged_params):
     """A forked child's samples would be lost or overwrite the parent's, or its exit end the run."""
     source = _FORKED.format(leave=leave, code=code)
     exit_code, out, err = children.run(source)
@@ -172,7 +172,7 @@ def test_a_forked_child_records_and_does_not_end_the_run(children, leave, code):
     series = run.series("loss")
     assert sorted(series.value.tolist()) == list(range(5200))
     assert series.step.tolist() == series.value.tolist()
-    assert run.params == {"child": 1, "parent": 1}
+    assert logged_params(run) == {"child": 1, "parent": 1}
     assert run.dropped == (0, 0)
 
 
@@ -219,14 +219,14 @@ def test_forked_data_loaders(children, kind):
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_a_run_that_is_handed_to_other_processes(children, method):
+def test_a_run_that_is_handed_to_other_processes(children, method, logged_params):
     """A spawned process that was handed the run would not record, or would end the run."""
     code, out, err = children.run(_SPAWNED, method)
     assert (code, err) == (0, "")
     run = provml.load(out.strip())
     assert run.status == "finished"
     assert sorted(run.series("spawned").value.tolist()) == list(range(400))
-    assert run.params == {f"worker{n}": n for n in range(4)}
+    assert logged_params(run) == {f"worker{n}": n for n in range(4)}
 
 
 def test_a_fork_while_other_threads_log(children):

@@ -22,7 +22,7 @@ _RLIMIT = """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 2**10, resource.RLIM_INFINITY))
-        run = provml.start_run("limited", formats=())
+        run = provml.start_run("limited", formats=(), sample_interval_s=0)
         for i in range(20_000):
             run.log_metric("m", i, step=i)
         dropped = run.dropped
@@ -47,7 +47,7 @@ def kept(run, name):
 
 def test_every_lost_sample_is_counted(small_disk, caught):
     """A full disk would stop the training, kill it with SIGBUS, or lose samples untold."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=())
+    run = provml.start_run("full", save_dir=small_disk.path, formats=(), sample_interval_s=0)
     calls = 120_000  # 3.8 MB of samples for a disk of 2 MiB
     for i in range(calls):
         run.log_metric("m", i, step=i)
@@ -67,7 +67,7 @@ def test_every_lost_sample_is_counted(small_disk, caught):
 
 def test_every_verb_loses_and_counts(small_disk, caught):
     """A full disk would make some verb raise, or its loss stay uncounted."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=())
+    run = provml.start_run("full", save_dir=small_disk.path, formats=(), sample_interval_s=0)
     run.log_metric("known", 1.0)
     small_disk.fill()
     samples = events = 1
@@ -122,7 +122,7 @@ def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, 
 
 def test_recording_resumes_when_room_comes_back(small_disk, caught, until):
     """A run would lose all that comes after the disk was full for a moment."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=())
+    run = provml.start_run("full", save_dir=small_disk.path, formats=(), sample_interval_s=0)
     small_disk.fill()
     calls = 0
 

@@ -57,6 +57,27 @@ def test_a_run_under_way_is_read_as_it_stands(store: Path) -> None:
     assert len(provml.open_store(store)._database.segments.names()) == 1
 
 
+def test_readings_are_no_metrics(store: Path) -> None:
+    """A run of three losses would seem to have logged hundreds, a temperature among them."""
+
+    class Room:
+        name = "room"
+
+        def collect(self) -> dict[str, float]:
+            return {"temperature": 21.0}
+
+    options = {"save_dir": store, "formats": (), "sample_interval_s": 1000}
+    with provml.start_run("read", collect=[Room()], **options) as run:
+        for step in range(3):
+            run.log_metric("loss", 1.0, "training", step)
+    opened = provml.open_store(store)
+    (row,) = opened.runs(show=["sample_count", "metrics.temperature"])
+    assert (row["sample_count"], row["metrics.temperature"]) == (3, None)
+    assert len(opened.runs('"temperature" in metrics')) == 0
+    kinds = opened.sql("SELECT DISTINCT kind FROM series WHERE name = 'temperature'").rows
+    assert kinds == [("room",)]
+
+
 def test_a_killed_run_is_there(store: Path) -> None:
     """What a crashed run made would have no origin."""
     script = f"""

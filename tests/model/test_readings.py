@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from collect.nvml import Device, FakeNvml
 from prov.model import ProvDocument
 
 import provml
+from provml.collect.gpu import GpuCollector
+from provml.collect.snapshot import Snapshot
+from provml.collect.system import SystemMetricsCollector
 from provml.journal.values import Moment
 from provml.model.statements import Statement
 
@@ -265,3 +270,34 @@ def test_log_system_metrics_misused(run: provml.Run, options: dict[str, Any]) ->
     with pytest.raises(provml.RunClosedError):
         run.end_run()
         run.log_system_metrics()
+
+
+def test_log_system_metrics_of_gpus() -> None:
+    """Of several GPUs one would stand for all, or one without memory in use count as none."""
+    gpus = FakeNvml(
+        Device(utilization=90, memory_total=100, memory_used=10),
+        Device(uuid="GPU-1", utilization=30, memory_total=300, memory_used=110),
+    )
+    snapshot = Snapshot(SystemMetricsCollector(gpu=GpuCollector(gpus)))
+    snapshot.initialize()
+    values = snapshot.collect()
+    assert (values["Gpu usage"], values["Gpu memory usage"]) == (60.0, 30.0)
+    assert set(values) == set(snapshot.units) == {*values}
+    assert set(snapshot.units.values()) == {"%"}
+    without = Snapshot(SystemMetricsCollector(track_gpu=False)).collect()
+    assert set(without) == {"Memory usage", "Disk usage"}  # and not 0
+
+
+def test_log_system_metrics_covers_the_time_since_the_start(run: provml.Run) -> None:
+    """The first call would cover no time; an aware time would be moved by its zone."""
+    moment = datetime.now(timezone(timedelta(hours=2))) + timedelta(hours=1)
+    run.log_system_metrics(TRAINING, timestamp=moment)
+    recorded = provml.load(run.path)
+    (sampling,) = typed(of(recorded, "activity"), "Sampling").values()
+    (own,) = typed(of(recorded, "activity"), "Run").values()
+    start, end = (sampling.arguments[f"prov:{which}Time"] for which in ("start", "end"))
+    began = own.arguments["prov:startTime"]
+    assert isinstance(start, Moment) and isinstance(end, Moment) and isinstance(began, Moment)
+    assert 0 <= start.time_ns - began.time_ns < 60 * 10**9
+    assert end.time_ns == round(moment.timestamp() * 10**6) * 1000
+    assert recorded.series("Memory usage", TRAINING).step.tolist() == [-(2**63)]
