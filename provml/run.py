@@ -614,7 +614,7 @@ class Run(Notes):
             self._write_documents()
 
     def _end_sampling(self) -> None:
-        """Take the last readings, and record what the alerts came to."""
+        """Take the last readings, and record what they and the alerts came to."""
         if self._sampler is None:
             return
         rank = self._folder.settings.rank

@@ -38,6 +38,11 @@ _LONGEST_BACKOFF: Final = 64
 _MOST_COST: Final = 0.05
 _COSTLY_READINGS: Final = 3
 _MAX_INT64: Final = 2**63
+_SUMMED_UP: Final = ("%", "J")
+"""What of the readings is summed up at the end, by units: shares, and energy."""
+_ENERGY: Final = "_joules"
+_PARTS: Final = ("cpu_per_core",)
+"""Shares of which there is one for the whole."""
 
 
 class Journal(Protocol):
@@ -82,6 +87,7 @@ class Readings:
         self.alert_count = 0
         self.critical_alerts = 0
         self.highest: dict[str, float] = {}
+        self._extents: dict[str, tuple[int, float, float]] = {}
 
     def describe(self, collector: Collector, interval_s: float | None) -> None:
         """Record once how it reads, and the devices that it found."""
@@ -142,9 +148,24 @@ class Readings:
             unit = unit_of(key, units)
             storage, stored = _stored(value)
             journal.sample((name, key, context, unit, storage), time_ns, step, epoch, stored)
+            if unit in _SUMMED_UP and storage != "text" and not key.startswith(_PARTS):
+                count, total, most = self._extents.get(key, (0, 0, stored))
+                self._extents[key] = count + 1, total + stored, max(most, stored)
         self._alert(collector, values, time_ns, place)
         self.tell_missing(collector)
         return time_ns
+
+    def summary(self) -> dict[str, float]:
+        """Mean and maximum of what is a share, the sum of what is energy, by dotted names."""
+        found: dict[str, float] = {}
+        for key, (count, total, most) in self._extents.items():
+            own = self.name == "system" or key.startswith(f"{self.name}.")
+            name = key if own else f"{self.name}.{key}"
+            if key.endswith(_ENERGY):
+                found[f"{name}.sum"] = total
+            else:
+                found |= {f"{name}.mean": total / count, f"{name}.max": most}
+        return found
 
     def _alert(
         self, collector: Collector, values: dict[str, Any], time_ns: int, place: Place
@@ -499,7 +520,8 @@ class Sampler:
     def stop(self) -> dict[str, Any]:
         """Take a last reading of each, and end the threads; one that hangs is left behind.
 
-        What all alerts come to: empty where there were none.
+        What was read comes to: of each share its mean and maximum, of energy the sum, and how many
+        alerts there were, where there were some.
         """
         with self._lock:
             if self._ended:
@@ -510,7 +532,7 @@ class Sampler:
             deadline = time.monotonic() + _JOIN_S
             for thread in self._pending:
                 thread.join(max(0.0, deadline - time.monotonic()))
-            return self._alerts()
+            return self._summary() | self._alerts()
 
     def _halt(self, loops: list[Loop], last: bool, patience_s: float = _JOIN_S) -> None:
         for loop in loops:
@@ -518,6 +540,13 @@ class Sampler:
         deadline = time.monotonic() + patience_s
         for loop in loops:
             loop.wait(deadline)
+
+    def _summary(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for loop in self._loops:
+            if loop.readings is not None:
+                found |= loop.readings.summary()
+        return found
 
     def _alerts(self) -> dict[str, Any]:
         found = [loop.readings for loop in self._loops if loop.readings is not None]

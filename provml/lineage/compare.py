@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ class Comparison:
         runs: the runs' names in the tables, in the order asked for.
         state: experiment, status, duration, script, commit.
         params, tags: the values that count, as exact text.
+        resources: of the parameters what readings of the machine came to, ``system.*``.
         packages: versions of installed packages.
         data: ``kind name``, and the digests of its contents in a run, in order.
         metrics: ``name context``, and of each run last, min and max (the better one is which is
@@ -35,6 +36,7 @@ class Comparison:
     runs: list[str]
     state: dict[str, list[Any]] = field(default_factory=dict)
     params: dict[str, list[str | None]] = field(default_factory=dict)
+    resources: dict[str, list[str | None]] = field(default_factory=dict)
     tags: dict[str, list[str | None]] = field(default_factory=dict)
     packages: dict[str, list[str | None]] = field(default_factory=dict)
     data: dict[str, list[list[str] | None]] = field(default_factory=dict)
@@ -49,13 +51,12 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """All of it as plain JSON, what is the same in all runs too."""
-        parts = ("state", "params", "tags", "packages", "data", "metrics", "code", "notes")
-        return {"runs": self.runs, **{part: getattr(self, part) for part in parts}}
+        return {own.name: getattr(self, own.name) for own in fields(self)}
 
     def table(self) -> Answer:
         """What differs, a row each: the part, the name, and a column a run."""
         rows: list[tuple[Any, ...]] = []
-        for part in ("state", "params", "tags", "packages", "data"):
+        for part in ("state", "params", "resources", "tags", "packages", "data"):
             for name, values in self.differing(part).items():
                 rows.append((part, name, *(None if v is None else _cell(v) for v in values)))
         for name, cells in self.differing("metrics").items():
@@ -97,9 +98,10 @@ def compare(database: Database, runs: list[str], notes: list[str]) -> Comparison
                 put(found.state, name, row[name])
         for row in _rows(database, "params", run):
             if row["is_last"]:
-                put(
-                    found.params if row["kind"] == "param" else found.tags, row["name"], row["text"]
-                )
+                kind = found.params if row["kind"] == "param" else found.tags
+                if kind is found.params and row["name"].startswith("system."):
+                    kind = found.resources
+                put(kind, row["name"], row["text"])
         for row in _rows(database, "packages", run):
             put(found.packages, row["name"], row["version"])
         digests: dict[str, list[str]] = {}

@@ -341,3 +341,31 @@ def test_a_full_disk_is_no_trouble_of_the_collectors(start) -> None:
 
 def _no_room() -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_what_was_read_is_summed_up_in_parameters(start) -> None:
+    """Who asks how busy the machine was would have to read every sample."""
+
+    class Meter(Counting):
+        def collect(self) -> dict[str, Any]:
+            count = super().collect()["count"]
+            return {
+                "busy_percent": 10.0 * count,
+                "cpu_per_core": [1.0, 2.0],
+                "used_joules": 1.5,
+                "note": "none",
+                "count": count,
+            }
+
+    with start(sample_interval_s=1000, collect=[Meter("meter")]) as run:
+        until(lambda: run.path.joinpath("journal").is_dir() and len(_settled(run)))
+    readings = provml.load(run.path).series("busy_percent", kind="meter").value
+    assert provml.load(run.path).params == {
+        "system.meter.busy_percent.mean": sum(readings) / len(readings),
+        "system.meter.busy_percent.max": max(readings),
+        "system.meter.used_joules.sum": 1.5 * len(readings),
+    }
+
+
+def _settled(run: provml.Run) -> list[Any]:
+    return [s for s in provml.load(run.path).series_names("meter") if s[0] == "busy_percent"]
