@@ -20,10 +20,30 @@ from provml.settings import read_settings
 MISSED: Final = "capture missed"
 """The event that says what was not recorded: the first time for each kind of trouble."""
 
+MISSED_IN_ALL: Final = "capture missed in all"
+"""The event of a process's end that says how often, where something was missed more than once."""
+
 _lock = threading.RLock()
 _state: dict[str, Run | None] = {}
 _opening: set[bool] = set()
 _misses: Counter[tuple[str, str]] = Counter()
+
+
+class _OuterRun(Run):
+    """The run around this process, in files of its own; it ends with the process."""
+
+    def end_run(
+        self,
+        status: str = "finished",
+        *,
+        reason: str | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """Say how often something was missed, and close the files."""
+        counts = {f"{what}: {kind}": count for (what, kind), count in _misses.items()}
+        if not self._closed and self._pid == os.getpid() and any(n > 1 for n in counts.values()):
+            self.log_event(MISSED_IN_ALL, source=SOURCE, metadata=counts)
+        super().end_run(status)
 
 
 def outer_run() -> Run | None:
@@ -40,7 +60,7 @@ def outer_run() -> Run | None:
             _opening.add(True)  # what a call made by opening it gets is None
             run: Run | None = None
             try:
-                run = join_run(read_settings(), Run)
+                run = join_run(read_settings(), _OuterRun)
                 lifecycle.watch(run)
             except (ProvMLError, OSError):
                 pass
@@ -68,11 +88,6 @@ def missed(what: str, error: BaseException) -> None:
             run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason})
     except Exception:
         pass  # a guest says nothing where it can't be heard
-
-
-def misses() -> dict[str, int]:
-    """How often what could not be recorded, by what and why."""
-    return {f"{what}: {kind}": count for (what, kind), count in _misses.items()}
 
 
 def _forget() -> None:

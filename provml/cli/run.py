@@ -84,14 +84,14 @@ def run_command(
     provml run --tag kind=baseline -- python -m package.train
     provml run -- train.ipynb
     """  # noqa: D301 - click's mark for text that is not wrapped
-    from provml.capture import command as capture
+    from provml.capture.command import around as capture
     from provml.errors import InvalidArgumentError, RunExistsError
 
     pairs = [tag.partition("=") for tag in tags]
     for tag, (name, equals, _) in zip(tags, pairs, strict=True):
         if not equals or not name:
             raise InvalidArgumentError(f"a tag must be KEY=VALUE: {tag!r}")
-    around = capture.Around(
+    wanted = capture.Around(
         patterns=patterns,
         output=not no_output,
         trackers=not no_trackers,
@@ -101,7 +101,7 @@ def run_command(
     try:
         ending = capture.run_command(
             command,
-            around,
+            wanted,
             experiment=experiment,
             project=project,
             owner=owner,

@@ -80,6 +80,8 @@ missed("tool.call", TypeError("again"))
     assert list(recorded.series("m").value) == [1.0, 2.0]
     (event,) = recorded.events("capture missed")
     assert event.metadata == {"what": "tool.call", "reason": "TypeError: no"}
+    (counts,) = recorded.events("capture missed in all")
+    assert counts.metadata == {"tool.call: TypeError": 2}
 
 
 def test_nothing_around(tmp_path: Path) -> None:

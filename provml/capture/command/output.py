@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from provml.capture.kept import KeptStream
+from provml.capture.command.kept import KeptStream
+from provml.capture.command.streams import Stream, Take
 from provml.capture.lines import LineReader
-from provml.capture.streams import Stream, Take
 from provml.joining import SOURCE
 from provml.run import Run
 

@@ -1,6 +1,6 @@
 """What ``provml run -- train.ipynb`` runs: the notebook's cells, one after another.
 
-    python -m provml.capture.notebook NOTEBOOK [PARTS]
+    python -m provml.capture.command.notebook NOTEBOOK [PARTS]
 
 What is captured in the kernel the second argument says, as ``PROVML_CAPTURE`` does; in this
 process, which only runs it, nothing is. The text that cells print passes to standard output and
@@ -149,7 +149,7 @@ if __name__ == "__main__":
     status = main()
     if status >= 0:
         sys.exit(status)
-    from provml.capture.signals import die_of
+    from provml.capture.command.signals import die_of
 
     sys.stdout.flush()
     die_of(-status)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from provml.capture.streams import Stream
+from provml.capture.command.streams import Stream
 
 
 def test_output_passes_where_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from provml.capture.program import Program
+from provml.capture.command.program import Program
 from provml.collect.environment import describe_environment
 from provml.collect.source import describe_source
 from provml.settings import CAPTURE_VARIABLE, JOINED_VARIABLE

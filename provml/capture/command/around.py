@@ -18,14 +18,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from provml import lifecycle
 from provml.capture import inside
-from provml.capture.command_output import Output
-from provml.capture.endings import joined_endings
-from provml.capture.files import complete as complete_files
-from provml.capture.joined import MISSED
-from provml.capture.kept import DEFAULT_LIMIT_BYTES
-from provml.capture.lines import compile_patterns
-from provml.capture.program import Program, program_of
-from provml.capture.signals import (
+from provml.capture.command.endings import joined_endings
+from provml.capture.command.kept import DEFAULT_LIMIT_BYTES
+from provml.capture.command.output import Output
+from provml.capture.command.program import Program, program_of
+from provml.capture.command.signals import (
     ENDING,
     Signals,
     die_of,
@@ -33,7 +30,10 @@ from provml.capture.signals import (
     signal_name,
     stop_like,
 )
-from provml.capture.streams import Stream, open_streams
+from provml.capture.command.streams import Stream, open_streams
+from provml.capture.files import complete as complete_files
+from provml.capture.joined import MISSED
+from provml.capture.lines import compile_patterns
 from provml.collect.choice import plan_collectors
 from provml.collect.content import printable
 from provml.errors import (
@@ -370,7 +370,7 @@ class _Recording:
 
     def _describe(self) -> None:
         """Record code and environment, as `log_source_code` and `log_environment` do."""
-        from provml.capture.surroundings import describe_surroundings
+        from provml.capture.command.surroundings import describe_surroundings
 
         for record in describe_surroundings(self._program, self._run.path, self._miss):
             self._run._append(record)

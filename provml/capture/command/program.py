@@ -69,7 +69,7 @@ def program_of(command: Sequence[str]) -> Program:
     """What the words of a command line run; costs a look at a few files.
 
     ``train.py`` that can't be executed is run by this Python, and so is ``train.ipynb``, by
-    `provml.capture.notebook`. Raises InvalidArgumentError for a notebook with arguments.
+    `provml.capture.command.notebook`. Raises InvalidArgumentError for a notebook with arguments.
     """
     words = list(command)
     if words[0].endswith(".py") and shutil.which(words[0]) is None:
@@ -95,7 +95,7 @@ def program_of(command: Sequence[str]) -> Program:
 def _notebook(words: list[str]) -> Program:
     if len(words) > 1:
         raise InvalidArgumentError(f"a notebook takes no arguments: {' '.join(words)!r:.200}")
-    run = [sys.executable, "-m", "provml.capture.notebook", *words]
+    run = [sys.executable, "-m", "provml.capture.command.notebook", *words]
     return Program(run, _stem(words[0]), words[0], words[1:], sys.executable, is_notebook=True)
 
 
