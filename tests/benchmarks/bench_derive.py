@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_derive.py [--quick]
 
 The baseline of PROV-JSON is the ``prov`` library building the same statements by its API and
-serialising them; that of RDF is its serialiser alone. Memory is the peak resident set (VmHWM) of a
+serialising them; that of RDF is its serialiser alone; that of JSON Lines is ``json.dumps`` of each
+line. Memory is the peak resident set (VmHWM) of a
 process that does nothing else.
 """
 
