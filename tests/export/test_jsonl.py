@@ -20,9 +20,10 @@ from plans import EPOCHS, NAMES, RUNS, STEPS, VALUES, record
 
 import provml
 from provml import clock
-from provml.context import context_at
+from provml.context import group_path
 from provml.journal.files import WriterFiles
-from provml.model.samples import RunSeries, SeriesTable, series_columns
+from provml.model.samples import SeriesTable, series_columns
+from provml.recorded import NO_EPOCH, NO_STEP
 
 Line = dict[str, Any]
 SMALL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -87,13 +88,6 @@ def identity(line: Line) -> tuple[Any, ...]:
     return (line["kind"], path, line["metric"], line.get("rank"), own_of)
 
 
-def expected(table: SeriesTable, series: RunSeries) -> list[tuple[Any, ...]]:
-    """The samples of a series, as the arrays of `load` have them."""
-    times, steps, epochs, values = series_columns(table, [series])
-    columns = (times.tolist(), steps.tolist(), epochs.tolist(), told(list(values.tolist())))
-    return list(zip(*columns, strict=True))
-
-
 @SMALL
 @given(plan=RUNS)
 def test_samples_are_those_of_the_series(plan: dict[str, Any]) -> None:
@@ -107,23 +101,15 @@ def test_samples_are_those_of_the_series(plan: dict[str, Any]) -> None:
         assert set(found) == {series.identity for series in table.all}
         for series in table.all:
             own = found[series.identity]
+            times, steps, epochs, values = series_columns(table, [series])
             assert [line["index"] for line in own] == list(range(len(own)))
-            read = [
-                (
-                    line["time"],
-                    line["data"].get("step", provml.recorded.NO_STEP),
-                    line["data"].get("epoch", provml.recorded.NO_EPOCH),
-                )
-                for line in own
-            ]
-            arrays = expected(table, series)
-            assert read == [(clock.iso_text(t), step, epoch) for t, step, epoch, _ in arrays]
-            values = [value(line["data"]["value"]) for line in own]
-            if all(isinstance(one, int | float) for one in values) and arrays[0][3][-1:] != "'":
-                mixed = recorded.series(series.name, context_at(series.context)).value
-                if mixed.dtype.kind == "f":  # ints and floats in one array of floats
-                    values = [float(one) for one in values]
-            assert told(values) == [text for *_, text in arrays]
+            assert [line["time"] for line in own] == [clock.iso_text(t) for t in times.tolist()]
+            assert [line["data"].get("step", NO_STEP) for line in own] == steps.tolist()
+            assert [line["data"].get("epoch", NO_EPOCH) for line in own] == epochs.tolist()
+            read = [value(line["data"]["value"]) for line in own]
+            if values.dtype.kind == "f":  # an array has ints among floats as floats, if exact
+                read = [float(one) for one in read]
+            assert told(read) == told(values.tolist())
 
 
 POINTS = st.lists(
@@ -163,7 +149,7 @@ def test_points_are_those_that_are_read(plan: list[Any], chunk: int) -> None:
         patch.setattr(WriterFiles, "chunks", lambda files: chunks(files, chunk))
         found = lines(recorded)
         for group in ("train", "val", "a/b", "🦉"):
-            (name,) = provml.context.group_path(group)
+            (name,) = group_path(group)
             own_lines = [line for line in found if line.get("group") == name]
             assert {tuple(line["context"]) for line in own_lines} <= {(name,)}
             points = recorded.points(group)["data"]
@@ -215,8 +201,9 @@ def test_readings_and_ranks_are_told_apart(store: Path, monkeypatch: pytest.Monk
     assert own == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [x["index"] for x in found if x.get("group") == "validation"] == [0, 1]
     readings = [line for line in found if line["kind"] == "system"]
-    assert {"cpu_percent", "memory_percent"} <= {line["metric"] for line in readings}
-    assert {line["kind"] for line in found} <= {"metric", "system", "gpu", "process", "disk"}
+    assert {line["metric"] for line in readings} >= {"Memory usage", "Disk usage"}
+    assert all(line["data"]["step"] == 1 for line in readings)
+    assert {line["unit"] for line in readings} == {"%"}
 
 
 def test_points_of_several_processes_are_counted_on(store: Path) -> None:
