@@ -250,7 +250,9 @@ def read_points(
     total = 0
     found: list[tuple[int, dict[str, Any]]] = []
     for files in journal.writers:
-        declared = {n: s for n, s in files.series().items() if _is_of_points(s, path)}
+        declared = {
+            n: s for n, s in files.series().items() if is_of_points(s) and s.context == path
+        }
         if declared:
             total = _writer_rows(files, declared, (start, stop), total, found)
     data = [{"index": index, "data": row} for index, row in found]
@@ -267,8 +269,9 @@ def checked_count(value: object, what: str, most: int) -> int:
     return int(number)
 
 
-def _is_of_points(series: Series, path: tuple[str, ...]) -> bool:
-    return series.kind == "metric" and series.role in _ROW_ROLES and series.context == path
+def is_of_points(series: Series) -> bool:
+    """Whether a series' samples are fields of a group's points."""
+    return series.kind == "metric" and series.role in _ROW_ROLES and series.context is not None
 
 
 def _writer_rows(

@@ -4,7 +4,8 @@ A public module here is a format of the module's name. It has ``SUFFIX``, the fi
 and ``write(mapping, sink)``, which writes a `RunMapping` to a binary sink as it goes. One that can
 hold several runs also has ``write_bundles(bundles, sink)``. One that shows a part has ``OPTIONS``,
 the names of the `View`'s fields that it heeds, and takes a ``view`` last. One that holds all in
-memory has ``DETAIL``, its default detail. Imports `graph`, `model` and what lies beneath.
+memory has ``DETAIL``, its default detail. One that holds a run's samples and states nothing has
+``SAMPLES_ONLY``. Imports `graph`, `model` and what lies beneath.
 """
 
 from __future__ import annotations
@@ -68,7 +69,12 @@ def find_format(name: str) -> Format:
 def default_detail(name: str) -> str | None:
     """The detail of a format where none is asked for; None: `RunMapping`'s own default."""
     detail: str | None = getattr(find_format(name), "DETAIL", None)
-    return detail
+    return "sample" if holds_samples_only(name) else detail
+
+
+def holds_samples_only(name: str) -> bool:
+    """Whether a format has only the samples of a run, and no statements."""
+    return bool(getattr(find_format(name), "SAMPLES_ONLY", False))
 
 
 def _refuse(name: str, view: View) -> None:
@@ -117,7 +123,7 @@ def export(
         The mapping that was written, which knows its detail and how many samples there are.
 
     Raises:
-        ExportError: an unknown format or detail, or a view that the format does not heed.
+        ExportError: an unknown format or detail, or a detail or view that the format has not.
         MissingExtraError, MissingProgramError: what the format needs is not installed.
         RunNotFoundError, JournalError: the folder holds no run that can be read.
         OSError: the target can't be written.
@@ -125,6 +131,8 @@ def export(
     writer = find_format(format)
     if view is not None:
         _refuse(format, view)
+    if detail == "series" and holds_samples_only(format):
+        raise ExportError(f"{format} holds every sample of a run: it has no series detail")
     mapping = RunMapping(Journal(run_folder), detail or default_detail(format))
     with opened(target) as sink:
         if view is not None and isinstance(writer, ViewFormat):

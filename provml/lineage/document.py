@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from provml.errors import MissingExtraError
-from provml.export import find_format
+from provml.errors import ExportError, MissingExtraError
+from provml.export import find_format, holds_samples_only
 from provml.journal.reader import Journal
 from provml.lineage.contents import Content
 from provml.lineage.rows import RunGraph, content_key, ends, own_type
@@ -165,6 +165,8 @@ def export_lineage(
 ) -> None:
     """Write a lineage in a format; raises as `provml.export.export`."""
     writer = find_format(format)
+    if holds_samples_only(format):
+        raise ExportError(f"{format} holds the samples of one run: a lineage has none")
     mapping = LineageMapping(contents, folders, depth)
     with opened(target) as sink:
         writer.write(cast(RunMapping, mapping), sink)

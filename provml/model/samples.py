@@ -289,7 +289,7 @@ def _block(
     elif declared.storage == "i64":
         values = as_integers(rows)
     else:
-        kept, values = _text_values(files, declared.number, as_integers(rows).tolist())
+        kept, values = text_values(files, declared.number, as_integers(rows).tolist())
         rows, numbers = rows[kept], numbers[kept]
     return Block(
         series=series,
@@ -311,9 +311,7 @@ def target_of(declared: Series) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _text_values(
-    files: WriterFiles, series: int, offsets: list[int]
-) -> tuple[list[int], list[Any]]:
+def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[list[int], list[Any]]:
     """The values that stand in the events file, and which of them could be read."""
     kept: list[int] = []
     values: list[Any] = []
@@ -398,7 +396,7 @@ def _values_in_order(
         positions = np.flatnonzero(rows["series"] == number)
         own = rows[positions]
         if storages[number].storage == "text":
-            kept, values = _text_values(files, number, as_integers(own).tolist())
+            kept, values = text_values(files, number, as_integers(own).tolist())
             merged |= zip(positions[kept].tolist(), values, strict=True)
         else:
             column = own["value"] if storages[number].storage == "f64" else as_integers(own)

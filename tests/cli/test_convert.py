@@ -13,13 +13,17 @@ import pytest
 from prov.model import ProvDocument
 
 import provml
-from provml.export import ViewFormat, find_format
+from provml.export import ViewFormat, find_format, holds_samples_only
 from provml.formats import format_names
 from provml.reading import read
 from provml.reading._compare import statements_of
 
-STATED = [name for name in format_names() if not isinstance(find_format(name), ViewFormat)]
-"""The forms that state a PROV document; the others are graphs and pictures."""
+STATED = [
+    name
+    for name in format_names()
+    if not isinstance(find_format(name), ViewFormat) and not holds_samples_only(name)
+]
+"""The forms that state a PROV document; the others are graphs, pictures and samples."""
 
 PROVN = """document
 prefix ex <http://example.org/>

@@ -117,6 +117,22 @@ def test_readers_cut_nanoseconds(store: Path) -> None:
     assert datetime(1970, 1, 1, 0, 0, 1, 123456, tzinfo=UTC) in times
 
 
+def test_json_lines_hold_samples_alone(store: Path) -> None:
+    """The page would warn of what is no longer so, or a sample would be missing too."""
+    with provml.start_run("all", save_dir=store, formats=()) as run:
+        run.log_param("lr", 0.1)
+        run.log_event("saved")
+        run.log_artifact(__file__)
+        run.log_metric("loss", 0.5)
+        run.log_system_metrics("training")
+    recorded = provml.load(run.path)
+    lines = [json.loads(line) for line in written(recorded, "jsonl").splitlines()]
+    samples = [s for s in recorded.statements() if ("prov:label", "loss") in s.attributes]
+    assert samples
+    readings = [name for name, _ in recorded.series_names("system")]
+    assert [line["metric"] for line in lines] == ["loss", *readings]
+
+
 def test_nan_is_not_equal_to_itself_in_prov(store: Path) -> None:
     """The page would warn of what is no longer so."""
     with provml.start_run("nan", save_dir=store, formats=()) as run:
