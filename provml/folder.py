@@ -115,7 +115,8 @@ def checked_namespace(namespace: str | None) -> str | None:
         return None
     if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
         raise InvalidArgumentError(
-            f"namespace must be an absolute IRI such as 'https://example.org/runs/': {namespace!r}"
+            "namespace must be an absolute IRI such as 'https://example.org/runs/' (what groups "
+            f"experiments is project): {namespace!r}"
         )
     return namespace if namespace[-1] in "/#:" else f"{namespace}/"
 

@@ -93,11 +93,12 @@ class Metrics:
         step: SupportsIndex | None = None,
         **groups: Mapping[str, Any],
     ) -> Metrics:
-        """Record a point in each group, ``train={"loss": 0.5}``, and say its epoch and step.
+        """Record a point in each group, ``train={"loss": 0.5}``, or say where others belong.
 
-        The epoch and step also hold for what groups log before and after, up to the next `flush`;
-        another epoch or step flushes first what is pending under the one before. If one value is
-        refused, none is recorded. Costs some microseconds a value.
+        With groups, the epoch and step are those of these points alone. Without, they hold for what
+        groups log before and after, up to the next `flush`; another epoch or step flushes first
+        what is pending under the one before. If one value is refused, none is recorded. Costs some
+        microseconds a value.
 
         Args:
             epoch: 0 to 2**31 - 1; None: not said.
@@ -120,7 +121,7 @@ class Metrics:
             rows.append((group, group._checked(fields)))
         self._run._open_writer()
         with self._lock:
-            if place != (None, None):
+            if place != (None, None) and not rows:
                 if self._place not in ((None, None), place):
                     self._fill()
                 self._place = place
@@ -128,9 +129,9 @@ class Metrics:
                 if place == (None, None):
                     self._log(group, row)
                 else:
-                    own_step = place[0] if row.step is None else row.step
-                    own_epoch = place[1] if row.epoch is None else row.epoch
-                    self._write(group, [row._replace(step=own_step, epoch=own_epoch)])
+                    steps = (row.step, place[0], self._place[0])
+                    epochs = (row.epoch, place[1], self._place[1])
+                    self._write(group, [row._replace(step=_first(steps), epoch=_first(epochs))])
         return self
 
     def flush(self) -> None:
@@ -204,6 +205,10 @@ class Metrics:
         self._place = (None, None)
         for group in self._groups.values():
             group._forget()
+
+
+def _first(given: Iterable[int | None]) -> int | None:
+    return next((one for one in given if one is not None), None)
 
 
 class MetricGroup:

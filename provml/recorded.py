@@ -235,7 +235,7 @@ class RecordedRun:
         *,
         rank: int | None = None,
         kind: str | None = None,
-        of: str | None = None,
+        of: str | tuple[str, str] | None = None,
     ) -> SeriesArrays:
         """The samples of a metric or reading, in the order written, process after process.
 
@@ -248,10 +248,12 @@ class RecordedRun:
             kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
                 ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
                 metric has the name, the first kind of samples that has it.
-            of: only what is of the model or artifact of this name.
+            of: only what is of the model or artifact of this name, ``("model", name)`` where both
+                have it; None for what is of none, or of the only one that there is.
 
         Raises:
-            RunNotFoundError: there is no such series; the message names those there are.
+            RunNotFoundError: there is no such series, or one each of several models; the message
+                names those there are.
         """
         from provml.model.samples import SeriesTable, series_columns
 
@@ -262,11 +264,19 @@ class RecordedRun:
             for s in table.all
             if (s.name, s.context) == (name, path)
             and rank in (None, s.rank)
-            and (of is None or (s.of is not None and s.of[1] == of))
+            and (of is None or (s.of is not None and of in (s.of[1], s.of)))
         ]
         kinds = [s.kind for s in chosen]
         own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
         chosen = [s for s in chosen if s.kind == own]
+        targets = list(dict.fromkeys(s.of for s in chosen))
+        if of is None and len(targets) > 1:
+            if None not in targets:
+                raise RunNotFoundError(
+                    f"run {self.id} has {name!r} in {context} of each of "
+                    f"{', '.join(map(repr, targets[:10]))}: say which, of={targets[0]!r}"
+                )
+            chosen = [s for s in chosen if s.of is None]
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
             raise RunNotFoundError(

@@ -96,6 +96,20 @@ def test_another_epoch_flushes_what_is_pending_under_the_one_before(run: provml.
     assert points(run, "loss", TRAINING) == [(1.0, 1, None), (2.0, 2, None)]
 
 
+def test_the_place_of_a_call_with_groups_is_that_call_s_alone(run: provml.Run) -> None:
+    """A step would leak into the groups that are logged later."""
+    run.metrics.log(step=100, train={"loss": 1.0})
+    run.metrics("other").log(loss=2.0)
+    run.metrics.flush()
+    for epoch in (1, 2):
+        run.metrics.log(epoch=epoch, train={"late": float(epoch)})
+        run.metrics("train").log(style=float(epoch))
+        run.metrics.log(epoch=epoch).flush()
+    assert points(run, "loss", TRAINING) == [(1.0, None, 100)]
+    assert points(run, "loss", provml.Context("other")) == [(2.0, None, None)]
+    assert points(run, "style", TRAINING) == [(1.0, 1, None), (2.0, 2, None)]
+
+
 def test_a_point_keeps_its_own_epoch_and_step(run: provml.Run) -> None:
     """What a point says of itself would be overwritten by what comes later."""
     run.metrics("train").log(loss=1, epoch=7)

@@ -268,7 +268,11 @@ def test_a_metric_is_of_the_version_that_there_was(run: provml.Run, tmp_path: Pa
     assert {(series, "run:model/net"), (series, "run:model/net/2")} <= by_series
     recorded = provml.load(run.path)
     assert recorded.series("accuracy", "evaluation", of="net").value.tolist() == [0.5, 1] * 2
-    assert len(recorded.series("accuracy", "evaluation")) == 8
+    assert len(recorded.series("accuracy", "evaluation", of=("model", "net"))) == 4
+    with pytest.raises(provml.RunNotFoundError, match="say which, of=\\('"):
+        recorded.series("accuracy", "evaluation")  # of each of two: one curve would be neither's
+    run.log_metric("accuracy", 0.25, "evaluation")
+    assert list(provml.load(run.path).series("accuracy", "evaluation").value) == [0.25]
 
 
 def test_a_name_is_of_a_model_before_an_artifact(run: provml.Run, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def read_text(
     *,
     pass_on: int | None = None,
     goes_on: Callable[[], bool] | None = None,
+    path: str | None = None,
 ) -> None:
     """Read a text to its end.
 
@@ -71,6 +72,7 @@ def read_text(
             metrics; let go where nobody reads it any more.
         goes_on: asked at the end of what there is, whether to wait for more; a file that has
             become shorter is read from its beginning then. None: the end is the end.
+        path: where the file is; where another file has taken its place, that one is read next.
 
     Raises OSError where it can't be read.
     """
@@ -86,6 +88,28 @@ def read_text(
             time.sleep(_POLL_S)
             if is_file(fd) and os.fstat(fd).st_size < os.lseek(fd, 0, os.SEEK_CUR):
                 os.lseek(fd, 0, os.SEEK_SET)
+            elif path is not None and os.fstat(fd).st_size == os.lseek(fd, 0, os.SEEK_CUR):
+                _take_place(fd, path)
+
+
+def pass_through(fd: int, to: int) -> None:
+    """Write all that comes to another descriptor, until its end or nobody takes it."""
+    while block := os.read(fd, _BLOCK):
+        if not _written(to, block):
+            return
+
+
+def _take_place(fd: int, path: str) -> None:
+    """Have the descriptor lead to the file that is at a path now, where it is another one."""
+    try:
+        now, own = os.stat(path), os.fstat(fd)
+        if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino) or not stat.S_ISREG(now.st_mode):
+            return
+        new = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # a log is moved away before the next one is there
+    os.dup2(new, fd, inheritable=False)
+    os.close(new)
 
 
 def _written(fd: int, block: bytes) -> bool:

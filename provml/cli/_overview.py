@@ -85,6 +85,7 @@ class Overview:
 
     Attributes:
         collectors: what read the machine, by the kind of its series.
+        command: the command line of the process that began the run, or last resumed it.
         damage: what reading had to skip, by reason.
         documents: by the files' names.
     """
@@ -101,6 +102,7 @@ class Overview:
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
     last_spans: list[RecordedSpan] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
     damage: dict[str, int] = field(default_factory=dict)
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
@@ -118,6 +120,7 @@ class Overview:
             "status": state.status,
             "reason": state.reason,
             "exception": state.exception,
+            "command": self.command,
             "started": time_text(state.started_ns),
             "ended": time_text(state.ended_ns),
             "duration_s": duration_s(state.started_ns, state.ended_ns),
@@ -145,6 +148,8 @@ def overview(journal: Journal) -> Overview:
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     for _, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
+        if kind == "start" and isinstance(record.get("command"), list):
+            found.command = [str(word) for word in record["command"]]
         if not isinstance(name, str) or not isinstance(time_ns, int):
             continue
         if kind in settings:

@@ -14,7 +14,7 @@ import click
 
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option
-from provml.errors import InvalidArgumentError
+from provml.errors import InvalidArgumentError, JournalError, StoreError
 
 if TYPE_CHECKING:
     from provml.capture.lines import LineReader
@@ -58,7 +58,7 @@ def ingest_command(
     without. A sample's time is when its line was read, but for a JSON line with a "timestamp" in
     seconds. What looked like a metric and was none is counted in the event "lines rejected".
     """
-    from provml.capture.ingest import STDIN, is_file, open_text, read_text
+    from provml.capture.ingest import STDIN, is_file, open_text, pass_through, read_text
     from provml.capture.lines import LineReader, compile_patterns
 
     compile_patterns(patterns)
@@ -71,8 +71,15 @@ def ingest_command(
         fd = STDIN
     else:
         fd = open_text(file)
-    run, ending = _begin(experiment or _name_of(file), run_name, store)
     piped = file == _STDIN and not sys.stdin.isatty()
+    try:
+        run, ending = _begin(experiment or _name_of(file), run_name, store)
+    except (StoreError, JournalError) as error:
+        if piped and not quiet:  # the program before the pipe is not to die of it
+            terminal.echo_note(terminal.printable(f"not recording: {error}"))
+            pass_through(STDIN, sys.stdout.fileno())
+            return 1
+        raise
     with run, _stops(at_once=not (piped or follow)) as stops:
         reader = LineReader(run, patterns, source="stdin" if file == _STDIN else file)
         try:
@@ -81,6 +88,7 @@ def ingest_command(
                 reader,
                 pass_on=sys.stdout.fileno() if file == _STDIN and not quiet else None,
                 goes_on=(lambda: not stops) if follow else None,
+                path=file if follow else None,
             )
         except KeyboardInterrupt:
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,8 @@ def _head(found: Overview) -> RenderableType:
     told = {"project": "project", "owner": "owner", "external_id": "external id"}
     told |= {"framework": "framework", "task": "task"}
     rows += [(name, _cell(description[k])) for k, name in told.items() if description.get(k)]
+    if found.command:
+        rows.append(("command", _cell(shlex.join(found.command))))
     rows.append(("status", _text(state.status, terminal.STYLES[state.status])))
     if state.reason is not None:
         rows.append(("reason", _cell(state.reason)))

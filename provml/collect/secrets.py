@@ -26,14 +26,14 @@ _CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])"
 _URL_CREDENTIALS: Final = r"(?<=://)[^/\s]+(?=@)"
 _ASSIGNED: Final = r"""(?xi)
     ( (?: pass(?:word|wd|phrase) | pwd | secret | (?:api|access|account|secret)[-_]?key
-        | (?:[a-z]+[-_])?token | x-amz-(?:signature|credential) | (?<=[?&;])sig )
+        | token | x-amz-(?:signature|credential) | (?<=[?&;])sig )
       ["']? \s* [=:] \s* ["']? )
     [^\s"',;&]+
 """
 _BEARER: Final = r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
 _SECRET_SHAPES: Final = (
     r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
-    r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+    r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,512}+\.[\w-]{10,}\.[\w-]*)"
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.collect.content import Facts, describe_path, digest_file, printable, write_captured
-from provml.collect.secrets import mask_argv, mask_text
+from provml.collect.secrets import is_secret_name, mask_argv, mask_text
 from provml.errors import ContentNotFoundError, ProvMLError
 
 _GIT_TIMEOUT_S: Final = 20
@@ -158,10 +158,16 @@ def _tracked(root: str) -> frozenset[str]:
 
 
 def is_secret_file(name: str) -> bool:
-    """Whether a file's name says that what is in it is a secret."""
+    """Whether a file's name says that what is in it is a secret.
+
+    Also one without an ending that is named as a secret is: trackers keep a parameter in a file.
+    """
     from fnmatch import fnmatch
 
-    return any(fnmatch(os.path.basename(name), pattern) for pattern in SECRET_FILES)
+    own = os.path.basename(name)
+    if "." not in own and is_secret_name(own):
+        return True
+    return any(fnmatch(own, pattern) for pattern in SECRET_FILES)
 
 
 def _git_facts(folder: str, run_folder: Path) -> Facts:

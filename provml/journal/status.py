@@ -15,6 +15,7 @@ from provml.journal import process
 from provml.journal.files import Header, WriterFiles, writer_files
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
+_FIRST_LINE_NS: Final = 2 * 1_000_000_000
 _ORDER: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
@@ -128,7 +129,9 @@ def is_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
     alive = process.is_alive(writer)
     if alive is not None:
         return alive
+    # a file without the line that says who writes has just been made, or is damaged
+    silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
     try:
-        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < _SILENCE_NS
+        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns
     except OSError:
         return False

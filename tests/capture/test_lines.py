@@ -366,6 +366,12 @@ def test_real_tqdm(read: Read) -> None:
             "val_loss 0.3 loss 0.4 loss 1.2.3 loss 5x\n",
             [("loss", None, 0.4, None, None)],
         ),
+        ("loss {loss}", "loss 1,234.5\nloss 1,234\nloss 3, x\n", [("loss", None, 3, None, None)]),
+        (
+            "{step},{loss},{acc}",
+            "7,0.5,125\n",
+            [("loss", None, 0.5, 7, None), ("acc", None, 125, 7, None)],
+        ),
         ("{} {} loss: {val loss}", "a b loss: 7", [("val loss", VALIDATION, 7, None, None)]),
         (
             r"(?i)iter (?P<step>\d+).*?(?P<loss>[\d.]+)$",
@@ -382,6 +388,18 @@ def test_real_tqdm(read: Read) -> None:
 def test_patterns(read: Read, pattern: str, text: str, expected: list[Sample]) -> None:
     """A line that a pattern describes would be missed, or another taken for it."""
     assert read(text, (pattern,)) == expected
+
+
+def test_a_repeat_that_takes_nothing_back_is_fine(read: Read) -> None:
+    """What is refused because it could take for ever would be refused in its safe form too."""
+    assert read("aab 1\n", (r"(?:a++)++b (?P<x>\d+(?:\.\d+)?)",)) == [("x", None, 1, None, None)]
+
+
+def test_a_pattern_that_takes_too_long_is_tried_once(read: Read) -> None:
+    """Output would be held up for as long at each of its lines."""
+    slow = r".*a.*a.*a(?P<x>\d)"
+    text = "a" * 260 + "\n"
+    assert read(text * 50 + "loss 1\n", (slow, "loss {loss}")) == [("loss", None, 1, None, None)]
 
 
 def test_an_epoch_on_a_line_of_its_own(read: Read) -> None:
@@ -418,6 +436,9 @@ def test_patterns_beside_forms(read: Read) -> None:
         ("{loss} {loss}", "twice"),
         ("{name} is", "go together"),
         (7, "must be a str"),
+        (r"(?P<x>(a+)+)b", "could take for ever"),
+        (r"(?P<x>(?:a|aa)+)b", "could take for ever"),
+        (r"(?P<x>\d+)(?:\s*\w+)*!", "could take for ever"),
     ],
 )
 def test_bad_patterns(pattern: Any, message: str) -> None:

@@ -229,7 +229,7 @@ def test_closed_standard_input(store: Path) -> None:
 
 
 def test_follow(tmp_path: Path, store: Path) -> None:
-    """A log that is being written would be read up to now; one begun anew not at all."""
+    """A log that is being written would be read up to now; one begun anew, or moved, not at all."""
     log = tmp_path / "grows.log"
     log.write_text(LINE + "a longer line that is not there again when the log begins anew\n")
     with subprocess.Popen(
@@ -253,6 +253,9 @@ def test_follow(tmp_path: Path, store: Path) -> None:
         wait_for(2)
         log.write_text(LINE)
         wait_for(3)
+        log.rename(tmp_path / "grows.log.1")
+        log.write_text(LINE * 2)
+        wait_for(5)
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
     recorded = latest(store)
@@ -268,6 +271,20 @@ def test_a_full_disk_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "store").write_text("a file")
     assert run_command(["ingest", str(log), "--store", str(tmp_path / "store")]) == 1
     assert "can't make a run's folder" in capsys.readouterr().err
+
+
+def test_a_pipe_passes_on_where_nothing_can_be_recorded(tmp_path: Path) -> None:
+    """A training before the pipe would die because its record can't be written."""
+    (tmp_path / "store").write_text("a file")
+    done = subprocess.run(
+        [*PROVML, "ingest", "-", "--store", str(tmp_path / "store")],
+        input=LINE.encode() * 10_000,
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout == LINE.encode() * 10_000
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"not recording: can't make a run's folder")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")

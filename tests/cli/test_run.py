@@ -917,3 +917,33 @@ class TestNotebooks:
         done = caller.run("train.ipynb", "--lr", "1")
         assert done.returncode == 2
         assert b"takes no arguments" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_short_output_that_could_not_be_written_is_told(caller: Caller) -> None:
+    """A command whose output fits a buffer would seem to have written it."""
+    with open("/dev/full", "wb") as full:
+        words = [*PROVML, "--", "echo", "hello"]
+        done = subprocess.run(
+            words,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=caller.folder,
+            env=caller.environment(),
+            check=False,
+            timeout=DEADLINE_S,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"provml: stdout: No space left on device\n"
+
+
+def test_a_damaged_run_is_gone_on_with(caller: Caller) -> None:
+    """A command would not run because the record of the one before can't be read."""
+    options = ("--run-id", "r", "--experiment", "e", "--resume")
+    assert caller.run("true", options=options).returncode == 0
+    for path in (caller.store / "e" / "r" / "journal").iterdir():
+        path.write_bytes(b"")
+        os.utime(path, (0, 0))
+    done = caller.run("echo", "hi", options=options)
+    assert (done.returncode, done.stdout) == (0, b"hi\n")
+    assert provml.load(caller.store / "e" / "r").status == "finished"

@@ -14,6 +14,7 @@ import pytest
 import provml
 from provml.collect.environment import describe_environment
 from provml.collect.secrets import MASK, is_secret_name, mask_argv, mask_text
+from provml.collect.source import is_secret_file
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -296,3 +297,26 @@ def test_command_lines_and_texts_are_masked() -> None:
     ]  # fmt: skip
     assert mask_text("https://a:b@host/x") == f"https://{MASK}@host/x"
     assert mask_text("key sk-abcdefghijklmnopqrstuv end") == f"key {MASK} end"
+
+
+def test_masking_takes_a_time_that_grows_with_the_text() -> None:
+    """A script that logs a long word, a protein, would stand still."""
+    for part in ("x", "token", "pass", "eyJ-", "://", "bearer ", "secret_"):
+        text = part * (400_000 // len(part))
+        assert mask_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("mlruns/0/x/params/password", True),
+        ("hf_token", True),
+        (".env", True),
+        ("tokens.bin", False),
+        ("secret_garden.txt", False),
+        ("params/lr", False),
+    ],
+)
+def test_secret_files(name: str, secret: bool) -> None:
+    """The digest of a short password says the password."""
+    assert is_secret_file(name) is secret

@@ -245,6 +245,7 @@ class _Recording:
         self._token = f"{os.urandom(6).hex()}-"
         self._pid = 0
         self._stopped = False
+        self._unwritten = False
         self._started_ns = 0
         self._usage: Any = None
         self._describer: threading.Thread | None = None
@@ -273,6 +274,8 @@ class _Recording:
             pass
         except Exception as error:  # how the command ended is to be told in any case
             _say(f"the run is not recorded to its end: {type(error).__qualname__}: {error}")
+        if self._unwritten and ending == Ending():
+            return Ending(1)  # as one that writes its output itself would end
         return ending
 
     # -- the start ----------------------------------------------------------------------------
@@ -454,6 +457,9 @@ class _Recording:
                 self._miss(stream.name, "written after the command's end by what it left running")
             if stream.trouble is not None:
                 self._miss(stream.name, f"passing it on: {stream.trouble}")
+                if stream.trouble.errno != errno.EPIPE:  # of which the command may not have heard
+                    _say(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
+                    self._unwritten = True
         if self._output is not None:
             self._guard("output", self._output.finish)
         if self._describer is not None and self._describer.ident is not None:

@@ -14,9 +14,11 @@ Imports `_numbers`, `_sink`, `naming`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from re import _parser  # type: ignore[attr-defined]  # what a pattern is made of; nothing else says
+from typing import Any, Final
 
 from provml.capture.lines._numbers import NUMBER, to_number
 from provml.capture.lines._sink import RefusedError, Sink
@@ -24,8 +26,12 @@ from provml.capture.naming import context_of
 from provml.errors import InvalidArgumentError
 
 MAX_LENGTH: Final = 2**13
-"""Longer lines are not tried: an expression may take time that is the square of a line's length."""
+"""Longer lines are not tried on templates; a quarter of it on regular expressions, which may take
+time that is the cube of a line's length."""
+_LONGEST_S: Final = 0.5
+"""A pattern that takes longer on a line is not tried again."""
 
+_FEW: Final = 16
 _PLACES: Final = ("epoch", "step")
 _LIMITS: Final = {"epoch": (0, 2**31 - 1), "step": (-(2**63) + 1, 2**63 - 1)}
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
@@ -44,6 +50,7 @@ class Pattern:
     expression: re.Pattern[str]
     groups: tuple[tuple[int, str], ...]
     needle: str
+    longest: int = MAX_LENGTH
 
 
 def compile_patterns(patterns: Sequence[str]) -> tuple[Pattern, ...]:
@@ -63,6 +70,12 @@ def _compiled(pattern: object) -> Pattern:
     try:
         if "(?P<" in pattern:
             expression = re.compile(pattern)
+            if _may_take_for_ever(_parser.parse(pattern)):
+                raise InvalidArgumentError(
+                    f"the pattern {pattern!r:.200} repeats what may be cut in many ways: a line it "
+                    "does not match could take for ever; make the inner or the outer repeat "
+                    "possessive, as in '(?:a+)++', or write a template"
+                )
             groups = tuple((number, name) for name, number in expression.groupindex.items())
             needle = ""
         else:
@@ -86,7 +99,32 @@ def _compiled(pattern: object) -> Pattern:
     twice = {name for name in known if known.count(name) > 1}
     if twice:
         raise InvalidArgumentError(f"the pattern {pattern!r:.200} has {min(twice)!r} twice")
-    return Pattern(expression, groups, needle)
+    return Pattern(expression, groups, needle, MAX_LENGTH if needle else MAX_LENGTH // 4)
+
+
+def _may_take_for_ever(parsed: Iterable[Any], repeated: bool = False) -> bool:
+    """Whether something that varies in length, or is one of several, is repeated without bound."""
+    for operation, argument in parsed:
+        kind = str(operation)
+        inner: Iterable[Any] = ()
+        within = repeated
+        if kind in ("MAX_REPEAT", "MIN_REPEAT"):
+            least, most, inner = argument
+            if repeated and least != most:
+                return True
+            within = repeated or int(most) > _FEW
+        elif kind == "BRANCH":
+            if repeated or any(_may_take_for_ever(branch) for branch in argument[1]):
+                return True
+        elif kind in ("SUBPATTERN", "ASSERT", "ASSERT_NOT"):
+            inner = argument[-1]
+        elif kind == "ATOMIC_GROUP":
+            inner, within = argument, False
+        elif kind == "POSSESSIVE_REPEAT":
+            inner, within = argument[2], False
+        if _may_take_for_ever(inner, within):
+            return True
+    return False
 
 
 def _from_template(template: str) -> tuple[str, list[str], str]:
@@ -99,7 +137,9 @@ def _from_template(template: str) -> tuple[str, list[str], str]:
         if number % 2:
             name = part.strip()
             names.append(name)
-            source.append(_PLACEHOLDERS.get(name, rf"({NUMBER})(?!\w|\.[0-9])"))
+            # 1,234 is neither 1 nor 1234, but where the template itself has the comma
+            thousands = "" if parts[number + 1].lstrip().startswith(",") else r"|,[0-9]{3}(?![0-9])"
+            source.append(_PLACEHOLDERS.get(name, rf"({NUMBER})(?!\w|\.[0-9]{thousands})"))
         else:
             own = re.split(r"\s+", part)
             words += own
@@ -125,12 +165,14 @@ class PatternForm:
         patterns = [pattern for pattern in self._patterns if pattern.needle in text]
         if not patterns:
             return False
-        if len(text) > MAX_LENGTH:
-            self._sink.reject(f"the line is longer than patterns are tried on: {MAX_LENGTH}", text)
+        longest = min(pattern.longest for pattern in patterns)
+        if len(text) > longest:
+            self._sink.reject(f"the line is longer than patterns are tried on: {longest}", text)
             return False
         place: dict[str, int] = {}
         metrics: list[tuple[str, str]] = []
         for pattern in patterns:
+            began = time.perf_counter()
             for match in pattern.expression.finditer(text):
                 found = {name: match[number] for number, name in pattern.groups}
                 for key in _PLACES:
@@ -141,6 +183,8 @@ class PatternForm:
                 if name and value is not None:
                     metrics.append((name.strip(), value))
                 metrics += [(key, own) for key, own in found.items() if own is not None]
+            if time.perf_counter() - began > _LONGEST_S:
+                self._leave_out(pattern, text)
         if not metrics:
             self._place = self._within(place)
             return False
@@ -160,6 +204,12 @@ class PatternForm:
                 line=text,
             )
         return True
+
+    def _leave_out(self, pattern: Pattern, text: str) -> None:
+        own = pattern.expression.pattern
+        self._sink.reject(f"the pattern {own!r:.200} took too long: not tried again", text)
+        self._patterns = tuple(one for one in self._patterns if one is not pattern)
+        self._needles = [one.needle.encode("utf-8", "replace") for one in self._patterns]
 
     def _within(self, place: dict[str, int]) -> dict[str, int]:
         """A line's epoch and step, with what stands above it: a new epoch has no step yet."""
