@@ -34,7 +34,7 @@ def inside(run: provml.Run, work: Path) -> Script:
         script: str, *, capture: str = "files", name: str = "script.py", **variables: str
     ) -> subprocess.CompletedProcess[str]:
         (work / name).write_text(script)
-        environment = os.environ | {
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"} | {
             "PROVML_JOINED_RUN": str(run.path),
             "PROVML_CAPTURE": capture,
             "PYTHONPATH": os.pathsep.join([str(SITE), package]),

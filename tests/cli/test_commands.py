@@ -481,7 +481,7 @@ class TestErrors:
     def test_help_is_quick_because_nothing_heavy_is_imported(self) -> None:
         """`provml --help` takes a second."""
         code = (
-            "import sys; from provml.cli import run; run(['--help']); "
+            "import sys; from provml.cli import execute; execute(['--help']); "
             "print(sorted({'numpy', 'prov', 'rich', 'sklearn', 'orjson'} & sys.modules.keys()))"
         )
         done = subprocess.run(

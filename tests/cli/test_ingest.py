@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import provml
-from provml.cli import run as run_command
+from provml.cli import execute as run_command
 from provml.store import find_run
 
 PROVML = [sys.executable, "-c", "import provml.cli; provml.cli.main()"]

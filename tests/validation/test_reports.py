@@ -14,7 +14,7 @@ from prov.model import ProvDocument
 
 import provml
 from provml import reading, validate
-from provml.cli import run as command
+from provml.cli import execute as command
 from provml.errors import DocumentError
 from provml.testing import assert_valid
 from provml.validation.github import github_lines

@@ -19,7 +19,7 @@ from plans import RUNS, record
 
 import provml
 from provml import reading
-from provml.cli import run as command
+from provml.cli import execute as command
 from provml.errors import DocumentError
 from provml.export import export_bundles, find_format
 from provml.formats import format_names
