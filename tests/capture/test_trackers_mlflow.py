@@ -28,7 +28,7 @@ HEAD = """
             print(sorted(tags.items()))
             for folder in ("", "data", "notes"):
                 print([file.path for file in client.list_artifacts(run.info.run_id, folder)])
-            print([one.dataset.name for one in run.inputs.dataset_inputs])
+            print(sorted(one.dataset.name for one in run.inputs.dataset_inputs))
 """
 
 
