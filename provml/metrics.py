@@ -386,7 +386,7 @@ class SummaryCache:
     def store(self, /, **values: Any) -> None:
         """Keep a value of each metric, to be summarised.
 
-        Costs about a microsecond a value, and one write() for the first of a window.
+        Costs some two microseconds a value, and one write() for the first of a window.
 
         Raises:
             InvalidMetricError: a value that is no number of 64 bits; then none is kept.

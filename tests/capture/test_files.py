@@ -372,9 +372,9 @@ def test_working_folder_counts_within_a_folder_that_does_not(
 def test_run_folder_in_the_working_folder_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is the working folder would leave out everything."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules.of_process("/work/e/r", "/work")
-    assert not rules.leave_out("/work/data.csv")
-    assert rules.leave_out("/work/e/r/run.json")
+    rules = Rules.of_process("/project/e/r", "/project")
+    assert not rules.leave_out("/project/data.csv")
+    assert rules.leave_out("/project/e/r/run.json")
 
 
 # -- processes --------------------------------------------------------------------------------

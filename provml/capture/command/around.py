@@ -2,7 +2,7 @@
 
 The command is started as early as can be; what there is to say of its code and environment is
 found out while it runs. Whatever befalls the recording, the command runs, and its exit status or
-signal is this process's own. Imports `program`, `streams`, `command_output`, `signals`, `starting`.
+signal is this process's own. Imports `program`, `streams`, `output`, `signals`, `starting`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
 from provml import lifecycle
@@ -40,6 +40,7 @@ from provml.errors import (
     InvalidArgumentError,
     JournalError,
     MissingExtraError,
+    RunClosedError,
     RunExistsError,
     StoreError,
 )
@@ -118,7 +119,6 @@ def run_command(
     tags: Mapping[str, Any] | None = None,
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
-    collect: Iterable[str] | None = None,
 ) -> Ending:
     """Run a command, record it, and say how it ended.
 
@@ -131,7 +131,7 @@ def run_command(
         command: the words to execute; a ``.py`` or ``.ipynb`` file is run with this Python.
         around: what to record of it.
         experiment: by default the script's name without its ending, or the command's.
-        project, owner, namespace, run_id, resume, tags, formats, sample_interval_s, collect: as in
+        project, owner, namespace, run_id, resume, tags, formats, sample_interval_s: as in
             `provml.start_run`.
         save_dir: the folder that holds the runs, likewise.
 
@@ -155,7 +155,6 @@ def run_command(
         tags=tags,
         formats=formats,
         sample_interval_s=sample_interval_s,
-        collect=collect,
     )
     if settings.disabled:
         return _become(program, dict(os.environ))
@@ -357,7 +356,7 @@ class _Recording:
     def _open_output(self) -> None:
         if self._streams:
             limit = self._around.output_limit_bytes
-            output = Output(self._run, self._streams, limit, self._around.patterns)
+            output = Output(self._run, self._streams, limit, self._around.patterns, self._miss)
             output.start()
             self._output = output
 
@@ -375,8 +374,11 @@ class _Recording:
         """Record code and environment, as `log_source_code` and `log_environment` do."""
         from provml.capture.command.surroundings import describe_surroundings
 
-        for record in describe_surroundings(self._program, self._run.path, self._miss):
-            self._run._append(record)
+        try:
+            for record in describe_surroundings(self._program, self._run.path, self._miss):
+                self._run._append(record)
+        except RunClosedError:
+            pass  # it took too long, which is told
 
     # -- while it runs ------------------------------------------------------------------------
 
@@ -464,6 +466,9 @@ class _Recording:
             self._guard("output", self._output.finish)
         if self._describer is not None and self._describer.ident is not None:
             self._describer.join(_DESCRIBE_WAIT_S)
+            if self._describer.is_alive():
+                reason = f"they were not found out within {_DESCRIBE_WAIT_S} s of its end"
+                self._miss("source code and environment", reason)
         was_inside = inside.was_inside(self._run.path, keep=self._settings.rank is not None)
         if self._program.interpreter is not None and not was_inside:
             self._miss(

@@ -10,14 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 from provml.capture.command.kept import KeptStream
 from provml.capture.command.streams import Stream, Take
 from provml.capture.lines import LineReader
-from provml.joining import SOURCE
 from provml.run import Run
 
 _MOST_WAITING_BYTES: Final = 32 * 2**20
@@ -28,10 +27,21 @@ class Output:
     """Takes the blocks of all streams; any thread may give them."""
 
     def __init__(
-        self, run: Run, streams: Sequence[Stream], limit_bytes: int, patterns: Sequence[str]
+        self,
+        run: Run,
+        streams: Sequence[Stream],
+        limit_bytes: int,
+        patterns: Sequence[str],
+        miss: Callable[[str, str], None],
     ) -> None:
-        """Args: limit_bytes is how much of each stream is kept, 0 for none."""
+        """Start nothing yet.
+
+        Args:
+            limit_bytes: how much of each stream is kept, 0 for none.
+            miss: told what could not be recorded, and why.
+        """
         self._run = run
+        self._miss = miss
         self._kept = [KeptStream(run.path, stream.name, limit_bytes) for stream in streams]
         self._readers: list[LineReader | None] = [
             LineReader(run, patterns, source=stream.name) for stream in streams
@@ -131,8 +141,3 @@ class Output:
             lengths = {"bytes": kept.total_bytes, "bytes_left_out": kept.left_out_bytes}
             record["metadata"] = lengths
         self._run._append(record)
-
-    def _miss(self, what: str, reason: str) -> None:
-        self._run.log_event(
-            "capture missed", source=SOURCE, metadata={"what": what, "reason": reason[:1000]}
-        )

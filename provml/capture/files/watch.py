@@ -10,6 +10,7 @@ exception leaves the hook but those of signals. Imports `rules`, `log`, `joined`
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -270,7 +271,7 @@ class Watch:
 
     def _fail(self, error: Exception) -> None:
         """Without room on the disk nothing more is noted; other trouble is of one file alone."""
-        if isinstance(error, OSError) and error.errno in (28, 122):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self.stop()
         missed("files", error)
 
