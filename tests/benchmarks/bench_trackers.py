@@ -3,8 +3,10 @@
     python tests/benchmarks/bench_trackers.py [--quick]
 
 A script that calls ``SummaryWriter.add_scalar`` is run as it is, and as ``provml run`` runs it; the
-two take turns. The figures are medians, of the whole script with its imports, and of a call;
-processor time is less moved by what else the machine does.
+two take turns. The figures are medians of the pairs' ratios: of the whole script with its imports,
+its processor time, and a call. The writers hand each scalar to a thread of theirs, and how two
+threads meet moves such a script by a third from one start to the next: so one more script has
+recorded calls and plain ones in turns, some thousand times each.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import provml
 from provml.capture.inside import SITE
@@ -36,12 +39,35 @@ print((perf_counter() - start) / len(losses))
 writer.close()
 """
 
+# what `provml run` has put in the function's place, and the function itself, in turns
+TURNS = """
+import statistics, sys
+from time import perf_counter
+from {package} import SummaryWriter
+recorded = SummaryWriter.add_scalar
+kinds = {{"plain": recorded.__wrapped__, "recorded": recorded}}
+writer = SummaryWriter(sys.argv[2])
+block = min(int(sys.argv[1]), 2000)
+times = {{kind: [] for kind in kinds}}
+for turn in range(2 * int(sys.argv[1]) // block):
+    for kind in sorted(kinds, reverse=turn % 2 == 0):
+        SummaryWriter.add_scalar = kinds[kind]
+        start = perf_counter()
+        for step in range(block):
+            writer.add_scalar("train/loss", 1 / (step + 1), step)
+        times[kind].append((perf_counter() - start) / block)
+SummaryWriter.add_scalar = recorded
+print(*(statistics.median(times[kind]) for kind in kinds))
+writer.close()
+"""
+
 
 Times = tuple[float, float, float]
+OPTIONS: Any = {"formats": (), "sample_interval_s": 0}
 
 
-def seconds(script: str, calls: int, folder: Path, run: provml.Run | None) -> Times:
-    """The whole script's time, its time on processors, and the time of a call."""
+def output_of(script: str, calls: int, folder: Path, run: provml.Run | None) -> str:
+    """What a script prints, inside a run or not."""
     environment = {key: text for key, text in os.environ.items() if key != "PROVML_JOINED_RUN"}
     if run is not None:
         path = [str(SITE), environment.get("PYTHONPATH", "")]
@@ -49,9 +75,14 @@ def seconds(script: str, calls: int, folder: Path, run: provml.Run | None) -> Ti
         environment["PROVML_JOINED_RUN"] = str(run.path)
     with tempfile.TemporaryDirectory(dir=folder) as log_dir:
         command = [sys.executable, "-c", script, str(calls), log_dir]
-        busy, start = cpu_s(), perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
-        return perf_counter() - start, cpu_s() - busy, float(done.stdout)
+        return subprocess.check_output(command, env=environment, text=True)
+
+
+def seconds(script: str, calls: int, folder: Path, run: provml.Run | None) -> Times:
+    """The whole script's time, its time on processors, and the time of a call."""
+    busy, start = cpu_s(), perf_counter()
+    call_s = float(output_of(script, calls, folder, run))
+    return perf_counter() - start, cpu_s() - busy, call_s
 
 
 def cpu_s() -> float:
@@ -73,28 +104,26 @@ def measure(package: str, calls: int, pairs: int) -> None:
                 if turn is plain:
                     plain.append(seconds(script, calls, folder, None))
                     continue
-                with provml.start_run(
-                    "bench", save_dir=folder / "store", formats=(), sample_interval_s=0
-                ) as run:
+                with provml.start_run("bench", save_dir=folder / "store", **OPTIONS) as run:
                     recorded.append(seconds(script, calls, folder, run))
                 samples = provml.load(run.path).series("train/loss", provml.Context.TRAINING)
                 assert len(samples) == calls
-    whole, busy, call = (statistics.median(column) for column in zip(*plain, strict=True))
-    own_whole, own_busy, own_call = (
-        statistics.median(column) for column in zip(*recorded, strict=True)
-    )
+        with provml.start_run("turns", save_dir=folder / "store", **OPTIONS) as run:
+            turns_of = output_of(TURNS.format(package=package), calls, folder, run)
     print(f"{package}: a script of {calls:,} add_scalar, {pairs} pairs")
-    print(
-        f"  whole script   {whole:8.2f} s, recorded {own_whole:8.2f} s   "
-        f"{100 * (own_whole / whole - 1):+5.1f} %  (budget +15 %)"
+    rows = zip(plain, recorded, strict=True)
+    ratios = zip(
+        *([own / bare for bare, own in zip(*row, strict=True)] for row in rows), strict=True
     )
+    for what, own in zip(("whole script", "its CPU time", "a call"), ratios, strict=True):
+        low, high = 100 * (min(own) - 1), 100 * (max(own) - 1)
+        budget = "  (budget +15 %)" if what == "whole script" else ""
+        percent = 100 * (statistics.median(own) - 1)
+        print(f"  {what:24} {percent:+5.1f} % ({low:+.0f} to {high:+.0f} %){budget}")
+    bare_s, own_s = map(float, turns_of.split())
     print(
-        f"  its CPU time   {busy:8.2f} s, recorded {own_busy:8.2f} s   "
-        f"{100 * (own_busy / busy - 1):+5.1f} %"
-    )
-    print(
-        f"  a call         {call * 1e6:8.2f} us, recorded {own_call * 1e6:7.2f} us  "
-        f"{100 * (own_call / call - 1):+5.1f} %"
+        f"  calls in turns           {100 * (own_s / bare_s - 1):+5.1f} %: "
+        f"{bare_s * 1e6:.2f} us, recorded {own_s * 1e6:.2f} us"
     )
 
 

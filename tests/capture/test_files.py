@@ -513,6 +513,38 @@ def test_a_thousand_opens_leave_one_note(run: provml.Run, work: Path, inside: Sc
     assert [note.kind for note in notes if note.path == str(work / "in")] == ["R"]
 
 
+def test_opened_for_each_line(run: provml.Run, work: Path, inside: Script) -> None:
+    """What is known to be written would stay known once it is moved, removed, or elsewhere."""
+    (work / "sub").mkdir()
+    script = """
+import os
+def append(name, number):
+    for line in range(number):
+        with open(name, "a") as file:
+            file.write(f"{line}\\n")
+append("log", 100)
+append("./log", 1)
+os.rename("log", "log.1")
+append("log", 2)
+append("gone", 2)
+os.remove("gone")
+append(os.path.abspath("whole"), 2)
+os.remove("whole")
+append(os.path.abspath("whole"), 3)
+os.chdir("sub")
+append("log", 3)
+"""
+    _ended(inside(script))
+    notes = [note.kind for path in log_files(run.path) for note in read_log(path)]
+    assert notes.count("W") == 6
+    captured = _Captured(run)
+    assert not captured.used
+    lines = {"log.1": [*range(100), 0], "log": range(2), "whole": range(3), "sub/log": range(3)}
+    assert {name: _digest(item) for name, item in captured.made.items()} == {
+        name: _sha256("".join(f"{line}\n" for line in own)) for name, own in lines.items()
+    }
+
+
 # -- libraries that open files outside Python -------------------------------------------------
 
 _LIBRARIES = {

@@ -85,18 +85,14 @@ class Log:
 
     def add(self, kind: str, rest: str) -> None:
         """Write a note: its kind, the time, and what follows. Raises OSError without room."""
-        self.add_whole(f"{kind}{time_ns()} {rest}\0")
-
-    def add_whole(self, note: str) -> None:
-        """Write a note that is put together already. Raises OSError without room."""
-        content = note.encode("utf-8", "surrogateescape")
+        note = _made(kind, rest)
         try:
-            self.write(content)
+            self.write(note)
         except ValueError:
             write = self._next()
-            for kind, rest in self._head():
-                write(f"{kind}{time_ns()} {rest}\0".encode("utf-8", "surrogateescape"))
-            write(content)
+            for head in self._head():
+                write(_made(*head))
+            write(note)
             self.write = write
 
     def _next(self) -> Callable[[bytes], object]:
@@ -116,6 +112,10 @@ class Log:
             raise
         finally:
             os.close(fd)
+
+
+def _made(kind: str, rest: str) -> bytes:
+    return f"{kind}{time_ns()} {rest}\0".encode("utf-8", "surrogateescape")
 
 
 def _full(content: bytes) -> object:

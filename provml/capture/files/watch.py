@@ -43,6 +43,8 @@ class Watch:
         self._log = Log(run_folder, command, lambda: (("F", self._rules.text()), ("C", self._cwd)))
         self._seen: set[str] = set()
         """What was opened to be read, as it was given, since the working folder last changed."""
+        self._rewritten: set[str] = set()
+        """What was opened to be written, likewise: some programs open a file for each line."""
         self._known: dict[str, int] = {}
         """What else is known, by absolute path."""
         self._beyond = 0
@@ -67,7 +69,8 @@ class Watch:
 
     def hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         """What `sys.addaudithook` takes."""
-        watch, heard, seen, log = self, self._heard, self._seen, self._log
+        watch, heard, log = self, self._heard, self._log
+        seen, written = self._seen, self._rewritten
 
         def hear(event: str, args: tuple[Any, ...]) -> None:
             if event not in heard:
@@ -77,16 +80,18 @@ class Watch:
                     watch._others[event](*args)
                     return
                 path, _, flags = args
-                if path.__class__ is str and not flags & _SPECIAL:
-                    if path in seen:
+                if path.__class__ is str:
+                    if flags & _SPECIAL:
+                        if path in written:
+                            return
+                    elif path in seen:
                         return
-                    if "./" not in path and len(seen) < MOST_FILES:
+                    elif "./" not in path and len(seen) < MOST_FILES:
                         seen.add(path)
-                        note = f"R{time_ns()} {path}\0"
                         try:
-                            log.write(note.encode())
+                            log.write(b"R%d %b\0" % (time_ns(), path.encode()))
                         except ValueError:  # a full file, or a name that is no Unicode
-                            log.add_whole(note)
+                            log.add("R", path)
                         return
                 watch.opened(path, flags)
             except Exception as error:
@@ -106,6 +111,9 @@ class Watch:
             return
         if flags & _WRITING:
             self._write(own, not flags & _EMPTIED)
+            # spelled as `_forget` finds it
+            if isinstance(path, str) and path in (own, self._from_cwd(own)) and self._has_room():
+                self._rewritten.add(path)
         elif self._state(own) is None and self._has_room():
             self._known[own] = _READ
             self._log.add("R", own)
@@ -120,6 +128,7 @@ class Watch:
         for name in list(self._seen):
             self._known.setdefault(self._cwd + name if name[:1] != "/" else name, _READ)
         self._seen.clear()
+        self._rewritten.clear()
         self._cwd = new if new == "/" else f"{new}/"
         self._log.add("C", self._cwd)
 
@@ -237,8 +246,9 @@ class Watch:
         """Take a file as one that was not opened; what it was before."""
         state = self._state(path)
         self._known.pop(path, None)
-        self._seen.discard(path)
-        self._seen.discard(self._from_cwd(path))
+        for name in (path, self._from_cwd(path)):
+            self._seen.discard(name)
+            self._rewritten.discard(name)
         return state
 
     def _from_cwd(self, path: str) -> str:

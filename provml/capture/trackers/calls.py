@@ -44,17 +44,20 @@ class Calls:
         self._on = True
         self._replaced: list[tuple[Any, str, Any, Any]] = []
 
-    def record(self, owner: Any, name: str, after: After, *, nested: bool = False) -> None:
+    def record(
+        self, owner: Any, name: str, after: After, *, nested: bool = False, leaf: bool = False
+    ) -> None:
         """Have the calls of a function, method or class method recorded.
 
-        Costs a call about a microsecond beside what ``after`` does. What the tracker does not
-        have, as another version may, is counted by `missed`.
+        Costs a call some 0.7 us beside what ``after`` does, of a leaf 0.4 us. What the tracker
+        does not have, as another version may, is counted by `missed`.
 
         Args:
             owner: the class or module that holds it.
             name: its name there.
             after: records a call; what it raises is counted by `missed` and goes no further.
             nested: also a call that another recorded call of this thread makes.
+            leaf: it makes no recorded call itself.
         """
         original = getattr(owner, name, None)
         if original is None:
@@ -65,31 +68,34 @@ class Calls:
             return
         own = vars(owner).get(name, _INHERITED)
         if isinstance(own, classmethod):
-            wrapper: Any = classmethod(self._wrapper(own.__func__, after, nested))
+            wrapper: Any = classmethod(self._wrapper(own.__func__, after, nested, leaf))
         else:
-            wrapper = self._wrapper(original, after, nested)
+            wrapper = self._wrapper(original, after, nested, leaf)
         setattr(owner, name, wrapper)
         self._replaced.append((owner, name, wrapper, own))
 
     def _is_ours(self, function: Any) -> bool:
         return any(function is wrapper for _, _, wrapper, _ in self._replaced)
 
-    def _wrapper(self, original: Any, after: After, nested: bool) -> Any:
+    def _wrapper(self, original: Any, after: After, nested: bool, leaf: bool) -> Any:
         thread = _thread
 
         @functools.wraps(original)
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            within = thread.within
-            thread.within = True
             try:
-                result = original(*args, **kwargs)
+                if leaf or thread.within:
+                    result = original(*args, **kwargs)
+                else:
+                    thread.within = True
+                    try:
+                        result = original(*args, **kwargs)
+                    finally:
+                        thread.within = False
             except BaseException as error:
                 if error.__traceback__ is not None:  # a traceback shows the script and the tracker
                     error.__traceback__ = error.__traceback__.tb_next
                 raise
-            finally:
-                thread.within = within
-            if self._on and (nested or not within):
+            if self._on and (nested or not thread.within):
                 try:
                     after(result, *args, **kwargs)
                 except Exception as error:

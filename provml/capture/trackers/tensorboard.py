@@ -43,12 +43,14 @@ _MEDIA: Final = (
     "add_audio",
 )
 _HISTOGRAMS: Final = ("add_histogram", "add_histogram_raw")
+_SUMMARIES: Final = ("image", "image_boxes", "video", "audio", "histogram", "histogram_raw")
+"""What makes the protocol buffers of these, in the writers' modules."""
 
 _MOMENTS: Final = ("min", "max", "num", "sum", "sum_squares")
 
 _known: dict[int, tuple[weakref.ref[Any], Source]] = {}
 _last: Final = threading.local()
-"""``summary``: what this thread's writer was last given, as the protocol buffer it writes."""
+"""``summary``: what was last made on this thread for a writer, the protocol buffer it writes."""
 _tries: Final = count(2)
 
 
@@ -73,8 +75,9 @@ def patch(module: ModuleType, calls: Calls) -> None:
             after = partial(_add_histogram, signature)
         else:
             after = partial(_add_other, verb.removeprefix("add_"), signature)
-        calls.record(writer, verb, after)
-    calls.record(module.FileWriter, "add_summary", _note_summary, nested=True)
+        calls.record(writer, verb, after, leaf=verb == "add_scalar")
+    for maker in _SUMMARIES:
+        calls.record(module, maker, _note_summary, nested=True, leaf=True)
 
 
 def _source(writer: Any) -> Source:
@@ -181,12 +184,12 @@ def _add_text(
     source.event(tag, metadata, context=source.context_for(tag), step=step, timestamp=walltime)
 
 
-def _note_summary(result: Any, writer: Any, summary: Any, *_: Any, **__: Any) -> None:
+def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
     _last.summary = summary
 
 
 def _written(kinds: tuple[str, ...]) -> list[Any]:
-    """What of these kinds the call that has just ended gave the file to write."""
+    """What of these kinds the call that has just ended made."""
     summary, _last.summary = getattr(_last, "summary", None), None
     if summary is None:
         return []
