@@ -50,7 +50,7 @@ def test_the_copy_of_the_model_is_the_model_that_was_trained(tmp_path: Path) -> 
 
 
 def demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "provml.cli", "demo", *arguments]
+    command = [sys.executable, "-m", "provml", "demo", *arguments]
     return subprocess.run(
         command,
         capture_output=True,

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-RUN = [sys.executable, "-m", "provml.cli", "run"]
+RUN = [sys.executable, "-m", "provml", "run"]
 
 # writes blocks as fast as they are taken, then tells how long that took and how much it was
 BLOCKS = """

@@ -71,7 +71,7 @@ def median_ms(rounds: int, ask: Callable[[], object]) -> float:
 
 def cold_ms(rounds: int, *arguments: str) -> float:
     """The median time of a command, a process each."""
-    command = [sys.executable, "-m", "provml.cli", *arguments]
+    command = [sys.executable, "-m", "provml", *arguments]
     return median_ms(rounds, lambda: subprocess.run(command, check=True, capture_output=True))
 
 

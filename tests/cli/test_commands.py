@@ -20,7 +20,7 @@ from prov.model import ProvDocument
 import provml
 from provml.formats import format_names
 
-COMMAND = [sys.executable, "-m", "provml.cli"]
+COMMAND = [sys.executable, "-m", "provml"]
 HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 
 

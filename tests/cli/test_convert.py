@@ -38,7 +38,7 @@ def convert(
     *arguments: object, data: bytes | None = None, folder: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a folder, with standard input."""
-    command = [sys.executable, "-m", "provml.cli", "convert", *map(str, arguments)]
+    command = [sys.executable, "-m", "provml", "convert", *map(str, arguments)]
     return subprocess.run(
         command, input=data, capture_output=True, cwd=folder, timeout=60, check=False
     )

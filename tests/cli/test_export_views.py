@@ -16,7 +16,7 @@ import provml
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Export by the command line, in the run's store."""
-    command = [sys.executable, "-m", "provml.cli", "export", "latest", "--store", str(folder)]
+    command = [sys.executable, "-m", "provml", "export", "latest", "--store", str(folder)]
     return subprocess.run(
         [*command, *arguments], capture_output=True, text=True, env=os.environ, check=False
     )

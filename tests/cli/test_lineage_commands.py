@@ -17,7 +17,7 @@ import provml
 
 pytest.importorskip("duckdb", reason="the extra lineage is not installed")
 
-COMMAND = [sys.executable, "-m", "provml.cli"]
+COMMAND = [sys.executable, "-m", "provml"]
 HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 
 

@@ -14,7 +14,7 @@ from provml import Context
 
 def plot(*arguments: object, text: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    command = [sys.executable, "-m", "provml.cli", "plot", *map(str, arguments)]
+    command = [sys.executable, "-m", "provml", "plot", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, encoding="utf-8" if text else None)
 
 

@@ -19,7 +19,7 @@ from sparql.servers import graph_size, oxigraph
 
 import provml
 
-COMMAND = [sys.executable, "-m", "provml.cli"]
+COMMAND = [sys.executable, "-m", "provml"]
 IDS = "SELECT ?id { ?run a provml:Run ; provml:runId ?id } ORDER BY ?id"
 ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }"
 

@@ -13,7 +13,7 @@ import provml
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "provml.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "provml", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

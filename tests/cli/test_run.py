@@ -23,7 +23,7 @@ import pytest
 import provml
 from provml.testing import assert_valid
 
-PROVML = [sys.executable, "-m", "provml.cli", "run"]
+PROVML = [sys.executable, "-m", "provml", "run"]
 DEADLINE_S = 60
 
 

@@ -337,7 +337,7 @@ def test_a_missing_program_is_one_line_that_helps(
     hostile: provml.RecordedRun, tmp_path: Path
 ) -> None:
     """Without Graphviz a traceback would be all that is said."""
-    command = [sys.executable, "-m", "provml.cli", "export", str(hostile.path), "--format", "png"]
+    command = [sys.executable, "-m", "provml", "export", str(hostile.path), "--format", "png"]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "x.png")],
         capture_output=True,

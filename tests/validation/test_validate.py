@@ -225,7 +225,7 @@ def test_compressed_files_and_standard_input_are_judged(bad: Path) -> None:
     packed.write_bytes(gzip.compress(bad.read_bytes()))
     assert command(["validate", "--schema", str(packed)]) == 1
     told = subprocess.run(
-        [sys.executable, "-m", "provml.cli", "validate", "--schema", "-"],
+        [sys.executable, "-m", "provml", "validate", "--schema", "-"],
         input=packed.read_bytes(),
         capture_output=True,
     )
