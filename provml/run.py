@@ -296,16 +296,47 @@ class Run(Notes):
                 f"an artifact must be a path, not {type(path).__name__}: {path!r:.80}"
             )
         own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
-        record = {"record": "artifact", "name": checked_name(own_name, "an artifact's name")}
-        record |= place(context, step, epoch)
-        if metadata is not None:
-            record["metadata"] = metadata_value(metadata)
+        record = self._artifact(own_name, context, step, epoch, metadata)
         from provml.collect.content import describe_path
 
         self._open_writer()
         content = describe_path(path, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
         self._known.made.add(("artifact", record["name"]))
+
+    def _log_bytes(
+        self,
+        content: bytes,
+        name: str,
+        file_name: str,
+        context: Context | None,
+        step: int | None,
+        timestamp: Timestamp | None,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Record an artifact that was never a file; it is one beside the run, of that name."""
+        record = self._artifact(name, context, step, None, metadata)
+        record["time"] = _time_ns() if timestamp is None else to_time_ns(timestamp)
+        from provml.collect.content import write_captured
+
+        self._open_writer()
+        self._append({**record, "content": write_captured(self.path, file_name, content)})
+        self._known.made.add(("artifact", name))
+
+    def _artifact(
+        self,
+        name: str,
+        context: Context | str | None,
+        step: SupportsIndex | None,
+        epoch: SupportsIndex | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The record of an artifact, without time and content."""
+        record = {"record": "artifact", "name": checked_name(name, "an artifact's name")}
+        record |= place(context, step, epoch)
+        if metadata is not None:
+            record["metadata"] = metadata_value(metadata)
+        return record
 
     def log_model(
         self,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from capture.scripts import missed, script_done, seen, steps, values
 
 from provml import Context
+from provml.recorded import RecordedContent, RecordedRun
 
 PACKAGES = [
     pytest.param(
@@ -56,7 +59,7 @@ def test_every_call_of_a_writer(tmp_path: Path, package: str) -> None:
         writer.add_scalar("nan", float("nan"), 1)
         writer.add_text("note", "hello", 2)
         writer.add_histogram("weights", np.arange(100), 1)
-        writer.add_image("picture", np.zeros((3, 4, 4)), 7)
+        writer.add_image("picture", np.zeros((3, 4, 4)), 7, 1002.5)
         writer.add_images("pictures", np.zeros((2, 3, 4, 4)), global_step=8)
         writer.add_pr_curve("curve", np.array([0, 1]), np.array([0.2, 0.7]), 6)
         boxes = np.array([[0, 0, 1, 1]])
@@ -85,23 +88,28 @@ def test_every_call_of_a_writer(tmp_path: Path, package: str) -> None:
     assert values(run, "hparam/acc") == [0.5]
     (note,) = run.events("note")
     assert (note.metadata, note.step, note.source) == ({"text": "hello"}, 2, "tensorboard")
-    (weights,) = run.events("weights")
-    assert (weights.metadata["num"], weights.metadata["max"], weights.step) == (100, 99, 1)
-    assert sum(weights.metadata["bucket"]) == 100
     (curve,) = run.events("curve")
     assert (curve.metadata, curve.step) == ({"kind": "pr_curve"}, 6)
-    (raw,) = run.events("raw")
-    assert (raw.metadata["sum"], raw.metadata["bucket"], raw.step) == (9, [1, 1], 4)
     contents = {content.name: content for content in run.artifacts()}
-    assert set(contents) == {"picture", "pictures", "boxes"}
+    assert set(contents) == {"picture", "pictures", "boxes", "weights", "raw"}
+    weights, raw = contents["weights"], contents["raw"]
+    assert (weights.metadata["num"], weights.metadata["max"], weights.step) == (100, 99, 1)
+    assert sum(_json_of(run, weights)["bucket"]) == 100
+    assert (raw.metadata["sum"], raw.step) == (9, 4)
+    assert _json_of(run, raw)["bucket"] == [1, 1]
     assert contents["boxes"].step == 5
-    assert contents["picture"].step == 7
+    assert (contents["picture"].step, contents["picture"].time_ns) == (7, 1002_500_000_000)
+    assert "path" not in contents["picture"].facts
     copy = run.path / contents["picture"].facts["copy"]
     assert copy.read_bytes().startswith(b"\x89PNG")
     (used,) = run.events("tracker used")
     assert used.metadata["log_dir"] == "runs/exp1"
     assert used.metadata["version"]
     assert missed(run) == []
+
+
+def _json_of(run: RecordedRun, content: RecordedContent) -> Any:
+    return json.loads((run.path / content.facts["copy"]).read_bytes())
 
 
 def _indented(text: str) -> str:

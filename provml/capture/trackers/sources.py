@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -37,6 +38,7 @@ USED: Final = "tracker used"
 """The event of a source's first record: the tool, its version, where it writes."""
 VALUE: Final = "tracker value"
 """The event of a value that is no metric: its name, type and text."""
+_NOT_IN_FILE_NAMES: Final = re.compile(r"[^\w.-]+", re.ASCII)
 _LONGEST: Final = 1000
 _SCAN_LINES: Final = 100_000
 _DEEPEST: Final = 16
@@ -194,6 +196,31 @@ class Source:
         if run is not None:
             metadata = {"tool": self.tool, "source": self.key, **facts.pop("metadata", {})}
             run.log_artifact(path, self._own_name("artifact", name), metadata=metadata, **facts)
+
+    def content(
+        self,
+        content: bytes,
+        name: str,
+        ending: str,
+        step: int | None = None,
+        timestamp: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record an artifact that the tracker got as bytes; they are kept beside the run.
+
+        Args:
+            content: the bytes.
+            name: the name that the tracker has for it.
+            ending: what their file's name ends with: ``png``.
+            step, timestamp: as the tracker got them.
+            metadata: what else there is to say.
+        """
+        run = target()
+        if run is not None:
+            facts = {"tool": self.tool, "source": self.key, **(metadata or {})}
+            stem = _NOT_IN_FILE_NAMES.sub("_", name)[-80:] or "content"
+            own_name, context = self._own_name("artifact", name), self.context_for(name)
+            run._log_bytes(content, own_name, f"{stem}.{ending}", context, step, timestamp, facts)
 
     def model(self, path: Any, name: str, **facts: Any) -> None:
         """Record a model that lies in a file or folder."""

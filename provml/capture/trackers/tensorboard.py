@@ -2,14 +2,14 @@
 
 Scalars are metrics, with the values they were called with: TensorBoard itself keeps 32 bits of
 them. Hyperparameters are parameters and metrics. Images, figures, audio and video are artifacts:
-the bytes that TensorBoard was given. Texts and histograms are events; what else is added is an
-event with its tag. A source is a log folder.
+the bytes that TensorBoard was given; histograms too, as JSON, with the buckets that hold something.
+Texts are events; what else is added is an event with its tag. A source is a log folder.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ from provml.capture.trackers.sources import (
     source_of,
     version_of,
 )
+from provml.journal.values import encode
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -180,7 +181,7 @@ def _add_text(
     metadata: dict[str, Any] = {"text": text[:_LONGEST_TEXT]}
     if len(text) > _LONGEST_TEXT:
         metadata["characters"] = len(text)
-        _keep(source, tag, text.encode("utf-8", "backslashreplace"), "txt", step)
+        source.content(text.encode("utf-8", "backslashreplace"), tag, "txt", step, walltime)
     source.event(tag, metadata, context=source.context_for(tag), step=step, timestamp=walltime)
 
 
@@ -215,38 +216,33 @@ def _add_media(signature: Signature, result: Any, writer: Any, *args: Any, **kwa
         else:
             content, ending = value.audio.encoded_audio_string, "wav"
         if len(content) <= _LARGEST_BYTES:
-            _keep(source, own_tag, content, ending, place["step"])
+            source.content(content, own_tag, ending, **place)
         else:
             _tell(source, own_tag, {"bytes": len(content)}, place)
-    if not contents:  # a writer that writes nothing to a disk
+    if not contents:  # a version that makes them otherwise
         _add_other("media", signature, result, writer, *args, **kwargs)
-
-
-def _keep(source: Source, tag: str, content: bytes, ending: str, step: int | None) -> None:
-    import tempfile
-
-    file_name = re.sub(r"[^\w.-]+", "_", tag)[-80:] or "content"
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, f"{file_name}.{ending}")
-        with open(path, "xb") as file:
-            file.write(content)
-        context = source.context_for(tag)
-        source.artifact(path, tag, context=context, step=step, copy=True)
 
 
 def _add_histogram(
     signature: Signature, result: Any, writer: Any, *args: Any, **kwargs: Any
 ) -> None:
     said, place = _said(signature, writer, *args, **kwargs)
-    metadata: dict[str, Any] = {"kind": "histogram"}
-    for value in _written(("histo",)):
+    source, tag = _source(writer), str(said["tag"])
+    made = _written(("histo",))
+    for value in made:
         histogram = value.histo
-        metadata |= {part: getattr(histogram, part) for part in _MOMENTS}
-        buckets = zip(histogram.bucket_limit, histogram.bucket, strict=False)
-        filled = [(limit, number) for limit, number in buckets if number]
-        metadata["bucket_limit"] = [limit for limit, _ in filled]
-        metadata["bucket"] = [number for _, number in filled]
-    _tell(_source(writer), str(said["tag"]), metadata, place)
+        moments = {part: getattr(histogram, part) for part in _MOMENTS}
+        limits_and_counts = zip(histogram.bucket_limit, histogram.bucket, strict=False)
+        filled = [(limit, number) for limit, number in limits_and_counts if number]
+        buckets = {
+            "bucket_limit": [limit for limit, _ in filled],
+            "bucket": [number for _, number in filled],
+        }
+        content = json.dumps(encode(moments | buckets), allow_nan=False).encode()
+        metadata = {"kind": "histogram", **moments}
+        source.content(content, tag, "json", **place, metadata=metadata)
+    if not made:
+        _add_other("histogram", signature, result, writer, *args, **kwargs)
 
 
 def _add_other(
