@@ -71,7 +71,7 @@ def _why_not(name: str, value: object) -> str:
     if shape is not None:
         return (
             f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "
-            "or each element under a name of its own"
+            "each element under a name of its own, or a small one as a numpy array"
         )
     return (
         f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "

@@ -33,7 +33,7 @@ def checked_name(value: object, what: str) -> str:
             raise InvalidArgumentError(
                 f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
             ) from None
-    return str(value)
+    return str.__str__(value)  # str() of an Enum that is a str gives another text
 
 
 class Context:

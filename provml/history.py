@@ -214,7 +214,7 @@ def records(journal: Journal, *kinds: str) -> Iterator[Record]:
 def metadata_of(record: Record) -> dict[str, Any]:
     """A record's metadata; empty where it has none that can be read."""
     try:
-        metadata = decode(record.get("metadata"))
+        metadata = as_python(decode(record.get("metadata")))
     except _SENSELESS:
         return {}
     return metadata if isinstance(metadata, dict) else {}

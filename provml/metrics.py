@@ -31,6 +31,7 @@ _ROW: Final = Told(role="row")
 _SUMMARY: Final = Told(role="summary")
 _STORED: Final = Told(role="stored")
 _MOST_PENDING: Final = 200_000
+_HUGE: Final = 1e150
 
 
 class _Row(NamedTuple):
@@ -214,7 +215,9 @@ def _first(given: Iterable[int | None]) -> int | None:
 class MetricGroup:
     """The metrics of one context; ``run.metrics("train")``.
 
-    Its points have an index, 0, 1, 2, ..., which goes on where the run is resumed.
+    Its points have an index, 0, 1, 2, ..., which goes on where the run is resumed. Where several
+    processes log at once, each is told what it knows of; `read` has one process's points after
+    another's.
 
     Attributes:
         summary_cache: values to be summarised.
@@ -312,6 +315,11 @@ class MetricGroup:
         """A point as it is written. Raises InvalidMetricError, InvalidArgumentError."""
         step, epoch = checked_step(fields.get("step")), checked_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
+        if "of" in fields:
+            raise InvalidArgumentError(
+                "a group's points are of no model: use run.log_metric(name, value, context, "
+                f"of={fields['of']!r:.80})"
+            )
         for name, value in fields.items():
             if name not in ("step", "epoch"):
                 values.append(self._series(name, value, role))
@@ -381,7 +389,8 @@ class SummaryCache:
         self._metrics = group._metrics
         self._stored: dict[str, _Stored] = {}
         self._fields: dict[str, Any] = {}
-        self._is_due = False
+        self._is_due = False  # something was stored since the last summary
+        self._is_set = False  # a field was set
 
     def store(self, /, **values: Any) -> None:
         """Keep a value of each metric, to be summarised.
@@ -422,13 +431,16 @@ class SummaryCache:
         Raises:
             InvalidMetricError: a value that `Run.log_metric` would refuse; then none is set.
             InvalidArgumentError: a bad epoch or step.
+            RunClosedError: the run has ended.
         """
         checked_step(fields.get("step")), checked_epoch(fields.get("epoch"))
         for name, value in fields.items():
             if name not in ("step", "epoch"):
                 self._group._series(name, value, _ROW)
+        self._metrics._run._open_writer()
         with self._metrics._lock:
             self._fields |= fields
+            self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
 
     def summarize(self, clear: bool = True) -> dict[str, Any]:
         """Record the ``loss.mean``, ``.min``, ``.max``, ``.std``, ``.count`` of what was stored.
@@ -472,7 +484,7 @@ class SummaryCache:
                 writer.append(self._record(time_ns) | place)
             for key, value in values:
                 writer.sample(key, time_ns, place["step"], place["epoch"], value)
-            self._is_due = False
+            self._is_due = self._is_set = False
         if clear:
             self._stored, self._fields = {}, {}
         for stored in self._stored.values():
@@ -514,12 +526,12 @@ class SummaryCache:
             return values[max(0, len(values) - own) :] if own is not None else list(values)
 
     def _finish(self) -> None:
-        if self._is_due:
+        if self._is_due or self._is_set:
             self._summarize(clear=True)
 
     def _forget(self) -> None:
         self._stored, self._fields = {}, {}
-        self._is_due = False
+        self._is_due = self._is_set = False
 
 
 def _statistics(values: list[Number]) -> dict[str, Number]:
@@ -527,13 +539,17 @@ def _statistics(values: list[Number]) -> dict[str, Number]:
     count = len(numbers)
     if not count:
         return {"count": 0}
-    mean = _sum(numbers) / count
-    squares = _sum([(value - mean) * (value - mean) for value in numbers])
+    largest = max(map(abs, numbers))
+    # squares and sums of the largest floats are beyond them; a power of two changes no digit
+    scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
+    scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
+    mean = _sum(scaled) / count
+    squares = _sum([(value - mean) * (value - mean) for value in scaled])
     return {
-        "mean": mean,
+        "mean": mean / scale,
         "min": min(numbers),
         "max": max(numbers),
-        "std": math.sqrt(squares / (count - 1)) if count > 1 else 0.0,
+        "std": math.sqrt(squares / (count - 1)) / scale if count > 1 else 0.0,
         "count": count,
     }
 

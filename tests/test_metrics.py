@@ -166,6 +166,9 @@ def test_a_killed_process_loses_no_point_and_says_what_was_stored(store: Path) -
     losses = [s for s in run.statements() if ("prov:type", "provml:Loss") in s.attributes]
     assert [dict(s.attributes)["provml:name"] for s in losses] == ["stored values not summarised"]
     assert dict(losses[0].attributes)["provml:count"] == 2
+    command = [sys.executable, "-m", "provml", "show", "killed", "--store", str(store)]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "values stored in 2 windows" in shown
 
 
 def test_a_batch_tells_its_indices(run: provml.Run) -> None:
@@ -272,6 +275,7 @@ def test_reading_goes_by_pages(run: provml.Run) -> None:
     assert found == [{"index": n, "data": {"value": 1 / (n + 1), "step": n}} for n in range(25)]
     assert group.read(limit=0) == {"data": [], "total": 25, "has_more": True}
     assert group.read(25) == {"data": [], "total": 25, "has_more": False}
+    assert [group.read(20, limit)["has_more"] for limit in (4, 5, 6)] == [True, False, False]
     assert group.read(2**62)["data"] == []
 
 
@@ -420,8 +424,9 @@ def test_a_summary_is_of_what_was_stored(run: provml.Run) -> None:
         ([math.nan, 1.0, math.nan, 3.0],
          {"mean": 2.0, "min": 1.0, "max": 3.0, "std": math.sqrt(2), "count": 2}),
         ([math.nan], {"count": 0}),
-        ([1e308, 1e308], {"mean": math.inf, "min": 1e308, "max": 1e308, "std": math.inf,
-                          "count": 2}),
+        ([1e308, 1e308], {"mean": 1e308, "min": 1e308, "max": 1e308, "std": 0.0, "count": 2}),
+        ([1e200, -1e200],
+         {"mean": 0.0, "min": -1e200, "max": 1e200, "std": math.sqrt(2) * 1e200, "count": 2}),
         ([2**60, 2**60], {"mean": 2.0**60, "min": 2**60, "max": 2**60, "std": 0.0, "count": 2}),
     ],
 )  # fmt: skip
@@ -513,8 +518,47 @@ def test_what_is_stored_at_the_end_is_summarised(store: Path) -> None:
         kept = run.metrics("eval").summary_cache
         kept.store(x=1)
         kept.summarize(clear=False)  # nothing new since
+        run.metrics("plain").summary_cache.set(lr=0.1, epoch=3)
+        run.metrics("place").summary_cache.set(epoch=3)
+        recorded = run.metrics("recorded").summary_cache
+        recorded.set(lr=0.1)
+        recorded.summarize(clear=False)
     assert points(run, "x.count", TRAINING) == [(1, None, None)]
     assert points(run, "x.count", "evaluation") == [(1, None, None)]
+    assert points(run, "lr", "plain") == [(0.1, 3, None)]
+    assert points(run, "lr", "recorded") == [(0.1, None, None)]
+
+
+WORKERS = """
+import multiprocessing, sys, provml
+def work(run):
+    cache = run.metrics("train").summary_cache
+    cache.store(x=1)
+    cache.store(x=2)
+    run.metrics("val").log(acc=0.5)
+    run.metrics.log(epoch=2)
+if __name__ == "__main__":
+    with provml.start_run("e", save_dir=sys.argv[1], run_id="workers") as run:
+        worker = multiprocessing.get_context("fork").Process(target=work, args=(run,))
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 0
+"""
+
+
+def test_what_is_pending_in_a_worker_is_recorded(store: Path) -> None:
+    """A forked worker leaves without the interpreter's exit functions: its values would be lost."""
+    subprocess.run([sys.executable, "-c", WORKERS, str(store)], check=True)
+    recorded = provml.load("workers", store)
+    assert recorded.points("train")["data"][0]["data"]["x.mean"] == 1.5
+    assert recorded.points("val")["data"] == [{"index": 0, "data": {"acc": 0.5, "epoch": 2}}]
+
+
+def test_a_groups_points_are_of_no_model(run: provml.Run) -> None:
+    """What the points are said to be of would be a metric of that name."""
+    for call in (run.metrics("eval").append, run.metrics("eval").log):
+        with pytest.raises(provml.InvalidArgumentError, match=r"run\.log_metric"):
+            call(acc=1.0, of="net")
 
 
 def test_raw_values_can_be_kept(run: provml.Run) -> None:

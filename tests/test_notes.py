@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,27 @@ def test_a_run_is_told_what_it_is(store: Path) -> None:
     assert attributes["provml:framework"] == "pytorch"
     assert attributes["provml:task"] == "detection"
     assert ("run:results", "base:person/foo%40bar.com") in pairs(run, "wasAttributedTo")
+
+
+class Framework(str, Enum):  # noqa: UP042 - what str() of a StrEnum gives is its text anyway
+    """As some libraries name frameworks."""
+
+    PYTORCH = "pytorch"
+
+
+def test_names_of_an_enumeration_are_their_texts(store: Path) -> None:
+    """``str()`` of such a member is ``Framework.PYTORCH``: names and values would be that."""
+    own = Framework.PYTORCH
+    with provml.start_run("e", save_dir=store, framework=own, metadata={own: own}) as run:
+        run.log_metric(own, own, own)
+        run.log_param(own, own)
+        run.log_event(own, metadata={"array": np.arange(3)})
+    recorded = provml.load(run.path)
+    assert recorded.framework == "pytorch"
+    assert recorded.metadata == recorded.params == {"pytorch": "pytorch"}
+    assert list(recorded.series("pytorch", "pytorch").value) == ["pytorch"]
+    (event,) = recorded.events("pytorch")
+    assert event.metadata["array"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("field", ["external_id", "framework", "task"])

@@ -87,6 +87,7 @@ class Overview:
         collectors: what read the machine, by the kind of its series.
         command: the command line of the process that began the run, or last resumed it.
         damage: what reading had to skip, by reason.
+        unsummarised: windows of values that were stored for a summary which never came.
         documents: by the files' names.
     """
 
@@ -104,6 +105,7 @@ class Overview:
     last_spans: list[RecordedSpan] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
     damage: dict[str, int] = field(default_factory=dict)
+    unsummarised: int = 0
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -134,6 +136,7 @@ class Overview:
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "spans": [_span_json(span) for span in self.last_spans],
             "damage": self.damage,
+            "unsummarised": self.unsummarised,
             "documents": {name: asdict(document) for name, document in self.documents.items()},
         }
         plain: dict[str, Any] = exact(content)
@@ -146,8 +149,13 @@ def overview(journal: Journal) -> Overview:
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
-    for _, _, record in journal.records():
+    windows: set[object] = set()
+    for files, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
+        if kind == "window":
+            windows.add((files.index, context_of(record)))
+        elif kind == "summary":
+            windows.discard((files.index, context_of(record)))
         if kind == "start" and isinstance(record.get("command"), list):
             found.command = [str(word) for word in record["command"]]
         if not isinstance(name, str) or not isinstance(time_ns, int):
@@ -160,6 +168,7 @@ def overview(journal: Journal) -> Overview:
         elif kind == "event":
             found.events += 1
             last.append(_event(name, time_ns, record))
+    found.unsummarised = len(windows)
     found.contents = list(contents.values())
     found.last_events = list(last)
     found.last_spans = [span for span in spans(journal) if span.finished][-_LAST_EVENTS:]

@@ -122,6 +122,9 @@ def _head(found: Overview) -> RenderableType:
     if state.dropped_samples or state.dropped_events:
         lost = f"{state.dropped_samples:,} samples, {state.dropped_events:,} events"
         rows.append(("dropped", _text(lost, "red")))
+    if found.unsummarised and state.status != "running":
+        lost = f"values stored in {found.unsummarised:,} windows"
+        rows.append(("not summarised", _text(lost, "red")))
     rows.append(("folder", _text(terminal.printable(found.folder))))
     return _pairs(rows)
 

@@ -8,13 +8,14 @@ A line is strict JSON. Of a sample::
 with ``"rank"``, ``"unit"`` and ``"of":["model","net"]`` before the index where there are such; of a
 point of a group, ``"group":"train_loss"`` in place of ``"metric"``, and its fields in ``data`` as
 `RecordedRun.points` gives them. ``kind`` is ``metric``, ``flops``, ``cumulative-flops`` or, of
-readings, their collector. The index counts the points of the group, or
-the samples of the series in all processes (of its rank) that are no points.
+readings, their collector. The index counts the points of the group, in all processes, or the
+samples of the series (of its rank) that are no points.
 
 A finite float and an integer of 64 bits are JSON numbers, told apart by a ``.`` or ``e``; text is a
 string; any other value is ``{"$": ..., "type": ...}`` with the lexical form and datatype that it
-has in PROV-JSON, NaN and the infinities too. A step or epoch that is not there is left out. Lines
-stand in the order written, process after process; a point stands where it began.
+has in PROV-JSON, NaN and the infinities too. A step or epoch that is not there is left out. The
+lines of a series or group stand in the order written, process after process; what stands between
+them of others need not have been written between them.
 
 Imports `model`, `journal`, `history`, `_text`; numpy when it runs.
 """
@@ -122,6 +123,8 @@ def _head(series: Series, run_series: RunSeries) -> bytes:
     if _is_field(series):
         assert series.context
         members = {"group": json_text(series.context[-1]), "context": path, "kind": '"metric"'}
+        if run_series.rank is not None:
+            members["rank"] = str(run_series.rank)
     else:
         members = {"metric": json_text(series.name), "context": path or "null"}
         members["kind"] = json_text(series.kind)

@@ -189,7 +189,7 @@ def _text(value: str) -> str:
         raise InvalidArgumentError(
             f"text holds a lone surrogate, which is not Unicode text: {value[:80]!r}"
         ) from None
-    return str(value)
+    return str.__str__(value)  # str() of an Enum that is a str gives another text
 
 
 def _float(value: float) -> Any:
@@ -204,7 +204,7 @@ def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
         own = plain_number(key)
         if not isinstance(own, (str, int, float)) and own is not None:
             raise InvalidArgumentError(f"a mapping's keys must be str: {key!r}")
-        encoded[_text(str(own))] = encode(member, depth + 1)
+        encoded[_text(own if isinstance(own, str) else str(own))] = encode(member, depth + 1)
     return {"$": encoded, "type": "object"} if "$" in encoded else encoded
 
 

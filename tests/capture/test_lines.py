@@ -190,6 +190,28 @@ def test_what_python_prints_is_recorded_exactly(
 # -- Keras ------------------------------------------------------------------------------------
 
 
+def test_json_behind_a_bar(read: Read, run: provml.Run) -> None:
+    """A callback prints its metrics while the bar is drawn: they would be lost, and the bar's."""
+    text = (
+        "Epoch 1/2\n"
+        '1/5 [=>....] - ETA: 0s - loss: 0.7{"metric": "f1", "value": 0.5, "epoch": 0}\n'
+        '5/5 [======] - 1s - loss: 0.5{"metric": "f1", "value": true}\n'
+        "Epoch 2/2\n"
+        '5/5 [======] - 1s - loss: 0.25 - val_loss: 0.3 {"step": 7, "metric": "f1", "value": 1}\n'
+        ' 45%|####  | 45/100 [00:03<00:04, 12.3it/s, lr=0.12]{"metric": "f1", "value": 2}\n'
+    )
+    assert read(text) == [
+        ("f1", None, 0.5, None, 0),
+        ("f1", None, 1, 7, None),
+        ("f1", None, 2, None, None),
+        ("loss", TRAINING, 0.5, 1, 1),
+        ("loss", TRAINING, 0.25, 2, 2),
+        ("val_loss", VALIDATION, 0.3, 2, 2),
+        ("lr", None, 0.12, 45, None),
+    ]
+    assert rejected(run) == {"the value is true or false": 1}
+
+
 @pytest.mark.parametrize("kind", ["bars", "lines"])
 def test_keras_3(read: Read, run: provml.Run, kind: str) -> None:
     """Piped output of Keras 3, recorded: an epoch's values would be missing or count twice."""

@@ -214,9 +214,15 @@ class LineReader:
             text = _ESCAPES.sub("", text)
         if self._patterns is not None and self._patterns.read(text):
             return
-        for form in self._forms:
-            for find in form.finders:
-                if find(line, 0, len(line)) >= 0:
-                    if form.read(text, rewrites):
-                        return
-                    break
+        # what is printed while a bar is drawn stands behind it, on its line
+        behind = text.find("{")
+        is_behind = behind > 0 and '"metric"' in text and text[:behind].strip(" \t\ufeff") != ""
+        if is_behind and self._read_text(text[:behind], line, rewrites):
+            text, rewrites = text[behind:], False
+        self._read_text(text, line, rewrites)
+
+    def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
+        """Have the forms that the line shows read a text of it; whether one of them did."""
+        size = len(line)
+        shown = (f for f in self._forms if any(find(line, 0, size) >= 0 for find in f.finders))
+        return any(form.read(text, rewrites) for form in shown)
