@@ -31,7 +31,12 @@ from typing import TYPE_CHECKING, Any
 from provml import _api
 from provml.errors import RunNotFoundError
 from provml.recorded import RecordedRun
-from provml.settings import DISABLED_VARIABLE, SAMPLE_INTERVAL_VARIABLE, STORE_VARIABLE
+from provml.settings import (
+    DISABLED_VARIABLE,
+    JOINED_VARIABLE,
+    SAMPLE_INTERVAL_VARIABLE,
+    STORE_VARIABLE,
+)
 from provml.store import run_folders
 
 if TYPE_CHECKING:
@@ -85,8 +90,8 @@ def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
-    # an environment that disables recording would leave the test nothing to look at
-    own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0"}
+    # an environment that disables recording, or has it join a run, would leave the test nothing
+    own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0", JOINED_VARIABLE: ""}
     if not sample:
         own[SAMPLE_INTERVAL_VARIABLE] = "0"
     before = {name: os.environ.get(name) for name in own}

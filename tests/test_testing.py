@@ -59,6 +59,19 @@ def test_recording_is_on_within_the_block(monkeypatch: pytest.MonkeyPatch) -> No
     assert os.environ["PROVML_DISABLED"] == "1"
 
 
+def test_what_is_captured_does_not_join_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test suite that runs inside a run would log into that, and find nothing itself."""
+    with provml.start_run("outer", save_dir=tmp_path) as outer:
+        monkeypatch.setenv("PROVML_JOINED_RUN", str(outer.path))
+        with capture(start=False) as captured, provml.start_run("mine"):
+            provml.log_metric("loss", 0.5, provml.Context.TRAINING)
+        assert os.environ["PROVML_JOINED_RUN"] == str(outer.path)
+    assert captured.series("loss", provml.Context.TRAINING).value.tolist() == [0.5]
+    assert provml.load(outer.path).series_names() == []
+
+
 def test_nothing_recorded_is_said() -> None:
     """A test of a script that logs nothing would be an IndexError."""
     with capture(start=False) as recorded:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from provml.cli import _terminal as terminal
 from provml.cli._options import run_argument, store_option
+from provml.errors import ProvMLError
 from provml.formats import format_names
 from provml.journal.reader import Journal
 from provml.journal.recovery import recover
@@ -26,7 +29,7 @@ from provml.store import find_run
 def recover_command(run: str, format_name: str, store: str | None) -> None:
     """Close a run whose process was killed, and write its document.
 
-    Nothing that was recorded is lost or changed. A run whose main process is alive is refused;
+    Of a killed provml run it records what was printed and the files, too. Nothing that was recorded is lost or changed. A run whose main process is alive is refused;
     forked children of a dead one that still live are left alone. A run that ended is left as it
     is. Twice is once.
     """
@@ -34,6 +37,8 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
 
     folder = find_run(run, store)
     closed = recover(folder)
+    if Journal(folder).state().status == "crashed":
+        closed += _what_is_left(folder)
     document = document_path(folder, format_name)
     for line in closed:
         click.echo(terminal.printable(line))
@@ -47,6 +52,17 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
     mapping = export(folder, format_name, document)
     size = terminal.size_text(document.stat().st_size)
     click.echo(f"wrote {terminal.printable(document)} ({size}, {mapping.samples:,} samples)")
+
+
+def _what_is_left(folder: Path) -> list[str]:
+    """Record what `provml run` left; where that can't be, a line says so."""
+    from provml.capture.command.left import record_left
+
+    try:
+        return record_left(folder)
+    except (ProvMLError, OSError) as error:
+        terminal.echo_note(terminal.printable(f"not recorded what was left: {error}"))
+        return []
 
 
 COMMANDS = [recover_command]

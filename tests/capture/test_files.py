@@ -152,6 +152,20 @@ def test_opened_to_be_written_and_left(run: provml.Run, work: Path, inside: Scri
     assert not captured.made
 
 
+def test_written_by_a_library_then_appended_to(run: provml.Run, work: Path, inside: Script) -> None:
+    """A model that a C library writes, and Python completes, would be an input of its own run."""
+    script = """
+import subprocess, time
+time.sleep(0.05)  # the file system's clock may be a tick late
+subprocess.run(["sh", "-c", "echo tree > model.txt"], check=True)
+open("model.txt", "a").write("end")
+"""
+    _ended(inside(script))
+    captured = _Captured(run)
+    assert not captured.used
+    assert _digest(captured.made["model.txt"]) == _sha256("tree\nend")
+
+
 def test_too_large_to_be_hashed_at_once(run: provml.Run, work: Path, inside: Script) -> None:
     """A script would stand still, or the digest of other content be recorded."""
     with open(work / "large", "wb") as file:

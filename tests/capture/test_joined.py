@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -127,3 +128,17 @@ def test_site_leaves_no_trace(tmp_path: Path, own: str | None) -> None:
         return done.stdout, done.stderr, done.returncode
 
     assert run(str(SITE)) == run()
+
+
+def test_any_python_can_read_what_it_reads_first() -> None:
+    """A Python that is too old for annotations would say a syntax error at its every start."""
+    source = (SITE / "sitecustomize.py").read_text()
+    tree = ast.parse(source, feature_version=(3, 4))
+    newer = (ast.AnnAssign, ast.JoinedStr, ast.AsyncFunctionDef, ast.Nonlocal)
+    for node in ast.walk(tree):
+        assert not isinstance(node, newer), ast.unparse(node)
+        if isinstance(node, ast.FunctionDef):
+            arguments = (*node.args.args, *node.args.kwonlyargs)
+            assert node.returns is None
+            assert all(argument.annotation is None for argument in arguments)
+    assert source.isascii()

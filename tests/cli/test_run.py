@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pty
 import select
@@ -573,6 +574,47 @@ class TestSignals:
         assert caller.recorded.status == "crashed"
         assert len(caller.recorded.events("command_started")) == 1
 
+    def test_what_a_killed_run_left_is_recovered(self, caller: Caller) -> None:
+        """A job that is killed as a whole would have neither its output nor its files recorded."""
+        (caller.folder / "in.csv").write_text("data")
+        script = """
+            import os, signal, sys
+            open("made.txt", "w").write(open("in.csv").read())
+            open("late.txt", "w").write("before")
+            print('{"metric": "loss", "value": 0.5}')
+            sys.stdout.flush()
+            sys.stdin.readline()
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+        process = caller.start(
+            sys.executable, caller.script(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        pattern = "*/*/artifacts/stdout-*/stdout"
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == b'{"metric": "loss", "value": 0.5}\n'
+            until(lambda: any(p.stat().st_size for p in caller.store.glob(pattern)))
+            until(lambda: caller.recorded.series_names())
+            process.kill()
+            process.wait(DEADLINE_S)
+            process.stdin.close()
+            assert process.stdout.read() == b""
+        run = caller.recorded.path
+        assert run.is_dir()
+        recover = [sys.executable, "-m", "provml", "recover", run]
+        until(lambda: b"stdout: recorded" in caller.bare(*recover).stdout)
+        again = caller.bare(*recover)
+        assert again.stdout.startswith(b"already recovered")
+        assert caller.recorded.status == "crashed"
+        assert caller.kept("stdout") == b'{"metric": "loss", "value": 0.5}\n'
+        contents = {one.name: one for one in caller.recorded.artifacts()}
+        assert contents["made.txt"].kind == "artifact"
+        assert contents["in.csv"].sha256 == hashlib.sha256(b"data").hexdigest()
+        assert not list(caller.store.glob(pattern))
+        checked = caller.bare(sys.executable, "-m", "provml", "validate", run)
+        assert checked.returncode == 0, checked.stdout
+
 
 class TestTheRecord:
     def test_a_run_of_a_script(self, caller: Caller) -> None:
@@ -688,7 +730,7 @@ class TestTheRecord:
     def test_nothing_inside_is_said(self, caller: Caller) -> None:
         """Where nothing of a script could be captured the record reads as if there was nothing."""
         caller.run(sys.executable, "-I", "-c", "pass")
-        assert "not imported" in caller.missed()["calls and files of the script"]
+        assert "did not import" in caller.missed()["calls and files of the script"]
 
     def test_the_commands_processes_are_read(self, caller: Caller) -> None:
         """The readings are of provml's own process."""

@@ -167,10 +167,19 @@ def run_command(
         raise
     except (StoreError, JournalError, OSError) as error:
         signals.release()
-        _say(f"not recording: {error}")
+        _say(f"not recording: {_reason(error)}")
         return _become(program, dict(os.environ))
     lifecycle.watch(run)
     return _Recording(run, program, around, settings, start, signals).follow()
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; a working folder that was removed makes a message without a name."""
+    try:
+        os.getcwd()
+    except OSError:
+        return f"the working folder is not there any more ({error}): give --store a whole path"
+    return str(error)
 
 
 def _say(text: str) -> None:
@@ -473,8 +482,8 @@ class _Recording:
         if self._program.interpreter is not None and not was_inside:
             self._miss(
                 "calls and files of the script",
-                f"provml was not imported by {self._program.interpreter}: it is not installed "
-                "for that Python, or that was started with -E, -I or -S",
+                f"{self._program.interpreter} did not import provml: it is older than Python 3.11, "
+                "or was started with -E, -I or -S",
             )
         if self._around.files:
             self._guard("files", lambda: complete_files(self._run, self._token))

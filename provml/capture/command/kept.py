@@ -117,6 +117,19 @@ class KeptStream:
         _written(self._head, note + end, self._in_head)
 
 
+def left_streams(run_folder: Path) -> list[tuple[str, list[Path]]]:
+    """The names of streams whose keeping was cut off, each with its files: beginning, end."""
+    found = []
+    for folder in sorted((run_folder / layout.ARTIFACTS_FOLDER).glob("*-*-*")):
+        name = folder.name.rsplit("-", 2)[0]
+        files = [folder / name, folder / f"{name}.end"]
+        if folder.is_dir() and not folder.is_symlink():
+            there = [file for file in files if file.is_file() and not file.is_symlink()]
+            if there:
+                found.append((name, there))
+    return found
+
+
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 

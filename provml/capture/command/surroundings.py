@@ -60,16 +60,22 @@ def describe_surroundings(
 
 
 def _asked(interpreter: str) -> dict[str, Any]:
-    """What another Python says of itself. Raises OSError, ValueError, SubprocessError."""
+    """What another Python says of itself.
+
+    Raises OSError, ValueError, LookupError, SubprocessError.
+    """
     ours = (CAPTURE_VARIABLE, JOINED_VARIABLE)
     done = subprocess.run(
         [interpreter, "-c", _ASK],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        check=True,
+        check=False,
         timeout=_ASK_TIMEOUT_S,
         env={name: value for name, value in os.environ.items() if name not in ours},
     )
-    found = json.loads(done.stdout)
+    if done.returncode:
+        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise OSError(f"{interpreter} did not say what it has: {last[:200]}")
+    found = json.loads(done.stdout.splitlines()[-1])  # its own start may print
     found["packages"] = dict(sorted(found["packages"].items(), key=lambda item: item[0].lower()))
     return {key: found[key] for key in _OF_PYTHON}

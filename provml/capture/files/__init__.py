@@ -25,7 +25,9 @@ def install() -> None:
         watch.install(settings.joined_run, settings.command)
 
 
-def complete(run: Run, command: str = "", wait_s: float | None = None) -> None:
+def complete(
+    run: Run, command: str = "", wait_s: float | None = None, until_ns: int | None = None
+) -> None:
     """Record what the processes of a run have read and written so far; before the run's end.
 
     Costs a pass over each of these files, to hash it. Twice is once: the notes are used up.
@@ -35,7 +37,8 @@ def complete(run: Run, command: str = "", wait_s: float | None = None) -> None:
         command: of the processes of which command, as ``PROVML_COMMAND`` has it for them; of all.
         wait_s: at most so long is hashed; what is left then is recorded without a digest. By
             default ``PROVML_HASH_WAIT_S``, else 60.
+        until_ns: what was written is there as it was then; None: as it is now.
     """
     from provml.capture.files.completion import complete as record
 
-    record(run, command, wait_s)
+    record(run, command, wait_s, until_ns)

@@ -156,7 +156,7 @@ class _Story:
             self.ended.append(file.use)
 
 
-def complete(run: Run, command: str, wait_s: float | None) -> None:
+def complete(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
     """As `provml.capture.files.complete`."""
     paths = log_files(run.path, command)
     if not paths:
@@ -166,7 +166,7 @@ def complete(run: Run, command: str, wait_s: float | None) -> None:
     story.take(notes)
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    findings = _Findings(_Logged(run), until)
+    findings = _Findings(_Logged(run), until, until_ns)
     with ThreadPoolExecutor(threads, "provml-files") as pool:  # hashing leaves others the GIL
         for _ in pool.map(findings.settle, story.files.items()):
             pass
@@ -246,9 +246,10 @@ class _Logged:
 class _Findings:
     """The files of a story as they are now."""
 
-    def __init__(self, logged: _Logged, until: float) -> None:
+    def __init__(self, logged: _Logged, until: float, until_ns: int | None) -> None:
         self._logged = logged
         self._until = until
+        self._until_ns = until_ns
         self.uses: list[_Access] = []
         self.makings: list[_Access] = []
         self.removed = 0
@@ -297,6 +298,8 @@ class _Findings:
         path = printable(making.path)
         if is_secret_file(making.path):
             making.facts = {"unread": SECRET}
+        elif self._until_ns is not None and status.st_mtime_ns > self._until_ns:
+            making.facts = {"unread": CHANGED_SINCE}
         else:
             making.facts = _hashed(real, self._until)
         sha256 = making.facts.get("sha256")
@@ -305,7 +308,8 @@ class _Findings:
         if (path, sha256) in self._logged.digests or self._logged.has_folder(path):
             return
         making.facts |= _other(real, making.path)
-        making.time_ns = max(making.time_ns, min(status.st_mtime_ns, time.time_ns()))
+        latest = self._until_ns or time.time_ns()
+        making.time_ns = max(making.time_ns, min(status.st_mtime_ns, latest))
         self.makings.append(making)
 
 

@@ -129,6 +129,11 @@ def log_files(run_folder: Path, command: str = "") -> list[Path]:
     return sorted(path for path in names if path.is_file())
 
 
+def process_of(path: Path) -> int:
+    """The number of the process whose notes a file holds. Raises ValueError."""
+    return int(path.name.partition(".")[0].rsplit("-", 2)[1])
+
+
 def read_log(path: Path) -> Iterator[Note]:
     """The notes of a file, those on what the rules keep; what makes no sense is passed over.
 

@@ -38,6 +38,7 @@ class Watch:
 
     def __init__(self, run_folder: str, command: str) -> None:
         """Learn the process's folders. Nothing is written before something is opened."""
+        self._started_ns = time_ns()
         self._cwd = _working_folder()
         self._rules = Rules.of_process(run_folder, self._cwd)
         self._log = Log(run_folder, command, lambda: (("F", self._rules.text()), ("C", self._cwd)))
@@ -220,6 +221,8 @@ class Watch:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return
         if unread:
+            if status.st_mtime_ns > self._started_ns:
+                return  # this process wrote it by what is not heard of here, as C libraries do
             self._known[path] = _READ  # before it is opened here
             self._log.add("R", path)
         if status.st_size > HASHED_AT_ONCE_BYTES:

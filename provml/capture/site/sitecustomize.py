@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def _start() -> None:
+def _start():  # type: () -> None  # any Python 2 or 3 may read this
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != here]
     # the provml that started us, for an environment that has none of its own: found last, and
@@ -30,7 +30,7 @@ def _start() -> None:
     try:
         __import__("sitecustomize")  # the environment's own, which this one stood before
     except ImportError as error:
-        if error.name != "sitecustomize":
+        if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
         sys.modules["sitecustomize"] = own  # the import that reads this file ends with a look-up
 
