@@ -6,6 +6,7 @@ Imports `lines`, `errors`; `_api` is the caller's.
 from __future__ import annotations
 
 import os
+import re
 import select
 import stat
 import time
@@ -19,6 +20,8 @@ STDIN: Final = 0
 _BLOCK: Final = 2**16
 _LOOKED_AT: Final = 2**13
 _POLL_S: Final = 0.2
+_MOVED: Final = re.compile(r"[.-]\d[\d_.:T-]*")
+"""What follows the name of a log that was moved away: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
 
 
 def open_text(path: str) -> int:
@@ -72,10 +75,12 @@ def read_text(
             metrics; let go where nobody reads it any more.
         goes_on: asked at the end of what there is, whether to wait for more; a file that has
             become shorter is read from its beginning then. None: the end is the end.
-        path: where the file is; where another file has taken its place, that one is read next.
+        path: where the file is; where others have taken its place since, these are read next: those
+            that were moved away by now, as to ``train.log.1``, before it.
 
     Raises OSError where it can't be read.
     """
+    rotation = None if path is None else _Rotation(path)
     while True:
         block = os.read(fd, _BLOCK)
         if block:
@@ -85,11 +90,12 @@ def read_text(
         elif goes_on is None or not goes_on():
             return
         else:
-            time.sleep(_POLL_S)
+            if rotation is None or not rotation.is_behind:
+                time.sleep(_POLL_S)
             if is_file(fd) and os.fstat(fd).st_size < os.lseek(fd, 0, os.SEEK_CUR):
                 os.lseek(fd, 0, os.SEEK_SET)
-            elif path is not None and os.fstat(fd).st_size == os.lseek(fd, 0, os.SEEK_CUR):
-                _take_place(fd, path)
+            elif rotation and os.fstat(fd).st_size == os.lseek(fd, 0, os.SEEK_CUR):
+                rotation.take_next(fd)
 
 
 def pass_through(fd: int, to: int) -> None:
@@ -99,17 +105,63 @@ def pass_through(fd: int, to: int) -> None:
             return
 
 
-def _take_place(fd: int, path: str) -> None:
-    """Have the descriptor lead to the file that is at a path now, where it is another one."""
-    try:
-        now, own = os.stat(path), os.fstat(fd)
+class _Rotation:
+    """The files that take each other's place under one path.
+
+    Attributes:
+        is_behind: whether what is read now has been moved away by now.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._read = {_mark(status) for _, status in self._moved_away()}
+        self.is_behind = False
+
+    def _moved_away(self) -> list[tuple[str, os.stat_result]]:
+        """The files beside it that are called as those that were moved away."""
+        folder, name = os.path.split(self._path)
+        found = []
+        try:
+            with os.scandir(folder or os.curdir) as entries:
+                for entry in entries:
+                    if entry.name.startswith(name) and _MOVED.fullmatch(entry.name[len(name) :]):
+                        status = entry.stat()
+                        if stat.S_ISREG(status.st_mode):
+                            found.append((entry.path, status))
+        except OSError:
+            pass  # of one that has gone meanwhile, the next look tells
+        return found
+
+    def take_next(self, fd: int) -> None:
+        """Have the descriptor lead to the file to read next, where there is another one."""
+        own = os.fstat(fd)
+        try:
+            now = os.stat(self._path)
+        except OSError:
+            return  # a log is moved away before the next one is there
+        self.is_behind = False
         if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino) or not stat.S_ISREG(now.st_mode):
             return
-        new = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return  # a log is moved away before the next one is there
-    os.dup2(new, fd, inheritable=False)
-    os.close(new)
+        self._read.add(_mark(own))
+        unread = [
+            (status.st_mtime_ns, path, status)
+            for path, status in self._moved_away()
+            if _mark(status) not in self._read and status.st_mtime_ns >= own.st_mtime_ns
+        ]
+        _, path, status = min(unread, key=lambda one: one[:2], default=(0, self._path, now))
+        try:
+            new = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # moved on: the next look finds it
+        if os.fstat(new).st_ino == status.st_ino:
+            os.dup2(new, fd, inheritable=False)
+            self.is_behind = status.st_ino != now.st_ino
+        os.close(new)
+
+
+def _mark(status: os.stat_result) -> tuple[int, int, int]:
+    """What tells a file that is written no more from others, also from one of its number later."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _written(fd: int, block: bytes) -> bool:

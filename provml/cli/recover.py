@@ -29,9 +29,9 @@ from provml.store import find_run
 def recover_command(run: str, format_name: str, store: str | None) -> None:
     """Close a run whose process was killed, and write its document.
 
-    Of a killed provml run it records what was printed and the files, too. Nothing that was recorded is lost or changed. A run whose main process is alive is refused;
-    forked children of a dead one that still live are left alone. A run that ended is left as it
-    is. Twice is once.
+    Of a killed provml run it records what was printed and the files, too. Nothing that was recorded
+    is lost or changed. A run whose main process is alive is refused; forked children of a dead one
+    that still live are left alone. A run that ended is left as it is. Twice is once.
     """
     from provml.export import document_path, export
 

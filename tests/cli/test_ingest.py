@@ -264,6 +264,43 @@ def test_follow(tmp_path: Path, store: Path) -> None:
     assert used.sha256 == hashlib.sha256(log.read_bytes()).hexdigest()
 
 
+ROTATES = """
+import logging, logging.handlers, sys
+handler = logging.handlers.RotatingFileHandler(sys.argv[1], maxBytes=500, backupCount=500)
+logger = logging.getLogger()
+logger.addHandler(handler)
+for step in range(1000):
+    logger.warning('{"metric": "loss", "value": %d, "step": %d}', step, step)
+"""
+
+
+def test_follow_finds_what_was_moved_away_meanwhile(tmp_path: Path, store: Path) -> None:
+    """A log that is rotated faster than it is looked at would lose whole files."""
+    log = tmp_path / "turns.log"
+    log.write_text(LINE)
+    (tmp_path / "turns.log.1").write_text(LINE)  # from before: read by whoever wanted it
+    (tmp_path / "turns.logger").write_text(LINE)
+    with subprocess.Popen(
+        [*PROVML, "ingest", str(log), "--follow", "--store", str(store)], stderr=subprocess.PIPE
+    ) as process:
+
+        def steps() -> list[int]:
+            assert process.poll() is None
+            try:
+                return [int(step) for step in latest(store).series("loss").step[1:]]
+            except provml.RunNotFoundError:
+                return [-1]
+
+        while steps():
+            pass
+        subprocess.run([sys.executable, "-c", ROTATES, str(log)], check=True)
+        while len(steps()) < 1000:
+            pass
+        assert steps() == list(range(1000))
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+
+
 def test_a_full_disk_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A store that can't be written would end in a traceback."""
     log = tmp_path / "a.log"
