@@ -17,8 +17,6 @@ import numpy as np
 import pandas
 import pytest
 import rdflib
-import torch
-from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import provml
 
@@ -66,6 +64,9 @@ _COLLECTORS = [
 
 
 def _record(run: provml.Run, folder: Path) -> None:
+    import torch
+    from torch.utils.data import DataLoader, Subset, TensorDataset
+
     training = provml.Context.TRAINING
     inner = provml.Context("warm-up", parent=training)
     for step in range(4):
@@ -163,6 +164,7 @@ def _record(run: provml.Run, folder: Path) -> None:
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     """A failed run with every kind of record, at rank 1 of a distributed job."""
+    pytest.importorskip("torch", reason="torch is not installed")
     folder = tmp_path_factory.mktemp("everything")
     store = folder / "provenance"
     os.environ["RANK"] = "1"
