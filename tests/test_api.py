@@ -550,3 +550,27 @@ def test_recording_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.check_output(command, text=True).strip() == "[]"
+
+
+WITHOUT_TORCH = """
+import sys, provml
+sys.modules["torch"] = None
+with provml.start_run("e", save_dir=sys.argv[1], formats=()) as run:
+    run.log_model("m", {"w": 1})
+    try:
+        run.log_flops_per_batch("f", None)
+    except provml.MissingExtraError as error:
+        print(error)
+"""
+
+
+def test_torch_is_imported_by_the_verbs_of_flops_alone(tmp_path: Path) -> None:
+    """Importing provml would take seconds, or a machine without torch would get a traceback."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
+    assert "pip install 'provml[flops]'" in subprocess.check_output(command, text=True)
+    code = WITHOUT_TORCH.replace('sys.modules["torch"] = None', "").replace(
+        'run.log_flops_per_batch("f", None)', 'run.log_dataset("d", [1])'
+    )
+    code += "print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.check_output(command, text=True) == "False\n"

@@ -127,7 +127,7 @@ def test_metadata_that_is_none_is_refused(run: provml.Run) -> None:
 
 def test_metrics_take_floats_texts_bytes_and_tensors(run: provml.Run) -> None:
     """A value of a kind that can be logged would be refused or changed."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     tensor = torch.tensor([1.5, 2.5])
     metrics = {"loss": 2.4, "accu": 97.6, "verdict": "good", "raw": b"\x00\xff"}
     metrics |= {"tensor": tensor.numpy(), "serialised": tensor.numpy().tobytes()}

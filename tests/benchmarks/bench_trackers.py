@@ -133,8 +133,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer calls: to see that it runs")
     quick = parser.parse_args().quick
     ran = False
-    for package, needs in (("torch.utils.tensorboard", "tensorboard"), ("tensorboardX",) * 2):
-        if importlib.util.find_spec(needs) is not None:
+    for package, needs in (
+        ("torch.utils.tensorboard", ("torch", "tensorboard")),
+        ("tensorboardX", ("tensorboardX",)),
+    ):
+        if all(importlib.util.find_spec(name) is not None for name in needs):
             measure(package, 200 if quick else 100_000, 1 if quick else 7)
             ran = True
     if not ran:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -22,8 +23,8 @@ class Done(NamedTuple):
 
 
 def seen(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """What a user sees of a script."""
-    return done.returncode, done.stdout, done.stderr
+    """What a user sees of a script; addresses in memory are other ones in every process."""
+    return done.returncode, done.stdout, re.sub(r"\b0x[0-9a-f]+", "0x", done.stderr)
 
 
 def script_done(folder: Path, script: str, *packages: Path, **variables: str) -> Done:

@@ -239,8 +239,9 @@ def test_signals_reach_the_script(tmp_path: Path, toy: Path) -> None:
 def test_threads_forks_and_sudden_ends(tmp_path: Path, toy: Path) -> None:
     """Samples of threads and of children would be lost, doubled, or stop a process."""
     script = """
-    import os, threading
+    import os, threading, warnings
     from toy.writing import Writer
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of threads yet to end
     writer = Writer("a")
     def work(number):
         for step in range(200):

@@ -195,7 +195,8 @@ def test_mistakes_of_the_script_stay_its_own(tmp_path: Path, package: str) -> No
     done = script_done(tmp_path, script)
     assert seen(done.recorded) == seen(done.plain)
     assert done.plain.returncode == 1
-    assert done.plain.stderr.count("Traceback") == 5
+    told = done.plain.stderr.partition("Exception ignored in atexit")[0]  # tensorboardX's, on 3.12
+    assert told.count("Traceback") == 5
     assert [name for name, _ in done.run.series_names()] == ["mine/m"]
     assert missed(done.run) == []
 

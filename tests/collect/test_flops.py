@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 import provml
 from provml.collect.batches import call_arguments
 from provml.collect.flops import BlockCounter, _peak, count_module
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 
 def count(module: nn.Module, batch: Any, backward: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -17,8 +18,6 @@ import numpy as np
 import pandas
 import pytest
 import rdflib
-import torch
-from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import provml
 
@@ -97,10 +96,6 @@ def _record(run: provml.Run, folder: Path) -> None:
     run.log_dataset("listed", range(5))
     run.log_dataset("elsewhere", "s3://bucket/data")
     run.log_dataset("objects", np.array([None], dtype=object))
-    tensors = TensorDataset(torch.zeros(4, 3), torch.arange(4))
-    tensors.transform = torch.nn.ReLU()  # type: ignore[attr-defined]
-    run.log_dataset("loader", DataLoader(Subset(tensors, [1, 2]), batch_size=2))
-    run.log_dataset("tensors", tensors)
     run.log_dataset("frame", pandas.DataFrame({"x": [1.5, None], "y": ["a", "b"]}))
     hub = SimpleNamespace(_fingerprint="0123456789abcdef", features={"text": "string"})
     run.log_dataset("hugging face", hub)
@@ -139,13 +134,8 @@ def _record(run: provml.Run, folder: Path) -> None:
     cells = {"kind": "file", "path": "notebook.py", "unread": "", "cells": 3}
     source_record = {"record": "source", "time": time.time_ns(), "git": {"unread": "no git"}}
     run._append(source_record | {"content": cells, "modules": {"a.py": {"kind": "file"}}})
-    net = torch.nn.Linear(3, 2)
-    run.log_model("linear", net)
-    run.log_flops_per_batch("batch flops", training, 1, batch=torch.zeros(4, 3), backward=False)
-    for step in range(2):
-        run.log_flops_per_epoch("epoch flops", 6, training, step, epoch=0)
-    with run.count_flops("block flops", training, 1):
-        torch.nn.functional.relu(net(torch.zeros(4, 3)))
+    if importlib.util.find_spec("torch") is not None:
+        _record_with_torch(run, training)
     # what takes a GPU whose peak is known
     flops = {"record": "flops", "time": time.time_ns(), "target": 99, "name": "gpu flops"}
     flops |= {"unit": "batch", "passes": "forward", "counter": "torch 2.0", "context": None}
@@ -158,6 +148,23 @@ def _record(run: provml.Run, folder: Path) -> None:
     writer = run._open_writer()
     writer.sample(("system load", "cpu", None, "%", "f64"), time.time_ns(), None, None, 0.5)
     writer.add_dropped(samples=3, events=1)
+
+
+def _record_with_torch(run: provml.Run, training: provml.Context) -> None:
+    import torch
+    from torch.utils.data import DataLoader, Subset, TensorDataset
+
+    tensors = TensorDataset(torch.zeros(4, 3), torch.arange(4))
+    tensors.transform = torch.nn.ReLU()  # type: ignore[attr-defined]
+    run.log_dataset("loader", DataLoader(Subset(tensors, [1, 2]), batch_size=2))
+    run.log_dataset("tensors", tensors)
+    net = torch.nn.Linear(3, 2)
+    run.log_model("linear", net)
+    run.log_flops_per_batch("batch flops", training, 1, batch=torch.zeros(4, 3), backward=False)
+    for step in range(2):
+        run.log_flops_per_epoch("epoch flops", 6, training, step, epoch=0)
+    with run.count_flops("block flops", training, 1):
+        torch.nn.functional.relu(net(torch.zeros(4, 3)))
 
 
 @pytest.fixture(scope="session")
