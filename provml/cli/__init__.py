@@ -11,6 +11,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import warnings
 from functools import cache
 
 import click
@@ -22,6 +23,7 @@ from provml.errors import (
     MissingExtraError,
     MissingProgramError,
     ProvMLError,
+    ProvMLWarning,
     QueryError,
     RunNotFoundError,
 )
@@ -74,7 +76,20 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))
         getattr(sys, name).reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _warning_text
     sys.exit(execute(sys.argv[1:]))
+
+
+def _warning_text(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """One line: where in the code a warning is from says nothing to who gives a command."""
+    what = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
+    return f"provml: {what}{printable(str(message))}\n"
 
 
 def execute(arguments: list[str]) -> int:
