@@ -66,6 +66,22 @@ class SeenContent:
         self.facts = facts if isinstance(facts, dict) else {}
         if context not in self.contexts:
             self.contexts.append(context)
+        self._count()
+
+    def complete(self, facts: Record, later: Record) -> None:
+        """Take in what became of a digest that was not there yet.
+
+        Args:
+            facts: of what it is, as it was logged.
+            later: what was found out.
+        """
+        if self.facts is facts:
+            self.facts = {name: fact for name, fact in facts.items() if name != "unread"} | later
+            self._count()
+        elif isinstance(later.get("sha256"), str):
+            self.digests.add(later["sha256"])
+
+    def _count(self) -> None:
         digest = self.facts.get("sha256")
         if isinstance(digest, str):
             self.digests.add(digest)
@@ -150,12 +166,17 @@ def overview(journal: Journal) -> Overview:
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     windows: set[object] = set()
+    without_digest: dict[object, tuple[SeenContent, Record]] = {}
     for files, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
         if kind == "window":
             windows.add((files.index, context_of(record)))
         elif kind == "summary":
             windows.discard((files.index, context_of(record)))
+        elif kind == "digest" and isinstance(record.get("content"), dict):
+            owed = without_digest.pop((files.index, _integer(record.get("id"))), None)
+            if owed is not None:
+                owed[0].complete(owed[1], record["content"])
         if kind == "start" and isinstance(record.get("command"), list):
             found.command = [str(word) for word in record["command"]]
         if not isinstance(name, str) or not isinstance(time_ns, int):
@@ -165,6 +186,8 @@ def overview(journal: Journal) -> Overview:
         elif kind in _CONTENTS:
             seen = contents.setdefault((kind, name), SeenContent(kind, name))
             seen.add(time_ns, record)
+            if "id" in record:
+                without_digest[files.index, _integer(record["id"])] = seen, seen.facts
         elif kind == "event":
             found.events += 1
             last.append(_event(name, time_ns, record))

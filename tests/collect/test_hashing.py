@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import provml
+from provml.cli._overview import overview
 from provml.collect.content import digest_folder
 from provml.collect.hashing import BACKGROUND_BYTES, Hashing
+from provml.journal.reader import Journal
 
 
 def sparse(path: Path, size: int = BACKGROUND_BYTES) -> Path:
@@ -52,6 +54,9 @@ def test_the_end_of_a_run_waits_for_a_large_file(store: Path, tmp_path: Path) ->
     assert stated["provml:sha256"] == recorded.sha256
     assert "provml:unread" not in stated
     assert run.hashing == []
+    (shown,) = overview(Journal(run.path)).contents
+    assert (shown.digests, shown.versions) == ({recorded.sha256}, 1)
+    assert "unread" not in shown.facts
 
 
 def test_small_datasets_are_hashed_at_once(run: provml.Run, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def record_left(run_folder: Path) -> list[str]:
 def _lives(notes: Path) -> bool:
     try:
         os.kill(process_of(notes), 0)
+    except PermissionError:
+        return True
     except (OSError, ValueError, OverflowError):
         return False
     return True
