@@ -19,7 +19,7 @@ from provml.context import Context, context_at, context_path, group_path
 from provml.errors import RunNotFoundError
 from provml.history import RecordedEvent, RecordedSpan, Time
 from provml.journal import layout
-from provml.journal.files import Record, context_of
+from provml.journal.files import Record, context_of, number_of
 from provml.journal.reader import Journal
 from provml.journal.values import decode
 from provml.output import Target
@@ -369,14 +369,15 @@ class RecordedRun:
         found: list[RecordedContent] = []
         for files in Journal(self.path).writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
-            digests = {r.get("id"): r.get("content") for r in records if r["record"] == "digest"}
+            digests = {number_of(r): r.get("content") for r in records if r["record"] == "digest"}
             for record in records:
                 name, time_ns = record.get("name"), record.get("time")
                 if not isinstance(name, str) or not isinstance(time_ns, int):
                     continue
                 content = record.get("content")
                 facts = content if isinstance(content, dict) else {}
-                later = digests.get(record["id"]) if "id" in record else None
+                number = number_of(record)
+                later = None if number is None else digests.get(number)
                 if isinstance(later, dict):
                     facts = {k: v for k, v in facts.items() if k != "unread"} | later
                 found.append(

@@ -14,7 +14,7 @@ from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.history import RecordedSpan, spans
 from provml.journal import layout
-from provml.journal.files import Record, context_of
+from provml.journal.files import Record, context_of, number_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.journal.values import decode
@@ -169,12 +169,13 @@ def overview(journal: Journal) -> Overview:
     without_digest: dict[object, tuple[SeenContent, Record]] = {}
     for files, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
+        number = number_of(record)
         if kind == "window":
             windows.add((files.index, context_of(record)))
         elif kind == "summary":
             windows.discard((files.index, context_of(record)))
         elif kind == "digest" and isinstance(record.get("content"), dict):
-            owed = without_digest.pop((files.index, _integer(record.get("id"))), None)
+            owed = without_digest.pop((files.index, number), None)
             if owed is not None:
                 owed[0].complete(owed[1], record["content"])
         if kind == "start" and isinstance(record.get("command"), list):
@@ -186,8 +187,8 @@ def overview(journal: Journal) -> Overview:
         elif kind in _CONTENTS:
             seen = contents.setdefault((kind, name), SeenContent(kind, name))
             seen.add(time_ns, record)
-            if "id" in record:
-                without_digest[files.index, _integer(record["id"])] = seen, seen.facts
+            if number is not None:
+                without_digest[files.index, number] = seen, seen.facts
         elif kind == "event":
             found.events += 1
             last.append(_event(name, time_ns, record))

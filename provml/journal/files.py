@@ -288,6 +288,12 @@ def _series(record: Record) -> Series | None:
     return Series(number, kind, name, path, storage, unit, own_target, own_role)
 
 
+def number_of(record: Record) -> int | None:
+    """The number that a record and the one which completes it later share; None without one."""
+    number = record.get("id")
+    return number if isinstance(number, int) else None
+
+
 def context_of(record: Record) -> tuple[str, ...] | None:
     """A record's context as a path; None where it has none, or none that can be read."""
     context = record.get("context")

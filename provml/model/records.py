@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from provml.history import begun, ended, target_of
-from provml.journal.files import Record, context_of
+from provml.journal.files import Record, context_of, number_of
 from provml.journal.values import Moment, Opaque, decode
 from provml.model.attributes import (
     Attributes,
@@ -372,7 +372,9 @@ class RecordMapping:
 
     def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, content = _text(record["name"]), record["content"]
-        found = self._survey.digests.get((int(name.partition(".")[0]), record.get("id", 0)))
+        number = number_of(record)
+        place = None if number is None else (int(name.partition(".")[0]), number)
+        found = None if place is None else self._survey.digests.get(place)
         if found is not None:
             content = {k: v for k, v in content.items() if k != "unread"} | found
         path, digest = context_of(record), content.get("sha256")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
-from provml.journal.files import Record, context_of
+from provml.journal.files import Record, context_of, number_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.model.names import context_name, sample_prefix, series_path, step_prefix
@@ -144,8 +144,9 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
     for files, _, record in journal.records():
-        if record.get("record") == "digest" and isinstance(record.get("content"), dict):
-            result.digests[files.index, record.get("id", 0)] = record["content"]
+        number, content = number_of(record), record.get("content")
+        if record.get("record") == "digest" and number is not None and isinstance(content, dict):
+            result.digests[files.index, number] = content
         if record.get("record") == "window":
             result.windows.add((files.index, context_of(record)))
         time_ns = time_of(record)

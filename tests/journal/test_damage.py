@@ -290,6 +290,8 @@ def test_garbage_instead_of_lines(run):
         b'{"record":"series","series":-1,"kind":"metric","name":"g","storage":"f64"}\n',
         b'{"record":"series","series":9,"kind":[],"name":"g","storage":"f64"}\n',
         b'{"record":"series","series":9,"kind":"metric","name":"g","storage":{}}\n',
+        b'{"record":"digest","time":1700000000000000000,"id":[1],"content":{"sha256":"x"}}\n',
+        b'{"record":"dataset","time":1700000000000000000,"id":{},"name":"g","content":{}}\n',
         b'{"record":"end","time":"soon","status":"finished"}\n',
         b'{"record":"end","time":5,"status":"never"}\n',
         b'{"record":"sample","series":3,"value":{"$":"x","type":"decimal"}}\n',
