@@ -43,7 +43,6 @@ class Recorder:
         self._lock = threading.RLock()
         self._adopt(writer)
         self._closed = False
-        self._forked = False
         self._sampler: Sampler | None = None
         self._execution_started_ns: int = time.time_ns()
         self._known = Known()
@@ -95,7 +94,6 @@ class Recorder:
             self._sampler.forget()
             self._sampler = None
         self._owner = False
-        self._forked = True
         self._fast = {}
         if self._hashing is not None:  # the parent goes on with it
             self._hashing.forget()
@@ -149,11 +147,10 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
-        if self._forked:
-            # a worker of multiprocessing leaves without Python's own exit functions
-            util = sys.modules.get("multiprocessing.util")
-            if util is not None:
-                util.Finalize(None, self._finish_metrics, exitpriority=0)
+        # a forked worker of multiprocessing leaves without Python's own exit functions
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
         """Have a large file or folder hashed in the background; its facts until then, or None."""

@@ -114,11 +114,11 @@ class _Rotation:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._read = {_mark(status) for _, status in self._moved_away()}
+        self._read = {_mark(status) for _, status in self._moved_away() or ()}
         self.is_behind = False
 
-    def _moved_away(self) -> list[tuple[str, os.stat_result]]:
-        """The files beside it that are called as those that were moved away."""
+    def _moved_away(self) -> list[tuple[str, os.stat_result]] | None:
+        """The files beside it that are called as those moved away; None while they are moved."""
         folder, name = os.path.split(self._path)
         found = []
         try:
@@ -129,7 +129,7 @@ class _Rotation:
                         if stat.S_ISREG(status.st_mode):
                             found.append((entry.path, status))
         except OSError:
-            pass  # of one that has gone meanwhile, the next look tells
+            return None
         return found
 
     def take_next(self, fd: int) -> None:
@@ -142,10 +142,13 @@ class _Rotation:
         self.is_behind = False
         if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino) or not stat.S_ISREG(now.st_mode):
             return
+        moved, again = self._moved_away(), self._moved_away()
+        if moved is None or again is None or _places(moved) != _places(again):
+            return  # a folder that changes may hide a file: the next look finds all
         self._read.add(_mark(own))
         unread = [
             (status.st_mtime_ns, path, status)
-            for path, status in self._moved_away()
+            for path, status in moved
             if _mark(status) not in self._read and status.st_mtime_ns >= own.st_mtime_ns
         ]
         _, path, status = min(unread, key=lambda one: one[:2], default=(0, self._path, now))
@@ -157,6 +160,10 @@ class _Rotation:
             os.dup2(new, fd, inheritable=False)
             self.is_behind = status.st_ino != now.st_ino
         os.close(new)
+
+
+def _places(files: list[tuple[str, os.stat_result]]) -> dict[str, int]:
+    return {path: status.st_ino for path, status in files}
 
 
 def _mark(status: os.stat_result) -> tuple[int, int, int]:

@@ -123,17 +123,15 @@ def _head(series: Series, run_series: RunSeries) -> bytes:
     if _is_field(series):
         assert series.context
         members = {"group": json_text(series.context[-1]), "context": path, "kind": '"metric"'}
-        if run_series.rank is not None:
-            members["rank"] = str(run_series.rank)
     else:
         members = {"metric": json_text(series.name), "context": path or "null"}
         members["kind"] = json_text(series.kind)
-        if run_series.rank is not None:
-            members["rank"] = str(run_series.rank)
-        if series.unit is not None:
-            members["unit"] = json_text(series.unit)
-        if run_series.of is not None:
-            members["of"] = f"[{','.join(map(json_text, run_series.of))}]"
+    if run_series.rank is not None:
+        members["rank"] = str(run_series.rank)
+    if series.unit is not None:
+        members["unit"] = json_text(series.unit)
+    if run_series.of is not None:
+        members["of"] = f"[{','.join(map(json_text, run_series.of))}]"
     texts = [f'"{name}":{text}' for name, text in members.items()]
     return f'{{{",".join(texts)},"index":'.encode()
 

@@ -56,7 +56,7 @@ def recover(run_folder: Path) -> list[str]:
         JournalError: the run is being recorded, or is of a newer version.
         OSError: the files can't be written; a later call goes on.
     """
-    with _exclusive(run_folder / layout.JOURNAL_FOLDER):
+    with exclusive(run_folder / layout.JOURNAL_FOLDER):
         open_writers = [writer for files in writer_files(run_folder) for writer in _open(files)]
         owners = [writer for writer in open_writers if writer.is_owner]
         for writer in owners:
@@ -73,7 +73,7 @@ def recover(run_folder: Path) -> list[str]:
 
 
 @contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """Keep a second recovery waiting, where the folder is there and its file system has locks."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,7 +15,9 @@ from provml.capture.files import complete
 from provml.capture.files.log import log_files, process_of
 from provml.collect.content import describe_path
 from provml.joining import join_run
+from provml.journal import layout
 from provml.journal.reader import Journal
+from provml.journal.recovery import exclusive
 from provml.run import Run
 from provml.settings import read_settings
 
@@ -23,13 +25,19 @@ _RING: Final = "the last of it, going round: what stands first may have come las
 
 
 def record_left(run_folder: Path) -> list[str]:
-    """Record what is left of a run that crashed; a line for people for each thing. Twice is once.
+    """Record what is left of a run that crashed; a line for people for each thing. Twice, or
+    two at a time, is once.
 
     Costs a pass over the files that the run's processes opened. Where one of these lives, all is
     left for a later call. A file that was changed since the run's end has no digest.
 
     Raises StoreError, OSError: it can't be recorded; a later call goes on.
     """
+    with exclusive(run_folder / layout.JOURNAL_FOLDER):
+        return _record_left(run_folder)
+
+
+def _record_left(run_folder: Path) -> list[str]:
     notes, streams = log_files(run_folder), left_streams(run_folder)
     if not (notes or streams) or any(map(_lives, notes)):
         return []
@@ -40,7 +48,7 @@ def record_left(run_folder: Path) -> list[str]:
     try:
         for name, files in streams:
             for file in files:
-                _record(run, file, name if file.name == name else f"{name}.end")
+                _record(run, file)
             files[0].parent.rmdir()
             told.append(f"{name}: recorded what was printed")
         if notes:
@@ -61,9 +69,9 @@ def _lives(notes: Path) -> bool:
     return True
 
 
-def _record(run: Run, file: Path, name: str) -> None:
+def _record(run: Run, file: Path) -> None:
     """Record a file of what was printed; its place is the copy's, so it goes away."""
-    record: dict[str, Any] = {"record": "artifact", "name": name, "context": None}
+    record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING}
     content = describe_path(str(file), run.path, True)

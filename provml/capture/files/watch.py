@@ -112,9 +112,9 @@ class Watch:
             return
         if flags & _WRITING:
             self._write(own, not flags & _EMPTIED)
-            # spelled as `_forget` finds it
-            if isinstance(path, str) and path in (own, self._from_cwd(own)) and self._has_room():
-                self._rewritten.add(path)
+            is_plain = isinstance(path, str) and path in (own, self._from_cwd(own))
+            if is_plain and len(self._rewritten) < MOST_FILES:  # else `_forget` would not find it
+                self._rewritten.add(str(path))
         elif self._state(own) is None and self._has_room():
             self._known[own] = _READ
             self._log.add("R", own)
@@ -222,7 +222,7 @@ class Watch:
             return
         if unread:
             if status.st_mtime_ns > self._started_ns:
-                return  # this process wrote it by what is not heard of here, as C libraries do
+                return  # written by what is not heard of here, as C libraries of this process are
             self._known[path] = _READ  # before it is opened here
             self._log.add("R", path)
         if status.st_size > HASHED_AT_ONCE_BYTES:
