@@ -36,7 +36,8 @@ from provml._api import (
     start_run,
     update_metadata,
 )
-from provml.context import Context
+from provml.base.context import Context
+from provml.base.event import Event, EventSource
 from provml.errors import (
     ContentNotFoundError,
     DocumentError,
@@ -56,16 +57,15 @@ from provml.errors import (
     RunNotFoundError,
     StoreError,
 )
-from provml.event import Event, EventSource
-from provml.run import Run
+from provml.recording.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
-    from provml.capture.output import capture_output
-    from provml.lineage.store import Store, open_store
-    from provml.recorded import RecordedRun, load
+    from provml.capture.printed_output import capture_output
+    from provml.lineage.questions import Store, open_store
+    from provml.recorded_run import RecordedRun, load
     from provml.validation import validate
-    from provml.validation.constraints.normal import equivalent, normal_form
+    from provml.validation.constraints.normal_forms import equivalent, normal_form
 
 __all__ = [
     "ContentNotFoundError",
@@ -123,14 +123,14 @@ __all__ = [
 ]
 
 _LATE = {
-    "RecordedRun": "provml.recorded",
-    "Store": "provml.lineage.store",
-    "capture_output": "provml.capture.output",
-    "load": "provml.recorded",
-    "open_store": "provml.lineage.store",
+    "RecordedRun": "provml.recorded_run",
+    "Store": "provml.lineage.questions",
+    "capture_output": "provml.capture.printed_output",
+    "load": "provml.recorded_run",
+    "open_store": "provml.lineage.questions",
     "validate": "provml.validation",
-    "normal_form": "provml.validation.constraints.normal",
-    "equivalent": "provml.validation.constraints.normal",
+    "normal_form": "provml.validation.constraints.normal_forms",
+    "equivalent": "provml.validation.constraints.normal_forms",
 }
 
 

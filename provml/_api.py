@@ -11,19 +11,19 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, SupportsIndex
 
-from provml import lifecycle
-from provml.collect.choice import plan_collectors
+from provml.base.context import Context
+from provml.base.event import Event, EventSource
+from provml.base.settings import Settings, read_settings
+from provml.collect.collector_selection import plan_collectors
 from provml.collect.readings import Collector
-from provml.context import Context
-from provml.disabled import DisabledRun
 from provml.errors import NoActiveRunError
-from provml.event import Event, EventSource
-from provml.joining import SOURCE, STARTED, join_run
-from provml.notes import MetadataUpdate, Timestamp
-from provml.recorder import Target
-from provml.run import Run
-from provml.settings import Settings, read_settings
-from provml.starting import Start, checked_start, open_run
+from provml.recording import process_hooks
+from provml.recording.annotations import MetadataUpdate, Timestamp
+from provml.recording.disabled_run import DisabledRun
+from provml.recording.joined_run import SOURCE, STARTED, join_run
+from provml.recording.recorder import Target
+from provml.recording.run import Run
+from provml.recording.start import Start, checked_start, open_run
 
 
 def start_run(
@@ -103,7 +103,7 @@ def start_run(
     )
     if disabled or settings.disabled:
         run: Run = DisabledRun(experiment)
-        lifecycle.activate(run)
+        process_hooks.activate(run)
         return run
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
@@ -111,7 +111,7 @@ def start_run(
     run = open_run(
         settings, start, describe_execution(), save_dir=save_dir, run_id=run_id, resume=resume
     )
-    lifecycle.activate(run)
+    process_hooks.activate(run)
     # of a job's processes on one machine, one reads what is the machine's
     machine_wide = settings.local_rank in (None, 0)
     _start_sampling(run, start, machine_wide)
@@ -131,7 +131,7 @@ def _join(settings: Settings, asked: dict[str, Any], start: Start) -> Run:
     run.log_event(STARTED, source=SOURCE, metadata=metadata)
     now = time.time_ns()
     run._append_all([record | {"time": now} for record in start.said])
-    lifecycle.activate(run)
+    process_hooks.activate(run)
     own = tuple(one for one in start.collectors if not isinstance(one, str))
     _start_sampling(run, start._replace(collectors=own), machine_wide=False)
     return run
@@ -139,12 +139,12 @@ def _join(settings: Settings, asked: dict[str, Any], start: Start) -> Run:
 
 def active_run() -> Run | None:
     """The run that was started last and has not ended; None where there is none."""
-    run: Run | None = lifecycle.active()
+    run: Run | None = process_hooks.active()
     return run
 
 
 def _active(verb: str) -> Run:
-    run: Run | None = lifecycle.active()
+    run: Run | None = process_hooks.active()
     if run is None:
         raise NoActiveRunError(verb)
     return run
@@ -167,7 +167,7 @@ def log_metric(
     of: Target | None = None,
 ) -> None:
     """Record one sample of a metric in the active run; see `Run.log_metric`."""
-    stack = lifecycle.active_runs
+    stack = process_hooks.active_runs
     if not stack:
         raise NoActiveRunError("log_metric")
     stack[-1].log_metric(

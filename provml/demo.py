@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml import _api
-from provml.context import Context
+from provml.base.context import Context
+from provml.base.settings import read_settings
 from provml.errors import InvalidArgumentError, MissingExtraError
 from provml.export import document_path
 from provml.journal.reader import Journal
-from provml.run import Run
-from provml.settings import read_settings
+from provml.recording.run import Run
 
 TRAINING: Final = Context.TRAINING
 VALIDATION: Final = Context.VALIDATION

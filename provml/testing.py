@@ -29,15 +29,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provml import _api
-from provml.errors import RunNotFoundError
-from provml.recorded import RecordedRun
-from provml.settings import (
+from provml.base.settings import (
     DISABLED_VARIABLE,
     JOINED_VARIABLE,
     SAMPLE_INTERVAL_VARIABLE,
     STORE_VARIABLE,
 )
-from provml.store import run_folders
+from provml.errors import RunNotFoundError
+from provml.journal.store import run_folders
+from provml.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
     from provml.validation import Source

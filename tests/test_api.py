@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import provml
-from provml.disabled import DisabledRun
-from provml.run import Run
+from provml.recording.disabled_run import DisabledRun
+from provml.recording.run import Run
 
 TRAINING = provml.Context.TRAINING
 

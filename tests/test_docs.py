@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
+from provml.base.format_names import format_names
 from provml.cli import program
 from provml.export import BundleFormat, find_format
-from provml.formats import format_names
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = sorted(program().commands)

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import provml
+from provml.base.schema_files import read_schema
 
 
 def schema(name: str) -> Draft202012Validator:
     """A schema as the installed package ships it."""
-    text = resources.files("provml").joinpath("schemas", name).read_text(encoding="utf-8")
+    text = read_schema(name).decode()
     content = json.loads(text)
     Draft202012Validator.check_schema(content)
     return Draft202012Validator(content)

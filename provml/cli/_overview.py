@@ -12,13 +12,13 @@ from typing import Any
 
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
-from provml.history import RecordedSpan, spans
 from provml.journal import layout
 from provml.journal.files import Record, context_of, number_of
+from provml.journal.history import RecordedSpan, spans
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.journal.values import decode
-from provml.model.samples import SAMPLING, RunSeries, SeriesTable
+from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
 _CONTENTS = ("dataset", "artifact", "model")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from provml.clock import iso_text
+from provml.base.clock import iso_text
 from provml.journal.values import Array, Moment, Opaque
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from provml.base.sinks import opened
 from provml.cli import _terminal as terminal
 from provml.errors import InvalidArgumentError
-from provml.output import opened
 
 _STD = "-"
 

@@ -31,7 +31,7 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
     In a pipe, one line a difference with its fields separated by tabs: part, name, and the value in
     each run; then the code's diff.
     """
-    from provml.lineage.store import open_store
+    from provml.lineage.questions import open_store
 
     found = open_store(store).diff(*runs)
     for note in found.notes:

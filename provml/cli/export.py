@@ -12,12 +12,12 @@ from typing import Any, BinaryIO, cast
 
 import click
 
+from provml.base.format_names import format_names
+from provml.base.sinks import opened
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option, view_of, view_options
-from provml.formats import format_names
 from provml.journal.reader import damage_note
-from provml.output import opened
-from provml.store import find_run
+from provml.journal.store import find_run
 
 _STDOUT = "-"
 _DEFAULT_FORMAT = "provjson"

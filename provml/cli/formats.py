@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
 from provml.cli._options import json_option
-from provml.formats import format_names
 
 
 @click.command("formats")

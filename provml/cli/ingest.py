@@ -18,7 +18,7 @@ from provml.errors import InvalidArgumentError, JournalError, StoreError
 
 if TYPE_CHECKING:
     from provml.capture.lines import LineReader
-    from provml.run import Run
+    from provml.recording.run import Run
 
 _STDIN = "-"
 
@@ -125,7 +125,7 @@ def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Ru
         return start_run(experiment, save_dir=store, sample_interval_s=0), {}
     from provml.journal import layout
     from provml.journal.reader import Journal
-    from provml.store import find_run
+    from provml.journal.store import find_run
 
     folder = find_run(run_name, store)
     journal = Journal(folder)

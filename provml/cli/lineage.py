@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
 from provml.cli._options import json_option, store_option
-from provml.formats import format_names
 
 if TYPE_CHECKING:
     from provml.lineage.trace import Lineage
@@ -102,7 +102,7 @@ def _answer(
     store: str | None,
 ) -> None:
     from provml.export import format_of
-    from provml.lineage.store import open_store
+    from provml.lineage.questions import open_store
 
     if output is not None and format_name is None:
         format_name = format_of(output)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import click
 
+from provml.base.settings import default_store
 from provml.cli import _terminal as terminal
 from provml.cli._options import json_option, store_option
 from provml.journal import layout
 from provml.journal.files import writer_files
 from provml.journal.recovery import written_end
-from provml.settings import default_store
-from provml.store import RunEntry, UnreadRun, scan_runs
+from provml.journal.store import RunEntry, UnreadRun, scan_runs
 
 
 @dataclass(frozen=True, slots=True)

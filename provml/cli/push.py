@@ -10,7 +10,7 @@ import click
 
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option
-from provml.store import find_run
+from provml.journal.store import find_run
 
 
 @click.command("push")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from provml.base.sinks import opened
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option
 from provml.errors import ProvMLError, QueryError
-from provml.output import opened
-from provml.store import find_run
+from provml.journal.store import find_run
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -131,7 +131,7 @@ def _ask_endpoint(
 
 
 def _show_ready() -> None:
-    from provml.sparql.ready import ready_queries
+    from provml.sparql.ready_queries import ready_queries
 
     for query in ready_queries():
         click.echo(f"{query.name:20}{query.title}")
@@ -146,7 +146,7 @@ def _asked(
     arguments: Sequence[str], file: str | None, ready_name: str | None, settings: Sequence[str]
 ) -> tuple[list[str], str, dict[str, Parameter]]:
     """The runs, the query's text, and its parameters."""
-    from provml.sparql.ready import described, ready_query
+    from provml.sparql.ready_queries import described, ready_query
 
     if file is not None and ready_name is not None:
         raise click.UsageError("give --file or --name, not both")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
+from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
 from provml.cli._options import run_argument, store_option
 from provml.errors import ProvMLError
-from provml.formats import format_names
 from provml.journal.reader import Journal
 from provml.journal.recovery import recover
-from provml.store import find_run
+from provml.journal.store import find_run
 
 
 @click.command("recover")
@@ -56,7 +56,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
 
 def _what_is_left(folder: Path) -> list[str]:
     """Record what `provml run` left; where that can't be, a line says so."""
-    from provml.capture.command.left import record_left
+    from provml.capture.command.leftovers import record_left
 
     try:
         return record_left(folder)

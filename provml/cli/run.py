@@ -84,7 +84,7 @@ def run_command(
     provml run --tag kind=baseline -- python -m package.train
     provml run -- train.ipynb
     """  # noqa: D301 - click's mark for text that is not wrapped
-    from provml.capture.command import around as capture
+    from provml.capture.command import supervisor as capture
     from provml.errors import InvalidArgumentError, RunExistsError
 
     pairs = [tag.partition("=") for tag in tags]

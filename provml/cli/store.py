@@ -51,7 +51,7 @@ def runs_command(
     In a pipe, one line a run with its fields separated by tabs: id, experiment, status, start
     (UTC), duration in seconds, and the values to show.
     """
-    from provml.lineage.store import open_store
+    from provml.lineage.questions import open_store
 
     answer = open_store(store).runs(where, sort, show)
     _echo_notes(answer.notes)
@@ -131,7 +131,7 @@ def history_command(model: str, as_json: bool, store: str | None) -> None:
     In a pipe, one line a version with its fields separated by tabs: time, run, version, sha256,
     size, context, step, path.
     """
-    from provml.lineage.store import open_store
+    from provml.lineage.questions import open_store
 
     answer = open_store(store).history(model)
     _echo_notes(answer.notes)
@@ -184,7 +184,7 @@ def sql_command(query: str, as_json: bool, store: str | None) -> None:
 
     In a pipe, a line with the columns' names, then one line a row, fields separated by tabs.
     """
-    from provml.lineage.store import open_store
+    from provml.lineage.questions import open_store
 
     answer = open_store(store).sql(query)
     _echo_notes(answer.notes)
@@ -211,7 +211,7 @@ def index_command(samples: bool, store: str | None) -> None:
     Every question does this by itself; after many new runs it takes a while, some 15 ms a run.
     The tables lie in the store, in .tables, and may be deleted.
     """
-    from provml.lineage.store import open_store
+    from provml.lineage.questions import open_store
 
     opened = open_store(store)
     begin = time.perf_counter()

@@ -12,7 +12,7 @@ import click
 from provml.cli import _terminal as terminal
 from provml.cli._options import json_option, store_option
 from provml.errors import DocumentError, JournalError, RunNotFoundError
-from provml.store import find_run
+from provml.journal.store import find_run
 
 if TYPE_CHECKING:
     from provml.validation import Finding, Report
@@ -136,15 +136,15 @@ def _print(reports: list[Report], form: str) -> None:
     if form == "json":
         terminal.echo_json([report.as_json() for report in reports])
     elif form == "sarif":
-        from provml.validation.sarif import sarif
+        from provml.validation.sarif_report import sarif
 
         terminal.echo_json(sarif(reports))
     elif form == "html":
-        from provml.validation.page import page
+        from provml.validation.html_report import page
 
         click.echo(page(reports).encode("utf-8", "replace"))
     elif form == "github":
-        from provml.validation.github import github_lines
+        from provml.validation.github_report import github_lines
 
         for line in github_lines(reports):
             click.echo(terminal.printable(line))

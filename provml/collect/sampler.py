@@ -427,8 +427,16 @@ def _described(error: BaseException) -> str:
 class Sampler:
     """A run's collectors and their threads."""
 
-    def __init__(self, journal: Journal, interval_s: float, collectors: Iterable[Planned]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        interval_s: float,
+        collectors: Iterable[Planned],
+        open_snapshot: Callable[[], Collector],
+    ) -> None:
+        """`open_snapshot` opens the collector of `snapshot`, at its first use."""
         self._journal = journal
+        self._open_snapshot = open_snapshot
         self._interval_s = interval_s
         self._start_ns = time.time_ns()
         self._lock = threading.RLock()
@@ -502,11 +510,10 @@ class Sampler:
             pass  # it took longer than the run's end waits
 
     def _snapshot(self, place: Place, time_ns: int | None) -> None:
-        from provml.collect.snapshot import Snapshot
-
         with self._snapshot_lock:
             if self._snapshots is None:
-                self._snapshots = (Snapshot(), Readings(Snapshot.name, self._journal))
+                opened = self._open_snapshot()
+                self._snapshots = (opened, Readings(str(opened.name), self._journal))
             collector, readings = self._snapshots
             try:
                 reading = collector.collect()

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
 
+from provml.base.format_names import format_names
+from provml.base.sinks import Target, opened
 from provml.errors import ExportError
-from provml.formats import format_names
 from provml.journal.reader import Journal
 from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
-from provml.output import Target, opened
 
 if TYPE_CHECKING:
     from provml.graph.view import View  # most runs are written whole, and need none

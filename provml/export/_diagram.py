@@ -18,8 +18,8 @@ from provml.model import vocabulary
 from provml.model.mapping import RunMapping, series_name
 from provml.model.relations import FORMAL
 from provml.model.statements import Name, Statement
+from provml.plot.curve_columns import curve_data
 from provml.plot.curves import read_curves
-from provml.plot.data import curve_data
 
 MOST_NODES: Final = 50_000
 """How many nodes a page can hold."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.clock import iso_text
+from provml.base.clock import iso_text
 from provml.journal.values import Moment
 from provml.model.statements import (
     Iri,

@@ -36,11 +36,11 @@ from provml.export._text import (
     lexical,
     time_texts,
 )
-from provml.history import is_of_points
 from provml.journal import layout
 from provml.journal.files import Series, WriterFiles, as_integers
+from provml.journal.history import is_of_points
 from provml.model.attributes import typed
-from provml.model.samples import SAMPLING, RunSeries, text_values
+from provml.model.series import SAMPLING, RunSeries, text_values
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.clock import iso_text
+from provml.base.clock import iso_text
 from provml.graph.build import networkx, runs_graph
 from provml.graph.view import View, seen
 from provml.model.mapping import RunMapping

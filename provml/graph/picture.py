@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.errors import MissingExtraError
 from provml.graph.build import networkx, run_graph
 from provml.graph.fold import folded, groups
+from provml.graph.labels import Table, described, markup, table_of
 from provml.graph.sketch import sketch
 from provml.graph.view import View, find_node, seen
-from provml.graph.words import Table, described, markup, table_of
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:

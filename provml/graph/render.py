@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from provml.clock import to_datetime
+from provml.base.clock import to_datetime
 from provml.errors import ExportError, MissingProgramError
 from provml.graph.picture import dot_graph, pictured
 from provml.graph.view import View

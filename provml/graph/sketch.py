@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from provml.graph.build import Graph
-    from provml.model.samples import Block
+    from provml.model.series import Block
 
 POINTS: Final = 32
 """How many values a sketch has at most."""

@@ -30,7 +30,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from provml.clock import to_datetime, to_time_ns
+from provml.base.clock import to_datetime, to_time_ns
 from provml.errors import InvalidArgumentError
 
 _EXACT_INTEGER: Final = 2**53

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
-from provml.journal.events import EventsFile
-from provml.journal.samples import NO_SLOTS, SampleFile, Slot
+from provml.journal.event_files import EventsFile
+from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
 
 Record = dict[str, Any]
 

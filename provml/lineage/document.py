@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from provml.base.sinks import Target, opened
 from provml.errors import ExportError, MissingExtraError
 from provml.export import find_format, holds_samples_only
 from provml.journal.reader import Journal
@@ -17,9 +18,8 @@ from provml.lineage.contents import Content
 from provml.lineage.rows import RunGraph, content_key, ends, own_type
 from provml.model import vocabulary
 from provml.model.mapping import RunMapping, run_prefixes
-from provml.model.samples import Block, RunSeries
+from provml.model.series import Block, RunSeries
 from provml.model.statements import Name, Statement
-from provml.output import Target, opened
 
 if TYPE_CHECKING:
     import networkx as nx

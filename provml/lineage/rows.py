@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.clock import iso_text
+from provml.base.clock import iso_text
 from provml.journal.reader import Journal
 from provml.journal.values import Moment
 from provml.lineage.tables import SAMPLES, TABLES, Column
@@ -20,7 +20,7 @@ from provml.model.attributes import typed
 from provml.model.mapping import RunMapping, run_prefixes
 from provml.model.names import encoded, encoded_path
 from provml.model.relations import FORMAL
-from provml.model.samples import Block, RunSeries, SeriesTable
+from provml.model.series import Block, RunSeries, SeriesTable
 from provml.model.statements import Iri, Literal, Name, Statement
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from provml.base.settings import cache_folder
 from provml.collect.content import printable
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.reader import Journal
 from provml.lineage.rows import Rows, as_arrow, run_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
-from provml.settings import cache_folder
 
 if TYPE_CHECKING:
     import duckdb

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.collect.content import describe_path, printable
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
+from provml.journal.store import find_run
 from provml.lineage.answers import Answer
 from provml.lineage.contents import Content, Row
 from provml.lineage.database import Database
 from provml.lineage.rows import CAUSAL
-from provml.store import find_run
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from provml.output import Target
+    from provml.base.sinks import Target
 
 RECURSIVE: Final = """
 WITH RECURSIVE reached (content, depth) AS (

@@ -17,7 +17,7 @@ from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed
-from provml.model.flops import (
+from provml.model.flop_counts import (
     CUMULATIVE,
     FLOPS,
     FLOPS_KINDS,
@@ -37,7 +37,7 @@ from provml.model.names import (
     step_prefix,
 )
 from provml.model.records import RecordMapping, collector_name
-from provml.model.related import (
+from provml.model.sample_targets import (
     by_version,
     derivation,
     sample_names,
@@ -47,7 +47,7 @@ from provml.model.related import (
     window_memberships,
     window_names,
 )
-from provml.model.samples import SAMPLING, Block, RunSeries, SeriesTable, target_of
+from provml.model.series import SAMPLING, Block, RunSeries, SeriesTable, target_of
 from provml.model.statements import (
     Argument,
     Name,

@@ -13,7 +13,7 @@ from prov.identifier import Identifier, QualifiedName
 from prov.model import Literal as ProvLiteral
 from prov.model import ProvDocument
 
-from provml.clock import to_datetime
+from provml.base.clock import to_datetime
 from provml.journal.values import Moment
 from provml.model.mapping import RunMapping
 from provml.model.statements import Iri, Literal, Name

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from provml.history import begun, ended, target_of
 from provml.journal.files import Record, context_of, number_of
+from provml.journal.history import begun, ended, target_of
 from provml.journal.values import Moment, Opaque, decode
 from provml.model.attributes import (
     Attributes,
@@ -21,7 +21,7 @@ from provml.model.attributes import (
     plain_attributes,
     typed,
 )
-from provml.model.flops import Workload, WorkloadKey, rate_attributes
+from provml.model.flop_counts import Workload, WorkloadKey, rate_attributes
 from provml.model.names import (
     RUN,
     context_name,
@@ -32,7 +32,7 @@ from provml.model.names import (
     summarising_prefix,
     window_prefix,
 )
-from provml.model.related import Versions
+from provml.model.sample_targets import Versions
 from provml.model.statements import Argument, Name, Statement
 from provml.model.survey import Path, Survey, time_of, trigger_key, windows_of
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from provml.journal.files import Record
 from provml.journal.reader import Journal
 from provml.journal.values import decode
-from provml.model.samples import SAMPLING, Block, SeriesTable
+from provml.model.series import SAMPLING, Block, SeriesTable
 
 Path = tuple[str, ...] | None
 

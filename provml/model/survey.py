@@ -13,7 +13,7 @@ from provml.journal.files import Record, context_of, number_of
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.model.names import context_name, sample_prefix, series_path, step_prefix
-from provml.model.samples import SAMPLING, Block, SeriesTable
+from provml.model.series import SAMPLING, Block, SeriesTable
 from provml.model.statements import Name
 from provml.model.steps import StepTable
 

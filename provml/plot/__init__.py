@@ -9,9 +9,9 @@ import os
 from collections.abc import Collection
 from typing import Final
 
+from provml.base.sinks import Target, opened
 from provml.errors import InvalidArgumentError
 from provml.journal.reader import Journal
-from provml.output import Target, opened
 from provml.plot.charts import Charts, read_charts
 
 FORMATS: Final = ("png", "svg", "html")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import InvalidArgumentError, RunNotFoundError
 from provml.journal.reader import Journal
-from provml.model.samples import SAMPLING, RunSeries, SeriesTable
+from provml.model.series import SAMPLING, RunSeries, SeriesTable
 from provml.plot.curves import AXES, Curve, read_curves
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Charts:
 
     def data(self) -> dict[str, Any]:
         """All of it, as the page's script takes it."""
-        from provml.plot.data import curve_data
+        from provml.plot.curve_columns import curve_data
 
         curves = sum(len(chart.lines) for chart in self.charts)
         return {

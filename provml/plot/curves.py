@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal.values import Array
-from provml.model.samples import Block, RunSeries, SeriesTable
+from provml.model.series import Block, RunSeries, SeriesTable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,6 +12,6 @@ beneath; pyoxigraph when it runs.
 from __future__ import annotations
 
 from provml.sparql.answers import Answer
-from provml.sparql.loaded import LoadedRuns, Refreshed, load_runs
+from provml.sparql.loaded_runs import LoadedRuns, Refreshed, load_runs
 
 __all__ = ["Answer", "LoadedRuns", "Refreshed", "load_runs"]

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provml.output import opened
+from provml.base.sinks import opened
 from provml.sparql.fingerprint import Stamps
 from provml.version import __version__
 

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from provml.base.settings import SparqlCredentials, sparql_credentials
 from provml.errors import EndpointError, InvalidArgumentError
 from provml.export import ntriples
 from provml.model.mapping import RunMapping
-from provml.settings import SparqlCredentials, sparql_credentials
 from provml.sparql.answers import Answer
 from provml.sparql.query import PREFIXES, Parameter, bound, check_syntax, is_absolute_iri
 from provml.version import __version__

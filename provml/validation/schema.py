@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.base.schema_files import read_schema
 from provml.errors import MissingExtraError
 from provml.model.vocabulary import PROVML
 from provml.validation.report import Finding
@@ -62,7 +62,7 @@ def holds_provml(content: object) -> bool:
 
 def load_schema(name: str) -> Any:
     """A schema as the package ships it, parsed."""
-    return json.loads(resources.files("provml").joinpath("schemas", name).read_bytes())
+    return json.loads(read_schema(name))
 
 
 @cache

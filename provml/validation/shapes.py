@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from provml.base.schema_files import read_schema
 from provml.errors import MissingExtraError
 from provml.validation.report import Finding
 
@@ -68,7 +68,7 @@ def load_shapes() -> Graph:
         from rdflib import Graph
     except ImportError:
         raise MissingExtraError("validating by shapes", "pyshacl", "validation") from None
-    data = resources.files("provml").joinpath("schemas", SHAPES).read_bytes()
+    data = read_schema(SHAPES)
     return Graph().parse(data=data, format="turtle")
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from time import perf_counter
 
 import provml
+from provml.base.format_names import format_names
 from provml.export import find_format
-from provml.formats import format_names
 
 TRAINING = provml.Context.TRAINING
 

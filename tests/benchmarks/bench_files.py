@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 import provml
+from provml.capture.bootstrap import SITE
 from provml.capture.files import complete
-from provml.capture.inside import SITE
 
 READING = """
 import sys, time

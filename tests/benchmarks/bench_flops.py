@@ -79,7 +79,7 @@ def calls_after_the_first(calls: int, rounds: int) -> None:
 def first_call(rounds: int) -> None:
     """Counting a model beside running it."""
     from provml.collect.batches import call_arguments
-    from provml.collect.flops import count_module
+    from provml.collect.flop_counter import count_module
 
     net, images = model(), torch.zeros(8, 3, 32, 32)
     arguments = call_arguments(net, images)

@@ -22,7 +22,7 @@ from provml.export import ntriples
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 from provml.sparql import LoadedRuns, load_runs
-from provml.sparql.ready import ready_query
+from provml.sparql.ready_queries import ready_query
 
 TRAINING = provml.Context.TRAINING
 

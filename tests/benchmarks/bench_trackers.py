@@ -24,7 +24,7 @@ from time import perf_counter
 from typing import Any
 
 import provml
-from provml.capture.inside import SITE
+from provml.capture.bootstrap import SITE
 
 SCRIPT = """
 import sys

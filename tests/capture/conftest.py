@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import provml
-from provml.capture.inside import SITE
+from provml.capture.bootstrap import SITE
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 

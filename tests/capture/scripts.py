@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import provml
-from provml.capture.inside import SITE
+from provml.capture.bootstrap import SITE
 
 
 class Done(NamedTuple):

@@ -16,10 +16,10 @@ import pytest
 
 import provml
 from provml.capture.files import complete
-from provml.capture.files.completion import CAPTURED, MOST_IN_FOLDER, OVERWRITTEN, SECRET
-from provml.capture.files.log import log_files, read_log
-from provml.capture.files.rules import Rules
-from provml.recorded import RecordedContent
+from provml.capture.files.access_log import log_files, read_log
+from provml.capture.files.access_records import CAPTURED, MOST_IN_FOLDER, OVERWRITTEN, SECRET
+from provml.capture.files.ignore_rules import Rules
+from provml.recorded_run import RecordedContent
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 

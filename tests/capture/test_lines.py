@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import provml
 from provml.capture.lines import LineReader, compile_patterns
 from provml.capture.lines._reader import MAX_LINE_BYTES
-from provml.disabled import DisabledRun
 from provml.journal.layout import NO_EPOCH, NO_STEP
+from provml.recording.disabled_run import DisabledRun
 
 RECORDED = Path(__file__).with_name("recorded")
 TRAINING, VALIDATION = provml.Context.TRAINING, provml.Context.VALIDATION

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from capture.scripts import missed, run_script, script_done, seen, values
 
-from provml.capture.inside import SITE
+from provml.capture.bootstrap import SITE
 
 TOY = '''
 """A tracker."""

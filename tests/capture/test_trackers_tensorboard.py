@@ -11,7 +11,7 @@ import pytest
 from capture.scripts import missed, script_done, seen, steps, values
 
 from provml import Context
-from provml.recorded import RecordedContent, RecordedRun
+from provml.recorded_run import RecordedContent, RecordedRun
 
 PACKAGES = [
     pytest.param(

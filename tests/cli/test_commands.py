@@ -18,7 +18,7 @@ import pytest
 from prov.model import ProvDocument
 
 import provml
-from provml.formats import format_names
+from provml.base.format_names import format_names
 
 COMMAND = [sys.executable, "-m", "provml"]
 HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"

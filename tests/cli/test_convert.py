@@ -13,8 +13,8 @@ import pytest
 from prov.model import ProvDocument
 
 import provml
+from provml.base.format_names import format_names
 from provml.export import ViewFormat, find_format, holds_samples_only
-from provml.formats import format_names
 from provml.reading import read
 from provml.reading._compare import statements_of
 

@@ -13,7 +13,7 @@ import pytest
 
 import provml
 from provml.cli import execute as run_command
-from provml.store import find_run
+from provml.journal.store import find_run
 
 PROVML = [sys.executable, "-c", "import provml.cli; provml.cli.main()"]
 LINE = '{"metric": "loss", "value": 0.5, "step": 3}\n'

@@ -684,7 +684,7 @@ class TestTheRecord:
         script = caller.script(
             """
             import subprocess, sys
-            text = "from provml.capture.joined import outer_run; outer_run(); raise ValueError"
+            text = "from provml.capture.outer_run import outer_run; outer_run(); raise ValueError"
             assert subprocess.run([sys.executable, "-c", text], stderr=-3).returncode == 1
             """
         )

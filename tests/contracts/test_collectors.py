@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import provml.collect
-from provml.collect.choice import DEFAULT, check_collectors, plan_collectors
+from provml.collect.collector_selection import DEFAULT, check_collectors, plan_collectors
 from provml.collect.readings import Collector, UnavailableError, check_collector, flat, is_number
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import provml
+from provml.base.format_names import format_names
 from provml.export import (
     BundleFormat,
     document_path,
@@ -18,7 +19,6 @@ from provml.export import (
     find_format,
     holds_samples_only,
 )
-from provml.formats import format_names
 
 DRAWN = ("pdf", "png", "svg")
 NEEDS_DOT = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")

@@ -12,7 +12,7 @@ import warnings
 import pytest
 
 import provml
-from provml.store import scan_runs
+from provml.journal.store import scan_runs
 
 # as a script: exhausts the disk that it is given, and says how many calls it made
 _RLIMIT = """

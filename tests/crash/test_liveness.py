@@ -9,7 +9,7 @@ import signal
 import pytest
 
 import provml
-from provml.store import scan_runs
+from provml.journal.store import scan_runs
 
 _LIVE = """
     import sys

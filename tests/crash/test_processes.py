@@ -8,7 +8,7 @@ import os
 import pytest
 
 import provml
-from provml.store import scan_runs
+from provml.journal.store import scan_runs
 
 _TOGETHER = """
     import sys

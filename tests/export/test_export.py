@@ -18,7 +18,7 @@ import zstandard
 from prov.model import ProvDocument
 
 import provml
-from provml.clock import iso_text
+from provml.base.clock import iso_text
 from provml.export import _text, provjson
 
 

@@ -22,6 +22,7 @@ from plans import RUNS, record
 from prov.model import ProvDocument
 
 import provml
+from provml.base.format_names import format_names
 from provml.export import (
     BundleFormat,
     export_bundles,
@@ -29,7 +30,6 @@ from provml.export import (
     holds_samples_only,
     ntriples,
 )
-from provml.formats import format_names
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 from provml.model.vocabulary import RDF

@@ -25,8 +25,8 @@ from hypothesis import HealthCheck, given, settings
 from plans import RUNS, record
 
 import provml
+from provml.base.format_names import format_names
 from provml.export import export_bundles, find_format
-from provml.formats import format_names
 from provml.graph.flat import flat_graph
 from provml.graph.view import View
 from provml.journal.reader import Journal

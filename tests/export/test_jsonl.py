@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from plans import EPOCHS, NAMES, RUNS, STEPS, VALUES, record
 
 import provml
-from provml import clock
-from provml.context import group_path
+from provml.base import clock
+from provml.base.context import group_path
 from provml.journal.files import WriterFiles
-from provml.model.samples import SeriesTable, series_columns
-from provml.recorded import NO_EPOCH, NO_STEP
+from provml.model.series import SeriesTable, series_columns
+from provml.recorded_run import NO_EPOCH, NO_STEP
 
 Line = dict[str, Any]
 SMALL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

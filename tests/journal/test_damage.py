@@ -15,8 +15,8 @@ import provml
 from provml.errors import JournalError
 from provml.journal import layout
 from provml.journal.reader import Journal
+from provml.journal.store import scan_runs
 from provml.model.mapping import RunMapping
-from provml.store import scan_runs
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 from prov.model import ProvDocument
 
 import provml
+from provml.base.format_names import format_names
 from provml.export import holds_samples_only
-from provml.formats import format_names
 from provml.lineage import trace
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import provml
 from provml.lineage import segments
-from provml.lineage.store import Store
+from provml.lineage.questions import Store
 
 
 def experiments(store: Store) -> list[str]:

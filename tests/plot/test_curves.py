@@ -19,7 +19,7 @@ from provml.plot.curves import Curve, kept_places, read_curves
 
 def curves(folder: Path, points: int = 1000) -> list[Curve]:
     """All curves of a run."""
-    from provml.model.samples import SeriesTable
+    from provml.model.series import SeriesTable
 
     journal = Journal(folder)
     table = SeriesTable(journal)

@@ -21,7 +21,7 @@ import provml
 from provml.model.statements import Iri
 from provml.sparql import LoadedRuns, load_runs
 from provml.sparql.query import bound, refuse_service
-from provml.sparql.ready import described, ready_queries, ready_query
+from provml.sparql.ready_queries import described, ready_queries, ready_query
 
 ERRORS = [
     ("SELECT ?x WHERE { ?x ?y }", "line 1, column 25: unexpected '}'"),
@@ -384,7 +384,7 @@ def test_alerts() -> None:
 
 def test_compressed_files_are_what_was_asked(loaded: LoadedRuns, tmp_path: Path) -> None:
     """A .gz would hold something else."""
-    from provml.output import opened
+    from provml.base.sinks import opened
 
     with opened(tmp_path / "x.csv.gz") as sink:
         loaded.query("SELECT ?id { ?r provml:runId ?id } ORDER BY ?id").write("csv", sink)

@@ -21,7 +21,7 @@ from provml.journal.reader import Journal
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import RunMapping
 from provml.model.statements import Iri
-from provml.sparql.ready import ready_queries
+from provml.sparql.ready_queries import ready_queries
 from provml.sparql.remote import Endpoint, ask_endpoint, push_graph
 
 DONE = (204, {}, b"")

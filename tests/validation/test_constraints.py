@@ -15,7 +15,7 @@ from provml import DocumentError, normal_form, reading, validate
 from provml.model.relations import ARGUMENTS
 from provml.validation.constraints import Instance, Prefixes, Stated, judge, rules
 from provml.validation.constraints.engine import Engine
-from provml.validation.constraints.sources import prov_instances
+from provml.validation.constraints.instances import prov_instances
 from provml.validation.report import Report
 
 CORPUS = Path(os.environ.get("PROVML_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
@@ -589,7 +589,7 @@ def test_a_bundle_in_a_bundle_is_refused() -> None:
 
 def test_a_normal_form_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alternates, which are all related to all, would fill the memory."""
-    monkeypatch.setattr("provml.validation.constraints.normal.MOST_FACTS", 500)
+    monkeypatch.setattr("provml.validation.constraints.normal_forms.MOST_FACTS", 500)
     pairs = " ;; ".join(f"alternateOf(e{n}, e{n + 1})" for n in range(40))
     with pytest.raises(DocumentError, match="more than 500 facts"):
         normal_form(document(pairs))

@@ -17,9 +17,9 @@ import pytest
 
 import provml
 from provml import reading, validate
+from provml.base.format_names import format_names
 from provml.errors import DocumentError
 from provml.export import export_bundles, find_format
-from provml.formats import format_names
 from provml.validation import validate_run
 
 Json = dict[str, Any]

@@ -17,10 +17,10 @@ from provml import reading, validate
 from provml.cli import execute as command
 from provml.errors import DocumentError
 from provml.testing import assert_valid
-from provml.validation.github import github_lines
-from provml.validation.page import page
+from provml.validation.github_report import github_lines
+from provml.validation.html_report import page
 from provml.validation.report import KEPT_FINDINGS, Report
-from provml.validation.sarif import sarif
+from provml.validation.sarif_report import sarif
 
 BAD = """document
   prefix ex <https://example.org/>

@@ -11,6 +11,7 @@ from rdflib import PROV, RDF, RDFS, XSD, Literal
 from rdflib.namespace import SH
 
 import provml
+from provml.base.schema_files import read_schema
 from provml.model.vocabulary import PROVML
 from provml.validation.shapes import load_shapes, shape_findings
 
@@ -258,9 +259,7 @@ def test_shapes_have_names_in_their_namespace() -> None:
 
 def test_every_class_of_the_vocabulary_has_a_shape() -> None:
     """Things of a class could be stated in any way."""
-    from importlib import resources
-
-    text = resources.files("provml").joinpath("schemas", "provml.ttl").read_bytes()
+    text = read_schema("provml.ttl")
     vocabulary = Graph().parse(data=text, format="turtle")
     classes = set(vocabulary.subjects(RDF.type, rdflib.OWL.Class))
     ours = {c for c in classes if isinstance(c, rdflib.URIRef)}

@@ -19,10 +19,10 @@ from plans import RUNS, record
 
 import provml
 from provml import reading
+from provml.base.format_names import format_names
 from provml.cli import execute as command
 from provml.errors import DocumentError
 from provml.export import export_bundles, find_format
-from provml.formats import format_names
 from provml.validation import validate, validate_run
 from provml.validation.report import KEPT_FINDINGS, Finding, Report
 from provml.validation.schema import PROVML_JSON, schema_findings

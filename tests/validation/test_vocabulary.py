@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rdflib import OWL, PROV, RDF, RDFS, XSD
 from rdflib.collection import Collection
 
 import provml
+from provml.base.schema_files import read_schema, schema_folder
 from provml.model.vocabulary import PROVML
 
 TERM = rdflib.Namespace(PROVML)
@@ -25,7 +25,7 @@ Graphs = list[rdflib.Graph]
 
 def shipped(name: str) -> str:
     """A file of the schemas, as the installed package has it."""
-    return resources.files("provml").joinpath("schemas", name).read_text(encoding="utf-8")
+    return read_schema(name).decode()
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,6 @@ def test_the_json_ld_context_has_every_term(vocabulary: rdflib.Graph) -> None:
 def test_every_file_of_the_schemas_is_in_their_table() -> None:
     """A file would ship that nobody is told of."""
     table = shipped("README.md")
-    folder = resources.files("provml").joinpath("schemas")
+    folder = schema_folder()
     names = {Path(str(file)).name for file in folder.iterdir()} - {"README.md"}
     assert [name for name in names if f"| `{name}` |" not in table] == []

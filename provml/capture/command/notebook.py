@@ -19,9 +19,9 @@ import sys
 import tempfile
 from typing import Any, Final
 
-from provml.capture.joined import missed, outer_run
-from provml.joining import ENDED, SOURCE, STARTED
-from provml.settings import CAPTURE_VARIABLE
+from provml.base.settings import CAPTURE_VARIABLE
+from provml.capture.outer_run import missed, outer_run
+from provml.recording.joined_run import ENDED, SOURCE, STARTED
 
 _ANSI: Final = r"\x1b\[[0-9;]*m"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)

@@ -12,17 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from provml.run import Run
+    from provml.recording.run import Run
 
 
 def install() -> None:
     """Watch this process from now on, into the run around it; where there is none, do nothing."""
-    from provml.capture.files import watch
-    from provml.settings import read_settings
+    from provml.base.settings import read_settings
+    from provml.capture.files import audit_hook
 
     settings = read_settings()
     if settings.joined_run:
-        watch.install(settings.joined_run, settings.command)
+        audit_hook.install(settings.joined_run, settings.command)
 
 
 def complete(
@@ -39,6 +39,6 @@ def complete(
             default ``PROVML_HASH_WAIT_S``, else 60.
         until_ns: what was written is there as it was then; None: as it is now.
     """
-    from provml.capture.files.completion import complete as record
+    from provml.capture.files.access_records import complete as record
 
     record(run, command, wait_s, until_ns)

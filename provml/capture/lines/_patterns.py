@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from provml.capture.lines._numbers import NUMBER, to_number
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.capture.naming import context_of
+from provml.capture.metric_contexts import context_of
 from provml.errors import InvalidArgumentError
 
 MAX_LENGTH: Final = 2**13

@@ -19,8 +19,8 @@ from typing import Final, Protocol
 
 from provml.capture.lines import _patterns
 from provml.capture.lines._sink import Sink
-from provml.disabled import DisabledRun
-from provml.run import Run
+from provml.recording.disabled_run import DisabledRun
+from provml.recording.run import Run
 
 MAX_LINE_BYTES: Final = 2**16
 """A longer line is no metric; no more of one is kept in memory."""

@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from typing import Final
 
+from provml.base.context import Context
 from provml.collect.secrets import mask_text
-from provml.context import Context
 from provml.errors import ProvMLError, RunClosedError
-from provml.run import Run
+from provml.recording.run import Run
 
 REJECTED: Final = "lines rejected"
 """The event that says how many lines were refused, by reason, with an example of each."""

@@ -16,9 +16,9 @@ import json
 import math
 from typing import Any, Final
 
+from provml.base.clock import to_time_ns
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.capture.naming import context_of
-from provml.clock import to_time_ns
+from provml.capture.metric_contexts import context_of
 from provml.errors import InvalidArgumentError
 
 _OWN: Final = frozenset({"metric", "value", "step", "epoch", "timestamp"})

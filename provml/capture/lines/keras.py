@@ -18,9 +18,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from provml.base.context import Context
 from provml.capture.lines._numbers import to_float
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.context import Context
 
 _HEADER: Final = re.compile(r"Epoch (\d{1,9})/\d{1,9}")
 _BAR: Final = re.compile(

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from provml.base.context import Context
 from provml.capture.lines._numbers import to_number
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.capture.naming import context_of
-from provml.context import Context
+from provml.capture.metric_contexts import context_of
 
 _METER: Final = re.compile(
     r"(?P<bar>.*%\|[^|]*)\| *"

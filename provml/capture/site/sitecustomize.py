@@ -17,13 +17,13 @@ def _start():  # type: () -> None  # any Python 2 or 3 may read this
     paths = sys.path[:]
     sys.path.append(home)
     try:
-        from provml.capture import inside
+        from provml.capture import bootstrap
     except Exception:
         pass  # of another version, or for another Python: the script runs without
     sys.path[:] = paths
-    if "provml.capture.inside" in sys.modules:
+    if "provml.capture.bootstrap" in sys.modules:
         try:
-            inside.install()
+            bootstrap.install()
         except Exception:
             pass
     own = sys.modules.pop("sitecustomize")

@@ -16,10 +16,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final, Protocol, cast
 
-from provml import lifecycle
-from provml.capture.imports import wait_no_more, when_imported
-from provml.capture.joined import missed
+from provml.capture.import_hooks import wait_no_more, when_imported
+from provml.capture.outer_run import missed
 from provml.capture.trackers.calls import Calls
+from provml.recording import process_hooks
 
 ENTRY_POINTS: Final = "provml.trackers"
 BUILT_IN: Final = ("mlflow", "tensorboard", "wandb")
@@ -53,7 +53,7 @@ def install() -> None:
     """
     if _waits:
         return
-    lifecycle.install()  # first: the trackers' own ends, at the exit, come before the run's
+    process_hooks.install()  # first: the trackers' own ends, at the exit, come before the run's
     atexit.register(remove)
     for tracker in [*_built_in(), *_announced()]:
         try:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from provml.capture.joined import missed
+from provml.capture.outer_run import missed
 
 After = Callable[..., None]
 """Called as ``after(result, *args, **kwargs)`` once the original has returned."""

@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Final
 
-from provml.capture.naming import context_of
+from provml.base.context import Context
+from provml.capture.metric_contexts import context_of
 from provml.capture.trackers.calls import Calls
 from provml.capture.trackers.sources import Source, source_of, version_of
-from provml.context import Context
 
 name: Final = "mlflow"
 modules: Final = ("mlflow.tracking.fluent", "mlflow.tracking.client", "mlflow.models.model")

@@ -24,15 +24,15 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from provml import lifecycle
-from provml.capture.joined import missed, outer_run
-from provml.capture.naming import context_of
-from provml.context import Context, context_path
-from provml.disabled import DisabledRun
+from provml.base.context import Context, context_path
+from provml.capture.metric_contexts import context_of
+from provml.capture.outer_run import missed, outer_run
 from provml.errors import InvalidMetricError, ProvMLError
 from provml.journal import layout
 from provml.journal.values import plain_number
-from provml.run import Run
+from provml.recording import process_hooks
+from provml.recording.disabled_run import DisabledRun
+from provml.recording.run import Run
 
 USED: Final = "tracker used"
 """The event of a source's first record: the tool, its version, where it writes."""
@@ -100,7 +100,7 @@ class Source:
             context = self._contexts[name if within is None else (name, within)]
         except KeyError:
             context = self._resolve(name, within)
-        active = lifecycle.active_runs
+        active = process_hooks.active_runs
         run = active[-1] if active else outer_run()
         if run.__class__ is DisabledRun:
             run = outer_run()
@@ -263,7 +263,7 @@ def source_of(
 
 def target() -> Run | None:
     """The run to record into: the script's own where it has one, else the one around it."""
-    run: Run | None = lifecycle.active()
+    run: Run | None = process_hooks.active()
     return outer_run() if run is None or isinstance(run, DisabledRun) else run
 
 

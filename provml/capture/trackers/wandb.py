@@ -16,9 +16,9 @@ from itertools import islice
 from types import ModuleType
 from typing import Any, Final
 
+from provml.base.context import Context
 from provml.capture.trackers.calls import Calls
 from provml.capture.trackers.sources import Source, described, source_of, version_of
-from provml.context import Context
 
 name: Final = "wandb"
 modules: Final = (

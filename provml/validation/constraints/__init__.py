@@ -10,12 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from provml.validation.constraints.engine import Breach, Engine, Fact
+from provml.validation.constraints.instances import prov_instances, provjson_instances, run_instance
 from provml.validation.constraints.rules import DATA_MODEL, INFERENCES, RECOMMENDATION, RULES
-from provml.validation.constraints.sources import (
-    prov_instances,
-    provjson_instances,
-    run_instance,
-)
 from provml.validation.constraints.statements import Instance, Prefixes, Stated
 from provml.validation.report import KEPT_FINDINGS, Evidence, Finding, Report
 

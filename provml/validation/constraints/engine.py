@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from provml.model.relations import ARGUMENTS
 from provml.validation.constraints import rules
-from provml.validation.constraints.graphs import Arrow, Arrows, shortest_cycles
+from provml.validation.constraints.cycles import Arrow, Arrows, shortest_cycles
 from provml.validation.constraints.statements import Instance, Stated
 from provml.validation.constraints.times import same_time
 from provml.validation.report import KEPT_FINDINGS

@@ -1,0 +1,1 @@
+"""What every room may import: contexts, times, settings, events, sinks. Imports only `errors`."""

@@ -1,0 +1,430 @@
+"""What a node of a picture says: its title, a few facts, or the rows of a table.
+
+Imports `clock`, `build`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.base.clock import iso_text
+
+if TYPE_CHECKING:
+    from provml.graph.build import Graph
+
+Node = dict[str, Any]
+
+_TITLE_WIDTH: Final = 26
+_HEAD_WIDTH: Final = 40
+_NAME_LINES: Final = 3
+_VALUE_WIDTH: Final = 32
+_MOST_ROWS: Final = 16
+_FEW: Final = 4
+_LONGEST_INTEGER: Final = 10**12
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_ENTITIES: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\", "]": "&#93;"}
+)
+"""A ``]`` where text begins is a syntax error to Graphviz, which looks for the end of a CDATA."""
+_JOINERS: Final = "\u200c\u200d"
+
+
+@dataclass(slots=True)
+class Table:
+    """Several things alike, a row each; a cell is text, lines of text, or a tuple to be plotted.
+
+    What is ``left_out`` stood in the middle of the rows.
+    """
+
+    title: list[str]
+    heads: tuple[str, ...]
+    align: tuple[str, ...]
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    left_out: int = 0
+
+
+def visible(text: str) -> str:
+    r"""Text in which control, direction and line-ending characters are escapes: ``\x1b``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(c) in _HIDDEN and c not in _JOINERS
+        else c
+        for c in text
+    )
+
+
+def markup(text: str) -> str:
+    r"""Text as Graphviz's HTML-like labels have it: never markup, nor an escape such as ``\N``."""
+    return visible(text).translate(_ENTITIES)
+
+
+def wrapped(text: str, width: int = _TITLE_WIDTH) -> list[str]:
+    """A name in lines; its middle left out where it takes too many."""
+    text = visible(text)
+    room = width * _NAME_LINES
+    if len(text) > room:
+        text = f"{text[: room // 2 - 1]}…{text[-room // 2 + 1 :]}"
+    return textwrap.wrap(text, width) or [f'"{text}"']  # a name of no or only blank characters
+
+
+def cut(text: str, width: int = _VALUE_WIDTH) -> str:
+    """Text cut to a width, the cut marked."""
+    text = visible(text)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def number_text(value: Any) -> str:
+    """A value for people: numbers to four digits, the rest short."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < _LONGEST_INTEGER else cut(str(value), 17)
+    if isinstance(value, str):
+        return cut(value)
+    return cut(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def size_text(size: int) -> str:
+    """A number of bytes."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def duration_text(nanoseconds: int) -> str:
+    """A stretch of time."""
+    seconds = nanoseconds / 1e9
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def range_text(numbers: Sequence[int]) -> str:
+    """Some numbers: a few by themselves, a run or many by their first and last."""
+    ordered = sorted(set(numbers))
+    first, last = ordered[0], ordered[-1]
+    if last - first == len(ordered) - 1 or len(ordered) > _FEW:
+        return span_text(first, last)
+    return ", ".join(map(str, ordered))
+
+
+def span_text(first: int, last: int) -> str:
+    """All numbers from the first to the last."""
+    return str(first) if first == last else f"{first}–{last}"
+
+
+# -- single nodes -----------------------------------------------------------------------------
+
+
+def described(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
+    """A node's title and the lines below it."""
+    del key
+    if "members" in node:
+        return _steps(graph, node)
+    own = next((kind for kind in node["types"] if kind in _FACTS), "")
+    title, facts = node["label"], _FACTS.get(own, _content)(node)
+    if own in ("provml:Step", "provml:Epoch"):
+        title, facts = _step(node)
+    if "provml:SamplesFile" in node["types"]:  # a long number of the writer's
+        title = f"{title[:4]}…{title[-14:]}" if len(title) > _TITLE_WIDTH else title
+    first = ", ".join(text for text in (_kind_words(node), *facts[:1]) if text)
+    return wrapped(title), [line for line in (first, *facts[1:]) if line]
+
+
+def _kind_words(node: Node) -> str:
+    """The most telling of its types, in words."""
+    own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
+    words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
+    version = _version(node)
+    return f"{words}, version {version}" if version else words
+
+
+def _version(node: Node) -> str:
+    """The version in a name such as ``run:model/net/2``."""
+    kind, *parts = node["name"].partition(":")[2].split("/")
+    return parts[1] if len(parts) == 2 and kind in _VERSIONED else ""
+
+
+_VERSIONED: Final = ("param", "tag", "dataset", "model", "artifact", "script", "source")
+
+
+def _run(node: Node) -> list[str]:
+    status = str(node.get("provml:status", ""))
+    if "end_ns" in node:
+        status += f", {duration_text(node['end_ns'] - node['start_ns'])}"
+    began = iso_text(node["start_ns"])
+    lines = ["", status, f"{began[:10]} {began[11:19]} UTC", _steps_fact(node)]
+    for term in ("reason", "exceptionType"):
+        if isinstance(node.get(f"provml:{term}"), str):
+            lines.append(cut(node[f"provml:{term}"]))
+    return lines
+
+
+def _context(node: Node) -> list[str]:
+    took = duration_text(node["end_ns"] - node["start_ns"]) if "end_ns" in node else ""
+    return [took, _steps_fact(node)]
+
+
+def _steps_fact(node: Node) -> str:
+    facts = []
+    if "steps" in node:
+        facts.append(f"steps {span_text(*node['steps'])}")
+    if "epochs" in node:
+        facts.append(f"{node['epochs']:,} epoch{'s' if node['epochs'] != 1 else ''}")
+    return ", ".join(facts)
+
+
+def _series(node: Node) -> list[str]:
+    lines = ["", f"{samples_text(node.get('provml:count', 0))}, last {_last(node)}"]
+    if "provml:min" in node:
+        lines.append(f"{number_text(node['provml:min'])} to {number_text(node['provml:max'])}")
+    return lines
+
+
+def _last(node: Node) -> str:
+    return number_text(node["provml:last"]) if "provml:last" in node else "-"
+
+
+def _value(node: Node) -> list[str]:
+    return ["", f"= {number_text(node.get('prov:value'))}"]
+
+
+def _content(node: Node) -> list[str]:
+    """Size and digest, as far as there are."""
+    facts = []
+    if isinstance(node.get("provml:size"), int):
+        facts.append(size_text(node["provml:size"]))
+    if isinstance(node.get("provml:shape"), list):
+        facts.append("×".join(map(str, node["provml:shape"])))
+    lines = [", ".join(facts)]
+    if isinstance(node.get("provml:sha256"), str):
+        lines.append(f"{node['provml:sha256'][:10]}…")
+    return lines
+
+
+def _source(node: Node) -> list[str]:
+    commit = node.get("provml:gitCommit")
+    changed = ", changed" if node.get("provml:gitDirty") is True else ""
+    return ["", f"git {commit[:7]}{changed}"] if isinstance(commit, str) else _content(node)
+
+
+def _environment(node: Node) -> list[str]:
+    lines = [""]
+    if isinstance(node.get("provml:python"), str):
+        lines.append(f"Python {cut(node['provml:python'].partition(' ')[0], 12)}")
+    if isinstance(node.get("provml:packages"), dict):
+        lines.append(f"{len(node['provml:packages'])} packages")
+    return lines
+
+
+def _host(node: Node) -> list[str]:
+    facts = [
+        str(node[f"provml:{term}"]) for term in ("system", "machine") if f"provml:{term}" in node
+    ]
+    return ["", cut(" ".join(facts))]
+
+
+def _agent(node: Node) -> list[str]:
+    return [cut(str(node.get("provml:version", "")))]
+
+
+def _results(node: Node) -> list[str]:
+    return ["", f"all {node['withheld']:,} that it made"] if "withheld" in node else []
+
+
+def _event(node: Node) -> list[str]:
+    if "start_ns" not in node:
+        return []
+    lines = [f"{iso_text(node['start_ns'])[11:19]} UTC"]
+    if node.get("end_ns", node["start_ns"]) != node["start_ns"]:
+        lines.append(duration_text(node["end_ns"] - node["start_ns"]))
+    return lines
+
+
+def _step(node: Node) -> tuple[str, list[str]]:
+    step, epoch = node.get("provml:step"), node.get("provml:epoch")
+    if step is None:
+        return f"epoch {epoch}", []
+    return f"step {step}", [] if epoch is None else [f"of epoch {epoch}"]
+
+
+_FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
+    "provml:Run": _run,
+    "provml:Results": _results,
+    "provml:Context": _context,
+    "provml:Series": _series,
+    "provml:Metric": _value,
+    "provml:Sample": _value,
+    "provml:Parameter": _value,
+    "provml:Tag": _value,
+    "provml:SourceCode": _source,
+    "provml:Environment": _environment,
+    "provml:Host": _host,
+    "prov:SoftwareAgent": _agent,
+    "provml:Event": _event,
+    "provml:Step": lambda node: [],
+    "provml:Epoch": lambda node: [],
+}
+
+
+# -- several ----------------------------------------------------------------------------------
+
+
+def _steps(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
+    members = node["members"]
+    place = graph.nodes[node["place"]]["label"] if node["place"] in graph else None
+    of = "" if place is None else f"of {cut(' '.join(wrapped(place)))}"
+    epochs = sorted({m["provml:epoch"] for m in members if "provml:epoch" in m})
+    steps = [m["provml:step"] for m in members if "provml:step" in m]
+    if not steps:
+        return [f"epochs {range_text(epochs)}"], [of]
+    lines = [of]
+    if epochs:
+        lines.append(f"epoch{'s' if len(epochs) > 1 else ''} {range_text(epochs)}")
+    return [f"steps {range_text(steps)}"], lines
+
+
+def table_of(graph: Graph, node: Node) -> Table | None:
+    """The table of what stands for several; None for a single node, and for steps."""
+    make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
+    if make is None:
+        return None
+    title = node["name"]
+    if node["place"] in graph:
+        title = f"{title} of {' '.join(wrapped(graph.nodes[node['place']]['label']))}"
+    return make(node, title)
+
+
+def _rows(node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]) -> Table:
+    """A table of the members, the first and the last where they are many."""
+    names = tuple(heads.split("|")) if heads else ()
+    sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
+    table = Table(wrapped(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
+    members = node["members"]
+    if len(members) > _MOST_ROWS:
+        table.left_out = len(members) - _MOST_ROWS
+        members = members[: _MOST_ROWS // 2] + members[-_MOST_ROWS // 2 :]
+    table.rows = [row(member) for member in members]
+    return table
+
+
+def _series_table(node: Node, title: str) -> Table:
+    members = node["members"]
+    counts = {member.get("provml:count", 0) for member in members}
+    heads, align = ["", "", "last"], "lcr"
+    if max(counts) > 1:
+        heads, align = [*heads, "min", "max"], f"{align}rr"
+    if len(counts) == 1:
+        title += f", {samples_text(*counts)} each"
+    else:
+        heads, align = [*heads, "samples"], f"{align}r"
+
+    def row(member: Node) -> tuple[Any, ...]:
+        texts = {
+            "last": _last(member),
+            "min": number_text(member["provml:min"]) if "provml:min" in member else "",
+            "max": number_text(member["provml:max"]) if "provml:max" in member else "",
+            "samples": f"{member.get('provml:count', 0):,}",
+        }
+        course = member.get("sketch", ())
+        plot = course if len(course) > 1 else ""
+        return (wrapped(_label(member)), plot, *(texts[head] for head in heads[2:]))
+
+    return _rows(node, title, "|".join(heads), align, row)
+
+
+def samples_text(count: int) -> str:
+    """A number of samples."""
+    return f"{count:,} sample{'' if count == 1 else 's'}"
+
+
+def _label(member: Node) -> str:
+    rank = member.get("provml:rank")
+    return member["label"] if rank is None else f"{member['label']} (rank {rank})"
+
+
+def _settings_table(node: Node, title: str) -> Table:
+    def row(member: Node) -> tuple[Any, ...]:
+        version = _version(member)
+        name = member["label"] + (f" (value {version})" if version else "")
+        return wrapped(name), number_text(member.get("prov:value"))
+
+    return _rows(node, title, "", "lr", row)
+
+
+def _events_table(node: Node, title: str) -> Table:
+    counts: Counter[str] = Counter(member["label"] for member in node["members"])
+    first: dict[str, Node] = {}
+    for member in node["members"]:
+        first.setdefault(member["label"], member)
+    distinct = {**node, "members": list(first.values())}
+
+    def row(member: Node) -> tuple[Any, ...]:
+        count = counts[member["label"]]
+        return wrapped(member["label"]), f"×{count:,}" if count > 1 else ""
+
+    return _rows(distinct, title, "", "lr", row)
+
+
+def _models_table(node: Node, title: str) -> Table:
+    def row(member: Node) -> tuple[Any, ...]:
+        return f"version {_version(member) or 1}", _made_at(member), *_size_and_digest(member)
+
+    title = f"{' '.join(wrapped(node['members'][0]['label']))}: {node['name']}"
+    return _rows(node, title, "|made at|size|sha256", "llrl", row)
+
+
+def _made_at(member: Node) -> str:
+    made_by = member.get("made_by", {})
+    if "provml:step" in made_by:
+        return f"step {made_by['provml:step']}"
+    if "provml:epoch" in made_by:
+        return f"epoch {made_by['provml:epoch']}"
+    return ""
+
+
+def _contents_table(node: Node, title: str) -> Table:
+    def row(member: Node) -> tuple[Any, ...]:
+        version = _version(member)
+        name = member["label"] + (f" (version {version})" if version else "")
+        return wrapped(name), *_size_and_digest(member)
+
+    return _rows(node, title, "|size|sha256", "lrl", row)
+
+
+def _size_and_digest(member: Node) -> tuple[str, str]:
+    size = member.get("provml:size")
+    return (
+        size_text(size) if isinstance(size, int) else "",
+        str(member.get("provml:sha256", ""))[:8],
+    )
+
+
+_TABLES: Final[dict[str, Callable[[Node, str], Table]]] = {
+    "provml:Series": _series_table,
+    "provml:Parameter": _settings_table,
+    "provml:Tag": _settings_table,
+    "provml:Event": _events_table,
+    "provml:Model": _models_table,
+    "provml:Artifact": _contents_table,
+    "provml:Dataset": _contents_table,
+    "provml:SamplesFile": _contents_table,
+}

@@ -1,0 +1,62 @@
+"""The writing side of ``*.events.jsonl``: one line, one write().
+
+Imports `layout`, `opening`, `errors`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from provml.errors import InvalidArgumentError
+from provml.journal import layout
+from provml.journal.safe_open import apart
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+class EventsFile:
+    """One process's events file; its methods are called under its owner's lock."""
+
+    def __init__(self, path: str) -> None:
+        """Make the file. Raises OSError where it can't be made."""
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        with apart():
+            self._fd = os.open(path, flags, 0o644)
+        self._length = 0
+        self._torn = False
+
+    @property
+    def fd(self) -> int:
+        """The file's descriptor."""
+        return self._fd
+
+    def append(self, record: dict[str, Any]) -> int:
+        """Write one line; the offset at which it stands.
+
+        Raises:
+            OSError: the line could not be written whole.
+            InvalidArgumentError: it would be longer than `layout.MAX_LINE_BYTES`.
+        """
+        line = _encode(record).encode("ascii") + b"\n"
+        if len(line) > layout.MAX_LINE_BYTES:
+            raise InvalidArgumentError(
+                f"the record takes {len(line):,} bytes, at most {layout.MAX_LINE_BYTES:,} are "
+                "allowed; write it to a file and log that with log_artifact"
+            )
+        if self._torn:  # end what a full disk cut short, so that this line stands alone
+            line = b"\n" + line
+        written = os.write(self._fd, line)
+        offset = self._length + self._torn
+        self._length += written
+        self._torn = written < len(line)
+        if self._torn:
+            raise OSError(f"{written} of {len(line)} bytes were written: is the disk full?")
+        return offset
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+        self._fd = -1

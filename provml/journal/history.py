@@ -1,0 +1,329 @@
+"""Events, spans, settings and rows, read from a journal while it is written, or after.
+
+What the live run and the recorded one have in common to be asked. Imports `journal` readers,
+`context`, `clock`; numpy when rows are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.base.clock import to_datetime, to_time_ns
+from provml.base.context import Context, context_at
+from provml.errors import InvalidArgumentError
+from provml.journal import layout
+from provml.journal.files import Record, Series, WriterFiles, as_integers, context_of
+from provml.journal.reader import Journal
+from provml.journal.values import as_python, decode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_STARTS: Final = ("_started", "_start")
+_ENDS: Final = ("_finish", "_finished", "_ended", "_end")
+_SENSELESS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
+_ROW_ROLES: Final = ("row", "summary")
+_LONGEST_READ: Final = 1_000_000
+
+Time = int | float | datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as it was logged.
+
+    Attributes:
+        of: kind and name of what it is of: ``("model", "digits")``.
+    """
+
+    name: str
+    time_ns: int
+    source: str | None
+    metadata: dict[str, Any]
+    context: Context | None
+    step: int | None
+    epoch: int | None
+    of: tuple[str, str] | None = None
+
+    @property
+    def time(self) -> datetime:
+        """When it happened, cut to microseconds."""
+        return to_datetime(self.time_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSpan:
+    """An event that lasts: ``X_started`` and ``X_finish`` of one source and context.
+
+    Attributes:
+        name: what the two names have in common.
+        started: the event that began it.
+        finished: the event that ended it; None where none has.
+    """
+
+    name: str
+    started: RecordedEvent
+    finished: RecordedEvent | None
+
+    @property
+    def start(self) -> datetime:
+        """When it began, cut to microseconds."""
+        return self.started.time
+
+    @property
+    def end(self) -> datetime | None:
+        """When it ended, cut to microseconds; None where it has not."""
+        return None if self.finished is None else self.finished.time
+
+    @property
+    def duration_s(self) -> float | None:
+        """How many seconds it lasted; None where it has no end."""
+        if self.finished is None:
+            return None
+        return (self.finished.time_ns - self.started.time_ns) / 1e9
+
+    @property
+    def source(self) -> str | None:
+        """Who or what it comes from."""
+        return self.started.source
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of its start and of its end; where both have a key, the end's counts."""
+        return self.started.metadata | (self.finished.metadata if self.finished else {})
+
+
+def begun(name: str) -> str | None:
+    """The name of the span that an event of this name begins; None for another event."""
+    return _without(name, _STARTS)
+
+
+def ended(name: str) -> str | None:
+    """The name of the span that an event of this name ends; None for another event."""
+    return _without(name, _ENDS)
+
+
+def _without(name: str, suffixes: tuple[str, ...]) -> str | None:
+    for suffix in suffixes:
+        if name.endswith(suffix) and len(name) > len(suffix):
+            return name.removesuffix(suffix)
+    return None
+
+
+def events(
+    journal: Journal,
+    name: str | None = None,
+    source: str | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
+) -> list[RecordedEvent]:
+    """The events in the order logged, process after process; those of a name, source, time.
+
+    Raises InvalidArgumentError for a time that is none.
+    """
+    first = None if since is None else to_time_ns(since)
+    last = None if until is None else to_time_ns(until)
+    return [
+        event
+        for event in _all_events(journal)
+        if name in (None, event.name)
+        and source in (None, event.source)
+        and (first is None or first <= event.time_ns)
+        and (last is None or event.time_ns <= last)
+    ]
+
+
+def spans(
+    journal: Journal,
+    name: str | None = None,
+    source: str | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
+) -> list[RecordedSpan]:
+    """The spans in the order begun, process after process; those that touch a stretch of time.
+
+    An end belongs to the start of its name, source and context that was last open, within a
+    process and between them. A start without an end is a span without one.
+
+    Raises InvalidArgumentError for a time that is none.
+    """
+    first = None if since is None else to_time_ns(since)
+    last = None if until is None else to_time_ns(until)
+    found: list[tuple[str, RecordedEvent, RecordedEvent | None]] = []
+    under_way: dict[tuple[Any, ...], list[int]] = {}
+    for event in _all_events(journal):
+        base = begun(event.name)
+        if base is not None:
+            under_way.setdefault((base, event.source, event.context), []).append(len(found))
+            found.append((base, event, None))
+            continue
+        base = ended(event.name)
+        places = under_way.get((base, event.source, event.context))
+        if places and found[places[-1]][1].time_ns <= event.time_ns:
+            place = places.pop()
+            found[place] = (*found[place][:2], event)
+    return [
+        RecordedSpan(own, start, end)
+        for own, start, end in found
+        if name in (None, own)
+        and source in (None, start.source)
+        and (last is None or start.time_ns <= last)
+        and (first is None or end is None or first <= end.time_ns)
+    ]
+
+
+def _all_events(journal: Journal) -> Iterator[RecordedEvent]:
+    for record in records(journal, "event"):
+        name, source = record.get("name"), record.get("source")
+        if not isinstance(name, str) or not isinstance(record.get("time"), int):
+            continue
+        yield RecordedEvent(
+            name=name,
+            time_ns=record["time"],
+            source=source if isinstance(source, str) else None,
+            metadata=metadata_of(record),
+            context=context_at(context_of(record)),
+            step=record.get("step"),
+            epoch=record.get("epoch"),
+            of=target_of(record.get("of")),
+        )
+
+
+def target_of(content: object) -> tuple[str, str] | None:
+    """Kind and name of what something is of, as a record says it; None where it does not."""
+    if not isinstance(content, dict):
+        return None
+    kind, name = content.get("kind"), content.get("name")
+    if kind not in ("model", "artifact") or not isinstance(name, str):
+        return None
+    return kind, name
+
+
+def records(journal: Journal, *kinds: str) -> Iterator[Record]:
+    """The records of some kinds, in the order written, process after process."""
+    for files in journal.writers:
+        for _, record in files.records():
+            if record.get("record") in kinds:
+                yield record
+
+
+def metadata_of(record: Record) -> dict[str, Any]:
+    """A record's metadata; empty where it has none that can be read."""
+    try:
+        metadata = as_python(decode(record.get("metadata")))
+    except _SENSELESS:
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def last_values(journal: Journal, kind: str) -> dict[str, Any]:
+    """The last value under each name: of ``param``, ``tag`` or ``metadata``."""
+    values: dict[str, Any] = {}
+    for record in records(journal, kind):
+        if isinstance(record.get("name"), str):
+            try:
+                values[record["name"]] = as_python(decode(record["value"]))
+            except _SENSELESS:
+                continue
+    return values
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def read_points(
+    journal: Journal, path: tuple[str, ...], start_index: int, limit: int
+) -> dict[str, Any]:
+    """A page of a group's points, writer by writer; see `MetricGroup.read`.
+
+    A point is what one call of a group recorded: the samples of its context that stand next to each
+    other with one time. Costs a pass over the samples files; memory, the points asked for.
+
+    Raises InvalidArgumentError for an argument that is no int of 0 or more, or too large a limit.
+    """
+    start = checked_count(start_index, "start_index", 2**62)
+    stop = start + checked_count(limit, "limit", _LONGEST_READ)
+    total = 0
+    found: list[tuple[int, dict[str, Any]]] = []
+    for files in journal.writers:
+        declared = {
+            n: s for n, s in files.series().items() if is_of_points(s) and s.context == path
+        }
+        if declared:
+            total = _writer_rows(files, declared, (start, stop), total, found)
+    data = [{"index": index, "data": row} for index, row in found]
+    return {"data": data, "total": total, "has_more": stop < total}
+
+
+def checked_count(value: object, what: str, most: int) -> int:
+    """An int of 0 or more. Raises InvalidArgumentError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidArgumentError(f"{what} must be an int of 0 or more: {value!r:.80}")
+    number = value.__index__()
+    if not 0 <= number <= most:
+        raise InvalidArgumentError(f"{what} must lie within 0 and {most:,}: {value!r:.80}")
+    return int(number)
+
+
+def is_of_points(series: Series) -> bool:
+    """Whether a series' samples are fields of a group's points."""
+    return series.kind == "metric" and series.role in _ROW_ROLES and series.context is not None
+
+
+def _writer_rows(
+    files: WriterFiles,
+    declared: dict[int, Series],
+    limits: tuple[int, int],
+    total: int,
+    found: list[tuple[int, dict[str, Any]]],
+) -> int:
+    """Add the rows of one writer that lie between the limits; how many there are by then."""
+    import numpy as np
+
+    last: int | None = None
+    numbers = np.array(list(declared))
+    for chunk in files.chunks():
+        own = chunk[np.isin(chunk["series"], numbers)]
+        if not len(own):
+            continue
+        times = own["time"]
+        begins = np.concatenate(([last is None or times[0] != last], times[1:] != times[:-1]))
+        index = total + np.cumsum(begins) - 1
+        total, last = int(index[-1]) + 1, int(times[-1])
+        chosen = (index >= limits[0]) & (index < limits[1])
+        for row, record, value in _values(files, declared, own[chosen], index[chosen]):
+            if not found or found[-1][0] != row:
+                found.append((row, {}))
+            data = found[-1][1]
+            data.pop("step", None), data.pop("epoch", None)  # they come last
+            data[declared[int(record["series"])].name] = value
+            if int(record["step"]) != layout.NO_STEP:
+                data["step"] = int(record["step"])
+            if int(record["epoch"]) != layout.NO_EPOCH:
+                data["epoch"] = int(record["epoch"])
+    return total
+
+
+def _values(
+    files: WriterFiles,
+    declared: dict[int, Series],
+    chosen: NDArray[np.void],
+    index: NDArray[np.int64],
+) -> Iterator[tuple[int, Any, Any]]:
+    """Each sample's row, record and value, as far as they can be read."""
+    floats, integers = chosen["value"].tolist(), as_integers(chosen).tolist()
+    for position, record in enumerate(chosen):
+        row = int(index[position])
+        storage = declared[int(record["series"])].storage
+        if storage != "text":
+            yield row, record, floats[position] if storage == "f64" else integers[position]
+            continue
+        (line,) = files.records_at([integers[position]])
+        try:
+            yield row, record, as_python(decode((line or {})["value"]))
+        except _SENSELESS:
+            continue

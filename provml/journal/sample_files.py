@@ -1,0 +1,195 @@
+"""The writing side of ``*.samples``: slots in memory-mapped, preallocated segments.
+
+The hot path is not here but in `Run.log_metric`, which packs a record straight into what
+`SampleFile.slots` holds. This file makes, grows and closes what it packs into.
+Imports `layout`, `opening`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from provml.journal import layout
+from provml.journal.safe_open import apart
+
+_FIRST_SEGMENT: Final = 64 * 2**10
+_LARGEST_SEGMENT: Final = 16 * 2**20
+_STEP: Final = struct.Struct("<q")
+_STEP_OFFSET: Final = 8
+_EPOCH: Final = struct.Struct("<i")
+_EPOCH_OFFSET: Final = 24
+_SERIES: Final = struct.Struct("<I")
+_SERIES_OFFSET: Final = layout.RECORD_SIZE - _SERIES.size
+
+Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
+"""A buffer, and what reserves the next record's offset in it (atomic: a C-level counter)."""
+
+Slot = tuple[mmap.mmap | bytearray, int]
+"""A buffer, and the offset of a record in it."""
+
+NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
+"""Every record is out of range: packing raises ``struct.error`` and writes nothing."""
+
+
+class SampleFile:
+    """One process's samples file; all methods but `slots` are called under its owner's lock.
+
+    A segment is a region of the file, mapped by itself and allocated before it is mapped, so
+    that a full disk is an ``OSError`` here and never a SIGBUS in a store to memory.
+    """
+
+    def __init__(self, path: str, created_ns: int) -> None:
+        """Make the file. Raises OSError where it can't be made or allocated."""
+        self.path = path
+        self._length = 0
+        self.slots: Slots = NO_SLOTS
+        with apart():
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            try:
+                _allocate(self._fd, 0, _FIRST_SEGMENT)
+                os.pwrite(self._fd, layout.pack_header(created_ns), 0)
+                self._header = mmap.mmap(self._fd, mmap.ALLOCATIONGRANULARITY)
+                segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
+            except OSError:
+                os.close(self._fd)
+                os.unlink(path)
+                raise
+        self._length = _FIRST_SEGMENT
+        self._set_slots(segment, layout.HEADER_SIZE)
+
+    @property
+    def slot_count(self) -> int:
+        """How many slots the file holds; after `cut`."""
+        return (self._length - layout.HEADER_SIZE) // layout.RECORD_SIZE
+
+    @property
+    def fd(self) -> int:
+        """The file's descriptor."""
+        return self._fd
+
+    def latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
+        """How many slots of the last segment are in use, and their records from the last one back.
+
+        Each record as series, step and epoch, down to the slot of a number. Finds the last by
+        bisection in some ten microseconds: what writes records is to keep no count. A record that
+        another thread has under way may be missed.
+        """
+        segment, size = self._segment, layout.RECORD_SIZE
+        start = layout.HEADER_SIZE if len(segment) == self._length else 0
+        low, high = 0, (len(segment) - start) // size
+        while low < high:
+            middle = (low + high) // 2
+            if _SERIES.unpack_from(segment, start + middle * size + _SERIES_OFFSET)[0]:
+                low = middle + 1
+            else:
+                high = middle
+        return low, self._backwards(segment, start, low, back_to)
+
+    def _backwards(
+        self, segment: mmap.mmap, start: int, end: int, back_to: int
+    ) -> Iterator[tuple[int, int, int]]:
+        for slot in range(end - 1, back_to - 1, -1):
+            offset = start + slot * layout.RECORD_SIZE
+            _, step, _, epoch, series = layout.RECORD_I64.unpack_from(segment, offset)
+            yield series, step, epoch
+
+    @property
+    def segment_start(self) -> int:
+        """Where in the file the last segment begins."""
+        return self._length - len(self._segment)
+
+    def grow(self) -> None:
+        """Append a segment, twice as large as the file's last, and point `slots` at it.
+
+        Where the disk has no room for it, a small one is tried. Raises OSError where that
+        fails too; `slots` then refuses every record until a later call succeeds.
+        """
+        self.slots = NO_SLOTS
+        size = min(self._length, _LARGEST_SEGMENT)
+        try:
+            _allocate(self._fd, self._length, size)
+        except OSError:
+            size = _FIRST_SEGMENT
+            _allocate(self._fd, self._length, size)
+        with apart():
+            segment = mmap.mmap(self._fd, size, offset=self._length)
+        self._length += size
+        self._set_slots(segment, 0)
+
+    def _set_slots(self, segment: mmap.mmap, start: int) -> None:
+        # what a slow thread still holds of the segment before stays mapped until it lets go
+        self._segment = segment
+        self._reserve = itertools.count(start, layout.RECORD_SIZE).__next__
+        self.slots = (segment, self._reserve)
+
+    def add_dropped(self, samples: int, events: int) -> None:
+        """Count what was lost in the header, which needs no room on the disk."""
+        before = layout.DROPPED.unpack_from(self._header, layout.DROPPED_OFFSET)
+        layout.DROPPED.pack_into(
+            self._header, layout.DROPPED_OFFSET, before[0] + samples, before[1] + events
+        )
+
+    def mark_ended(self, time_ns: int, status: str) -> None:
+        """Say in the header that the writer ended, and how."""
+        layout.ENDED.pack_into(
+            self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
+        )
+
+    def cut(self) -> None:
+        """Unmap the last segment and cut the file to its last reserved slot.
+
+        A thread still on its way into a slot meets a closed map (TypeError), not a SIGBUS.
+        """
+        self.slots = NO_SLOTS
+        end_of_segment = len(self._segment)
+        self._segment.close()
+        # asked only now: whatever was written before the map closed lies before this slot
+        used = min(self._reserve(), end_of_segment)
+        self._length += used - end_of_segment
+        os.ftruncate(self._fd, self._length)
+
+    def close(self) -> None:
+        """Let go of the file; after `cut`."""
+        self._header.close()
+        os.close(self._fd)
+        self._fd = -1
+
+
+def give_up(buffer: mmap.mmap | bytearray, slot: int) -> None:
+    """Say of a reserved slot that no sample comes, where what was to fill it did not fit."""
+    try:
+        if slot + layout.RECORD_SIZE <= len(buffer):
+            layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.GIVEN_UP)
+    except (ValueError, TypeError):
+        pass  # the map was closed meanwhile
+
+
+def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
+    """Give a sample that was written without step and epoch those that came to be known.
+
+    Nothing else is changed, and what is None stays as it is; after `SampleFile.cut` nothing is.
+    """
+    buffer, offset = slot
+    try:
+        if step is not None:
+            _STEP.pack_into(buffer, offset + _STEP_OFFSET, step)
+        if epoch is not None:
+            _EPOCH.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
+    except (ValueError, TypeError):
+        pass  # the map was closed meanwhile
+
+
+def _allocate(fd: int, offset: int, size: int) -> None:
+    """Give the region real blocks. Raises OSError where the disk has none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, offset, size)
+        return
+    zeros = bytes(2**20)  # no such call on this system: blocks come with being written
+    end = offset + size
+    while offset < end:
+        offset += os.pwrite(fd, zeros[: end - offset], offset)

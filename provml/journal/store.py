@@ -1,0 +1,122 @@
+"""A folder of runs: which there are, and which one a name means. Imports `journal`, `errors`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from provml.base.settings import default_store
+from provml.errors import JournalError, RunNotFoundError
+from provml.journal.reader import Journal, is_run_folder
+from provml.journal.status import RunState, created_ns
+
+_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """A run of a store: where it is, what it is called, how it stands."""
+
+    path: Path
+    id: str
+    experiment: str
+    project: str | None
+    owner: str | None
+    state: RunState
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRun:
+    """A run of a store that can't be read, and why."""
+
+    path: Path
+    reason: str
+
+
+def run_folders(store: str | os.PathLike[str]) -> list[Path]:
+    """The runs' folders, oldest first; whatever else lies there is passed over.
+
+    Costs a look into each folder. Raises OSError where the store itself can't be read.
+    """
+    found: list[Path] = []
+    try:
+        experiments = [entry for entry in os.scandir(store) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    for experiment in experiments:
+        try:
+            runs = [Path(entry.path) for entry in os.scandir(experiment) if entry.is_dir()]
+        except OSError:
+            continue
+        found += [run for run in runs if is_run_folder(run)]
+    return sorted(found, key=lambda run: (created_ns(run), run.name))
+
+
+def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
+    """Every run of a store, oldest first, with those of a newer version."""
+    for folder in run_folders(store):
+        try:
+            journal = Journal(folder)
+            state = journal.state()
+        except JournalError as error:
+            yield UnreadRun(folder, str(error))
+            continue
+        except RunNotFoundError:
+            continue  # removed since it was seen
+        description = journal.description
+        yield RunEntry(
+            path=folder,
+            id=str(description["id"]),
+            experiment=str(description["experiment"]),
+            project=description.get("project"),
+            owner=description.get("owner"),
+            state=state,
+        )
+
+
+def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of the run that a name means.
+
+    Args:
+        name: a run's folder, its id, a beginning of one that no other has, or ``latest``;
+            ``<experiment's folder>/<id>`` where several experiments have the id.
+        store: where to look for ids; by default ``PROVML_SAVE_DIR``, else ``provenance``.
+
+    Raises:
+        RunNotFoundError: none, or more than one, is meant.
+    """
+    path = Path(name)
+    try:
+        if is_run_folder(path):
+            return path
+    except (OSError, ValueError):
+        pass  # too long, or otherwise no path: it may still be an id
+    text = os.fspath(name)
+    place = default_store() if store is None else store
+    folders = run_folders(place)
+    if not folders:
+        raise RunNotFoundError(f"there is no run {text!r}: {os.fspath(place)!r} holds no runs")
+    if text == "latest":
+        return folders[-1]
+    names = {folder: _qualified(folder) if "/" in text else folder.name for folder in folders}
+    exact = [folder for folder in folders if names[folder] == text]
+    matching = exact or [folder for folder in folders if text and names[folder].startswith(text)]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
+        raise RunNotFoundError(
+            f"there is no run {text!r} in {os.fspath(place)!r}; the latest is {folders[-1].name}"
+        )
+    several = ", ".join(map(_qualified, matching[:_NAMED]))
+    more = f" and {len(matching) - _NAMED} more" if len(matching) > _NAMED else ""
+    raise RunNotFoundError(
+        f"{text!r} means {len(matching)} runs: give one of {several}{more}, or its folder"
+    )
+
+
+def _qualified(folder: Path) -> str:
+    """A run's name that no other of its store has."""
+    return f"{folder.parent.name}/{folder.name}"

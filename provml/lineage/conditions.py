@@ -1,0 +1,389 @@
+"""The conditions of ``provml runs --where``: Python's expressions, a few of them, as SQL.
+
+    params.lr < 0.01 and metrics.accuracy.validation.max > 0.95
+    params["optimizer.lr"] in (0.1, 0.01) and "ablation" not in tags.note
+    status == "finished" and started >= "2026-03-01" and duration_s > 60
+    metrics["loss/train"]["training", "warm-up"].min < 0.1
+
+A metric has ``last`` (meant where nothing is said), ``min``, ``max``, ``count``; with no context
+named, over all contexts; ``[None]`` means what was logged without one. What a run does not have
+compares to nothing, neither true nor false; ``== None`` asks for that.
+
+The text is parsed by `ast`, never run; every name and value in it reaches SQL as a parameter.
+Imports `errors`, `model.names`.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NoReturn
+
+from provml.base.clock import to_time_ns
+from provml.errors import QueryError
+from provml.model.names import encoded_path
+
+_LONGEST: Final = 10_000
+_FIELDS: Final = ("last", "min", "max", "count")
+_COLLECTIONS: Final = ("params", "tags", "metrics")
+_TEXTS: Final = (
+    "id",
+    "experiment",
+    "project",
+    "owner",
+    "status",
+    "reason",
+    "exception",
+    "script",
+    "command",
+    "git_commit",
+    "version",
+)
+_NUMBERS: Final = ("duration_s", "sample_count", "dropped_samples", "dropped_events", "damaged")
+_TIMES: Final = ("started", "ended")
+_OPERATORS: Final[dict[type[ast.cmpop], str]] = {
+    ast.Eq: "=",
+    ast.NotEq: "<>",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Is: "=",
+    ast.IsNot: "<>",
+}
+_HINT: Final = 'a name with other characters is written params["learning-rate"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A piece of SQL and the parameters in it, in order."""
+
+    text: str
+    params: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """What can be compared: as a number, as text; either may be missing."""
+
+    number: Sql | None
+    text: Sql | None
+    is_time: bool = False
+    is_null: bool = False
+    truth: bool | None = None
+
+
+def _is_number(value: object) -> bool:
+    """Whether a text reads as a number."""
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def condition(expression: str) -> Sql:
+    """A condition on the table ``runs``, there named ``r``, as SQL.
+
+    Raises QueryError, which says where the expression is wrong.
+    """
+    return _Compiler(expression).condition(_parsed(expression))
+
+
+def value(expression: str) -> tuple[Sql, Sql]:
+    """What ``--sort`` and ``--show`` name, as SQL: the number and the text of it."""
+    compiler = _Compiler(expression)
+    node = _parsed(expression)
+    found = compiler.value(node)
+    null = Sql("NULL")
+    return found.number or null, found.text or null
+
+
+def _parsed(expression: str) -> ast.expr:
+    _check_text(expression)
+    if len(expression) > _LONGEST:
+        raise QueryError(f"a condition of {len(expression):,} characters; at most {_LONGEST:,}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in strings, which are the user's
+            return ast.parse(expression.strip(), mode="eval").body
+    except SyntaxError as error:
+        column = error.offset or len(expression.strip()) + 1
+        raise QueryError(
+            f"not an expression, at column {column}: {error.msg}: {expression!r:.80}; {_HINT}"
+        ) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise QueryError(f"not an expression: {expression!r:.80}") from None
+
+
+def _check_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
+    return text
+
+
+class _Compiler:
+    def __init__(self, expression: str) -> None:
+        self._expression = expression.strip()
+
+    def _refuse(self, node: ast.expr, what: str) -> NoReturn:
+        text = ast.get_source_segment(self._expression, node) or ""
+        raise QueryError(f"{what}, at column {node.col_offset + 1}: {text!r:.80}")
+
+    # -- conditions ---------------------------------------------------------------------------
+
+    def condition(self, node: ast.expr) -> Sql:
+        try:
+            return self._condition(node)
+        except RecursionError:
+            raise QueryError("a condition is nested too deep") from None
+
+    def _condition(self, node: ast.expr) -> Sql:
+        if isinstance(node, ast.BoolOp):
+            word = " AND " if isinstance(node.op, ast.And) else " OR "
+            parts = [self._condition(part) for part in node.values]
+            return _joined(word, parts)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            inner = self._condition(node.operand)
+            return Sql(f"(NOT {inner.text})", inner.params)
+        if isinstance(node, ast.Compare):
+            operands = [node.left, *node.comparators]
+            pairs = zip(operands, node.ops, operands[1:], strict=False)
+            return _joined(" AND ", [self._comparison(*pair) for pair in pairs])
+        if isinstance(node, (ast.Attribute, ast.Subscript, ast.Name)):
+            found = self.value(node)  # as a flag: params.shuffle, tags.keep
+            if found.text is not None:
+                return Sql(f"({found.text.text} = 'true')", found.text.params)
+        if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            return Sql("TRUE" if node.value else "FALSE")
+        self._refuse(node, "not a condition: compare something, as in params.lr < 0.01")
+
+    def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Sql:
+        if isinstance(op, (ast.In, ast.NotIn)):
+            found = self._membership(left, right)
+            return found if isinstance(op, ast.In) else Sql(f"(NOT {found.text})", found.params)
+        operator = _OPERATORS[type(op)]
+        if isinstance(op, (ast.Is, ast.IsNot)) and not _is_none(right):
+            self._refuse(right, "'is' goes with None; use == here")
+        one, other = self.value(left), self.value(right)
+        if one.is_null or other.is_null:
+            if operator not in ("=", "<>"):
+                self._refuse(left if one.is_null else right, "None has no order")
+            return _presence(other if one.is_null else one, missing=operator == "=")
+        return self._compared(one, operator, other, right)
+
+    def _compared(self, one: _Value, operator: str, other: _Value, node: ast.expr) -> Sql:
+        if one.is_time or other.is_time:
+            one, other = self._as_time(one, node), self._as_time(other, node)
+        for truth, value_of in ((one.truth, other), (other.truth, one)):
+            if truth is not None and value_of.text is not None:
+                if operator not in ("=", "<>"):
+                    self._refuse(node, "True and False have no order")
+                text = "true" if truth else "false"
+                return Sql(f"({value_of.text.text} {operator} ?)", (*value_of.text.params, text))
+        numbers = texts = None
+        if one.number and other.number:
+            params = (*one.number.params, *other.number.params)
+            numbers = Sql(f"({one.number.text} {operator} {other.number.text})", params)
+        if one.text and other.text:
+            params = (*one.text.params, *other.text.params)
+            texts = Sql(f"({one.text.text} {operator} {other.text.text})", params)
+        if numbers and texts:  # two recorded values: by number where both are, else by text
+            return Sql(f"coalesce({numbers.text}, {texts.text})", (*numbers.params, *texts.params))
+        chosen = numbers or texts
+        if chosen is None:
+            self._refuse(node, "a number and a text can't be compared")
+        recorded = one.number or other.number
+        if chosen is texts and recorded is not None and operator not in ("=", "<>"):
+            # a recorded number has a text too, whose order is another
+            literal = next((v.text for v in (one, other) if v.number is None), None)
+            if literal is not None and any(map(_is_number, literal.params)):
+                self._refuse(node, "a number is written without quotes, as in params.lr < 0.01")
+            return Sql(
+                f"({recorded.text} IS NULL AND {chosen.text})", (*recorded.params, *chosen.params)
+            )
+        return chosen
+
+    def _as_time(self, found: _Value, node: ast.expr) -> _Value:
+        if found.is_time:
+            return found
+        given = found.text.params[0] if found.text and found.text.params else None
+        if isinstance(given, str):
+            try:
+                moment = datetime.fromisoformat(given)
+                return _Value(Sql("?", (to_time_ns(moment.astimezone()),)), None, is_time=True)
+            except (ValueError, OverflowError, OSError):
+                pass
+        self._refuse(node, 'a time is written "2026-03-01" or "2026-03-01T12:00:00+01:00"')
+
+    def _membership(self, left: ast.expr, right: ast.expr) -> Sql:
+        if isinstance(right, (ast.Tuple, ast.List, ast.Set)):
+            if not right.elts:
+                return Sql("FALSE")
+            one = self.value(left)
+            parts = [self._compared(one, "=", self.value(own), own) for own in right.elts]
+            return _joined(" OR ", parts)
+        if isinstance(right, ast.Name) and right.id in _COLLECTIONS:
+            name = self._literal_text(left)
+            table = "series" if right.id == "metrics" else "params"
+            kind = {"params": "param", "tags": "tag", "metrics": "metric"}[right.id]
+            named = "x.run = r.run AND x.kind = ? AND x.name = ?"
+            return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (kind, name))
+        found = self.value(right)
+        if found.text is None:
+            self._refuse(right, "'in' needs a list, a text, params, tags or metrics on its right")
+        wanted = self._literal_text(left)
+        return Sql(f"contains({found.text.text}, ?)", (*found.text.params, wanted))
+
+    def _literal_text(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return _check_text(node.value)
+        self._refuse(node, "a text in quotes is needed here")
+
+    # -- values -------------------------------------------------------------------------------
+
+    def value(self, node: ast.expr) -> _Value:
+        negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+        literal = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+        if isinstance(literal, ast.Constant):
+            return self._constant(literal, negative)
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
+            return self._recorded(node)
+        if isinstance(node, ast.BinOp):
+            self._refuse(node, f"there is no arithmetic here; {_HINT}")
+        self._refuse(node, "not a value")
+
+    def _constant(self, node: ast.Constant, negative: bool) -> _Value:
+        own = node.value
+        if isinstance(own, str) and not negative:
+            return _Value(None, Sql("?", (_check_text(own),)))
+        if isinstance(own, bool) and not negative:
+            return _Value(None, None, truth=own)
+        if isinstance(own, (int, float)):
+            try:
+                number = float(-own if negative else own)
+            except OverflowError:
+                self._refuse(node, "a number beyond what a double holds")
+            return _Value(Sql("?::DOUBLE", (number,)), None)
+        if own is None and not negative:
+            return _Value(None, None, is_null=True)
+        self._refuse(node, "not a value")
+
+    def _recorded(self, node: ast.Name | ast.Attribute | ast.Subscript) -> _Value:
+        root, steps = self._path(node)
+        if root in ("params", "tags"):
+            if not steps:
+                self._refuse(node, f"say which, as in {root}.name")
+            names = [self._one_name(node, keys) for keys, _ in steps]
+            return _setting("param" if root == "params" else "tag", ".".join(names))
+        if root == "metrics":
+            return self._metric(node, steps)
+        if steps:
+            self._refuse(node, f"{root!r} has no parts")
+        if root in _TEXTS:
+            return _Value(None, Sql(f"r.{root}"))
+        if root == "duration_s":  # of a run under way: until now
+            now = "CASE r.status WHEN 'running' THEN (?::BIGINT - r.started_ns) / 1e9 END"
+            return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
+        if root in _NUMBERS:
+            return _Value(Sql(f"r.{root}"), None)
+        if root in _TIMES:
+            return _Value(Sql(f"r.{root}_ns"), None, is_time=True)
+        if root == "git_dirty":
+            return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
+        known = ", ".join((*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty"))
+        self._refuse(node, f"there is no {root!r}; there are {known}; a text needs quotes")
+
+    def _path(self, node: ast.expr) -> tuple[str, list[tuple[tuple[Any, ...], bool]]]:
+        """The name a value begins with, and its parts: keys, and whether by a dot."""
+        steps: list[tuple[tuple[Any, ...], bool]] = []
+        while not isinstance(node, ast.Name):
+            if isinstance(node, ast.Attribute):
+                steps.append(((node.attr,), True))
+                node = node.value
+            elif isinstance(node, ast.Subscript):
+                steps.append((self._keys(node.slice), False))
+                node = node.value
+            else:
+                self._refuse(node, "not a value")
+        return node.id, steps[::-1]
+
+    def _keys(self, node: ast.expr) -> tuple[Any, ...]:
+        nodes = node.elts if isinstance(node, ast.Tuple) else [node]
+        keys: list[Any] = []
+        for own in nodes:
+            if not isinstance(own, ast.Constant) or not isinstance(own.value, str | None):
+                self._refuse(own, "a name in quotes is needed here")
+            keys.append(own.value if own.value is None else _check_text(own.value))
+        return tuple(keys)
+
+    def _one_name(self, node: ast.expr, keys: tuple[Any, ...]) -> str:
+        if len(keys) != 1 or not isinstance(keys[0], str):
+            self._refuse(node, "one name in quotes is needed here")
+        return keys[0]
+
+    def _metric(self, node: ast.expr, steps: list[tuple[tuple[Any, ...], bool]]) -> _Value:
+        if not steps:
+            self._refuse(node, "say which, as in metrics.loss.training.min")
+        field = "last"
+        own, *rest = steps
+        if rest and rest[-1][1] and rest[-1][0][0] in _FIELDS:
+            field = rest.pop()[0][0]
+        if len(rest) > 1:
+            what = f"a metric has a context and one of {', '.join(_FIELDS)}"
+            self._refuse(node, f'{what}; a dotted name is written metrics["a.b"]')
+        where, params = (
+            "x.run = r.run AND x.kind = 'metric' AND x.name = ?",
+            [self._one_name(node, own[0])],
+        )
+        if rest:
+            keys = rest[0][0]
+            if None in keys:
+                if len(keys) > 1:
+                    self._refuse(node, "None names no context by itself")
+                where += " AND x.context IS NULL"
+            else:
+                where += " AND x.context = ?"
+                params.append(encoded_path(keys))
+        picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
+        number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
+        text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))
+        if field != "last":
+            return _Value(text, None)
+        last = f"(SELECT max_by(x.last_text, x.last_ns) FROM series x WHERE {where})"
+        return _Value(text, Sql(last, tuple(params)))
+
+
+def _setting(kind: str, name: str) -> _Value:
+    of_run = "FROM params x WHERE x.run = r.run AND x.kind = ? AND x.name = ? AND x.is_last"
+    params = (kind, name)
+    return _Value(
+        Sql(f"(SELECT any_value({_no_nan('x.number')}) {of_run})", params),
+        Sql(f"(SELECT any_value(x.text) {of_run} AND x.type <> 'null')", params),
+    )
+
+
+def _no_nan(number: str) -> str:
+    """NaN as null: it compares to nothing, where DuckDB has it above all numbers."""
+    return f"nullif({number}, 'NaN'::DOUBLE)"
+
+
+def _presence(found: _Value, missing: bool) -> Sql:
+    own = found.text or found.number
+    if own is None:
+        return Sql("FALSE" if missing else "TRUE")
+    return Sql(f"({own.text} IS {'' if missing else 'NOT '}NULL)", own.params)
+
+
+def _joined(word: str, parts: list[Sql]) -> Sql:
+    params = tuple(param for part in parts for param in part.params)
+    return Sql(f"({word.join(part.text for part in parts)})", params)
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None

@@ -1,0 +1,244 @@
+"""A folder of runs as one thing that answers questions; made by `open_store`.
+
+Imports `database`, `where`, `trace`, `compare`, `answers`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from provml.base.settings import default_store
+from provml.collect.content import printable
+from provml.errors import QueryError, RunNotFoundError, StoreError
+from provml.journal.store import find_run
+from provml.lineage import conditions
+from provml.lineage.answers import Answer
+from provml.lineage.compare import Comparison, compare
+from provml.lineage.database import Database
+from provml.lineage.trace import Lineage, find_start, trace
+
+DIRECTIONS: Final = ("up", "down", "both")
+
+_HISTORY: Final = """
+SELECT a.run, r.experiment, r.id, r.status, a.name, a.version, a.sha256, a.size, a.context, a.step,
+       a.epoch, a.time_ns, a.path, a.node
+FROM artifacts a JOIN runs r ON r.run = a.run
+WHERE a.kind = 'model' AND a.name = ?
+ORDER BY a.time_ns, a.run, a.version
+"""
+
+
+def open_store(store: str | os.PathLike[str] | None = None) -> Store:
+    """Open a folder of runs, to ask about them.
+
+    Args:
+        store: the folder; by default ``PROVML_SAVE_DIR``, else ``provenance``.
+
+    Raises:
+        StoreError: there is no such folder.
+        MissingExtraError: duckdb or pyarrow is not installed.
+    """
+    place = Path(default_store() if store is None else store)
+    if not place.is_dir():
+        raise StoreError(
+            f"there is no store {os.fspath(place)!r}: give the folder that holds the runs"
+        )
+    return Store(place)
+
+
+class Store:
+    """The runs of a folder.
+
+    Each question first looks what is new (30 microseconds a run) and reads that (some 15 ms a run);
+    what was read is kept as tables below the store, in ``.tables``, which may be deleted. A run
+    under way is read from its journal each time. Runs that can't be read are left out, and named in
+    the answers' notes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = Database(path)
+
+    def __repr__(self) -> str:
+        return f"<provml.lineage.Store {os.fspath(self.path)!r}>"
+
+    @property
+    def tables_folder(self) -> Path:
+        """Where the tables lie."""
+        return self._database.segments.folder
+
+    def refresh(self) -> int:
+        """Bring the tables up to date; how many runs had to be read."""
+        return self._database.refresh()
+
+    def notes(self) -> list[str]:
+        """What is to be known of every answer: runs left out, there twice, or damaged."""
+        unread = self._database.unread
+        notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
+        twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
+        for name, runs in self._database.ask(["runs"], twice).rows:
+            folders = ", ".join(runs)
+            notes.append(f"run {name} is there {len(runs)} times, each counts by itself: {folders}")
+        damaged = "SELECT run, damaged FROM runs WHERE damaged > 0 ORDER BY run"
+        for run, count in self._database.ask(["runs"], damaged).rows:
+            note = f"{count:,} of its records can't be read and are left out"
+            notes.append(f"{run}: {note}; provml show says which")
+        return notes
+
+    def runs(
+        self, where: str | None = None, sort: str | None = None, show: Sequence[str] = ()
+    ) -> Answer:
+        """The runs, the oldest first, or sorted.
+
+        Args:
+            where: a condition: ``params.lr < 0.01 and metrics.accuracy.validation.max > 0.95``; see
+                `provml.lineage.conditions`.
+            sort: what to sort by, least first; with ``-`` before it, greatest first. Runs
+                that don't have it come last.
+            show: values to show beside the table's own columns, each a column of its name.
+
+        Raises:
+            QueryError: a condition, or what to sort by or to show, that makes no sense.
+        """
+        columns = ["r.* EXCLUDE (fingerprint)"]
+        params: list[Any] = []
+        for expression in show:
+            number, text = conditions.value(expression)
+            title = expression.replace('"', '""')
+            if number.text == "NULL" or text.text == "NULL":
+                chosen = text if number.text == "NULL" else number
+                columns.append(f'{chosen.text} AS "{title}"')
+                params += chosen.params
+                continue
+            # numbers as numbers, where no run has it as a text
+            columns.append(f'struct_pack(n := {number.text}, t := {text.text}) AS "{title}"')
+            params += [*number.params, *text.params]
+        query = f"SELECT {', '.join(columns)} FROM runs r"
+        if where is not None:
+            condition = conditions.condition(where)
+            query += f" WHERE {condition.text}"
+            params += condition.params
+        order = ["r.started_ns", "r.run"]
+        if sort is not None:
+            descending = sort.lstrip().startswith("-")
+            number, text = conditions.value(sort.lstrip().removeprefix("-") if descending else sort)
+            turn = "DESC" if descending else "ASC"
+            own = [
+                f"{part.text} {turn} NULLS LAST" for part in (number, text) if part.text != "NULL"
+            ]
+            params += [*number.params, *text.params]
+            order = [*own, *order]
+        self.refresh()
+        answer = self._database.ask(
+            ["runs", "params", "series"], f"{query} ORDER BY {', '.join(order)}", params
+        )
+        answer.notes = self.notes()
+        return _unpacked(answer)
+
+    def lineage(
+        self,
+        start: str | os.PathLike[str],
+        direction: str = "up",
+        depth: int | None = None,
+    ) -> Lineage:
+        """What a file came from, or what came of it, over all runs.
+
+        Args:
+            start: a file or folder, found by its content whatever it is called; a digest; a
+                recorded path or URI; the name of an artifact, dataset or model; an IRI; a run.
+            direction: ``up`` to what it came from, ``down`` to what came of it, or ``both``.
+            depth: how many steps from content to content at most; None for all.
+
+        Raises:
+            QueryError: another direction, a depth below 0, or nothing is known of the start.
+        """
+        if direction not in DIRECTIONS:
+            raise QueryError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        if depth is not None and depth < 0:
+            raise QueryError(f"depth must be 0 or more, not {depth}")
+        self.refresh()
+        notes = self.notes()
+        found = find_start(self._database, start, direction)
+        return trace(self._database, found, direction, depth, notes)
+
+    def impact(self, start: str | os.PathLike[str], depth: int | None = None) -> Lineage:
+        """What came of a file or dataset: `lineage` downward."""
+        return self.lineage(start, "down", depth)
+
+    def diff(self, *runs: str | os.PathLike[str]) -> Comparison:
+        """What differs between runs: parameters, code, packages, data, metrics.
+
+        Args:
+            runs: two or more, each as `provml.load` takes it.
+
+        Raises:
+            QueryError: fewer than two runs.
+            RunNotFoundError: one is not in this store.
+        """
+        if len(runs) < 2:
+            raise QueryError("two runs or more are compared")
+        self.refresh()
+        return compare(self._database, [self._run(run) for run in runs], self.notes())
+
+    def history(self, model: str) -> Answer:
+        """The versions of a model of a name over all runs, the earliest first.
+
+        Raises QueryError where no run has a model of that name.
+        """
+        self.refresh()
+        answer = self._database.ask(["artifacts", "runs"], _HISTORY, [printable(model)])
+        if not answer.rows:
+            known = (
+                "SELECT DISTINCT name FROM artifacts WHERE kind = 'model' ORDER BY name LIMIT 10"
+            )
+            names = ", ".join(repr(row[0]) for row in self._database.ask([], known).rows)
+            raise QueryError(f"no run has a model named {model!r}; there are: {names or 'none'}")
+        answer.notes = self.notes()
+        return answer
+
+    def sql(self, query: str, params: Sequence[Any] = ()) -> Answer:
+        """Ask the tables by SQL, as DuckDB has it; read only. ``schemas/tables.md`` describes them.
+
+        The table ``samples`` is made when first asked for: some 10 ms a run of 10,000 samples.
+
+        Args:
+            query: one SELECT; ``?`` stands for a parameter.
+
+        Raises:
+            QueryError: it is not one SELECT, or it is wrong.
+        """
+        self.refresh()
+        answer = self._database.ask_freely(query, params)
+        answer.notes = self.notes()
+        return answer
+
+    def _run(self, run: str | os.PathLike[str]) -> str:
+        """The run's name in the tables."""
+        folder = os.path.realpath(find_run(run, self.path))
+        for name, found in self._database.runs.items():
+            if os.path.realpath(found.folder) == folder:
+                return name
+        reason = next(
+            (why for name, why in self._database.unread.items() if folder.endswith(name)), None
+        )
+        raise RunNotFoundError(
+            f"run {os.fspath(run)!r} is not in the store {os.fspath(self.path)!r}"
+            if reason is None
+            else f"run {os.fspath(run)!r} can't be read: {reason}"
+        )
+
+
+def _unpacked(answer: Answer) -> Answer:
+    """The columns that have a number and a text: numbers, or texts where one is none."""
+    for place in range(len(answer.columns)):
+        cells = [row[place] for row in answer.rows]
+        if not any(isinstance(cell, dict) for cell in cells):
+            continue
+        numeric = all(cell["n"] is not None or cell["t"] is None for cell in cells)
+        key, kind = ("n", "DOUBLE") if numeric else ("t", "VARCHAR")
+        answer.types[place] = kind
+        answer.rows = [(*row[:place], row[place][key], *row[place + 1 :]) for row in answer.rows]
+    return answer

@@ -1,0 +1,118 @@
+"""How FLOPs become PROV: each count an activity of its own, which used what was counted.
+
+Imports `samples`, `names`, `statements`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from provml.model.names import encoded, encoded_path
+from provml.model.series import Block, RunSeries
+from provml.model.statements import Name, NameColumn, Statement, TimeColumn
+
+FLOPS: Final = "flops"
+CUMULATIVE: Final = "cumulative-flops"
+FLOPS_KINDS: Final = frozenset({"activity", "wasInformedBy", "used", "wasAssociatedWith"})
+"""The kinds of statement that a count is, beside those of any sample."""
+
+WorkloadKey = tuple[int, int]
+"""The writer's index, and the number that its record gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a count is of.
+
+    Attributes:
+        used: the workload's own name, its model's and its dataset's, as far as there are.
+        agent: what counted.
+        start_ns: of a block of code, when it began.
+        peak: what the device can do at best, in FLOP/s.
+    """
+
+    used: tuple[Name, ...]
+    agent: Name
+    start_ns: int | None
+    peak: float | None
+
+
+def counting_names(block: Block) -> NameColumn:
+    """The activities that counted a block's samples: both samples of a call are of one."""
+    label = encoded(block.series.name)
+    if block.series.rank is not None:
+        label += f"~rank{block.series.rank}"
+    if block.series.context is not None:
+        label = f"{encoded_path(block.series.context)}/{label}"
+    writer = "" if block.writer == 0 else f"{block.writer}."
+    return NameColumn((f"run:flops-counting/{label}/{writer}", block.time_ns))
+
+
+def countings(
+    kinds: Collection[str],
+    block: Block,
+    place: Name | NameColumn,
+    workload: Workload | None,
+) -> Iterator[Statement]:
+    """The activities that counted a block's samples, and what they are related to.
+
+    Args:
+        kinds: the kinds of statement asked for.
+        block: increments.
+        place: the steps, epochs, context or run that they belong to.
+        workload: what was counted.
+    """
+    names, rows = counting_names(block), len(block.time_ns)
+    if "activity" in kinds:
+        start: Any = TimeColumn(block.time_ns)
+        if workload is not None and workload.start_ns is not None:
+            import numpy as np
+
+            start = TimeColumn(np.minimum(np.int64(workload.start_ns), block.time_ns))
+        interval = {"prov:startTime": start, "prov:endTime": TimeColumn(block.time_ns)}
+        kind: list[tuple[str, Any]] = [("prov:type", Name("provml:FlopsCounting"))]
+        yield Statement("activity", names, interval, kind, rows)
+    if "wasInformedBy" in kinds:
+        yield _related("wasInformedBy", "informed", names, "informant", place, rows)
+    if workload is None:
+        return
+    if "used" in kinds:
+        for used in workload.used:
+            yield _related("used", "activity", names, "entity", used, rows)
+    if "wasAssociatedWith" in kinds:
+        yield _related("wasAssociatedWith", "activity", names, "agent", workload.agent, rows)
+
+
+def _related(
+    kind: str, subject: str, names: NameColumn, role: str, other: Name | NameColumn, rows: int
+) -> Statement:
+    arguments: dict[str, Any] = {f"prov:{subject}": names, f"prov:{role}": other}
+    return Statement(kind, None, arguments, rows=rows)
+
+
+def rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
+    """FLOP/s and utilisation between the first and the last count of a label in a context.
+
+    Only of one process's counts, and not of blocks of code, between which other things run; the
+    utilisation where the device's peak is known.
+    """
+    if series.kind != CUMULATIVE or len(series.writers) != 1 or not workloads:
+        return []
+    if any(workload.start_ns is not None for workload in workloads):
+        return []
+    low, high, first, last = series.minimum, series.maximum, series.first_ns, series.last_ns
+    if low is None or high is None or first is None or last is None or last <= first:
+        return []
+    peaks = {workload.peak for workload in workloads}
+    return rate_attributes((high - low) / (last - first) * 1e9, peaks)
+
+
+def rate_attributes(per_second: float, peaks: set[float | None]) -> list[tuple[str, Any]]:
+    """A rate, and what part of the peak it is where there is one peak."""
+    attributes: list[tuple[str, Any]] = [("provml:flopsPerSecond", float(per_second))]
+    peak = next(iter(peaks)) if len(peaks) == 1 else None
+    if peak:
+        attributes.append(("provml:utilisation", float(per_second / peak)))
+    return attributes

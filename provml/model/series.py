@@ -1,0 +1,424 @@
+"""Samples as blocks of columns, and the series they belong to.
+
+One pass of `blocks` reads each samples file once, in chunks; memory does not grow with the run.
+Imports `journal` readers; numpy when it runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.journal import history, layout
+from provml.journal.files import Series, WriterFiles, as_integers
+from provml.journal.reader import Journal
+from provml.journal.values import as_python, decode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_TEXT_ROWS: Final = 64
+_KEPT_SAMPLES: Final = 20_000
+"""Of so few samples the blocks are kept for further passes: some 2 MB."""
+SAMPLING: Final = "sampling"
+"""The kind of series whose samples are readings taken; each value is when its reading began."""
+
+SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
+"""kind, context path, name, rank, kind and name of what it is of"""
+
+
+@dataclass(slots=True, eq=False)
+class RunSeries:
+    """A series of the run: of one name, context, rank and target, over all writers and storages.
+
+    ``minimum``, ``maximum`` and ``mean`` leave NaN and values that are no numbers out; the mean is
+    of readings only. ``last`` is the last value written, by the last writer.
+    """
+
+    identity: SeriesIdentity
+    index: int
+    units: list[str] = field(default_factory=list)
+    count: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    last: Any = None
+    total: float = 0.0
+    numbers: int = 0
+    writers: list[WriterFiles] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """``metric``, or what else samples are of."""
+        return self.identity[0]
+
+    @property
+    def context(self) -> tuple[str, ...] | None:
+        """The path of the context; None for the run itself."""
+        return self.identity[1]
+
+    @property
+    def name(self) -> str:
+        """The name as it was logged."""
+        return self.identity[2]
+
+    @property
+    def rank(self) -> int | None:
+        """The rank of the processes that wrote it, in a distributed job."""
+        return self.identity[3]
+
+    @property
+    def of(self) -> tuple[str, str] | None:
+        """Kind and name of the model or artifact that it is of."""
+        return self.identity[4]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the numbers; None where there are none."""
+        return self.total / self.numbers if self.numbers else None
+
+    def add(self, block: Block) -> None:
+        """Take a block into the summary."""
+        times = block.time_ns
+        first, last = int(times.min()), int(times.max())
+        self.count += len(times)
+        self.first_ns = first if self.first_ns is None else min(first, self.first_ns)
+        self.last_ns = last if self.last_ns is None else max(last, self.last_ns)
+        extremes = _extremes(block.values)
+        if extremes is not None:
+            low, high = extremes
+            self.minimum = low if self.minimum is None else min(low, self.minimum)
+            self.maximum = high if self.maximum is None else max(high, self.maximum)
+        if self.kind != "metric" and not isinstance(block.values, list):
+            self._add_up(block.values)
+        last_value = block.values[-1]
+        self.last = last_value if isinstance(block.values, list) else last_value.item()
+
+    def _add_up(self, values: Any) -> None:
+        import numpy as np
+
+        numbers = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+        self.total += float(numbers.sum(dtype=np.float64))
+        self.numbers += len(numbers)
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """Samples of one series, unit and writer, in the order written, alike in what they lack.
+
+    Attributes:
+        number: counts within the series and writer, from 0.
+        step: None where these samples have none.
+        epoch: likewise.
+        values: float64, int64, or a list of other values.
+        target: the number of the writer's record that says of what they are, where there is one.
+        role: as in `Told`.
+    """
+
+    series: RunSeries
+    unit: str | None
+    writer: int
+    number: NDArray[np.int64]
+    time_ns: NDArray[np.int64]
+    step: NDArray[np.int64] | None
+    epoch: NDArray[np.int64] | None
+    values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
+    target: int | None = None
+    role: str | None = None
+
+    def rows(self, chosen: Any) -> Block:
+        """Some of the samples, by a mask."""
+        values: Any = self.values
+        if isinstance(values, list):
+            values = [value for value, own in zip(values, chosen.tolist(), strict=True) if own]
+        else:
+            values = values[chosen]
+        return replace(
+            self,
+            number=self.number[chosen],
+            time_ns=self.time_ns[chosen],
+            step=None if self.step is None else self.step[chosen],
+            epoch=None if self.epoch is None else self.epoch[chosen],
+            values=values,
+        )
+
+
+def _extremes(values: Any) -> tuple[int | float, int | float] | None:
+    import numpy as np
+
+    if isinstance(values, list):
+        numbers = [v for v in values if isinstance(v, int)]
+        return (min(numbers), max(numbers)) if numbers else None
+    if values.dtype.kind == "f":
+        values = values[~np.isnan(values)]
+    return (values.min().item(), values.max().item()) if len(values) else None
+
+
+class SeriesTable:
+    """Every series of a run, in the order of first declaration."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.all: list[RunSeries] = []
+        self._by_identity: dict[SeriesIdentity, RunSeries] = {}
+        self._declared: list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]] = []
+        self._kept: list[Block] | None = None
+        for files in journal.writers:
+            rank = files.first_record().get("rank")
+            rank = rank if isinstance(rank, int) else None
+            declared = {
+                number: (series, self._series(series, rank, files))
+                for number, series in files.series().items()
+            }
+            self._declared.append((files, declared))
+
+    def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
+        of = history.target_of(declared.target)
+        identity = (declared.kind, declared.context, declared.name, rank, of)
+        series = self._by_identity.get(identity)
+        if series is None:
+            series = RunSeries(identity, len(self.all))
+            self._by_identity[identity] = series
+            self.all.append(series)
+        if declared.unit is not None and declared.unit not in series.units:
+            series.units.append(declared.unit)
+        if files not in series.writers:
+            series.writers.append(files)
+        return series
+
+    def declared(self) -> list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]]:
+        """What each writer declared: its series by number."""
+        return self._declared
+
+    def blocks(self) -> Iterator[Block]:
+        """All samples, in chunks of the files, each chunk by series; every pass gives the same."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[Block] = []
+        samples = 0
+        for files, declared in self._declared:
+            for block in _writer_blocks(files, declared):
+                yield block
+                samples += len(block.time_ns)
+                if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
+                    kept.append(block)
+                else:  # texts may be large
+                    samples, kept = _KEPT_SAMPLES, []
+        if samples < _KEPT_SAMPLES:
+            self._kept = kept
+
+
+def _writer_blocks(
+    files: WriterFiles, declared: dict[int, tuple[Series, RunSeries]]
+) -> Iterator[Block]:
+    counts: dict[int, int] = {}
+    unknown = 0
+    for chunk in files.chunks():
+        import numpy as np
+
+        numbers = chunk["series"]
+        order = np.argsort(numbers, kind="stable")
+        present, starts = np.unique(numbers[order], return_index=True)
+        groups = np.split(order, starts[1:])
+        # the storages of one series share its numbering: positions are merged by their order
+        by_series: dict[int, list[tuple[Series, RunSeries, NDArray[np.intp]]]] = {}
+        for number, positions in zip(present.tolist(), groups, strict=True):
+            if number not in declared:
+                unknown += len(positions)
+                continue
+            series, run_series = declared[number]
+            by_series.setdefault(run_series.index, []).append((series, run_series, positions))
+        for index, members in by_series.items():
+            start = counts.get(index, 0)
+            merged = members[0][2]
+            if len(members) > 1:
+                merged = np.sort(np.concatenate([positions for _, _, positions in members]))
+            counts[index] = start + len(merged)
+            for series, run_series, positions in members:
+                own_numbers = np.searchsorted(merged, positions) + start
+                yield from _split(files, series, run_series, chunk[positions], own_numbers)
+    if unknown:
+        files.damage["sample of an undeclared series"] = unknown
+
+
+def _split(
+    files: WriterFiles,
+    declared: Series,
+    series: RunSeries,
+    records: NDArray[np.void],
+    numbers: NDArray[np.int64],
+) -> Iterator[Block]:
+    """The records as blocks in which all, or none, have a step, and an epoch."""
+    import numpy as np
+
+    lacks = 2 * (records["step"] == layout.NO_STEP) + (records["epoch"] == layout.NO_EPOCH)
+    present = np.flatnonzero(np.bincount(lacks)).tolist()
+    for lacking in present:
+        rows, own_numbers = records, numbers
+        if len(present) > 1:
+            rows, own_numbers = records[lacks == lacking], numbers[lacks == lacking]
+        step, epoch = lacking < 2, lacking % 2 == 0
+        # values of up to a megabyte each are read a few at a time
+        size = _TEXT_ROWS if declared.storage == "text" else len(rows)
+        for start in range(0, len(rows), size):
+            part = slice(start, start + size)
+            block = _block(files, declared, series, rows[part], own_numbers[part], step, epoch)
+            if len(block.time_ns):
+                yield block
+
+
+def _block(
+    files: WriterFiles,
+    declared: Series,
+    series: RunSeries,
+    rows: NDArray[np.void],
+    numbers: NDArray[np.int64],
+    with_step: bool,
+    with_epoch: bool,
+) -> Block:
+    import numpy as np
+
+    values: Any
+    if declared.storage == "f64":
+        values = np.ascontiguousarray(rows["value"])
+    elif declared.storage == "i64":
+        values = as_integers(rows)
+    else:
+        kept, values = text_values(files, declared.number, as_integers(rows).tolist())
+        rows, numbers = rows[kept], numbers[kept]
+    return Block(
+        series=series,
+        unit=declared.unit,
+        writer=files.index,
+        number=np.ascontiguousarray(numbers, dtype=np.int64),
+        time_ns=np.ascontiguousarray(rows["time"]),
+        step=np.ascontiguousarray(rows["step"]) if with_step else None,
+        epoch=rows["epoch"].astype(np.int64) if with_epoch else None,
+        values=values,
+        target=target_of(declared),
+        role=declared.role,
+    )
+
+
+def target_of(declared: Series) -> int | None:
+    """The number of the record that says of what a series' samples are."""
+    number = (declared.target or {}).get("record")
+    return number if isinstance(number, int) else None
+
+
+def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[list[int], list[Any]]:
+    """The values that stand in the events file, and which of them could be read."""
+    kept: list[int] = []
+    values: list[Any] = []
+    lost: Counter[str] = Counter()
+    for position, record in enumerate(files.records_at(offsets)):
+        if (
+            record is not None
+            and record.get("record") == "sample"
+            and record.get("series") == series
+        ):
+            try:
+                values.append(decode(record["value"]))
+            except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+                pass
+            else:
+                kept.append(position)
+                continue
+        lost["unreadable sample"] += 1
+    files.damage |= lost
+    return kept, values
+
+
+def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, Any, Any, Any]:
+    """Time, step, epoch and value of some series as arrays, in the order written.
+
+    Reads only the chunks' rows of those series; about 20 ms for a million samples.
+    """
+    import numpy as np
+
+    wanted = {series.index for series in chosen}
+    times: list[Any] = [np.empty(0, np.int64)]
+    steps: list[Any] = [np.empty(0, np.int64)]
+    epochs: list[Any] = [np.empty(0, np.int64)]
+    values: list[Any] = []
+    for files, declared in table.declared():
+        storages = {n: s for n, (s, series) in declared.items() if series.index in wanted}
+        if not storages:
+            continue
+        for chunk in files.chunks():
+            rows = _rows_of(chunk, list(storages))
+            if not len(rows):
+                continue
+            kept, own_values = _values_in_order(files, storages, rows)
+            rows = rows if kept is None else rows[kept]
+            times.append(rows["time"])
+            steps.append(rows["step"])
+            epochs.append(rows["epoch"])
+            values.append(own_values)
+    return (
+        np.concatenate(times),
+        np.concatenate(steps),
+        np.concatenate(epochs, dtype=np.int64),
+        _joined_values(values),
+    )
+
+
+def _rows_of(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void]:
+    import numpy as np
+
+    own = chunk["series"]
+    chosen = own == numbers[0] if len(numbers) == 1 else np.isin(own, numbers)
+    return chunk if chosen.all() else chunk[chosen]
+
+
+def _values_in_order(
+    files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
+) -> tuple[list[int] | None, Any]:
+    """The rows' values: an array where they share a numeric storage, else a list.
+
+    Also the positions that could be read, where that is not all of them.
+    """
+    import numpy as np
+
+    present = np.unique(rows["series"]).tolist()
+    kinds = {storages[number].storage for number in present}
+    if kinds == {"f64"}:
+        return None, rows["value"]
+    if kinds == {"i64"}:
+        return None, as_integers(rows)
+    merged: dict[int, Any] = {}
+    for number in present:
+        positions = np.flatnonzero(rows["series"] == number)
+        own = rows[positions]
+        if storages[number].storage == "text":
+            kept, values = text_values(files, number, as_integers(own).tolist())
+            merged |= zip(positions[kept].tolist(), values, strict=True)
+        else:
+            column = own["value"] if storages[number].storage == "f64" else as_integers(own)
+            merged |= zip(positions.tolist(), column.tolist(), strict=True)
+    order = sorted(merged)
+    return order, [merged[position] for position in order]
+
+
+def _joined_values(parts: list[Any]) -> Any:
+    """One array: float64 or int64 where that is exact for all, else of objects."""
+    import numpy as np
+
+    if not parts:
+        return np.empty(0, np.float64)
+    if all(not isinstance(part, list) and part.dtype.kind == "f" for part in parts):
+        return np.concatenate(parts)
+    if all(not isinstance(part, list) and part.dtype.kind == "i" for part in parts):
+        return np.concatenate(parts)
+    values = [v for part in parts for v in (part if isinstance(part, list) else part.tolist())]
+    exact = all(isinstance(v, float) or (isinstance(v, int) and abs(v) <= 2**53) for v in values)
+    if exact:
+        return np.array(values, np.float64)
+    objects = np.empty(len(values), object)
+    for place, value in enumerate(values):
+        objects[place] = as_python(value)
+    return objects

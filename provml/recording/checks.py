@@ -1,0 +1,181 @@
+"""What verbs check of their arguments, and how they turn them into what the journal keeps.
+
+Imports `errors`, `context`, `journal.values`, `collect.secrets`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from provml.base.context import Context, checked_name, context_path
+from provml.collect.secrets import masked
+from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.journal.values import encode, plain_number, small_array
+
+_MAX_INT64: Final = 2**63 - 1
+_MAX_EPOCH: Final = 2**31 - 1
+_MAX_VALUE_BYTES: Final = 2**20
+_MAX_DEPTH: Final = 64
+
+
+def metric_name(name: object) -> str:
+    """The metric's name, any Unicode text. Raises InvalidMetricError."""
+    try:
+        return checked_name(name, "a metric's name")
+    except InvalidArgumentError as error:
+        raise InvalidMetricError(str(error)) from None
+
+
+def stored_value(name: str, value: object) -> tuple[str, Any]:
+    """A metric's value as a sample keeps it: its storage (``f64``, ``i64``, ``text``), the value.
+
+    Raises InvalidMetricError with the metric's name and the value's type.
+    """
+    number = plain_number(value)
+    if isinstance(number, float):
+        return "f64", float(number)
+    if isinstance(number, int) and not isinstance(number, bool):
+        number = int(number)
+        if -_MAX_INT64 - 1 <= number <= _MAX_INT64:
+            return "i64", number
+    array = small_array(value)
+    if array is not None and array.elements and value.dtype.kind in "iuf":  # type: ignore[attr-defined]
+        return "text", encode(array)
+    if isinstance(number, (int, Decimal, str, bytes)) and not isinstance(number, bool):
+        if isinstance(number, (str, bytes)) and len(number) > _MAX_VALUE_BYTES:
+            raise InvalidMetricError(
+                f"metric {name!r}: the value is longer than {_MAX_VALUE_BYTES:,}; write it to a "
+                "file and log that with log_artifact"
+            )
+        try:
+            return "text", encode(number)
+        except InvalidArgumentError as error:
+            raise InvalidMetricError(f"metric {name!r}: {error}") from None
+    raise InvalidMetricError(_why_not(name, value))
+
+
+def _why_not(name: str, value: object) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    shape = getattr(value, "shape", None)
+    if shape is not None and math.prod(shape) == 1:
+        dtype = getattr(value, "dtype", kind)
+        return (
+            f"metric {name!r}: a value of dtype {dtype} is no number that 64 bits hold exactly: "
+            f"{value!r:.80}; convert it with float() where that is what you mean"
+        )
+    if shape is not None:
+        return (
+            f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "
+            "each element under a name of its own, or a small one as a numpy array"
+        )
+    return (
+        f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "
+        f"not {kind}: {value!r:.80}"
+    )
+
+
+def packs_exactly(value: object) -> bool:
+    """Whether ``struct`` packs every value of this class as exactly as `stored_value` does."""
+    if isinstance(value, (int, float)):
+        return not isinstance(value, bool)
+    numpy = sys.modules.get("numpy")
+    return (
+        numpy is not None
+        and isinstance(value, (numpy.integer, numpy.floating))
+        and not isinstance(value, numpy.longdouble)
+        and not isinstance(value, numpy.timedelta64)
+    )
+
+
+def checked_step(step: object) -> int | None:
+    """The step as an int of 64 bits. Raises InvalidArgumentError."""
+    number = _checked_integer(step, "step")
+    if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
+        raise InvalidArgumentError(f"step must lie within +-(2**63 - 1): {step!r}")
+    return number
+
+
+def checked_epoch(epoch: object) -> int | None:
+    """The epoch as an int. Raises InvalidArgumentError."""
+    number = _checked_integer(epoch, "epoch")
+    if number is not None and not 0 <= number <= _MAX_EPOCH:
+        raise InvalidArgumentError(f"epoch must lie within 0 and 2**31 - 1: {epoch!r}")
+    return number
+
+
+def _checked_integer(value: object, what: str) -> int | None:
+    if value is None or value.__class__ is int:
+        return value
+    number = plain_number(value)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return int(number)
+    raise InvalidArgumentError(
+        f"{what} must be an int or None, not {type(value).__name__}: {value!r:.80}"
+    )
+
+
+def listed(path: tuple[str, ...] | None) -> list[str] | None:
+    """A context's path as JSON has it."""
+    return None if path is None else list(path)
+
+
+def place(context: Context | str | None, step: object, epoch: object = None) -> dict[str, Any]:
+    """The fields that say where in the run something belongs."""
+    return {
+        "context": listed(context_path(context)),
+        "step": checked_step(step),
+        "epoch": checked_epoch(epoch),
+    }
+
+
+def param_record(name: str, value: object) -> dict[str, Any]:
+    """The record of a parameter; text under a secret's name is masked, and marked so."""
+    return _setting("param", name, value)
+
+
+def tag_record(name: object, value: object) -> dict[str, Any]:
+    """The record of a tag."""
+    return _setting("tag", checked_name(name, "a tag's name"), value)
+
+
+def metadata_record(name: object, value: object) -> dict[str, Any]:
+    """The record of a key of the metadata."""
+    return _setting("metadata", checked_name(name, "a key of the metadata"), value)
+
+
+def _setting(kind: str, name: str, value: object) -> dict[str, Any]:
+    encoded = encode(value)  # first: it bounds the depth
+    own, hidden = masked(name, value)
+    record = {"record": kind, "time": time.time_ns(), "name": name}
+    return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
+
+
+def metadata_value(metadata: object) -> Any:
+    """Metadata as the journal keeps it, its secrets masked. Raises InvalidArgumentError."""
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+    encoded = encode(metadata)
+    own, hidden = masked("", metadata)
+    return encode(own) if hidden else encoded
+
+
+def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a nested mapping; an empty mapping is itself a value.
+
+    Raises InvalidArgumentError where it is nested deeper than 64, as one that holds itself is.
+    """
+    if depth > _MAX_DEPTH:
+        raise InvalidArgumentError(f"params are nested deeper than {_MAX_DEPTH} levels")
+    for name, value in params.items():
+        own = prefix + checked_name(name, "a parameter's name")
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{own}.", depth + 1)
+        else:
+            yield own, value

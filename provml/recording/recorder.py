@@ -1,0 +1,250 @@
+"""The recording process's side of a run: its journal files, through forks and hand-overs.
+
+Imports `folder`, `known`, `journal` writers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from provml.errors import InvalidArgumentError, RunClosedError, StoreError
+from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.recording.object_registry import Known
+from provml.recording.run_directory import RunFolder
+
+Target = str | tuple[str, str] | Any
+"""What a sample or event may be of: a name, kind and name, or the model itself."""
+
+if TYPE_CHECKING:
+    from provml.collect.hashing import Hashing, Progress
+    from provml.collect.readings import Collector
+    from provml.collect.sampler import Planned, Sampler
+    from provml.recording.flops import FlopsLog
+    from provml.recording.metric_groups import Metrics
+
+
+def _open_snapshot() -> Collector:
+    from provml.collect.snapshot import Snapshot
+
+    return Snapshot()
+
+
+class Recorder:
+    """What `Run` stands on: the writer of this process, opened when and where it is needed."""
+
+    def __init__(
+        self, folder: RunFolder, writer: JournalWriter, formats: tuple[str, ...], owner: bool
+    ) -> None:
+        """Not for users: `provml.start_run` makes runs."""
+        self.id: str = folder.id
+        self.experiment: str = folder.experiment
+        self.path: Path = folder.path
+        self._folder = folder
+        self._formats = formats
+        self._owner = owner
+        self._lock = threading.RLock()
+        self._adopt(writer)
+        self._closed = False
+        self._sampler: Sampler | None = None
+        self._execution_started_ns: int = time.time_ns()
+        self._known = Known()
+        self._flops: FlopsLog | None = None
+        self._hashing: Hashing | None = None
+        self._hashed = 0
+        self._metrics: Metrics | None = None
+
+    def _adopt(self, writer: JournalWriter) -> None:
+        self._writer: JournalWriter | AbsentWriter = writer
+        self._samples = writer.sample_file
+        self._pid = os.getpid()
+        # what identifies a call's series, with the class of the value -> its number, its packer
+        self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self._closed
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """Samples and events lost so far to trouble of the environment (a full disk)."""
+        return self._writer.dropped
+
+    @property
+    def hashing(self) -> list[Progress]:
+        """The large datasets that are being hashed, each with its name and bytes done and total."""
+        return [] if self._hashing is None else self._hashing.progress()
+
+    def _before_fork(self) -> None:
+        if self._sampler is not None:
+            self._sampler.pause()
+        self._writer.stop_syncing()
+        if self._hashing is not None:
+            self._hashing.pause()
+
+    def _after_fork_in_parent(self) -> None:
+        self._writer.start_syncing()
+        if self._sampler is not None:
+            self._sampler.resume()
+        if self._hashing is not None and not self._closed:
+            self._hashing.resume()
+
+    def _after_fork_in_child(self) -> None:
+        # what the parent goes on using is let go; the first verb opens files of our own
+        self._lock = threading.RLock()
+        if self._sampler is not None:
+            self._sampler.forget()
+            self._sampler = None
+        self._owner = False
+        self._fast = {}
+        if self._hashing is not None:  # the parent goes on with it
+            self._hashing.forget()
+            self._hashing = None
+        if self._metrics is not None:
+            self._metrics.forget()
+        self._flops = None  # its lock may be held by a thread that is not here
+        self._writer.forget()
+
+    def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
+        from provml.collect.sampler import Sampler
+
+        with self._lock:
+            self._sampler = Sampler(self._writer, interval_s, collectors, _open_snapshot)
+            self._sampler.start()
+
+    def _own_sampler(self) -> Sampler:
+        """What reads the machine for this process, made where there is none yet."""
+        writer = self._open_writer()
+        with self._lock:
+            if self._sampler is None:
+                from provml.collect.sampler import Sampler
+
+                self._sampler = Sampler(
+                    writer, self._folder.settings.sample_interval_s, (), _open_snapshot
+                )
+                self._sampler.start()
+            return self._sampler
+
+    def _open_writer(self) -> JournalWriter | AbsentWriter:
+        """The writer of this process, opened on the first call in a forked child."""
+        if not self._closed and self._pid == os.getpid():
+            return self._writer
+        with self._lock:  # end_run says under it that the run is closed
+            if self._closed:
+                raise RunClosedError(
+                    f"run {self.id} has ended: nothing more can be logged; "
+                    "start_run(..., run_id=..., resume=True) goes on with it"
+                )
+            if self._pid != os.getpid():
+                self._open_own_files()
+            return self._writer
+
+    def _open_own_files(self) -> None:
+        absent = self._writer if isinstance(self._writer, AbsentWriter) else None
+        if absent is not None and not absent.is_due():
+            return
+        try:
+            writer = self._folder.open_writer("helper")
+        except StoreError as error:
+            self._writer = absent or AbsentWriter(error)
+            return
+        if absent is not None:
+            writer.add_dropped(*absent.dropped)
+        self._adopt(writer)
+        # a forked worker of multiprocessing leaves without Python's own exit functions
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            util.Finalize(None, self._finish_metrics, exitpriority=0)
+
+    def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
+        """Have a large file or folder hashed in the background; its facts until then, or None."""
+        from provml.collect import hashing
+
+        if not hashing.is_large(path, leave_out):
+            return None
+        with self._lock:
+            if self._hashing is None:
+                self._hashing = hashing.Hashing(self._report_digest)
+        try:
+            self._hashing.add(number, name, path, leave_out)
+        except RuntimeError:  # no thread is to be had: at the interpreter's exit
+            return None
+        return {"unread": hashing.PENDING}
+
+    def _report_digest(self, number: int, content: Record) -> None:
+        try:
+            self._append(
+                {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
+            )
+        except RunClosedError:
+            pass  # the run ended meanwhile, and its record says that there is no digest yet
+
+    def _finish_hashing(self, wait_s: float) -> None:
+        """Wait for digests under way; what is not done by then is recorded as such."""
+        hashing = self._hashing
+        if hashing is None:
+            return
+        hashing.finish(wait_s)
+        self._hashing = None
+        for left in hashing.progress():
+            metadata = {"name": left.name, "bytes_hashed": left.done, "bytes": left.total}
+            self._append(
+                {
+                    "record": "event",
+                    "time": time.time_ns(),
+                    "name": "dataset not hashed to its end",
+                    "source": "provml",
+                    "metadata": metadata,
+                }
+            )
+
+    def _finish_metrics(self) -> None:
+        """Record what was stored for a summary, and what waits for its epoch."""
+        if self._metrics is not None and self._pid == os.getpid():
+            try:
+                self._metrics.finish()
+            except RunClosedError:
+                pass  # another thread has ended the run meanwhile
+
+    def _target(self, of: Target) -> tuple[str, str]:
+        """Kind and name of what a sample or event is of.
+
+        Raises InvalidArgumentError where nothing of that name was logged, by any process.
+        """
+        wanted: list[tuple[str, str]]
+        if isinstance(of, str):
+            wanted = [("model", of), ("artifact", of)]
+        elif isinstance(of, tuple) and len(of) == 2 and of[0] in ("model", "artifact"):
+            wanted = [(str(of[0]), of[1])]
+        else:
+            name = self._known.name_of("model", of)
+            wanted = [] if name is None else [("model", name)]
+        made = self._known.made
+        found = next((target for target in wanted if target in made), None)
+        if found is None and wanted:
+            from provml.journal.history import records
+            from provml.journal.reader import Journal
+
+            content = records(Journal(self.path), "model", "artifact")
+            made.update((record["record"], str(record.get("name"))) for record in content)
+            found = next((target for target in wanted if target in made), None)
+        if found is None:
+            known = ", ".join(sorted(f"{kind} {name!r}" for kind, name in made)[:10])
+            raise InvalidArgumentError(
+                f"of={of!r:.80} is no model or artifact of this run: log it first with log_model "
+                f"or log_artifact; there are: {known or 'none'}"
+            )
+        return found
+
+    def _append(self, record: Record) -> None:
+        self._open_writer().append(record)
+
+    def _append_all(self, records: list[Record]) -> None:
+        writer = self._open_writer()
+        for record in records:
+            writer.append(record)

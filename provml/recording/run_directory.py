@@ -1,0 +1,249 @@
+"""A run's folder: made, joined or resumed at the start, described in ``run.json``.
+
+Imports `journal`, `settings`, `errors`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from provml.base.settings import Settings
+from provml.errors import (
+    InvalidArgumentError,
+    JournalError,
+    RunExistsError,
+    StoreError,
+)
+from provml.journal import layout
+from provml.journal.description import read_description
+from provml.journal.writer import JournalWriter
+
+_RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_ABSOLUTE_IRI: Final = r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+"
+
+
+class RunFolder:
+    """Where a run lives, and what its ``run.json`` says.
+
+    Attributes:
+        path: the run's folder.
+        description: the content of ``run.json``.
+        facts: what every writer of this run says of itself.
+        settings: how to record.
+        lock_fd: a lock on the folder from the moment a run is found to be resumable until this
+            process's own files say that it records: of two that resume it at once one does.
+    """
+
+    def __init__(
+        self, path: Path, description: dict[str, Any], facts: dict[str, Any], settings: Settings
+    ) -> None:
+        self.path = path
+        self.description = description
+        self.facts = facts
+        self.settings = settings
+        self.lock_fd: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.description["id"])
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return str(self.description["experiment"])
+
+    def open_writer(self, role: str) -> JournalWriter:
+        """A new pair of journal files for this process. Raises StoreError."""
+        try:
+            return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
+        except OSError as error:
+            self.discard()
+            raise StoreError(f"can't record in {self.path}: {error}") from error
+        finally:
+            self.unlock()
+
+    def lock(self) -> None:
+        """Wait for the folder's lock, where its file system has locks."""
+        import fcntl
+
+        self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
+        except OSError:
+            pass
+
+    def unlock(self) -> None:
+        """Let the next one in."""
+        if self.lock_fd is not None:
+            os.close(self.lock_fd)
+            self.lock_fd = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RunFolder, (self.path, self.description, self.facts, self.settings)
+
+    def discard(self) -> None:
+        """Remove the folder, where nobody has recorded in it: its id is free again."""
+        try:
+            if (self.path / layout.JOURNAL_FOLDER).is_dir():
+                (self.path / layout.JOURNAL_FOLDER).rmdir()
+            if os.listdir(self.path) == [layout.RUN_FILE]:
+                (self.path / layout.RUN_FILE).unlink()
+            self.path.rmdir()
+        except OSError:
+            pass  # there is something in it
+
+    def restore(self) -> None:
+        """Write ``run.json`` again where it was removed meanwhile; trouble is left to readers."""
+        if not (self.path / layout.RUN_FILE).exists():
+            try:
+                _write_json(self.path / layout.RUN_FILE, self.description)
+            except OSError:
+                pass  # the journal's own trouble has warned; readers do without run.json
+
+
+def checked_namespace(namespace: str | None) -> str | None:
+    """A user's base IRI, ended so that names can follow. Raises InvalidArgumentError."""
+    if namespace is None:
+        return None
+    if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
+        raise InvalidArgumentError(
+            "namespace must be an absolute IRI such as 'https://example.org/runs/' (what groups "
+            f"experiments is project): {namespace!r}"
+        )
+    return namespace if namespace[-1] in "/#:" else f"{namespace}/"
+
+
+def joined_folder(path: str, settings: Settings) -> RunFolder:
+    """The folder of a run that another process records. Raises StoreError where there is none."""
+    description = read_description(Path(path))
+    if description is None or not {"id", "experiment"} <= description.keys():
+        raise StoreError(f"there is no run to join in {path!r}")
+    return _folder(Path(path), description, settings)
+
+
+def open_folder(
+    store: str | os.PathLike[str],
+    description: dict[str, Any],
+    run_id: str | None,
+    resume: bool,
+    settings: Settings,
+) -> tuple[RunFolder, bool]:
+    """Make the run's folder, or join or resume it; also whether it is resumed.
+
+    A process with a rank joins a run of that id that is under way, and one of its job's other
+    ranks in which its own has not recorded yet. Of processes without a rank that ask for one id
+    at the same moment one gets it.
+
+    Raises:
+        RunExistsError: the id is taken, and it is neither resumed nor joined.
+        InvalidArgumentError: the id is no file name.
+        StoreError: the folder can't be made.
+    """
+    if run_id is not None and not (isinstance(run_id, str) and re.fullmatch(_RUN_ID, run_id)):
+        raise InvalidArgumentError(
+            "run_id must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter "
+            f"or digit: {run_id!r}"
+        )
+    if run_id == "latest":
+        raise InvalidArgumentError(
+            "run_id 'latest' is what the latest run is called: choose another"
+        )
+    experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
+    if resume and run_id is None:
+        run_id = _latest(experiment)
+    try:
+        while True:
+            own_id = run_id or _new_id()
+            path = experiment / own_id
+            if _made(path):
+                folder = _folder(path, description | {"id": own_id}, settings)
+                try:
+                    _write_json(path / layout.RUN_FILE, folder.description)
+                except OSError:
+                    folder.discard()
+                    raise
+                return folder, False
+            if run_id is not None:
+                return _existing(path, description, run_id, resume, settings), resume
+    except (RunExistsError, StoreError, JournalError):
+        raise
+    except (OSError, ValueError) as error:
+        raise StoreError(f"can't make a run's folder under {store}: {error}") from error
+
+
+def _made(path: Path) -> bool:
+    """Make the folder; whether it was not there."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _existing(
+    path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
+) -> RunFolder:
+    known = read_description(path) or {}
+    own = {"id": run_id, "experiment": description["experiment"]}
+    folder = _folder(path, description | known | own, settings)
+    folder.lock()
+    try:
+        _check_existing(path, run_id, resume, settings)
+    except BaseException:
+        folder.unlock()
+        raise
+    return folder
+
+
+def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
+    from provml.journal.status import owner_ranks, run_state
+
+    state = run_state(path)
+    joins = settings.rank is not None and (
+        state.status == "running" or owner_ranks(path).isdisjoint((settings.rank, None))
+    )
+    if state.status == "running" and not joins:
+        raise RunExistsError(f"run {run_id!r} is being recorded, by {state.reason} ({path})")
+    if not (joins or resume):
+        raise RunExistsError(
+            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to go on"
+        )
+
+
+def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunFolder:
+    facts = {} if settings.rank is None else {"rank": settings.rank}
+    return RunFolder(path, description, facts, settings)
+
+
+def _latest(experiment: Path) -> str | None:
+    try:
+        runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
+    except OSError:
+        return None
+    from provml.journal.status import created_ns
+
+    return max(runs, key=lambda entry: (created_ns(entry.path), entry.name)).name if runs else None
+
+
+def _new_id() -> str:
+    moment = datetime.fromtimestamp(time.time(), UTC)
+    suffix = base64.b32encode(os.urandom(5)).decode("ascii").lower()
+    return f"{moment:%Y%m%dT%H%M%S}-{suffix}"
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,144 @@
+"""What starts a run, for `start_run` in a script and for ``provml run`` around a command.
+
+Arguments are checked by `checked_start` before anything is made; `open_run` makes the run and its
+first records. Imports `run`, `folder`, `collect.choice`, `settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from provml.base.context import checked_name
+from provml.base.format_names import format_names
+from provml.base.settings import Settings, default_store
+from provml.collect.collector_selection import DEFAULT as DEFAULT_COLLECTORS
+from provml.collect.collector_selection import check_collectors
+from provml.collect.readings import Collector
+from provml.errors import ExportError, InvalidArgumentError
+from provml.journal import layout
+from provml.recording.checks import metadata_record, tag_record
+from provml.recording.run import Run
+from provml.recording.run_directory import checked_namespace, open_folder
+from provml.version import __version__
+
+
+class Start(NamedTuple):
+    """What a run is started with, checked."""
+
+    description: dict[str, Any]
+    """The content of ``run.json`` but for the id."""
+    said: list[dict[str, Any]]
+    """Tags and metadata: records without their time."""
+    formats: tuple[str, ...]
+    interval_s: float
+    """Seconds between two readings of the machine; 0 for none."""
+    collectors: tuple[str | Collector, ...]
+
+
+def checked_start(
+    settings: Settings,
+    experiment: str,
+    *,
+    project: str | None = None,
+    owner: str | None = None,
+    namespace: str | None = None,
+    told: Mapping[str, str | None] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    formats: tuple[str, ...] = ("provjson",),
+    sample_interval_s: float | None = None,
+    collect: Iterable[str | Collector] | None = None,
+) -> Start:
+    """The arguments of `provml.start_run`, checked; nothing is made.
+
+    Args:
+        told: what else ``run.json`` says where it is given: ``external_id`` and the like.
+
+    Raises:
+        InvalidArgumentError, ExportError: an argument is unusable.
+    """
+    from provml.collect.environment import login_name
+
+    description = {
+        "format": layout.FORMAT_VERSION,
+        "experiment": checked_name(experiment, "experiment"),
+        "project": None if project is None else checked_name(project, "project"),
+        "owner": login_name() if owner is None else checked_name(owner, "owner"),
+        "namespace": checked_namespace(namespace),
+        "created": time.time_ns(),
+        "provml": __version__,
+    }
+    description |= {key: checked_name(v, key) for key, v in (told or {}).items() if v is not None}
+    _check_formats(formats)
+    said = _records_of("tags", tags, tag_record)
+    said += _records_of("metadata", metadata, metadata_record)
+    return Start(
+        description,
+        said,
+        tuple(formats),
+        _checked_interval(sample_interval_s, settings.sample_interval_s),
+        check_collectors(
+            collect if collect is not None else settings.collect or DEFAULT_COLLECTORS
+        ),
+    )
+
+
+def open_run(
+    settings: Settings,
+    start: Start,
+    execution: Mapping[str, Any],
+    *,
+    save_dir: str | os.PathLike[str] | None = None,
+    run_id: str | None = None,
+    resume: bool = False,
+) -> Run:
+    """Make the run's folder and files, with the first records; reads nothing of the machine yet.
+
+    Args:
+        execution: what runs: command line, script, folder, as `describe_execution` gives it.
+
+    Raises:
+        InvalidArgumentError: the run id is no file name.
+        RunExistsError: the run id is taken.
+        StoreError, JournalError: the folder can't be made or written.
+    """
+    from provml.collect.environment import describe_host
+
+    store = default_store() if save_dir is None else save_dir
+    own_id = settings.run_id if run_id is None else run_id
+    folder, resumed = open_folder(store, start.description, own_id, resume, settings)
+    run = Run(folder, folder.open_writer("owner"), start.formats, owner=True)
+    facts = {**execution, **describe_host()}
+    now = time.time_ns()
+    record = {"record": "start", "time": now, "resumed": resumed, **facts}
+    run._append_all([record, *(one | {"time": now} for one in start.said)])
+    return run
+
+
+def _checked_interval(given: object, default: float) -> float:
+    if given is None:
+        return default
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
+        raise InvalidArgumentError(
+            f"sample_interval_s must be a number of seconds, 0 for never: {given!r}"
+        )
+    return float(given)
+
+
+def _check_formats(formats: object) -> None:
+    if not isinstance(formats, (tuple, list)):
+        raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
+    unknown = [name for name in formats if name not in format_names()]
+    if unknown:
+        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+
+
+def _records_of(
+    what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidArgumentError(f"{what} must be a mapping: {given!r:.80}")
+    return [record(name, value) for name, value in (given or {}).items()]

@@ -1,0 +1,57 @@
+"""Passes over a run's samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import provml
+from provml.journal.reader import Journal
+from provml.model import series
+
+TRAINING = provml.Context.TRAINING
+
+
+def rows(table: series.SeriesTable) -> list[tuple[Any, ...]]:
+    """Series, number, step, epoch and value of every sample, in the order of a pass."""
+    found: list[tuple[Any, ...]] = []
+    for block in table.blocks():
+        values = block.values if isinstance(block.values, list) else block.values.tolist()
+        steps, epochs = (
+            [None] * len(values) if column is None else column.tolist()
+            for column in (block.step, block.epoch)
+        )
+        names = [block.series.name] * len(values)
+        found += zip(names, block.number.tolist(), steps, epochs, values, strict=True)
+    return found
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_second_pass_gives_the_same(run: provml.Run, text: bool) -> None:
+    """Statements of one kind would name samples that those of another do not have."""
+    for step in range(3):
+        run.log_metric("loss", 0.5, TRAINING, step, epoch=0)
+        run.log_metric("loss", 0.25, TRAINING)
+        run.log_metric("loss", 1, TRAINING, step)
+        run.log_metric("loss", 2.0, TRAINING, epoch=step)
+    if text:
+        run.log_metric("note", "long", TRAINING)
+    table = series.SeriesTable(Journal(run.path))
+    first = rows(table)
+    assert {row[2:] for row in first if row[0] == "loss"} == {
+        *((step, 0, 0.5) for step in range(3)),
+        (None, None, 0.25),
+        *((step, None, 1) for step in range(3)),
+        *((None, epoch, 2.0) for epoch in range(3)),
+    }
+    assert sorted(row[1] for row in first if row[0] == "loss") == list(range(12))
+    assert rows(table) == first
+
+
+def test_a_few_samples_are_read_once(run: provml.Run) -> None:
+    """A run's end would read and sort them for each kind of statement anew."""
+    run.log_metric("loss", 0.5, TRAINING, 0)
+    table = series.SeriesTable(Journal(run.path))
+    first = list(table.blocks())
+    assert all(one is other for one, other in zip(first, table.blocks(), strict=True))
