@@ -4,6 +4,7 @@
     python3 tasks.py demo          install provml and run its demo
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
+    python3 tasks.py docs [ARG..]  the documentation, in build/site; arguments go to mkdocs build
     python3 tasks.py peers [ARG..] the same work by other trackers, each in its own environment
     python3 tasks.py clean         remove what these commands made
 
@@ -26,7 +27,14 @@ CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
 
 def main(arguments: list[str]) -> int:
     """Run a command; its exit status."""
-    commands = {"demo": demo, "test": test, "bench": bench, "peers": peers, "clean": clean}
+    commands = {
+        "demo": demo,
+        "test": test,
+        "bench": bench,
+        "docs": docs,
+        "peers": peers,
+        "clean": clean,
+    }
     if not arguments or arguments[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 2
@@ -39,7 +47,7 @@ def main(arguments: list[str]) -> int:
 def demo(arguments: list[str]) -> int:
     """Install provml with what the demo needs, and run it."""
     python = environment("demo")
-    pip(python, ".[demo]")
+    pip(python, ".[all]")
     return subprocess.call([script(python, "provml"), "demo", *arguments])
 
 
@@ -72,6 +80,14 @@ def bench(arguments: list[str]) -> int:
     return 0
 
 
+def docs(arguments: list[str]) -> int:
+    """Build the documentation; a broken link or reference fails."""
+    python = environment("docs")
+    pip(python, ".", *group("docs"))
+    command = [script(python, "mkdocs"), "build", "--strict", *arguments]
+    return subprocess.call(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 def peers(arguments: list[str]) -> int:
     """Compare with other trackers."""
     python = environment("bench")
@@ -81,7 +97,7 @@ def peers(arguments: list[str]) -> int:
 
 def clean(arguments: list[str]) -> int:
     """Remove environments, builds and caches."""
-    for pattern in (".venv-*", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
+    for pattern in (".venv-*", "build", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
         for path in ROOT.glob(pattern):
             shutil.rmtree(path)
     return 0
