@@ -12,7 +12,7 @@ import pytest
 
 import provml
 from provml.capture.bootstrap import SITE
-from provml.capture.metric_contexts import context_of
+from provml.capture.metric_contexts import context_from_name
 
 
 def _inside(run: provml.Run, script: str) -> subprocess.CompletedProcess[str]:
@@ -112,7 +112,7 @@ def test_nothing_around(tmp_path: Path) -> None:
 )
 def test_context_of_name(name: str, context: provml.Context | None) -> None:
     """A metric would stand in a context that its name does not say."""
-    assert context_of(name) is context
+    assert context_from_name(name) is context
 
 
 @pytest.mark.parametrize("own", [None, "print('own')", "import nothing_of_that_name"])
