@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--store", default=None)
     arguments = parser.parse_args()
-    with provml.start_run("digits-torch", save_dir=arguments.store) as run:
+    with provml.start_run("digits-torch", store=arguments.store) as run:
         train(arguments.epochs, arguments.lr, arguments.batch_size)
     print(f"recorded in {run.path}")
 

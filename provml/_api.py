@@ -23,13 +23,13 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.joined_run import SOURCE, STARTED, join_run
 from provml.recording.recorder import Target
 from provml.recording.run import Run
-from provml.recording.start import Start, checked_start, open_run
+from provml.recording.start import RunStart, open_run, validate_start
 
 
 def start_run(
     experiment: str,
     *,
-    save_dir: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | None = None,
     run_id: str | None = None,
     project: str | None = None,
     owner: str | None = None,
@@ -56,7 +56,7 @@ def start_run(
 
     Args:
         experiment: the experiment's name.
-        save_dir: the folder that holds the runs; by default ``PROVML_SAVE_DIR``, else
+        store: the folder that holds the runs; by default ``PROVML_STORE``, else
             ``provenance``.
         run_id: an id of one's own; by default the time and eight random characters. Ranks of a
             distributed job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or by
@@ -88,7 +88,7 @@ def start_run(
 
     settings = read_settings()
     told = {"external_id": external_id, "framework": framework, "task": task}
-    start = checked_start(
+    start = validate_start(
         settings,
         experiment,
         project=project,
@@ -108,9 +108,7 @@ def start_run(
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
         return _join(settings, asked | told, start)
-    run = open_run(
-        settings, start, describe_execution(), save_dir=save_dir, run_id=run_id, resume=resume
-    )
+    run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
     # of a job's processes on one machine, one reads what is the machine's
     machine_wide = settings.local_rank in (None, 0)
@@ -118,13 +116,13 @@ def start_run(
     return run
 
 
-def _start_sampling(run: Run, start: Start, machine_wide: bool) -> None:
+def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
     interval_s = start.interval_s
     planned = plan_collectors(start.collectors, interval_s, machine_wide) if interval_s else []
     run._start_sampling(interval_s, planned)
 
 
-def _join(settings: Settings, asked: dict[str, Any], start: Start) -> Run:
+def _join(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
     """The run around this process, whose machine and processes the command there reads."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}

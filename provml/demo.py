@@ -113,7 +113,7 @@ def run_demo(
     if read_settings().disabled:
         raise InvalidArgumentError("PROVML_DISABLED is set: the demo would record nothing")
     recording = _Stopwatch()
-    with _api.start_run(_EXPERIMENT, save_dir=store, tags={"purpose": "demo"}) as run:
+    with _api.start_run(_EXPERIMENT, store=store, tags={"purpose": "demo"}) as run:
         _describe(run, model, parts, epochs)
         began = time.perf_counter()
         for epoch in _train(run, model, parts, epochs, recording):

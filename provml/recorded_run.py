@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provml.base.clock import to_datetime
-from provml.base.context import Context, context_at, context_path, group_path
-from provml.base.sinks import Target
+from provml.base.context import Context, context_from_path, context_path, group_path
+from provml.base.sinks import Destination
 from provml.errors import RunNotFoundError
 from provml.journal import history, layout
-from provml.journal.files import Record, context_of, number_of
+from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, Time
 from provml.journal.reader import Journal
 from provml.journal.store import find_run
@@ -112,7 +112,7 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
     Args:
         run: a run's folder, its id, a beginning of one that no other has, ``<experiment>/<id>``, or
             ``latest``.
-        store: where to look for ids; by default ``PROVML_SAVE_DIR``, else ``provenance``.
+        store: where to look for ids; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
         RunNotFoundError: none, or more than one, is meant.
@@ -225,7 +225,7 @@ class RecordedRun:
 
         table = SeriesTable(Journal(self.path))
         own = (series for series in table.all if series.kind == kind)
-        return list(dict.fromkeys((s.name, context_at(s.context)) for s in own))
+        return list(dict.fromkeys((s.name, context_from_path(s.context)) for s in own))
 
     def series(
         self,
@@ -345,7 +345,7 @@ class RecordedRun:
                         threshold=float(decode(record["threshold"])),
                         severity=str(record["severity"]),
                         collector=str(record["collector"]),
-                        context=context_at(context_of(record)),
+                        context=context_from_path(record_context(record)),
                         step=record.get("step"),
                         epoch=record.get("epoch"),
                     )
@@ -368,14 +368,16 @@ class RecordedRun:
         found: list[RecordedContent] = []
         for files in Journal(self.path).writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
-            digests = {number_of(r): r.get("content") for r in records if r["record"] == "digest"}
+            digests = {
+                series_number(r): r.get("content") for r in records if r["record"] == "digest"
+            }
             for record in records:
                 name, time_ns = record.get("name"), record.get("time")
                 if not isinstance(name, str) or not isinstance(time_ns, int):
                     continue
                 content = record.get("content")
                 facts = content if isinstance(content, dict) else {}
-                number = number_of(record)
+                number = series_number(record)
                 later = None if number is None else digests.get(number)
                 if isinstance(later, dict):
                     facts = {k: v for k, v in facts.items() if k != "unread"} | later
@@ -384,7 +386,7 @@ class RecordedRun:
                         kind=record["record"],
                         name=name,
                         time_ns=time_ns,
-                        context=context_at(context_of(record)),
+                        context=context_from_path(record_context(record)),
                         step=record.get("step"),
                         epoch=record.get("epoch"),
                         facts=facts,
@@ -417,9 +419,9 @@ class RecordedRun:
             detail: as in `statements`.
         """
         from provml.model.mapping import RunMapping
-        from provml.model.prov_document import build
+        from provml.model.prov_document import build_prov_document
 
-        return build(RunMapping(Journal(self.path), detail))
+        return build_prov_document(RunMapping(Journal(self.path), detail))
 
     def to_rdflib(self, detail: str | None = None) -> Graph:
         """The run as a graph of ``rdflib``, in PROV-O's terms.
@@ -462,7 +464,7 @@ class RecordedRun:
 
     def plot(
         self,
-        file: Target,
+        file: Destination,
         *series: str,
         contexts: Collection[str] = (),
         by: str | None = None,
@@ -518,18 +520,18 @@ class RecordedRun:
             MissingExtraError: networkx or pydot is not installed.
             ExportError: the view is around a node that is not there.
         """
-        from provml.graph.picture import dot_graph, pictured
+        from provml.graph.picture import build_picture, dot_graph
         from provml.graph.view import View
         from provml.model.mapping import RunMapping
 
         view = view or View()
-        graph = pictured([RunMapping(Journal(self.path), detail)], view)
+        graph = build_picture([RunMapping(Journal(self.path), detail)], view)
         return dot_graph(graph, view.direction)
 
     def export(
         self,
         format: str,
-        file: Target,
+        file: Destination,
         detail: str | None = None,
         view: View | None = None,
     ) -> None:

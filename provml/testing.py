@@ -84,7 +84,7 @@ def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
     Args:
         start: start a run for the block, so that module-level verbs work; False where the code
             under test calls `provml.start_run` itself. In both cases its runs land in the
-            temporary folder, unless it gives ``save_dir``.
+            temporary folder, unless it gives ``store``.
         sample: read the machine in the background, as runs do outside of tests.
     """
     folder = tempfile.mkdtemp(prefix="provml-capture-")

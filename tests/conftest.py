@@ -62,7 +62,7 @@ def store(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(store: Path) -> Iterator[provml.Run]:
     """A run under way, without documents at its end."""
-    with provml.start_run("test", save_dir=store, formats=(), owner="tester") as run:
+    with provml.start_run("test", store=store, formats=(), owner="tester") as run:
         yield run
 
 

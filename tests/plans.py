@@ -89,7 +89,7 @@ def record(store: str, plan: dict[str, Any]) -> provml.RecordedRun:
     """Record a run as planned."""
     run = provml.start_run(
         plan["experiment"],
-        save_dir=store,
+        store=store,
         project=plan["project"],
         owner=plan["owner"],
         tags=plan["tags"],

@@ -330,7 +330,7 @@ def test_events_keep_time_source_and_metadata(run: provml.Run) -> None:
 
 def test_a_raising_body_ends_the_run_as_failed(store: Path) -> None:
     """A failed training would be recorded as finished."""
-    with pytest.raises(ZeroDivisionError), provml.start_run("e", save_dir=store) as run:
+    with pytest.raises(ZeroDivisionError), provml.start_run("e", store=store) as run:
         1 / 0
     recorded = provml.load(run.path)
     assert recorded.status == "failed"
@@ -343,7 +343,7 @@ def test_a_raising_body_ends_the_run_as_failed(store: Path) -> None:
 
 def test_an_ended_run_refuses_every_verb(store: Path) -> None:
     """What is logged after the end would vanish without a word."""
-    run = provml.start_run("e", save_dir=store, formats=())
+    run = provml.start_run("e", store=store, formats=())
     run.log_metric("m", 1.0)
     run.end_run()
     run.end_run()
@@ -398,7 +398,7 @@ def test_the_disabled_twin_takes_every_call_and_writes_nothing(store: Path) -> N
     """A disabled run would record, or fail where an enabled one does not."""
     verbs = public_verbs(Run)
     assert verbs <= set(vars(DisabledRun))
-    with provml.start_run("e", save_dir=store, disabled=True, tags={"a": 1}) as run:
+    with provml.start_run("e", store=store, disabled=True, tags={"a": 1}) as run:
         assert isinstance(run, provml.Run)
         provml.log_metric("loss", object())
         provml.log_metrics({"a": None})
@@ -416,7 +416,7 @@ def test_the_disabled_twin_takes_every_call_and_writes_nothing(store: Path) -> N
 def test_disabling_by_the_environment(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster could not switch recording off without a change of the script."""
     monkeypatch.setenv("PROVML_DISABLED", "1")
-    with provml.start_run("e", save_dir=store):
+    with provml.start_run("e", store=store):
         provml.log_metric("loss", 1.0)
     assert not store.exists()
 
@@ -429,7 +429,7 @@ def test_disabling_by_the_environment(store: Path, monkeypatch: pytest.MonkeyPat
         ({"run_id": "a/b"}, provml.InvalidArgumentError),
         ({"run_id": 3}, provml.InvalidArgumentError),
         ({"run_id": "latest"}, provml.InvalidArgumentError),
-        ({"save_dir": "a\0b"}, provml.StoreError),
+        ({"store": "a\0b"}, provml.StoreError),
         ({"namespace": "no iri"}, provml.InvalidArgumentError),
         ({"namespace": "relative/"}, provml.InvalidArgumentError),
         ({"formats": ("nope",)}, provml.ExportError),
@@ -443,7 +443,7 @@ def test_start_run_refuses_misuse_before_it_makes_anything(
 ) -> None:
     """A wrong argument would leave an empty run behind."""
     with pytest.raises(error):
-        provml.start_run("e", **{"save_dir": store, **options})
+        provml.start_run("e", **{"store": store, **options})
     assert not store.exists()
     assert provml.active_run() is None
 
@@ -451,7 +451,7 @@ def test_start_run_refuses_misuse_before_it_makes_anything(
 @pytest.mark.parametrize("experiment", ["../../etc", ".hidden", "a/b", "", "~", "CON ", "é🦉"])
 def test_any_experiment_name_stays_within_its_store(store: Path, experiment: str) -> None:
     """An experiment's name would lead outside the store, or be lost."""
-    with provml.start_run(experiment, save_dir=store) as run:
+    with provml.start_run(experiment, store=store) as run:
         pass
     assert run.path.parent.parent == store
     assert not run.path.parent.name.startswith(".")
@@ -460,13 +460,13 @@ def test_any_experiment_name_stays_within_its_store(store: Path, experiment: str
 
 def test_a_taken_run_id_is_refused_and_resumed_on_request(store: Path) -> None:
     """Two runs would mix, or a restarted job could not go on with its run."""
-    with provml.start_run("e", save_dir=store, run_id="job-1") as run:
+    with provml.start_run("e", store=store, run_id="job-1") as run:
         run.log_metric("loss", 1.0, TRAINING, 0)
     with pytest.raises(provml.RunExistsError, match="resume=True"):
-        provml.start_run("e", save_dir=store, run_id="job-1")
-    with provml.start_run("e", save_dir=store, run_id="job-1", resume=True) as again:
+        provml.start_run("e", store=store, run_id="job-1")
+    with provml.start_run("e", store=store, run_id="job-1", resume=True) as again:
         again.log_metric("loss", 2.0, TRAINING, 1)
-    with provml.start_run("e", save_dir=store, resume=True) as latest:
+    with provml.start_run("e", store=store, resume=True) as latest:
         assert latest.path == run.path
         latest.log_metric("loss", 3.0, TRAINING, 2)
     recorded = provml.load(run.path)
@@ -476,16 +476,16 @@ def test_a_taken_run_id_is_refused_and_resumed_on_request(store: Path) -> None:
     assert {"run:metric/training/loss/0", "run:metric/training/loss/1.0"} <= ids
     with (
         pytest.raises(provml.RunExistsError, match="being recorded"),
-        provml.start_run("e", save_dir=store, run_id="live"),
+        provml.start_run("e", store=store, run_id="live"),
     ):
-        provml.start_run("e", save_dir=store, run_id="live", resume=True)
+        provml.start_run("e", store=store, run_id="live", resume=True)
 
 
 def test_runs_nest(store: Path) -> None:
     """A run started within another would take its samples, or end it."""
-    with provml.start_run("outer", save_dir=store, formats=()) as outer:
+    with provml.start_run("outer", store=store, formats=()) as outer:
         provml.log_metric("m", 1.0)
-        with provml.start_run("inner", save_dir=store, formats=()) as inner:
+        with provml.start_run("inner", store=store, formats=()) as inner:
             provml.log_metric("m", 2.0)
         assert provml.active_run() is outer
         provml.log_metric("m", 3.0)
@@ -541,7 +541,7 @@ def test_recording_imports_nothing_heavy(tmp_path: Path) -> None:
     """Recording scalars would pull numpy into a script that does not use it."""
     code = (
         "import sys, provml\n"
-        "run = provml.start_run('e', save_dir=sys.argv[1], formats=())\n"
+        "run = provml.start_run('e', store=sys.argv[1], formats=())\n"
         "run.log_metric('loss', 0.5, 'training', 1)\n"
         "run.log_param('lr', 0.1)\n"
         "run.log_artifact(sys.argv[0] if False else provml.__file__)\n"
@@ -555,7 +555,7 @@ def test_recording_imports_nothing_heavy(tmp_path: Path) -> None:
 WITHOUT_TORCH = """
 import sys, provml
 sys.modules["torch"] = None
-with provml.start_run("e", save_dir=sys.argv[1], formats=()) as run:
+with provml.start_run("e", store=sys.argv[1], formats=()) as run:
     run.log_model("m", {"w": 1})
     try:
         run.log_flops_per_batch("f", None)

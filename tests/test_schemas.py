@@ -40,7 +40,7 @@ class _Warm:
 def lines(store: Path) -> list[dict[str, Any]]:
     """Every kind of line that is written."""
     pytest.importorskip("torch", reason="torch is not installed")  # for a line of FLOPs
-    options: dict[str, Any] = {"save_dir": store, "sample_interval_s": 1000, "collect": [_Warm()]}
+    options: dict[str, Any] = {"store": store, "sample_interval_s": 1000, "collect": [_Warm()]}
     with pytest.raises(RuntimeError), provml.start_run("e", tags={"a": 1}, **options) as run:
         run.log_metric("m", 0.5, provml.Context("in", provml.Context.TRAINING), 1, unit="s")
         run.log_metric("m", 1)
@@ -111,7 +111,7 @@ def test_run_json_is_as_its_schema_says(store: Path) -> None:
     options = {"project": "p", "owner": "o", "namespace": "https://example.org/"}
     options |= {"external_id": "1", "framework": "pytorch", "task": "detection"}
     for given in ({}, options):
-        with provml.start_run("e", save_dir=store, **given) as run:  # type: ignore[arg-type]
+        with provml.start_run("e", store=store, **given) as run:  # type: ignore[arg-type]
             pass
         content = json.loads((run.path / "run.json").read_bytes())
         schema("run.schema.json").validate(content)

@@ -40,7 +40,7 @@ def test_a_script_that_starts_its_own_run(tmp_path: Path, monkeypatch: pytest.Mo
     assert [run.params["epochs"] for run in recorded.runs] == [1, 3]
     assert recorded.experiment == "mine"
     assert list(tmp_path.iterdir()) == []
-    assert "PROVML_SAVE_DIR" not in os.environ
+    assert "PROVML_STORE" not in os.environ
 
 
 def test_an_error_passes_through_and_is_recorded() -> None:
@@ -63,7 +63,7 @@ def test_what_is_captured_does_not_join_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A test suite that runs inside a run would log into that, and find nothing itself."""
-    with provml.start_run("outer", save_dir=tmp_path) as outer:
+    with provml.start_run("outer", store=tmp_path) as outer:
         monkeypatch.setenv("PROVML_JOINED_RUN", str(outer.path))
         with capture(start=False) as captured, provml.start_run("mine"):
             provml.log_metric("loss", 0.5, provml.Context.TRAINING)

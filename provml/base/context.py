@@ -12,7 +12,7 @@ from provml.errors import InvalidArgumentError
 MAX_NAME_LENGTH: Final = 4096
 
 
-def checked_name(value: object, what: str) -> str:
+def validate_name(value: object, what: str) -> str:
     """The name as a plain ``str``; any Unicode text up to 4,096 characters is legal, "" too.
 
     Raises:
@@ -59,7 +59,7 @@ class Context:
         """Raise InvalidArgumentError for a name that is no Unicode text."""
         if parent is not None and not isinstance(parent, Context):
             raise InvalidArgumentError(f"a context's parent must be a Context: {parent!r}")
-        own = checked_name(name, "a context's name")
+        own = validate_name(name, "a context's name")
         path = (*parent.path, own) if parent is not None else (own,)
         known = cls._known.get(path)
         if known is not None:
@@ -104,7 +104,7 @@ def context_path(context: Context | str | None) -> tuple[str, ...] | None:
     )
 
 
-def context_at(path: tuple[str, ...] | None) -> Context | None:
+def context_from_path(path: tuple[str, ...] | None) -> Context | None:
     """The context of a path; None for None."""
     context: Context | None = None
     for name in path or ():

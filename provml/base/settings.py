@@ -12,7 +12,7 @@ from typing import NamedTuple
 from provml.errors import InvalidArgumentError
 
 DEFAULT_STORE = "provenance"
-STORE_VARIABLE = "PROVML_SAVE_DIR"
+STORE_VARIABLE = "PROVML_STORE"
 DISABLED_VARIABLE = "PROVML_DISABLED"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
@@ -24,7 +24,7 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 
 
 def default_store() -> str:
-    """The folder that holds the runs: ``PROVML_SAVE_DIR``, or ``provenance``."""
+    """The folder that holds the runs: ``PROVML_STORE``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
 
 

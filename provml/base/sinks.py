@@ -15,11 +15,11 @@ from typing import BinaryIO, cast
 
 from provml.errors import ExportError, MissingExtraError
 
-Target = str | os.PathLike[str] | BinaryIO
+Destination = str | os.PathLike[str] | BinaryIO
 
 
 @contextmanager
-def opened(target: Target) -> Iterator[BinaryIO]:
+def open_sink(target: Destination) -> Iterator[BinaryIO]:
     """A binary sink for the target; a path is replaced only when all was written.
 
     A link stays one: what it points to is replaced. A file that is there keeps its permissions.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from provml.base.settings import read_settings
-from provml.capture.outer_run import missed
+from provml.capture.outer_run import note_missed
 
 PARTS: Final[tuple[str, ...]] = ("files", "trackers")
 """Modules here that have an ``install()``, to be called before the script runs."""
@@ -30,7 +30,7 @@ def install() -> None:
             try:
                 import_module(f"provml.capture.{part}").install()
             except Exception as error:
-                missed(part, error)
+                note_missed(part, error)
 
 
 _SIGN: Final = ".inside"

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from provml.capture.outer_run import missed
+from provml.capture.outer_run import note_missed
 
 _Call = Callable[[ModuleType], None]
 _lock = threading.Lock()
@@ -61,7 +61,7 @@ def _make(call: _Call, module: ModuleType) -> None:
     try:
         call(module)
     except Exception as error:
-        missed(f"import of {module.__name__}", error)
+        note_missed(f"import of {module.__name__}", error)
 
 
 class _Finder:
@@ -92,7 +92,7 @@ def _follow(name: str, loader: Any) -> None:
     """Have this loader say when it has run the module: once."""
     execute = getattr(loader, "exec_module", None)
     if execute is None or isinstance(loader, type):
-        missed(f"import of {name}", TypeError(f"a loader of another kind: {loader!r}"))
+        note_missed(f"import of {name}", TypeError(f"a loader of another kind: {loader!r}"))
         return
 
     def exec_module(module: ModuleType) -> None:
@@ -112,4 +112,4 @@ def _follow(name: str, loader: Any) -> None:
     try:
         loader.exec_module = exec_module
     except AttributeError as error:
-        missed(f"import of {name}", error)
+        note_missed(f"import of {name}", error)

@@ -29,7 +29,7 @@ _CONTEXTS: Final = {
 
 
 @lru_cache(maxsize=4096)
-def context_of(name: str) -> Context | None:
+def context_from_name(name: str) -> Context | None:
     """The context that a metric's name means: ``val_loss``, ``Loss/test``; None for none.
 
     Costs a dictionary's look-up for a name seen before.

@@ -1,7 +1,7 @@
 """The run around this process, for what records from outside the script.
 
 `outer_run` opens it in files of this process's own when something is first recorded. What befalls
-that is counted by `missed`, and never reaches the script. Imports `joining`, `lifecycle`.
+that is counted by `note_missed`, and never reaches the script. Imports `joining`, `lifecycle`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def outer_run() -> Run | None:
         return _state.get("run")
 
 
-def missed(what: str, error: BaseException) -> None:
+def note_missed(what: str, error: BaseException) -> None:
     """Count something that could not be recorded; say so in the run, once for each kind.
 
     Args:

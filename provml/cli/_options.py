@@ -17,7 +17,7 @@ run_argument = click.argument("run", metavar="RUN")
 store_option = click.option(
     "--store",
     metavar="DIR",
-    help="The folder that holds the runs.  [default: $PROVML_SAVE_DIR, else provenance]",
+    help="The folder that holds the runs.  [default: $PROVML_STORE, else provenance]",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, exact.")

@@ -13,7 +13,7 @@ from typing import Any
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
-from provml.journal.files import Record, context_of, number_of
+from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedSpan, spans
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
@@ -60,7 +60,7 @@ class SeenContent:
 
     def add(self, time_ns: int, record: Record) -> None:
         """Take in that it was logged."""
-        facts, context = record.get("content"), context_of(record)
+        facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = _integer(record.get("step"))
         self.facts = facts if isinstance(facts, dict) else {}
@@ -124,7 +124,7 @@ class Overview:
     unsummarised: int = 0
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON."""
         state, description = self.state, self.description
         content: dict[str, Any] = {
@@ -169,11 +169,11 @@ def overview(journal: Journal) -> Overview:
     without_digest: dict[object, tuple[SeenContent, Record]] = {}
     for files, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
-        number = number_of(record)
+        number = series_number(record)
         if kind == "window":
-            windows.add((files.index, context_of(record)))
+            windows.add((files.index, record_context(record)))
         elif kind == "summary":
-            windows.discard((files.index, context_of(record)))
+            windows.discard((files.index, record_context(record)))
         elif kind == "digest" and isinstance(record.get("content"), dict):
             owed = without_digest.pop((files.index, number), None)
             if owed is not None:
@@ -237,7 +237,7 @@ def _event(name: str, time_ns: int, record: Record) -> SeenEvent:
         name=name,
         time_ns=time_ns,
         source=source if isinstance(source, str) else None,
-        context=context_of(record),
+        context=record_context(record),
         step=_integer(record.get("step")),
         metadata=_decoded(record.get("metadata")),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from provml.base.sinks import opened
+from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.errors import InvalidArgumentError
 
@@ -57,7 +57,7 @@ def convert_command(
     max_bytes = MAX_BYTES if max_mb is None else max_mb * 2**20
     document = read(origin, from_format, max_bytes, base)
     sink: Any = sys.stdout.buffer if target == _STD else target
-    with opened(sink) as opened_sink:
+    with open_sink(sink) as opened_sink:
         notes = document.write(to_format, opened_sink, not no_check)
     if target == _STD:
         sys.stdout.buffer.flush()

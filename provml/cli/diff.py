@@ -37,7 +37,7 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
     for note in found.notes:
         terminal.echo_note(terminal.printable(note))
     if as_json:
-        terminal.echo_json(terminal.exact(found.as_json()))
+        terminal.echo_json(terminal.exact(found.to_dict()))
         return
     table = found.table()
     if terminal.on_terminal():

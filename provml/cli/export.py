@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 import click
 
 from provml.base.format_names import format_names
-from provml.base.sinks import opened
+from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option, view_of, view_options
 from provml.journal.reader import damage_note
@@ -71,7 +71,7 @@ def export_command(
     target: Any = document_path(folders[0], format_name) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
-    with opened(target) as sink, _counted(sink, output == _STDOUT) as counted:
+    with open_sink(target) as sink, _counted(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
             mapping = export(folders[0], format_name, written, detail, view)

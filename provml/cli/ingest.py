@@ -122,7 +122,7 @@ def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Ru
     from provml import start_run
 
     if run_name is None:
-        return start_run(experiment, save_dir=store, sample_interval_s=0), {}
+        return start_run(experiment, store=store, sample_interval_s=0), {}
     from provml.journal import layout
     from provml.journal.reader import Journal
     from provml.journal.store import find_run
@@ -132,7 +132,7 @@ def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Ru
     state = journal.state()
     run = start_run(
         str(journal.description["experiment"]),
-        save_dir=folder.parent.parent,
+        store=folder.parent.parent,
         run_id=folder.name,
         resume=True,
         sample_interval_s=0,

@@ -115,7 +115,7 @@ def _answer(
         lineage.export(format_name, sys.stdout.buffer if output in (None, _STDOUT) else output)
         sys.stdout.buffer.flush()
     elif as_json:
-        terminal.echo_json(terminal.exact(lineage.as_json()))
+        terminal.echo_json(terminal.exact(lineage.to_dict()))
     elif terminal.on_terminal():
         for way in ("up", "down"):
             if direction in (way, "both"):

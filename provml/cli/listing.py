@@ -11,8 +11,8 @@ from provml.base.settings import default_store
 from provml.cli import _terminal as terminal
 from provml.cli._options import json_option, store_option
 from provml.journal import layout
-from provml.journal.files import writer_files
-from provml.journal.recovery import written_end
+from provml.journal.files import list_writer_files
+from provml.journal.recovery import find_end
 from provml.journal.store import RunEntry, UnreadRun, scan_runs
 
 
@@ -76,9 +76,9 @@ def _complaint(unread: list[UnreadRun]) -> str:
 def _samples(entry: RunEntry) -> int:
     """How many samples the run's files hold, by how far they are written."""
     count = 0
-    for files in writer_files(entry.path):
+    for files in list_writer_files(entry.path):
         try:
-            end = written_end(files.samples_path)
+            end = find_end(files.samples_path)
         except OSError:
             continue
         count += max(0, end - layout.HEADER_SIZE) // layout.RECORD_SIZE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from provml.base.sinks import opened
+from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option
 from provml.errors import ProvMLError, QueryError
@@ -22,7 +22,7 @@ from provml.journal.store import find_run
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from provml.sparql.answers import Answer
+    from provml.sparql.answers import SparqlAnswer
     from provml.sparql.query import Parameter
 
 _STDOUT: Final = "-"
@@ -117,7 +117,7 @@ def query_command(
 
 def _ask_endpoint(
     url: str, runs: list[str], text: str, parameters: dict[str, Parameter], store: str | None
-) -> Answer:
+) -> SparqlAnswer:
     from provml.journal.reader import Journal
     from provml.model.bundles import bundle_iri
     from provml.model.mapping import run_prefixes
@@ -146,7 +146,7 @@ def _asked(
     arguments: Sequence[str], file: str | None, ready_name: str | None, settings: Sequence[str]
 ) -> tuple[list[str], str, dict[str, Parameter]]:
     """The runs, the query's text, and its parameters."""
-    from provml.sparql.ready_queries import described, ready_query
+    from provml.sparql.ready_queries import describe_query, ready_query
 
     if file is not None and ready_name is not None:
         raise click.UsageError("give --file or --name, not both")
@@ -154,9 +154,9 @@ def _asked(
     if ready_name is not None:
         query = ready_query(ready_name)
     elif file is not None:
-        query = described(file, _read(file))
+        query = describe_query(file, _read(file))
     elif runs:
-        query = described("", runs.pop())
+        query = describe_query("", runs.pop())
         if query.text and not any(mark in query.text for mark in " \n\t{"):
             raise click.UsageError(
                 f"{query.text!r} is no query: the last argument is one, or --file or --name says it"
@@ -234,7 +234,7 @@ def _remove_parts(output: str | None, child: int) -> None:
 # -- the answer -------------------------------------------------------------------------------
 
 
-def _give(answer: Answer, format_name: str | None, output: str | None) -> None:
+def _give(answer: SparqlAnswer, format_name: str | None, output: str | None) -> None:
     format_name = format_name or _default_format(answer, output)
     if answer.kind == "boolean" and format_name in ("table", "csv"):
         text = "true\n" if answer else "false\n"
@@ -252,11 +252,11 @@ def _give(answer: Answer, format_name: str | None, output: str | None) -> None:
         answer.write(format_name, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        with opened(str(output)) as sink:
+        with open_sink(str(output)) as sink:
             answer.write(format_name, sink)
 
 
-def _default_format(answer: Answer, output: str | None) -> str:
+def _default_format(answer: SparqlAnswer, output: str | None) -> str:
     from provml.sparql.answers import ENDINGS
 
     if output not in (None, _STDOUT):
@@ -273,11 +273,11 @@ def _write_text(text: str, output: str | None) -> None:
     if output in (None, _STDOUT):
         click.echo(text, nl=False)
     else:
-        with opened(str(output)) as sink:
+        with open_sink(str(output)) as sink:
             sink.write(text.encode())
 
 
-def _show(answer: Answer) -> None:
+def _show(answer: SparqlAnswer) -> None:
     from rich.text import Text
 
     rows: list[list[Text]] = []

@@ -56,10 +56,10 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
 
 def _what_is_left(folder: Path) -> list[str]:
     """Record what `provml run` left; where that can't be, a line says so."""
-    from provml.capture.command.leftovers import record_left
+    from provml.capture.command.leftovers import record_leftovers
 
     try:
-        return record_left(folder)
+        return record_leftovers(folder)
     except (ProvMLError, OSError) as error:
         terminal.echo_note(terminal.printable(f"not recorded what was left: {error}"))
         return []

@@ -91,7 +91,7 @@ def run_command(
     for tag, (name, equals, _) in zip(tags, pairs, strict=True):
         if not equals or not name:
             raise InvalidArgumentError(f"a tag must be KEY=VALUE: {tag!r}")
-    wanted = capture.Around(
+    wanted = capture.CommandOptions(
         patterns=patterns,
         output=not no_output,
         trackers=not no_trackers,
@@ -99,7 +99,7 @@ def run_command(
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),
     )
     try:
-        ending = capture.run_command(
+        ending = capture.record_command(
             command,
             wanted,
             experiment=experiment,
@@ -108,7 +108,7 @@ def run_command(
             namespace=namespace,
             run_id=run_id,
             resume=resume,
-            save_dir=store,
+            store=store,
             tags={name: value for name, _, value in pairs},
             formats=tuple(name.strip() for name in formats.split(",") if name.strip()),
             sample_interval_s=sample_interval,

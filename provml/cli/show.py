@@ -48,7 +48,7 @@ def show_command(run: str, resources: bool, as_json: bool, store: str | None) ->
         return
     found = overview(journal)
     if as_json:
-        terminal.echo_json(found.as_json())
+        terminal.echo_json(found.to_dict())
     else:
         terminal.show(*_parts(found))
 

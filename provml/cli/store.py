@@ -14,7 +14,7 @@ from provml.cli._options import json_option, store_option
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from provml.lineage.answers import Answer
+    from provml.lineage.answers import TableAnswer
 
 _LONGEST = 200
 _SHORT_DIGEST = 12
@@ -97,7 +97,7 @@ def _json_cell(cell: Any) -> Any:
     return str(cell)
 
 
-def _show_runs(answer: Answer, show: tuple[str, ...]) -> None:
+def _show_runs(answer: TableAnswer, show: tuple[str, ...]) -> None:
     from rich.text import Text
 
     rows: list[list[Text]] = []

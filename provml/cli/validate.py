@@ -134,19 +134,19 @@ def _judged(
 def _print(reports: list[Report], form: str) -> None:
     """The forms that hold all reports at once."""
     if form == "json":
-        terminal.echo_json([report.as_json() for report in reports])
+        terminal.echo_json([report.to_dict() for report in reports])
     elif form == "sarif":
-        from provml.validation.sarif_report import sarif
+        from provml.validation.sarif_report import build_sarif
 
-        terminal.echo_json(sarif(reports))
+        terminal.echo_json(build_sarif(reports))
     elif form == "html":
-        from provml.validation.html_report import page
+        from provml.validation.html_report import write_html_report
 
-        click.echo(page(reports).encode("utf-8", "replace"))
+        click.echo(write_html_report(reports).encode("utf-8", "replace"))
     elif form == "github":
-        from provml.validation.github_report import github_lines
+        from provml.validation.github_report import github_annotations
 
-        for line in github_lines(reports):
+        for line in github_annotations(reports):
             click.echo(terminal.printable(line))
 
 

@@ -78,12 +78,12 @@ def describe_path(
     except (FileNotFoundError, NotADirectoryError):
         raise ContentNotFoundError(f"there is no file or folder {full!r}") from None
     except OSError as error:
-        return {"kind": "file", "path": printable(full), "unread": str(error)}
+        return {"kind": "file", "path": printable_path(full), "unread": str(error)}
     except ValueError as error:
         raise InvalidArgumentError(f"not a path: {text!r} ({error})") from None
     facts: Facts = {
         "kind": "folder" if stat.S_ISDIR(status.st_mode) else "file",
-        "path": printable(full),
+        "path": printable_path(full),
         "modified": status.st_mtime_ns,
     }
     if facts["kind"] == "file" and not stat.S_ISREG(status.st_mode):
@@ -92,7 +92,7 @@ def describe_path(
         is_folder = facts["kind"] == "folder"
         store = _store_within(full, run_folder) if is_folder else None
         if store is not None:
-            facts["left_out"] = printable(os.path.relpath(store, full))
+            facts["left_out"] = printable_path(os.path.relpath(store, full))
         put_off = None if later is None or copy else later(full, store)
         if put_off is not None:
             return facts | ({} if is_folder else {"size": status.st_size}) | put_off
@@ -107,7 +107,7 @@ def describe_path(
     return facts
 
 
-def printable(text: str) -> str:
+def printable_path(text: str) -> str:
     r"""Text from the system as Unicode; bytes that are none become ``\xNN``."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
@@ -190,7 +190,7 @@ def _raise(error: OSError) -> None:
 
 def _copy(path: str, facts: Facts, run_folder: Path) -> str:
     """Copy under ``artifacts/<digest>/<name>``, by a temporary name; the path within the run."""
-    name = layout.folder_name(os.path.basename(printable(path))[-60:] or "content")
+    name = layout.folder_name(os.path.basename(printable_path(path))[-60:] or "content")
     relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_SHORT_DIGEST]}/{name}"
     target = run_folder / relative
     if target.exists():

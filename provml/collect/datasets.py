@@ -53,10 +53,10 @@ def describe_dataset(
     if array is not None:
         return _summarised(array)
     members = _members(data)
-    return _describe_members(members) if members is not None else describe_object(data)
+    return _describe_members(members) if members is not None else describe_dataset_object(data)
 
 
-def describe_object(data: object) -> Facts:
+def describe_dataset_object(data: object) -> Facts:
     """The facts of an object by what it is known to be: a table, a loader, a dataset, a stream."""
     table = _describe_table(data)
     if table is not None:
@@ -88,10 +88,10 @@ def _describe_table(data: object) -> Facts | None:
 
 
 def _summarised(array: Any) -> Facts:
-    from provml.collect.summaries import summary_of
+    from provml.collect.summaries import summarize_array
 
     facts = describe_array(array)
-    summary = summary_of(array)
+    summary = summarize_array(array)
     return facts | ({"summary": summary} if summary else {})
 
 
@@ -146,7 +146,7 @@ def _unread(data: object, why: str) -> Facts:
 
 def _describe_parts(data: Mapping[Any, Any]) -> Facts:
     """A mapping of datasets: the splits of one."""
-    described = {str(name): describe_object(part) for name, part in data.items()}
+    described = {str(name): describe_dataset_object(part) for name, part in data.items()}
     facts = _kind(data) | _joined(described)
     lengths = [part.get("length") for part in described.values()]
     if lengths and all(length is not None for length in lengths):
@@ -190,7 +190,7 @@ def _described(data: Any) -> Facts:
     if array is not None:
         return _kind(data) | {"size": int(array.nbytes), "sha256": describe_array(array)["sha256"]}
     members = _members(data)
-    facts = _describe_members(members) if members is not None else describe_object(data)
+    facts = _describe_members(members) if members is not None else describe_dataset_object(data)
     return facts | {"kind": "object"}
 
 

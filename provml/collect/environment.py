@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from provml.collect.content import Facts, printable
+from provml.collect.content import Facts, printable_path
 from provml.collect.secrets import MASK, is_secret_name, mask_text
 
 _ALLOWED_NAMES: Final = """
@@ -70,7 +70,7 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
         "executable": sys.executable,
         "packages": _packages(),
         "variables": {
-            name: MASK if _is_secret(name) else mask_text(printable(value))
+            name: MASK if _is_secret(name) else mask_text(printable_path(value))
             for name, value in sorted(os.environ.items())
             if name in _ALLOWED
             or name.startswith(_ALLOWED_PREFIXES)
@@ -96,9 +96,9 @@ def _platform() -> str:
     import platform
 
     try:
-        return printable(platform.freedesktop_os_release()["PRETTY_NAME"])
+        return printable_path(platform.freedesktop_os_release()["PRETTY_NAME"])
     except (OSError, KeyError):
-        return printable(platform.platform())
+        return printable_path(platform.platform())
 
 
 def _cpu() -> str | None:
@@ -154,7 +154,7 @@ def _container(root: str) -> dict[str, str]:
             found[name] = value.strip('"')
     for variable in ("APPTAINER_CONTAINER", "SINGULARITY_CONTAINER"):
         if os.environ.get(variable):
-            found.setdefault("image", printable(os.environ[variable]))
+            found.setdefault("image", printable_path(os.environ[variable]))
     if "id" not in found:
         import re
 
@@ -185,7 +185,7 @@ def _packages() -> dict[str, str]:
         except Exception:  # a half-removed package may raise anything; it is not importable either
             continue
         if name:
-            packages.setdefault(printable(str(name)), printable(str(version)))
+            packages.setdefault(printable_path(str(name)), printable_path(str(version)))
     return dict(sorted(packages.items(), key=lambda item: item[0].lower()))
 
 
@@ -194,6 +194,6 @@ def login_name() -> str | None:
     import getpass
 
     try:
-        return printable(getpass.getuser())
+        return printable_path(getpass.getuser())
     except (KeyError, OSError, ImportError):
         return None

@@ -31,7 +31,7 @@ class Epoch:
     like: Arguments
 
 
-def epoch_of(data: Any, module: Any, like: Arguments | None) -> Epoch:
+def measure_epoch(data: Any, module: Any, like: Arguments | None) -> Epoch:
     """Look at a dataset: a DataLoader, a Dataset, an array, several arrays, or a length.
 
     Costs one sample of a Dataset or DataLoader, read from its dataset, not by iterating.
@@ -65,7 +65,7 @@ def epoch_of(data: Any, module: Any, like: Arguments | None) -> Epoch:
 def first_batch(data: Any, module: Any) -> Arguments | None:
     """What a batch of a dataset looks like; None where that can't be told."""
     try:
-        return epoch_of(data, module, None).like
+        return measure_epoch(data, module, None).like
     except InvalidArgumentError:
         return None
 

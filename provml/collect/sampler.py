@@ -21,7 +21,7 @@ from provml.collect.readings import (
     is_number,
     unit_of,
 )
-from provml.collect.thresholds import alerts_of
+from provml.collect.thresholds import find_alerts
 from provml.errors import RunClosedError
 from provml.journal.values import encode
 
@@ -45,7 +45,7 @@ _PARTS: Final = ("cpu_per_core",)
 """Shares of which there is one for the whole."""
 
 
-class Journal(Protocol):
+class ReadingSink(Protocol):
     """What of a journal's writer is needed."""
 
     @property
@@ -76,7 +76,7 @@ class Journal(Protocol):
 class Readings:
     """Writes what one collector reads into a journal; used by one thread at a time."""
 
-    def __init__(self, name: str, journal: Journal) -> None:
+    def __init__(self, name: str, journal: ReadingSink) -> None:
         self.name = name
         self._journal = journal
         self._last_ns = 0
@@ -173,7 +173,7 @@ class Readings:
         """Record an alert where a value goes above its threshold, or its severity changes."""
         thresholds: Mapping[str, float] = getattr(collector, "thresholds", {})
         raised: dict[str, tuple[str, float]] = {}
-        for alert in alerts_of(values, thresholds, time_ns / 1e9):
+        for alert in find_alerts(values, thresholds, time_ns / 1e9):
             metric, severity = alert["metric"], alert["severity"]
             raised[metric] = (severity, alert["value"])
             self.alert_count += 1
@@ -251,7 +251,7 @@ class Loop:
     """One collector's thread: reads at once, then at its interval, and once more at the end."""
 
     def __init__(
-        self, planned: Planned, interval_s: float, journal: Journal | None, start_ns: int
+        self, planned: Planned, interval_s: float, journal: ReadingSink | None, start_ns: int
     ) -> None:
         """Args: journal is None where readings are for the collector alone."""
         self.name = planned.name
@@ -429,7 +429,7 @@ class Sampler:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: ReadingSink,
         interval_s: float,
         collectors: Iterable[Planned],
         open_snapshot: Callable[[], Collector],

@@ -56,7 +56,7 @@ def mask_text(text: str) -> str:
     return re.sub(_SECRET_SHAPES, MASK, text)
 
 
-def masked(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
+def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
     """A value of a name without its secrets, and whether there were any.
 
     Text, also within lists and mappings, is masked whole where a name above it says that it is a
@@ -64,11 +64,11 @@ def masked(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
     """
     secret = secret or is_secret_name(name)
     if isinstance(value, Mapping):
-        pairs = {key: masked(str(key), member, secret) for key, member in value.items()}
+        pairs = {key: mask_value(str(key), member, secret) for key, member in value.items()}
         own = {key: member for key, (member, _) in pairs.items()}
         return (own, True) if any(was for _, was in pairs.values()) else (value, False)
     if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_fields"):
-        members = [masked("", member, secret) for member in value]
+        members = [mask_value("", member, secret) for member in value]
         hidden = any(was for _, was in members)
         return ([member for member, _ in members], True) if hidden else (value, False)
     if isinstance(value, (str, bytes)) and value and secret:
@@ -84,18 +84,18 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
     Also ``password=...`` without dashes, and secrets within URLs.
     """
-    masked: list[str] = []
+    mask_value: list[str] = []
     hide_next = False
     for argument in arguments:
         if hide_next and not argument.startswith("-"):
-            masked.append(MASK)
+            mask_value.append(MASK)
             hide_next = False
             continue
         option, equals, _ = argument.partition("=")
         secret = is_secret_name(option.lstrip("-+"))
         hide_next = secret and not equals and argument.startswith("-")
         if secret and equals:
-            masked.append(f"{option}={MASK}")
+            mask_value.append(f"{option}={MASK}")
         else:
-            masked.append(mask_text(argument))
-    return masked
+            mask_value.append(mask_text(argument))
+    return mask_value

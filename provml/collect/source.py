@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from provml.collect.content import Facts, describe_path, digest_file, printable, write_captured
+from provml.collect.content import Facts, describe_path, digest_file, printable_path, write_captured
 from provml.collect.secrets import is_secret_name, mask_argv, mask_text
 from provml.errors import ContentNotFoundError, ProvMLError
 
@@ -38,9 +38,13 @@ def describe_execution() -> Facts:
     script = script_path()
     if script is not None:
         try:
-            facts["script"] = {"kind": "file", "path": printable(script), **digest_file(script)}
+            facts["script"] = {
+                "kind": "file",
+                "path": printable_path(script),
+                **digest_file(script),
+            }
         except OSError as error:
-            facts["script"] = {"kind": "file", "path": printable(script), "unread": str(error)}
+            facts["script"] = {"kind": "file", "path": printable_path(script), "unread": str(error)}
     return facts
 
 
@@ -54,7 +58,7 @@ def script_path() -> str | None:
 
 def _working_folder() -> str | None:
     try:
-        return printable(os.getcwd())
+        return printable_path(os.getcwd())
     except OSError:
         return None
 
@@ -86,7 +90,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
             # a repository's content is its commit and its diff; without one there is no bound on it
-            content = {"kind": "folder", "path": printable(os.path.abspath(script))}
+            content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)
     git = _git_facts(folder, run_folder)
@@ -128,7 +132,7 @@ def _untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, F
             continue  # gone since it was imported
         kept += facts.get("size", 0) if room else 0
         own = ("sha256", "size", "copy", "unread")
-        found[printable(name)] = {"kind": "file"} | {k: facts[k] for k in own if k in facts}
+        found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in own if k in facts}
     return found
 
 

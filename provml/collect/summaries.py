@@ -8,7 +8,7 @@ from typing import Any, Final
 _BLOCK: Final = 2**20
 
 
-def summary_of(array: Any) -> dict[str, float | int]:
+def summarize_array(array: Any) -> dict[str, float | int]:
     """Minimum, maximum and mean of a numpy array, and how many values are no numbers.
 
     Costs a pass over it, in blocks of 8 MiB; empty for what is not of numbers.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.collect.containers import Limits, limits
 from provml.collect.machine import CpuTimes, LinuxMachine, Machine, this_machine
 from provml.collect.readings import Table, UnavailableError
-from provml.collect.thresholds import DEFAULT_THRESHOLDS, Alert, alerts_of
+from provml.collect.thresholds import DEFAULT_THRESHOLDS, Alert, find_alerts
 from provml.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ class SystemMetricsCollector:
 
     def _raise_alerts(self, reading: Mapping[str, Any]) -> None:
         certain = {key: value for key, value in reading.items() if key not in self.unrecorded}
-        self._raised += alerts_of(certain, self.thresholds, time.time())
+        self._raised += find_alerts(certain, self.thresholds, time.time())
         del self._raised[:-_MOST_ALERTS]
 
     def get_alerts(self) -> list[Alert]:

@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from provml.collect.content import Facts, array_digest
-from provml.collect.summaries import summary_of
+from provml.collect.summaries import summarize_array
 from provml.journal.values import encode
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column, whatever its library.
 
     Attributes:
@@ -71,13 +71,13 @@ def describe_table(data: object) -> Facts | None:
     return facts
 
 
-def _summary(column: Column, rows: int) -> dict[str, Any]:
-    summary = {} if isinstance(column.values, list) else summary_of(column.values)
+def _summary(column: TableColumn, rows: int) -> dict[str, Any]:
+    summary = {} if isinstance(column.values, list) else summarize_array(column.values)
     missing = rows - len(column.values)
     return summary | ({"missing": missing} if missing else {})
 
 
-def _digest(column: Column) -> tuple[str, int]:
+def _digest(column: TableColumn) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     if column.present is not None:
@@ -114,7 +114,7 @@ def _plain(value: Any) -> Any:
     return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
-def _columns(data: Any) -> Iterator[Column] | None:
+def _columns(data: Any) -> Iterator[TableColumn] | None:
     root = type(data).__module__.partition(".")[0]
     module = sys.modules.get(root)
     if root == "pandas" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]
@@ -126,7 +126,7 @@ def _columns(data: Any) -> Iterator[Column] | None:
     return None
 
 
-def _pandas_columns(data: Any) -> Iterator[Column]:
+def _pandas_columns(data: Any) -> Iterator[TableColumn]:
     """The columns, after the index where it is more than the rows' numbers."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
@@ -137,14 +137,14 @@ def _pandas_columns(data: Any) -> Iterator[Column]:
         yield _pandas_column(str(name), frame.iloc[:, place])
 
 
-def _pandas_column(name: str, series: Any) -> Column:
+def _pandas_column(name: str, series: Any) -> TableColumn:
     dtype = str(series.dtype)
     if dtype == "category":
         series = series.astype(series.cat.categories.dtype)
     if getattr(series.dtype, "tz", None) is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     if type(series.dtype).__module__.startswith("numpy") and series.dtype.kind != "O":
-        return Column(name, dtype, None, series.to_numpy())
+        return TableColumn(name, dtype, None, series.to_numpy())
     present = series.notna().to_numpy()
     kept = series[present]
     target = getattr(series.dtype, "numpy_dtype", None)  # of nullable numbers
@@ -154,20 +154,22 @@ def _pandas_column(name: str, series: Any) -> Column:
         values = kept.tolist()
         if values and all(type(value) is bool for value in values):
             values = kept.to_numpy(dtype=bool)
-    return Column(name, dtype, None if present.all() else present, values)
+    return TableColumn(name, dtype, None if present.all() else present, values)
 
 
-def _polars_columns(data: Any) -> Iterator[Column]:
+def _polars_columns(data: Any) -> Iterator[TableColumn]:
     for series in data.get_columns() if hasattr(data, "get_columns") else [data]:
         dtype = series.dtype
         kept = series.drop_nulls()
         fixed = dtype.is_numeric() and not dtype.is_decimal()
         fixed = fixed or str(dtype) == "Boolean" or str(dtype).startswith(("Datetime", "Duration"))
         present = series.is_not_null().to_numpy() if len(kept) != len(series) else None
-        yield Column(series.name, str(dtype), present, kept.to_numpy() if fixed else kept.to_list())
+        yield TableColumn(
+            series.name, str(dtype), present, kept.to_numpy() if fixed else kept.to_list()
+        )
 
 
-def _arrow_columns(data: Any) -> Iterator[Column]:
+def _arrow_columns(data: Any) -> Iterator[TableColumn]:
     types = sys.modules["pyarrow"].types
     for name, stored in zip(data.schema.names, data.columns, strict=True):
         own = stored.type
@@ -182,4 +184,4 @@ def _arrow_columns(data: Any) -> Iterator[Column]:
         fixed = types.is_integer(own) or types.is_floating(own) or types.is_boolean(own)
         fixed = fixed or types.is_timestamp(own) or types.is_duration(own)
         values = kept.to_numpy(zero_copy_only=False) if fixed else kept.to_pylist()
-        yield Column(str(name), dtype, present, values)
+        yield TableColumn(str(name), dtype, present, values)

@@ -12,7 +12,7 @@ Alert = dict[str, Any]
 """``timestamp`` (seconds since the epoch), ``metric``, ``value``, ``threshold``, ``severity``."""
 
 
-def alerts_of(
+def find_alerts(
     reading: Mapping[str, Any], thresholds: Mapping[str, float], timestamp: float
 ) -> list[Alert]:
     """The alerts of a reading: a ``warning`` below 1.1 times the threshold, else ``critical``."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast, runtime_checkable
 
 from provml.base.format_names import format_names
-from provml.base.sinks import Target, opened
+from provml.base.sinks import Destination, open_sink
 from provml.errors import ExportError
 from provml.journal.reader import Journal
 from provml.model.bundles import RunBundles
@@ -104,7 +104,7 @@ def format_of(path: str | os.PathLike[str]) -> str | None:
 def export(
     run_folder: str | os.PathLike[str],
     format: str,
-    target: Target,
+    target: Destination,
     detail: str | None = None,
     view: View | None = None,
 ) -> RunMapping:
@@ -134,7 +134,7 @@ def export(
     if detail == "series" and holds_samples_only(format):
         raise ExportError(f"{format} holds every sample of a run: it has no series detail")
     mapping = RunMapping(Journal(run_folder), detail or default_detail(format))
-    with opened(target) as sink:
+    with open_sink(target) as sink:
         if view is not None and isinstance(writer, ViewFormat):
             writer.write(mapping, sink, view)
         else:
@@ -145,7 +145,7 @@ def export(
 def export_bundles(
     run_folders: Sequence[str | os.PathLike[str]],
     format: str,
-    target: Target,
+    target: Destination,
     detail: str | None = None,
     view: View | None = None,
 ) -> RunBundles:
@@ -167,7 +167,7 @@ def export_bundles(
         raise ExportError(f"{format} holds one run; for several there are: {', '.join(able)}")
     journals = [Journal(folder) for folder in run_folders]
     bundles = RunBundles(journals, detail or default_detail(format))
-    with opened(target) as sink:
+    with open_sink(target) as sink:
         if view is not None and isinstance(writer, ViewFormat):
             writer.write_bundles(bundles, sink, view)
         else:

@@ -44,10 +44,10 @@ def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     kept: set[str] | None = None
     if view.given():
         from provml.graph.build import runs_graph
-        from provml.graph.view import seen
+        from provml.graph.view import apply_view
 
         mappings = list(mappings)
-        kept = set(seen(runs_graph(mappings), view))
+        kept = set(apply_view(runs_graph(mappings), view))
     diagram = Diagram(kept)
     for mapping in mappings:
         diagram.add(mapping)

@@ -37,9 +37,9 @@ from provml.export._text import (
     time_texts,
 )
 from provml.journal import layout
-from provml.journal.files import Series, WriterFiles, as_integers
-from provml.journal.history import is_of_points
-from provml.model.attributes import typed
+from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.history import holds_points
+from provml.model.attributes import typed_literal
 from provml.model.series import SAMPLING, RunSeries, text_values
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class _Table:
 
 def _is_field(series: Series) -> bool:
     """Whether a series' samples are fields of points, in which no other field has such a name."""
-    return is_of_points(series) and series.name not in ("step", "epoch")
+    return holds_points(series) and series.name not in ("step", "epoch")
 
 
 def _head(series: Series, run_series: RunSeries) -> bytes:
@@ -336,7 +336,7 @@ def _values(files: WriterFiles, table: _Table, samples: _Samples) -> list[bytes]
         if storage == "f64":
             texts = _floats(np.ascontiguousarray(rows["value"]))
         elif storage == "i64":
-            texts = integers(as_integers(rows))
+            texts = integers(to_int64(rows))
         else:
             texts = _other_values(files, rows)
         if len(texts) == len(found):
@@ -366,8 +366,8 @@ def _other_values(files: WriterFiles, rows: NDArray[np.void]) -> list[bytes]:
     found = [b""] * len(rows)
     for number in np.unique(rows["series"]).tolist():
         where = np.flatnonzero(rows["series"] == number)
-        kept, values = text_values(files, number, as_integers(rows[where]).tolist())
+        kept, values = text_values(files, number, to_int64(rows[where]).tolist())
         for place, value in zip(where[kept].tolist(), values, strict=True):
-            text, datatype = lexical(typed(value))
+            text, datatype = lexical(typed_literal(value))
             found[place] = json_text(text).encode() if datatype is None else _typed(text, datatype)
     return found

@@ -224,7 +224,7 @@ class _Builder:
         """The attributes of what is stated alone."""
         values: dict[str, list[Any]] = {}
         for name, value in fields:
-            values.setdefault(name, []).append(plain(value))
+            values.setdefault(name, []).append(to_python(value))
         return {name: own[0] if len(own) == 1 else tuple(own) for name, own in values.items()}
 
     def _fill(self, rows: list[dict[str, Any]], fields: list[tuple[str, Any]]) -> None:
@@ -243,7 +243,7 @@ class _Builder:
         if isinstance(column, NameColumn):
             return self._rows(column)[1]
         values = column.values
-        return list(map(plain, values)) if isinstance(values, list) else list(values.tolist())
+        return list(map(to_python, values)) if isinstance(values, list) else list(values.tolist())
 
 
 def _texts(first: str, rest: list[Any]) -> list[str]:
@@ -260,7 +260,7 @@ def _local(name: str) -> str:
     return name.partition(":")[2]
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """A statement's value as a Python value.
 
     Times are ``numpy.datetime64[ns]``, which keep their nanoseconds; those of the nodes and edges

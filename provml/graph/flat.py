@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
 from provml.graph.build import networkx, runs_graph
-from provml.graph.view import View, seen
+from provml.graph.view import View, apply_view
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
     attribute is here an int and there a float it is a float, if that is exact; where it is of other
     types too, text. What XML can't hold is an escape: ``\x00``. Edges have an ``id``, ``e0``.
     """
-    graph = seen(runs_graph(mappings), view)
+    graph = apply_view(runs_graph(mappings), view)
     flat: Graph = networkx().MultiDiGraph()
     nodes = [_flattened(data) for _, data in graph.nodes(data=True)]
     edges = [_flattened(data) for *_, data in graph.edges(data=True)]

@@ -1,6 +1,6 @@
 """What is many and alike becomes one node, so that a picture stays readable.
 
-`groups` says what belongs together, `folded` puts a node in the place of each group. Imports
+`find_groups` says what belongs together, `fold_graph` replaces each group by a node. Imports
 `build`, `model.names`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from provml.model.names import encoded
+from provml.model.names import encode_name
 
 if TYPE_CHECKING:
     from provml.graph.build import Graph
@@ -80,7 +80,7 @@ class Group:
     members: tuple[str, ...]
 
 
-def groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
+def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
     """What belongs together: the steps, series and events of a context, the parameters of a run.
 
     Models belong together by name. A few stay apart: three parameters, two series of a context.
@@ -99,12 +99,12 @@ def groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
     for (kind, place, label), members in found.items():
         rule = _RULES[kind]
         if len(members) > rule.most:
-            key = f"{GROUP}{len(made)}/{encoded(rule.plural)}/{encoded(label)}"
+            key = f"{GROUP}{len(made)}/{encode_name(rule.plural)}/{encode_name(label)}"
             made.append(Group(key, kind, rule.plural, place, tuple(members)))
     return made
 
 
-def folded(graph: Graph, found: Iterable[Group]) -> Graph:
+def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
     """The graph with a node for each group.
 
     The node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of

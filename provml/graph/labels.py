@@ -37,7 +37,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 
 @dataclass(slots=True)
-class Table:
+class LabelTable:
     """Several things alike, a row each; a cell is text, lines of text, or a tuple to be plotted.
 
     What is ``left_out`` stood in the middle of the rows.
@@ -134,7 +134,7 @@ def span_text(first: int, last: int) -> str:
 # -- single nodes -----------------------------------------------------------------------------
 
 
-def described(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
+def describe_node(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
     """A node's title and the lines below it."""
     del key
     if "members" in node:
@@ -302,7 +302,7 @@ def _steps(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
     return [f"steps {range_text(steps)}"], lines
 
 
-def table_of(graph: Graph, node: Node) -> Table | None:
+def build_table(graph: Graph, node: Node) -> LabelTable | None:
     """The table of what stands for several; None for a single node, and for steps."""
     make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
     if make is None:
@@ -313,11 +313,11 @@ def table_of(graph: Graph, node: Node) -> Table | None:
     return make(node, title)
 
 
-def _rows(node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]) -> Table:
+def _rows(node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]) -> LabelTable:
     """A table of the members, the first and the last where they are many."""
     names = tuple(heads.split("|")) if heads else ()
     sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
-    table = Table(wrapped(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
+    table = LabelTable(wrapped(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
     members = node["members"]
     if len(members) > _MOST_ROWS:
         table.left_out = len(members) - _MOST_ROWS
@@ -326,7 +326,7 @@ def _rows(node: Node, title: str, heads: str, align: str, row: Callable[[Node], 
     return table
 
 
-def _series_table(node: Node, title: str) -> Table:
+def _series_table(node: Node, title: str) -> LabelTable:
     members = node["members"]
     counts = {member.get("provml:count", 0) for member in members}
     heads, align = ["", "", "last"], "lcr"
@@ -361,7 +361,7 @@ def _label(member: Node) -> str:
     return member["label"] if rank is None else f"{member['label']} (rank {rank})"
 
 
-def _settings_table(node: Node, title: str) -> Table:
+def _settings_table(node: Node, title: str) -> LabelTable:
     def row(member: Node) -> tuple[Any, ...]:
         version = _version(member)
         name = member["label"] + (f" (value {version})" if version else "")
@@ -370,7 +370,7 @@ def _settings_table(node: Node, title: str) -> Table:
     return _rows(node, title, "", "lr", row)
 
 
-def _events_table(node: Node, title: str) -> Table:
+def _events_table(node: Node, title: str) -> LabelTable:
     counts: Counter[str] = Counter(member["label"] for member in node["members"])
     first: dict[str, Node] = {}
     for member in node["members"]:
@@ -384,7 +384,7 @@ def _events_table(node: Node, title: str) -> Table:
     return _rows(distinct, title, "", "lr", row)
 
 
-def _models_table(node: Node, title: str) -> Table:
+def _models_table(node: Node, title: str) -> LabelTable:
     def row(member: Node) -> tuple[Any, ...]:
         return f"version {_version(member) or 1}", _made_at(member), *_size_and_digest(member)
 
@@ -401,7 +401,7 @@ def _made_at(member: Node) -> str:
     return ""
 
 
-def _contents_table(node: Node, title: str) -> Table:
+def _contents_table(node: Node, title: str) -> LabelTable:
     def row(member: Node) -> tuple[Any, ...]:
         version = _version(member)
         name = member["label"] + (f" (version {version})" if version else "")
@@ -418,7 +418,7 @@ def _size_and_digest(member: Node) -> tuple[str, str]:
     )
 
 
-_TABLES: Final[dict[str, Callable[[Node, str], Table]]] = {
+_TABLES: Final[dict[str, Callable[[Node, str], LabelTable]]] = {
     "provml:Series": _series_table,
     "provml:Parameter": _settings_table,
     "provml:Tag": _settings_table,

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import MissingExtraError
 from provml.graph.build import networkx, run_graph
-from provml.graph.fold import folded, groups
-from provml.graph.labels import Table, described, markup, table_of
+from provml.graph.fold import find_groups, fold_graph
+from provml.graph.labels import LabelTable, build_table, describe_node, markup
 from provml.graph.sketch import sketch
-from provml.graph.view import View, find_node, seen
+from provml.graph.view import View, apply_view, find_node
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ _LISTED_MEMBERS: Final = 4
 """Up to so many edges lead from a run's results to what is in them; of more, the node tells."""
 
 
-def pictured(mappings: Iterable[RunMapping], view: View) -> Graph:
+def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
     """The graph that a picture shows: sketched, cut to the view and, at series detail, folded."""
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
@@ -72,13 +72,13 @@ def pictured(mappings: Iterable[RunMapping], view: View) -> Graph:
         run_graph(mapping, graph)
         sketch(graph, mapping)
         fold = fold and mapping.detail == "series"
-    graph = seen(graph, view)
+    graph = apply_view(graph, view)
     centre = set() if view.around is None else {find_node(graph, view.around)}
     for key in centre:
         graph.nodes[key]["centre"] = True
     if not fold:
         return graph
-    graph = folded(graph, groups(graph, centre))
+    graph = fold_graph(graph, find_groups(graph, centre))
     _withhold_members(graph)
     return graph
 
@@ -103,7 +103,7 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
     """The graph in Graphviz's language; the nodes of one run of several are a cluster.
 
     Args:
-        graph: of `pictured`, or of `build`.
+        graph: of `build_picture`, or of `build`.
         direction: where edges lead, as ``rankdir`` has it; by default ``RL``, what came first on
             the left, or ``BT``, what came first on top, where that fits a page better.
 
@@ -179,12 +179,12 @@ def _lengths(graph: Graph) -> dict[tuple[str, str], int]:
 
 
 def _node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
-    table = table_of(graph, data)
+    table = build_table(graph, data)
     tooltip = {"tooltip": _quoted(data["name"])}
     if table is not None:
         label = f"<{_table_markup(table, _TABLE_COLORS[data['kind']])}>"
         return {"shape": "plain", "style": _quoted(""), "label": label, **tooltip}
-    title, lines = described(graph, key, data)
+    title, lines = describe_node(graph, key, data)
     cells = [f"<B>{'<BR/>'.join(map(markup, title))}</B>"]
     course = data.get("sketch")
     if course and len(course) > 1:
@@ -217,7 +217,7 @@ def _legend(relations: set[str]) -> str:
     return f'<TABLE BORDER="0" CELLSPACING="6"><TR>{"".join(entries)}</TR></TABLE>'
 
 
-def _table_markup(table: Table, color: str) -> str:
+def _table_markup(table: LabelTable, color: str) -> str:
     columns = len(table.rows[0]) if table.rows else 1
     # a viewer's own font may be wider than the one that Graphviz measures
     title = f"<B>{'<BR/>'.join(f'{_GAP * 2}{markup(line)}{_GAP * 2}' for line in table.title)}</B>"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from provml.base.clock import to_datetime
 from provml.errors import ExportError, MissingProgramError
-from provml.graph.picture import dot_graph, pictured
+from provml.graph.picture import build_picture, dot_graph
 from provml.graph.view import View
 from provml.model.mapping import RunMapping
 
@@ -30,7 +30,7 @@ _SMALLEST: Final = 0.6
 
 def dot_text(mappings: Iterable[RunMapping], view: View) -> bytes:
     """What a view shows of some runs, in Graphviz's language."""
-    return _text(dot_graph(pictured(mappings, view), view.direction).to_string())
+    return _text(dot_graph(build_picture(mappings, view), view.direction).to_string())
 
 
 def drawn(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
@@ -49,7 +49,7 @@ def drawn(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
             f"{form} is drawn by Graphviz, whose program dot is not there: "
             "apt-get install graphviz, brew install graphviz, or https://graphviz.org/download"
         )
-    graph = pictured(mappings, view)
+    graph = build_picture(mappings, view)
     if len(graph) > MOST_NODES:
         raise ExportError(
             f"the picture would have {len(graph):,} nodes, of which nobody reads more than "

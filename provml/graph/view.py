@@ -75,16 +75,18 @@ class View:
 _NONE: Final = (None, ())
 
 
-def seen(graph: Graph, view: View) -> Graph:
+def apply_view(graph: Graph, view: View) -> Graph:
     """What a view shows of a graph.
 
     Raises:
         ExportError: no node, or more than one, is named as the one to look around.
     """
     if view.around is not None:
-        graph = around(graph, find_node(graph, view.around), view.depth, view.reach or "both")
+        graph = select_around(
+            graph, find_node(graph, view.around), view.depth, view.reach or "both"
+        )
     if view.only:
-        graph = only(graph, view.only)
+        graph = select_subjects(graph, view.only)
     return graph
 
 
@@ -121,7 +123,7 @@ def _named(graph: Graph, keys: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
+def select_around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
     """A node with what it came from (``up``), what came of it (``down``), or both."""
     kept = {node}
     if reach != "down":
@@ -141,7 +143,7 @@ def _reached(neighbours: Callable[[str], Iterator[str]], node: str, depth: int |
     return found
 
 
-def only(graph: Graph, subjects: Iterable[str]) -> Graph:
+def select_subjects(graph: Graph, subjects: Iterable[str]) -> Graph:
     """The entities of some subjects, the activities that made or used them, and whose those are."""
     types = frozenset().union(*(SUBJECTS[subject] for subject in subjects))
     kinds = graph.nodes(data="kind")

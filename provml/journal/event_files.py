@@ -11,7 +11,7 @@ from typing import Any
 
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
-from provml.journal.safe_open import apart
+from provml.journal.safe_open import avoid_std_fds
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
@@ -23,7 +23,7 @@ class EventsFile:
         """Make the file. Raises OSError where it can't be made."""
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        with apart():
+        with avoid_std_fds():
             self._fd = os.open(path, flags, 0o644)
         self._length = 0
         self._torn = False

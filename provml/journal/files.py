@@ -200,7 +200,7 @@ class WriterFiles:
     def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
         """The samples file's records, holes left out, as structured arrays of up to ``records``.
 
-        Fields: ``time``, ``step``, ``value`` (f64), ``epoch``, ``series``; see `as_integers`.
+        Fields: ``time``, ``step``, ``value`` (f64), ``epoch``, ``series``; see `to_int64`.
         Memory: 32 bytes a record of a chunk, twice.
         """
         if self.header().created_ns == 0:
@@ -248,7 +248,7 @@ def _record_dtype() -> np.dtype[np.void]:
     )
 
 
-def as_integers(chunk: NDArray[np.void]) -> NDArray[np.int64]:
+def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
     """The values of a chunk whose series store ``i64`` (or the offsets of ``text``)."""
     import numpy as np
 
@@ -274,7 +274,7 @@ def _series(record: Record) -> Series | None:
         return None
     if not isinstance(storage, str) or storage not in layout.STORAGES:
         return None
-    path = context_of(record)
+    path = record_context(record)
     if path is None and context is not None:
         return None
     kind, name, unit = record.get("kind"), record.get("name"), record.get("unit")
@@ -288,13 +288,13 @@ def _series(record: Record) -> Series | None:
     return Series(number, kind, name, path, storage, unit, own_target, own_role)
 
 
-def number_of(record: Record) -> int | None:
+def series_number(record: Record) -> int | None:
     """The number that a record and the one which completes it later share; None without one."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 
 
-def context_of(record: Record) -> tuple[str, ...] | None:
+def record_context(record: Record) -> tuple[str, ...] | None:
     """A record's context as a path; None where it has none, or none that can be read."""
     context = record.get("context")
     if not isinstance(context, list) or not context:
@@ -302,7 +302,7 @@ def context_of(record: Record) -> tuple[str, ...] | None:
     return tuple(context) if all(isinstance(name, str) for name in context) else None
 
 
-def writer_files(run_folder: Path) -> list[WriterFiles]:
+def list_writer_files(run_folder: Path) -> list[WriterFiles]:
     """Every writer of a run, in the order of their starts; links are not followed."""
     folder = run_folder / layout.JOURNAL_FOLDER
     names: set[str] = set()

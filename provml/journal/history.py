@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import to_datetime, to_time_ns
-from provml.base.context import Context, context_at
+from provml.base.context import Context, context_from_path
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
-from provml.journal.files import Record, Series, WriterFiles, as_integers, context_of
+from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
 from provml.journal.reader import Journal
 from provml.journal.values import as_python, decode
 
@@ -97,12 +97,12 @@ class RecordedSpan:
         return self.started.metadata | (self.finished.metadata if self.finished else {})
 
 
-def begun(name: str) -> str | None:
+def span_started(name: str) -> str | None:
     """The name of the span that an event of this name begins; None for another event."""
     return _without(name, _STARTS)
 
 
-def ended(name: str) -> str | None:
+def span_ended(name: str) -> str | None:
     """The name of the span that an event of this name ends; None for another event."""
     return _without(name, _ENDS)
 
@@ -156,12 +156,12 @@ def spans(
     found: list[tuple[str, RecordedEvent, RecordedEvent | None]] = []
     under_way: dict[tuple[Any, ...], list[int]] = {}
     for event in _all_events(journal):
-        base = begun(event.name)
+        base = span_started(event.name)
         if base is not None:
             under_way.setdefault((base, event.source, event.context), []).append(len(found))
             found.append((base, event, None))
             continue
-        base = ended(event.name)
+        base = span_ended(event.name)
         places = under_way.get((base, event.source, event.context))
         if places and found[places[-1]][1].time_ns <= event.time_ns:
             place = places.pop()
@@ -186,14 +186,14 @@ def _all_events(journal: Journal) -> Iterator[RecordedEvent]:
             time_ns=record["time"],
             source=source if isinstance(source, str) else None,
             metadata=metadata_of(record),
-            context=context_at(context_of(record)),
+            context=context_from_path(record_context(record)),
             step=record.get("step"),
             epoch=record.get("epoch"),
-            of=target_of(record.get("of")),
+            of=event_target(record.get("of")),
         )
 
 
-def target_of(content: object) -> tuple[str, str] | None:
+def event_target(content: object) -> tuple[str, str] | None:
     """Kind and name of what something is of, as a record says it; None where it does not."""
     if not isinstance(content, dict):
         return None
@@ -245,13 +245,13 @@ def read_points(
 
     Raises InvalidArgumentError for an argument that is no int of 0 or more, or too large a limit.
     """
-    start = checked_count(start_index, "start_index", 2**62)
-    stop = start + checked_count(limit, "limit", _LONGEST_READ)
+    start = validate_count(start_index, "start_index", 2**62)
+    stop = start + validate_count(limit, "limit", _LONGEST_READ)
     total = 0
     found: list[tuple[int, dict[str, Any]]] = []
     for files in journal.writers:
         declared = {
-            n: s for n, s in files.series().items() if is_of_points(s) and s.context == path
+            n: s for n, s in files.series().items() if holds_points(s) and s.context == path
         }
         if declared:
             total = _writer_rows(files, declared, (start, stop), total, found)
@@ -259,7 +259,7 @@ def read_points(
     return {"data": data, "total": total, "has_more": stop < total}
 
 
-def checked_count(value: object, what: str, most: int) -> int:
+def validate_count(value: object, what: str, most: int) -> int:
     """An int of 0 or more. Raises InvalidArgumentError."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidArgumentError(f"{what} must be an int of 0 or more: {value!r:.80}")
@@ -269,7 +269,7 @@ def checked_count(value: object, what: str, most: int) -> int:
     return int(number)
 
 
-def is_of_points(series: Series) -> bool:
+def holds_points(series: Series) -> bool:
     """Whether a series' samples are fields of a group's points."""
     return series.kind == "metric" and series.role in _ROW_ROLES and series.context is not None
 
@@ -315,7 +315,7 @@ def _values(
     index: NDArray[np.int64],
 ) -> Iterator[tuple[int, Any, Any]]:
     """Each sample's row, record and value, as far as they can be read."""
-    floats, integers = chosen["value"].tolist(), as_integers(chosen).tolist()
+    floats, integers = chosen["value"].tolist(), to_int64(chosen).tolist()
     for position, record in enumerate(chosen):
         row = int(index[position])
         storage = declared[int(record["series"])].storage

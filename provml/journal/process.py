@@ -44,7 +44,7 @@ def identity() -> dict[str, Any]:
     }
 
 
-def is_alive(writer: dict[str, Any]) -> bool | None:
+def is_process_alive(writer: dict[str, Any]) -> bool | None:
     """Whether the process that `identity` described lives; None: elsewhere, unknown."""
     if writer.get("host") != os.uname().nodename:
         return None

@@ -14,7 +14,7 @@ from typing import Any, Final
 from provml.errors import RunNotFoundError
 from provml.journal import layout
 from provml.journal.description import read_description
-from provml.journal.files import Record, WriterFiles, writer_files
+from provml.journal.files import Record, WriterFiles, list_writer_files
 from provml.journal.status import RunState, run_state
 
 _KEPT_RECORDS: Final = 20_000
@@ -40,7 +40,7 @@ class Journal:
         if not is_run_folder(self.folder):
             raise RunNotFoundError(f"there is no run in {self.folder}")
         self.description = _description(self.folder)
-        self.writers = writer_files(self.folder)
+        self.writers = list_writer_files(self.folder)
         self._cached: list[tuple[WriterFiles, int, Record]] | None = None
 
     def state(self) -> RunState:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from provml.errors import JournalError
 from provml.journal import layout
-from provml.journal.files import Header, WriterFiles, writer_files
+from provml.journal.files import Header, WriterFiles, list_writer_files
 from provml.journal.status import is_alive
 
 _BLOCK: Final = 2**20
@@ -56,8 +56,10 @@ def recover(run_folder: Path) -> list[str]:
         JournalError: the run is being recorded, or is of a newer version.
         OSError: the files can't be written; a later call goes on.
     """
-    with exclusive(run_folder / layout.JOURNAL_FOLDER):
-        open_writers = [writer for files in writer_files(run_folder) for writer in _open(files)]
+    with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
+        open_writers = [
+            writer for files in list_writer_files(run_folder) for writer in _open(files)
+        ]
         owners = [writer for writer in open_writers if writer.is_owner]
         for writer in owners:
             if is_alive(writer.files, writer.identity):
@@ -73,7 +75,7 @@ def recover(run_folder: Path) -> list[str]:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def lock_exclusively(folder: Path) -> Iterator[None]:
     """Keep a second recovery waiting, where the folder is there and its file system has locks."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -140,7 +142,7 @@ def _latest_ns(writer: _Writer) -> int:
     return min(latest, 2**63 - 1)
 
 
-def written_end(path: Path) -> int:
+def find_end(path: Path) -> int:
     """Where the last written record of a samples file ends, in bytes.
 
     Reads backwards from the file's end: a file that was closed costs one small read. Raises
@@ -172,7 +174,7 @@ def _used(block: bytes) -> int:
 
 def _cut(path: Path) -> int:
     """Cut a samples file behind its last written record; the bytes that went."""
-    end = written_end(path)
+    end = find_end(path)
     freed = path.stat().st_size - end
     if freed > 0:
         with open(path, "r+b") as file:

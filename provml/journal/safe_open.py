@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def apart() -> Iterator[None]:
+def avoid_std_fds() -> Iterator[None]:
     """Within, nothing that is opened or mapped becomes descriptor 0, 1 or 2. Raises OSError.
 
     Where a process has closed its standard output, the next file takes that descriptor, and what

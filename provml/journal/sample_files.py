@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from provml.journal import layout
-from provml.journal.safe_open import apart
+from provml.journal.safe_open import avoid_std_fds
 
 _FIRST_SEGMENT: Final = 64 * 2**10
 _LARGEST_SEGMENT: Final = 16 * 2**20
@@ -48,7 +48,7 @@ class SampleFile:
         self.path = path
         self._length = 0
         self.slots: Slots = NO_SLOTS
-        with apart():
+        with avoid_std_fds():
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
                 _allocate(self._fd, 0, _FIRST_SEGMENT)
@@ -116,7 +116,7 @@ class SampleFile:
         except OSError:
             size = _FIRST_SEGMENT
             _allocate(self._fd, self._length, size)
-        with apart():
+        with avoid_std_fds():
             segment = mmap.mmap(self._fd, size, offset=self._length)
         self._length += size
         self._set_slots(segment, 0)
@@ -160,7 +160,7 @@ class SampleFile:
         self._fd = -1
 
 
-def give_up(buffer: mmap.mmap | bytearray, slot: int) -> None:
+def mark_abandoned(buffer: mmap.mmap | bytearray, slot: int) -> None:
     """Say of a reserved slot that no sample comes, where what was to fill it did not fit."""
     try:
         if slot + layout.RECORD_SIZE <= len(buffer):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.journal import process
-from provml.journal.files import Header, WriterFiles, writer_files
+from provml.journal.files import Header, WriterFiles, list_writer_files
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
@@ -54,7 +54,7 @@ class _Ending:
 
 def created_ns(run_folder: str | os.PathLike[str]) -> int:
     """When a run's first writer was made; 0 where there is none."""
-    return min((_started_ns(files) for files in writer_files(Path(run_folder))), default=0)
+    return min((_started_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
 
 
 def _started_ns(files: WriterFiles) -> int:
@@ -64,7 +64,7 @@ def _started_ns(files: WriterFiles) -> int:
 
 def run_state(run_folder: Path) -> RunState:
     """How the run stands now. Raises JournalError for a journal of a newer version."""
-    writers = writer_files(run_folder)
+    writers = list_writer_files(run_folder)
     headers = [files.header() for files in writers]
     # a resumed run has several owners, one after another: for each rank the last one counts
     last_owners: dict[object, _Ending] = {}
@@ -120,13 +120,13 @@ def _rank(writer: dict[str, Any]) -> int | None:
 
 def owner_ranks(run_folder: Path) -> set[int | None]:
     """The ranks that have recorded in a run; None stands for a process that had no rank."""
-    writers = [files.first_record() for files in writer_files(run_folder)]
+    writers = [files.first_record() for files in list_writer_files(run_folder)]
     return {_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
 def is_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
     """Whether a writer's process lives; on another host, by the age of its last sync."""
-    alive = process.is_alive(writer)
+    alive = process.is_process_alive(writer)
     if alive is not None:
         return alive
     # a file without the line that says who writes has just been made, or is damaged

@@ -83,7 +83,7 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     Args:
         name: a run's folder, its id, a beginning of one that no other has, or ``latest``;
             ``<experiment's folder>/<id>`` where several experiments have the id.
-        store: where to look for ids; by default ``PROVML_SAVE_DIR``, else ``provenance``.
+        store: where to look for ids; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
         RunNotFoundError: none, or more than one, is meant.

@@ -23,7 +23,7 @@ from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
 Record = dict[str, Any]
 
 
-class Told(NamedTuple):
+class ExtraFields(NamedTuple):
     """What else a series says of its samples.
 
     Attributes:
@@ -38,7 +38,7 @@ class Told(NamedTuple):
 
 SeriesKey = (
     tuple[str, str, tuple[str, ...] | None, str | None, str]
-    | tuple[str, str, tuple[str, ...] | None, str | None, str, int | Told]
+    | tuple[str, str, tuple[str, ...] | None, str | None, str, int | ExtraFields]
 )
 """kind, name, context path, unit, storage; and the number of the record that says of what, or
 what else is told"""
@@ -512,7 +512,7 @@ class AbsentWriter:
         self._dropped = [0, 0]
 
 
-def _told(extra: int | Told) -> Record:
+def _told(extra: int | ExtraFields) -> Record:
     if isinstance(extra, int):
         return {"target": {"record": extra}}
     record: Record = {}

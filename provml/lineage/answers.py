@@ -24,7 +24,7 @@ _ARROW: Final = {
 }
 
 
-class Answer:
+class TableAnswer:
     """A table: columns with names and SQL types, and rows of Python objects.
 
     Attributes:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from provml.lineage.answers import Answer
-from provml.lineage.database import Database
+from provml.lineage.answers import TableAnswer
+from provml.lineage.database import QuestionDatabase
 from provml.lineage.segments import FoundRun
 
 _LONGEST_SOURCE: Final = 2**20
@@ -49,11 +49,11 @@ class Comparison:
         entries: dict[str, list[Any]] = getattr(self, part)
         return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON, what is the same in all runs too."""
         return {own.name: getattr(self, own.name) for own in fields(self)}
 
-    def table(self) -> Answer:
+    def table(self) -> TableAnswer:
         """What differs, a row each: the part, the name, and a column a run."""
         rows: list[tuple[Any, ...]] = []
         for part in ("state", "params", "resources", "tags", "packages", "data"):
@@ -66,7 +66,7 @@ class Comparison:
                     ("metrics", f"{name} {key}", *(None if v is None else str(v) for v in own))
                 )
         columns = ["part", "name", *self.runs]
-        return Answer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
+        return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
 
     def to_arrow(self) -> Any:
         """`table` as a table of ``pyarrow``."""
@@ -85,7 +85,7 @@ def _cell(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def compare(database: Database, runs: list[str], notes: list[str]) -> Comparison:
+def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Comparison:
     """Hold runs side by side; costs a reading of their recorded sources."""
     found = Comparison(runs, notes=list(notes))
     for place, run in enumerate(runs):
@@ -124,14 +124,14 @@ def compare(database: Database, runs: list[str], notes: list[str]) -> Comparison
     return found
 
 
-def _rows(database: Database, table: str, run: str) -> list[dict[str, Any]]:
+def _rows(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
     order = {"artifacts": "time_ns, node", "runs": "run"}.get(table, "name")
     return list(
         database.ask([table], f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run])
     )
 
 
-def _code(database: Database, runs: list[str]) -> dict[str, list[str]]:
+def _code(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
     """Diffs of what was recorded of the code, by file name."""
     sources = [_sources(database, database.runs[run], run) for run in runs]
     diffs: dict[str, list[str]] = {}
@@ -156,7 +156,7 @@ def _code(database: Database, runs: list[str]) -> dict[str, list[str]]:
     return diffs
 
 
-def _sources(database: Database, found: FoundRun, run: str) -> dict[str, str]:
+def _sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
     """The text of the recorded sources: of each name the copy made last."""
     texts: dict[str, str] = {}
     for row in _rows(database, "artifacts", run):

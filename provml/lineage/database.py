@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import MissingExtraError, QueryError
-from provml.lineage.answers import Answer
-from provml.lineage.segments import FoundRun, IndexedRun, Made, Segments, scan
+from provml.lineage.answers import TableAnswer
+from provml.lineage.segments import BuiltSegment, FoundRun, IndexedRun, Segments, scan
 from provml.lineage.tables import SAMPLES, TABLES
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SAMPLES_WORD: Final = re.compile(r"\bsamples\b", re.IGNORECASE)
 _INDIRECT_WORD: Final = re.compile(r"\bquery(_table)?\b|_schema\b|\bduckdb_", re.IGNORECASE)
 
 
-class Database:
+class QuestionDatabase:
     """The tables of one store, for one process; safe to use from several threads.
 
     Attributes:
@@ -51,7 +51,7 @@ class Database:
         self.unread: dict[str, str] = {}
         self._unread_at: dict[str, str] = {}
         self._live: dict[str, IndexedRun] = {}
-        self._memory: dict[str, Made] = {}
+        self._memory: dict[str, BuiltSegment] = {}
         self._catalogs: dict[str, dict[str, IndexedRun]] = {}
         self._loaded: dict[str, dict[str, str]] = {table: {} for table in TABLES}
         self._rounds = 0
@@ -124,7 +124,9 @@ class Database:
             if self._unread_at.get(run) != own.fingerprint
         ]
 
-    def _take(self, made: Made, found: dict[str, FoundRun], live: dict[str, IndexedRun]) -> None:
+    def _take(
+        self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
+    ) -> None:
         for run in made.runs:
             self.unread.pop(run, None)
             self._unread_at.pop(run, None)
@@ -222,7 +224,7 @@ class Database:
 
     # -- being asked --------------------------------------------------------------------------
 
-    def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> Answer:
+    def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Ask one of provml's own queries, of the tables it names, as they were refreshed last."""
         import duckdb
 
@@ -245,7 +247,7 @@ class Database:
                     self.refresh()
             return self._fetched(query, params)
 
-    def ask_freely(self, query: str, params: Sequence[Any] = ()) -> Answer:
+    def ask_freely(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Ask one query of a person's own: read only, of all tables.
 
         Raises QueryError: it is not one SELECT, or DuckDB refuses it.
@@ -278,7 +280,7 @@ class Database:
             finally:
                 self._connection.execute("ROLLBACK")
 
-    def _fetched(self, query: str, params: Sequence[Any]) -> Answer:
+    def _fetched(self, query: str, params: Sequence[Any]) -> TableAnswer:
         try:
             result = self._connection.execute(query, list(params))
         except RuntimeError as error:  # how DuckDB tells of Ctrl-C
@@ -287,7 +289,7 @@ class Database:
             raise
         described = result.description or []
         names, types = [d[0] for d in described], [str(d[1]) for d in described]
-        return Answer(names, types, result.fetchall())
+        return TableAnswer(names, types, result.fetchall())
 
 
 def _message(error: Exception) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from provml.base.sinks import Target, opened
+from provml.base.sinks import Destination, open_sink
 from provml.errors import ExportError, MissingExtraError
 from provml.export import find_format, holds_samples_only
 from provml.journal.reader import Journal
 from provml.lineage.contents import Content
-from provml.lineage.rows import RunGraph, content_key, ends, own_type
+from provml.lineage.rows import RunGraph, content_key, edge_ends, own_type
 from provml.model import vocabulary
 from provml.model.mapping import RunMapping, run_prefixes
 from provml.model.series import Block, RunSeries
@@ -82,7 +82,7 @@ class LineageMapping:
         followed = set(self._contents)
         kept = {n for n in kept if n not in keys or keys[n] in followed or self._depth is None}
         agents = [e for e in graph.edges if e.kind in ("wasAssociatedWith", "wasAttributedTo")]
-        kept |= {ends(e)[1] for e in agents if ends(e)[0] in kept}
+        kept |= {edge_ends(e)[1] for e in agents if edge_ends(e)[0] in kept}
         own_prefixes = run_prefixes(journal)
         bases = {iri: prefix for prefix, iri in self._prefixes.items() if prefix.startswith("base")}
         base = bases.get(own_prefixes["base"], f"base{len(bases) + 1}")
@@ -94,9 +94,9 @@ class LineageMapping:
                 statement = _renamed(graph.nodes[name], renamed)
                 self._singles[statement.kind, str(statement.id)] = statement
         for edge in graph.edges:
-            if all(end in kept for end in ends(edge)):
+            if all(end in kept for end in edge_ends(edge)):
                 self._relations.append(_renamed(edge, renamed, kept))
-        roles = {ends(e)[0]: "out" for e in graph.edges if e.kind == "wasGeneratedBy"}
+        roles = {edge_ends(e)[0]: "out" for e in graph.edges if e.kind == "wasGeneratedBy"}
         for name in own:
             new = str(_name(Name(name), renamed))
             places.setdefault(keys[name], []).append((roles.get(name, "in"), new))
@@ -161,14 +161,14 @@ def export_lineage(
     folders: Mapping[str, Path],
     depth: int | None,
     format: str,
-    target: Target,
+    target: Destination,
 ) -> None:
     """Write a lineage in a format; raises as `provml.export.export`."""
     writer = find_format(format)
     if holds_samples_only(format):
         raise ExportError(f"{format} holds the samples of one run: a lineage has none")
     mapping = LineageMapping(contents, folders, depth)
-    with opened(target) as sink:
+    with open_sink(target) as sink:
         writer.write(cast(RunMapping, mapping), sink)
 
 
@@ -194,6 +194,6 @@ def lineage_graph(
             attributes |= {"kind": statement.kind, "type": own_type(statement)}
             graph.add_node(iri(str(statement.id)), **attributes)
         else:
-            source, target = ends(statement)
+            source, target = edge_ends(statement)
             graph.add_edge(iri(source), iri(target), key=statement.kind, relation=statement.kind)
     return graph

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import default_store
-from provml.collect.content import printable
+from provml.collect.content import printable_path
 from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.journal.store import find_run
 from provml.lineage import conditions
-from provml.lineage.answers import Answer
+from provml.lineage.answers import TableAnswer
 from provml.lineage.compare import Comparison, compare
-from provml.lineage.database import Database
+from provml.lineage.database import QuestionDatabase
 from provml.lineage.trace import Lineage, find_start, trace
 
 DIRECTIONS: Final = ("up", "down", "both")
@@ -35,7 +35,7 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
     """Open a folder of runs, to ask about them.
 
     Args:
-        store: the folder; by default ``PROVML_SAVE_DIR``, else ``provenance``.
+        store: the folder; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
         StoreError: there is no such folder.
@@ -60,7 +60,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._database = Database(path)
+        self._database = QuestionDatabase(path)
 
     def __repr__(self) -> str:
         return f"<provml.lineage.Store {os.fspath(self.path)!r}>"
@@ -90,7 +90,7 @@ class Store:
 
     def runs(
         self, where: str | None = None, sort: str | None = None, show: Sequence[str] = ()
-    ) -> Answer:
+    ) -> TableAnswer:
         """The runs, the oldest first, or sorted.
 
         Args:
@@ -183,13 +183,13 @@ class Store:
         self.refresh()
         return compare(self._database, [self._run(run) for run in runs], self.notes())
 
-    def history(self, model: str) -> Answer:
+    def history(self, model: str) -> TableAnswer:
         """The versions of a model of a name over all runs, the earliest first.
 
         Raises QueryError where no run has a model of that name.
         """
         self.refresh()
-        answer = self._database.ask(["artifacts", "runs"], _HISTORY, [printable(model)])
+        answer = self._database.ask(["artifacts", "runs"], _HISTORY, [printable_path(model)])
         if not answer.rows:
             known = (
                 "SELECT DISTINCT name FROM artifacts WHERE kind = 'model' ORDER BY name LIMIT 10"
@@ -199,7 +199,7 @@ class Store:
         answer.notes = self.notes()
         return answer
 
-    def sql(self, query: str, params: Sequence[Any] = ()) -> Answer:
+    def sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Ask the tables by SQL, as DuckDB has it; read only. ``schemas/tables.md`` describes them.
 
         The table ``samples`` is made when first asked for: some 10 ms a run of 10,000 samples.
@@ -231,7 +231,7 @@ class Store:
         )
 
 
-def _unpacked(answer: Answer) -> Answer:
+def _unpacked(answer: TableAnswer) -> TableAnswer:
     """The columns that have a number and a text: numbers, or texts where one is none."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]

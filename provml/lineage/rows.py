@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.base.clock import iso_text
 from provml.journal.reader import Journal
 from provml.journal.values import Moment
-from provml.lineage.tables import SAMPLES, TABLES, Column
-from provml.model.attributes import typed
+from provml.lineage.tables import SAMPLES, TABLES, SqlColumn
+from provml.model.attributes import typed_literal
 from provml.model.mapping import RunMapping, run_prefixes
-from provml.model.names import encoded, encoded_path
+from provml.model.names import encode_name, encoded_path
 from provml.model.relations import FORMAL
 from provml.model.series import Block, RunSeries, SeriesTable
 from provml.model.statements import Iri, Literal, Name, Statement
@@ -48,7 +48,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _NS_PER_S: Final = 1_000_000_000
 
 
-def run_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
+def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     """The run's rows of every table.
 
     Costs a pass over its files, about 8 ms for 10,000 samples; a large run's samples file is
@@ -103,7 +103,7 @@ class RunGraph:
         causes: defaultdict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
             if edge.kind in CAUSAL:
-                source, target = ends(edge)
+                source, target = edge_ends(edge)
                 causes[source].append(target)
         return causes
 
@@ -160,7 +160,7 @@ def _nearest(
     return known[content]
 
 
-def ends(edge: Statement) -> tuple[str, str]:
+def edge_ends(edge: Statement) -> tuple[str, str]:
     """The two nodes of a relation, the later one first."""
     first, second = FORMAL[edge.kind][:2]
     return str(edge.arguments.get(first, "")), str(edge.arguments.get(second, ""))
@@ -285,7 +285,7 @@ def _edge_row(edge: Statement) -> Row:
     plan, own = edge.arguments.get("prov:plan"), attribute(edge, "prov:type")
     return (
         edge.kind,
-        *ends(edge),
+        *edge_ends(edge),
         _moment(edge.arguments.get("prov:time")),
         None if plan is None else str(plan),
         None if own is None else str(own),
@@ -293,7 +293,7 @@ def _edge_row(edge: Statement) -> Row:
 
 
 def _series_row(series: RunSeries) -> Row:
-    last = typed(series.last) if series.count else None
+    last = typed_literal(series.last) if series.count else None
     return (
         series.kind,
         series.name,
@@ -313,7 +313,7 @@ def _series_row(series: RunSeries) -> Row:
 
 def _target(series: RunSeries) -> str | None:
     """What a series is of, by its kind and percent-encoded name."""
-    return None if series.of is None else f"{series.of[0]}/{encoded(series.of[1])}"
+    return None if series.of is None else f"{series.of[0]}/{encode_name(series.of[1])}"
 
 
 def _artifacts(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
@@ -369,7 +369,7 @@ def _activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, 
     found: dict[str, tuple[str, int | None]] = {}
     for edge in graph.edges:
         if edge.kind == kind:
-            pair = ends(edge)
+            pair = edge_ends(edge)
             time_ns = _moment(edge.arguments.get("prov:time"))
             found.setdefault(pair[place], (pair[1 - place], time_ns))
     return found
@@ -434,7 +434,7 @@ def _timestamp(time_ns: int | None) -> datetime | None:
 # -- columns ----------------------------------------------------------------------------------
 
 
-def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
+def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
     """The columns' types as pyarrow has them."""
     import pyarrow as pa
 
@@ -482,7 +482,7 @@ def _sample_table(run: str, block: Block) -> pa.Table:
     values: Any = block.values
     texts: list[str | None] = [None] * count
     if isinstance(values, list):
-        cells = [_value_columns(typed(value)) for value in values]
+        cells = [_value_columns(typed_literal(value)) for value in values]
         values, texts = [cell[2] for cell in cells], [cell[1] for cell in cells]
     elif values.dtype.kind == "i":
         numbers = values.tolist()

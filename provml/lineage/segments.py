@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.settings import cache_folder
-from provml.collect.content import printable
+from provml.collect.content import printable_path
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.reader import Journal
-from provml.lineage.rows import Rows, as_arrow, run_rows, sample_batches
+from provml.lineage.rows import Rows, as_arrow, build_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class IndexedRun:
 
 
 @dataclass(slots=True)
-class Made:
+class BuiltSegment:
     """Rows that were made just now.
 
     Attributes:
@@ -107,7 +107,7 @@ def scan(store: Path) -> dict[str, FoundRun]:
             fingerprint = _fingerprint(entry.path)
             if fingerprint is not None:
                 run = f"{experiment.name}/{entry.name}"
-                run = run if run.isascii() else printable(run)
+                run = run if run.isascii() else printable_path(run)
                 found[run] = FoundRun(run, entry.path, fingerprint)
     return found
 
@@ -268,7 +268,7 @@ class Segments:
         runs = [run for run, at in live.items() if at.segment == name]
         return _of_runs({table: pq.read_table(self.path(name, table)) for table in TABLES}, runs)
 
-    def make(self, runs: Iterable[FoundRun]) -> Iterator[Made]:
+    def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
         """Read runs and write their rows, some runs at a time; those under way are only given back.
 
         Costs what reading the runs costs. Call it within `writing`.
@@ -332,12 +332,12 @@ def _of_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table
     return {t: rows.filter(pc.is_in(rows["run"], value_set=names)) for t, rows in tables.items()}
 
 
-def _read_runs(runs: list[FoundRun]) -> Made:
-    made = Made()
+def _read_runs(runs: list[FoundRun]) -> BuiltSegment:
+    made = BuiltSegment()
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:
         try:
-            own = run_rows(found.run, Journal(found.folder), found.fingerprint)
+            own = build_rows(found.run, Journal(found.folder), found.fingerprint)
         except Exception as error:  # one run that can't be read must not hide the others
             made.unread[found.run] = str(error) or type(error).__name__
             continue

@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.content import describe_path, printable
+from provml.collect.content import describe_path, printable_path
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
-from provml.lineage.answers import Answer
+from provml.lineage.answers import TableAnswer
 from provml.lineage.contents import Content, Row
-from provml.lineage.database import Database
+from provml.lineage.database import QuestionDatabase
 from provml.lineage.rows import CAUSAL
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from provml.base.sinks import Target
+    from provml.base.sinks import Destination
 
 RECURSIVE: Final = """
 WITH RECURSIVE reached (content, depth) AS (
@@ -46,7 +46,7 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
 
 @dataclass(slots=True)
-class Start:
+class LineageStart:
     """Where to begin.
 
     Attributes:
@@ -91,7 +91,7 @@ class Lineage:
     flows: list[tuple[str, str, str]]
     folders: dict[str, Path]
     notes: list[str]
-    _database: Database
+    _database: QuestionDatabase
     _params: dict[str, list[Row]] | None = None
 
     @property
@@ -111,7 +111,7 @@ class Lineage:
             f"contents, {len(self.runs)} runs>"
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON."""
         return {
             "start": self.start,
@@ -135,7 +135,7 @@ class Lineage:
             "notes": self.notes,
         }
 
-    def table(self) -> Answer:
+    def table(self) -> TableAnswer:
         """A row a place: where each content was made or used, the nearest first."""
         own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
         own += ["path", "uri", "context", "step", "epoch", "time_ns"]
@@ -146,7 +146,7 @@ class Lineage:
             for content in self.contents.values()
             for place in content.places
         ]
-        return Answer(own, types, rows, self.notes)
+        return TableAnswer(own, types, rows, self.notes)
 
     def to_arrow(self) -> Any:
         """`table` as a table of ``pyarrow``."""
@@ -169,7 +169,7 @@ class Lineage:
 
         return lineage_graph(self.contents, self.folders, self.depth)
 
-    def export(self, format: str, file: Target) -> None:
+    def export(self, format: str, file: Destination) -> None:
         """Write the PROV graph of it over all runs, in a format of `RecordedRun.export`.
 
         Costs a reading of each run that it names.
@@ -194,7 +194,9 @@ def _param(row: Row) -> Any:
 # -- the start --------------------------------------------------------------------------------
 
 
-def find_start(database: Database, start: str | os.PathLike[str], direction: str) -> Start:
+def find_start(
+    database: QuestionDatabase, start: str | os.PathLike[str], direction: str
+) -> LineageStart:
     """What a text means: a file, a digest, a path, a name, a run, an IRI; the first that fits.
 
     Raises QueryError where nothing is known of it.
@@ -203,10 +205,10 @@ def find_start(database: Database, start: str | os.PathLike[str], direction: str
     if not text:
         raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
     try:
-        named = printable(text)  # as names and paths are recorded that are no Unicode
+        named = printable_path(text)  # as names and paths are recorded that are no Unicode
     except UnicodeEncodeError:
         raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
-    found = Start(named)
+    found = LineageStart(named)
     if _exists(text):
         return _of_path(database, found, Path(text))
     text = named
@@ -245,7 +247,7 @@ def _exists(text: str) -> bool:
         return False
 
 
-def _of_path(database: Database, found: Start, path: Path) -> Start:
+def _of_path(database: QuestionDatabase, found: LineageStart, path: Path) -> LineageStart:
     if is_run_folder(path):
         return _of_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
@@ -282,7 +284,7 @@ def _of_path(database: Database, found: Start, path: Path) -> Start:
     )
 
 
-def _of_run(database: Database, found: Start, folder: Path) -> Start:
+def _of_run(database: QuestionDatabase, found: LineageStart, folder: Path) -> LineageStart:
     real = os.path.realpath(folder)
     run = next((n for n, o in database.runs.items() if os.path.realpath(o.folder) == real), None)
     if run is None:
@@ -294,7 +296,7 @@ def _of_run(database: Database, found: Start, folder: Path) -> Start:
     return found
 
 
-def _of_node(database: Database, found: Start) -> bool:
+def _of_node(database: QuestionDatabase, found: LineageStart) -> bool:
     """The start as a node: a parameter, a step, a series, a person."""
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
@@ -334,7 +336,11 @@ def _nearest(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) 
 
 
 def trace(
-    database: Database, start: Start, direction: str, depth: int | None, notes: list[str]
+    database: QuestionDatabase,
+    start: LineageStart,
+    direction: str,
+    depth: int | None,
+    notes: list[str],
 ) -> Lineage:
     """Follow the flows from a start."""
     contents: dict[str, Content] = {}
@@ -381,7 +387,7 @@ def _within(steps: int, depth: int | None) -> bool:
 
 
 def _reached(
-    database: Database, way: str, starts: set[str], nearest: set[str], depth: int | None
+    database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
 ) -> dict[str, int]:
     """The contents reached one way, with their steps from the start."""
     first, begin = (0, starts) if starts else (1, nearest)
@@ -403,7 +409,7 @@ def _reached(
 
 
 def _flows(
-    database: Database, contents: dict[str, Content], depth: int | None
+    database: QuestionDatabase, contents: dict[str, Content], depth: int | None
 ) -> set[tuple[str, str, str]]:
     """The steps that were followed."""
     followed: set[tuple[str, str, str]] = set()
@@ -422,7 +428,11 @@ def _flows(
 
 
 def _artifacts_of(
-    database: Database, contents: dict[str, Content], starts: set[str], runs: set[str], way: str
+    database: QuestionDatabase,
+    contents: dict[str, Content],
+    starts: set[str],
+    runs: set[str],
+    way: str,
 ) -> list[Row]:
     """The places of the contents: where they were made (used, downward), and in the runs."""
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
@@ -436,7 +446,9 @@ def _artifacts_of(
     return list(database.ask(["artifacts"], query, params))
 
 
-def _described(database: Database, table: str, column: str, keys: Iterable[str]) -> list[Row]:
+def _described(
+    database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
+) -> list[Row]:
     """The rows of a table that have one of the keys."""
     order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
@@ -444,6 +456,6 @@ def _described(database: Database, table: str, column: str, keys: Iterable[str])
     return list(database.ask([table], query, [list(keys)]))
 
 
-def _artifacts(database: Database, condition: str, params: list[Any]) -> list[Row]:
+def _artifacts(database: QuestionDatabase, condition: str, params: list[Any]) -> list[Row]:
     query = f"SELECT * FROM artifacts WHERE {condition} ORDER BY time_ns, run, node"
     return list(database.ask(["artifacts"], query, params))

@@ -31,7 +31,7 @@ _JSON: Final = Name("rdf:JSON")
 _LONGEST_DECIMAL: Final = 10_000
 
 
-def typed(value: Any) -> Value:
+def typed_literal(value: Any) -> Value:
     """A decoded value as PROV has it: a plain one by itself, another by its lexical form."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value

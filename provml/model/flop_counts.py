@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from provml.model.names import encoded, encoded_path
+from provml.model.names import encode_name, encoded_path
 from provml.model.series import Block, RunSeries
 from provml.model.statements import Name, NameColumn, Statement, TimeColumn
 
@@ -41,7 +41,7 @@ class Workload:
 
 def counting_names(block: Block) -> NameColumn:
     """The activities that counted a block's samples: both samples of a call are of one."""
-    label = encoded(block.series.name)
+    label = encode_name(block.series.name)
     if block.series.rank is not None:
         label += f"~rank{block.series.rank}"
     if block.series.context is not None:
@@ -50,7 +50,7 @@ def counting_names(block: Block) -> NameColumn:
     return NameColumn((f"run:flops-counting/{label}/{writer}", block.time_ns))
 
 
-def countings(
+def flop_statements(
     kinds: Collection[str],
     block: Block,
     place: Name | NameColumn,

@@ -16,21 +16,21 @@ from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
-from provml.model.attributes import typed
+from provml.model.attributes import typed_literal
 from provml.model.flop_counts import (
     CUMULATIVE,
     FLOPS,
     FLOPS_KINDS,
     Workload,
     counting_names,
-    countings,
+    flop_statements,
     rates,
 )
 from provml.model.names import (
     RUN,
     context_name,
-    encoded,
-    local,
+    encode_name,
+    local_name,
     sampling_prefix,
     series_entity,
     series_path,
@@ -41,9 +41,9 @@ from provml.model.sample_targets import (
     by_version,
     derivation,
     sample_names,
+    split_summaries,
     summarised_name,
     summarising_names,
-    told_apart,
     window_memberships,
     window_names,
 )
@@ -181,7 +181,7 @@ class RunMapping:
                 yield from self._samplings(block, kinds)
                 continue
             if block.series.kind == FLOPS:
-                yield from countings(kinds, block, _activity(block), self._workload(block))
+                yield from flop_statements(kinds, block, _activity(block), self._workload(block))
             names = sample_names(block)
             if "entity" in kinds:
                 yield self._metric(block, names)
@@ -299,7 +299,7 @@ class RunMapping:
         series = block.series
         values = block.values
         if isinstance(values, list):
-            values = [typed(value) for value in values]
+            values = [typed_literal(value) for value in values]
         attributes: list[tuple[str, Any]] = [
             ("prov:type", Name(self._sample_type(series.kind))),
             ("prov:label", series.name),
@@ -348,7 +348,7 @@ class RunMapping:
         if block.role != "summary":
             yield self._generation(block, names)
             return
-        summarised, plain = told_apart(block, self._summary_times(block))
+        summarised, plain = split_summaries(block, self._summary_times(block))
         if summarised is not None:
             yield self._generation(summarised, sample_names(summarised))
         if plain is not None:
@@ -357,7 +357,7 @@ class RunMapping:
     def _derivations(self, block: Block) -> Iterator[Statement]:
         """Summaries are derived from their windows, what is of a model from its version by then."""
         if block.role == "summary":
-            summarised, _ = told_apart(block, self._summary_times(block))
+            summarised, _ = split_summaries(block, self._summary_times(block))
             if summarised is not None:
                 yield derivation(summarised, sample_names(summarised), window_names(summarised))
         if block.series.of is not None:
@@ -393,7 +393,7 @@ class RunMapping:
             ]
             if not members:
                 continue
-            name = local("journal", encoded(files.name))
+            name = local_name("journal", encode_name(files.name))
             path = files.samples_path
             yield Statement("entity", name, {}, _file_attributes(path.name, str(path)))
             yield Statement("wasGeneratedBy", None, {"prov:entity": name, "prov:activity": RUN})
@@ -425,7 +425,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
     """The prefixes of a run's names, and their IRIs."""
     description = journal.description
     base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
-    run = f"{base}{encoded(description['experiment'])}/{encoded(description['id'])}/"
+    run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
     return {
         "prov": vocabulary.PROV,
         "xsd": vocabulary.XSD,
@@ -529,7 +529,7 @@ def _summary(series: RunSeries) -> list[tuple[str, Any]]:
     if series.mean is not None and series.kind not in (FLOPS, CUMULATIVE):
         attributes.append(("provml:mean", series.mean))
     if series.count:
-        attributes.append(("provml:last", typed(series.last)))
+        attributes.append(("provml:last", typed_literal(series.last)))
     if series.first_ns is not None and series.last_ns is not None:
         attributes.append(("provml:firstTime", Moment(series.first_ns)))
         attributes.append(("provml:lastTime", Moment(series.last_ns)))

@@ -35,7 +35,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 """Names that stand as they are."""
 
 
-def encoded(name: str) -> str:
+def encode_name(name: str) -> str:
     """The name as one part of a local name; injective."""
     if not name:
         return "-"
@@ -53,10 +53,10 @@ def encoded(name: str) -> str:
 
 def encoded_path(path: tuple[str, ...]) -> str:
     """A context's path as one part of a local name."""
-    return "~".join(map(encoded, path))
+    return "~".join(map(encode_name, path))
 
 
-def local(kind: str, *parts: str, version: int = 1) -> Name:
+def local_name(kind: str, *parts: str, version: int = 1) -> Name:
     """A name of the run: the kind, the parts, and the version where it is not the first."""
     tail = [str(version)] if version > 1 else []
     return Name("run:" + "/".join([kind, *parts, *tail]))
@@ -64,7 +64,7 @@ def local(kind: str, *parts: str, version: int = 1) -> Name:
 
 def context_name(path: tuple[str, ...] | None) -> Name:
     """The activity of a context, or of the run where there is none."""
-    return RUN if path is None else local("context", encoded_path(path))
+    return RUN if path is None else local_name("context", encoded_path(path))
 
 
 def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
@@ -80,25 +80,25 @@ def series_path(
     of: tuple[str, str] | None = None,
 ) -> str:
     """What the names of a series and its samples have in common."""
-    own = encoded(name) if of is None else f"{encoded(name)}~{of[0]}~{encoded(of[1])}"
+    own = encode_name(name) if of is None else f"{encode_name(name)}~{of[0]}~{encode_name(of[1])}"
     own = own if rank is None else f"{own}~rank{rank}"
     return own if context is None else f"{encoded_path(context)}/{own}"
 
 
 def series_entity(kind: str, path: str) -> Name:
     """A series, by the path of `series_path`."""
-    own = "" if kind == "metric" else f"{encoded(kind)}/"
+    own = "" if kind == "metric" else f"{encode_name(kind)}/"
     return Name(f"run:series/{own}{path}")
 
 
 def sample_prefix(kind: str, path: str, writer: int) -> str:
     """What a sample's name begins with; its number in the series and writer follows."""
-    return f"run:{encoded(kind)}/{path}/" + ("" if writer == 0 else f"{writer}.")
+    return f"run:{encode_name(kind)}/{path}/" + ("" if writer == 0 else f"{writer}.")
 
 
 def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int) -> str:
     """What the name of a reading's activity begins with; epoch, step and time follow."""
-    own = encoded(collector) if writer == 0 else f"{encoded(collector)}~{writer}"
+    own = encode_name(collector) if writer == 0 else f"{encode_name(collector)}~{writer}"
     within = "" if context is None else encoded_path(context) + "/"
     return f"run:sampling/{own}/{within}"
 
@@ -110,7 +110,7 @@ def summarising_prefix(context: tuple[str, ...], writer: int) -> str:
 
 def window_prefix(context: tuple[str, ...], name: str, writer: int) -> str:
     """What the name of the values that a summary is of begins with; its time follows."""
-    return f"run:window/{encoded_path(context)}/{encoded(name)}/{writer}."
+    return f"run:window/{encoded_path(context)}/{encode_name(name)}/{writer}."
 
 
 RUN = Name("run:run")

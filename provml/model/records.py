@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from provml.journal.files import Record, context_of, number_of
-from provml.journal.history import begun, ended, target_of
+from provml.journal.files import Record, record_context, series_number
+from provml.journal.history import event_target, span_ended, span_started
 from provml.journal.values import Moment, Opaque, decode
 from provml.model.attributes import (
     Attributes,
     content_attributes,
     json_literal,
     plain_attributes,
-    typed,
+    typed_literal,
 )
 from provml.model.flop_counts import Workload, WorkloadKey, rate_attributes
 from provml.model.names import (
     RUN,
     context_name,
-    encoded,
-    local,
+    encode_name,
+    local_name,
     series_entity,
     series_path,
     summarising_prefix,
@@ -48,7 +48,9 @@ _SENSELESS: Final = (
 """What mapping a record of the wrong shape raises: a number stands where an object should."""
 
 
-def relation(kind: str, attributes: Attributes | None = None, **arguments: Argument) -> Statement:
+def make_relation(
+    kind: str, attributes: Attributes | None = None, **arguments: Argument
+) -> Statement:
     """A relation, its formal attributes given without their prefix."""
     formal = {f"prov:{name}": value for name, value in arguments.items()}
     return Statement(kind, None, dict(formal), list(attributes or []))
@@ -150,7 +152,7 @@ class RecordMapping:
         for name, time_ns, of in memory.event_targets:
             before = [version for made_ns, version in memory.made.get(of, []) if made_ns < time_ns]
             if before:
-                yield relation("used", activity=name, entity=before[-1], time=Moment(time_ns))
+                yield make_relation("used", activity=name, entity=before[-1], time=Moment(time_ns))
         self._workloads, self._versions = memory.workloads, memory.made
         yield from self._run(memory)
         yield from self._losses()
@@ -160,7 +162,7 @@ class RecordMapping:
     def _frame(self) -> Iterator[Statement]:
         description = self._journal.description
         experiment = str(description["experiment"])
-        name = Name(f"base:experiment/{encoded(experiment)}")
+        name = Name(f"base:experiment/{encode_name(experiment)}")
         attributes: Attributes = [("prov:type", Name("prov:Collection"))]
         if description.get("project"):
             attributes.append(("provml:project", str(description["project"])))
@@ -171,8 +173,8 @@ class RecordMapping:
             f"results of {description['id']}",
             [("prov:type", Name("prov:Collection"))],
         )
-        yield relation("wasGeneratedBy", entity=_RESULTS, activity=RUN)
-        yield relation("hadMember", collection=name, entity=_RESULTS)
+        yield make_relation("wasGeneratedBy", entity=_RESULTS, activity=RUN)
+        yield make_relation("hadMember", collection=name, entity=_RESULTS)
         software = self._software()
         yield Statement(
             "agent",
@@ -185,10 +187,10 @@ class RecordMapping:
                 ("provml:version", str(description.get("provml", "unknown"))),
             ],
         )
-        yield relation("wasAssociatedWith", activity=RUN, agent=software)
+        yield make_relation("wasAssociatedWith", activity=RUN, agent=software)
         owner = description.get("owner")
         if owner is not None:
-            person = Name(f"base:person/{encoded(str(owner))}")
+            person = Name(f"base:person/{encode_name(str(owner))}")
             yield Statement(
                 "agent",
                 person,
@@ -199,12 +201,14 @@ class RecordMapping:
                     ("provml:name", str(owner)),
                 ],
             )
-            yield relation("actedOnBehalfOf", delegate=software, responsible=person, activity=RUN)
-            yield relation("wasAttributedTo", entity=_RESULTS, agent=person)
+            yield make_relation(
+                "actedOnBehalfOf", delegate=software, responsible=person, activity=RUN
+            )
+            yield make_relation("wasAttributedTo", entity=_RESULTS, agent=person)
 
     def _software(self) -> Name:
         version = str(self._journal.description.get("provml", "0"))
-        return Name(f"base:software/provml-{encoded(version)}")
+        return Name(f"base:software/provml-{encode_name(version)}")
 
     def _run(self, memory: _Pass) -> Iterator[Statement]:
         description, state = self._journal.description, self._survey.state
@@ -255,11 +259,11 @@ class RecordMapping:
         yield Statement("activity", RUN, arguments, attributes)
         owner = description.get("owner")
         if owner is not None:
-            person = Name(f"base:person/{encoded(str(owner))}")
+            person = Name(f"base:person/{encode_name(str(owner))}")
             arguments = {"activity": RUN, "agent": person}
             if memory.plan is not None:
                 arguments["plan"] = memory.plan
-            yield relation("wasAssociatedWith", None, **arguments)
+            yield make_relation("wasAssociatedWith", None, **arguments)
 
     def _losses(self) -> Iterator[Statement]:
         """What is not there is said: records lost to a full disk, lines that can't be read."""
@@ -273,7 +277,7 @@ class RecordMapping:
         for reason, count in sorted(lost.items()):
             if not count:
                 continue
-            name = local("loss", encoded(reason))
+            name = local_name("loss", encode_name(reason))
             yield Statement(
                 "activity",
                 name,
@@ -286,7 +290,7 @@ class RecordMapping:
                     ("provml:count", count),
                 ],
             )
-            yield relation("wasInformedBy", informed=name, informant=RUN)
+            yield make_relation("wasInformedBy", informed=name, informant=RUN)
 
     # -- records ------------------------------------------------------------------------------
 
@@ -296,7 +300,7 @@ class RecordMapping:
         """The next version of what has a name, and the one before."""
         before = memory.versions.get((kind, label))
         number = before.number + 1 if before else 1
-        version = _Version(number, local(kind, encoded(label), version=number), digest)
+        version = _Version(number, local_name(kind, encode_name(label), version=number), digest)
         memory.versions[kind, label] = version
         return version, before
 
@@ -304,9 +308,9 @@ class RecordMapping:
         if before is None:
             return
         if version.digest is not None and version.digest == before.digest:
-            yield relation("alternateOf", alternate1=version.name, alternate2=before.name)
+            yield make_relation("alternateOf", alternate1=version.name, alternate2=before.name)
         else:
-            yield relation(
+            yield make_relation(
                 "wasDerivedFrom",
                 [("prov:type", Name("prov:Revision"))],
                 generatedEntity=version.name,
@@ -328,16 +332,16 @@ class RecordMapping:
                 attributes = [("prov:type", Name("prov:Plan")), *content_attributes(script)]
                 yield _entity(version.name, "provml:Script", label, attributes)
                 yield from self._revision(version, before)
-                yield relation("used", activity=RUN, entity=version.name, time=moment)
+                yield make_relation("used", activity=RUN, entity=version.name, time=moment)
                 memory.plan = version.name
         host = record.get("host")
         if isinstance(host, str):
-            host_name = local("host", encoded(host))
+            host_name = local_name("host", encode_name(host))
             if host_name not in memory.declared:
                 memory.declared.add(host_name)
                 facts = ("system", "release", "machine", "cpus", "usable_cpus", "memory_bytes")
                 yield _entity(host_name, "provml:Host", host, plain_attributes(record, facts))
-            yield relation("used", activity=RUN, entity=host_name, time=moment)
+            yield make_relation("used", activity=RUN, entity=host_name, time=moment)
 
     def _on_param(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         yield from self._setting(memory, record, "param", "provml:Parameter")
@@ -355,29 +359,29 @@ class RecordMapping:
         version = memory.versions.get((kind, label))
         moment = Moment(record["time"])
         if version is not None and version.digest == same:
-            yield relation("used", activity=RUN, entity=version.name, time=moment)
+            yield make_relation("used", activity=RUN, entity=version.name, time=moment)
             return
         version, before = self._version(memory, kind, label, same)
-        attributes: Attributes = [("prov:value", typed(value))]
+        attributes: Attributes = [("prov:value", typed_literal(value))]
         if isinstance(value, Opaque):
             attributes.append(("provml:pythonType", value.python_type))
         if record.get("masked") is True:
             attributes.append(("provml:masked", True))
         yield _entity(version.name, prov_type, label, attributes)
         yield from self._revision(version, before)
-        yield relation("used", activity=RUN, entity=version.name, time=moment)
+        yield make_relation("used", activity=RUN, entity=version.name, time=moment)
 
     def _on_metadata(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         yield from self._setting(memory, record, "metadata", "provml:Metadata")
 
     def _on_dataset(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, content = _text(record["name"]), record["content"]
-        number = number_of(record)
+        number = series_number(record)
         place = None if number is None else (int(name.partition(".")[0]), number)
         found = None if place is None else self._survey.digests.get(place)
         if found is not None:
             content = {k: v for k, v in content.items() if k != "unread"} | found
-        path, digest = context_of(record), content.get("sha256")
+        path, digest = record_context(record), content.get("sha256")
         version = memory.versions.get(("dataset", label))
         if version is None or digest is None or version.digest != digest:
             version, before = self._version(memory, "dataset", label, digest)
@@ -387,7 +391,7 @@ class RecordMapping:
             yield _entity(version.name, "provml:Dataset", label, attributes)
             yield from self._revision(version, before)
         memory.used.append(_Used(version.name, path))
-        yield relation(
+        yield make_relation(
             "used",
             activity=context_name(path),
             entity=version.name,
@@ -403,13 +407,13 @@ class RecordMapping:
     def _made(
         self, memory: _Pass, record: Record, kind: str, prov_type: str
     ) -> Iterator[Statement]:
-        label, content, path = _text(record["name"]), record["content"], context_of(record)
+        label, content, path = _text(record["name"]), record["content"], record_context(record)
         version, before = self._version(memory, kind, label, content.get("sha256"))
         attributes = content_attributes(content)
         if record.get("metadata") is not None:
             attributes.append(("provml:metadata", json_literal(record["metadata"])))
         yield _entity(version.name, prov_type, label, attributes)
-        yield relation(
+        yield make_relation(
             "wasGeneratedBy",
             entity=version.name,
             activity=self._survey.step_name(record),
@@ -417,9 +421,9 @@ class RecordMapping:
         )
         yield from self._revision(version, before)
         memory.made.setdefault((kind, label), []).append((record["time"], version.name))
-        yield relation("hadMember", collection=_RESULTS, entity=version.name)
+        yield make_relation("hadMember", collection=_RESULTS, entity=version.name)
         for used in dict.fromkeys(use.name for use in memory.used if _reaches(use.path, path)):
-            yield relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=used)
+            yield make_relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=used)
 
     def _on_source(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         content = record.get("content") or {}
@@ -445,11 +449,11 @@ class RecordMapping:
             attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
         yield _entity(version.name, "provml:SourceCode", label, attributes)
         yield from self._revision(version, before)
-        yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
+        yield make_relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
         if isinstance(git.get("diff"), dict):
-            diff = local("source-diff", encoded(label), version=version.number)
+            diff = local_name("source-diff", encode_name(label), version=version.number)
             yield _entity(diff, "provml:Diff", f"{label}.diff", content_attributes(git["diff"]))
-            yield relation("wasDerivedFrom", generatedEntity=diff, usedEntity=version.name)
+            yield make_relation("wasDerivedFrom", generatedEntity=diff, usedEntity=version.name)
 
     def _on_environment(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         version, before = self._version(memory, "environment", "python", None)
@@ -460,7 +464,7 @@ class RecordMapping:
                 attributes.append((f"provml:{key}", json_literal(record[key])))
         yield _entity(version.name, "provml:Environment", "environment", attributes)
         yield from self._revision(version, before)
-        yield relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
+        yield make_relation("used", activity=RUN, entity=version.name, time=Moment(record["time"]))
 
     # -- what the machine did -------------------------------------------------------------------
 
@@ -473,7 +477,7 @@ class RecordMapping:
         kind = ("prov:type", Name("prov:SoftwareAgent"))
         named = [("prov:label", collector), ("provml:name", collector)]
         yield Statement("agent", agent, {}, [kind, *named])
-        yield relation("actedOnBehalfOf", delegate=agent, responsible=self._software())
+        yield make_relation("actedOnBehalfOf", delegate=agent, responsible=self._software())
 
     def _on_collector(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label = _text(record["name"])
@@ -488,22 +492,22 @@ class RecordMapping:
             value = json_literal(record["settings"])
             yield _entity(used, "provml:Settings", label, [("prov:value", value)])
             yield from self._revision(version, before)
-        yield relation("used", activity=RUN, entity=used, time=Moment(record["time"]))
+        yield make_relation("used", activity=RUN, entity=used, time=Moment(record["time"]))
 
     def _on_device(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, facts = _text(record["name"]), record["facts"]
         identity = str(facts.get("uuid") or f"{facts.get('kind')}-{facts.get('index')}")
-        device = local("device", encoded(identity))
+        device = local_name("device", encode_name(identity))
         if device not in memory.declared:
             memory.declared.add(device)
             attributes = plain_attributes(facts, ("index", "uuid", "driver", "memory_bytes"))
             yield _entity(device, "provml:Device", label, attributes)
-        yield relation("used", activity=RUN, entity=device, time=Moment(record["time"]))
+        yield make_relation("used", activity=RUN, entity=device, time=Moment(record["time"]))
 
     def _on_alert(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label, collector = _text(record["name"]), _text(record["collector"])
         moment = Moment(record["time"])
-        alert = local("alert", name)
+        alert = local_name("alert", name)
         attributes: Attributes = [
             ("prov:type", Name("provml:Event")),
             ("prov:type", Name("provml:Alert")),
@@ -515,12 +519,14 @@ class RecordMapping:
         ]
         interval: dict[str, Any] = {"prov:startTime": moment, "prov:endTime": moment}
         yield Statement("activity", alert, interval, attributes)
-        yield relation("wasInformedBy", informed=alert, informant=self._survey.step_name(record))
+        yield make_relation(
+            "wasInformedBy", informed=alert, informant=self._survey.step_name(record)
+        )
         yield from self._collector(memory, collector)
-        yield relation("wasAssociatedWith", activity=alert, agent=collector_name(collector))
+        yield make_relation("wasAssociatedWith", activity=alert, agent=collector_name(collector))
         trigger = self._trigger(record, name)
         if trigger is not None:
-            yield relation("wasStartedBy", activity=alert, trigger=trigger, time=moment)
+            yield make_relation("wasStartedBy", activity=alert, trigger=trigger, time=moment)
 
     def _trigger(self, record: Record, name: Name) -> Name | None:
         """The sample that set off an alert; its series where samples are not stated."""
@@ -539,8 +545,8 @@ class RecordMapping:
         flops = decode(record["flops"])
         if not isinstance(target, int) or not isinstance(flops, int):
             raise TypeError(f"not the numbers of a workload: {record!r:.80}")
-        workload = local("workload", name)
-        attributes: Attributes = [("prov:value", typed(flops)), ("provml:unit", "FLOP")]
+        workload = local_name("workload", name)
+        attributes: Attributes = [("prov:value", typed_literal(flops)), ("provml:unit", "FLOP")]
         for key, term in (("unit", "extent"), ("passes", "passes"), ("device", "device")):
             if isinstance(record.get(key), str):
                 attributes.append((f"provml:{term}", record[key]))
@@ -559,15 +565,17 @@ class RecordMapping:
             per_second = flops / (record["time"] - own_start) * 1e9
             attributes += rate_attributes(per_second, {own_peak})
         yield _entity(workload, "provml:Workload", label, attributes)
-        agent = Name(f"base:software/{encoded(_text(record['counter']).replace(' ', '-'))}")
+        agent = Name(f"base:software/{encode_name(_text(record['counter']).replace(' ', '-'))}")
         yield from self._software_agent(memory, agent, record["counter"])
-        yield relation("wasAttributedTo", entity=workload, agent=agent)
+        yield make_relation("wasAttributedTo", entity=workload, agent=agent)
         used = [workload]
         for kind in ("model", "dataset"):
             version = memory.versions.get((kind, str(record.get(kind))))
             if version is not None:
                 used.append(version.name)
-                yield relation("wasDerivedFrom", generatedEntity=workload, usedEntity=version.name)
+                yield make_relation(
+                    "wasDerivedFrom", generatedEntity=workload, usedEntity=version.name
+                )
         writer = int(name.partition(".")[0])
         memory.workloads[writer, target] = Workload(tuple(used), agent, own_start, own_peak)
 
@@ -586,7 +594,11 @@ class RecordMapping:
 
     def _on_summary(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         """The making of a summary, and the windows of stored values that it is of."""
-        context, writer, time_ns = context_of(record), int(name.partition(".")[0]), record["time"]
+        context, writer, time_ns = (
+            record_context(record),
+            int(name.partition(".")[0]),
+            record["time"],
+        )
         windows = windows_of(record)
         if self._detail == "series" or context is None or not windows:
             return
@@ -599,8 +611,8 @@ class RecordMapping:
         kind = ("prov:type", Name("provml:Summarising"))
         yield Statement("activity", summarising, interval, [kind])
         place = self._survey.step_name(record)
-        yield relation("wasInformedBy", informed=summarising, informant=place)
-        yield relation("wasAssociatedWith", activity=summarising, agent=self._software())
+        yield make_relation("wasInformedBy", informed=summarising, informant=place)
+        yield make_relation("wasAssociatedWith", activity=summarising, agent=self._software())
         for own in windows:
             yield from self._window(memory, (writer, context, own["name"]), own, summarising)
 
@@ -620,23 +632,23 @@ class RecordMapping:
             return
         memory.declared.add(window)
         yield _entity(window, "provml:Window", label, attributes)
-        yield relation("wasGeneratedBy", entity=window, activity=context_name(context))
-        yield relation("used", activity=summarising, entity=window, time=Moment(int(time_ns)))
+        yield make_relation("wasGeneratedBy", entity=window, activity=context_name(context))
+        yield make_relation("used", activity=summarising, entity=window, time=Moment(int(time_ns)))
         before = memory.windows.get(key)
         if own.get("goes_on") is True and before is not None:
-            yield relation("wasDerivedFrom", generatedEntity=window, usedEntity=before)
+            yield make_relation("wasDerivedFrom", generatedEntity=window, usedEntity=before)
         memory.windows[key] = window
 
     # -- events -------------------------------------------------------------------------------
 
     def _on_event(self, memory: _Pass, record: Record, name: Name) -> Iterator[Statement]:
         label = _text(record["name"])
-        place = (record.get("source"), context_of(record))
-        base = begun(label)
+        place = (record.get("source"), record_context(record))
+        base = span_started(label)
         if base is not None:
             memory.open_spans.setdefault((base, *place), []).append((record, name))
             return
-        base = ended(label)
+        base = span_ended(label)
         spans = memory.open_spans.get((base, *place)) if base is not None else None
         if spans and spans[-1][0]["time"] <= record["time"]:
             start, start_name = spans.pop()
@@ -651,7 +663,7 @@ class RecordMapping:
         self, memory: _Pass, record: Record, name: Name, span: str | None, end: Record | None
     ) -> Iterator[Statement]:
         """An event at its instant, or a span from one to another."""
-        activity = local("event", name)
+        activity = local_name("event", name)
         label = span if span is not None else _text(record["name"])
         attributes: Attributes = [
             ("prov:type", Name("provml:Event")),
@@ -671,27 +683,27 @@ class RecordMapping:
         }
         yield Statement("activity", activity, interval, attributes)
         place = self._survey.step_name(record)
-        yield relation("wasInformedBy", informed=activity, informant=place)
-        for of in dict.fromkeys(target_of(part.get("of")) for part in (record, end or {})):
+        yield make_relation("wasInformedBy", informed=activity, informant=place)
+        for of in dict.fromkeys(event_target(part.get("of")) for part in (record, end or {})):
             if of is not None:
                 memory.event_targets.append((activity, (end or record)["time"], of))
         source = record.get("source")
         if source == "provml":
             agent = self._software()
-            yield relation("wasAssociatedWith", activity=activity, agent=agent)
+            yield make_relation("wasAssociatedWith", activity=activity, agent=agent)
         elif isinstance(source, str):
-            agent = local("agent", encoded(source))
+            agent = local_name("agent", encode_name(source))
             if agent not in memory.declared:
                 memory.declared.add(agent)
                 kind = ("prov:type", Name("prov:SoftwareAgent"))
                 named = [("prov:label", source), ("provml:name", source)]
                 yield Statement("agent", agent, {}, [kind, *named])
-            yield relation("wasAssociatedWith", activity=activity, agent=agent)
+            yield make_relation("wasAssociatedWith", activity=activity, agent=agent)
 
 
 def collector_name(collector: str) -> Name:
     """The agent that takes readings."""
-    return local("collector", encoded(collector))
+    return local_name("collector", encode_name(collector))
 
 
 def _text(value: Any) -> str:

@@ -53,7 +53,7 @@ def derivation(block: Block, names: NameColumn, used: Name | NameColumn) -> Stat
     return Statement("wasDerivedFrom", None, arguments, rows=len(block.time_ns))
 
 
-def told_apart(block: Block, times: set[int]) -> tuple[Block | None, Block | None]:
+def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block | None]:
     """The samples of summaries that were recorded as such, and those whose record is lost."""
     known = _is_in(block.time_ns, times)
     if known.all():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
-from provml.journal.files import Series, WriterFiles, as_integers
+from provml.journal.files import Series, WriterFiles, to_int64
 from provml.journal.reader import Journal
 from provml.journal.values import as_python, decode
 
@@ -176,7 +176,7 @@ class SeriesTable:
             self._declared.append((files, declared))
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
-        of = history.target_of(declared.target)
+        of = history.event_target(declared.target)
         identity = (declared.kind, declared.context, declared.name, rank, of)
         series = self._by_identity.get(identity)
         if series is None:
@@ -286,9 +286,9 @@ def _block(
     if declared.storage == "f64":
         values = np.ascontiguousarray(rows["value"])
     elif declared.storage == "i64":
-        values = as_integers(rows)
+        values = to_int64(rows)
     else:
-        kept, values = text_values(files, declared.number, as_integers(rows).tolist())
+        kept, values = text_values(files, declared.number, to_int64(rows).tolist())
         rows, numbers = rows[kept], numbers[kept]
     return Block(
         series=series,
@@ -389,16 +389,16 @@ def _values_in_order(
     if kinds == {"f64"}:
         return None, rows["value"]
     if kinds == {"i64"}:
-        return None, as_integers(rows)
+        return None, to_int64(rows)
     merged: dict[int, Any] = {}
     for number in present:
         positions = np.flatnonzero(rows["series"] == number)
         own = rows[positions]
         if storages[number].storage == "text":
-            kept, values = text_values(files, number, as_integers(own).tolist())
+            kept, values = text_values(files, number, to_int64(own).tolist())
             merged |= zip(positions[kept].tolist(), values, strict=True)
         else:
-            column = own["value"] if storages[number].storage == "f64" else as_integers(own)
+            column = own["value"] if storages[number].storage == "f64" else to_int64(own)
             merged |= zip(positions.tolist(), column.tolist(), strict=True)
     order = sorted(merged)
     return order, [merged[position] for position in order]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
-from provml.journal.files import Record, context_of, number_of
+from provml.journal.files import Record, record_context, series_number
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.model.names import context_name, sample_prefix, series_path, step_prefix
@@ -108,10 +108,10 @@ class Survey:
 
         Where none had, the first that did; None where samples have the step without an epoch.
         """
-        own, step = epoch_of(record), step_of(record)
+        own, step = epoch_of_record(record), step_of(record)
         if own is not None or step is None:
             return own
-        epochs = self.named.get(context_of(record), {}).get(step, {})
+        epochs = self.named.get(record_context(record), {}).get(step, {})
         begun = {e: first for e, first in epochs.items() if first <= record["time"]}
         if begun:
             found = max(begun, key=lambda epoch: (begun[epoch], epoch))
@@ -123,7 +123,7 @@ class Survey:
 
     def step_name(self, record: Record) -> Name:
         """The step, context or run that a record belongs to."""
-        path, step, epoch = context_of(record), step_of(record), self.epoch(record)
+        path, step, epoch = record_context(record), step_of(record), self.epoch(record)
         if step is None:
             return context_name(path)
         own = str(step) if epoch is None else f"{epoch}.{step}"
@@ -144,24 +144,24 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
     for files, _, record in journal.records():
-        number, content = number_of(record), record.get("content")
+        number, content = series_number(record), record.get("content")
         if record.get("record") == "digest" and number is not None and isinstance(content, dict):
             result.digests[files.index, number] = content
         if record.get("record") == "window":
-            result.windows.add((files.index, context_of(record)))
+            result.windows.add((files.index, record_context(record)))
         time_ns = time_of(record)
         if time_ns is not None:
             if record.get("record") == "summary":
-                result.windows.discard((files.index, context_of(record)))
+                result.windows.discard((files.index, record_context(record)))
                 for window in windows_of(record):
-                    own = (files.index, context_of(record), window["name"])
+                    own = (files.index, record_context(record), window["name"])
                     result.summaries.setdefault(own, set()).add(time_ns)
             if record.get("record") == "alert":
                 result.triggers[trigger_key(files.index, record)] = None
-            result.include(context_of(record), time_ns, time_ns)
+            result.include(record_context(record), time_ns, time_ns)
             step = step_of(record)
             if step is not None:
-                result.named.setdefault(context_of(record), {}).setdefault(step, {})
+                result.named.setdefault(record_context(record), {}).setdefault(step, {})
     for block in result.series.blocks():
         _take_block(result, block, every_step)
     for series in result.series.all:
@@ -172,7 +172,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
         if time_ns is not None and step is not None:
             epoch = result.epoch(record)
             own_epoch = layout.NO_EPOCH if epoch is None else epoch
-            result.steps.add_one(result.numbers[context_of(record)], own_epoch, step, time_ns)
+            result.steps.add_one(result.numbers[record_context(record)], own_epoch, step, time_ns)
     return result
 
 
@@ -219,7 +219,7 @@ def _find_triggers(result: Survey, block: Block) -> None:
 def trigger_key(writer: int, record: Record) -> TriggerKey:
     """What finds the sample that set off an alert."""
     kind, name = str(record.get("collector")), str(record.get("name"))
-    return writer, kind, context_of(record), name, record["time"]
+    return writer, kind, record_context(record), name, record["time"]
 
 
 def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
@@ -244,7 +244,7 @@ def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
 def windows_of(record: Record) -> list[Record]:
     """What a summary's record says of its windows, as far as it can be read."""
     fields = record.get("fields")
-    if not isinstance(fields, list) or context_of(record) is None:
+    if not isinstance(fields, list) or record_context(record) is None:
         return []
     return [field for field in fields if isinstance(field, dict) and _is_window(field)]
 
@@ -262,7 +262,7 @@ def time_of(record: Record) -> int | None:
     return time_ns if fits and record.get("record") in TIMED_RECORDS else None
 
 
-def epoch_of(record: Record) -> int | None:
+def epoch_of_record(record: Record) -> int | None:
     """A record's epoch, where it has one that can be read."""
     epoch = record.get("epoch")
     return epoch if isinstance(epoch, int) and 0 <= epoch < 2**31 else None

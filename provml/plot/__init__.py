@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 from typing import Final
 
-from provml.base.sinks import Target, opened
+from provml.base.sinks import Destination, open_sink
 from provml.errors import InvalidArgumentError
 from provml.journal.reader import Journal
 from provml.plot.charts import Charts, read_charts
@@ -20,7 +20,7 @@ _PICTURE_POINTS: Final = 2_000
 _PAGE_POINTS: Final = 4_000
 
 
-def format_of(target: Target) -> str | None:
+def picture_format_of(target: Destination) -> str | None:
     """The format that a path's ending says; None where it says none."""
     if not isinstance(target, (str, os.PathLike)):
         return None
@@ -30,7 +30,7 @@ def format_of(target: Target) -> str | None:
 
 def draw(
     run_folder: str | os.PathLike[str],
-    target: Target,
+    target: Destination,
     series: Collection[str] = (),
     *,
     contexts: Collection[str] = (),
@@ -62,7 +62,7 @@ def draw(
         MissingExtraError: what draws is not installed.
         OSError: the target can't be written.
     """
-    form = format or format_of(target)
+    form = format or picture_format_of(target)
     if form not in FORMATS:
         known = ", ".join(FORMATS)
         raise InvalidArgumentError(
@@ -72,7 +72,7 @@ def draw(
         )
     points = _PAGE_POINTS if form == "html" else _PICTURE_POINTS
     charts = read_charts(Journal(run_folder), series, contexts, by, log, points)
-    with opened(target) as sink:
+    with open_sink(target) as sink:
         if form == "html":
             from provml.page import write_page
 

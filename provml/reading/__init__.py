@@ -12,19 +12,19 @@ from functools import cache
 from typing import BinaryIO
 
 from provml.errors import DocumentError, InvalidArgumentError
-from provml.reading._document import Document, Format, find_format, format_names
+from provml.reading._document import Document, Format, find_reader, reading_formats
 from provml.reading._source import MAX_BYTES, load, plain_name, utf8_of
 
 __all__ = [
     "MAX_BYTES",
     "Document",
     "Format",
-    "find_format",
+    "find_reader",
     "format_for",
-    "format_names",
     "load",
     "plain_name",
     "read",
+    "reading_formats",
 ]
 
 _HEAD_BYTES = 4096
@@ -32,7 +32,7 @@ _HEAD_BYTES = 4096
 
 @cache
 def _suffixes() -> dict[str, str]:
-    return {suffix: name for name in format_names() for suffix in find_format(name).SUFFIXES}
+    return {suffix: name for name in reading_formats() for suffix in find_reader(name).SUFFIXES}
 
 
 def read(
@@ -48,7 +48,7 @@ def read(
     Args:
         source: a path, the document itself, or an open binary file; as it is, or compressed with
             gzip or Zstandard.
-        format: one of `format_names`; None has it guessed, from the file's ending and from what
+        format: one of `reading_formats`; None has it guessed, from the file's ending and from what
             the document begins with.
         max_bytes: how large it may be, decompressed.
         base: what relative IRIs of RDF are relative to, where the document itself says nothing.
@@ -61,9 +61,9 @@ def read(
     """
     data = load(source, max_bytes)
     if format is not None:
-        return find_format(format).read(data, base)
+        return find_reader(format).read(data, base)
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    return find_format(_guessed(name, data)).read(data, base)
+    return find_reader(_guessed(name, data)).read(data, base)
 
 
 def format_for(name: str) -> str:
@@ -90,7 +90,7 @@ def _guessed(name: str, data: bytes) -> str:
     head = utf8_of(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
     if not head.strip("\0"):
         raise DocumentError("the document is empty")
-    fitting = [each for each in format_names() if find_format(each).looks_like(head)]
+    fitting = [each for each in reading_formats() if find_reader(each).looks_like(head)]
     told = _told(name)
     if told is not None and (told in fitting or not fitting or told == "nquads"):
         return told  # what begins with a triple may have quads later

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from provml.errors import DocumentError
-from provml.reading._dictionary import typed
+from provml.reading._dictionary import typed_value
 from provml.reading._names import bundles_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def statements_of(content: Content) -> dict[Hashable, str]:
         if name is not None:
             found[("bundle", name)] = f"bundle {name}"
         for record in bundle.get_records():
-            attributes = frozenset((key, typed(value)) for key, value in record.attributes)
+            attributes = frozenset((key, typed_value(value)) for key, value in record.attributes)
             found[(name, record.get_type(), record.identifier, attributes)] = record
     for statement in dictionaries:
         found[statement.compared()] = statement.kind
@@ -105,7 +105,7 @@ def _merged(statements: dict[Hashable, Any]) -> dict[Hashable, set[Any]]:
             continue
         bundle, kind, identifier, attributes = key
         if kind.localpart in ("Entity", "Activity", "Agent"):
-            found[(bundle, identifier)] |= {(PROV_TYPE, typed(kind)), *attributes}
+            found[(bundle, identifier)] |= {(PROV_TYPE, typed_value(kind)), *attributes}
         else:
             formal = frozenset(each for each in attributes if each[0] in PROV_ATTRIBUTES)
             found[(bundle, kind, identifier, formal)] |= attributes

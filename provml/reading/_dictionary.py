@@ -71,9 +71,9 @@ class DictionaryStatement:
             self.id,
             self.dictionary,
             self.old,
-            frozenset((typed(key), entity) for key, entity in self.pairs),
-            frozenset(map(typed, self.keys)),
-            frozenset((name, typed(value)) for name, value in self.attributes),
+            frozenset((typed_value(key), entity) for key, entity in self.pairs),
+            frozenset(map(typed_value, self.keys)),
+            frozenset((name, typed_value(value)) for name, value in self.attributes),
         )
 
     def singly(self) -> list[DictionaryStatement]:
@@ -86,7 +86,7 @@ class DictionaryStatement:
         ]
 
 
-def typed(value: Any) -> Hashable:
+def typed_value(value: Any) -> Hashable:
     """A value such that 1, 1.0 and True differ, and NaN equals NaN."""
     if isinstance(value, float) and value != value:
         return (float, "NaN")

@@ -17,7 +17,7 @@ from provml.errors import DocumentError, InvalidArgumentError
 from provml.reading._compare import check_same
 from provml.reading._dictionary import DictionaryStatement
 from provml.reading._engine import guarded
-from provml.reading._names import Prefixes, bundles_of, tidied
+from provml.reading._names import Prefixes, bundles_of, tidy_prefixes
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument
@@ -71,11 +71,11 @@ class Document:
             DocumentError: it came as RDF that does not state PROV.
         """
         if self._prov is None:
-            from provml.reading._provo_reader import decoded
+            from provml.reading._provo_reader import decode_provo
 
             assert self._rdf is not None
             with guarded("PROV-O"):
-                made, statements, notes = decoded(self._rdf.quads(), self._rdf.prefixes)
+                made, statements, notes = decode_provo(self._rdf.quads(), self._rdf.prefixes)
             self._prov = made
             self._dictionaries = [single for each in statements for single in each.singly()]
             self._losses += self._rdf.losses()
@@ -102,7 +102,7 @@ class Document:
         if self._tidied is None:
             prov = self.prov
             with guarded("the document's names"):
-                self._tidied = tidied(prov, self._dictionaries)
+                self._tidied = tidy_prefixes(prov, self._dictionaries)
         return self._tidied
 
     def provjson(self) -> dict[str, Any]:
@@ -123,10 +123,10 @@ class Document:
         """
         if self._rdf is not None:
             return self._rdf.quads(), self._rdf.prefixes
-        from provml.reading._provo_writer import encoded
+        from provml.reading._provo_writer import encode_provo
 
         prov, statements, prefixes = self.tidied()
-        return encoded(prov, statements), prefixes.table()
+        return encode_provo(prov, statements), prefixes.table()
 
     def rdf(self) -> Dataset:
         """The document in PROV-O as a dataset of rdflib, its bundles as named graphs.
@@ -143,7 +143,7 @@ class Document:
         """Write the document in a format.
 
         Args:
-            format: one of `format_names`.
+            format: one of `reading_formats`.
             sink: a binary file, left open.
             check: have what is written be read again, and compared, before it goes out. It is
                 held in memory for that. From RDF to RDF there is nothing to check: it goes out
@@ -157,7 +157,7 @@ class Document:
             DocumentError: the form can't carry something in the document, or `check` has found
                 that it doesn't.
         """
-        form = find_format(format)
+        form = find_reader(format)
         as_it_came = self._rdf is not None and format in RDF_FORMATS
         if as_it_came or not check:
             with guarded(form.NAME):
@@ -200,15 +200,15 @@ class Format(Protocol):
 
 
 @cache
-def format_names() -> tuple[str, ...]:
+def reading_formats() -> tuple[str, ...]:
     """The names of all formats, sorted."""
     names = (module.name for module in pkgutil.iter_modules([os.path.dirname(__file__)]))
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
-def find_format(name: str) -> Format:
+def find_reader(name: str) -> Format:
     """The format of a name. Raises InvalidArgumentError, naming those there are."""
-    if name not in format_names():
-        known = ", ".join(format_names())
+    if name not in reading_formats():
+        known = ", ".join(reading_formats())
         raise InvalidArgumentError(f"unknown format {name!r}; there are: {known}")
     return cast(Format, importlib.import_module(f"provml.reading.{name}"))

@@ -1,8 +1,8 @@
 """Names: IRIs split into prefix and local part, and documents rewritten under chosen prefixes.
 
-Every form that is written goes through `tidied`: one table of prefixes for the whole document, no
-default namespace, each prefix legal in every form. So a name never means another IRI because of
-where it stands. Imports `_dictionary`; prov when it runs.
+Every form that is written goes through `tidy_prefixes`: one table of prefixes for the whole
+document, no default namespace, each prefix legal in every form. So a name never means another
+IRI because of its place. Imports `_dictionary`; prov when it runs.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def bundles_of(document: ProvDocument) -> Iterator[ProvBundle]:
     yield from document.bundles
 
 
-def tidied(
+def tidy_prefixes(
     document: ProvDocument,
     statements: Iterable[DictionaryStatement] = (),
     declared: Mapping[str, str] | None = None,
@@ -163,14 +163,14 @@ def tidied(
         for bundle in bundles_of(document)
     ]
     mapped = [each.mapped(prefixes.qualified, value) for each in statements]
-    return assembled(bundles, prefixes), mapped, prefixes
+    return assemble_document(bundles, prefixes), mapped, prefixes
 
 
 Record = tuple[Any, Any, list[tuple[Any, Any]]]
 """Type, id and attributes, as `ProvBundle.new_record` takes them."""
 
 
-def assembled(
+def assemble_document(
     bundles: Iterable[tuple[QualifiedName | None, list[Record]]], prefixes: Prefixes
 ) -> ProvDocument:
     """A document of records whose names are all of one table."""

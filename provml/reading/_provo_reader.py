@@ -24,7 +24,7 @@ from provml.reading._dictionary import (
     DictionaryStatement,
     normal_value,
 )
-from provml.reading._names import Prefixes, Record, assembled
+from provml.reading._names import Prefixes, Record, assemble_document
 from provml.reading._provo import (
     ATTRIBUTES,
     BESIDE,
@@ -93,7 +93,7 @@ def _spell_out(triples: Triples) -> None:
                     own.append(subject)
 
 
-def decoded(
+def decode_provo(
     quads: Iterable[Quad], declared: dict[str, str]
 ) -> tuple[ProvDocument, list[DictionaryStatement], list[str]]:
     """What the quads state in PROV, and notes on what else they state.
@@ -130,7 +130,7 @@ def decoded(
         left += reader.left
     if count and not statements and not any(records for _, records in bundles):
         raise DocumentError(f"none of the {count:,} triples is a statement of PROV: {left[0]}")
-    document = assembled(bundles, names.prefixes)
+    document = assemble_document(bundles, names.prefixes)
     notes = []
     if left:
         notes.append(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyoxigraph import Quad
 
 
-def encoded(document: ProvDocument, statements: list[DictionaryStatement]) -> Iterator[Quad]:
+def encode_provo(document: ProvDocument, statements: list[DictionaryStatement]) -> Iterator[Quad]:
     """The document's statements as quads.
 
     Costs about 10 us a quad.

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from provml.base.clock import to_datetime, to_time_ns
-from provml.base.context import MAX_NAME_LENGTH, Context, checked_name
+from provml.base.context import MAX_NAME_LENGTH, Context, validate_name
 from provml.base.event import Event, EventSource
 from provml.errors import InvalidArgumentError
 from provml.recording.checks import (
@@ -19,7 +19,7 @@ from provml.recording.checks import (
     metadata_record,
     metadata_value,
     param_record,
-    place,
+    place_fields,
     tag_record,
 )
 from provml.recording.recorder import Recorder, Target
@@ -46,7 +46,7 @@ class MetadataUpdate(NamedTuple):
 class Params(Mapping[str, Any]):
     """A run's parameters; `Run.params`. What is asked of it is read from the journal."""
 
-    def __init__(self, run: Notes) -> None:
+    def __init__(self, run: Annotations) -> None:
         """Not for users: `Run.params` is one."""
         self._run = run
 
@@ -70,7 +70,7 @@ class Params(Mapping[str, Any]):
         return f"<provml.Params {self._values()!r}>"
 
 
-class Notes(Recorder):
+class Annotations(Recorder):
     """The verbs of `Run` for all but samples and content."""
 
     def log_param(self, name: str, value: Any) -> None:
@@ -84,7 +84,7 @@ class Notes(Recorder):
             InvalidArgumentError: a bad name, or text that is not Unicode.
             RunClosedError: the run has ended.
         """
-        self._append_all([param_record(checked_name(name, "a parameter's name"), value)])
+        self._append_all([param_record(validate_name(name, "a parameter's name"), value)])
 
     def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
         """Record every parameter of a mapping; nested mappings give dotted names.
@@ -100,7 +100,7 @@ class Notes(Recorder):
             raise InvalidArgumentError(
                 f"log_params takes a mapping, not {type(params).__name__}: {params!r:.80}"
             )
-        flat = flatten(params, checked_name(prefix, "prefix"))
+        flat = flatten(params, validate_name(prefix, "prefix"))
         self._append_all([param_record(name, value) for name, value in flat])
 
     def set_tag(self, name: str, value: Any) -> None:
@@ -149,14 +149,14 @@ class Notes(Recorder):
         record = {
             "record": "event",
             "time": time.time_ns() if timestamp is None else to_time_ns(timestamp),
-            "name": checked_name(event, "an event's name"),
-            "source": None if source is None else checked_name(source, "an event's source"),
+            "name": validate_name(event, "an event's name"),
+            "source": None if source is None else validate_name(source, "an event's source"),
             "metadata": metadata_value(metadata),
         }
         if of is not None:
             kind, own_name = self._target(of)
             record["of"] = {"kind": kind, "name": own_name}
-        self._append(record | place(context, step, epoch))
+        self._append(record | place_fields(context, step, epoch))
 
     @property
     def params(self) -> Params:
@@ -201,7 +201,7 @@ class Notes(Recorder):
             raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
         own = dict(metadata or {})
         if level is not None:
-            own["level"] = checked_name(level, "level")
+            own["level"] = validate_name(level, "level")
         if len(message) > MAX_NAME_LENGTH:
             own["message"] = message
         self.log_event(message[:MAX_NAME_LENGTH], metadata=own or None)

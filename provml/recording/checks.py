@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from provml.base.context import Context, checked_name, context_path
-from provml.collect.secrets import masked
+from provml.base.context import Context, context_path, validate_name
+from provml.collect.secrets import mask_value
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.values import encode, plain_number, small_array
 
@@ -23,15 +23,15 @@ _MAX_VALUE_BYTES: Final = 2**20
 _MAX_DEPTH: Final = 64
 
 
-def metric_name(name: object) -> str:
+def validate_metric_name(name: object) -> str:
     """The metric's name, any Unicode text. Raises InvalidMetricError."""
     try:
-        return checked_name(name, "a metric's name")
+        return validate_name(name, "a metric's name")
     except InvalidArgumentError as error:
         raise InvalidMetricError(str(error)) from None
 
 
-def stored_value(name: str, value: object) -> tuple[str, Any]:
+def encode_value(name: str, value: object) -> tuple[str, Any]:
     """A metric's value as a sample keeps it: its storage (``f64``, ``i64``, ``text``), the value.
 
     Raises InvalidMetricError with the metric's name and the value's type.
@@ -80,7 +80,7 @@ def _why_not(name: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Whether ``struct`` packs every value of this class as exactly as `stored_value` does."""
+    """Whether ``struct`` packs every value of this class as exactly as `encode_value` does."""
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
     numpy = sys.modules.get("numpy")
@@ -92,7 +92,7 @@ def packs_exactly(value: object) -> bool:
     )
 
 
-def checked_step(step: object) -> int | None:
+def validate_step(step: object) -> int | None:
     """The step as an int of 64 bits. Raises InvalidArgumentError."""
     number = _checked_integer(step, "step")
     if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
@@ -100,7 +100,7 @@ def checked_step(step: object) -> int | None:
     return number
 
 
-def checked_epoch(epoch: object) -> int | None:
+def validate_epoch(epoch: object) -> int | None:
     """The epoch as an int. Raises InvalidArgumentError."""
     number = _checked_integer(epoch, "epoch")
     if number is not None and not 0 <= number <= _MAX_EPOCH:
@@ -119,17 +119,19 @@ def _checked_integer(value: object, what: str) -> int | None:
     )
 
 
-def listed(path: tuple[str, ...] | None) -> list[str] | None:
+def path_to_list(path: tuple[str, ...] | None) -> list[str] | None:
     """A context's path as JSON has it."""
     return None if path is None else list(path)
 
 
-def place(context: Context | str | None, step: object, epoch: object = None) -> dict[str, Any]:
+def place_fields(
+    context: Context | str | None, step: object, epoch: object = None
+) -> dict[str, Any]:
     """The fields that say where in the run something belongs."""
     return {
-        "context": listed(context_path(context)),
-        "step": checked_step(step),
-        "epoch": checked_epoch(epoch),
+        "context": path_to_list(context_path(context)),
+        "step": validate_step(step),
+        "epoch": validate_epoch(epoch),
     }
 
 
@@ -140,17 +142,17 @@ def param_record(name: str, value: object) -> dict[str, Any]:
 
 def tag_record(name: object, value: object) -> dict[str, Any]:
     """The record of a tag."""
-    return _setting("tag", checked_name(name, "a tag's name"), value)
+    return _setting("tag", validate_name(name, "a tag's name"), value)
 
 
 def metadata_record(name: object, value: object) -> dict[str, Any]:
     """The record of a key of the metadata."""
-    return _setting("metadata", checked_name(name, "a key of the metadata"), value)
+    return _setting("metadata", validate_name(name, "a key of the metadata"), value)
 
 
 def _setting(kind: str, name: str, value: object) -> dict[str, Any]:
     encoded = encode(value)  # first: it bounds the depth
-    own, hidden = masked(name, value)
+    own, hidden = mask_value(name, value)
     record = {"record": kind, "time": time.time_ns(), "name": name}
     return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
 
@@ -162,7 +164,7 @@ def metadata_value(metadata: object) -> Any:
     if not isinstance(metadata, Mapping):
         raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
     encoded = encode(metadata)
-    own, hidden = masked("", metadata)
+    own, hidden = mask_value("", metadata)
     return encode(own) if hidden else encoded
 
 
@@ -174,7 +176,7 @@ def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[
     if depth > _MAX_DEPTH:
         raise InvalidArgumentError(f"params are nested deeper than {_MAX_DEPTH} levels")
     for name, value in params.items():
-        own = prefix + checked_name(name, "a parameter's name")
+        own = prefix + validate_name(name, "a parameter's name")
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{own}.", depth + 1)
         else:

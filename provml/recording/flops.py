@@ -17,19 +17,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, SupportsIndex
 
-from provml.base.context import Context, checked_name, context_path
+from provml.base.context import Context, context_path, validate_name
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
-from provml.journal.sample_files import SampleFile, give_up
+from provml.journal.sample_files import SampleFile, mark_abandoned
 from provml.journal.values import encode
 from provml.journal.writer import SeriesKey
-from provml.recording.checks import checked_epoch, checked_step, listed
+from provml.recording.checks import path_to_list, validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.collect.batches import Arguments
     from provml.collect.flop_counter import FlopCount
     from provml.journal.writer import AbsentWriter, JournalWriter, Record
-    from provml.recording.object_registry import Known
+    from provml.recording.object_registry import ObjectRegistry
 
 _MAX_INT64: Final = 2**63 - 1
 _pack_into: Final = layout.RECORD_I64.pack_into
@@ -43,10 +43,10 @@ Place = tuple[Context | str | None, SupportsIndex | None, SupportsIndex | None]
 """context, step, epoch"""
 
 
-class Recording(Protocol):
+class FlopsHost(Protocol):
     """What this module needs of a run."""
 
-    _known: Known
+    _known: ObjectRegistry
     _samples: SampleFile
 
     def _append(self, record: Record) -> None:
@@ -66,7 +66,7 @@ class _Line:
         training: the mode that the module was in.
         grad: whether gradients were enabled.
         numbers: the numbers of the two series in the file ``samples``; 0 where not known.
-        changes: of `Known`, when it was worked out.
+        changes: of `ObjectRegistry`, when it was worked out.
     """
 
     label: str
@@ -85,7 +85,7 @@ class _Line:
 class FlopsLog:
     """One process's side of a run's FLOPs; safe to call from any thread."""
 
-    def __init__(self, run: Recording) -> None:
+    def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
         from provml.collect.flop_counter import torch_module
 
@@ -120,10 +120,10 @@ class FlopsLog:
         else:
             if self._holds(line, model, backward):
                 if step.__class__ is not int or step == layout.NO_STEP or epoch is not None:
-                    step, epoch = checked_step(step), checked_epoch(epoch)
+                    step, epoch = validate_step(step), validate_epoch(epoch)
                 self._write(line, line.increment, step, epoch)
                 return
-        step, epoch = checked_step(step), checked_epoch(epoch)
+        step, epoch = validate_step(step), validate_epoch(epoch)
         name, path = _label(label), context_path(context)
         module = self._module(model)
         arguments = self._arguments(module, batch)
@@ -145,12 +145,12 @@ class FlopsLog:
         backward: bool | None,
     ) -> None:
         """Log one pass over a dataset."""
-        from provml.collect.epochs import epoch_of
+        from provml.collect.epochs import measure_epoch
         from provml.collect.flop_counter import kept_random_state
 
         context, step, epoch = place
         name, path = _label(label), context_path(context)
-        step, epoch = checked_step(step), checked_epoch(epoch)
+        step, epoch = validate_step(step), validate_epoch(epoch)
         module = self._module(model)
         data, own_name = self._dataset(dataset)
         if isinstance(data, int) and data <= 0:
@@ -161,7 +161,7 @@ class FlopsLog:
         if like is None and isinstance(data, int):
             like = self._arguments(module, None)
         with kept_random_state():
-            content = epoch_of(data, module, like)
+            content = measure_epoch(data, module, like)
         flops = 0
         counts: list[FlopCount] = []
         for rows, times in content.parts:
@@ -324,7 +324,7 @@ class FlopsLog:
             "time": _time_ns(),
             "target": target,
             "name": label,
-            "context": listed(path),
+            "context": path_to_list(path),
             "flops": encode(increment),
             "passes": count.passes,
             "model": name,
@@ -365,7 +365,7 @@ class FlopsLog:
 
         name = _free_name(type(module).__qualname__, known.names("model"))
         known.register("model", name, module)
-        place = {"context": listed(path), "step": None, "epoch": None}
+        place = {"context": path_to_list(path), "step": None, "epoch": None}
         content = describe_unread(module)
         self._run._append(
             {"record": "model", "name": name, **place, "time": _time_ns(), "content": content}
@@ -390,7 +390,7 @@ class FlopsLog:
         }
         if samples is not None:
             content["length"] = samples
-        record = {"record": "dataset", "name": name, "context": listed(path)}
+        record = {"record": "dataset", "name": name, "context": path_to_list(path)}
         if not is_length:
             known.register("dataset", name, dataset)
         elif (name, path) in self._lengths:
@@ -429,7 +429,7 @@ class FlopsLog:
                     self._totals[line.label] = total
                     return
                 except (struct.error, TypeError, ValueError):
-                    give_up(buffer, slot)  # a full or closed segment, or more than 64 bits
+                    mark_abandoned(buffer, slot)  # a full or closed segment, or more than 64 bits
             if not written:
                 self._write_carefully(line, _INCREMENT, now, step, epoch, increment)
             self._totals[line.label] = total
@@ -447,7 +447,7 @@ class FlopsLog:
         storage = "i64" if fits else "text"
         key: SeriesKey = (_KINDS[which], line.label, line.path, _UNIT, storage, line.target)
         own = value if fits else encode(value)
-        writer.sample(key, now, checked_step(step), checked_epoch(epoch), own)
+        writer.sample(key, now, validate_step(step), validate_epoch(epoch), own)
         if line.samples is not self._run._samples:
             line.samples, line.numbers = self._run._samples, (0, 0)
         number = (writer.number_of(key) if fits else None) or 0
@@ -456,7 +456,7 @@ class FlopsLog:
 
 
 def _label(label: object) -> str:
-    return checked_name(label, "a label")
+    return validate_name(label, "a label")
 
 
 def _free_name(base: str, taken: list[str]) -> str:

@@ -12,7 +12,7 @@ from provml.base.settings import Settings
 from provml.errors import StoreError
 from provml.recording.process_hooks import exception_record
 from provml.recording.run import Run
-from provml.recording.run_directory import joined_folder
+from provml.recording.run_directory import open_joined_directory
 
 STARTED: Final = "run_started"
 """The event of a `start_run` in the script; what it was called with is the event's metadata."""
@@ -52,5 +52,5 @@ def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
     """
     if settings.joined_run is None:
         raise StoreError("there is no run around this process")
-    folder = joined_folder(settings.joined_run, settings)
+    folder = open_joined_directory(settings.joined_run, settings)
     return kind(folder, folder.open_writer("helper"), (), owner=False)

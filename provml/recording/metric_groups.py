@@ -17,8 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsInde
 from provml.base.context import Context, group_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.sample_files import Slot, fill_in
-from provml.journal.writer import SeriesKey, Told, warn
-from provml.recording.checks import checked_epoch, checked_step, metric_name, stored_value
+from provml.journal.writer import ExtraFields, SeriesKey, warn
+from provml.recording.checks import (
+    encode_value,
+    validate_epoch,
+    validate_metric_name,
+    validate_step,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +32,9 @@ if TYPE_CHECKING:
 
 Number = int | float
 
-_ROW: Final = Told(role="row")
-_SUMMARY: Final = Told(role="summary")
-_STORED: Final = Told(role="stored")
+_ROW: Final = ExtraFields(role="row")
+_SUMMARY: Final = ExtraFields(role="summary")
+_STORED: Final = ExtraFields(role="stored")
 _MOST_PENDING: Final = 200_000
 _HUGE: Final = 1e150
 
@@ -50,7 +55,7 @@ class _Pending(NamedTuple):
     lacks_epoch: bool
 
 
-class Recording(Protocol):
+class MetricsHost(Protocol):
     """What this module needs of a run."""
 
     path: Path
@@ -67,7 +72,7 @@ class Metrics:
     name is a context of that name. ``epoch`` and ``step`` are never names of metrics here.
     """
 
-    def __init__(self, run: Recording) -> None:
+    def __init__(self, run: MetricsHost) -> None:
         """Not for users: `Run.metrics` is one."""
         self._run = run
         self._groups: dict[tuple[str, ...], MetricGroup] = {}
@@ -111,7 +116,7 @@ class Metrics:
             InvalidArgumentError: a bad epoch or step.
             RunClosedError: the run has ended.
         """
-        place = (checked_step(step), checked_epoch(epoch))
+        place = (validate_step(step), validate_epoch(epoch))
         rows = []
         for name, fields in groups.items():
             if not isinstance(fields, Mapping):
@@ -311,9 +316,9 @@ class MetricGroup:
         """`Metrics.flush`, of all groups."""
         self._metrics.flush()
 
-    def _checked(self, fields: Mapping[str, Any], role: Told = _ROW) -> _Row:
+    def _checked(self, fields: Mapping[str, Any], role: ExtraFields = _ROW) -> _Row:
         """A point as it is written. Raises InvalidMetricError, InvalidArgumentError."""
-        step, epoch = checked_step(fields.get("step")), checked_epoch(fields.get("epoch"))
+        step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
         if "of" in fields:
             raise InvalidArgumentError(
@@ -329,9 +334,9 @@ class MetricGroup:
             )
         return _Row(step, epoch, values)
 
-    def _series(self, name: str, value: object, role: Told) -> tuple[SeriesKey, Any]:
-        own_name = metric_name(name)
-        storage, stored = stored_value(own_name, value)
+    def _series(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
+        own_name = validate_metric_name(name)
+        storage, stored = encode_value(own_name, value)
         return ("metric", own_name, self._path, None, storage, role), stored
 
     def _count(self, points: int) -> int:
@@ -433,7 +438,7 @@ class SummaryCache:
             InvalidArgumentError: a bad epoch or step.
             RunClosedError: the run has ended.
         """
-        checked_step(fields.get("step")), checked_epoch(fields.get("epoch"))
+        validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         for name, value in fields.items():
             if name not in ("step", "epoch"):
                 self._group._series(name, value, _ROW)
@@ -465,8 +470,8 @@ class SummaryCache:
         group, metrics = self._group, self._metrics
         step, epoch = metrics._place
         place = {
-            "step": checked_step(self._fields.get("step", step)),
-            "epoch": checked_epoch(self._fields.get("epoch", epoch)),
+            "step": validate_step(self._fields.get("step", step)),
+            "epoch": validate_epoch(self._fields.get("epoch", epoch)),
         }
         plain = {name: v for name, v in self._fields.items() if name not in ("step", "epoch")}
         figures = {
@@ -517,9 +522,9 @@ class SummaryCache:
 
         Raises InvalidArgumentError for a limit that is no int of 0 or more.
         """
-        from provml.journal.history import checked_count
+        from provml.journal.history import validate_count
 
-        own = None if limit is None else checked_count(limit, "limit", 2**62)
+        own = None if limit is None else validate_count(limit, "limit", 2**62)
         with self._metrics._lock:
             stored = self._stored.get(key)
             values = [] if stored is None else stored.values

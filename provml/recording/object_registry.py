@@ -12,7 +12,7 @@ from typing import Any
 Reference = Callable[[], Any]
 
 
-class Known:
+class ObjectRegistry:
     """The objects that a process registered in a run, by kind (``model``, ``dataset``) and name.
 
     Attributes:

@@ -35,7 +35,7 @@ class Endable(Protocol):
         """Let go of what the parent process goes on using."""
 
 
-class Ending(NamedTuple):
+class ProcessExit(NamedTuple):
     """How a process came to its exit."""
 
     status: str
@@ -159,13 +159,13 @@ def active() -> Any:
     return active_runs[-1] if active_runs else None
 
 
-def ending_of(exception: BaseException) -> Ending:
+def exit_from_exception(exception: BaseException) -> ProcessExit:
     """What an exception that leaves a run's body says of how the run ended."""
     if isinstance(exception, SystemExit):
         return _exit_ending(exception.code)
     if isinstance(exception, KeyboardInterrupt):
-        return Ending("interrupted", "KeyboardInterrupt", exception)
-    return Ending("failed", f"uncaught {type(exception).__qualname__}", exception)
+        return ProcessExit("interrupted", "KeyboardInterrupt", exception)
+    return ProcessExit("failed", f"uncaught {type(exception).__qualname__}", exception)
 
 
 def exception_record(exception: BaseException) -> dict[str, str]:
@@ -192,20 +192,22 @@ def _text(describe: Callable[[Any], str], value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _exit_ending(code: object) -> Ending:
+def _exit_ending(code: object) -> ProcessExit:
     if code is None or (isinstance(code, int) and code == 0):
-        return Ending("finished", "sys.exit(0)")
-    return Ending("failed", f"sys.exit({_text(repr, code)})"[:1000])
+        return ProcessExit("finished", "sys.exit(0)")
+    return ProcessExit("failed", f"sys.exit({_text(repr, code)})"[:1000])
 
 
-def _process_ending() -> Ending:
+def _process_ending() -> ProcessExit:
     exception = getattr(sys, "last_value", None)
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if exception is not None and id(exception) != _exception_before and not interactive:
-        return ending_of(exception)
+        return exit_from_exception(exception)
     if _exit is not None and _exit.called and not interactive and not _exit.was_kept():
         return _exit_ending(_exit.argument)
-    return Ending("finished", "the process exited without end_run, by no sys.exit and no error")
+    return ProcessExit(
+        "finished", "the process exited without end_run, by no sys.exit and no error"
+    )
 
 
 def _end_all() -> None:

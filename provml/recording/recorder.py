@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
-from provml.recording.object_registry import Known
-from provml.recording.run_directory import RunFolder
+from provml.recording.object_registry import ObjectRegistry
+from provml.recording.run_directory import RunDirectory
 
 Target = str | tuple[str, str] | Any
 """What a sample or event may be of: a name, kind and name, or the model itself."""
@@ -38,7 +38,7 @@ class Recorder:
     """What `Run` stands on: the writer of this process, opened when and where it is needed."""
 
     def __init__(
-        self, folder: RunFolder, writer: JournalWriter, formats: tuple[str, ...], owner: bool
+        self, folder: RunDirectory, writer: JournalWriter, formats: tuple[str, ...], owner: bool
     ) -> None:
         """Not for users: `provml.start_run` makes runs."""
         self.id: str = folder.id
@@ -52,7 +52,7 @@ class Recorder:
         self._closed = False
         self._sampler: Sampler | None = None
         self._execution_started_ns: int = time.time_ns()
-        self._known = Known()
+        self._known = ObjectRegistry()
         self._flops: FlopsLog | None = None
         self._hashing: Hashing | None = None
         self._hashed = 0

@@ -17,28 +17,28 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
 from provml.base.clock import to_time_ns
-from provml.base.context import Context, checked_name, context_path
+from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal import layout
-from provml.journal.sample_files import give_up
-from provml.journal.writer import Record, SeriesKey, Told, warn
+from provml.journal.sample_files import mark_abandoned
+from provml.journal.writer import ExtraFields, Record, SeriesKey, warn
 from provml.recording import process_hooks
-from provml.recording.annotations import Notes, Timestamp
+from provml.recording.annotations import Annotations, Timestamp
 from provml.recording.checks import (
-    checked_epoch,
-    checked_step,
-    listed,
+    encode_value,
     metadata_value,
-    metric_name,
     packs_exactly,
     param_record,
-    place,
-    stored_value,
+    path_to_list,
+    place_fields,
+    validate_epoch,
+    validate_metric_name,
+    validate_step,
 )
 from provml.recording.metric_groups import Metrics
 from provml.recording.recorder import Target
-from provml.recording.run_directory import RunFolder
+from provml.recording.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from provml.recording.flops import FlopsLog
@@ -49,7 +49,7 @@ _struct_error: Final = struct.error
 _time_ns: Final = time.time_ns
 
 
-class Run(Notes):
+class Run(Annotations):
     """A run that is being recorded; made by `provml.start_run`, also a context manager.
 
     Safe to use from any thread, in forked children (which write files of their own and never end
@@ -129,7 +129,7 @@ class Run(Notes):
         except (KeyError, _struct_error, TypeError, ValueError):
             pass  # a new series, a full segment, or misuse: the careful way tells which
         if slot >= 0:
-            give_up(buffer, slot)
+            mark_abandoned(buffer, slot)
         time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
         self._log_carefully([(name, value)], context, step, epoch, time_ns, unit, of)
 
@@ -162,8 +162,8 @@ class Run(Notes):
         except (KeyError, TypeError):
             self._log_carefully(pairs, context, step, epoch, time_ns, None, of)
             return
-        step = checked_step(step)
-        epoch = checked_epoch(epoch)
+        step = validate_step(step)
+        epoch = validate_epoch(epoch)
         own_step = _NO_STEP if step is None else step
         own_epoch = _NO_EPOCH if epoch is None else epoch
         samples = self._samples
@@ -174,7 +174,7 @@ class Run(Notes):
                 pack_into(buffer, slot, time_ns, own_step, pair[1], own_epoch, number)
             except (_struct_error, ValueError, TypeError):
                 # a full segment, an int of over 64 bits, or a segment that was just closed
-                give_up(buffer, slot)
+                mark_abandoned(buffer, slot)
                 self._log_carefully([pair], context, step, epoch, time_ns, None, of)
 
     def _log_carefully(
@@ -188,19 +188,19 @@ class Run(Notes):
         of: Target | None = None,
     ) -> None:
         """Check everything, then write; learns the way for the fast path."""
-        own_step = checked_step(step)
-        own_epoch = checked_epoch(epoch)
+        own_step = validate_step(step)
+        own_epoch = validate_epoch(epoch)
         if unit is not None:
-            unit = checked_name(unit, "unit")
+            unit = validate_name(unit, "unit")
         path = context_path(context)
-        told = () if of is None else (Told(of=self._target(of)),)
+        told = () if of is None else (ExtraFields(of=self._target(of)),)
         # an object would be kept alive by what is learned
         call_of = () if of is None else (of,) if isinstance(of, (str, tuple)) else None
         rows: list[tuple[SeriesKey, Any]] = []
         learned: list[tuple[tuple[object, ...], SeriesKey]] = []
         for name, value in pairs:
-            own_name = metric_name(name)
-            storage, stored = stored_value(own_name, value)
+            own_name = validate_metric_name(name)
+            storage, stored = encode_value(own_name, value)
             key: SeriesKey = ("metric", own_name, path, unit, storage, *told)
             rows.append((key, stored))
             if storage != "text" and packs_exactly(value) and call_of is not None:
@@ -252,8 +252,8 @@ class Run(Notes):
         """
         record = {
             "record": "dataset",
-            "name": checked_name(name, "a dataset's name"),
-            "context": listed(context_path(context)),
+            "name": validate_name(name, "a dataset's name"),
+            "context": path_to_list(context_path(context)),
         }
         from provml.collect.datasets import describe_dataset
 
@@ -332,8 +332,8 @@ class Run(Notes):
         metadata: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         """The record of an artifact, without time and content."""
-        record = {"record": "artifact", "name": checked_name(name, "an artifact's name")}
-        record |= place(context, step, epoch)
+        record = {"record": "artifact", "name": validate_name(name, "an artifact's name")}
+        record |= place_fields(context, step, epoch)
         if metadata is not None:
             record["metadata"] = metadata_value(metadata)
         return record
@@ -364,8 +364,8 @@ class Run(Notes):
             InvalidArgumentError: a bad name, context or step; None or a number for the model.
             RunClosedError: the run has ended.
         """
-        record = {"record": "model", "name": checked_name(name, "a model's name")}
-        record |= place(context, step, epoch)
+        record = {"record": "model", "name": validate_name(name, "a model's name")}
+        record |= place_fields(context, step, epoch)
         from provml.collect.models import describe_model
 
         self._open_writer()
@@ -408,7 +408,7 @@ class Run(Notes):
         """
         if isinstance(variables, str):
             raise InvalidArgumentError(f"variables must be several names: [{variables!r}]")
-        names = [checked_name(name, "a variable's name") for name in variables]
+        names = [validate_name(name, "a variable's name") for name in variables]
         from provml.collect.environment import describe_environment
 
         self._open_writer()
@@ -505,8 +505,8 @@ class Run(Notes):
             MissingExtraError: torch is not installed.
             RunClosedError: the run has ended.
         """
-        name = checked_name(label, "a label")
-        where = place(context, step, epoch)
+        name = validate_name(label, "a label")
+        where = place_fields(context, step, epoch)
         log = self._flops or self._open_flops()
         from provml.collect.flop_counter import BlockCounter
 
@@ -551,7 +551,7 @@ class Run(Notes):
             InvalidArgumentError: a bad context, step, epoch or timestamp.
             RunClosedError: the run has ended.
         """
-        place_of = (context_path(context), checked_step(step), checked_epoch(epoch))
+        place_of = (context_path(context), validate_step(step), validate_epoch(epoch))
         time_ns = None if timestamp is None else to_time_ns(timestamp)
         self._own_sampler().snapshot(place_of, time_ns, bool(synchronous))
 
@@ -610,7 +610,7 @@ class Run(Notes):
             )
         if isinstance(reason, str):
             reason = reason[:1000]
-        own_reason = None if reason is None else checked_name(reason, "reason")
+        own_reason = None if reason is None else validate_name(reason, "reason")
         self._end(status, own_reason, _described(exception))
 
     def _end(self, status: str, reason: str | None, exception: dict[str, str] | None) -> None:
@@ -684,7 +684,7 @@ class Run(Notes):
         if exception is None:
             self.end_run()
         else:
-            ending = process_hooks.ending_of(exception)
+            ending = process_hooks.exit_from_exception(exception)
             self.end_run(ending.status, reason=ending.reason, exception=ending.exception)
 
     def __copy__(self) -> Run:
@@ -701,7 +701,7 @@ def _described(exception: BaseException | None) -> dict[str, str] | None:
     return None if exception is None else process_hooks.exception_record(exception)
 
 
-def _join(folder: RunFolder) -> Run:
+def _join(folder: RunDirectory) -> Run:
     """The run in a process that it was handed to by pickle: writes, but does not end it.
 
     Once a process: a pool's worker is handed it with every task.

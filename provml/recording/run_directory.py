@@ -29,7 +29,7 @@ _RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ABSOLUTE_IRI: Final = r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+"
 
 
-class RunFolder:
+class RunDirectory:
     """Where a run lives, and what its ``run.json`` says.
 
     Attributes:
@@ -87,7 +87,7 @@ class RunFolder:
             self.lock_fd = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RunFolder, (self.path, self.description, self.facts, self.settings)
+        return RunDirectory, (self.path, self.description, self.facts, self.settings)
 
     def discard(self) -> None:
         """Remove the folder, where nobody has recorded in it: its id is free again."""
@@ -109,7 +109,7 @@ class RunFolder:
                 pass  # the journal's own trouble has warned; readers do without run.json
 
 
-def checked_namespace(namespace: str | None) -> str | None:
+def validate_namespace(namespace: str | None) -> str | None:
     """A user's base IRI, ended so that names can follow. Raises InvalidArgumentError."""
     if namespace is None:
         return None
@@ -121,7 +121,7 @@ def checked_namespace(namespace: str | None) -> str | None:
     return namespace if namespace[-1] in "/#:" else f"{namespace}/"
 
 
-def joined_folder(path: str, settings: Settings) -> RunFolder:
+def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
     """The folder of a run that another process records. Raises StoreError where there is none."""
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
@@ -129,13 +129,13 @@ def joined_folder(path: str, settings: Settings) -> RunFolder:
     return _folder(Path(path), description, settings)
 
 
-def open_folder(
+def open_directory(
     store: str | os.PathLike[str],
     description: dict[str, Any],
     run_id: str | None,
     resume: bool,
     settings: Settings,
-) -> tuple[RunFolder, bool]:
+) -> tuple[RunDirectory, bool]:
     """Make the run's folder, or join or resume it; also whether it is resumed.
 
     A process with a rank joins a run of that id that is under way, and one of its job's other
@@ -190,7 +190,7 @@ def _made(path: Path) -> bool:
 
 def _existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
-) -> RunFolder:
+) -> RunDirectory:
     known = read_description(path) or {}
     own = {"id": run_id, "experiment": description["experiment"]}
     folder = _folder(path, description | known | own, settings)
@@ -218,9 +218,9 @@ def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -
         )
 
 
-def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunFolder:
+def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunDirectory:
     facts = {} if settings.rank is None else {"rank": settings.rank}
-    return RunFolder(path, description, facts, settings)
+    return RunDirectory(path, description, facts, settings)
 
 
 def _latest(experiment: Path) -> str | None:

@@ -1,6 +1,6 @@
 """What starts a run, for `start_run` in a script and for ``provml run`` around a command.
 
-Arguments are checked by `checked_start` before anything is made; `open_run` makes the run and its
+Arguments are checked by `validate_start` before anything is made; `open_run` makes the run and its
 first records. Imports `run`, `folder`, `collect.choice`, `settings`.
 """
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from provml.base.context import checked_name
+from provml.base.context import validate_name
 from provml.base.format_names import format_names
 from provml.base.settings import Settings, default_store
 from provml.collect.collector_selection import DEFAULT as DEFAULT_COLLECTORS
@@ -21,11 +21,11 @@ from provml.errors import ExportError, InvalidArgumentError
 from provml.journal import layout
 from provml.recording.checks import metadata_record, tag_record
 from provml.recording.run import Run
-from provml.recording.run_directory import checked_namespace, open_folder
+from provml.recording.run_directory import open_directory, validate_namespace
 from provml.version import __version__
 
 
-class Start(NamedTuple):
+class RunStart(NamedTuple):
     """What a run is started with, checked."""
 
     description: dict[str, Any]
@@ -38,7 +38,7 @@ class Start(NamedTuple):
     collectors: tuple[str | Collector, ...]
 
 
-def checked_start(
+def validate_start(
     settings: Settings,
     experiment: str,
     *,
@@ -51,7 +51,7 @@ def checked_start(
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
     collect: Iterable[str | Collector] | None = None,
-) -> Start:
+) -> RunStart:
     """The arguments of `provml.start_run`, checked; nothing is made.
 
     Args:
@@ -64,18 +64,18 @@ def checked_start(
 
     description = {
         "format": layout.FORMAT_VERSION,
-        "experiment": checked_name(experiment, "experiment"),
-        "project": None if project is None else checked_name(project, "project"),
-        "owner": login_name() if owner is None else checked_name(owner, "owner"),
-        "namespace": checked_namespace(namespace),
+        "experiment": validate_name(experiment, "experiment"),
+        "project": None if project is None else validate_name(project, "project"),
+        "owner": login_name() if owner is None else validate_name(owner, "owner"),
+        "namespace": validate_namespace(namespace),
         "created": time.time_ns(),
         "provml": __version__,
     }
-    description |= {key: checked_name(v, key) for key, v in (told or {}).items() if v is not None}
+    description |= {key: validate_name(v, key) for key, v in (told or {}).items() if v is not None}
     _check_formats(formats)
     said = _records_of("tags", tags, tag_record)
     said += _records_of("metadata", metadata, metadata_record)
-    return Start(
+    return RunStart(
         description,
         said,
         tuple(formats),
@@ -88,10 +88,10 @@ def checked_start(
 
 def open_run(
     settings: Settings,
-    start: Start,
+    start: RunStart,
     execution: Mapping[str, Any],
     *,
-    save_dir: str | os.PathLike[str] | None = None,
+    store: str | os.PathLike[str] | None = None,
     run_id: str | None = None,
     resume: bool = False,
 ) -> Run:
@@ -107,9 +107,9 @@ def open_run(
     """
     from provml.collect.environment import describe_host
 
-    store = default_store() if save_dir is None else save_dir
+    store = default_store() if store is None else store
     own_id = settings.run_id if run_id is None else run_id
-    folder, resumed = open_folder(store, start.description, own_id, resume, settings)
+    folder, resumed = open_directory(store, start.description, own_id, resume, settings)
     run = Run(folder, folder.open_writer("owner"), start.formats, owner=True)
     facts = {**execution, **describe_host()}
     now = time.time_ns()

@@ -11,7 +11,7 @@ beneath; pyoxigraph when it runs.
 
 from __future__ import annotations
 
-from provml.sparql.answers import Answer
+from provml.sparql.answers import SparqlAnswer
 from provml.sparql.loaded_runs import LoadedRuns, Refreshed, load_runs
 
-__all__ = ["Answer", "LoadedRuns", "Refreshed", "load_runs"]
+__all__ = ["LoadedRuns", "Refreshed", "SparqlAnswer", "load_runs"]

@@ -44,7 +44,7 @@ _FLOATS: Final = {f"{_XSD}double", f"{_XSD}float"}
 _EXACT_INTEGER: Final = 2**53
 
 
-class Answer:
+class SparqlAnswer:
     """The answer to a query; what pyoxigraph gave, read as it is asked for.
 
     A table iterates as tuples of Python values, a graph as triples of them: an IRI is a
@@ -168,7 +168,7 @@ def _damage_named() -> Iterator[None]:
 
 
 def python_value(term: Any) -> Any:
-    """A term as a Python value; see `Answer`."""
+    """A term as a Python value; see `SparqlAnswer`."""
     if term is None:
         return None
     datatype = getattr(term, "datatype", None)

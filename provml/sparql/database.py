@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from provml.base.sinks import opened
+from provml.base.sinks import open_sink
 from provml.sparql.fingerprint import Stamps
 from provml.version import __version__
 
@@ -63,7 +63,7 @@ class Entry:
     triples: int
 
 
-class Database:
+class LoadedDatabase:
     """The database of one store, under a lock."""
 
     def __init__(self, store: Path, note: Note) -> None:
@@ -140,7 +140,7 @@ class Database:
         """Put an index in place of the one before; costs an fsync."""
         graphs = {name: asdict(entry) for name, entry in index.items()}
         content = {**_MADE_BY, "graphs": graphs, "unfinished": list(unfinished)}
-        with opened(self._folder / "index.json") as sink:
+        with open_sink(self._folder / "index.json") as sink:
             sink.write(json.dumps(content).encode())
 
     def exists(self) -> bool:

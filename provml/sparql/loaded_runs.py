@@ -22,8 +22,8 @@ from provml.journal.reader import Journal, damage_note
 from provml.journal.store import find_run, run_folders
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import DETAILS, SAMPLE_DETAIL_LIMIT, RunMapping, run_prefixes
-from provml.sparql.answers import Answer
-from provml.sparql.database import Database, Entry, Note, remove_graph
+from provml.sparql.answers import SparqlAnswer
+from provml.sparql.database import Entry, LoadedDatabase, Note, remove_graph
 from provml.sparql.fingerprint import Fingerprint, fingerprint, stamps
 from provml.sparql.query import Parameter, ask
 
@@ -83,7 +83,7 @@ class LoadedRuns:
         store: Store,
         whole: bool,
         refreshed: Refreshed,
-        database: Database | None,
+        database: LoadedDatabase | None,
     ) -> None:
         self.graphs = graphs
         self.refreshed = refreshed
@@ -92,7 +92,7 @@ class LoadedRuns:
         self._whole = whole
         self._database = database
 
-    def query(self, text: str, /, **parameters: Parameter) -> Answer:
+    def query(self, text: str, /, **parameters: Parameter) -> SparqlAnswer:
         """Ask a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
         The default graph is all of the runs' together, ``GRAPH`` sees each; ``FROM`` has no
@@ -145,7 +145,7 @@ def load_runs(
 
     Args:
         runs: as `provml.journal.store.find_run` takes them; None is all runs of the store.
-        store: the folder of the runs; by default ``PROVML_SAVE_DIR``, else ``provenance``.
+        store: the folder of the runs; by default ``PROVML_STORE``, else ``provenance``.
         detail: ``sample``, ``series``, or None: ``sample`` up to a million samples a run.
         note: takes lines for people: what waits, what is rebuilt, what is left out.
         keep: whether what is loaded is kept on disk; else it is loaded into memory.
@@ -235,9 +235,9 @@ def _store_of(journal: Journal) -> Path | None:
     return folder.parent.parent if (folder.parent.name, folder.name) == names else None
 
 
-def _database(root: Path, note: Note) -> Database | None:
+def _database(root: Path, note: Note) -> LoadedDatabase | None:
     try:
-        return Database(root, note)
+        return LoadedDatabase(root, note)
     except OSError as error:
         note(f"nothing can be kept in {root} ({error.strerror}): the runs are loaded into memory")
         return None
@@ -269,7 +269,7 @@ class _Loading:
             self._load(store, name, want.journal)
         return store
 
-    def on_disk(self, database: Database) -> Store | None:
+    def on_disk(self, database: LoadedDatabase) -> Store | None:
         """The store's database, refreshed; None where it can't be used."""
         try:
             index = database.index()
@@ -283,7 +283,7 @@ class _Loading:
             self._note(f"nothing can be kept beside the runs ({_first_line(error)}): in memory")
             return None
 
-    def _alone(self, database: Database, work: Callable[[Database], None]) -> None:
+    def _alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
         """Do what needs the database alone, until it holds what is wanted.
 
         Between giving it up and reading it, another process may take it and start anew.
@@ -298,7 +298,7 @@ class _Loading:
                 return
         raise OSError("other processes keep on changing it")
 
-    def _reading(self, database: Database) -> Store:
+    def _reading(self, database: LoadedDatabase) -> Store:
         try:
             store = database.open_to_read()
         except OSError as error:
@@ -311,7 +311,7 @@ class _Loading:
         self._refreshed.unchanged = len(self._wanted) - len(set(self._refreshed.loaded))
         return store
 
-    def _rebuild(self, database: Database) -> None:
+    def _rebuild(self, database: LoadedDatabase) -> None:
         database.clear()
         self._refresh(database)
 
@@ -341,7 +341,7 @@ class _Loading:
 
     # -- doing it ---------------------------------------------------------------------------------
 
-    def _refresh(self, database: Database) -> None:
+    def _refresh(self, database: LoadedDatabase) -> None:
         index = database.index()
         if index is None:
             if database.exists():
@@ -372,7 +372,7 @@ class _Loading:
         self._load_all(store, database, kept, missing)
 
     def _load_all(
-        self, store: Store, database: Database, index: dict[str, Entry], missing: list[str]
+        self, store: Store, database: LoadedDatabase, index: dict[str, Entry], missing: list[str]
     ) -> None:
         """Load graphs, noting from time to time which are whole."""
         waiting = 0

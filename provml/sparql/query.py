@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.errors import QueryError
 from provml.model import vocabulary
 from provml.model.statements import Iri
-from provml.sparql.answers import Answer
+from provml.sparql.answers import SparqlAnswer
 
 if TYPE_CHECKING:
     from pyoxigraph import Store
@@ -60,7 +60,7 @@ def ask(
     parameters: Mapping[str, Parameter],
     prefixes: Mapping[str, str],
     graphs: Sequence[str] | None,
-) -> Answer:
+) -> SparqlAnswer:
     """Ask a query of some of a store's graphs.
 
     Args:
@@ -77,7 +77,7 @@ def ask(
     refuse_depth(text)
     refuse_service(text)
     refuse_from(text)
-    whole = bound(text, parameters)
+    whole = bind_parameters(text, parameters)
     if graphs is None:
         seen: dict[str, Any] = {"use_default_graph_as_union": True}
     else:
@@ -85,7 +85,7 @@ def ask(
         seen = {"default_graph": names, "named_graphs": names}
     known = {**PREFIXES, **prefixes}
     try:
-        return Answer(store.query(whole, prefixes=known, **seen), known)
+        return SparqlAnswer(store.query(whole, prefixes=known, **seen), known)
     except SyntaxError as error:
         raise QueryError(_syntax_error(whole, error, known)) from None
 
@@ -137,7 +137,7 @@ def refuse_from(text: str) -> None:
         )
 
 
-def bound(text: str, parameters: Mapping[str, Parameter]) -> str:
+def bind_parameters(text: str, parameters: Mapping[str, Parameter]) -> str:
     """The query with values for its parameters.
 
     A parameter is a variable with a line of its own, ``VALUES ?name { UNDEF }``; where no value is

@@ -44,7 +44,7 @@ class ReadyQuery:
         return {name: _value(name, text, self.kinds.get(name)) for name, text in given.items()}
 
 
-def described(name: str, text: str) -> ReadyQuery:
+def describe_query(name: str, text: str) -> ReadyQuery:
     """A query's text with what its leading comments say."""
     title, parameters, kinds = "", {}, {}
     for line in text.splitlines():
@@ -72,7 +72,7 @@ def ready_query(name: str) -> ReadyQuery:
     known = [file.name.removesuffix(_SUFFIX) for file in folder.iterdir()]
     if name not in known:
         raise QueryError(f"unknown query {name!r}; there are: {', '.join(sorted(known))}")
-    return described(name, folder.joinpath(name + _SUFFIX).read_text(encoding="utf-8"))
+    return describe_query(name, folder.joinpath(name + _SUFFIX).read_text(encoding="utf-8"))
 
 
 def _value(name: str, text: str, kind: str | None) -> Parameter:

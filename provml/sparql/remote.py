@@ -27,8 +27,8 @@ from provml.base.settings import SparqlCredentials, sparql_credentials
 from provml.errors import EndpointError, InvalidArgumentError
 from provml.export import ntriples
 from provml.model.mapping import RunMapping
-from provml.sparql.answers import Answer
-from provml.sparql.query import PREFIXES, Parameter, bound, check_syntax, is_absolute_iri
+from provml.sparql.answers import SparqlAnswer
+from provml.sparql.query import PREFIXES, Parameter, bind_parameters, check_syntax, is_absolute_iri
 from provml.version import __version__
 
 _ATTEMPTS: Final = 5
@@ -238,7 +238,7 @@ def ask_endpoint(
     parameters: Mapping[str, Parameter],
     prefixes: Mapping[str, str],
     graphs: Sequence[str] = (),
-) -> Answer:
+) -> SparqlAnswer:
     """Ask a server a query, by the SPARQL 1.1 Protocol; the answer is read whole.
 
     Args:
@@ -251,7 +251,7 @@ def ask_endpoint(
         EndpointError: as `Endpoint.request`; or the answer is none.
     """
     known = {**PREFIXES, **prefixes}
-    whole = bound(text, parameters)
+    whole = bind_parameters(text, parameters)
     # on one line, so that the lines that a server names are the user's
     declared = " ".join(f"PREFIX {prefix}: <{iri}>" for prefix, iri in known.items())
     fields = [("query", f"{declared} {whole}")]
@@ -263,7 +263,7 @@ def ask_endpoint(
     except EndpointError:
         check_syntax(whole, known)
         raise
-    return Answer(_read(endpoint, response), known)
+    return SparqlAnswer(_read(endpoint, response), known)
 
 
 def _read(endpoint: Endpoint, response: Response) -> Any:

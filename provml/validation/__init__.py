@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias, runtime_checkable
 
 from provml.errors import DocumentError
-from provml.reading import MAX_BYTES, Document, find_format, load, plain_name, read
+from provml.reading import MAX_BYTES, Document, find_reader, load, plain_name, read
 from provml.validation.report import Finding, Report
 
 if TYPE_CHECKING:
@@ -247,9 +247,9 @@ def read_source(source: Source, format: str | None = None, max_bytes: int = MAX_
     if isinstance(source, RunLike):
         source = source.path
     if isinstance(source, (str, os.PathLike)) and _is_folder(os.fspath(source)):
-        from provml.model.prov_document import build
+        from provml.model.prov_document import build_prov_document
 
-        return Document(build(RunMapping(Journal(source))))
+        return Document(build_prov_document(RunMapping(Journal(source))))
     return read(source, format, max_bytes)
 
 
@@ -261,7 +261,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _is_prov_json(file: str, data: bytes) -> bool:
-    provjson: Any = find_format("provjson")
+    provjson: Any = find_reader("provjson")
     head = data[:_HEAD_BYTES].decode("utf-8", "replace").lstrip("\ufeff\n\r\t ")
     if provjson.looks_like(head):
         return True

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from provml.validation.report import Finding, Report
 
 
-def github_lines(reports: Iterable[Report]) -> Iterator[str]:
+def github_annotations(reports: Iterable[Report]) -> Iterator[str]:
     """A workflow command for each finding: ``::error file=...,line=...,title=...::message``."""
     for report in reports:
         for finding in report.findings:

@@ -23,7 +23,7 @@ li { margin: .3rem 0; } details { margin-left: 1rem; }
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def page(reports: Iterable[Report]) -> str:
+def write_html_report(reports: Iterable[Report]) -> str:
     """The reports as a page, every statement of a finding with what it led to."""
     return "\n".join(_lines(reports))
 

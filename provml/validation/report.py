@@ -34,7 +34,7 @@ class Evidence:
         """Its place in words."""
         return _place(self.where, self.line, self.column)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The same for programs."""
         return {
             "statement": self.statement,
@@ -79,7 +79,7 @@ class Finding:
         """One line: the rule's short name, what it says, the place."""
         return f"{self.kind} {self.name}: {self.message} (at {self.place() or 'the document'})"
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The same for programs."""
         return {
             "kind": self.kind,
@@ -88,7 +88,7 @@ class Finding:
             "where": self.where,
             "line": self.line or None,
             "column": self.column or None,
-            "evidence": [each.as_json() for each in self.evidence],
+            "evidence": [each.to_dict() for each in self.evidence],
         }
 
 
@@ -126,12 +126,12 @@ class Report:
             else:
                 self.further += 1
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The whole report for programs."""
         return {
             "document": self.document,
             "conforms": self.conforms,
-            "findings": [finding.as_json() for finding in self.findings],
+            "findings": [finding.to_dict() for finding in self.findings],
             "further": self.further,
             "notes": self.notes,
         }

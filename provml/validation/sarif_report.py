@@ -13,7 +13,7 @@ from provml.validation.report import Evidence, Finding, Report
 from provml.version import __version__
 
 
-def sarif(reports: Iterable[Report]) -> dict[str, Any]:
+def build_sarif(reports: Iterable[Report]) -> dict[str, Any]:
     """One SARIF log with one run, the findings of all documents in it."""
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []

@@ -51,7 +51,7 @@ JSON = b"".join(b'{"metric": "loss", "value": 0.%d, "step": %d}\n' % (n, n) for 
 class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "PROVML_SAVE_DIR": str(folder / "store")}
+        self.environment = {**os.environ, "PROVML_STORE": str(folder / "store")}
         self.environment.pop("PYTHONUNBUFFERED", None)  # it would make a write of every word
 
     def rate(self, around: Sequence[str], program: str, count: int, content: bytes) -> float:

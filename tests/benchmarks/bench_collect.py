@@ -30,7 +30,7 @@ import sys, threading, time
 import provml
 
 store, interval_s, steps, wait_s = sys.argv[1:]
-with provml.start_run("bench", save_dir=store, sample_interval_s=float(interval_s)):
+with provml.start_run("bench", store=store, sample_interval_s=float(interval_s)):
     for step in range(int(steps)):
         provml.log_metric("loss", sum(range(2000)) / (step + 1), "training", step)
     threading.Event().wait(float(wait_s))
@@ -78,7 +78,7 @@ def idle(seconds: float) -> None:
     used = {}
     for interval_s in (0.0, 1.0):
         with tempfile.TemporaryDirectory() as store:
-            options = {"save_dir": store, "formats": (), "sample_interval_s": interval_s}
+            options = {"store": store, "formats": (), "sample_interval_s": interval_s}
             with provml.start_run("bench", **options):  # type: ignore[arg-type]
                 threading.Event().wait(0.5)  # imports and first readings are not of the rhythm
                 start = process_time()
@@ -138,7 +138,7 @@ def training(steps: int, rounds: int) -> None:
     without, sampled = [], []
     with (
         tempfile.TemporaryDirectory() as store,
-        provml.start_run("bench", save_dir=store, formats=(), sample_interval_s=0.05) as run,
+        provml.start_run("bench", store=store, formats=(), sample_interval_s=0.05) as run,
     ):
         sampler = run._sampler
         assert sampler is not None

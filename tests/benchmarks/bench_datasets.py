@@ -77,7 +77,7 @@ def large_file(folder: Path, size_mib: int) -> None:
     uncached(path)
     seen: list[int] = []
     start = perf_counter()
-    with provml.start_run("bench", save_dir=folder / "store", formats=()) as run:
+    with provml.start_run("bench", store=folder / "store", formats=()) as run:
         before = perf_counter()
         run.log_dataset("large", path)
         call = perf_counter() - before
@@ -94,7 +94,7 @@ def large_file(folder: Path, size_mib: int) -> None:
         print(f"  {both / elapsed:5.2f}x {name}, {size_mib / elapsed:.0f} MiB/s{budget}")
     os.environ["PROVML_HASH_WAIT_S"] = "0.2"
     uncached(path)
-    with provml.start_run("bench", save_dir=folder / "store", formats=()) as run:
+    with provml.start_run("bench", store=folder / "store", formats=()) as run:
         run.log_dataset("large", path)
         start = perf_counter()
     del os.environ["PROVML_HASH_WAIT_S"]
@@ -110,7 +110,7 @@ def tables(rows: int) -> None:
     )
     with (
         tempfile.TemporaryDirectory() as store,
-        provml.start_run("bench", save_dir=store, formats=()) as run,
+        provml.start_run("bench", store=store, formats=()) as run,
     ):
         start = perf_counter()
         run.log_dataset("table", frame)

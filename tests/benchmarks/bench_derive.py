@@ -29,7 +29,7 @@ TRAINING = provml.Context.TRAINING
 
 def make_run(store: str, samples: int) -> Path:
     """A run of one series, a step for each sample."""
-    run = provml.start_run("bench", save_dir=store, formats=())
+    run = provml.start_run("bench", store=store, formats=())
     log = run.log_metric
     for step in range(samples):
         log("loss", step * 0.1, TRAINING, step)
@@ -81,7 +81,7 @@ def rdf(store: str, samples: int, rounds: int) -> None:
 def json_lines(store: str, samples: int, rounds: int) -> None:
     """JSON Lines of single samples and of points, beside ``json.dumps`` of the same lines."""
     single = make_run(store, samples)
-    with provml.start_run("bench", save_dir=store, formats=()) as run:
+    with provml.start_run("bench", store=store, formats=()) as run:
         for step in range(samples // 4):
             run.metrics("train").append(a=step * 0.1, b=step * 0.2, c=step, d=0.5, step=step)
     for what, path in (("single", single), ("in points", run.path)):

@@ -88,7 +88,7 @@ class Bench:
         rows: dict[str, list[tuple[float, ...]]] = {"plain": [], "inside": [], "files": []}
         hashing = []
         for _ in range(self.rounds):
-            options = {"save_dir": self.folder.parent / "store", "sample_interval_s": 0}
+            options = {"store": self.folder.parent / "store", "sample_interval_s": 0}
             with provml.start_run("bench", formats=(), **options) as run:  # type: ignore[arg-type]
                 rows["plain"].append(self._start(script, None, ""))
                 rows["inside"].append(self._start(script, run, ""))
@@ -115,7 +115,7 @@ class Bench:
     def start_up(self) -> None:
         """Print what being inside a run, and watching files, add to Python's start."""
         script = "print(0, 0)"
-        options = {"save_dir": self.folder.parent / "store", "sample_interval_s": 0}
+        options = {"store": self.folder.parent / "store", "sample_interval_s": 0}
         times: dict[str, list[float]] = {"plain": [], "inside": [], "files": []}
         with provml.start_run("bench", formats=(), **options) as run:  # type: ignore[arg-type]
             for _ in range(self.rounds):

@@ -56,7 +56,7 @@ def calls_after_the_first(calls: int, rounds: int) -> None:
     base, plain, given = [], [], []
     with (
         tempfile.TemporaryDirectory() as store,
-        provml.start_run("bench", save_dir=store, formats=()) as run,
+        provml.start_run("bench", store=store, formats=()) as run,
     ):
         run.log_model("net", net)
         run.log_flops_per_batch("batch", TRAINING, batch=batch)
@@ -87,7 +87,7 @@ def first_call(rounds: int) -> None:
     count_module(net, arguments, backward=True)
     with (
         tempfile.TemporaryDirectory() as store,
-        provml.start_run("bench", save_dir=store, formats=()) as run,
+        provml.start_run("bench", store=store, formats=()) as run,
     ):
         for _ in range(rounds):
             start = perf_counter_ns()

@@ -25,7 +25,7 @@ TRAINING = provml.Context.TRAINING
 
 def make_run(store: str, samples: int, series: int) -> provml.RecordedRun:
     """A run of some series, a step for each sample of one."""
-    with provml.start_run("bench", save_dir=store, formats=()) as run:
+    with provml.start_run("bench", store=store, formats=()) as run:
         names = [f"metric {number}" for number in range(series)]
         for step in range(samples // series):
             for name in names:

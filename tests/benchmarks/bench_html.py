@@ -45,7 +45,7 @@ DRAWN = "return new Promise(done => requestAnimationFrame(() => setTimeout(done)
 def make_run(store: str, nodes: int) -> Path:
     """A run of about so many nodes at sample detail: 3 contexts, 20 series each, parameters."""
     steps = max(1, (nodes - 400) // 63)
-    with provml.start_run("bench", save_dir=store, formats=()) as run:
+    with provml.start_run("bench", store=store, formats=()) as run:
         run.log_params({f"p{i}": i for i in range(300)})
         for step in range(steps):
             for context in ("training", "validation", "evaluation"):

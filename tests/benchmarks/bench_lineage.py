@@ -32,7 +32,7 @@ def make_run(store: Path, work: Path, number: int, samples: int) -> Path:
     before = work / (f"chain-{number - CHAIN_SHARE}.bin" if in_chain else "chain-0.bin")
     made = work / (f"chain-{number}.bin" if in_chain else f"fan-{number}.bin")
     made.write_text(f"content {number}")
-    with provml.start_run("chain" if in_chain else "fan", save_dir=store, formats=()) as run:
+    with provml.start_run("chain" if in_chain else "fan", store=store, formats=()) as run:
         run.log_params({"lr": 0.1 / (number + 1), "number": number, "opt": {"name": "adam"}})
         run.log_params({f"p{place}": place * number for place in range(10)})
         if before.exists():

@@ -151,7 +151,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     with (
         tempfile.TemporaryDirectory() as folder,
-        provml.start_run("bench", save_dir=folder, formats=(), sample_interval_s=0) as run,
+        provml.start_run("bench", store=folder, formats=(), sample_interval_s=0) as run,
     ):
         text(run, Path(folder), 2**20 if quick else 2**28, rounds=1 if quick else 7)
         metrics(run, 2**18 if quick else 2**22, rounds=1 if quick else 5)

@@ -69,7 +69,7 @@ def slowest_ns(function: Callable[..., None], calls: int) -> tuple[float, float]
 def log_metric(calls: int, rounds: int) -> None:
     """`log_metric` and `log_metrics` beside the baseline."""
     with tempfile.TemporaryDirectory() as store:
-        provml.start_run("bench", save_dir=store, formats=())
+        provml.start_run("bench", store=store, formats=())
         ns_a_call(baseline, calls), ns_a_call(provml.log_metric, calls)
         base, single, ten = [], [], []
         for _ in range(rounds):
@@ -110,7 +110,7 @@ def import_time(rounds: int) -> None:
 EMPTY_RUN = """
 import provml, sys, time
 start = time.perf_counter_ns()
-provml.start_run("empty", save_dir=sys.argv[1])
+provml.start_run("empty", store=sys.argv[1])
 provml.end_run()
 print(time.perf_counter_ns() - start)
 """

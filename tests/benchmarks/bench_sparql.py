@@ -29,7 +29,7 @@ TRAINING = provml.Context.TRAINING
 
 def make_run(store: str, samples: int) -> Path:
     """A run of one series, a step for each sample."""
-    run = provml.start_run("bench", save_dir=store, formats=())
+    run = provml.start_run("bench", store=store, formats=())
     for step in range(samples):
         run.log_metric("loss", step * 0.1, TRAINING, step)
     run.end_run()

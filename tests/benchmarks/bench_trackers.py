@@ -104,11 +104,11 @@ def measure(package: str, calls: int, pairs: int) -> None:
                 if turn is plain:
                     plain.append(seconds(script, calls, folder, None))
                     continue
-                with provml.start_run("bench", save_dir=folder / "store", **OPTIONS) as run:
+                with provml.start_run("bench", store=folder / "store", **OPTIONS) as run:
                     recorded.append(seconds(script, calls, folder, run))
                 samples = provml.load(run.path).series("train/loss", provml.Context.TRAINING)
                 assert len(samples) == calls
-        with provml.start_run("turns", save_dir=folder / "store", **OPTIONS) as run:
+        with provml.start_run("turns", store=folder / "store", **OPTIONS) as run:
             turns_of = output_of(TURNS.format(package=package), calls, folder, run)
     print(f"{package}: a script of {calls:,} add_scalar, {pairs} pairs")
     rows = zip(plain, recorded, strict=True)

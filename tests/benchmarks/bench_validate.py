@@ -56,7 +56,7 @@ def measured(code: str, argument: Path) -> dict[str, float]:
 
 def make_run(store: Path, samples: int) -> provml.RecordedRun:
     """A run of two series, a step for two samples."""
-    with provml.start_run("bench", save_dir=store, formats=()) as run:
+    with provml.start_run("bench", store=store, formats=()) as run:
         for step in range(samples // 2):
             run.log_metric("loss", step * 0.1, TRAINING, step)
             run.log_metric("accuracy", step * 0.1, TRAINING, step)

@@ -139,7 +139,7 @@ class Provml(Tool):
 
     def start(self) -> Log:
         provml = self.api
-        run = provml.start_run("bench", save_dir=str(self.folder / "runs"), formats=())
+        run = provml.start_run("bench", store=str(self.folder / "runs"), formats=())
         (self.folder / "run.txt").write_text(str(run.path), encoding="utf-8")
         training = provml.Context.TRAINING
         return lambda value, step: provml.log_metric(METRIC, value, training, step)

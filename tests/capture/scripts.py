@@ -39,7 +39,7 @@ def script_done(folder: Path, script: str, *packages: Path, **variables: str) ->
     text = textwrap.dedent(script)
     plain = run_script(folder / "work", text, packages, variables)
     (folder / "work").rename(folder / "plain")
-    with provml.start_run("test", save_dir=folder / "store", formats=()) as run:
+    with provml.start_run("test", store=folder / "store", formats=()) as run:
         joined = {**variables, "PROVML_JOINED_RUN": str(run.path)}
         recorded = run_script(folder / "work", text, (SITE, *packages), joined)
     return Done(plain, recorded, provml.load(run.path))

@@ -692,9 +692,9 @@ print(isinstance(3, int), type(sys.modules["polars"].__spec__), len(sys.argv))
     assert watched.stdout.partition(cut)[0] == plain.stdout.partition(cut)[0]
     end = """
 import polars, sys
-from provml.capture.files import watch
+from provml.capture.files import audit_hook
 replaced = polars.read_csv
-watch.uninstall()
+audit_hook.uninstall()
 assert polars.read_csv is replaced.__wrapped__
 assert not [finder for finder in sys.meta_path if "provml" in type(finder).__module__]
 open("after", "w").close()

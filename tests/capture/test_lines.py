@@ -177,7 +177,7 @@ def test_what_python_prints_is_recorded_exactly(
     tmp_path: Path, name: str, value: float, step: int | None
 ) -> None:
     """A name or number that json.dumps writes would come back as another."""
-    with provml.start_run("lines", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("lines", store=tmp_path, formats=()) as run:
         reader = LineReader(run)
         line = json.dumps({"metric": name, "value": value, "step": step})
         reader.feed(line.encode() + b"\n")
@@ -507,7 +507,7 @@ def test_blocks_change_nothing(
     data = b"".join(pieces)
     results = []
     for blocks in ([len(data) or 1], sizes):
-        with provml.start_run("lines", save_dir=tmp_path, formats=()) as run:
+        with provml.start_run("lines", store=tmp_path, formats=()) as run:
             reader = LineReader(run, patterns)
             start = number = 0
             while start < len(data):

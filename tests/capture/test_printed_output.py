@@ -81,7 +81,7 @@ def facts():
              isinstance(s.buffer, io.BufferedWriter), s.buffer.fileno(), hasattr(s, "nothing"))
             for s in (sys.stdout, sys.stderr)]
 before, streams = facts(), (sys.stdout, sys.stderr)
-with provml.start_run("a", save_dir=STORE, formats=()):
+with provml.start_run("a", store=STORE, formats=()):
     with provml.capture_output():
         assert facts() == before
         sys.stdout.reconfigure(line_buffering=True)
@@ -108,7 +108,7 @@ def test_bytes_and_text(store: Path, flags: list[str]) -> None:
     """Bytes written to the buffer would go unseen, or text be seen twice."""
     script = f"""
 import sys, io, provml
-with provml.start_run("a", save_dir={str(store)!r}, formats=()) as run:
+with provml.start_run("a", store={str(store)!r}, formats=()) as run:
     with provml.capture_output(stderr=False):
         sys.stdout.buffer.write(b'{{"metric": "loss", "value": 1}}\\n')
         sys.stdout.buffer.flush()
@@ -182,7 +182,7 @@ def test_handlers_that_keep_the_stream(run: provml.Run) -> None:
 
 def test_nested(run: provml.Run, store: Path) -> None:
     """A line would be recorded as often as blocks are around it."""
-    with provml.start_run("other", save_dir=store, formats=()) as other:
+    with provml.start_run("other", store=store, formats=()) as other:
         with (
             contextlib.redirect_stdout(io.StringIO()) as own,
             provml.capture_output(run),
@@ -266,7 +266,7 @@ def test_fork(store: Path) -> None:
     """A child would wait for ever for a lock that a thread of its parent held."""
     script = """
 import os, threading
-run = provml.start_run("a", save_dir=STORE, formats=())
+run = provml.start_run("a", store=STORE, formats=())
 with provml.capture_output():
     stop = threading.Event()
     def busy():

@@ -61,14 +61,14 @@ def on_terminal(*arguments: object, columns: int = 100, **variables: str) -> str
 def store(tmp_path: Path) -> Path:
     """A store with a finished run, a failed one of hostile names, and nothing else."""
     place = tmp_path / "runs"
-    with provml.start_run("plain", save_dir=place, run_id="first-run") as run:
+    with provml.start_run("plain", store=place, run_id="first-run") as run:
         run.log_params({"lr": 0.1, "big": 2**60, "bad": float("nan")})
         for step in range(10):
             run.log_metric("loss", 1 / (step + 1), provml.Context.TRAINING, step)
         run.log_event("checkpoint", source="trainer", metadata={"n": 1})
     with (
         pytest.raises(ValueError, match="boom"),
-        provml.start_run(HOSTILE, save_dir=place, run_id="second-run") as run,
+        provml.start_run(HOSTILE, store=place, run_id="second-run") as run,
     ):
         run.log_param(HOSTILE, HOSTILE)
         run.log_metric(HOSTILE, float("inf"), HOSTILE)
@@ -82,7 +82,7 @@ def killed(tmp_path: Path) -> Iterator[Path]:
     """The folder of a run whose process was killed in the middle of it."""
     script = (
         "import sys, time, provml\n"
-        "run = provml.start_run('killed', save_dir=sys.argv[1], run_id='dead')\n"
+        "run = provml.start_run('killed', store=sys.argv[1], run_id='dead')\n"
         "for step in range(1000): run.log_metric('loss', step * 0.5, 'training', step)\n"
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
@@ -141,7 +141,7 @@ class TestList:
     @pytest.mark.parametrize("columns", [80, 120])
     def test_ids_stay_whole_on_a_narrow_terminal(self, store: Path, columns: int) -> None:
         """An id that is cut can't be given to another command."""
-        with provml.start_run("a rather long name of an experiment" * 3, save_dir=store) as run:
+        with provml.start_run("a rather long name of an experiment" * 3, store=store) as run:
             pass
         shown = on_terminal("list", "--store", store, columns=columns, NO_COLOR="1")
         assert run.id in shown
@@ -150,7 +150,7 @@ class TestList:
     def test_a_terminal_of_80_columns_has_room_for_every_heading(self, store: Path) -> None:
         """The headings of a list can't be read on an ordinary terminal."""
         for name in ("a rather long name of an experiment", "b"):
-            with provml.start_run(name, save_dir=store) as run:
+            with provml.start_run(name, store=store) as run:
                 for step in range(12_345):
                     run.log_metric("loss", 0.5, None, step)
         shown = on_terminal("list", "--store", store, columns=80, NO_COLOR="1")
@@ -186,8 +186,8 @@ class TestList:
         assert json.loads(call("list", "--json", "--store", tmp_path).stdout) == []
 
     def test_the_store_comes_from_the_environment(self, store: Path) -> None:
-        """PROVML_SAVE_DIR is ignored."""
-        assert "first-run" in call("list", PROVML_SAVE_DIR=str(store)).stdout
+        """PROVML_STORE is ignored."""
+        assert "first-run" in call("list", PROVML_STORE=str(store)).stdout
 
 
 class TestShow:
@@ -218,7 +218,7 @@ class TestShow:
 
     def test_a_run_under_way_can_be_shown(self, tmp_path: Path) -> None:
         """Only ended runs can be looked at."""
-        with provml.start_run("live", save_dir=tmp_path) as run:
+        with provml.start_run("live", store=tmp_path) as run:
             run.log_metric("loss", 1.5)
             shown = call("show", "latest", "--store", tmp_path).stdout
         assert "running" in shown
@@ -253,7 +253,7 @@ class TestShow:
 
     def test_versions_are_contents_that_differ(self, tmp_path: Path) -> None:
         """The same data logged in two contexts looks like two versions in the last one."""
-        with provml.start_run("contents", save_dir=tmp_path) as run:
+        with provml.start_run("contents", store=tmp_path) as run:
             for context in ("training", "validation", "training"):
                 run.log_dataset("same", np.zeros(3), context=context)
             for value in (1, 2, 1):
@@ -267,7 +267,7 @@ class TestShow:
 
     def test_a_nested_context_differs_from_a_name_with_a_slash(self, tmp_path: Path) -> None:
         """Two series look as if they were of one context."""
-        with provml.start_run("contexts", save_dir=tmp_path) as run:
+        with provml.start_run("contexts", store=tmp_path) as run:
             run.log_metric("loss", 1.0, provml.Context("warm-up", parent=provml.Context.TRAINING))
             run.log_metric("loss", 2.0, "training/warm-up")
         shown = call("show", run.path).stdout
@@ -278,7 +278,7 @@ class TestShow:
         """The ranks stand in the order in which their processes happened to start."""
         code = (
             "import sys, provml\n"
-            "with provml.start_run('ranks', save_dir=sys.argv[1], run_id='job') as run:\n"
+            "with provml.start_run('ranks', store=sys.argv[1], run_id='job') as run:\n"
             "    run.log_metric('loss', 1.0)\n"
             "    run.log_metric('accuracy', 1.0)\n"
         )
@@ -347,7 +347,7 @@ class TestExport:
 
     def test_a_large_run_says_how_to_get_every_sample(self, tmp_path: Path) -> None:
         """The samples are missing from a large run's document and nothing says so."""
-        with provml.start_run("large", save_dir=tmp_path, formats=()) as run:
+        with provml.start_run("large", store=tmp_path, formats=()) as run:
             for step in range(1_000_001):
                 run.log_metric("loss", 0.5, None, step)
         done = call("export", run.path, "-o", os.devnull)
@@ -401,7 +401,7 @@ class TestRecover:
 
     def test_a_run_under_way_is_refused(self, tmp_path: Path) -> None:
         """Recovery cuts the files of a living process."""
-        with provml.start_run("live", save_dir=tmp_path) as run:
+        with provml.start_run("live", store=tmp_path) as run:
             done = call("recover", run.path)
             run.log_metric("loss", 1.0)
         assert done.returncode == 1
@@ -429,7 +429,7 @@ class TestErrors:
         self, store: Path, arguments: list[str], status: int, text: str
     ) -> None:
         """A mistake prints a traceback, or a script can't tell it from success."""
-        done = call(*arguments, PROVML_SAVE_DIR=str(store))
+        done = call(*arguments, PROVML_STORE=str(store))
         assert done.returncode == status
         assert done.stdout == ""
         assert done.stderr.startswith("provml: error: ")
@@ -455,7 +455,7 @@ class TestErrors:
             [*COMMAND, *command],
             stdout=writing,
             stderr=subprocess.PIPE,
-            env=os.environ | {"PROVML_SAVE_DIR": str(store)},
+            env=os.environ | {"PROVML_STORE": str(store)},
             timeout=60,
             check=False,
         )
@@ -503,7 +503,7 @@ class TestErrors:
 def test_show_tells_spans_metadata_and_what_metrics_are_of(tmp_path: Path) -> None:
     """How long things took, or which model a metric is of, could not be seen."""
     told = {"external_id": "ext-1", "framework": "pytorch", "task": "detection"}
-    with provml.start_run("told", save_dir=tmp_path, metadata={"layers": 3}, **told) as run:
+    with provml.start_run("told", store=tmp_path, metadata={"layers": 3}, **told) as run:
         run.log_model("net", {"w": 1})
         run.log_metric("accuracy", 0.5, "evaluation", of="net")
         run.log_event("save_started", source="trainer", timestamp=1000)

@@ -161,7 +161,7 @@ def test_large_documents_need_no_check() -> None:
 @pytest.mark.parametrize("form", STATED)
 def test_what_provml_exports_is_read(tmp_path: Path, form: str) -> None:
     """Our own documents would be refused, or become others."""
-    with provml.start_run("e", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("e", store=tmp_path, formats=()) as run:
         run.log_params({"lr": 0.1, "layers": [1, 2], "name": 'a "b" {c}'})
         for step in range(3):
             run.log_metrics({"loss": 1 / (step + 1), "é/x": 2**70}, "training", step, epoch=0)

@@ -25,7 +25,7 @@ def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A store with one run."""
-    with provml.start_run("digits", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("digits", store=tmp_path, formats=()) as run:
         run.log_param("lr", 0.1)
         run.log_dataset("train", np.arange(3), context="training")
         run.log_metric("loss", 0.5, "training", 0)

@@ -45,7 +45,7 @@ def test_a_file(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str])
 
 def test_adds_to_a_run(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a run's log has could not be put where it belongs, or would say that it went well."""
-    with pytest.raises(ValueError), provml.start_run("digits", save_dir=store) as run:
+    with pytest.raises(ValueError), provml.start_run("digits", store=store) as run:
         provml.log_metric("own", 1)
         raise ValueError("too hot")
     log = tmp_path / "out.log"

@@ -64,7 +64,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, (used, made) in enumerate((("raw.csv", "base.bin"), ("base.bin", "report.json"))):
         code.write_text(f"number = {number}\nprint({HOSTILE!r})\n")
         with provml.start_run(
-            HOSTILE if number else "first", save_dir=folder / "provenance", formats=()
+            HOSTILE if number else "first", store=folder / "provenance", formats=()
         ) as run:
             run.log_params({"lr": 0.1 / (number + 1), HOSTILE: HOSTILE})
             run.log_source_code(code)

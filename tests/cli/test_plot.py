@@ -21,7 +21,7 @@ def plot(*arguments: object, text: bool = True) -> subprocess.CompletedProcess[s
 @pytest.fixture
 def folder(store: Path) -> Path:
     """A run of two contexts."""
-    with provml.start_run("digits", save_dir=store, formats=()) as run:
+    with provml.start_run("digits", store=store, formats=()) as run:
         for step in range(12):
             run.log_metric("loss", 1 / (step + 1), Context.TRAINING, step, unit="nat")
             run.log_metric("loss", 2 / (step + 1), Context.VALIDATION, step)

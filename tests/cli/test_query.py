@@ -161,7 +161,7 @@ class TestQuery:
     def test_a_terminal_gets_a_table_with_all_digits(self, store: Path) -> None:
         """Numbers would be rounded, or names could steer the terminal."""
         hostile = "[red]\x1b[31m\u202e"
-        with provml.start_run("e", save_dir=store, formats=(), run_id="odd") as run:
+        with provml.start_run("e", store=store, formats=(), run_id="odd") as run:
             run.log_param(hostile, 0.1 + 0.2)
         master, slave = pty.openpty()
         command = [*COMMAND, "query", "odd", "--name", "parameters", "--store", str(store)]

@@ -35,7 +35,7 @@ class Room:
 def path(store: Path) -> Path:
     """A run with two readings of a room and of energy."""
     rooms = [Room("room"), Room("energy")]
-    with provml.start_run("r", save_dir=store, sample_interval_s=1000, collect=rooms) as run:
+    with provml.start_run("r", store=store, sample_interval_s=1000, collect=rooms) as run:
         run.log_metric("loss", 1.0, "training", 1)
         while run._sampler is not None and run._sampler._loops[1]._due is None:
             pass  # the first reading is on its way
@@ -82,7 +82,7 @@ def test_show_tells_metrics_from_readings(path: Path) -> None:
 
 def test_a_run_without_readings(store: Path) -> None:
     """It would seem that a run used nothing, or the command fail."""
-    with provml.start_run("r", save_dir=store, formats=()) as run:
+    with provml.start_run("r", store=store, formats=()) as run:
         pass
     done = call("show", run.path, "--resources")
     assert (done.returncode, done.stdout) == (0, "no readings of the machine were taken\n")

@@ -37,7 +37,7 @@ class Caller:
         self.watchdogs: list[threading.Timer] = []
 
     def environment(self, **variables: str) -> dict[str, str]:
-        return {**os.environ, "PROVML_SAVE_DIR": str(self.store), **variables}
+        return {**os.environ, "PROVML_STORE": str(self.store), **variables}
 
     def script(self, text: str, name: str = "train.py") -> Path:
         path = self.folder / name

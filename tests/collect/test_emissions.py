@@ -33,7 +33,7 @@ class Tracker:
 def test_kilograms_since_the_last_reading(store: Path) -> None:
     """Emissions would be counted twice, or the tracker's threads outlive the run."""
     tracker = Tracker(0.0, 0.25, 1.0)
-    options = {"save_dir": store, "formats": (), "sample_interval_s": 1000}
+    options = {"store": store, "formats": (), "sample_interval_s": 1000}
     collector = EmissionsCollector("FRA", tracker)
     with provml.start_run("e", collect=[collector], **options) as run:
         while tracker.calls.count("flush") < 2:

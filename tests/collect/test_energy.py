@@ -86,7 +86,7 @@ def test_joules_of_each_context_and_step(store: Path, tmp_path: Path) -> None:
             return super().collect()
 
     collector = Ticking(FakeNvml(device), powercap=tmp_path)
-    options = {"save_dir": store, "formats": (), "sample_interval_s": 0.001}
+    options = {"store": store, "formats": (), "sample_interval_s": 0.001}
     with provml.start_run("energy", collect=[collector], **options) as run:
         for step in range(3):
             run.log_metric("loss", 1.0, "training", step)

@@ -217,7 +217,7 @@ def test_nvml_s_failure_does_not_take_the_system_s_readings_with_it() -> None:
 def test_a_run_records_gpus_by_device(store) -> None:
     """The readings of several GPUs would be mixed, or their names and driver be lost."""
     collector = GpuCollector(FakeNvml(*TWO))
-    options = {"save_dir": store, "formats": ()}
+    options = {"store": store, "formats": ()}
     with provml.start_run("gpu", sample_interval_s=100, collect=[collector], **options) as run:
         run.log_metric("m", 1.0)
     recorded = provml.load(run.path)

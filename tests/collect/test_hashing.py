@@ -37,7 +37,7 @@ def zeros_digest(size: int) -> str:
 def test_the_end_of_a_run_waits_for_a_large_file(store: Path, tmp_path: Path) -> None:
     """A large dataset would have no digest, or its hashing would hold up the training."""
     large = sparse(tmp_path / "large.bin", 4 * BACKGROUND_BYTES)
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("large", large)
         (under_way,) = run.hashing
         assert (under_way.name, under_way.total) == ("large", 4 * BACKGROUND_BYTES)
@@ -74,7 +74,7 @@ def test_a_folder_has_the_digest_that_it_has_otherwise(store: Path, tmp_path: Pa
         (folder / ("deep" if number % 2 else ".") / f"{number}").write_bytes(b"%d" % number)
     (folder / "link").symlink_to("nowhere")
     sparse(folder / "large", BACKGROUND_BYTES)
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("data", folder)
         assert [progress.name for progress in run.hashing] == ["data"]
     (recorded,) = provml.load(run.path).artifacts()
@@ -88,7 +88,7 @@ def test_what_is_not_hashed_in_time_is_said(
 ) -> None:
     """The end of a run would wait for hours, or a missing digest would have no reason."""
     monkeypatch.setenv("PROVML_HASH_WAIT_S", "0")
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("huge", sparse(tmp_path / "huge", 2**40))
     recorded = provml.load(run.path)
     (dataset,) = recorded.artifacts()
@@ -100,12 +100,12 @@ def test_what_is_not_hashed_in_time_is_said(
     assert 0 <= event.metadata["bytes_hashed"] < event.metadata["bytes"] == 2**40
     monkeypatch.setenv("PROVML_HASH_WAIT_S", "soon")
     with pytest.raises(provml.InvalidArgumentError, match="PROVML_HASH_WAIT_S"):
-        provml.start_run("e", save_dir=store)
+        provml.start_run("e", store=store)
 
 
 def test_a_failed_run_does_not_wait(store: Path, tmp_path: Path) -> None:
     """An exception would be shown only after the hashing of what no longer matters."""
-    with pytest.raises(KeyError), provml.start_run("e", save_dir=store, formats=()) as run:
+    with pytest.raises(KeyError), provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("huge", sparse(tmp_path / "huge", 2**40))
         raise KeyError
     assert provml.load(run.path).status == "failed"
@@ -162,7 +162,7 @@ def test_hashing_goes_on_after_a_pause(tmp_path: Path) -> None:
 
 def test_a_forked_child_leaves_it_to_its_parent(store: Path, tmp_path: Path) -> None:
     """A child would hash it again, or hang at its end."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("large", sparse(tmp_path / "large", 8 * BACKGROUND_BYTES))
         child = os.fork()
         if child == 0:
@@ -178,7 +178,7 @@ def test_a_forked_child_leaves_it_to_its_parent(store: Path, tmp_path: Path) -> 
 
 KILLED = """
 import os, signal, sys, provml
-run = provml.start_run("e", save_dir=sys.argv[1], formats=())
+run = provml.start_run("e", store=sys.argv[1], formats=())
 run.log_dataset("huge", sys.argv[2])
 os.kill(os.getpid(), signal.SIGKILL)
 """

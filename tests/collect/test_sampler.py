@@ -50,7 +50,7 @@ def threads() -> set[str]:
 @pytest.fixture
 def start(store) -> Callable[..., provml.Run]:
     """Starts runs without documents."""
-    options = {"save_dir": store, "formats": (), "owner": "o"}
+    options = {"store": store, "formats": (), "owner": "o"}
     return lambda **given: provml.start_run("sampled", **(options | given))
 
 

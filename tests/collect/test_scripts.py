@@ -76,7 +76,7 @@ def test_a_snapshot_by_hand() -> None:
 
 def test_snapshots_in_a_training(store: Path) -> None:
     """What a training logs of a snapshot would not be what the snapshot had."""
-    with provml.start_run("monitored", save_dir=store, formats=()) as run:
+    with provml.start_run("monitored", store=store, formats=()) as run:
         collector = with_gpus(collect_interval=1.0)
         collector.initialize()
         for epoch in range(20):
@@ -98,7 +98,7 @@ def test_history_averages_and_maxima(store: Path, tmp_path: Path) -> None:
     """The use of the machine over a run could not be summed up, drawn, or kept with it."""
     chart = tmp_path / "resource_usage.svg"
     history: list[dict[str, Any]] = []
-    options = {"save_dir": store, "sample_interval_s": 1000, "collect": [with_gpus()]}
+    options = {"store": store, "sample_interval_s": 1000, "collect": [with_gpus()]}
     with provml.start_run("analysis", **options) as run:
         collector = SystemMetricsCollector(collect_interval=0.5)
         collector.initialize()
@@ -204,7 +204,7 @@ class AlertingSystemCollector(SystemMetricsCollector):
 
 def test_alerts_of_a_subclass_and_of_the_run_agree(store: Path) -> None:
     """What a script logs of its alerts would contradict what the run recorded by itself."""
-    with provml.start_run("alerts", save_dir=store, formats=()) as run:
+    with provml.start_run("alerts", store=store, formats=()) as run:
         collector = AlertingSystemCollector(
             collect_interval=0.01, thresholds={"memory_percent": 0.001, "swap_used": 2.0**60}
         )
@@ -253,7 +253,7 @@ def test_a_configuration_for_the_machine_and_its_overhead(store: Path) -> None:
     collector.initialize()
     interval_s = suggested_interval_s(measure_overhead(collector, 0.1, readings=3))
     assert interval_s in (5.0, 30.0)
-    options = {"save_dir": store, "formats": (), "sample_interval_s": interval_s}
+    options = {"store": store, "formats": (), "sample_interval_s": interval_s}
     with provml.start_run("adaptive", collect=[collector], **options) as run:
         pass
     (settings,) = [
@@ -276,7 +276,7 @@ def test_a_setting_that_is_none_is_refused(store: Path, option: str) -> None:
     with pytest.raises(TypeError, match=option):
         SystemMetricsCollector(**{option: 1})
     with pytest.raises(TypeError, match=option):
-        provml.start_run("settings", save_dir=store, **{option: 1})
+        provml.start_run("settings", store=store, **{option: 1})
     assert not store.exists()
 
 

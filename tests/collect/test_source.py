@@ -118,7 +118,7 @@ def test_environment_lists_packages_and_allowed_variables(
 IMPORTING = """
 import provml, sys
 import helper, package.inner, colorsys
-with provml.start_run("e", save_dir=sys.argv[1], formats=()) as run:
+with provml.start_run("e", store=sys.argv[1], formats=()) as run:
     run.log_source_code()
 """
 
@@ -158,7 +158,7 @@ def test_what_git_does_not_have_is_kept(repository: Path) -> None:
 
 NOTEBOOK = """
 import provml
-run = provml.start_run("e", save_dir={store!r}, formats=())
+run = provml.start_run("e", store={store!r}, formats=())
 """
 
 
@@ -237,7 +237,7 @@ def test_gpus_driver_and_container_are_recorded(tmp_path: Path, version: str, dr
 
 SCRIPT = """
 import provml, sys
-with provml.start_run("e", save_dir=sys.argv[1], owner="ana"):
+with provml.start_run("e", store=sys.argv[1], owner="ana"):
     pass
 """
 

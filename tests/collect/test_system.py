@@ -139,7 +139,7 @@ def test_the_reason_is_recorded_once(recorded: Path, store: Path) -> None:
     """Nobody would learn why a reading is not there, or each reading would say so."""
     (recorded / "proc/loadavg").unlink()
     collector = collector_of(recorded, collect_interval=0.001)
-    options = {"save_dir": store, "formats": (), "sample_interval_s": 5}
+    options = {"store": store, "formats": (), "sample_interval_s": 5}
     with provml.start_run("missing", collect=[collector], **options) as run:
         for _ in range(3):
             before = collector._machine.memory
@@ -293,7 +293,7 @@ def test_top_processes(store: Path) -> None:
     assert len(rows) == 2
     assert all(set(row) == {"pid", "name", "cpu", "rss"} for row in rows)
     assert rows[0]["cpu"] >= rows[1]["cpu"]
-    options = {"save_dir": store, "formats": ()}
+    options = {"store": store, "formats": ()}
     with provml.start_run("top", sample_interval_s=100, collect=[collector], **options) as run:
         pass
     values = provml.load(run.path).series("processes", kind="system").value
@@ -371,7 +371,7 @@ def until(condition: Any) -> None:
 
 def test_a_subclass_s_keys_are_recorded_in_the_background(store: Path) -> None:
     """What a user's collector adds would be left out of the run."""
-    with provml.start_run("extended", save_dir=store, formats=(), sample_interval_s=0) as run:
+    with provml.start_run("extended", store=store, formats=(), sample_interval_s=0) as run:
         collector = ExtendedSystemCollector(collect_interval=0.01)
         collector.initialize()
         collector.start()
@@ -393,7 +393,7 @@ def _journal(run: provml.Run) -> bytes:
 
 def test_it_takes_the_place_of_the_run_s_own_readings(store: Path) -> None:
     """A user's collector would read the system a second time beside the run's."""
-    options = {"save_dir": store, "formats": (), "sample_interval_s": 1000}
+    options = {"store": store, "formats": (), "sample_interval_s": 1000}
     with provml.start_run("instead", collect=("system",), **options) as run:
         until(lambda: b'"cpu_count_logical"' in _journal(run))
         collector = SystemMetricsCollector(1000, track_gpu=False, track_disk=False)
@@ -409,7 +409,7 @@ def test_alerts_as_a_user_writes_them(store: Path) -> None:
     collector = AlertingSystemCollector(
         collect_interval=0.005, thresholds={"memory_percent": 0.0001}
     )
-    with provml.start_run("alerting", save_dir=store, formats=()) as run:
+    with provml.start_run("alerting", store=store, formats=()) as run:
         collector.initialize()
         collector.start()
         until(lambda: len(collector.get_alerts()) >= 3)
@@ -455,7 +455,7 @@ def test_alerts_are_parameters_of_the_run(
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("PROVML_RUN_ID", "job")
     collector = collector_of(recorded, thresholds={"memory_percent": 70.0, "load_average_1": 0.25})
-    options = {"save_dir": store, "formats": (), "sample_interval_s": 1000}
+    options = {"store": store, "formats": (), "sample_interval_s": 1000}
     with provml.start_run("alerts", collect=[collector], **options) as run:
         until(lambda: b'"record":"alert"' in _journal(run))
     params = provml.load(run.path).params
@@ -481,7 +481,7 @@ def test_an_alert_is_recorded_when_it_begins_and_when_it_gets_worse(store: Path)
             taken.append(values[len(taken)] if len(taken) < len(values) else 10.0)
             return {"cpu_percent": taken[-1]}
 
-    with provml.start_run("onsets", save_dir=store, sample_interval_s=5, collect=[Load()]) as run:
+    with provml.start_run("onsets", store=store, sample_interval_s=5, collect=[Load()]) as run:
         until(lambda: len(taken) > len(values))
     found = [(alert.value, alert.severity) for alert in provml.load(run.path).alerts()]
     assert found == [(95.0, "warning"), (99.5, "critical"), (98.0, "warning"), (92.0, "warning")]

@@ -28,7 +28,7 @@ LACKS = (
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
     """A run with records of most kinds."""
-    with provml.start_run("schemas", save_dir=store, formats=(), owner="ada", tags={"a": 1}) as run:
+    with provml.start_run("schemas", store=store, formats=(), owner="ada", tags={"a": 1}) as run:
         run.log_params({"lr": 0.1, "layers": [1, 2]})
         for step in range(3):
             run.log_metric("loss", 1 / (step + 1), "training", step, epoch=0, unit="nat")

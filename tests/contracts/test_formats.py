@@ -40,7 +40,7 @@ FORMS = pytest.mark.parametrize(
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
     """A run with a record of every kind, and names that are hard to write."""
-    with provml.start_run("exp/é", save_dir=store, formats=(), tags={"t": "🦉"}) as run:
+    with provml.start_run("exp/é", store=store, formats=(), tags={"t": "🦉"}) as run:
         run.log_params({"lr": 0.1, "n": 2**70, "x": [1, None], "nan": float("nan")})
         run.log_dataset("d<&>", np.arange(4), context="training")
         for step in range(20):
@@ -87,7 +87,7 @@ def test_a_format_writes_the_same_bytes_every_time(
 @FORMATS
 def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
     """A run that logged nothing could not be exported."""
-    with provml.start_run("empty", save_dir=store, formats=(name,)) as run:
+    with provml.start_run("empty", store=store, formats=(name,)) as run:
         pass
     # the run itself is stated; of samples there are none
     assert (document_path(run.path, name).stat().st_size == 0) == holds_samples_only(name)
@@ -98,7 +98,7 @@ def test_a_format_that_holds_several_runs_writes_the_same_bytes(
     recorded: provml.RecordedRun, store: Path, name: str
 ) -> None:
     """Several runs could not be written together, or differently each time."""
-    with provml.start_run("other", save_dir=store, formats=()) as run:
+    with provml.start_run("other", store=store, formats=()) as run:
         pass
     folders = [recorded.path, run.path]
     first, second = io.BytesIO(), io.BytesIO()
@@ -124,7 +124,7 @@ def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name
 
     if not isinstance(find_format(name), BundleFormat):
         pytest.skip("it holds one run")
-    with provml.start_run("other", save_dir=store, formats=()) as run:
+    with provml.start_run("other", store=store, formats=()) as run:
         pass
     sink = Sink()
     export_bundles([recorded.path, run.path], name, sink)  # type: ignore[arg-type]

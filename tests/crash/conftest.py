@@ -32,7 +32,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name in _OWN_VARIABLES or name.startswith("PROVML_"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PROVML_SAVE_DIR", str(tmp_path / "store"))
+    monkeypatch.setenv("PROVML_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
     monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", os.environ.get("TEST_SAMPLE_INTERVAL_S", "0"))
 

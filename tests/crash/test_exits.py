@@ -263,7 +263,7 @@ def test_sys_exit_that_another_wraps(children, tmp_path):
 @pytest.mark.parametrize("reason", [5, "\udc80"])
 def test_a_bad_reason_is_refused_before_the_run_ends(tmp_path, reason):
     """A reason that can't be recorded would leave a run that is neither open nor ended."""
-    run = provml.start_run("exits", save_dir=tmp_path, formats=())
+    run = provml.start_run("exits", store=tmp_path, formats=())
     with pytest.raises(provml.InvalidArgumentError, match="reason"):
         run.end_run(reason=reason)
     assert provml.active_run() is run

@@ -47,7 +47,7 @@ def kept(run, name):
 
 def test_every_lost_sample_is_counted(small_disk, caught):
     """A full disk would stop the training, kill it with SIGBUS, or lose samples untold."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=(), sample_interval_s=0)
+    run = provml.start_run("full", store=small_disk.path, formats=(), sample_interval_s=0)
     calls = 120_000  # 3.8 MB of samples for a disk of 2 MiB
     for i in range(calls):
         run.log_metric("m", i, step=i)
@@ -67,7 +67,7 @@ def test_every_lost_sample_is_counted(small_disk, caught):
 
 def test_every_verb_loses_and_counts(small_disk, caught):
     """A full disk would make some verb raise, or its loss stay uncounted."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=(), sample_interval_s=0)
+    run = provml.start_run("full", store=small_disk.path, formats=(), sample_interval_s=0)
     run.log_metric("known", 1.0)
     small_disk.fill()
     samples = events = 1
@@ -99,7 +99,7 @@ def test_every_verb_loses_and_counts(small_disk, caught):
 @pytest.mark.parametrize("status", ["finished", "failed", "interrupted"])
 def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, status):
     """A run on a full disk would read as crashed although it ended in order."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=())
+    run = provml.start_run("full", store=small_disk.path, formats=())
     for i in range(2046):  # all that the first segment holds: cutting it frees nothing
         run.log_metric("m", i)
     small_disk.fill()
@@ -122,7 +122,7 @@ def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, 
 
 def test_recording_resumes_when_room_comes_back(small_disk, caught, until):
     """A run would lose all that comes after the disk was full for a moment."""
-    run = provml.start_run("full", save_dir=small_disk.path, formats=(), sample_interval_s=0)
+    run = provml.start_run("full", store=small_disk.path, formats=(), sample_interval_s=0)
     small_disk.fill()
     calls = 0
 
@@ -158,7 +158,7 @@ def test_a_start_without_room_raises_and_leaves_nothing(small_disk, caught, leav
     """A training would start unrecorded, or a folder without a run be left to trip over."""
     small_disk.fill(leave_bytes)
     try:
-        run = provml.start_run("full", save_dir=small_disk.path, run_id="mine", formats=())
+        run = provml.start_run("full", store=small_disk.path, run_id="mine", formats=())
     except provml.StoreError as error:
         assert str(small_disk.path) in str(error)
         assert list(scan_runs(small_disk.path)) == []
@@ -166,7 +166,7 @@ def test_a_start_without_room_raises_and_leaves_nothing(small_disk, caught, leav
         assert not folder.exists() or list(folder.iterdir()) == []
         assert provml.active_run() is None
         small_disk.release()
-        run = provml.start_run("full", save_dir=small_disk.path, run_id="mine", formats=())
+        run = provml.start_run("full", store=small_disk.path, run_id="mine", formats=())
     else:
         assert leave_bytes >= 65_536
     run.log_metric("m", 1.0)
@@ -176,7 +176,7 @@ def test_a_start_without_room_raises_and_leaves_nothing(small_disk, caught, leav
 
 def test_a_document_without_room_is_a_warning(small_disk, caught):
     """The end of a training would raise because its document did not fit on the disk."""
-    run = provml.start_run("full", save_dir=small_disk.path)
+    run = provml.start_run("full", store=small_disk.path)
     for i in range(2046):
         run.log_metric("m", i)
     small_disk.fill(8192)
@@ -196,7 +196,7 @@ import provml
 
 # Python counts threads after a fork, when the thread that syncs is there again
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-run = provml.start_run("full", save_dir=sys.argv[1], formats=())
+run = provml.start_run("full", store=sys.argv[1], formats=())
 run.log_metric("m", 0.0)
 with open(sys.argv[1] + "/filler", "ab", buffering=0) as file:
     free = os.statvfs(sys.argv[1])
@@ -251,7 +251,7 @@ def test_a_limit_on_file_sizes(children):
 
 def test_a_folder_that_is_removed_is_written_again(tmp_path, caught):
     """Cleaning up the wrong folder in the middle of a training would lose the whole run."""
-    run = provml.start_run("gone", save_dir=tmp_path, formats=("provjson",))
+    run = provml.start_run("gone", store=tmp_path, formats=("provjson",))
     run.log_param("before", 1)
     for i in range(3000):
         run.log_metric("m", i, step=i)
@@ -276,7 +276,7 @@ def test_a_folder_that_is_removed_is_written_again(tmp_path, caught):
 def test_one_file_that_is_removed_is_written_again(tmp_path, caught):
     """The loss of one of the two files would go unnoticed until the run is read."""
     for pattern in ("*.samples", "*.jsonl"):
-        run = provml.start_run("gone", save_dir=tmp_path, formats=())
+        run = provml.start_run("gone", store=tmp_path, formats=())
         run.log_metric("m", 1.0)
         (path,) = run.path.glob(f"journal/{pattern}")
         path.unlink()
@@ -294,12 +294,12 @@ def test_a_folder_that_may_not_be_written(tmp_path):
     """A store without permission would fail with an error that does not say where."""
     tmp_path.chmod(0o500)
     with pytest.raises(provml.StoreError, match=str(tmp_path)):
-        provml.start_run("denied", save_dir=tmp_path / "store")
+        provml.start_run("denied", store=tmp_path / "store")
 
 
 def test_a_store_that_is_a_file(tmp_path):
     """A store that can't be a folder would fail with an error that does not say where."""
     (tmp_path / "store").write_text("")
     with pytest.raises(provml.StoreError, match="store"):
-        provml.start_run("denied", save_dir=tmp_path / "store")
+        provml.start_run("denied", store=tmp_path / "store")
     assert provml.active_run() is None

@@ -104,7 +104,7 @@ def test_a_killed_run_can_be_resumed_and_a_live_one_not(live, tmp_path):
     child.stdin.write("\n")
     child.stdin.flush()
     assert child.stdout.readline() == "logged\n"
-    options = {"save_dir": tmp_path / "store", "run_id": run.id, "formats": ()}
+    options = {"store": tmp_path / "store", "run_id": run.id, "formats": ()}
     with pytest.raises(provml.RunExistsError, match="being recorded"):
         provml.start_run("live", resume=True, **options)
     child.kill()

@@ -26,7 +26,7 @@ _LOG_METRICS = (
     + """
     import threading, provml
 
-    run = provml.start_run("kill", save_dir=sys.argv[2], formats=())
+    run = provml.start_run("kill", store=sys.argv[2], formats=())
 
     def log(thread):
         name, i = f"m{thread}", 0
@@ -47,7 +47,7 @@ _LOG_EVENTS = (
     + """
     import provml
 
-    run = provml.start_run("kill", save_dir=sys.argv[2], formats=())
+    run = provml.start_run("kill", store=sys.argv[2], formats=())
     i = 0
     while True:
         run.log_event(f"e{i}", metadata={"i": i, "text": "x" * (i % 300)}, step=i)

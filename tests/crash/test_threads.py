@@ -65,7 +65,7 @@ def events_lines(run):
 def test_none_is_lost_or_torn_as_the_file_grows(tmp_path):
     """Eight training threads would lose or mix up samples where a segment ends."""
     per_thread = 20_000
-    with provml.start_run("threads", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("threads", store=tmp_path, formats=()) as run:
         started = threading.Barrier(8)
 
         def log(thread):
@@ -90,7 +90,7 @@ def test_none_is_lost_or_torn_as_the_file_grows(tmp_path):
 def test_threads_declare_series_at_once(tmp_path):
     """Threads that log new names together would declare one twice, or use it undeclared."""
     names = [f"name{i}" for i in range(300)]
-    with provml.start_run("threads", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("threads", store=tmp_path, formats=()) as run:
         started = threading.Barrier(4)
 
         def log(thread):
@@ -141,7 +141,7 @@ def test_many_threads_end_one_run(tmp_path):
     """Two threads that end a run at once would raise, or end it twice."""
     errors = []
     for _ in range(50):
-        run = provml.start_run("ends", save_dir=tmp_path, formats=())
+        run = provml.start_run("ends", store=tmp_path, formats=())
         started = threading.Barrier(4)
 
         def end(run=run, started=started):
@@ -164,12 +164,12 @@ def test_many_threads_end_one_run(tmp_path):
 
 def test_runs_one_after_another_and_nested(tmp_path):
     """Samples of one run would land in another that is active in the same process."""
-    with provml.start_run("first", save_dir=tmp_path, formats=()) as first:
+    with provml.start_run("first", store=tmp_path, formats=()) as first:
         provml.log_metric("m", 1.0)
-    with provml.start_run("second", save_dir=tmp_path, formats=()) as second:
+    with provml.start_run("second", store=tmp_path, formats=()) as second:
         provml.log_metric("m", 2.0)
         outer = second
-        with provml.start_run("third", save_dir=tmp_path, formats=()) as third:
+        with provml.start_run("third", store=tmp_path, formats=()) as third:
             provml.log_metric("m", 3.0)
             outer.log_metric("m", 2.5)
         provml.log_metric("m", 2.75)
@@ -179,8 +179,8 @@ def test_runs_one_after_another_and_nested(tmp_path):
 
 def test_the_outer_run_may_end_first(tmp_path):
     """Ending an outer run would end the inner one, or leave the module's verbs without a run."""
-    outer = provml.start_run("outer", save_dir=tmp_path, formats=())
-    inner = provml.start_run("inner", save_dir=tmp_path, formats=())
+    outer = provml.start_run("outer", store=tmp_path, formats=())
+    inner = provml.start_run("inner", store=tmp_path, formats=())
     outer.end_run()
     provml.log_metric("m", 1.0)
     assert provml.active_run() is inner
@@ -194,7 +194,7 @@ def test_the_end_leaves_no_descriptor_and_no_thread(tmp_path):
     """A process of many runs would run out of file descriptors or threads."""
 
     def one_run():
-        with provml.start_run("one", save_dir=tmp_path) as run:
+        with provml.start_run("one", store=tmp_path) as run:
             run.log_metric("m", 1.0)
 
     one_run()

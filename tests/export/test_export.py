@@ -25,7 +25,7 @@ from provml.export import _text, provjson
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
     """A small finished run."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         for step in range(5):
             run.log_metric("loss", 1 / (step + 1), "training", step)
     return provml.load(run.path)
@@ -102,7 +102,7 @@ def test_series_detail_is_the_default_for_large_runs(
     from provml.model import mapping
 
     monkeypatch.setattr(mapping, "SAMPLE_DETAIL_LIMIT", 10)
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         for step in range(10):
             run.log_metric("loss", float(step), "training", step)
         # the file has room for far more samples: what counts is how many there are
@@ -154,7 +154,7 @@ def test_times_are_printed_as_one_by_one() -> None:
 def test_names_that_are_json_syntax(store: Path, read_back: Callable[..., ProvDocument]) -> None:
     """A name could break out of its string."""
     name = '"},"entity":{"x":{"a":"\\'
-    with provml.start_run(name, save_dir=store, owner=name, project=name, formats=()) as run:
+    with provml.start_run(name, store=store, owner=name, project=name, formats=()) as run:
         run.log_metric(name, 1.0, name, 0)
         run.log_param(name, name)
         run.log_event(name, source=name, metadata={name: name})

@@ -159,7 +159,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three runs, of two experiments and under two namespaces."""
     store, folders = tmp_path_factory.mktemp("store"), []
     for number, namespace in enumerate((None, None, "https://example.org/lab#")):
-        options = {"save_dir": store, "formats": (), "owner": "ada", "namespace": namespace}
+        options = {"store": store, "formats": (), "owner": "ada", "namespace": namespace}
         with provml.start_run(f"digits {number % 2}", **options) as run:
             for step in range(3):
                 run.log_metric("loss", 1 / (step + 1), "training", step)

@@ -94,7 +94,7 @@ def test_networkx_reads_every_graph_back(plan: dict[str, Any]) -> None:
 @pytest.fixture
 def hostile(store: Path) -> provml.RecordedRun:
     """A run whose every name is awkward, and much of which is alike."""
-    with provml.start_run(HOSTILE, save_dir=store, run_id="hostile", formats=()) as run:
+    with provml.start_run(HOSTILE, store=store, run_id="hostile", formats=()) as run:
         run.log_params({f"{number}{HOSTILE}": HOSTILE for number in range(5)})
         run.log_params({"": "", " ": " ", "n": 2**70, "nan": float("nan"), "list": [1, "<b>"]})
         for context in (HOSTILE, "", " "):
@@ -172,7 +172,7 @@ def test_graphviz_draws_every_run(plan: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["]", "]]>", "]x", "<![CDATA["])
 def test_graphviz_draws_what_looks_like_cdata(store: Path, name: str) -> None:
     """Graphviz takes a bracket for the end of a CDATA section, and draws nothing at all."""
-    with provml.start_run("brackets", save_dir=store, formats=()) as run:
+    with provml.start_run("brackets", store=store, formats=()) as run:
         run.log_param(name, name)
         run.log_event(name)
     root = ElementTree.fromstring(written(provml.load(run.path), "svg"))
@@ -236,7 +236,7 @@ def test_pictures_are_what_they_say(hostile: provml.RecordedRun, form: str, magi
 @NEEDS_DOT
 def test_a_pdf_does_not_tell_the_time_of_drawing(store: Path) -> None:
     """A run drawn again tomorrow would give another file."""
-    with provml.start_run("old", save_dir=store, formats=()) as run:
+    with provml.start_run("old", store=store, formats=()) as run:
         run.log_metric("loss", 1.0, timestamp=1_000_000_000)
     assert b"(D:20010909014640" in written(provml.load(run.path), "pdf")
 
@@ -245,7 +245,7 @@ def test_a_pdf_does_not_tell_the_time_of_drawing(store: Path) -> None:
 def test_a_run_of_twenty_series_fits_a_page(store: Path) -> None:
     """A picture would have to be cut up to be printed, or shrunk until nobody can read it."""
     contexts = ("training", "validation", "evaluation")
-    with provml.start_run("digits", save_dir=store, formats=(), owner="ada") as run:
+    with provml.start_run("digits", store=store, formats=(), owner="ada") as run:
         run.log_params({f"parameter {number}": number for number in range(8)})
         run.log_dataset("train", np.arange(3), context="training")
         run.log_dataset("test", np.arange(4), context="validation")
@@ -304,7 +304,7 @@ def test_a_format_of_the_whole_refuses_a_view(hostile: provml.RecordedRun) -> No
 @pytest.mark.parametrize("form", [*FLAT, "dot", "svg"])
 def test_several_runs_are_one_graph(hostile: provml.RecordedRun, store: Path, form: str) -> None:
     """Runs written together would be mixed."""
-    with provml.start_run("other", save_dir=store, formats=()) as run:
+    with provml.start_run("other", store=store, formats=()) as run:
         run.log_metric("loss", 1.0)
     sink = io.BytesIO()
     export_bundles([hostile.path, run.path], form, sink)
@@ -353,7 +353,7 @@ def test_a_missing_program_is_one_line_that_helps(
 @NEEDS_DOT
 def test_a_picture_of_too_much_is_refused(store: Path) -> None:
     """Graphviz would draw for an hour what nobody can read."""
-    with provml.start_run("long", save_dir=store, formats=()) as run:
+    with provml.start_run("long", store=store, formats=()) as run:
         for step in range(1_000):
             run.log_metric("loss", 1.0, "training", step)
     recorded = provml.load(run.path)

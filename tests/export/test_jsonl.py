@@ -129,7 +129,7 @@ POINTS = st.lists(
 def test_points_are_those_that_are_read(plan: list[Any], chunk: int) -> None:
     """A group's point would be torn, joined to another, or have other fields or another index."""
     with tempfile.TemporaryDirectory() as store, pytest.MonkeyPatch.context() as patch:
-        with provml.start_run("points", save_dir=store, formats=()) as run:
+        with provml.start_run("points", store=store, formats=()) as run:
             for group, fields, step, epoch, how in plan:
                 own = run.metrics(group)
                 if how == "append":
@@ -162,7 +162,7 @@ def test_points_are_those_that_are_read(plan: list[Any], chunk: int) -> None:
 
 def test_a_line_is_what_the_page_says(store: Path) -> None:
     """A reader written after the documentation would not find the keys."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_metric("loss", 0.5, "training", 3, epoch=1, timestamp=1.5, unit="nats")
         run.log_metric("n", 2**63, timestamp=2)
         run.log_model("net", {"w": 1.0})
@@ -191,7 +191,7 @@ def test_readings_and_ranks_are_told_apart(store: Path, monkeypatch: pytest.Monk
     """What the machine did would be taken for metrics, or one process's samples for another's."""
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        with provml.start_run("r", save_dir=store, run_id="one", formats=()) as run:
+        with provml.start_run("r", store=store, run_id="one", formats=()) as run:
             run.log_metric("loss", float(rank), "training", 0)
             run.log_metric("loss", float(rank), "training", 1)
             run.metrics("val").append(loss=float(rank))
@@ -210,7 +210,7 @@ def test_readings_and_ranks_are_told_apart(store: Path, monkeypatch: pytest.Monk
 def test_points_of_several_processes_are_counted_on(store: Path) -> None:
     """Points of a resumed run would begin at 0 again."""
     for number in range(3):
-        with provml.start_run("e", save_dir=store, run_id="one", resume=number > 0) as run:
+        with provml.start_run("e", store=store, run_id="one", resume=number > 0) as run:
             run.metrics("train").append(loss=number)
             run.metrics("train").append(loss=number)
     recorded = provml.load(run.path)
@@ -221,7 +221,7 @@ def test_points_of_several_processes_are_counted_on(store: Path) -> None:
 
 def test_values_that_were_lost_leave_the_rest(store: Path) -> None:
     """One damaged text would cost the point, or the file, or be given out as something else."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         for number in range(3):
             run.metrics("train").append(name=f"text {number}", loss=number, step=number)
         run.log_metric("name", "text 3")
@@ -247,7 +247,7 @@ def test_values_that_were_lost_leave_the_rest(store: Path) -> None:
 
 def test_many_samples_of_many_kinds_keep_their_order(store: Path) -> None:
     """At the seams of blocks a line would be torn or stand in another's place."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         for step in range(20_000):
             run.log_metric("loss", step * 0.1, "training", step)
             if step % 7 == 0:
@@ -270,7 +270,7 @@ def test_many_samples_of_many_kinds_keep_their_order(store: Path) -> None:
 
 def test_there_is_no_series_detail(store: Path) -> None:
     """Samples would be missing from what is to hold them all, or come where none were wanted."""
-    with provml.start_run("e", save_dir=store, formats=("jsonl",)) as run:
+    with provml.start_run("e", store=store, formats=("jsonl",)) as run:
         run.log_metric("loss", 0.5)
     recorded = provml.load(run.path)
     with pytest.raises(provml.ExportError, match="no series detail"):
@@ -286,7 +286,7 @@ def test_a_large_run_is_written_whole(
     from provml.model import mapping
 
     monkeypatch.setattr(mapping, "SAMPLE_DETAIL_LIMIT", 10)
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         for step in range(30):
             run.log_metric("loss", 0.5, None, step)
     recorded = provml.load(run.path)
@@ -308,7 +308,7 @@ def test_memory_does_not_grow_with_the_run(store: Path) -> None:
     """A long run's samples could not be written on a small machine."""
     peaks = []
     for samples in (200_000, 1_000_000):
-        with provml.start_run("e", save_dir=store, formats=()) as run:
+        with provml.start_run("e", store=store, formats=()) as run:
             log = run.log_metric
             for step in range(samples):
                 log("loss", 0.1 * step, None)

@@ -23,7 +23,7 @@ TESTS = Path(__file__).parent
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
     """A run with a name that XML has no text for."""
-    with provml.start_run("losses", save_dir=store, formats=()) as run:
+    with provml.start_run("losses", store=store, formats=()) as run:
         run.log_metric("bell\a", "form\f", "training", 1, timestamp=1_700_000_000)
         run.log_metric("loss", 0.5, "training", 1)
     return provml.load(run.path)
@@ -67,7 +67,7 @@ def test_names_are_no_strict_xml_names(recorded: provml.RecordedRun) -> None:
 
 def test_json_values_are_typed_beyond_xml_schema(store: Path) -> None:
     """A list would come back as a plain string."""
-    with provml.start_run("json", save_dir=store, formats=()) as run:
+    with provml.start_run("json", store=store, formats=()) as run:
         run.log_param("layers", [64, 10])
     text = written(provml.load(run.path), "provxml")
     assert '<prov:value xsi:type="rdf:JSON">[64,10]</prov:value>' in text
@@ -103,7 +103,7 @@ def test_relations_have_no_identifiers(recorded: provml.RecordedRun) -> None:
 
 def test_readers_cut_nanoseconds(store: Path) -> None:
     """A time's digits would be missing from the document, not only from what is read of it."""
-    with provml.start_run("times", save_dir=store, formats=()) as run:
+    with provml.start_run("times", store=store, formats=()) as run:
         run.log_metric("loss", 0.5, timestamp=1.123456789)
     recorded = provml.load(run.path)
     turtle = written(recorded, "turtle")
@@ -119,7 +119,7 @@ def test_readers_cut_nanoseconds(store: Path) -> None:
 
 def test_json_lines_hold_samples_alone(store: Path) -> None:
     """The page would warn of what is no longer so, or a sample would be missing too."""
-    with provml.start_run("all", save_dir=store, formats=()) as run:
+    with provml.start_run("all", store=store, formats=()) as run:
         run.log_param("lr", 0.1)
         run.log_event("saved")
         run.log_artifact(__file__)
@@ -135,7 +135,7 @@ def test_json_lines_hold_samples_alone(store: Path) -> None:
 
 def test_nan_is_not_equal_to_itself_in_prov(store: Path) -> None:
     """The page would warn of what is no longer so."""
-    with provml.start_run("nan", save_dir=store, formats=()) as run:
+    with provml.start_run("nan", store=store, formats=()) as run:
         run.log_metric("loss", math.nan)
     text = written(provml.load(run.path), "provjson")
     first, second = (ProvDocument.deserialize(content=text, format="json") for _ in range(2))

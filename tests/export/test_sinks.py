@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import provml
-from provml.base.sinks import opened
+from provml.base.sinks import open_sink
 
 
 def write(target: Path | str) -> None:
-    """Write a few bytes through `opened`."""
-    with opened(target) as sink:
+    """Write a few bytes through `open_sink`."""
+    with open_sink(target) as sink:
         sink.write(b"new")
 
 

@@ -78,7 +78,7 @@ def test_a_graph_states_what_prov_json_states(plan: dict[str, Any]) -> None:
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
     """A run with values of several types."""
-    with provml.start_run("digits", save_dir=store, formats=(), owner="ada") as run:
+    with provml.start_run("digits", store=store, formats=(), owner="ada") as run:
         run.log_params({"lr": 0.1, "n": 2**70, "layers": [64, 10], "fast": True})
         run.log_param("lr", 0.2)
         run.log_param("lr", 0.2)
@@ -156,7 +156,7 @@ def test_several_runs_are_one_graph(store: Path) -> None:
     """Runs of one person would share no node, or their own nodes would be mixed."""
     folders = []
     for _ in range(2):
-        with provml.start_run("digits", save_dir=store, formats=(), owner="ada") as run:
+        with provml.start_run("digits", store=store, formats=(), owner="ada") as run:
             run.log_metric("loss", 1.0, "training", 0)
         folders.append(run.path)
     graph = runs_graph(RunBundles([Journal(folder) for folder in folders], "sample"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import provml
-from provml.graph.labels import described, number_text, range_text, table_of, wrapped
-from provml.graph.picture import pictured
+from provml.graph.labels import build_table, describe_node, number_text, range_text, wrapped
+from provml.graph.picture import build_picture
 from provml.graph.view import View
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
@@ -20,7 +20,7 @@ from provml.model.mapping import RunMapping
 def graph(store: Path) -> Any:
     """What a picture of a run shows."""
     start = 1_000_000_000
-    with provml.start_run("digits", save_dir=store, run_id="one", formats=(), owner="ada") as run:
+    with provml.start_run("digits", store=store, run_id="one", formats=(), owner="ada") as run:
         run.log_params({"lr": 0.012345, "n": 12_345_678, "big": 2**70, "layers": [64, 10]})
         run.log_dataset("train", np.arange(4), context="training")
         for step in range(30):
@@ -32,20 +32,20 @@ def graph(store: Path) -> Any:
         run.log_metric("accuracy", 0.5, "evaluation")
         for _ in range(3):
             run.log_event("saved", source="disk")
-    return pictured([RunMapping(Journal(run.path), "series")], View())
+    return build_picture([RunMapping(Journal(run.path), "series")], View())
 
 
 def said(graph: Any, name: str) -> tuple[str, list[str]]:
     """Title and lines of a node."""
     ((key, node),) = [(k, n) for k, n in graph.nodes(data=True) if n["name"] == name]
-    title, lines = described(graph, key, node)
+    title, lines = describe_node(graph, key, node)
     return " ".join(title), lines
 
 
 def table(graph: Any, name: str) -> tuple[str, list[list[Any]]]:
     """Title and cells of a group, without plots."""
     (node,) = [n for _, n in graph.nodes(data=True) if n["name"] == name]
-    made = table_of(graph, node)
+    made = build_table(graph, node)
     assert made is not None
     rows = [
         [" ".join(cell) if isinstance(cell, list) else cell for cell in row] for row in made.rows

@@ -11,9 +11,9 @@ import pytest
 
 import provml
 from provml.graph.build import run_graph
-from provml.graph.fold import folded, groups
+from provml.graph.fold import find_groups, fold_graph
 from provml.graph.sketch import sketch
-from provml.graph.view import View, seen
+from provml.graph.view import View, apply_view
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 
@@ -23,7 +23,7 @@ STEPS = 40
 @pytest.fixture
 def graph(store: Path) -> Any:
     """A run of two contexts, with much that is alike."""
-    with provml.start_run("digits", save_dir=store, formats=(), owner="ada") as run:
+    with provml.start_run("digits", store=store, formats=(), owner="ada") as run:
         run.log_params({"lr": 0.1, "batch": 64, "seed": 1, "depth": 3})
         run.log_dataset("train", np.arange(4), context="training")
         run.log_dataset("test", np.arange(5), context="validation")
@@ -47,20 +47,20 @@ def names(graph: Any) -> set[str]:
 
 def test_around_a_node_up_is_what_it_came_from(graph: Any) -> None:
     """A model would be shown without its data, or with what has nothing to do with it."""
-    up = names(seen(graph, View(around="model/net/2", reach="up")))
+    up = names(apply_view(graph, View(around="model/net/2", reach="up")))
     assert {"model/net/2", "model/net", "dataset/train", "context/training", "param/lr"} <= up
     assert not up & {"model/net/3", "dataset/test", "context/validation", "results"}
-    down = names(seen(graph, View(around="model/net/2", reach="down")))
+    down = names(apply_view(graph, View(around="model/net/2", reach="down")))
     assert {"model/net/2", "model/net/3", "model/net/4", "results"} <= down
     assert not down & {"model/net", "dataset/train", "context/training"}
-    assert names(seen(graph, View(around="run:model/net/2"))) == up | down
+    assert names(apply_view(graph, View(around="run:model/net/2"))) == up | down
 
 
 def test_around_is_what_can_be_reached(graph: Any) -> None:
     """A node would be missing from, or be too many in, what something came from or became."""
     for key in graph:
-        up = set(seen(graph, View(around=key, reach="up")))
-        down = set(seen(graph, View(around=key, reach="down")))
+        up = set(apply_view(graph, View(around=key, reach="up")))
+        down = set(apply_view(graph, View(around=key, reach="down")))
         assert up == {key, *nx.descendants(graph, key)}
         assert down == {key, *nx.ancestors(graph, key)}
 
@@ -68,8 +68,8 @@ def test_around_is_what_can_be_reached(graph: Any) -> None:
 def test_depth_counts_relations(graph: Any) -> None:
     """A view would show more, or less, than was asked for."""
     model = "model/net/2"
-    assert names(seen(graph, View(around=model, depth=0))) == {model}
-    one = names(seen(graph, View(around=model, depth=1, reach="up")))
+    assert names(apply_view(graph, View(around=model, depth=0))) == {model}
+    one = names(apply_view(graph, View(around=model, depth=1, reach="up")))
     assert one == {model, "model/net", "step/training/1.19", "dataset/train"}
 
 
@@ -77,7 +77,7 @@ def test_depth_counts_relations(graph: Any) -> None:
 def test_a_name_of_no_one_node_is_refused_with_those_there_are(graph: Any, text: str) -> None:
     """A picture of some other node would be taken for the one that was meant."""
     with pytest.raises(provml.ExportError) as caught:
-        seen(graph, View(around=text))
+        apply_view(graph, View(around=text))
     assert text in str(caught.value)
     assert ("run:model/net/2" in str(caught.value)) == (text != "no such")
 
@@ -92,7 +92,7 @@ def test_a_name_of_no_one_node_is_refused_with_those_there_are(graph: Any, text:
 )
 def test_only_a_subject(graph: Any, subject: str, there: set[str], absent: set[str]) -> None:
     """A view of the models alone would show all the rest, or not what made them."""
-    found = names(seen(graph, View(only=(subject,))))
+    found = names(apply_view(graph, View(only=(subject,))))
     assert there <= found
     assert not found & absent
     assert "base:person/ada" in found
@@ -117,8 +117,8 @@ def test_a_view_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
 
 def test_what_is_alike_folds_and_nothing_is_lost(graph: Any) -> None:
     """A picture would show every step, or a group with members missing."""
-    found = groups(graph)
-    made = folded(graph, found)
+    found = find_groups(graph)
+    made = fold_graph(graph, found)
     sizes = {
         data["label"]: len(data["members"])
         for _, data in made.nodes(data=True)

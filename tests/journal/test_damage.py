@@ -22,7 +22,7 @@ from provml.model.mapping import RunMapping
 @pytest.fixture
 def run(tmp_path):
     """A run that has ended, with a little of everything; nothing in it depends on the host."""
-    with provml.start_run("damage", save_dir=tmp_path, formats=(), owner="tester") as run:
+    with provml.start_run("damage", store=tmp_path, formats=(), owner="tester") as run:
         for i in range(4):
             run.log_metric("loss", i / 2, "training", step=i, epoch=0, timestamp=1_700_000_000 + i)
             run.log_metric("count", i, step=i, timestamp=1_700_000_000 + i)
@@ -347,7 +347,7 @@ def test_a_hole_is_skipped_and_counted(run):
 
 def test_holes_where_one_chunk_of_reading_ends(tmp_path):
     """Holes at the border of two chunks would be taken for room that was not used yet."""
-    with provml.start_run("holes", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("holes", store=tmp_path, formats=()) as run:
         for i in range(100):
             run.log_metric("m", i)
     path = file_of(run, ".samples")
@@ -393,7 +393,7 @@ def test_a_newer_version_is_refused(run):
         assert f"up to {layout.FORMAT_VERSION}" in str(caught.value)
         assert str(run.path) in str(caught.value)
         with changed(path, newer), pytest.raises(JournalError, match="version 12"):
-            provml.start_run("damage", save_dir=run.path.parent.parent, run_id=run.id, resume=True)
+            provml.start_run("damage", store=run.path.parent.parent, run_id=run.id, resume=True)
         with changed(path, newer):
             (unread,) = scan_runs(run.path.parent.parent)
             assert "version" in unread.reason

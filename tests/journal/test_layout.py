@@ -16,7 +16,7 @@ from provml.journal import layout
 @pytest.fixture
 def recorded(tmp_path):
     """A small run: the bytes of its two files, by hand."""
-    run = provml.start_run("layout", save_dir=tmp_path, formats=())
+    run = provml.start_run("layout", store=tmp_path, formats=())
     run.log_metric("loss", 0.5, provml.Context.TRAINING, step=7, epoch=3, timestamp=1.25)
     run.log_metric("loss", -0.0, provml.Context.TRAINING, timestamp=-1)
     run.log_metric("count", 2**63 - 1, step=-(2**63) + 1, timestamp=0)
@@ -147,7 +147,7 @@ def test_a_file_made_by_hand_is_read(tmp_path):
 @pytest.mark.parametrize(("status", "code"), [("finished", 1), ("failed", 2), ("interrupted", 3)])
 def test_the_header_says_how_the_writer_ended(tmp_path, status, code):
     """A run whose end line was lost would be said to have ended otherwise."""
-    run = provml.start_run("layout", save_dir=tmp_path, formats=())
+    run = provml.start_run("layout", store=tmp_path, formats=())
     run.end_run(status)
     (samples,) = run.path.glob("journal/*.samples")
     content = samples.read_bytes()
@@ -157,7 +157,7 @@ def test_the_header_says_how_the_writer_ended(tmp_path, status, code):
 
 def test_a_file_that_is_written_is_preallocated_and_zero(tmp_path):
     """A full disk would meet a store to memory (SIGBUS) instead of the call that makes room."""
-    with provml.start_run("layout", save_dir=tmp_path, formats=()) as run:
+    with provml.start_run("layout", store=tmp_path, formats=()) as run:
         (samples,) = run.path.glob("journal/*.samples")
         size = samples.stat().st_size
         assert size % 32 == 0
@@ -187,7 +187,7 @@ def test_a_file_that_is_written_is_preallocated_and_zero(tmp_path):
 def test_the_folder_of_an_experiment(tmp_path, name, folder):
     """An experiment's name would lead out of the store, or to another experiment's folder."""
     assert layout.folder_name(name) == folder
-    with provml.start_run(name, save_dir=tmp_path, formats=()) as run:
+    with provml.start_run(name, store=tmp_path, formats=()) as run:
         pass
     assert run.path.parent == tmp_path / folder
     assert provml.load(run.path).experiment == name
@@ -199,6 +199,6 @@ def test_a_name_too_long_for_a_folder(tmp_path):
     folders = [layout.folder_name(name) for name in names]
     assert len(set(folders)) == 3
     assert all(len(folder.encode()) <= 200 for folder in folders)
-    run = provml.start_run(names[2], save_dir=tmp_path, formats=())
+    run = provml.start_run(names[2], store=tmp_path, formats=())
     run.end_run()
     assert provml.load(run.path).experiment == names[2]

@@ -18,13 +18,13 @@ import pytest
 import provml
 from provml.errors import JournalError, ProvMLError
 from provml.journal import layout
-from provml.journal.files import WriterFiles, writer_files
-from provml.journal.recovery import recover, written_end
+from provml.journal.files import WriterFiles, list_writer_files
+from provml.journal.recovery import find_end, recover
 
 SAMPLES = 5000
 START = """
 import os, sys, provml
-run = provml.start_run("killed", save_dir=sys.argv[1], run_id="dead", resume=True)
+run = provml.start_run("killed", store=sys.argv[1], run_id="dead", resume=True)
 for step in range(5000): run.log_metric("loss", step * 0.5, "training", step)
 run.log_metric("big", 2**80)
 run.log_param("lr", 0.1)
@@ -51,7 +51,7 @@ def dead(tmp_path: Path) -> Path:
 
 
 def owner(folder: Path) -> WriterFiles:
-    (files,) = writer_files(folder)
+    (files,) = list_writer_files(folder)
     return files
 
 
@@ -79,7 +79,7 @@ def test_the_run_is_crashed_and_ended_at_its_last_record(dead: Path) -> None:
     recover(dead)
     assert state_of(dead) == ("crashed", True)
     run = provml.load(dead)
-    (events,) = [files.end_record() for files in writer_files(dead)]
+    (events,) = [files.end_record() for files in list_writer_files(dead)]
     (param,) = [r for _, r in owner(dead).records() if r["record"] == "param"]
     assert events["time"] == param["time"]
     assert run.reason is not None
@@ -141,7 +141,7 @@ def test_a_torn_last_line_stays_alone(dead: Path) -> None:
 def test_part_of_a_record_and_slots_never_committed_are_cut(dead: Path, length: int) -> None:
     """A file's end that is no record is taken for one."""
     path = owner(dead).samples_path
-    end = written_end(path)
+    end = find_end(path)
     with path.open("r+b") as file:
         file.seek(end)
         file.write(struct.pack("<qqdiI", 1, 2, 3.0, 4, 0))  # all but the series: not committed
@@ -252,7 +252,7 @@ def test_a_living_helper_is_left_alone(tmp_path: Path) -> None:
         folder = tmp_path / "killed" / "dead"
         (line,) = recover(folder)
         assert "owner's" in line
-        helper = next(f for f in writer_files(folder) if f.first_record()["pid"] == child)
+        helper = next(f for f in list_writer_files(folder) if f.first_record()["pid"] == child)
         assert helper.header().status is None
         assert helper.samples_path.stat().st_size > layout.HEADER_SIZE + layout.RECORD_SIZE
         assert state_of(folder) == ("crashed", True)
@@ -267,7 +267,7 @@ def test_a_dead_helper_is_closed_with_its_owner(tmp_path: Path) -> None:
     folder = tmp_path / "killed" / "dead"
     lines = recover(folder)
     assert ["helper's" in line for line in lines] == [True, False]
-    assert sorted(files.header().status or "" for files in writer_files(folder)) == [
+    assert sorted(files.header().status or "" for files in list_writer_files(folder)) == [
         "crashed",
         "helper closed",
     ]
@@ -277,7 +277,7 @@ def test_a_dead_helper_is_closed_with_its_owner(tmp_path: Path) -> None:
 
 def test_a_run_that_ended_is_left_as_it_is(tmp_path: Path) -> None:
     """A finished run turns into a crashed one."""
-    with provml.start_run("done", save_dir=tmp_path) as run:
+    with provml.start_run("done", store=tmp_path) as run:
         run.log_metric("loss", 1.0)
     assert recover(run.path) == []
     assert provml.load(run.path).status == "finished"
@@ -289,7 +289,7 @@ def test_a_helper_whose_first_line_is_damaged_does_not_end_the_run(tmp_path: Pat
     with spawn(tmp_path, killed, "os.wait(); run.end_run()") as process:
         assert process.wait(60) == 0
     folder = tmp_path / "killed" / "dead"
-    helper = writer_files(folder)[1]
+    helper = list_writer_files(folder)[1]
     with helper.events_path.open("r+b") as file:
         file.write(b"?")
     os.utime(helper.events_path, (1, 1))
@@ -299,7 +299,7 @@ def test_a_helper_whose_first_line_is_damaged_does_not_end_the_run(tmp_path: Pat
 
 def test_what_a_resumed_run_left_before_it_is_closed_too(dead: Path) -> None:
     """The first half of a resumed run stays open for ever, or its end becomes the run's."""
-    with provml.start_run("killed", save_dir=dead.parent.parent, run_id="dead", resume=True) as run:
+    with provml.start_run("killed", store=dead.parent.parent, run_id="dead", resume=True) as run:
         run.log_metric("loss", 1.0, "training")
     assert len(recover(dead)) == 1
     assert provml.load(dead).status == "finished"

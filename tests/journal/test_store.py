@@ -13,7 +13,7 @@ from provml.journal.store import find_run
 
 def record(store: Path, experiment: str, run_id: str) -> Path:
     """A run that recorded nothing; its folder."""
-    with provml.start_run(experiment, save_dir=store, run_id=run_id, formats=()) as run:
+    with provml.start_run(experiment, store=store, run_id=run_id, formats=()) as run:
         return run.path
 
 

@@ -33,7 +33,7 @@ def step(store: Path) -> Callable[..., str]:
         params: dict[str, object] | None = None,
         accuracy: float | None = None,
     ) -> str:
-        with provml.start_run(experiment, save_dir=store, formats=()) as run:
+        with provml.start_run(experiment, store=store, formats=()) as run:
             run.log_params(params or {})
             for path in inputs:
                 run.log_dataset(path.name, path, context="training")

@@ -20,18 +20,18 @@ AWKWARD = 'we"ird; DROP TABLE runs --'
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three runs that differ in everything one can ask for."""
     store = tmp_path_factory.mktemp("where") / "provenance"
-    with provml.start_run("a", save_dir=store, formats=(), owner="ada", tags={"keep": True}) as run:
+    with provml.start_run("a", store=store, formats=(), owner="ada", tags={"keep": True}) as run:
         run.log_params({"lr": 0.1, "optimizer": "adam", "n": 2**60, "opt": {"eps": 1e-8}})
         run.log_params({AWKWARD: 1, "lambda": 3, "none": None, "shuffle": True})
         for value in (0.5, 0.9, 0.8):
             run.log_metric("accuracy", value, "validation")
         run.log_metric("loss/train", 0.25, WARM_UP)
         run.log_metric("loss/train", 0.5)
-    with provml.start_run("b", save_dir=store, formats=()) as run:
+    with provml.start_run("b", store=store, formats=()) as run:
         run.log_params({"lr": 0.01, "optimizer": "sgd", "shuffle": False})
         run.log_metric("accuracy", math.nan, "validation")
         run.log_metric("note", "text value")
-    with pytest.raises(RuntimeError), provml.start_run("c", save_dir=store, formats=()) as run:
+    with pytest.raises(RuntimeError), provml.start_run("c", store=store, formats=()) as run:
         run.log_param("lr", "auto")
         raise RuntimeError("boom")
     return provml.open_store(store)
@@ -181,7 +181,7 @@ def test_any_name_and_value_is_found_as_it_is(
 ) -> None:
     """A name with quotes would be SQL, or be lost."""
     store = tmp_path_factory.mktemp("names")
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_param(name, value)
         run.log_metric(name, 1.5, name)
         masked = run.path

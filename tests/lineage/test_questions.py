@@ -150,10 +150,10 @@ def test_folders_and_objects_join_runs(store: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.csv").write_text("a")
     array = np.arange(5.0)
-    with provml.start_run("make", save_dir=store, formats=()) as made:
+    with provml.start_run("make", store=store, formats=()) as made:
         made.log_artifact(folder)
         made.log_model("weights", array)
-    with provml.start_run("use", save_dir=store, formats=()) as used:
+    with provml.start_run("use", store=store, formats=()) as used:
         used.log_dataset("copied", shutil.copytree(folder, tmp_path / "copied"))
         used.log_model("final", {"x": array})
     opened = provml.open_store(store)
@@ -294,7 +294,7 @@ def test_two_runs_side_by_side(store: Path, tmp_path: Path) -> None:
     script, runs = tmp_path / "model.py", []
     for number, lr in enumerate((0.1, 0.2)):
         script.write_text(f"import torch\nlr = {lr}\n")
-        with provml.start_run("train", save_dir=store, formats=()) as run:
+        with provml.start_run("train", store=store, formats=()) as run:
             run.log_params({"lr": lr, "layers": 3})
             run.log_source_code(script)
             run.log_environment()
@@ -314,7 +314,7 @@ def test_two_runs_side_by_side(store: Path, tmp_path: Path) -> None:
         provml.open_store(store).diff(runs[0])
     with pytest.raises(provml.RunNotFoundError):
         provml.open_store(store).diff(runs[0], "no such run")
-    json.dumps(found.as_json())
+    json.dumps(found.to_dict())
 
 
 def test_a_copy_outside_the_run_is_not_read(store: Path, tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_copy_outside_the_run_is_not_read(store: Path, tmp_path: Path) -> None
     (tmp_path / "a.py").write_text("a = 1\n")
     paths = []
     for _ in range(2):
-        with provml.start_run("e", save_dir=store, formats=()) as run:
+        with provml.start_run("e", store=store, formats=()) as run:
             run.log_source_code(tmp_path / "a.py")
         paths.append(run.path)
     (events,) = (paths[1] / "journal").glob("*.jsonl")

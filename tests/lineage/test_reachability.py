@@ -35,7 +35,7 @@ TYPES = {"provml:Dataset", "provml:Artifact", "provml:Model"}
 
 def record(store: Path, work: Path, plan: dict[str, Any]) -> None:
     """A run that uses and makes contents by number; names differ from run to run."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         steps: list[Any] = [("in", *placed, None) for placed in plan["inputs"]]
         outputs = [("out", *placed, step) for placed, step in plan["outputs"]]
         steps = [*outputs, *steps] if plan["interleaved"] else [*steps, *outputs]

@@ -40,7 +40,7 @@ def test_only_what_is_new_is_read(pipeline: Any, step: Callable[..., str]) -> No
 def test_a_run_under_way_is_read_as_it_stands(store: Path) -> None:
     """A run would be missing, or stand still, until it ends; or never be seen as ended."""
     opened = None
-    with provml.start_run("live", save_dir=store, formats=()) as run:
+    with provml.start_run("live", store=store, formats=()) as run:
         opened = provml.open_store(store)
         for step in range(3):
             run.log_metric("m", step, "training", step)
@@ -66,7 +66,7 @@ def test_readings_are_no_metrics(store: Path) -> None:
         def collect(self) -> dict[str, float]:
             return {"temperature": 21.0}
 
-    options = {"save_dir": store, "formats": (), "sample_interval_s": 1000}
+    options = {"store": store, "formats": (), "sample_interval_s": 1000}
     with provml.start_run("read", collect=[Room()], **options) as run:
         for step in range(3):
             run.log_metric("loss", 1.0, "training", step)
@@ -83,7 +83,7 @@ def test_a_killed_run_is_there(store: Path) -> None:
     script = f"""
         import os, signal, provml
         open("made.txt", "w").write("made")
-        run = provml.start_run("dead", save_dir={str(store)!r}, formats=())
+        run = provml.start_run("dead", store={str(store)!r}, formats=())
         run.log_metric("m", 1.5, "training", 0)
         run.log_artifact("made.txt")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_a_changed_journal_is_read_again(pipeline: Any) -> None:
     opened.refresh()
     path = pipeline.store / pipeline.runs["train"]
     with provml.start_run(
-        "train", save_dir=pipeline.store, run_id=path.name, resume=True, formats=()
+        "train", store=pipeline.store, run_id=path.name, resume=True, formats=()
     ) as run:
         run.log_param("added", 1)
     assert opened.refresh() == 1
@@ -301,7 +301,7 @@ def test_a_store_is_read_while_it_is_written(store: Path) -> None:
     code = f"""
         import provml
         for number in range(60):
-            with provml.start_run("e", save_dir={str(_made(store))!r}, formats=()) as run:
+            with provml.start_run("e", store={str(_made(store))!r}, formats=()) as run:
                 run.log_param("number", number)
                 for step in range(50):
                     run.log_metric("m", step, "training", step)
@@ -333,7 +333,7 @@ def write_table(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
 pq.write_table = write_table
 for _ in range(12):
-    with provml.start_run("more", save_dir=sys.argv[1], formats=()) as run:
+    with provml.start_run("more", store=sys.argv[1], formats=()) as run:
         run.log_param("number", 1)
     provml.open_store(sys.argv[1]).refresh()
 """

@@ -30,7 +30,7 @@ def test_the_tables_have_the_columns_described(pipeline: Any) -> None:
 
 def test_the_tables_hold_what_was_recorded(store: Path) -> None:
     """A question to the tables would be answered otherwise than by the journal."""
-    with provml.start_run("e", save_dir=store, formats=(), tags={"t": "1"}) as run:
+    with provml.start_run("e", store=store, formats=(), tags={"t": "1"}) as run:
         run.log_params({"i": 2**70, "f": 0.1, "s": "é\x00", "n": None, "l": [1, 2], "b": True})
         run.log_param("f", 0.2)
         for step, value in enumerate((1.5, float("inf"), 2**63 - 1, "text", 2**70)):

@@ -64,7 +64,7 @@ def test_setting_the_same_again_is_no_revision(store: Path, monkeypatch: Any) ->
     """Every rank and every restart would seem to have changed the parameters."""
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        run = provml.start_run("e", save_dir=store, run_id="job", formats=())
+        run = provml.start_run("e", store=store, run_id="job", formats=())
         run.log_param("lr", 0.1)
         run.set_tag("kind", "test")
         run.end_run()
@@ -120,7 +120,7 @@ def test_secrets_are_masked_wherever_they_are_logged(run: provml.Run, tmp_path: 
 def test_a_folder_that_holds_the_store_leaves_it_out(tmp_path: Path) -> None:
     """Logging a project's folder would copy the store into itself without end."""
     (tmp_path / "code.py").write_text("pass")
-    with provml.start_run("e", save_dir=tmp_path / "provenance", formats=()) as run:
+    with provml.start_run("e", store=tmp_path / "provenance", formats=()) as run:
         run.log_artifact(tmp_path, "project")
         run.log_artifact(tmp_path, "again", copy=True)
         with pytest.raises(provml.InvalidArgumentError, match="empty"):

@@ -47,7 +47,7 @@ class Room:
 def recorded(store: Path) -> provml.RecordedRun:
     """A run whose room is read in its steps, and that logs its system once."""
     room = Room()
-    options: dict[str, Any] = {"save_dir": store, "owner": "o", "collect": [room]}
+    options: dict[str, Any] = {"store": store, "owner": "o", "collect": [room]}
     with provml.start_run("readings", sample_interval_s=5, **options) as run:
         for step in range(3):
             run.log_metric("loss", 1.0, TRAINING, step, epoch=0)

@@ -23,9 +23,7 @@ HOSTILE = [SCRIPT, "</script><img src=x onerror=alert(2)>", "<!--<script>", "\u2
 
 def record(store: Path, run_id: str = "one") -> Path:
     """A run with twelve epochs, twenty series, three contexts, and names that are markup."""
-    with provml.start_run(
-        "digits", save_dir=store, formats=(), run_id=run_id, owner="tester"
-    ) as run:
+    with provml.start_run("digits", store=store, formats=(), run_id=run_id, owner="tester") as run:
         run.log_params({f"p{i:02}": i for i in range(12)})
         run.log_param("markup", SCRIPT)
         run.log_dataset("train", np.zeros(4), context="training")
@@ -102,7 +100,7 @@ def test_the_policy_names_what_may_run_and_forbids_the_rest(folder: Path) -> Non
 
 def test_a_long_series_keeps_its_extremes(store: Path) -> None:
     """A spike among a hundred thousand samples would not be seen, nor that points were left out."""
-    with provml.start_run("long", save_dir=store, formats=()) as run:
+    with provml.start_run("long", store=store, formats=()) as run:
         for step in range(100_000):
             run.log_metric("loss", 5.0 if step == 41_234 else 1.0, Context.TRAINING, step)
         run.log_metric("loss", float("nan"), Context.TRAINING, 100_000)
@@ -116,7 +114,7 @@ def test_a_long_series_keeps_its_extremes(store: Path) -> None:
 
 def test_a_page_of_too_many_nodes_is_refused(store: Path) -> None:
     """A browser would hang over a page of a million nodes."""
-    with provml.start_run("long", save_dir=store, formats=()) as run:
+    with provml.start_run("long", store=store, formats=()) as run:
         for step in range(60_000):
             run.log_metric("loss", 1.0, Context.TRAINING, step)
     with pytest.raises(ExportError, match="--detail series"):

@@ -17,7 +17,7 @@ SCRIPT = "</script><script>alert(1)</script>"
 @pytest.fixture
 def folder(store: Path) -> Path:
     """A run with gaps, one point, values below zero, and a name that is markup."""
-    with provml.start_run("charts", save_dir=store, formats=()) as run:
+    with provml.start_run("charts", store=store, formats=()) as run:
         for step in range(10):
             value = float("nan") if step == 4 else 10.0 ** (step - 3)
             run.log_metric("loss", value, Context.TRAINING, step)

@@ -85,7 +85,7 @@ def test_a_step_back_begins_the_line_anew(run: provml.Run) -> None:
 
 def test_a_million_samples_are_thinned_to_points(store: Path) -> None:
     """A chart would hold a million points, or lose the one that matters."""
-    with provml.start_run("long", save_dir=store, formats=()) as run:
+    with provml.start_run("long", store=store, formats=()) as run:
         log = run.log_metric
         for step in range(1_000_000):
             log("m", 9.0 if step == 765_432 else 1.0, Context.TRAINING, step)

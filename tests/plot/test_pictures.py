@@ -22,7 +22,7 @@ NAMES = ["loss", "$x_1$ <&>", "_hidden", "bell\x07\x1b[31m", "損失 🦉", "\u2
 @pytest.fixture
 def folder(store: Path) -> Path:
     """A run with names that are hard to draw, gaps, one point, and no numbers at all."""
-    with provml.start_run("$charts$", save_dir=store, formats=()) as run:
+    with provml.start_run("$charts$", store=store, formats=()) as run:
         for name in NAMES:
             for step in range(5):
                 value = float("inf") if step == 2 else step - 1.0
@@ -86,7 +86,7 @@ def test_misuse_is_said(folder: Path, store: Path, monkeypatch: pytest.MonkeyPat
         draw(folder, folder / "picture.bmp")
     with pytest.raises(InvalidArgumentError, match="step, epoch, time"):
         draw(folder, folder / "x.svg", by="day")
-    with provml.start_run("many", save_dir=store, formats=()) as run:
+    with provml.start_run("many", store=store, formats=()) as run:
         run.log_metrics({f"m{i}": 1.0 for i in range(MOST_CHARTS + 1)})
     with pytest.raises(InvalidArgumentError, match="name the series"):
         draw(run.path, folder / "x.svg")

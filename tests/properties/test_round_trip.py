@@ -91,7 +91,7 @@ def same(logged: Any, read: Any) -> bool:
 def test_samples_come_back_exactly(samples: list[tuple[Any, ...]]) -> None:
     """A sample would be lost, rounded, reordered or given another step, epoch or time."""
     with tempfile.TemporaryDirectory() as store:
-        run = provml.start_run("test", save_dir=store, formats=())
+        run = provml.start_run("test", store=store, formats=())
         expected: dict[Any, list[tuple[Any, ...]]] = {}
         for name, value, context, step, epoch, timestamp in samples:
             run.log_metric(name, value, context, step, epoch=epoch, timestamp=timestamp)
@@ -119,7 +119,7 @@ def test_samples_come_back_exactly(samples: list[tuple[Any, ...]]) -> None:
 def test_parameters_come_back_exactly(name: str, value: Any) -> None:
     """A parameter's value would change its type or its digits."""
     with tempfile.TemporaryDirectory() as store:
-        run = provml.start_run("test", save_dir=store, formats=())
+        run = provml.start_run("test", store=store, formats=())
         run.log_param(name, value)
         run.end_run()
         assert repr(provml.load(run.path).params[name]) == repr(value)
@@ -127,7 +127,7 @@ def test_parameters_come_back_exactly(name: str, value: Any) -> None:
 
 def test_series_under_one_name_stay_apart_by_context(store: Path) -> None:
     """Contexts whose names look like another's path would share a series."""
-    run = provml.start_run("test", save_dir=store, formats=())
+    run = provml.start_run("test", store=store, formats=())
     nested = provml.Context("b", parent=provml.Context("a"))
     for place, context in enumerate(["a/b", nested, "a", None, "a~b", ""]):
         run.log_metric("loss", float(place), context, 0)

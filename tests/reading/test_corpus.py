@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from provml.errors import DocumentError
-from provml.reading import Document, format_for, format_names, read
+from provml.reading import Document, format_for, read, reading_formats
 from provml.reading._compare import statements_of
 
 from .conftest import DOCUMENTS, by_prov, written
@@ -17,7 +17,7 @@ ENDINGS = {".json", ".provn", ".provx", ".xml", ".trig", ".ttl", ".nt", ".jsonld
 FOUND = sorted(path for path in DOCUMENTS.rglob("*.*") if path.suffix in ENDINGS)
 FILES = [path for path in FOUND if path.name != "manifest.json"]
 SUITE = [path for path in FILES if path.parent.name == "prov-suite"]
-TARGETS = [name for name in format_names() if name != "rdfxml"]
+TARGETS = [name for name in reading_formats() if name != "rdfxml"]
 RDF = {"turtle", "ntriples", "nquads", "trig", "jsonld"}
 
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no corpus at {DOCUMENTS}: see PROVML_CORPUS")

@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 
 from provml.errors import DocumentError, InvalidArgumentError
-from provml.reading import format_names, read
+from provml.reading import read, reading_formats
 from provml.reading.provjson import load_json
 
 from .conftest import DOCUMENTS, PROV_FORMS
@@ -264,7 +264,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         document = read(text.encode())
-        for form in format_names():
+        for form in reading_formats():
             try:
                 document.write(form, io.BytesIO())
             except DocumentError:

@@ -31,7 +31,7 @@ def test_a_run_is_told_what_it_is(store: Path) -> None:
     options = {"owner": "foo@bar.com", "project": "cv", "external_id": "ext1"}
     options |= {"framework": "pytorch", "task": "detection"}
     metadata = {"hyperparams": {"fc_layers": 3}, "note": "first"}
-    with provml.start_run("yolo-v4", save_dir=store, metadata=metadata, **options) as run:  # type: ignore[arg-type]
+    with provml.start_run("yolo-v4", store=store, metadata=metadata, **options) as run:  # type: ignore[arg-type]
         pass
     recorded = provml.load(run.path)
     assert {key: getattr(recorded, key) for key in options} == options
@@ -54,7 +54,7 @@ class Framework(str, Enum):  # noqa: UP042 - what str() of a StrEnum gives is it
 def test_names_of_an_enumeration_are_their_texts(store: Path) -> None:
     """``str()`` of such a member is ``Framework.PYTORCH``: names and values would be that."""
     own = Framework.PYTORCH
-    with provml.start_run("e", save_dir=store, framework=own, metadata={own: own}) as run:
+    with provml.start_run("e", store=store, framework=own, metadata={own: own}) as run:
         run.log_metric(own, own, own)
         run.log_param(own, own)
         run.log_event(own, metadata={"array": np.arange(3)})
@@ -71,19 +71,19 @@ def test_what_a_run_is_told_must_be_text(store: Path, field: str) -> None:
     """A wrong field would be recorded as its repr, or break the document."""
     for bad in (3, b"x", "\ud800"):
         with pytest.raises(provml.InvalidArgumentError, match=field):
-            provml.start_run("e", save_dir=store, **{field: bad})  # type: ignore[arg-type]
+            provml.start_run("e", store=store, **{field: bad})  # type: ignore[arg-type]
     with pytest.raises(provml.InvalidArgumentError, match="metadata"):
-        provml.start_run("e", save_dir=store, metadata=["x"])  # type: ignore[arg-type]
+        provml.start_run("e", store=store, metadata=["x"])  # type: ignore[arg-type]
     assert not store.exists()
 
 
 def test_what_was_created_before_says_that_it_exists(store: Path) -> None:
     """A second run of an id would write over the first, or silently be another."""
-    with provml.start_run("e", save_dir=store, run_id="a", external_id="1"):
+    with provml.start_run("e", store=store, run_id="a", external_id="1"):
         pass
     with pytest.raises(provml.RunExistsError, match="exists"):
-        provml.start_run("e", save_dir=store, run_id="a")
-    with provml.start_run("e", save_dir=store, run_id="a", resume=True) as run:
+        provml.start_run("e", store=store, run_id="a")
+    with provml.start_run("e", store=store, run_id="a", resume=True) as run:
         assert provml.load(run.path).external_id == "1"
 
 
@@ -254,9 +254,9 @@ def test_spans_are_found_by_name_source_and_time(run: provml.Run) -> None:
 
 def test_events_of_the_run_s_other_processes_are_read(store: Path) -> None:
     """A live run would see only its own events."""
-    with provml.start_run("e", save_dir=store, run_id="r") as run:
+    with provml.start_run("e", store=store, run_id="r") as run:
         run.log_event("first")
-    with provml.start_run("e", save_dir=store, run_id="r", resume=True) as run:
+    with provml.start_run("e", store=store, run_id="r", resume=True) as run:
         run.log_event("second")
         assert [e.name for e in run.events()] == ["first", "second"]
 
@@ -328,10 +328,10 @@ def test_what_was_not_logged_can_t_be_measured(run: provml.Run, bad: Any) -> Non
 
 def test_another_process_logs_against_a_model(store: Path) -> None:
     """A serving system could not say of which model its event or metric is."""
-    with provml.start_run("e", save_dir=store, run_id="r") as run:
+    with provml.start_run("e", store=store, run_id="r") as run:
         run.log_model("net", {"w": 1})
         run.log_model("net", {"w": 2})
-    with provml.start_run("e", save_dir=store, run_id="r", resume=True) as run:
+    with provml.start_run("e", store=store, run_id="r", resume=True) as run:
         run.log_event(Event("served", EventSource("api")), of="net")
         run.log_metric("latency", 0.25, "serving", of="net", unit="s")
         (event,) = run.events("served")

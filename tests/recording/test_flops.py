@@ -381,7 +381,7 @@ def test_totals_beyond_64_bits_are_exact(run: provml.Run) -> None:
 
 def test_the_module_s_verbs_are_those_of_the_run(store: Path, net: nn.Module) -> None:
     """A script of module-level calls could not log FLOPs; a disabled run would import torch."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         provml.log_flops_per_batch("f", TRAINING, 0, model=net, batch=torch.zeros(4, 10))
         provml.log_flops_per_epoch("f", 4, TRAINING, 1)
         with provml.count_flops("f", TRAINING, 2):
@@ -389,7 +389,7 @@ def test_the_module_s_verbs_are_those_of_the_run(store: Path, net: nn.Module) ->
     assert values(run, "f")[0] == [BOTH, BOTH, FORWARD]
     with pytest.raises(provml.RunClosedError):
         run.log_flops_per_batch("f", TRAINING, 0, model=net, batch=torch.zeros(4, 10))
-    with provml.start_run("e", save_dir=store, disabled=True) as run:
+    with provml.start_run("e", store=store, disabled=True) as run:
         run.log_flops_per_batch("f", TRAINING)
         run.log_flops_per_epoch("f", None, TRAINING)
         with run.count_flops("f", TRAINING) as nothing:

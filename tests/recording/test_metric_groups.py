@@ -131,9 +131,9 @@ def test_values_of_every_kind_wait_for_their_epoch(run: provml.Run) -> None:
 
 def test_what_is_pending_at_the_end_is_recorded(store: Path) -> None:
     """Points whose epoch was said, but not flushed, or never said, would be lost at the end."""
-    with provml.start_run("e", save_dir=store) as run:
+    with provml.start_run("e", store=store) as run:
         run.metrics("train").log(loss=1.0)
-    with provml.start_run("e", save_dir=store) as said:
+    with provml.start_run("e", store=store) as said:
         said.metrics("train").log(loss=1.0)
         said.metrics.log(epoch=3)
     assert points(run, "loss", TRAINING) == [(1.0, None, None)]
@@ -142,7 +142,7 @@ def test_what_is_pending_at_the_end_is_recorded(store: Path) -> None:
 
 KILLED = """
 import os, signal, sys, provml
-run = provml.start_run("e", save_dir=sys.argv[1], run_id="killed")
+run = provml.start_run("e", store=sys.argv[1], run_id="killed")
 run.metrics("train").log(loss=0.25, accuracy=1)
 run.metrics.log(epoch=1).flush()
 run.metrics("train").log(loss=0.5, accuracy=2)
@@ -321,9 +321,9 @@ def test_reading_checks_its_arguments(run: provml.Run, bad: Any) -> None:
 
 def test_the_index_goes_on_over_a_resume(store: Path) -> None:
     """The index of a resumed run's points would begin at 0 again."""
-    with provml.start_run("e", save_dir=store, run_id="r") as run:
+    with provml.start_run("e", store=store, run_id="r") as run:
         run.metrics("train").append_batch([{"loss": n} for n in range(3)])
-    with provml.start_run("e", save_dir=store, run_id="r", resume=True) as run:
+    with provml.start_run("e", store=store, run_id="r", resume=True) as run:
         assert run.metrics("train").append(loss=3) == {"index": 3}
         assert run.metrics("train").append_batch([{"loss": 4}]) == {
             "count": 1, "start_index": 4, "end_index": 4
@@ -513,7 +513,7 @@ def test_what_is_no_number_is_not_stored(run: provml.Run, bad: Any) -> None:
 
 def test_what_is_stored_at_the_end_is_summarised(store: Path) -> None:
     """The last values of a run would be lost."""
-    with provml.start_run("e", save_dir=store) as run:
+    with provml.start_run("e", store=store) as run:
         run.metrics("train").summary_cache.store(x=1)
         kept = run.metrics("eval").summary_cache
         kept.store(x=1)
@@ -538,7 +538,7 @@ def work(run):
     run.metrics("val").log(acc=0.5)
     run.metrics.log(epoch=2)
 if __name__ == "__main__":
-    with provml.start_run("e", save_dir=sys.argv[1], run_id="workers") as run:
+    with provml.start_run("e", store=sys.argv[1], run_id="workers") as run:
         worker = multiprocessing.get_context("fork").Process(target=work, args=(run,))
         worker.start()
         worker.join()
@@ -615,7 +615,7 @@ def test_documents_of_such_a_run_are_valid_and_alike(
     store: Path, detail: str, tmp_path: Path
 ) -> None:
     """A form would break the schema, the constraints of PROV or the shapes, or say less."""
-    with provml.start_run("e", save_dir=store, formats=(), external_id="1") as run:
+    with provml.start_run("e", store=store, formats=(), external_id="1") as run:
         cache = run.metrics("train").summary_cache
         cache.store(loss=0.5)  # before anything else is in the context
         for epoch in range(3):
@@ -661,7 +661,7 @@ def test_a_summary_without_its_record_is_a_plain_metric(run: provml.Run) -> None
 
 def test_an_ended_run_takes_no_more(store: Path) -> None:
     """What is logged after the end would seem recorded."""
-    with provml.start_run("e", save_dir=store) as run:
+    with provml.start_run("e", store=store) as run:
         group, metrics = run.metrics("train"), run.metrics
         group.append(loss=1)
     for call in (

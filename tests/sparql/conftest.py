@@ -15,7 +15,7 @@ TRAINING = provml.Context.TRAINING
 def record(store: Path, number: int, **options: object) -> Path:
     """A run with something of each kind; runs of other numbers differ in what is said here."""
     with provml.start_run(
-        "digits", save_dir=store, formats=(), run_id=f"run{number}", owner="ann", **options
+        "digits", store=store, formats=(), run_id=f"run{number}", owner="ann", **options
     ) as run:
         run.log_params({"lr": 0.1 * number, "layers": 3})
         run.log_dataset("shared", np.arange(5), context=TRAINING)

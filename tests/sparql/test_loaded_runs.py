@@ -48,7 +48,7 @@ def test_an_unchanged_run_is_loaded_once(store: Path) -> None:
 
 def test_a_run_under_way_is_loaded_again_when_it_grew(store: Path) -> None:
     """A query would show a run as it was when it was first asked about."""
-    run = provml.start_run("live", save_dir=store, formats=(), run_id="live")
+    run = provml.start_run("live", store=store, formats=(), run_id="live")
     for step in range(5):
         run.log_metric("loss", step, "training", step)
     assert count(store, "live") == 5
@@ -67,7 +67,7 @@ def test_a_killed_run_is_read_from_its_journal(store: Path) -> None:
     """A crashed run would stay running, or be left out."""
     script = (
         "import sys, provml\n"
-        "run = provml.start_run('killed', save_dir=sys.argv[1], run_id='dead')\n"
+        "run = provml.start_run('killed', store=sys.argv[1], run_id='dead')\n"
         "for step in range(1000): run.log_metric('loss', step * 0.5, 'training', step)\n"
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
@@ -237,7 +237,7 @@ def test_a_query_does_not_keep_others_from_reading(store: Path) -> None:
 
 def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
     """Half a run would pass as the whole of it ever after."""
-    with provml.start_run("big", save_dir=store, formats=(), run_id="big") as run:
+    with provml.start_run("big", store=store, formats=(), run_id="big") as run:
         for step in range(20_000):
             run.log_metric("loss", step * 0.5, "training", step)
     assert count(store, "run1") == 41

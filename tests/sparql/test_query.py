@@ -20,8 +20,8 @@ from sparql.servers import scripted
 import provml
 from provml.model.statements import Iri
 from provml.sparql import LoadedRuns, load_runs
-from provml.sparql.query import bound, refuse_service
-from provml.sparql.ready_queries import described, ready_queries, ready_query
+from provml.sparql.query import bind_parameters, refuse_service
+from provml.sparql.ready_queries import describe_query, ready_queries, ready_query
 
 ERRORS = [
     ("SELECT ?x WHERE { ?x ?y }", "line 1, column 25: unexpected '}'"),
@@ -117,7 +117,7 @@ def test_the_word_service_may_be_used(loaded: LoadedRuns, text: str) -> None:
 def test_values_are_exact(store: Path) -> None:
     """Digits would be lost on the way to an answer."""
     values = [0.1 + 0.2, 5e-324, -0.0, 1e22, float("inf"), 2**70, 3, Decimal("0.10"), "é\n", True]
-    with provml.start_run("e", save_dir=store, formats=(), run_id="e", tags={"x": 1}) as run:
+    with provml.start_run("e", store=store, formats=(), run_id="e", tags={"x": 1}) as run:
         run.log_params({f"p{number}": value for number, value in enumerate(values)})
         run.log_param("nan", float("nan"))
     with load_runs(["e"], store) as loaded:
@@ -218,11 +218,11 @@ def test_a_parameter_that_is_not_set_restricts_nothing(loaded: LoadedRuns) -> No
 def test_a_parameter_must_be_there_and_fit() -> None:
     """A typing error in a parameter's name would be passed over."""
     with pytest.raises(provml.QueryError, match="no parameter 'y'; it has: x"):
-        bound("SELECT * { VALUES ?x { UNDEF } }", {"y": 1})
+        bind_parameters("SELECT * { VALUES ?x { UNDEF } }", {"y": 1})
     for iri in ("x", "urn:a> <urn:b", "urn:{", "urn:a b", ""):
         with pytest.raises(provml.QueryError, match="absolute IRI"):
-            bound("SELECT * { VALUES ?x { UNDEF } }", {"x": Iri(iri)})
-    query = described("q", "# title\n# n (integer): a number\nASK { VALUES ?n { UNDEF } }")
+            bind_parameters("SELECT * { VALUES ?x { UNDEF } }", {"x": Iri(iri)})
+    query = describe_query("q", "# title\n# n (integer): a number\nASK { VALUES ?n { UNDEF } }")
     assert query.values({"n": "5"}) == {"n": 5}
     with pytest.raises(provml.QueryError, match="of the type integer"):
         query.values({"n": "five"})
@@ -283,7 +283,7 @@ def test_parameters_and_changed_parameters(store: Path, loaded: LoadedRuns) -> N
     }
     changed = [tuple(row.values()) for row in rows(loaded, "changed-parameters")]
     assert changed == [("lr", "run1", 0.1), ("lr", "run2", 0.2)]
-    with provml.start_run("again", save_dir=store, formats=(), run_id="again") as run:
+    with provml.start_run("again", store=store, formats=(), run_id="again") as run:
         run.log_param("lr", 0.5)
         run.log_param("lr", 0.25)
     with load_runs(["again"], store) as one:
@@ -294,9 +294,9 @@ def test_model_ancestry(store: Path, tmp_path: Path) -> None:
     """What a model was made of would end at its own run."""
     weights = tmp_path / "weights.bin"
     weights.write_bytes(b"weights")
-    with provml.start_run("before", save_dir=store, formats=(), run_id="before") as run:
+    with provml.start_run("before", store=store, formats=(), run_id="before") as run:
         run.log_model("base", weights)
-    with provml.start_run("after", save_dir=store, formats=(), run_id="after") as run:
+    with provml.start_run("after", store=store, formats=(), run_id="after") as run:
         run.log_dataset("pretrained", weights)
         run.log_model("tuned", {"w": 1.0})
     with load_runs(["before", "after"], store) as loaded:
@@ -354,7 +354,7 @@ def test_failures(store: Path, loaded: LoadedRuns) -> None:
     loaded.close()
     with (
         pytest.raises(ValueError, match="boom"),
-        provml.start_run("bad", save_dir=store, formats=(), run_id="bad"),
+        provml.start_run("bad", store=store, formats=(), run_id="bad"),
     ):
         raise ValueError("boom")
     with load_runs(None, store) as runs:
@@ -384,9 +384,9 @@ def test_alerts() -> None:
 
 def test_compressed_files_are_what_was_asked(loaded: LoadedRuns, tmp_path: Path) -> None:
     """A .gz would hold something else."""
-    from provml.base.sinks import opened
+    from provml.base.sinks import open_sink
 
-    with opened(tmp_path / "x.csv.gz") as sink:
+    with open_sink(tmp_path / "x.csv.gz") as sink:
         loaded.query("SELECT ?id { ?r provml:runId ?id } ORDER BY ?id").write("csv", sink)
     assert gzip.decompress((tmp_path / "x.csv.gz").read_bytes()).split() == [
         b"id",

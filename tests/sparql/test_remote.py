@@ -92,7 +92,7 @@ push_graph(Endpoint(sys.argv[2] + "/store"), bundle_iri(journal), RunMapping(jou
 
 def test_a_push_killed_in_its_middle_and_pushed_again_is_whole(store: Path, server: str) -> None:
     """Half a graph would stand on the server, or stay in the way of the whole one."""
-    with provml.start_run("big", save_dir=store, formats=(), run_id="big") as run:
+    with provml.start_run("big", store=store, formats=(), run_id="big") as run:
         for step in range(3000):
             run.log_metric("loss", step * 0.5, "training", step)
     graph = push(server, run.path, "series")

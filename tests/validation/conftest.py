@@ -173,7 +173,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     folder = tmp_path_factory.mktemp("everything")
     store = folder / "provenance"
     os.environ["RANK"] = "1"
-    options: dict[str, Any] = {"save_dir": store, "formats": (), "project": "p", "owner": "o"}
+    options: dict[str, Any] = {"store": store, "formats": (), "project": "p", "owner": "o"}
     options |= {"external_id": "x-1", "framework": "pytorch", "task": "detection"}
     try:
         with provml.start_run("exp/é", tags={"t": "🦉"}, sample_interval_s=0, **options) as run:

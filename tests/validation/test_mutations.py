@@ -196,7 +196,7 @@ def test_one_thing_broken_is_one_constraint_named(
 
 # -- what provml writes ------------------------------------------------------------------------
 
-READABLE = sorted(set(reading.format_names()) & set(format_names()))
+READABLE = sorted(set(reading.reading_formats()) & set(format_names()))
 
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
@@ -224,7 +224,7 @@ def test_several_runs_in_one_document_are_consistent(
     everything: provml.RecordedRun, store: Path, name: str
 ) -> None:
     """Runs that are fine alone would be inconsistent together."""
-    with provml.start_run("other", save_dir=store, owner="o", formats=()) as run:
+    with provml.start_run("other", store=store, owner="o", formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
     sink = io.BytesIO()
     export_bundles([everything.path, run.path], name, sink)
@@ -265,7 +265,7 @@ KILLED = """
 import os, signal, sys
 import provml
 
-run = provml.start_run("killed", save_dir=sys.argv[1], formats=())
+run = provml.start_run("killed", store=sys.argv[1], formats=())
 run.log_metric("loss", 1.0, "training", 0)
 child = os.fork()
 if child == 0:
@@ -297,7 +297,7 @@ def test_a_killed_run_of_two_processes_is_consistent(store: Path, detail: str) -
 
 def test_equal_documents_in_other_forms_are_equivalent(store: Path) -> None:
     """A document would not be equivalent to itself in another form."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
         run.log_param("lr", 0.1)
     recorded = provml.load(run.path)

@@ -17,10 +17,10 @@ from provml import reading, validate
 from provml.cli import execute as command
 from provml.errors import DocumentError
 from provml.testing import assert_valid
-from provml.validation.github_report import github_lines
-from provml.validation.html_report import page
+from provml.validation.github_report import github_annotations
+from provml.validation.html_report import write_html_report
 from provml.validation.report import KEPT_FINDINGS, Report
-from provml.validation.sarif_report import sarif
+from provml.validation.sarif_report import build_sarif
 
 BAD = """document
   prefix ex <https://example.org/>
@@ -134,7 +134,7 @@ def test_sarif_is_what_the_standard_asks_for(bad: Path, capsys: pytest.CaptureFi
 
 def test_sarif_of_nothing_found_is_a_log_too() -> None:
     """A code host could not tell that all was well."""
-    log = sarif([validate(GOOD.encode())])
+    log = build_sarif([validate(GOOD.encode())])
     assert log["runs"][0]["results"] == []
     assert log["runs"][0]["invocations"][0]["toolExecutionNotifications"]
 
@@ -180,7 +180,9 @@ def test_the_page_escapes_what_documents_hold() -> None:
     }
     report = validate(json.dumps(content).encode(), schema=False)
     assert not report.conforms
-    assert "<script>" not in page([report]) and "&lt;script&gt;" in page([report])
+    assert "<script>" not in write_html_report([report]) and "&lt;script&gt;" in write_html_report(
+        [report]
+    )
 
 
 def test_github_annotations_name_file_and_line(
@@ -193,7 +195,7 @@ def test_github_annotations_name_file_and_line(
     assert lines[0].startswith(f"::error file={bad},line=5,col=3,title=constraint generation-with")
     assert "%0A" in lines[0]
     report = Report("a,b:c%\n::error::x", further=1)
-    assert list(github_lines([report])) == [
+    assert list(github_annotations([report])) == [
         "::warning file=a%2Cb%3Ac%25%0A%3A%3Aerror%3A%3Ax::and 1 more findings"
     ]
 

@@ -203,7 +203,7 @@ def test_what_is_entailed_is_no_second_statement(everything: provml.RecordedRun)
 @pytest.mark.parametrize("status", ["running", "crashed", "empty"])
 def test_a_run_in_any_state_passes(store: Any, graph_of: Callable[..., Graph], status: str) -> None:
     """A run under way, a dead one or one that logged nothing would be called wrong."""
-    run = provml.start_run("e", save_dir=store, formats=())
+    run = provml.start_run("e", store=store, formats=())
     if status != "empty":
         run.log_metric("loss", float("nan"), "training", 0)
     if status == "crashed":

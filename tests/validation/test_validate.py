@@ -57,7 +57,7 @@ def test_every_document_of_a_run_passes_the_schema(plan: dict[str, Any]) -> None
             assert list(schema_findings(json.loads(sink.getvalue()), PROVML_JSON)) == []
 
 
-OTHER_FORMS = sorted(set(reading.format_names()) & set(format_names()) - {"provjson"})
+OTHER_FORMS = sorted(set(reading.reading_formats()) & set(format_names()) - {"provjson"})
 
 
 def broken(json_of: Callable[..., Any], run: provml.RecordedRun) -> Any:
@@ -85,7 +85,7 @@ def test_a_document_of_several_runs_passes(
     tmp_path: Path, everything: provml.RecordedRun, store: Path, name: str
 ) -> None:
     """What is fine by itself would be called wrong beside another run."""
-    with provml.start_run("other", save_dir=store, owner="o", formats=()) as run:
+    with provml.start_run("other", store=store, owner="o", formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
     path = tmp_path / f"runs{find_format(name).SUFFIX}"
     export_bundles([everything.path, run.path], name, path)
@@ -151,7 +151,7 @@ def test_a_report_keeps_so_many_findings_and_counts_the_rest() -> None:
     report = Report("x")
     report.add(Finding("schema", f"urn:x#{n}", "m", "") for n in range(KEPT_FINDINGS + 5))
     assert (len(report.findings), report.further, report.conforms) == (KEPT_FINDINGS, 5, False)
-    assert report.as_json()["further"] == 5
+    assert report.to_dict()["further"] == 5
 
 
 # -- the command ------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_a_document_larger_than_the_limit_is_refused_until_it_is_raised(
 
 def test_a_run_of_many_samples_is_judged_by_its_series(store: Path) -> None:
     """Judging a large run would take hours."""
-    with provml.start_run("e", save_dir=store, formats=()) as run:
+    with provml.start_run("e", store=store, formats=()) as run:
         for step in range(10_001):
             run.log_metric("loss", 1.0, "training", step)
     report = validate_run(run.path)

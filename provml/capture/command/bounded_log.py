@@ -19,7 +19,7 @@ DEFAULT_LIMIT_BYTES: Final = 10 * 2**20
 _SHORT_DIGEST: Final = 16
 
 
-class KeptStream:
+class BoundedLog:
     """The first half of the limit and the last half of it; used by one thread at a time."""
 
     def __init__(self, run_folder: Path, name: str, limit_bytes: int) -> None:
@@ -117,7 +117,7 @@ class KeptStream:
         _written(self._head, note + end, self._in_head)
 
 
-def left_streams(run_folder: Path) -> list[tuple[str, list[Path]]]:
+def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
     """The names of streams whose keeping was cut off, each with its files: beginning, end."""
     found = []
     for folder in sorted((run_folder / layout.ARTIFACTS_FOLDER).glob("*-*-*")):

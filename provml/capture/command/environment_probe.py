@@ -34,7 +34,7 @@ print(json.dumps({"python": sys.version, "implementation": sys.implementation.na
 _ASK_TIMEOUT_S: Final = 20
 
 
-def describe_surroundings(
+def probe_environment(
     program: Program, run_folder: Path, miss: Callable[[str, str], None]
 ) -> Iterator[dict[str, Any]]:
     """The records of source code and environment; what can't be found out is told to `miss`.

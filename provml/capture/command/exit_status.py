@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from provml.journal import layout
-from provml.journal.files import writer_files
+from provml.journal.files import list_writer_files
 from provml.recording.joined_run import ENDED, SOURCE
 
 
-def joined_endings(run_folder: Path) -> list[dict[str, Any]]:
+def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
     """How each `start_run` in a run that is not its own ended: status, reason, exception.
 
     Costs a pass over the lines that the run's processes wrote.
     """
     found: list[dict[str, Any]] = []
-    for files in writer_files(run_folder):
+    for files in list_writer_files(run_folder):
         try:
             with open(files.events_path, "rb") as file:
                 found += _endings(file)

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import read_settings
-from provml.capture.command.bounded_log import left_streams
+from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import complete
-from provml.capture.files.access_log import log_files, process_of
+from provml.capture.files.access_log import log_files, process_name
 from provml.collect.content import describe_path
 from provml.journal import layout
 from provml.journal.reader import Journal
-from provml.journal.recovery import exclusive
+from provml.journal.recovery import lock_exclusively
 from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
 _RING: Final = "the last of it, going round: what stands first may have come last"
 
 
-def record_left(run_folder: Path) -> list[str]:
+def record_leftovers(run_folder: Path) -> list[str]:
     """Record what is left of a run that crashed; a line for people for each thing. Twice, or
     two at a time, is once.
 
@@ -33,12 +33,12 @@ def record_left(run_folder: Path) -> list[str]:
 
     Raises StoreError, OSError: it can't be recorded; a later call goes on.
     """
-    with exclusive(run_folder / layout.JOURNAL_FOLDER):
+    with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
         return _record_left(run_folder)
 
 
 def _record_left(run_folder: Path) -> list[str]:
-    notes, streams = log_files(run_folder), left_streams(run_folder)
+    notes, streams = log_files(run_folder), find_leftover_logs(run_folder)
     if not (notes or streams) or any(map(_lives, notes)):
         return []
     ended_ns = Journal(run_folder).state().ended_ns
@@ -61,7 +61,7 @@ def _record_left(run_folder: Path) -> list[str]:
 
 def _lives(notes: Path) -> bool:
     try:
-        os.kill(process_of(notes), 0)
+        os.kill(process_name(notes), 0)
     except PermissionError:
         return True
     except (OSError, ValueError, OverflowError):

@@ -20,7 +20,7 @@ import tempfile
 from typing import Any, Final
 
 from provml.base.settings import CAPTURE_VARIABLE
-from provml.capture.outer_run import missed, outer_run
+from provml.capture.outer_run import note_missed, outer_run
 from provml.recording.joined_run import ENDED, SOURCE, STARTED
 
 _ANSI: Final = r"\x1b\[[0-9;]*m"
@@ -129,7 +129,7 @@ def _record(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
             ended = {"status": status, "reason": reason, "exception": exception}
             run.log_event(ENDED, source=SOURCE, metadata=ended)
     except Exception as error:
-        missed("executed notebook", error)
+        note_missed("executed notebook", error)
 
 
 def _complain(message: str, status: int) -> int:
@@ -149,7 +149,7 @@ if __name__ == "__main__":
     status = main()
     if status >= 0:
         sys.exit(status)
-    from provml.capture.command.signals import die_of
+    from provml.capture.command.signals import die_by_signal
 
     sys.stdout.flush()
-    die_of(-status)
+    die_by_signal(-status)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from provml.capture.command.bounded_log import KeptStream
+from provml.capture.command.bounded_log import BoundedLog
 from provml.capture.command.streams import Stream, Take
 from provml.capture.lines import LineReader
 from provml.recording.run import Run
@@ -23,7 +23,7 @@ _MOST_WAITING_BYTES: Final = 32 * 2**20
 _MOST_JOINED_BYTES: Final = 4 * 2**20
 
 
-class Output:
+class OutputRecorder:
     """Takes the blocks of all streams; any thread may give them."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Output:
         """
         self._run = run
         self._miss = miss
-        self._kept = [KeptStream(run.path, stream.name, limit_bytes) for stream in streams]
+        self._kept = [BoundedLog(run.path, stream.name, limit_bytes) for stream in streams]
         self._readers: list[LineReader | None] = [
             LineReader(run, patterns, source=stream.name) for stream in streams
         ]
@@ -127,7 +127,7 @@ class Output:
             if kept.trouble is not None:
                 self._miss(f"{kept.name}, {kept.left_out_bytes:,} bytes", str(kept.trouble))
 
-    def _record(self, kept: KeptStream, facts: dict[str, Any]) -> None:
+    def _record(self, kept: BoundedLog, facts: dict[str, Any]) -> None:
         record = {
             "record": "artifact",
             "name": kept.name,

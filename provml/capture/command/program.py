@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final, NamedTuple
 
-from provml.collect.content import digest_file, printable
+from provml.collect.content import digest_file, printable_path
 from provml.collect.secrets import mask_argv
 from provml.errors import InvalidArgumentError
 
@@ -41,8 +41,8 @@ class Program(NamedTuple):
         """The facts for the run's start: masked command line, script and its digest, folder."""
         own = [self.command[0] if self.script is None else self.script, *self.arguments]
         facts: dict[str, Any] = {
-            "argv": mask_argv(list(map(printable, own))),
-            "command": mask_argv(list(map(printable, self.command))),
+            "argv": mask_argv(list(map(printable_path, own))),
+            "command": mask_argv(list(map(printable_path, self.command))),
             "executable": _printable(shutil.which(self.command[0])),
             "folder": _folder(),
             "script": None,
@@ -52,7 +52,7 @@ class Program(NamedTuple):
             facts["implementation"] = sys.implementation.name
         if self.script is not None:
             path = os.path.abspath(self.script)
-            facts["script"] = {"kind": "file", "path": printable(path)}
+            facts["script"] = {"kind": "file", "path": printable_path(path)}
             try:
                 facts["script"] |= digest_file(path)
             except OSError as error:
@@ -65,7 +65,7 @@ class Program(NamedTuple):
         return self.interpreter is not None and _same_python(self.interpreter)
 
 
-def program_of(command: Sequence[str]) -> Program:
+def find_program(command: Sequence[str]) -> Program:
     """What the words of a command line run; costs a look at a few files.
 
     ``train.py`` that can't be executed is run by this Python, and so is ``train.ipynb``, by
@@ -212,10 +212,10 @@ def _stem(path: str) -> str:
 
 def _folder() -> str | None:
     try:
-        return printable(os.getcwd())
+        return printable_path(os.getcwd())
     except OSError:
         return None
 
 
 def _printable(text: str | None) -> str | None:
-    return None if text is None else printable(text)
+    return None if text is None else printable_path(text)

@@ -128,7 +128,7 @@ class Signals:
         return died_of == came.number
 
 
-def stop_like(number: int) -> None:
+def stop_by_signal(number: int) -> None:
     """Stop this process by a signal, as its caller expects; returns when it is continued."""
     # held back until it is let through: one of the terminal's that waits already is the same one
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
@@ -138,7 +138,7 @@ def stop_like(number: int) -> None:
     time.sleep(_SETTLE_S / 5)  # the others of the group are continued one after another
 
 
-def die_of(number: int) -> NoReturn:
+def die_by_signal(number: int) -> NoReturn:
     """End this process by a signal, as a command did; nothing that is left is cleaned up."""
     import resource
 

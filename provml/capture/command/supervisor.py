@@ -25,23 +25,23 @@ from provml.base.settings import (
 )
 from provml.capture import bootstrap
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
-from provml.capture.command.exit_status import joined_endings
-from provml.capture.command.output_recorder import Output
-from provml.capture.command.program import Program, program_of
+from provml.capture.command.exit_status import read_script_ends
+from provml.capture.command.output_recorder import OutputRecorder
+from provml.capture.command.program import Program, find_program
 from provml.capture.command.signals import (
     ENDING,
     Signals,
-    die_of,
+    die_by_signal,
     reap,
     signal_name,
-    stop_like,
+    stop_by_signal,
 )
 from provml.capture.command.streams import Stream, open_streams
 from provml.capture.files import complete as complete_files
 from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
-from provml.collect.content import printable
+from provml.collect.content import printable_path
 from provml.errors import (
     InvalidArgumentError,
     JournalError,
@@ -53,7 +53,7 @@ from provml.errors import (
 from provml.recording import process_hooks
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
-from provml.recording.start import Start, checked_start, open_run
+from provml.recording.start import RunStart, open_run, validate_start
 
 _NOT_FOUND: Final = 127
 _NOT_EXECUTABLE: Final = 126
@@ -61,7 +61,7 @@ _WORST_FIRST: Final = ("failed", "interrupted", "finished")
 _DESCRIBE_WAIT_S: Final = 30
 
 
-class Ending(NamedTuple):
+class CommandExit(NamedTuple):
     """How a command ended: with an exit status, or by a signal."""
 
     exit_status: int = 0
@@ -89,11 +89,11 @@ class Ending(NamedTuple):
             except OSError:
                 pass  # its reader is gone
         if self.signal is not None:
-            die_of(self.signal)
+            die_by_signal(self.signal)
         os._exit(self.exit_status)  # the interpreter's own end could have a status of its own
 
 
-class Around(NamedTuple):
+class CommandOptions(NamedTuple):
     """What to record of a command, beside what `start_run` takes."""
 
     patterns: tuple[str, ...] = ()
@@ -105,9 +105,9 @@ class Around(NamedTuple):
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
 
 
-def run_command(
+def record_command(
     command: Sequence[str],
-    around: Around = Around(),  # noqa: B008 - it can't be changed
+    around: CommandOptions = CommandOptions(),  # noqa: B008 - it can't be changed
     *,
     experiment: str | None = None,
     project: str | None = None,
@@ -115,11 +115,11 @@ def run_command(
     namespace: str | None = None,
     run_id: str | None = None,
     resume: bool = False,
-    save_dir: str | None = None,
+    store: str | None = None,
     tags: Mapping[str, Any] | None = None,
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
-) -> Ending:
+) -> CommandExit:
     """Run a command, record it, and say how it ended.
 
     To be called from the main thread of a process that does nothing else: signals are its own, and
@@ -133,7 +133,7 @@ def run_command(
         experiment: by default the script's name without its ending, or the command's.
         project, owner, namespace, run_id, resume, tags, formats, sample_interval_s: as in
             `provml.start_run`.
-        save_dir: the folder that holds the runs, likewise.
+        store: the folder that holds the runs, likewise.
 
     Raises:
         InvalidArgumentError, ExportError, RunExistsError, MissingExtraError: misuse; the command
@@ -143,10 +143,10 @@ def run_command(
         raise InvalidArgumentError("there is no command to run: provml run -- python train.py")
     settings = read_settings()._replace(joined_run=None)
     compile_patterns(around.patterns)
-    program = program_of(command)
+    program = find_program(command)
     if program.is_notebook:
         _check_notebook()
-    start = checked_start(
+    start = validate_start(
         settings,
         program.name if experiment is None else experiment,
         project=project,
@@ -161,7 +161,7 @@ def run_command(
     signals = Signals()
     try:
         run = open_run(
-            settings, start, program.describe(), save_dir=save_dir, run_id=run_id, resume=resume
+            settings, start, program.describe(), store=store, run_id=run_id, resume=resume
         )
     except RunExistsError:
         raise
@@ -185,7 +185,7 @@ def _reason(error: Exception) -> str:
 def _say(text: str) -> None:
     """A line on standard error, where there is one to write to."""
     try:
-        os.write(2, f"provml: {printable(text)}\n".encode())
+        os.write(2, f"provml: {printable_path(text)}\n".encode())
     except OSError:
         pass
 
@@ -197,7 +197,7 @@ def _check_notebook() -> None:
         raise MissingExtraError("running a notebook", "nbclient and ipykernel", "notebook")
 
 
-def _become(program: Program, environment: dict[str, str]) -> Ending:
+def _become(program: Program, environment: dict[str, str]) -> CommandExit:
     """Become the command; returns only where it can't be executed."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # what Python has set for itself
     if hasattr(signal, "SIGXFSZ"):
@@ -218,12 +218,12 @@ def _by_shell(program: Program) -> list[str]:
     return ["/bin/sh", path, *program.command[1:]]
 
 
-def _not_started(program: Program, error: OSError) -> Ending:
+def _not_started(program: Program, error: OSError) -> CommandExit:
     """Say what a shell says of a command that can't be executed, with its exit status."""
     missing = isinstance(error, FileNotFoundError)
     what = "command not found" if missing and "/" not in program.command[0] else error.strerror
     _say(f"{program.command[0]}: {what}")
-    return Ending(_NOT_FOUND if missing else _NOT_EXECUTABLE)
+    return CommandExit(_NOT_FOUND if missing else _NOT_EXECUTABLE)
 
 
 def _nothing(block: bytes, time_ns: int) -> None:
@@ -237,9 +237,9 @@ class _Recording:
         self,
         run: Run,
         program: Program,
-        around: Around,
+        around: CommandOptions,
         settings: Settings,
-        start: Start,
+        start: RunStart,
         signals: Signals,
     ) -> None:
         self._run = run
@@ -249,7 +249,7 @@ class _Recording:
         self._start = start
         self._signals = signals
         self._streams: list[Stream] = []
-        self._output: Output | None = None
+        self._output: OutputRecorder | None = None
         self._token = f"{os.urandom(6).hex()}-"
         self._pid = 0
         self._stopped = False
@@ -258,13 +258,13 @@ class _Recording:
         self._usage: Any = None
         self._describer: threading.Thread | None = None
 
-    def follow(self) -> Ending:
+    def follow(self) -> CommandExit:
         """Start the command, stand by until it has ended, and record that."""
         early = self._signals.waiting() & ENDING
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
             self._signals.release()
-            return Ending(signal=min(early))
+            return CommandExit(signal=min(early))
         try:
             self._spawn()
         except OSError as error:
@@ -282,8 +282,8 @@ class _Recording:
             pass
         except Exception as error:  # how the command ended is to be told in any case
             _say(f"the run is not recorded to its end: {type(error).__qualname__}: {error}")
-        if self._unwritten and ending == Ending():
-            return Ending(1)  # as one that writes its output itself would end
+        if self._unwritten and ending == CommandExit():
+            return CommandExit(1)  # as one that writes its output itself would end
         return ending
 
     # -- the start ----------------------------------------------------------------------------
@@ -365,7 +365,9 @@ class _Recording:
     def _open_output(self) -> None:
         if self._streams:
             limit = self._around.output_limit_bytes
-            output = Output(self._run, self._streams, limit, self._around.patterns, self._miss)
+            output = OutputRecorder(
+                self._run, self._streams, limit, self._around.patterns, self._miss
+            )
             output.start()
             self._output = output
 
@@ -381,19 +383,19 @@ class _Recording:
 
     def _describe(self) -> None:
         """Record code and environment, as `log_source_code` and `log_environment` do."""
-        from provml.capture.command.environment_probe import describe_surroundings
+        from provml.capture.command.environment_probe import probe_environment
 
         try:
-            for record in describe_surroundings(self._program, self._run.path, self._miss):
+            for record in probe_environment(self._program, self._run.path, self._miss):
                 self._run._append(record)
         except RunClosedError:
             pass  # it took too long, which is told
 
     # -- while it runs ------------------------------------------------------------------------
 
-    def _stand_by(self) -> Ending:
+    def _stand_by(self) -> CommandExit:
         """Wait for the command's end, and for the end of what it wrote."""
-        ending: Ending | None = None
+        ending: CommandExit | None = None
         while True:
             came = self._signals.wait()
             if came.number == signal.SIGCHLD:
@@ -410,7 +412,7 @@ class _Recording:
                 # the command is over, and who reads what it wrote takes too long
                 return ending
 
-    def _look(self) -> Ending | None:
+    def _look(self) -> CommandExit | None:
         """How the command ended; None while it has not. Where it was stopped so are we."""
         found = reap(self._pid)
         if found is None:
@@ -418,12 +420,12 @@ class _Recording:
         status, usage = found
         if os.WIFSTOPPED(status):
             self._stopped = True
-            stop_like(os.WSTOPSIG(status))
+            stop_by_signal(os.WSTOPSIG(status))
             return None
         self._usage = usage
         if os.WIFSIGNALED(status):
-            return Ending(signal=os.WTERMSIG(status))
-        return Ending(os.waitstatus_to_exitcode(status))
+            return CommandExit(signal=os.WTERMSIG(status))
+        return CommandExit(os.waitstatus_to_exitcode(status))
 
     def _pass_on_signal(self, number: int, came: Any) -> None:
         if number == signal.SIGWINCH:
@@ -439,7 +441,7 @@ class _Recording:
             if not came.by_kernel:
                 self._send(number)
             self._stopped = True
-            stop_like(number)
+            stop_by_signal(number)
         elif not self._signals.reached_group(came):
             self._send(number)
 
@@ -451,7 +453,7 @@ class _Recording:
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _finish(self, ending: Ending) -> None:
+    def _finish(self, ending: CommandExit) -> None:
         """Record how the command ended, and what is known only now."""
         used = self._usage
         metadata: dict[str, Any] = {
@@ -489,10 +491,10 @@ class _Recording:
             self._guard("files", lambda: complete_files(self._run, self._token))
         self._end(ending, ending.reason)
 
-    def _end(self, ending: Ending, reason: str | None) -> None:
+    def _end(self, ending: CommandExit, reason: str | None) -> None:
         """End the run; its status is the worse of the command's and of those that joined it."""
         status, exception = ending.status, None
-        for joined in joined_endings(self._run.path):
+        for joined in read_script_ends(self._run.path):
             if _WORST_FIRST.index(joined["status"]) < _WORST_FIRST.index(status):
                 status, reason = joined["status"], joined.get("reason", reason)
             if isinstance(joined.get("exception"), dict):

@@ -39,6 +39,6 @@ def complete(
             default ``PROVML_HASH_WAIT_S``, else 60.
         until_ns: what was written is there as it was then; None: as it is now.
     """
-    from provml.capture.files.access_records import complete as record
+    from provml.capture.files.access_records import record_accesses as record
 
     record(run, command, wait_s, until_ns)

@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 
 from provml.capture.files.ignore_rules import Rules
 from provml.journal import layout
-from provml.journal.safe_open import apart
+from provml.journal.safe_open import avoid_std_fds
 
 SUFFIX: Final = ".opened"
 _FIRST_SIZE: Final = 64 * 2**10
@@ -105,7 +105,7 @@ class Log:
                 os.posix_fallocate(fd, 0, size)
             else:
                 os.pwrite(fd, bytes(size), 0)
-            with apart():
+            with avoid_std_fds():
                 return mmap.mmap(fd, size).write
         except OSError:
             os.unlink(path)
@@ -129,7 +129,7 @@ def log_files(run_folder: Path, command: str = "") -> list[Path]:
     return sorted(path for path in names if path.is_file())
 
 
-def process_of(path: Path) -> int:
+def process_name(path: Path) -> int:
     """The number of the process whose notes a file holds. Raises ValueError."""
     return int(path.name.partition(".")[0].rsplit("-", 2)[1])
 

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.capture.files.access_log import Note, log_files, read_log
-from provml.collect.content import Facts, manifest_digest, printable, write_captured
+from provml.collect.content import Facts, manifest_digest, printable_path, write_captured
 from provml.collect.hashing import CHANGED, PENDING
 from provml.collect.source import is_secret_file
-from provml.journal.files import writer_files
+from provml.journal.files import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
@@ -156,7 +156,7 @@ class _Story:
             self.ended.append(file.use)
 
 
-def complete(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
+def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
     """As `provml.capture.files.complete`."""
     paths = log_files(run.path, command)
     if not paths:
@@ -221,7 +221,7 @@ class _Logged:
         self.made: set[str] = set()
         self.digests: set[tuple[str, str]] = set()
         self.folders: set[str] = set()
-        for files in writer_files(run.path):
+        for files in list_writer_files(run.path):
             for _, record in files.records():
                 content = record.get("content")
                 if isinstance(content, dict) and isinstance(content.get("path"), str):
@@ -262,7 +262,7 @@ class _Findings:
 
     def is_logged(self, use: _Access) -> bool:
         """Whether the script itself recorded what it read."""
-        path, logged = printable(use.path), self._logged
+        path, logged = printable_path(use.path), self._logged
         return path in logged.used or path in logged.made or logged.has_folder(path)
 
     def settle(self, item: tuple[str, _File]) -> None:
@@ -295,7 +295,7 @@ class _Findings:
     def _settle_making(
         self, real: str, making: _Access, status: os.stat_result, use: _Access | None
     ) -> None:
-        path = printable(making.path)
+        path = printable_path(making.path)
         if is_secret_file(making.path):
             making.facts = {"unread": SECRET}
         elif self._until_ns is not None and status.st_mtime_ns > self._until_ns:
@@ -315,7 +315,7 @@ class _Findings:
 
 def _other(real: str, path: str) -> Facts:
     """Where a link leads."""
-    return {"resolved": printable(real)} if os.path.islink(path) else {}
+    return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 
 def _hashed(path: str, until: float) -> Facts:
@@ -351,7 +351,7 @@ def _records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]:
 
 
 def _file_record(kind: str, file: _Access) -> Facts:
-    facts = {"kind": "file", "path": printable(file.path)} | file.facts
+    facts = {"kind": "file", "path": printable_path(file.path)} | file.facts
     metadata: Facts = {"captured": True}
     if "resolved" in facts:
         metadata["resolved"] = facts.pop("resolved")
@@ -365,7 +365,7 @@ def _folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> 
         for file in members
         if "sha256" in file.facts
     )
-    facts: Facts = {"kind": "folder", "path": printable(folder), "files": len(members)}
+    facts: Facts = {"kind": "folder", "path": printable_path(folder), "files": len(members)}
     facts["size"] = sum(file.facts.get("size", 0) for file in members)
     if len(lines) == len(members):
         facts["sha256"] = manifest_digest(lines)
@@ -385,7 +385,7 @@ def _folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> 
 def _made_record(kind: str, path: str, time_ns: int, content: Facts, metadata: Facts) -> Facts:
     here = os.getcwd().rstrip("/") + "/"
     name = path[len(here) :] if path.startswith(here) else path
-    record: dict[str, Any] = {"record": kind, "time": time_ns, "name": printable(name or ".")}
+    record: dict[str, Any] = {"record": kind, "time": time_ns, "name": printable_path(name or ".")}
     return record | {"context": None, "content": content, "metadata": metadata}
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from provml.capture.files.access_log import Log
 from provml.capture.files.ignore_rules import Rules
-from provml.capture.outer_run import missed
+from provml.capture.outer_run import note_missed
 
 HASHED_AT_ONCE_BYTES: Final = 64 * 2**20
 """What is about to be overwritten is hashed before up to this size, at some 500 MB/s or more."""
@@ -286,7 +286,7 @@ class Watch:
         """Without room on the disk nothing more is noted; other trouble is of one file alone."""
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self.stop()
-        missed("files", error)
+        note_missed("files", error)
 
 
 _SPECIAL: Final = _WRITING | _NO_FILE
@@ -306,7 +306,7 @@ def install(run_folder: str, command: str = "") -> Watch | None:
     """Watch this process; more than once is once. None on a system without such paths."""
     global _watch
     if os.name != "posix":
-        missed("files", NotImplementedError(f"not watched on {os.name}"))
+        note_missed("files", NotImplementedError(f"not watched on {os.name}"))
         return None
     if _watch is not None:
         return _watch

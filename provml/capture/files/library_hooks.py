@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from provml.capture.import_hooks import wait_no_more, when_imported
-from provml.capture.outer_run import missed
+from provml.capture.outer_run import note_missed
 
 Opened = Callable[[object, int], None]
 """Takes a path and the flags of `os.open`."""
@@ -36,7 +36,7 @@ _MODES: Final = {
 _MOST_IN_FOLDER: Final = 10_000
 
 
-class Call(NamedTuple):
+class HookedCall(NamedTuple):
     """A function or method that opens a file.
 
     Attributes:
@@ -52,38 +52,38 @@ class Call(NamedTuple):
     flags: int | tuple[int, str] = os.O_RDONLY
 
 
-def _polars() -> Iterable[Call]:
+def _polars() -> Iterable[HookedCall]:
     for kind in ("csv", "parquet", "ipc", "ndjson"):
         for verb in ("read", "scan"):
-            yield Call("polars", f"{verb}_{kind}", (0, "source"))
-        yield Call("polars", f"DataFrame.write_{kind}", (1, "file"), _NEW)
-        yield Call("polars", f"LazyFrame.sink_{kind}", (1, "path"), _NEW)
+            yield HookedCall("polars", f"{verb}_{kind}", (0, "source"))
+        yield HookedCall("polars", f"DataFrame.write_{kind}", (1, "file"), _NEW)
+        yield HookedCall("polars", f"LazyFrame.sink_{kind}", (1, "path"), _NEW)
     for kind in ("json", "avro"):
-        yield Call("polars", f"read_{kind}", (0, "source"))
-        yield Call("polars", f"DataFrame.write_{kind}", (1, "file"), _NEW)
+        yield HookedCall("polars", f"read_{kind}", (0, "source"))
+        yield HookedCall("polars", f"DataFrame.write_{kind}", (1, "file"), _NEW)
 
 
-CALLS: Final[tuple[Call, ...]] = (
-    Call("torch", "save", (1, "f"), _NEW),
-    Call("torch", "from_file", (0, "filename")),
-    Call("torch", "jit.save", (1, "f"), _NEW),
-    Call("torch", "jit.load", (0, "f")),
-    Call("safetensors", "safe_open", (0, "filename")),
-    Call("safetensors", "serialize_file", (1, "filename"), _NEW),
-    Call("h5py", "File.__init__", (1, "name"), (2, "mode")),
-    Call("pyarrow", "memory_map", (0, "path"), (1, "mode")),
-    Call("pyarrow", "OSFile", (0, "path"), (1, "mode")),
-    Call("pyarrow", "create_memory_map", (0, "path"), _NEW),
-    Call("pyarrow.csv", "read_csv", (0, "input_file")),
-    Call("pyarrow.csv", "open_csv", (0, "input_file")),
-    Call("pyarrow.csv", "write_csv", (1, "output_file"), _NEW),
-    Call("pyarrow.json", "read_json", (0, "input_file")),
-    Call("pyarrow.feather", "read_table", (0, "source")),
-    Call("pyarrow.feather", "write_feather", (1, "dest"), _NEW),
-    Call("pyarrow.parquet", "ParquetFile.__init__", (1, "source")),
-    Call("pyarrow.parquet", "ParquetDataset.__init__", (1, "path_or_paths")),
-    Call("pyarrow.parquet", "ParquetWriter.__init__", (1, "where"), _NEW),
-    Call("pyarrow.dataset", "dataset", (0, "source")),
+CALLS: Final[tuple[HookedCall, ...]] = (
+    HookedCall("torch", "save", (1, "f"), _NEW),
+    HookedCall("torch", "from_file", (0, "filename")),
+    HookedCall("torch", "jit.save", (1, "f"), _NEW),
+    HookedCall("torch", "jit.load", (0, "f")),
+    HookedCall("safetensors", "safe_open", (0, "filename")),
+    HookedCall("safetensors", "serialize_file", (1, "filename"), _NEW),
+    HookedCall("h5py", "File.__init__", (1, "name"), (2, "mode")),
+    HookedCall("pyarrow", "memory_map", (0, "path"), (1, "mode")),
+    HookedCall("pyarrow", "OSFile", (0, "path"), (1, "mode")),
+    HookedCall("pyarrow", "create_memory_map", (0, "path"), _NEW),
+    HookedCall("pyarrow.csv", "read_csv", (0, "input_file")),
+    HookedCall("pyarrow.csv", "open_csv", (0, "input_file")),
+    HookedCall("pyarrow.csv", "write_csv", (1, "output_file"), _NEW),
+    HookedCall("pyarrow.json", "read_json", (0, "input_file")),
+    HookedCall("pyarrow.feather", "read_table", (0, "source")),
+    HookedCall("pyarrow.feather", "write_feather", (1, "dest"), _NEW),
+    HookedCall("pyarrow.parquet", "ParquetFile.__init__", (1, "source")),
+    HookedCall("pyarrow.parquet", "ParquetDataset.__init__", (1, "path_or_paths")),
+    HookedCall("pyarrow.parquet", "ParquetWriter.__init__", (1, "where"), _NEW),
+    HookedCall("pyarrow.dataset", "dataset", (0, "source")),
     *_polars(),
 )
 
@@ -114,17 +114,17 @@ def uninstall() -> None:
         _restores.pop()()
 
 
-def _replace_all(calls: list[Call], opened: Opened, module: ModuleType) -> None:
+def _replace_all(calls: list[HookedCall], opened: Opened, module: ModuleType) -> None:
     for call in calls:
         try:
             _replace(call, opened, module)
         except AttributeError:
             continue  # a version of the library that has no such call
         except Exception as error:
-            missed(f"files of {call.module}.{call.name}", error)
+            note_missed(f"files of {call.module}.{call.name}", error)
 
 
-def _replace(call: Call, opened: Opened, module: ModuleType) -> None:
+def _replace(call: HookedCall, opened: Opened, module: ModuleType) -> None:
     *holders, name = call.name.split(".")
     holder: Any = module
     for part in holders:
@@ -156,7 +156,7 @@ def _give_back(place: Any, name: str, ours: object, original: object) -> None:
         setattr(place, name, original)
 
 
-def _function_like(original: Any, call: Call, opened: Opened) -> Any:
+def _function_like(original: Any, call: HookedCall, opened: Opened) -> Any:
     def replaced(*args: Any, **kwargs: Any) -> Any:
         _say(call, opened, args, kwargs)
         return original(*args, **kwargs)
@@ -164,7 +164,7 @@ def _function_like(original: Any, call: Call, opened: Opened) -> Any:
     return functools.wraps(original)(replaced)
 
 
-def _class_like(original: Any, call: Call, opened: Opened) -> type:
+def _class_like(original: Any, call: HookedCall, opened: Opened) -> type:
     """A class that makes the original's objects, and says that they are its own."""
 
     class Alike(type):
@@ -185,7 +185,7 @@ def _class_like(original: Any, call: Call, opened: Opened) -> type:
     return Alike(original.__name__, (), names)
 
 
-def _say(call: Call, opened: Opened, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _say(call: HookedCall, opened: Opened, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         path = _argument(call.path, args, kwargs)
         flags = call.flags
@@ -195,7 +195,7 @@ def _say(call: Call, opened: Opened, args: tuple[Any, ...], kwargs: dict[str, An
         for file in _files(path, flags):
             opened(file, flags)
     except Exception as error:
-        missed(f"files of {call.module}.{call.name}", error)
+        note_missed(f"files of {call.module}.{call.name}", error)
 
 
 def _argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from provml.capture.lines._numbers import NUMBER, to_number
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.capture.metric_contexts import context_of
+from provml.capture.metric_contexts import context_from_name
 from provml.errors import InvalidArgumentError
 
 MAX_LENGTH: Final = 2**13
@@ -198,7 +198,7 @@ class PatternForm:
             self._sink.metric(
                 name,
                 number,
-                context_of(name),
+                context_from_name(name),
                 step=where.get("step"),
                 epoch=where.get("epoch"),
                 line=text,

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from provml.base.clock import to_time_ns
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.capture.metric_contexts import context_of
+from provml.capture.metric_contexts import context_from_name
 from provml.errors import InvalidArgumentError
 
 _OWN: Final = frozenset({"metric", "value", "step", "epoch", "timestamp"})
@@ -102,7 +102,7 @@ class Form:
         self._sink.metric(
             name,
             value,
-            context_of(name),
+            context_from_name(name),
             step=_whole(found, "step", -_MAX_STEP, _MAX_STEP),
             epoch=_whole(found, "epoch", 0, _MAX_EPOCH),
             time_ns=_time_ns(found.get("timestamp")),

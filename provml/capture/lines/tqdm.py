@@ -17,7 +17,7 @@ from typing import Final
 from provml.base.context import Context
 from provml.capture.lines._numbers import to_number
 from provml.capture.lines._sink import RefusedError, Sink
-from provml.capture.metric_contexts import context_of
+from provml.capture.metric_contexts import context_from_name
 
 _METER: Final = re.compile(
     r"(?P<bar>.*%\|[^|]*)\| *"
@@ -92,4 +92,8 @@ class Form:
 
 
 def _context(name: str, description: str) -> Context | None:
-    return context_of(name) or context_of(description) or context_of(f"{description}/{name}")
+    return (
+        context_from_name(name)
+        or context_from_name(description)
+        or context_from_name(f"{description}/{name}")
+    )

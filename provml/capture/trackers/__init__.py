@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Final, Protocol, cast
 
 from provml.capture.import_hooks import wait_no_more, when_imported
-from provml.capture.outer_run import missed
+from provml.capture.outer_run import note_missed
 from provml.capture.trackers.calls import Calls
 from provml.recording import process_hooks
 
@@ -61,7 +61,7 @@ def install() -> None:
             _waits.extend((name, partial(_patch, tracker, calls)) for name in tracker.modules)
             _calls.append(calls)
         except Exception as error:  # another package's
-            missed(f"tracker {tracker!r:.200}", error)
+            note_missed(f"tracker {tracker!r:.200}", error)
     for name, call in _waits:
         when_imported(name, call)
 
@@ -95,7 +95,7 @@ def _announced() -> list[Tracker]:
         try:
             found.append(point.load())
         except Exception as error:  # another package's import
-            missed(f"tracker {point.name}", error)
+            note_missed(f"tracker {point.name}", error)
     return found
 
 

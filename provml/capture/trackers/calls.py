@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
-from provml.capture.outer_run import missed
+from provml.capture.outer_run import note_missed
 
 After = Callable[..., None]
 """Called as ``after(result, *args, **kwargs)`` once the original has returned."""
@@ -50,19 +50,21 @@ class Calls:
         """Have the calls of a function, method or class method recorded.
 
         Costs a call half a microsecond beside what ``after`` does, of a leaf a third of one. What
-        the tracker does not have, as another version may, is counted by `missed`.
+        the tracker does not have, as another version may, is counted by `note_missed`.
 
         Args:
             owner: the class or module that holds it.
             name: its name there.
-            after: records a call; what it raises is counted by `missed` and goes no further.
+            after: records a call; what it raises is counted by `note_missed` and goes no further.
             nested: also a call that another recorded call of this thread makes.
             leaf: it makes no recorded call itself.
         """
         original = getattr(owner, name, None)
         if original is None:
             what = getattr(owner, "__qualname__", None) or owner.__name__
-            missed(f"{self.tool}: {what}.{name}", AttributeError("this version does not have it"))
+            note_missed(
+                f"{self.tool}: {what}.{name}", AttributeError("this version does not have it")
+            )
             return
         if getattr(original, "__wrapped__", None) is not None and self._is_ours(original):
             return
@@ -101,7 +103,7 @@ class Calls:
                 except Exception as error:
                     if _is_from_a_signal(error):
                         raise
-                    missed(f"{self.tool}: {original.__qualname__}", error)
+                    note_missed(f"{self.tool}: {original.__qualname__}", error)
             return result
 
         return recorded

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from provml.base.context import Context
-from provml.capture.metric_contexts import context_of
+from provml.capture.metric_contexts import context_from_name
 from provml.capture.trackers.calls import Calls
 from provml.capture.trackers.sources import Source, source_of, version_of
 
@@ -197,7 +197,7 @@ def _client_log_inputs(
     for one in datasets or ():
         dataset = one.dataset
         said = next((tag.value for tag in one.tags or () if tag.key == "mlflow.data.context"), None)
-        context = None if said is None else context_of(f"x/{said}") or Context(said)
+        context = None if said is None else context_from_name(f"x/{said}") or Context(said)
         facts = {
             part: getattr(dataset, part, None)
             for part in ("name", "digest", "source_type", "source", "schema", "profile")

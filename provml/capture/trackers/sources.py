@@ -25,8 +25,8 @@ from itertools import islice
 from typing import Any, Final
 
 from provml.base.context import Context, context_path
-from provml.capture.metric_contexts import context_of
-from provml.capture.outer_run import missed, outer_run
+from provml.capture.metric_contexts import context_from_name
+from provml.capture.outer_run import note_missed, outer_run
 from provml.errors import InvalidMetricError, ProvMLError
 from provml.journal import layout
 from provml.journal.values import plain_number
@@ -109,7 +109,7 @@ class Source:
         try:
             run.log_metric(name, value, context, step, epoch=epoch, timestamp=timestamp)
         except InvalidMetricError:
-            metadata = {"name": name, "type": _type_name(value), "value": described(value)}
+            metadata = {"name": name, "type": _type_name(value), "value": describe_object(value)}
             run.log_event(
                 VALUE,
                 source=self.tool,
@@ -138,7 +138,7 @@ class Source:
             try:
                 self.metric(name, value, step, epoch, timestamp, within)
             except ProvMLError as error:  # one of them, not all
-                missed(f"{self.tool}: {name[:100]!r}", error)
+                note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
         """The context of what has this name here.
@@ -153,7 +153,7 @@ class Source:
             return self._resolve(name, within)
 
     def _resolve(self, name: str, within: Context | None) -> Context | None:
-        context = within or context_of(name) or self._context
+        context = within or context_from_name(name) or self._context
         if not self._first("metric", name, context_path(context)):
             context = Context(self.label, context)
         self._contexts[name if within is None else (name, within)] = context
@@ -279,7 +279,7 @@ def _flat(values: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterat
 def folder_context(path: str) -> Context | None:
     """What the last part of a log folder says, where it is one word: ``runs/exp1/val``."""
     last = os.path.basename(os.path.normpath(path))
-    return context_of(f"x/{last}") if last.isalpha() else None
+    return context_from_name(f"x/{last}") if last.isalpha() else None
 
 
 def version_of(package: str) -> str | None:
@@ -288,7 +288,7 @@ def version_of(package: str) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def described(value: object) -> str:
+def describe_object(value: object) -> str:
     """The beginning of a value's ``repr``."""
     try:
         text = repr(value)

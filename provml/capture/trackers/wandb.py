@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from provml.base.context import Context
 from provml.capture.trackers.calls import Calls
-from provml.capture.trackers.sources import Source, described, source_of, version_of
+from provml.capture.trackers.sources import Source, describe_object, source_of, version_of
 
 name: Final = "wandb"
 modules: Final = (
@@ -105,7 +105,7 @@ def _sync(state: _State, config: Any) -> None:
     """Record what of the configuration is new."""
     new = {}
     for key, value in config.items():
-        text = described(value)
+        text = describe_object(value)
         if state.config.get(key) != text:
             state.config[key] = text
             new[key] = value
