@@ -21,12 +21,14 @@ from doc_blocks import (
     record_story,
 )
 
+import provml
 from provml.base.format_names import format_names
 from provml.cli import program
 from provml.export import BundleFormat, find_format
 
 COMMANDS = sorted(program().commands)
 FORMATS_PAGE = ROOT / "docs" / "reference" / "file-formats.md"
+API_PAGES = ROOT / "docs" / "reference" / "api"
 CLI_PAGE = ROOT / "docs" / "reference" / "cli.md"
 
 
@@ -47,6 +49,15 @@ def test_every_command_and_option_has_help(name: str) -> None:
 def test_every_command_is_documented(name: str) -> None:
     """Nobody hears of a command."""
     assert f":command: {name}\n" in CLI_PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(dir(provml)))
+def test_every_public_name_is_documented(name: str) -> None:
+    """Somebody finds a name in an editor and nothing about it in the reference."""
+    if name in vars(provml.errors):
+        return  # all of this module is on one page
+    pages = "".join(path.read_text(encoding="utf-8") for path in API_PAGES.glob("*.md"))
+    assert re.search(rf"^::: provml\.{name}\b", pages, re.MULTILINE) or name == "__version__"
 
 
 @pytest.mark.parametrize("name", format_names())
