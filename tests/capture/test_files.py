@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.capture.files import complete
@@ -656,7 +657,7 @@ for name in ("in.h5", "in2.h5"):
 """,
     }[library]
     command = [sys.executable, "-W", "ignore", "-c", made]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize("library", sorted(_LIBRARIES))

@@ -23,6 +23,7 @@ _LOG_UNTIL_CLOSED = """
         acknowledged = [0] * 4
         errors = []
         started = threading.Barrier(5)
+        under_way = threading.Semaphore(0)
 
         def log(thread):
             verbs = {
@@ -37,17 +38,20 @@ _LOG_UNTIL_CLOSED = """
                 while True:
                     verb(acknowledged[thread])
                     acknowledged[thread] += 1
+                    if acknowledged[thread] == 50:
+                        under_way.release()
             except provml.RunClosedError:
                 pass
             except BaseException as error:
                 errors.append(repr(error))
+                under_way.release()
 
         threads = [threading.Thread(target=log, args=(n,)) for n in range(4)]
         for thread in threads:
             thread.start()
         started.wait()
-        while min(acknowledged) < 50:
-            pass
+        for thread in threads:
+            under_way.acquire()
         run.end_run()
         for thread in threads:
             thread.join()

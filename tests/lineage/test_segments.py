@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.lineage import segments
@@ -278,7 +279,7 @@ def test_several_processes_index_at_once(store: Path, step: Callable[..., str]) 
         for _ in range(4)
     ]
     for process in processes:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=LIMIT_S)
         assert (out.strip(), err) == ("40", "")
     opened = provml.open_store(store)
     assert opened.refresh() == 0
