@@ -660,7 +660,13 @@ for name in ("in.h5", "in2.h5"):
     subprocess.run(command, check=True, timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("library", sorted(_LIBRARIES))
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "torch" else [])
+        for name in sorted(_LIBRARIES)
+    ],
+)
 def test_library(run: provml.Run, work: Path, inside: Script, library: str) -> None:
     """What a library reads and writes outside Python would be missed."""
     if find_spec(library) is None:
@@ -693,9 +699,9 @@ print(isinstance(3, int), type(sys.modules["polars"].__spec__), len(sys.argv))
     assert watched.stdout.partition(cut)[0] == plain.stdout.partition(cut)[0]
     end = """
 import polars, sys
-from provml.capture.files import watch
+from provml.capture.files import audit_hook
 replaced = polars.read_csv
-watch.uninstall()
+audit_hook.uninstall()
 assert polars.read_csv is replaced.__wrapped__
 assert not [finder for finder in sys.meta_path if "provml" in type(finder).__module__]
 open("after", "w").close()

@@ -340,7 +340,9 @@ for _ in range(12):
 """
 
 
-@pytest.mark.parametrize("writes", [1, 5, 8, 9, 67, 75, 80, 90])
+@pytest.mark.parametrize(
+    "writes", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 8, 9, 67, 75, 80)), 90]
+)
 def test_a_kill_amid_indexing_costs_nothing(pipeline: Any, writes: int) -> None:
     """A killed index would leave tables that are wrong, or a lock that is never released."""
     command = [sys.executable, "-c", KILLED, str(pipeline.store), str(writes)]

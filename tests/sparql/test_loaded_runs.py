@@ -236,6 +236,7 @@ def test_a_query_does_not_keep_others_from_reading(store: Path) -> None:
         assert list(second.query(SAMPLES)) == [(82,)]
 
 
+@pytest.mark.slow
 def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
     """Half a run would pass as the whole of it ever after."""
     with provml.start_run("big", save_dir=store, formats=(), run_id="big") as run:
