@@ -55,6 +55,7 @@ from provml.errors import (
     RunClosedError,
     RunExistsError,
     RunNotFoundError,
+    SeriesNotFoundError,
     StoreError,
 )
 from provml.recording.run import Run
@@ -89,6 +90,7 @@ __all__ = [
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "SeriesNotFoundError",
     "Store",
     "StoreError",
     "__version__",

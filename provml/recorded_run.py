@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from provml.base.clock import to_datetime
 from provml.base.context import Context, context_from_path, context_path, group_path
 from provml.base.sinks import Destination
-from provml.errors import RunNotFoundError
+from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, Time
@@ -251,7 +251,7 @@ class RecordedRun:
                 have it; None for what is of none, or of the only one that there is.
 
         Raises:
-            RunNotFoundError: there is no such series, or one each of several models; the message
+            SeriesNotFoundError: there is no such series, or one each of several models; the message
                 names those there are.
         """
         from provml.model.series import SeriesTable, series_columns
@@ -271,14 +271,14 @@ class RecordedRun:
         targets = list(dict.fromkeys(s.of for s in chosen))
         if of is None and len(targets) > 1:
             if None not in targets:
-                raise RunNotFoundError(
+                raise SeriesNotFoundError(
                     f"run {self.id} has {name!r} in {context} of each of "
                     f"{', '.join(map(repr, targets[:10]))}: say which, of={targets[0]!r}"
                 )
             chosen = [s for s in chosen if s.of is None]
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
-            raise RunNotFoundError(
+            raise SeriesNotFoundError(
                 f"run {self.id} has no series {name!r} of kind {own!r} in {context}"
                 f"{'' if of is None else f' of {of!r}'}; "
                 f"it has: {known or 'none'}"
@@ -481,7 +481,7 @@ class RecordedRun:
 
         Raises:
             InvalidArgumentError: another ending or axis.
-            RunNotFoundError: no such series or context.
+            SeriesNotFoundError: no such series or context.
             MissingExtraError: matplotlib, or for a page mpld3, is not installed.
         """
         from provml.plot import draw

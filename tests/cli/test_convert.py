@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 from provml.base.format_names import format_names
@@ -40,7 +41,7 @@ def convert(
     """Run the command in a folder, with standard input."""
     command = [sys.executable, "-m", "provml", "convert", *map(str, arguments)]
     return subprocess.run(
-        command, input=data, capture_output=True, cwd=folder, timeout=60, check=False
+        command, input=data, capture_output=True, cwd=folder, timeout=LIMIT_S, check=False
     )
 
 

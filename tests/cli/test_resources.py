@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "provml", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
 class Room:

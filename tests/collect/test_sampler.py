@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S, until
 
 import provml
 from provml.collect.sampler import next_due
@@ -33,14 +34,6 @@ class Counting:
 
     def close(self) -> None:
         self.closed = True
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 def threads() -> set[str]:
@@ -171,11 +164,11 @@ def test_one_that_hangs_does_not_hold_the_end(start) -> None:
 
     def hang(reading: int) -> None:
         hangs.set()
-        go_on.wait(60)
+        go_on.wait(LIMIT_S)
 
     hanging, other = Counting("hanging", hang), Counting("other")
     with start(sample_interval_s=0.001, collect=[hanging, other]) as run:
-        hangs.wait(60)
+        hangs.wait(LIMIT_S)
         seen = other.readings
         until(lambda: other.readings > seen + 5)
         before = time.monotonic()
@@ -218,11 +211,11 @@ def test_a_fork_while_one_hangs_leaves_it_its_thread(start) -> None:
     def hang(reading: int) -> None:
         if reading == 1:
             hangs.set()
-            go_on.wait(60)
+            go_on.wait(LIMIT_S)
 
     hanging = Counting("hanging", hang)
     with start(sample_interval_s=0.001, collect=[hanging]):
-        hangs.wait(60)
+        hangs.wait(LIMIT_S)
         pid = os.fork()
         if pid == 0:
             os._exit(0)

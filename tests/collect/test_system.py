@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 import provml
 from provml.collect.containers import limits
@@ -359,14 +360,6 @@ class AlertingSystemCollector(SystemMetricsCollector):
 
     def get_alerts(self):
         return self.alerts.copy()
-
-
-def until(condition: Any) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 def test_a_subclass_s_keys_are_recorded_in_the_background(store: Path) -> None:

@@ -37,9 +37,10 @@ FORMS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def recorded(store: Path) -> provml.RecordedRun:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     """A run with a record of every kind, and names that are hard to write."""
+    store = tmp_path_factory.mktemp("formats") / "provenance"
     with provml.start_run("exp/é", store=store, formats=(), tags={"t": "🦉"}) as run:
         run.log_params({"lr": 0.1, "n": 2**70, "x": [1, None], "nan": float("nan")})
         run.log_dataset("d<&>", np.arange(4), context="training")

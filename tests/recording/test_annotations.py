@@ -291,7 +291,7 @@ def test_a_metric_is_of_the_version_that_there_was(run: provml.Run, tmp_path: Pa
     recorded = provml.load(run.path)
     assert recorded.series("accuracy", "evaluation", of="net").value.tolist() == [0.5, 1] * 2
     assert len(recorded.series("accuracy", "evaluation", of=("model", "net"))) == 4
-    with pytest.raises(provml.RunNotFoundError, match="say which, of=\\('"):
+    with pytest.raises(provml.SeriesNotFoundError, match="say which, of=\\('"):
         recorded.series("accuracy", "evaluation")  # of each of two: one curve would be neither's
     run.log_metric("accuracy", 0.25, "evaluation")
     assert list(provml.load(run.path).series("accuracy", "evaluation").value) == [0.25]
@@ -351,7 +351,7 @@ def test_what_is_of_no_model_is_another_series(run: provml.Run) -> None:
     recorded = provml.load(run.path)
     assert recorded.series("a", of="net").value.tolist() == [2]
     assert recorded.series("a").value.tolist() == [1]
-    with pytest.raises(provml.RunNotFoundError, match="of"):
+    with pytest.raises(provml.SeriesNotFoundError, match="of"):
         recorded.series("a", of="other")
     names = {str(s.id) for s in recorded.statements() if str(s.id).startswith("run:series/")}
     assert names == {"run:series/a", "run:series/a~model~net"}

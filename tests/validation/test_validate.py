@@ -173,6 +173,7 @@ def bad(tmp_path: Path, everything: provml.RecordedRun, json_of: Callable[..., A
     return path
 
 
+@pytest.mark.slow
 def test_the_command_judges_files_and_runs(
     good: Path, bad: Path, everything: provml.RecordedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
