@@ -19,7 +19,7 @@ from provml.base.sinks import Destination
 from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
 from provml.journal.files import Record, record_context, series_number
-from provml.journal.history import RecordedEvent, RecordedSpan, Time
+from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.reader import Journal
 from provml.journal.store import find_run
 from provml.journal.values import decode
@@ -214,7 +214,7 @@ class RecordedRun:
         return self._journal.description.get("task")
 
     def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.records(Journal(self.path), *kinds)  # afresh: a live run grows
+        return history.read_records(Journal(self.path), *kinds)  # afresh: a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
@@ -290,8 +290,8 @@ class RecordedRun:
         name: str | None = None,
         *,
         source: str | None = None,
-        since: Time | None = None,
-        until: Time | None = None,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
         """The events in the order logged, all or those of a name, a source, a stretch of time.
 
@@ -301,15 +301,15 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: a time that is none.
         """
-        return history.events(Journal(self.path), name, source, since, until)
+        return history.find_events(Journal(self.path), name, source, since, until)
 
     def spans(
         self,
         name: str | None = None,
         *,
         source: str | None = None,
-        since: Time | None = None,
-        until: Time | None = None,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
         """The events that last, in the order begun: from ``X_started`` to ``X_finish``.
 
@@ -321,7 +321,7 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: a time that is none.
         """
-        return history.spans(Journal(self.path), name, source, since, until)
+        return history.find_spans(Journal(self.path), name, source, since, until)
 
     def points(
         self, group: Context | str, start_index: int = 0, limit: int = 1000
@@ -390,7 +390,7 @@ class RecordedRun:
                         step=record.get("step"),
                         epoch=record.get("epoch"),
                         facts=facts,
-                        metadata=history.metadata_of(record),
+                        metadata=history.decode_metadata(record),
                     )
                 )
         return found

@@ -16,7 +16,7 @@ from provml.base.format_names import format_names
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.cli._options import store_option, view_of, view_options
-from provml.journal.reader import damage_note
+from provml.journal.reader import describe_damage
 from provml.journal.store import find_run
 
 _STDOUT = "-"
@@ -93,7 +93,7 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
-    note = damage_note(damage)
+    note = describe_damage(damage)
     if note is not None:
         terminal.echo_note(note)
     if detail is None and "series" in details and default_detail(format_name) is None:

@@ -220,9 +220,9 @@ class Annotations(Recorder):
 
         Costs a pass over the events files.
         """
-        from provml.journal.history import events
+        from provml.journal.history import find_events
 
-        return events(self._journal(), name, source, since, until)
+        return find_events(self._journal(), name, source, since, until)
 
     def spans(
         self,
@@ -233,9 +233,9 @@ class Annotations(Recorder):
         until: Timestamp | None = None,
     ) -> list[RecordedSpan]:
         """The events so far that last; see `RecordedRun.spans`. Costs a pass over the events."""
-        from provml.journal.history import spans
+        from provml.journal.history import find_spans
 
-        return spans(self._journal(), name, source, since, until)
+        return find_spans(self._journal(), name, source, since, until)
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         from provml.journal.history import last_values

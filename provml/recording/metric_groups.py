@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsInde
 from provml.base.context import Context, group_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.sample_files import Slot, fill_in
-from provml.journal.writer import ExtraFields, SeriesKey, warn
+from provml.journal.writer import ExtraFields, SeriesKey, warn_without_raising
 from provml.recording.checks import (
     encode_value,
     validate_epoch,
@@ -173,7 +173,7 @@ class Metrics:
                 self._pending.popleft()
                 if not self._warned:
                     self._warned = True
-                    warn(
+                    warn_without_raising(
                         f"more than {_MOST_PENDING:,} points wait for their epoch: the oldest stay "
                         "without one; call run.metrics.flush() after each epoch"
                     )

@@ -21,9 +21,10 @@ Target = str | tuple[str, str] | Any
 """What a sample or event may be of: a name, kind and name, or the model itself."""
 
 if TYPE_CHECKING:
-    from provml.collect.hashing import Hashing, Progress
+    from provml.collect.collector_thread import CollectorPlan
+    from provml.collect.hashing import BackgroundHasher, HashingProgress
     from provml.collect.readings import Collector
-    from provml.collect.sampler import Planned, Sampler
+    from provml.collect.sampler import Sampler
     from provml.recording.flops import FlopsLog
     from provml.recording.metric_groups import Metrics
 
@@ -54,7 +55,7 @@ class Recorder:
         self._execution_started_ns: int = time.time_ns()
         self._known = ObjectRegistry()
         self._flops: FlopsLog | None = None
-        self._hashing: Hashing | None = None
+        self._hashing: BackgroundHasher | None = None
         self._hashed = 0
         self._metrics: Metrics | None = None
 
@@ -76,7 +77,7 @@ class Recorder:
         return self._writer.dropped
 
     @property
-    def hashing(self) -> list[Progress]:
+    def hashing(self) -> list[HashingProgress]:
         """The large datasets that are being hashed, each with its name and bytes done and total."""
         return [] if self._hashing is None else self._hashing.progress()
 
@@ -110,7 +111,7 @@ class Recorder:
         self._flops = None  # its lock may be held by a thread that is not here
         self._writer.forget()
 
-    def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
+    def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
         from provml.collect.sampler import Sampler
 
         with self._lock:
@@ -169,12 +170,12 @@ class Recorder:
             return None
         with self._lock:
             if self._hashing is None:
-                self._hashing = hashing.Hashing(self._report_digest)
+                self._hashing = hashing.BackgroundHasher(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
         except RuntimeError:  # no thread is to be had: at the interpreter's exit
             return None
-        return {"unread": hashing.PENDING}
+        return {"unread": hashing.DIGEST_PENDING}
 
     def _report_digest(self, number: int, content: Record) -> None:
         try:
@@ -227,10 +228,10 @@ class Recorder:
         made = self._known.made
         found = next((target for target in wanted if target in made), None)
         if found is None and wanted:
-            from provml.journal.history import records
+            from provml.journal.history import read_records
             from provml.journal.reader import Journal
 
-            content = records(Journal(self.path), "model", "artifact")
+            content = read_records(Journal(self.path), "model", "artifact")
             made.update((record["record"], str(record.get("name"))) for record in content)
             found = next((target for target in wanted if target in made), None)
         if found is None:

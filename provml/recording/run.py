@@ -22,7 +22,7 @@ from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal import layout
 from provml.journal.sample_files import mark_abandoned
-from provml.journal.writer import ExtraFields, Record, SeriesKey, warn
+from provml.journal.writer import ExtraFields, Record, SeriesKey, warn_without_raising
 from provml.recording import process_hooks
 from provml.recording.annotations import Annotations, Timestamp
 from provml.recording.checks import (
@@ -209,7 +209,7 @@ class Run(Annotations):
         for key, stored in rows:
             writer.sample(key, time_ns, own_step, own_epoch, stored)
         for call, key in learned:
-            number = writer.number_of(key)
+            number = writer.find_number(key)
             if number is not None:
                 self._fast[call] = (number, layout.STORAGES[key[4]].pack_into)
 
@@ -657,9 +657,9 @@ class Run(Annotations):
         """Whether other ranks are still at work: the last one to end writes the documents."""
         if self._folder.settings.rank is None:
             return False
-        from provml.journal.status import run_state
+        from provml.journal.status import read_run_state
 
-        return run_state(self.path).status == "running"
+        return read_run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
         from provml.export import write_documents  # derives: the one late call
@@ -667,7 +667,7 @@ class Run(Annotations):
         try:
             write_documents(self.path, self._formats)
         except Exception as error:  # the training is over; what failed can be done again
-            warn(
+            warn_without_raising(
                 f"the run is recorded, but its documents could not be written: {error}; "
                 f"try: provml export {self.path} --format {self._formats[0]}"
             )

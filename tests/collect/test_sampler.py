@@ -12,7 +12,7 @@ import pytest
 from waiting import LIMIT_S, until
 
 import provml
-from provml.collect.sampler import next_due
+from provml.collect.collector_thread import find_next_due
 
 TRAINING = provml.Context.TRAINING
 
@@ -96,20 +96,20 @@ def test_a_reading_belongs_to_the_step_under_way(start) -> None:
     assert set(validation.step.tolist()) == {-(2**63)}
 
 
-def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> None:
+def test_the_last_position_is_found_over_segments_and_other_records(start) -> None:
     """A reading would be linked to an old step once the samples file has grown."""
     with start() as run:
         writer = run._writer
-        assert writer.under_way() is None
+        assert writer.last_position() is None
         for step in range(5000):
             run.log_metric("loss", 1.0, TRAINING, step)
             if step % 97 == 0:
-                assert writer.under_way() == (("training",), step, None)
+                assert writer.last_position() == (("training",), step, None)
         for number in range(3000):
             writer.sample(("other", "x", None, None, "i64"), number, None, None, number)
-        assert writer.under_way() == (("training",), 4999, None)
+        assert writer.last_position() == (("training",), 4999, None)
         run.log_metric("text", "a", epoch=7)
-        assert writer.under_way() == (None, None, 7)
+        assert writer.last_position() == (None, None, 7)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> No
 )
 def test_the_rhythm_is_a_grid(due, interval_s, now, expected) -> None:
     """Readings would drift by the time that each takes, or pile up after a stall."""
-    assert next_due(due, interval_s, now) == expected
+    assert find_next_due(due, interval_s, now) == expected
 
 
 def test_one_that_raises_is_told_once_and_tried_again(start) -> None:

@@ -167,7 +167,7 @@ def test_deleting_what_is_loaded_costs_a_load(store: Path) -> None:
     assert count(store) == 82
     shutil.rmtree(store / ".provml")
     assert count(store) == 82
-    assert [path.name for path in provml.journal.store.run_folders(store)] == ["run1", "run2"]
+    assert [path.name for path in provml.journal.store.list_run_folders(store)] == ["run1", "run2"]
 
 
 def test_a_store_that_can_not_be_written_is_asked_in_memory(store: Path) -> None:
