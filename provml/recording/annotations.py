@@ -113,12 +113,12 @@ class Annotations(Recorder):
     def log_event(
         self,
         event: str | Event,
-        *,
-        source: str | EventSource | None = None,
-        metadata: Mapping[str, Any] | None = None,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
+        *,
+        source: str | EventSource | None = None,
+        metadata: Mapping[str, Any] | None = None,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:

@@ -73,8 +73,8 @@ class Run(Annotations):
         value: Any,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
+        *,
         timestamp: Timestamp | None = None,
         unit: str | None = None,
         of: Target | None = None,
@@ -138,8 +138,8 @@ class Run(Annotations):
         metrics: Mapping[str, Any],
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
+        *,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
@@ -227,8 +227,8 @@ class Run(Annotations):
         self,
         name: str,
         data: object,
-        *,
         context: Context | str | None = None,
+        *,
         copy: bool = False,
     ) -> None:
         """Record a dataset that the context, or the run, uses; the data itself is not kept.
@@ -268,10 +268,10 @@ class Run(Annotations):
         self,
         path: str | os.PathLike[str],
         name: str | None = None,
-        *,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
+        *,
         metadata: Mapping[str, Any] | None = None,
         copy: bool | None = None,
     ) -> None:
@@ -342,10 +342,10 @@ class Run(Annotations):
         self,
         name: str,
         model: object,
-        *,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
+        *,
         copy: bool | None = None,
     ) -> None:
         """Record a model; a second version of a name is a revision of the first.
@@ -419,12 +419,12 @@ class Run(Annotations):
     def log_flops_per_batch(
         self,
         label: str,
-        context: Context | str | None,
+        context: Context | str | None = None,
         step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
         *,
         model: Any = None,
         batch: Any = None,
-        epoch: SupportsIndex | None = None,
         backward: bool | None = None,
     ) -> None:
         """Record the floating-point operations of one batch, and the label's total so far.
@@ -458,12 +458,12 @@ class Run(Annotations):
         self,
         label: str,
         dataset: Any,
-        context: Context | str | None,
+        context: Context | str | None = None,
         step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
         *,
         model: Any = None,
         batch: Any = None,
-        epoch: SupportsIndex | None = None,
         backward: bool | None = None,
     ) -> None:
         """Record the floating-point operations of a pass over a dataset, and the label's total.
@@ -487,9 +487,8 @@ class Run(Annotations):
     def count_flops(
         self,
         label: str,
-        context: Context | str | None,
+        context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
     ) -> Iterator[None]:
         """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
@@ -571,7 +570,6 @@ class Run(Annotations):
         label: str,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
     ) -> None:
         """Record, as a metric named by the label, the seconds since the execution started.
