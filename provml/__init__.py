@@ -6,8 +6,9 @@
         provml.log_param("lr", 0.01)
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
-The recording half imports nothing beyond the standard library; what reads a recording is
-imported when it is asked for, and what derives from one (numpy, orjson, prov) when it is used.
+``import provml`` loads only what recording needs, which is the standard library. The names that
+read a recorded run, and the modules `provml.testing`, `provml.reading` and `provml.sparql`, are
+imported the first time you use them.
 """
 
 from typing import TYPE_CHECKING
@@ -61,6 +62,9 @@ from provml.recording.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml import reading as reading
+    from provml import sparql as sparql
+    from provml import testing as testing
     from provml.capture.printed_output import capture_output
     from provml.lineage.questions import Store, open_store
     from provml.recorded_run import RecordedRun, load
@@ -122,7 +126,7 @@ __all__ = [
     "validate",
 ]
 
-_LATE = {
+_IMPORTED_ON_USE = {
     "RecordedRun": "provml.recorded_run",
     "Store": "provml.lineage.questions",
     "capture_output": "provml.capture.printed_output",
@@ -132,15 +136,18 @@ _LATE = {
     "normal_form": "provml.validation.constraints.normal_forms",
     "equivalent": "provml.validation.constraints.normal_forms",
 }
+_MODULES = ("reading", "sparql", "testing")
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATE:
-        from importlib import import_module
+    from importlib import import_module
 
-        return getattr(import_module(_LATE[name]), name)
+    if name in _IMPORTED_ON_USE:
+        return getattr(import_module(_IMPORTED_ON_USE[name]), name)
+    if name in _MODULES:
+        return import_module(f"provml.{name}")
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_MODULES])

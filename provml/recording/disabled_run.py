@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from provml.recording import process_hooks
-from provml.recording.annotations import MetadataUpdate, Params
+from provml.recording.annotations import Annotations, MetadataUpdate, Params
 from provml.recording.metric_groups import MetricGroup, Metrics, Number, SummaryCache
 from provml.recording.run import Run
 
@@ -81,9 +83,6 @@ class DisabledRun(Run):
     a script that puts files there runs as well disabled.
     """
 
-    def _nothing(self, *arguments: Any, **options: Any) -> None:
-        return None
-
     def __init__(self, experiment: str) -> None:
         self.id = "disabled"
         self.experiment = experiment
@@ -124,17 +123,14 @@ class DisabledRun(Run):
 
     spans = events
 
-    log = _nothing
-    log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
-    log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
-    log_system_metrics = _nothing
-    log_flops_per_batch = log_flops_per_epoch = _nothing
-    log_execution_start_time = log_execution_end_time = log_current_execution_time = _nothing
-    _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _nothing
-
     @contextmanager
     def count_flops(self, *arguments: Any, **options: Any) -> Iterator[None]:
         yield
+
+    def _ignore(self, *arguments: Any, **options: Any) -> None:
+        return None
+
+    _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _ignore
 
     def end_run(self, *arguments: Any, **options: Any) -> None:
         self._closed = True
@@ -142,3 +138,30 @@ class DisabledRun(Run):
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return DisabledRun, (self.experiment,)
+
+
+def _silence_verb(
+    verb: Callable[..., Any], silent: Callable[..., Any] | None
+) -> Callable[..., Any]:
+    """Build a method that takes any call and records nothing, documented as the verb is.
+
+    Args:
+        verb: the method of `Run`.
+        silent: what to call instead, for a verb that returns something.
+    """
+
+    @wraps(verb)
+    def method(self: DisabledRun, *arguments: Any, **options: Any) -> Any:
+        return None if silent is None else silent(self, *arguments, **options)
+
+    return method
+
+
+def _silence_verbs() -> None:
+    for owner in (Run, Annotations):
+        for name, verb in vars(owner).items():
+            if isinstance(verb, FunctionType) and not name.startswith("_"):
+                setattr(DisabledRun, name, _silence_verb(verb, vars(DisabledRun).get(name)))
+
+
+_silence_verbs()
