@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provml.base.clock import to_datetime
-from provml.base.context import Context, context_from_path, context_path, group_path
+from provml.base.context import Context, context_from_path, given_path, group_path, matching_paths
 from provml.base.sinks import Destination
 from provml.errors import RunNotFoundError
 from provml.journal import history, layout
@@ -242,7 +242,8 @@ class RecordedRun:
 
         Args:
             name: the metric's name.
-            context: its context; None for what was logged without one.
+            context: its context, or a word for one as in `Context`; None for what was logged
+                without one.
             rank: only what the processes of this rank wrote.
             kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
                 ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
@@ -257,7 +258,9 @@ class RecordedRun:
         from provml.model.series import SeriesTable, series_columns
 
         table = SeriesTable(Journal(self.path))
-        path = context_path(context)
+        paths = matching_paths(context)
+        found = {s.context for s in table.all if s.name == name}
+        path = next((path for path in paths if path in found), paths[0])
         chosen = [
             s
             for s in table.all
@@ -330,7 +333,12 @@ class RecordedRun:
 
         Costs a pass over the samples.
         """
-        return history.read_points(Journal(self.path), group_path(group), start_index, limit)
+        journal, path, given = Journal(self.path), group_path(group), given_path(group)
+        if given is not None and given != path:
+            points = history.read_points(journal, given, start_index, limit)
+            if points["total"]:
+                return points
+        return history.read_points(journal, path, start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
         """Where readings went above their thresholds, or further, in the order recorded."""

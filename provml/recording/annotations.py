@@ -156,7 +156,7 @@ class Annotations(Recorder):
         if of is not None:
             kind, own_name = self._target(of)
             record["of"] = {"kind": kind, "name": own_name}
-        self._append(record | place_fields(context, step, epoch))
+        self._append(record | place_fields(context, step, epoch), context)
 
     @property
     def params(self) -> Params:

@@ -69,6 +69,8 @@ class DisabledMetrics(Metrics):
     def __call__(self, group: object) -> MetricGroup:
         return DisabledGroup(self, ("",))
 
+    __getitem__ = __call__
+
     def log(self, /, **groups: Any) -> Metrics:
         return self
 

@@ -60,16 +60,16 @@ class MetricsHost(Protocol):
 
     path: Path
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process. Raises RunClosedError."""
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process. Raises RunClosedError."""
 
 
 class Metrics:
     """A run's metrics by groups; `Run.metrics`. Safe to use from any thread.
 
-    A group is a context: ``train`` and ``training`` are `Context.TRAINING`, ``val`` and
-    ``validation`` `Context.VALIDATION`, ``eval`` and ``evaluation`` `Context.EVALUATION`; any other
-    name is a context of that name. ``epoch`` and ``step`` are never names of metrics here.
+    A group is a context: ``run.metrics("train")``, or ``run.metrics["train"]``, is the group of
+    `Context.TRAINING`. `Context` lists the words for the standard contexts; any other name is a
+    context of that name. ``epoch`` and ``step`` are never names of metrics here.
     """
 
     def __init__(self, run: MetricsHost) -> None:
@@ -89,7 +89,12 @@ class Metrics:
         """
         path = group_path(group)
         own = self._groups.get(path)
-        return own or self._groups.setdefault(path, MetricGroup(self, path))
+        if own is None:
+            own = self._groups.setdefault(path, MetricGroup(self, path))
+        own._given = group
+        return own
+
+    __getitem__ = __call__
 
     def log(
         self,
@@ -180,7 +185,7 @@ class Metrics:
 
     def _write(self, group: MetricGroup, rows: list[_Row], slots: list[Slot] | None = None) -> int:
         """Write points, each at a time of its own; the index of the first."""
-        writer = self._run._open_writer()
+        writer = self._run._open_writer(group._given)
         with self._lock:
             first = group._count(len(rows))
             for row in rows:
@@ -231,6 +236,7 @@ class MetricGroup:
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._path = path
+        self._given: Context | str = ""  # as the last caller named the group
         self._next: int | None = None
         self.summary_cache = SummaryCache(self)
 
@@ -418,7 +424,7 @@ class SummaryCache:
                     f"{value!r:.80}"
                 )
             numbers.append((key, stored))
-        writer = self._metrics._run._open_writer()
+        writer = self._metrics._run._open_writer(group._given)
         with self._metrics._lock:
             time_ns = self._metrics._time_ns()
             if numbers and not self._is_due:
@@ -482,7 +488,7 @@ class SummaryCache:
         values = [group._series(name, value, _ROW) for name, value in plain.items()]
         values += [group._series(name, value, _SUMMARY) for name, value in figures.items()]
         if values:
-            writer = metrics._run._open_writer()
+            writer = metrics._run._open_writer(group._given)
             group._count(1)
             time_ns = metrics._time_ns()
             if figures:

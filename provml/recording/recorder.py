@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
@@ -57,6 +59,7 @@ class Recorder:
         self._hashing: Hashing | None = None
         self._hashed = 0
         self._metrics: Metrics | None = None
+        self._aliases: set[str] = set()
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
@@ -130,10 +133,26 @@ class Recorder:
                 self._sampler.start()
             return self._sampler
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process, opened on the first call in a forked child."""
-        if not self._closed and self._pid == os.getpid():
-            return self._writer
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process, opened on the first call in a forked child.
+
+        Args:
+            context: the context that is about to be written, as the caller gave it. If it is a
+                word for a standard context, such as ``train``, the journal notes the word once.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
+        is_ready = not self._closed and self._pid == os.getpid()
+        writer = self._writer if is_ready else self._reopen_writer()
+        alias = context_alias(context)
+        if alias is not None and alias not in self._aliases:
+            self._aliases.add(alias)
+            path = path_to_list(context_path(alias))
+            writer.append({"record": "context", "context": path, "alias": alias})
+        return writer
+
+    def _reopen_writer(self) -> JournalWriter | AbsentWriter:
         with self._lock:  # end_run says under it that the run is closed
             if self._closed:
                 raise RunClosedError(
@@ -241,8 +260,8 @@ class Recorder:
             )
         return found
 
-    def _append(self, record: Record) -> None:
-        self._open_writer().append(record)
+    def _append(self, record: Record, context: Context | str | None = None) -> None:
+        self._open_writer(context).append(record)
 
     def _append_all(self, records: list[Record]) -> None:
         writer = self._open_writer()

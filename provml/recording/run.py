@@ -205,7 +205,7 @@ class Run(Annotations):
             rows.append((key, stored))
             if storage != "text" and packs_exactly(value) and call_of is not None:
                 learned.append(((name, context, value.__class__, unit, *call_of), key))
-        writer = self._open_writer()
+        writer = self._open_writer(context)
         for key, stored in rows:
             writer.sample(key, time_ns, own_step, own_epoch, stored)
         for call, key in learned:
@@ -257,7 +257,7 @@ class Run(Annotations):
         }
         from provml.collect.datasets import describe_dataset
 
-        self._open_writer()
+        self._open_writer(context)
         with self._lock:
             self._hashed = number = self._hashed + 1
         content = describe_dataset(data, self.path, copy, partial(self._hash_later, number, name))
@@ -299,7 +299,7 @@ class Run(Annotations):
         record = self._artifact(own_name, context, step, epoch, metadata)
         from provml.collect.content import describe_path
 
-        self._open_writer()
+        self._open_writer(context)
         content = describe_path(path, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
         self._known.made.add(("artifact", record["name"]))
@@ -319,7 +319,7 @@ class Run(Annotations):
         record["time"] = _time_ns() if timestamp is None else to_time_ns(timestamp)
         from provml.collect.content import write_captured
 
-        self._open_writer()
+        self._open_writer(context)
         self._append({**record, "content": write_captured(self.path, file_name, content)})
         self._known.made.add(("artifact", name))
 
@@ -368,7 +368,7 @@ class Run(Annotations):
         record |= place_fields(context, step, epoch)
         from provml.collect.models import describe_model
 
-        self._open_writer()
+        self._open_writer(context)
         content = describe_model(model, self.path, copy)
         self._append({**record, "time": _time_ns(), "content": content})
         self._known.register("model", name, model)
@@ -552,6 +552,7 @@ class Run(Annotations):
         """
         place_of = (context_path(context), validate_step(step), validate_epoch(epoch))
         time_ns = None if timestamp is None else to_time_ns(timestamp)
+        self._open_writer(context)
         self._own_sampler().snapshot(place_of, time_ns, bool(synchronous))
 
     # -- execution time -----------------------------------------------------------------------
