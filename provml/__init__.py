@@ -58,6 +58,7 @@ from provml.errors import (
     RunNotFoundError,
     StoreError,
 )
+from provml.recording.annotations import MetadataUpdate
 from provml.recording.run import Run
 from provml.version import __version__
 
@@ -65,16 +66,35 @@ if TYPE_CHECKING:
     from provml import reading as reading
     from provml import sparql as sparql
     from provml import testing as testing
+    from provml.base.results import (
+        AppendedBatch,
+        AppendedPoint,
+        DroppedCounts,
+        Point,
+        PointPage,
+        RecordedException,
+    )
     from provml.capture.printed_output import capture_output
+    from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
-    from provml.recorded_run import RecordedRun, load
+    from provml.recorded_run import (
+        RecordedAlert,
+        RecordedContent,
+        RecordedRun,
+        SeriesArrays,
+        SeriesName,
+        load,
+    )
     from provml.validation import validate
     from provml.validation.constraints.normal_forms import equivalent, normal_form
 
 __all__ = [
+    "AppendedBatch",
+    "AppendedPoint",
     "ContentNotFoundError",
     "Context",
     "DocumentError",
+    "DroppedCounts",
     "EndpointError",
     "Event",
     "EventSource",
@@ -82,17 +102,27 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidMetricError",
     "JournalError",
+    "MetadataUpdate",
     "MissingExtraError",
     "MissingProgramError",
     "NoActiveRunError",
+    "Point",
+    "PointPage",
     "ProvMLError",
     "ProvMLWarning",
     "QueryError",
+    "RecordedAlert",
+    "RecordedContent",
+    "RecordedEvent",
+    "RecordedException",
     "RecordedRun",
+    "RecordedSpan",
     "Run",
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "SeriesArrays",
+    "SeriesName",
     "Store",
     "StoreError",
     "__version__",
@@ -127,14 +157,26 @@ __all__ = [
 ]
 
 _IMPORTED_ON_USE = {
+    "AppendedBatch": "provml.base.results",
+    "AppendedPoint": "provml.base.results",
+    "DroppedCounts": "provml.base.results",
+    "Point": "provml.base.results",
+    "PointPage": "provml.base.results",
+    "RecordedAlert": "provml.recorded_run",
+    "RecordedContent": "provml.recorded_run",
+    "RecordedEvent": "provml.journal.history",
+    "RecordedException": "provml.base.results",
     "RecordedRun": "provml.recorded_run",
+    "RecordedSpan": "provml.journal.history",
+    "SeriesArrays": "provml.recorded_run",
+    "SeriesName": "provml.recorded_run",
     "Store": "provml.lineage.questions",
     "capture_output": "provml.capture.printed_output",
+    "equivalent": "provml.validation.constraints.normal_forms",
     "load": "provml.recorded_run",
+    "normal_form": "provml.validation.constraints.normal_forms",
     "open_store": "provml.lineage.questions",
     "validate": "provml.validation",
-    "normal_form": "provml.validation.constraints.normal_forms",
-    "equivalent": "provml.validation.constraints.normal_forms",
 }
 _MODULES = ("reading", "sparql", "testing")
 

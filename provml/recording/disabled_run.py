@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provml.recording import process_hooks
 from provml.recording.annotations import Annotations, MetadataUpdate, Params
 from provml.recording.metric_groups import MetricGroup, Metrics, Number, SummaryCache
 from provml.recording.run import Run
+
+if TYPE_CHECKING:
+    from provml.base.results import AppendedBatch, AppendedPoint, DroppedCounts, PointPage
 
 
 class DisabledParams(Params):
@@ -49,15 +52,21 @@ class DisabledGroup(MetricGroup):
     def log(self, /, **fields: Any) -> MetricGroup:
         return self
 
-    def append(self, /, **fields: Any) -> dict[str, int]:
-        return {"index": 0}
+    def append(self, /, **fields: Any) -> AppendedPoint:
+        from provml.base.results import AppendedPoint
 
-    def append_batch(self, points: Any) -> dict[str, int]:
+        return AppendedPoint(0)
+
+    def append_batch(self, points: Any) -> AppendedBatch:
         count = len(points) if hasattr(points, "__len__") else 0
-        return {"count": count, "start_index": 0, "end_index": count - 1}
+        from provml.base.results import AppendedBatch
 
-    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
-        return {"data": [], "total": 0, "has_more": False}
+        return AppendedBatch(count, 0, count - 1)
+
+    def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
+        from provml.base.results import PointPage
+
+        return PointPage([], 0, False)
 
 
 class DisabledMetrics(Metrics):
@@ -91,8 +100,10 @@ class DisabledRun(Run):
         self._closed = False
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        return 0, 0
+    def dropped(self) -> DroppedCounts:
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(0, 0)
 
     @property
     def hashing(self) -> list[Any]:

@@ -28,6 +28,7 @@ from provml.recording.checks import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provml.base.results import AppendedBatch, AppendedPoint, PointPage
     from provml.journal.writer import AbsentWriter, JournalWriter
 
 Number = int | float
@@ -261,14 +262,16 @@ class MetricGroup:
         self._metrics._log(self, row)
         return self
 
-    def append(self, /, **fields: Any) -> dict[str, int]:
+    def append(self, /, **fields: Any) -> AppendedPoint:
         """Record a point as it is; its ``index``.
 
         Args, costs and raises as `log`.
         """
-        return {"index": self._metrics._write(self, [self._checked(fields)])}
+        from provml.base.results import AppendedPoint
 
-    def append_batch(self, points: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+        return AppendedPoint(self._metrics._write(self, [self._checked(fields)]))
+
+    def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
         """Record points, each a mapping as `append` takes fields; if one is refused, none is.
 
         Costs some microseconds a value.
@@ -295,9 +298,11 @@ class MetricGroup:
             except (InvalidArgumentError, InvalidMetricError) as error:
                 raise type(error)(f"point {number}: {error}") from None
         start = self._metrics._write(self, rows)
-        return {"count": len(rows), "start_index": start, "end_index": start + len(rows) - 1}
+        from provml.base.results import AppendedBatch
 
-    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
+        return AppendedBatch(len(rows), start, start + len(rows) - 1)
+
+    def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Points by their index, also those that wait for their epoch; the run may have ended.
 
         Costs a pass over the run's samples; imports numpy.
@@ -361,7 +366,7 @@ class MetricGroup:
         journal = Journal(self._metrics._run.path)
         if len(journal.writers) < 2:
             return 0
-        return int(read_points(journal, self._path, 0, 0)["total"])
+        return read_points(journal, self._path, 0, 0).total
 
     def _forget(self) -> None:
         self._next = None

@@ -19,10 +19,15 @@ from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
-Target = str | tuple[str, str] | Any
-"""What a sample or event may be of: a name, kind and name, or the model itself."""
+Target = object
+"""The model or artifact that a sample or event describes.
+
+Either the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
+object that was given to `Run.log_model`. Any Python object can be a model, so the type is `object`.
+"""
 
 if TYPE_CHECKING:
+    from provml.base.results import DroppedCounts
     from provml.collect.hashing import Hashing, Progress
     from provml.collect.readings import Collector
     from provml.collect.sampler import Planned, Sampler
@@ -74,9 +79,11 @@ class Recorder:
         return self._closed
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events lost so far to trouble of the environment (a full disk)."""
-        return self._writer.dropped
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost so far, for example to a full disk."""
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(*self._writer.dropped)
 
     @property
     def hashing(self) -> list[Progress]:
