@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
-from provml.base.clock import to_datetime, to_time_ns
+from provml.base.clock import Timestamp, to_datetime, to_time_ns
 from provml.base.context import MAX_NAME_LENGTH, Context, validate_name
 from provml.base.event import Event, EventSource
 from provml.errors import InvalidArgumentError
@@ -27,8 +27,6 @@ from provml.recording.recorder import Recorder, Target
 if TYPE_CHECKING:
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.journal.reader import Journal
-
-Timestamp = int | float | datetime
 
 
 class MetadataUpdate(NamedTuple):

@@ -12,9 +12,10 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from provml.recording import process_hooks
-from provml.recording.annotations import Annotations, MetadataUpdate, Params
-from provml.recording.metric_groups import MetricGroup, Metrics, Number, SummaryCache
+from provml.recording.annotations import MetadataUpdate, Params
+from provml.recording.metric_groups import MetricGroup, Metrics
 from provml.recording.run import Run
+from provml.recording.summary_cache import Number, SummaryCache
 
 if TYPE_CHECKING:
     from provml.base.results import AppendedBatch, AppendedPoint, DroppedCounts, PointPage
@@ -171,10 +172,10 @@ def _silence_verb(
 
 
 def _silence_verbs() -> None:
-    for owner in (Run, Annotations):
-        for name, verb in vars(owner).items():
-            if isinstance(verb, FunctionType) and not name.startswith("_"):
-                setattr(DisabledRun, name, _silence_verb(verb, vars(DisabledRun).get(name)))
+    for name in dir(Run):
+        verb = getattr(Run, name)
+        if isinstance(verb, FunctionType) and not name.startswith("_"):
+            setattr(DisabledRun, name, _silence_verb(verb, vars(DisabledRun).get(name)))
 
 
 _silence_verbs()
