@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provml.base.clock import to_datetime
-from provml.base.context import Context, context_from_path, context_path, group_path
+from provml.base.context import Context, context_from_path, given_path, group_path, matching_paths
+from provml.base.results import DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
 from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
@@ -59,6 +60,13 @@ class SeriesArrays:
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+
+class SeriesName(NamedTuple):
+    """The name and the context of a series; a context of None is the run itself."""
+
+    name: str
+    context: Context | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +170,13 @@ class RecordedRun:
         return self._journal.state().reason
 
     @property
-    def exception(self) -> dict[str, Any] | None:
-        """Type, message and traceback of the exception that ended it."""
-        return self._journal.state().exception
+    def exception(self) -> RecordedException | None:
+        """The exception that ended the run; None if none did."""
+        found = self._journal.state().exception
+        if found is None:
+            return None
+        kind, message, traceback = (str(found.get(n, "")) for n in RecordedException.__slots__)
+        return RecordedException(kind, message, traceback)
 
     @property
     def started(self) -> datetime:
@@ -178,10 +190,10 @@ class RecordedRun:
         return None if ended_ns is None else to_datetime(ended_ns)
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events that were lost to trouble of the environment."""
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost, for example to a full disk."""
         state = self._journal.state()
-        return state.dropped_samples, state.dropped_events
+        return DroppedCounts(state.dropped_samples, state.dropped_events)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -219,13 +231,13 @@ class RecordedRun:
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
 
-    def series_names(self, kind: str = "metric") -> list[tuple[str, Context | None]]:
-        """Name and context of every series of a kind, as `series` takes them."""
+    def series_names(self, kind: str = "metric") -> list[SeriesName]:
+        """Return the name and context of every series of a kind, as `series` takes them."""
         from provml.model.series import SeriesTable
 
         table = SeriesTable(Journal(self.path))
         own = (series for series in table.all if series.kind == kind)
-        return list(dict.fromkeys((s.name, context_from_path(s.context)) for s in own))
+        return list(dict.fromkeys(SeriesName(s.name, context_from_path(s.context)) for s in own))
 
     def series(
         self,
@@ -242,7 +254,8 @@ class RecordedRun:
 
         Args:
             name: the metric's name.
-            context: its context; None for what was logged without one.
+            context: its context, or a word for one as in `Context`; None for what was logged
+                without one.
             rank: only what the processes of this rank wrote.
             kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
                 ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
@@ -257,7 +270,9 @@ class RecordedRun:
         from provml.model.series import SeriesTable, series_columns
 
         table = SeriesTable(Journal(self.path))
-        path = context_path(context)
+        paths = matching_paths(context)
+        found = {s.context for s in table.all if s.name == name}
+        path = next((path for path in paths if path in found), paths[0])
         chosen = [
             s
             for s in table.all
@@ -323,14 +338,17 @@ class RecordedRun:
         """
         return history.find_spans(Journal(self.path), name, source, since, until)
 
-    def points(
-        self, group: Context | str, start_index: int = 0, limit: int = 1000
-    ) -> dict[str, Any]:
+    def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Points that a group of metrics recorded, by their index; as `MetricGroup.read`.
 
         Costs a pass over the samples.
         """
-        return history.read_points(Journal(self.path), group_path(group), start_index, limit)
+        journal, path, given = Journal(self.path), group_path(group), given_path(group)
+        if given is not None and given != path:
+            points = history.read_points(journal, given, start_index, limit)
+            if points.total:
+                return points
+        return history.read_points(journal, path, start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
         """Where readings went above their thresholds, or further, in the order recorded."""

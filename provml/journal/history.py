@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.base.context import Context, context_from_path
+from provml.base.results import Point, PointPage
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
@@ -235,9 +236,7 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def read_points(
-    journal: Journal, path: tuple[str, ...], start_index: int, limit: int
-) -> dict[str, Any]:
+def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
     """A page of a group's points, writer by writer; see `MetricGroup.read`.
 
     A point is what one call of a group recorded: the samples of its context that stand next to each
@@ -255,8 +254,7 @@ def read_points(
         }
         if declared:
             total = _add_points_of_writer(files, declared, (start, stop), total, found)
-    data = [{"index": index, "data": row} for index, row in found]
-    return {"data": data, "total": total, "has_more": stop < total}
+    return PointPage([Point(*point) for point in found], total, stop < total)
 
 
 def validate_count(value: object, what: str, most: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.base.context import context_from_word
 from provml.errors import InvalidArgumentError, SeriesNotFoundError
 from provml.journal.reader import Journal
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
@@ -189,12 +190,20 @@ def _chosen(
             known = _listed(series.name for series in every)
             raise SeriesNotFoundError(f"{where} has no series {name!r}; it has: {known}")
     named = [series for series in every if not names or series.name in names]
+    present = {name for series in named for name in _context_names(series)}
+    contexts = [_find_context(context, present) for context in contexts]
     for context in contexts:
         if not any(context in _context_names(series) for series in named):
             known = _listed("/".join(series.context) for series in named if series.context)
             of = " with these series" if names else ""
             raise SeriesNotFoundError(f"{where} has no context {context!r}{of}; it has: {known}")
     return [s for s in named if not contexts or not _context_names(s).isdisjoint(contexts)]
+
+
+def _find_context(asked: str, present: set[str]) -> str:
+    """Return the name of a context as the run has it: ``training`` for ``train``."""
+    standard = context_from_word(asked)
+    return asked if standard is None or asked in present else standard.name
 
 
 def _context_names(series: RunSeries) -> set[str]:

@@ -51,8 +51,8 @@ class FlopsHost(Protocol):
     def _append(self, record: Record) -> None:
         """Write a record."""
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process. Raises RunClosedError."""
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process. Raises RunClosedError."""
 
 
 @dataclass(slots=True)
@@ -128,6 +128,7 @@ class FlopsLog:
         arguments = self._arguments(module, batch)
         count = self._count(module, arguments, backward)
         facts = {"unit": "batch", "inputs": arguments.shapes()}
+        self._run._open_writer(context)
         line = self._line(name, path, count, count.flops, facts, module, model)
         if batch is not None:  # another batch is now what a call without one means
             self._lines = {k: v for k, v in self._lines.items() if k[3] is not _NO_BATCH}
@@ -173,6 +174,7 @@ class FlopsLog:
             raise InvalidArgumentError(
                 "an epoch over no samples has no FLOPs: the dataset is empty"
             )
+        self._run._open_writer(context)
         facts = {
             "unit": "epoch",
             "inputs": content.like.shapes(),
@@ -186,6 +188,7 @@ class FlopsLog:
     def block(self, label: str, place: Place, count: FlopsOfPass, start_ns: int) -> None:
         """Log a block of code that ran."""
         context, step, epoch = place
+        self._run._open_writer(context)
         facts = {"unit": "block", "start": start_ns}
         line = self._line(label, context_path(context), count, count.flops, facts, None, None)
         self._write(line, count.flops, step, epoch)

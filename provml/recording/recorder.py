@@ -12,15 +12,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
-Target = str | tuple[str, str] | Any
-"""What a sample or event may be of: a name, kind and name, or the model itself."""
+Target = object
+"""The model or artifact that a sample or event describes.
+
+Either the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
+object that was given to `Run.log_model`. Any Python object can be a model, so the type is `object`.
+"""
 
 if TYPE_CHECKING:
+    from provml.base.results import DroppedCounts
     from provml.collect.collector_thread import CollectorPlan
     from provml.collect.hashing import BackgroundHasher, HashingProgress
     from provml.collect.readings import Collector
@@ -58,6 +65,7 @@ class Recorder:
         self._hashing: BackgroundHasher | None = None
         self._hashed = 0
         self._metrics: Metrics | None = None
+        self._aliases: set[str] = set()
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
@@ -72,9 +80,11 @@ class Recorder:
         return self._closed
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events lost so far to trouble of the environment (a full disk)."""
-        return self._writer.dropped
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost so far, for example to a full disk."""
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(*self._writer.dropped)
 
     @property
     def hashing(self) -> list[HashingProgress]:
@@ -131,10 +141,26 @@ class Recorder:
                 self._sampler.start()
             return self._sampler
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process, opened on the first call in a forked child."""
-        if not self._closed and self._pid == os.getpid():
-            return self._writer
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process, opened on the first call in a forked child.
+
+        Args:
+            context: the context that is about to be written, as the caller gave it. If it is a
+                word for a standard context, such as ``train``, the journal notes the word once.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
+        is_ready = not self._closed and self._pid == os.getpid()
+        writer = self._writer if is_ready else self._reopen_writer()
+        alias = context_alias(context)
+        if alias is not None and alias not in self._aliases:
+            self._aliases.add(alias)
+            path = path_to_list(context_path(alias))
+            writer.append({"record": "context", "context": path, "alias": alias})
+        return writer
+
+    def _reopen_writer(self) -> JournalWriter | AbsentWriter:
         with self._lock:  # end_run says under it that the run is closed
             if self._closed:
                 raise RunClosedError(
@@ -242,8 +268,8 @@ class Recorder:
             )
         return found
 
-    def _append(self, record: Record) -> None:
-        self._open_writer().append(record)
+    def _append(self, record: Record, context: Context | str | None = None) -> None:
+        self._open_writer(context).append(record)
 
     def _append_all(self, records: list[Record]) -> None:
         writer = self._open_writer()

@@ -397,8 +397,8 @@ def test_a_disabled_run_takes_all_of_it() -> None:
         run.metrics.log(epoch=1).flush()
         assert "index" in run.metrics("train").append(value=1)
         batch = run.metrics("train").append_batch([{"value": 1}, {"value": 2}])
-        assert batch == {"count": 2, "start_index": 0, "end_index": 1}
-        assert run.metrics("train").read() == {"data": [], "total": 0, "has_more": False}
+        assert batch == provml.AppendedBatch(2, 0, 1)
+        assert run.metrics("train").read() == provml.PointPage([], 0, False)
         cache = run.metrics("train").summary_cache
         cache.keep_raw = True
         cache.store(loss=1)
