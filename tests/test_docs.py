@@ -10,7 +10,7 @@ import pytest
 
 from provml.base.format_names import format_names
 from provml.cli import program
-from provml.export import BundleFormat, find_format
+from provml.export import find_format
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = sorted(program().commands)
@@ -37,8 +37,8 @@ def test_every_format_is_in_the_readme(name: str) -> None:
     (line,) = re.findall(rf"^\| `{name}` \|.*$", README.read_text(encoding="utf-8"), re.MULTILINE)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     module = find_format(name)
-    assert cells[1] == f"`{module.SUFFIX}`"
-    assert bool(cells[2]) == isinstance(module, BundleFormat)
+    assert cells[1] == f"`{module.suffix}`"
+    assert bool(cells[2]) == module.holds_several_runs
 
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -650,7 +650,7 @@ def test_documents_of_such_a_run_are_valid_and_alike(
     recorded.export("provjson", first := tmp_path / "run.json", detail)
     assert validate(first).findings == []
     for form in FORMS:
-        path = tmp_path / f"run{find_format(form).SUFFIX}"
+        path = tmp_path / f"run{find_format(form).suffix}"
         recorded.export(form, path, detail)
         assert validate(path).findings == []
         assert provml.equivalent(first, path)

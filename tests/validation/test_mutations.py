@@ -231,7 +231,7 @@ def test_several_runs_in_one_document_are_consistent(
     export_bundles([everything.path, run.path], name, sink)
     report = validate(sink.getvalue(), name, schema=False, shapes=False)
     assert report.conforms, [finding.text() for finding in report.findings]
-    assert find_format(name).SUFFIX
+    assert find_format(name).suffix
 
 
 def test_a_report_from_the_journal_is_that_of_the_document(everything: provml.RecordedRun) -> None:
