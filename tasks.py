@@ -2,17 +2,19 @@
 """The project's commands, for Python 3.11 or later; each makes the environment it needs.
 
     python3 tasks.py demo          install provml and run its demo
+    python3 tasks.py quick [ARG..] the tests that are not slow, such as tests/journal; no lint
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
     python3 tasks.py docs [ARG..]  the documentation, in build/site; arguments go to mkdocs build
     python3 tasks.py peers [ARG..] the same work by other trackers, each in its own environment
     python3 tasks.py clean         remove what these commands made
 
-Arguments to ``test`` go to pytest. Uses the standard library alone.
+Arguments to ``quick`` and ``test`` go to pytest. Uses the standard library alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -23,12 +25,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
+EXTRAS = "arrow,demo,frames,graph,html,lineage,plot,rdf,validation,xml,zstd"
 
 
 def main(arguments: list[str]) -> int:
     """Run a command; its exit status."""
     commands = {
         "demo": demo,
+        "quick": quick,
         "test": test,
         "bench": bench,
         "docs": docs,
@@ -49,6 +53,23 @@ def demo(arguments: list[str]) -> int:
     python = environment("demo")
     pip(python, ".[all]")
     return subprocess.call([script(python, "provml"), "demo", *arguments])
+
+
+def quick(arguments: list[str]) -> int:
+    """Run tests on the sources as they are, without those marked ``slow``.
+
+    The first call makes an environment. Later calls install nothing, unless the requirements have
+    changed.
+    """
+    python = environment("quick")
+    stamp = python.parent.parent / "requirements.sha256"
+    digest = requirements_digest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        print("installing what the tests need ...", flush=True)
+        pip(python, "--editable", f".[{EXTRAS}]", *group("test"))
+        stamp.write_text(digest)
+    options = ["-q", "-m", "not slow", "-n", "auto", "--dist", "worksteal", *arguments]
+    return subprocess.call([script(python, "pytest"), *options], cwd=ROOT)
 
 
 def test(arguments: list[str]) -> int:
@@ -113,6 +134,14 @@ def environment(name: str) -> Path:
     return python
 
 
+def requirements_digest() -> str:
+    """A digest of all that decides what an environment holds."""
+    digest = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
+    for path in (ROOT / "pyproject.toml", CONSTRAINTS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def group(name: str) -> list[str]:
     """The requirements of a dependency group of pyproject.toml."""
     with (ROOT / "pyproject.toml").open("rb") as file:
@@ -132,7 +161,7 @@ def install_wheel(python: Path) -> None:
     shutil.rmtree(wheels, ignore_errors=True)
     run(str(python), "-m", "build", "--wheel", "--outdir", str(wheels), stdout=subprocess.DEVNULL)
     (wheel,) = wheels.glob("*.whl")
-    pip(python, f"{wheel}[arrow,demo,frames,graph,html,lineage,plot,rdf,validation,xml,zstd]")
+    pip(python, f"{wheel}[{EXTRAS}]")
     again = ["--force-reinstall", "--no-deps"]  # the same version may stand for newer sources
     pip(python, *again, str(wheel))
 

@@ -11,15 +11,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provml.base.clock import to_datetime
-from provml.base.context import Context, context_from_path, context_path, group_path
+from provml.base.context import Context, context_from_path, given_path, group_path, matching_paths
+from provml.base.results import DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
-from provml.errors import RunNotFoundError
+from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
 from provml.journal.files import Record, record_context, series_number
-from provml.journal.history import RecordedEvent, RecordedSpan, Time
+from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.reader import Journal
 from provml.journal.store import find_run
 from provml.journal.values import decode
@@ -59,6 +60,13 @@ class SeriesArrays:
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+
+class SeriesName(NamedTuple):
+    """The name and the context of a series; a context of None is the run itself."""
+
+    name: str
+    context: Context | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +170,13 @@ class RecordedRun:
         return self._journal.state().reason
 
     @property
-    def exception(self) -> dict[str, Any] | None:
-        """Type, message and traceback of the exception that ended it."""
-        return self._journal.state().exception
+    def exception(self) -> RecordedException | None:
+        """The exception that ended the run; None if none did."""
+        found = self._journal.state().exception
+        if found is None:
+            return None
+        kind, message, traceback = (str(found.get(n, "")) for n in RecordedException.__slots__)
+        return RecordedException(kind, message, traceback)
 
     @property
     def started(self) -> datetime:
@@ -178,10 +190,10 @@ class RecordedRun:
         return None if ended_ns is None else to_datetime(ended_ns)
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events that were lost to trouble of the environment."""
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost, for example to a full disk."""
         state = self._journal.state()
-        return state.dropped_samples, state.dropped_events
+        return DroppedCounts(state.dropped_samples, state.dropped_events)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -214,18 +226,18 @@ class RecordedRun:
         return self._journal.description.get("task")
 
     def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.records(Journal(self.path), *kinds)  # afresh: a live run grows
+        return history.read_records(Journal(self.path), *kinds)  # afresh: a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
 
-    def series_names(self, kind: str = "metric") -> list[tuple[str, Context | None]]:
-        """Name and context of every series of a kind, as `series` takes them."""
+    def series_names(self, kind: str = "metric") -> list[SeriesName]:
+        """Return the name and context of every series of a kind, as `series` takes them."""
         from provml.model.series import SeriesTable
 
         table = SeriesTable(Journal(self.path))
         own = (series for series in table.all if series.kind == kind)
-        return list(dict.fromkeys((s.name, context_from_path(s.context)) for s in own))
+        return list(dict.fromkeys(SeriesName(s.name, context_from_path(s.context)) for s in own))
 
     def series(
         self,
@@ -242,7 +254,8 @@ class RecordedRun:
 
         Args:
             name: the metric's name.
-            context: its context; None for what was logged without one.
+            context: its context, or a word for one as in `Context`; None for what was logged
+                without one.
             rank: only what the processes of this rank wrote.
             kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
                 ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
@@ -251,13 +264,15 @@ class RecordedRun:
                 have it; None for what is of none, or of the only one that there is.
 
         Raises:
-            RunNotFoundError: there is no such series, or one each of several models; the message
+            SeriesNotFoundError: there is no such series, or one each of several models; the message
                 names those there are.
         """
         from provml.model.series import SeriesTable, series_columns
 
         table = SeriesTable(Journal(self.path))
-        path = context_path(context)
+        paths = matching_paths(context)
+        found = {s.context for s in table.all if s.name == name}
+        path = next((path for path in paths if path in found), paths[0])
         chosen = [
             s
             for s in table.all
@@ -271,14 +286,14 @@ class RecordedRun:
         targets = list(dict.fromkeys(s.of for s in chosen))
         if of is None and len(targets) > 1:
             if None not in targets:
-                raise RunNotFoundError(
+                raise SeriesNotFoundError(
                     f"run {self.id} has {name!r} in {context} of each of "
                     f"{', '.join(map(repr, targets[:10]))}: say which, of={targets[0]!r}"
                 )
             chosen = [s for s in chosen if s.of is None]
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
-            raise RunNotFoundError(
+            raise SeriesNotFoundError(
                 f"run {self.id} has no series {name!r} of kind {own!r} in {context}"
                 f"{'' if of is None else f' of {of!r}'}; "
                 f"it has: {known or 'none'}"
@@ -290,8 +305,8 @@ class RecordedRun:
         name: str | None = None,
         *,
         source: str | None = None,
-        since: Time | None = None,
-        until: Time | None = None,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
         """The events in the order logged, all or those of a name, a source, a stretch of time.
 
@@ -301,15 +316,15 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: a time that is none.
         """
-        return history.events(Journal(self.path), name, source, since, until)
+        return history.find_events(Journal(self.path), name, source, since, until)
 
     def spans(
         self,
         name: str | None = None,
         *,
         source: str | None = None,
-        since: Time | None = None,
-        until: Time | None = None,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
         """The events that last, in the order begun: from ``X_started`` to ``X_finish``.
 
@@ -321,16 +336,19 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: a time that is none.
         """
-        return history.spans(Journal(self.path), name, source, since, until)
+        return history.find_spans(Journal(self.path), name, source, since, until)
 
-    def points(
-        self, group: Context | str, start_index: int = 0, limit: int = 1000
-    ) -> dict[str, Any]:
+    def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Points that a group of metrics recorded, by their index; as `MetricGroup.read`.
 
         Costs a pass over the samples.
         """
-        return history.read_points(Journal(self.path), group_path(group), start_index, limit)
+        journal, path, given = Journal(self.path), group_path(group), given_path(group)
+        if given is not None and given != path:
+            points = history.read_points(journal, given, start_index, limit)
+            if points.total:
+                return points
+        return history.read_points(journal, path, start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
         """Where readings went above their thresholds, or further, in the order recorded."""
@@ -390,7 +408,7 @@ class RecordedRun:
                         step=record.get("step"),
                         epoch=record.get("epoch"),
                         facts=facts,
-                        metadata=history.metadata_of(record),
+                        metadata=history.decode_metadata(record),
                     )
                 )
         return found
@@ -481,7 +499,7 @@ class RecordedRun:
 
         Raises:
             InvalidArgumentError: another ending or axis.
-            RunNotFoundError: no such series or context.
+            SeriesNotFoundError: no such series or context.
             MissingExtraError: matplotlib, or for a page mpld3, is not installed.
         """
         from provml.plot import draw

@@ -36,7 +36,7 @@ from provml.base.settings import (
     STORE_VARIABLE,
 )
 from provml.errors import RunNotFoundError
-from provml.journal.store import run_folders
+from provml.journal.store import list_run_folders
 from provml.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Captured:
     @property
     def runs(self) -> list[RecordedRun]:
         """Every run recorded in the block, oldest first; one that `capture` started comes first."""
-        return [RecordedRun(folder) for folder in run_folders(self._store)]
+        return [RecordedRun(folder) for folder in list_run_folders(self._store)]
 
     @property
     def run(self) -> RecordedRun:

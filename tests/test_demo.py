@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 from provml.demo import Epoch, run_demo
@@ -57,7 +58,7 @@ def demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=os.environ | variables,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -79,7 +80,7 @@ def test_the_commands_it_suggests_work(tmp_path: Path) -> None:
             executable="/bin/bash",
             capture_output=True,
             env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            timeout=120,
+            timeout=LIMIT_S,
             check=False,
         )
         assert ran.returncode == 0, (command, ran.stderr)

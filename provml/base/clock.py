@@ -11,6 +11,9 @@ from typing import Final
 
 from provml.errors import InvalidArgumentError
 
+Timestamp = int | float | datetime
+"""Seconds since the Unix epoch, or a ``datetime`` with a time zone."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_S: Final = 1_000_000_000
 _LIMIT: Final = 2**63

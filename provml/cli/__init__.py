@@ -26,11 +26,13 @@ from provml.errors import (
     ProvMLWarning,
     QueryError,
     RunNotFoundError,
+    SeriesNotFoundError,
 )
 from provml.version import __version__
 
 _MISUSE = (
     RunNotFoundError,
+    SeriesNotFoundError,
     InvalidArgumentError,
     ExportError,
     MissingExtraError,

@@ -10,7 +10,6 @@ import base64
 import json
 import math
 import sys
-import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from provml.base.clock import iso_text
+from provml.base.text import printable as printable
+from provml.base.text import size_text as size_text
 from provml.journal.values import Array, Moment, Opaque
 
 if TYPE_CHECKING:
@@ -34,25 +35,10 @@ STYLES: Final = {
     "interrupted": "yellow",
 }
 
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS: Final = "\u200c\u200d"
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
-
-
-def printable(text: object) -> str:
-    r"""Text in which control, direction and line-ending characters are escapes: ``\x1b``."""
-    own = str(text)
-    if own.isascii() and own.isprintable():
-        return own
-    return "".join(
-        c.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(c) in _HIDDEN and c not in _JOINERS
-        else c
-        for c in own
-    )
 
 
 def shortened(text: str, length: int) -> str:
@@ -106,16 +92,6 @@ def value_text(value: Any) -> str:
         return f"{value:.6g}"
     plain = exact(value)
     return printable(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
-
-
-def size_text(size: int) -> str:
-    """A number of bytes."""
-    amount, unit = float(min(size, 10**18)), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 # -- times ------------------------------------------------------------------------------------

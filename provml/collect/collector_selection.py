@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
+from provml.collect.collector_thread import CollectorPlan
 from provml.collect.readings import Collector, check_collector
-from provml.collect.sampler import Planned
 from provml.errors import InvalidArgumentError
 
-DEFAULT: Final = ("system", "disk", "network", "process", "gpu", "energy")
-_OF_SYSTEM: Final = ("system", "disk", "network")
-_PER_PROCESS: Final = ("process",)
-_SETTLE_S: Final = 0.05
+DEFAULT_COLLECTORS: Final = ("system", "disk", "network", "process", "gpu", "energy")
+_SYSTEM_PARTS: Final = ("system", "disk", "network")
+_PROCESS_COLLECTORS: Final = ("process",)
+_FIRST_READING_DELAY_S: Final = 0.05
 """A run that is over by then has no readings: taking and stating them would take longer than it."""
-ENTRY_POINTS: Final = "provml.collectors"
+COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
 
 def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
@@ -35,8 +35,8 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
     found: list[str | Collector] = []
     for one in chosen:
         if isinstance(one, str):
-            if one not in DEFAULT and one not in (others := _others()):
-                known = ", ".join([*DEFAULT, *sorted(others)])
+            if one not in DEFAULT_COLLECTORS and one not in (others := _find_entry_points()):
+                known = ", ".join([*DEFAULT_COLLECTORS, *sorted(others)])
                 raise InvalidArgumentError(f"there is no collector {one!r}; there are: {known}")
         else:
             check_collector(one)
@@ -49,7 +49,7 @@ def plan_collectors(
     interval_s: float,
     machine_wide: bool,
     command: int | None = None,
-) -> list[Planned]:
+) -> list[CollectorPlan]:
     """How to make the collectors that were chosen; costs nothing yet.
 
     Args:
@@ -57,30 +57,34 @@ def plan_collectors(
             were chosen by name are of the process only.
         command: the process to read instead of this one, with all that it started.
     """
-    planned: list[Planned] = []
+    planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]
     if not machine_wide:
-        names = [name for name in names if name in _PER_PROCESS]
-    parts = tuple(name for name in names if name in _OF_SYSTEM)
+        names = [name for name in names if name in _PROCESS_COLLECTORS]
+    parts = tuple(name for name in names if name in _SYSTEM_PARTS)
     if parts:
-        planned.append(Planned("system", lambda: _system(parts, interval_s), _SETTLE_S))
+        planned.append(
+            CollectorPlan(
+                "system", lambda: _make_system_collector(parts, interval_s), _FIRST_READING_DELAY_S
+            )
+        )
     for name in dict.fromkeys(names):
-        if name not in _OF_SYSTEM:
-            make = _MADE.get(name) or partial(_other, name)
-            if name in _PER_PROCESS and command is not None:
-                make = partial(_process, command)
-            planned.append(Planned(name, make, _SETTLE_S))
+        if name not in _SYSTEM_PARTS:
+            make = _FACTORIES.get(name) or partial(_load_collector, name)
+            if name in _PROCESS_COLLECTORS and command is not None:
+                make = partial(_make_process_collector, command)
+            planned.append(CollectorPlan(name, make, _FIRST_READING_DELAY_S))
     for one in chosen:
         if not isinstance(one, str):
-            planned.append(Planned(one.name, partial(_given, one)))
+            planned.append(CollectorPlan(one.name, partial(_return_collector, one)))
     return planned
 
 
-def _given(collector: Collector) -> Collector:
+def _return_collector(collector: Collector) -> Collector:
     return collector
 
 
-def _system(parts: tuple[str, ...], interval_s: float) -> Collector:
+def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collector:
     from provml.collect.system import SystemMetricsCollector
 
     return SystemMetricsCollector(
@@ -92,41 +96,41 @@ def _system(parts: tuple[str, ...], interval_s: float) -> Collector:
     )
 
 
-def _process(command: int | None = None) -> Collector:
+def _make_process_collector(command: int | None = None) -> Collector:
     from provml.collect.process import ProcessCollector
 
     return ProcessCollector(pid=command, descendants=command is not None)
 
 
-def _gpu() -> Collector:
+def _make_gpu_collector() -> Collector:
     from provml.collect.gpu import GpuCollector
 
     return GpuCollector()
 
 
-def _energy() -> Collector:
+def _make_energy_collector() -> Collector:
     from provml.collect.energy import EnergyCollector
 
     return EnergyCollector()
 
 
-_MADE: Final[dict[str, Callable[[], Collector]]] = {
-    "process": _process,
-    "gpu": _gpu,
-    "energy": _energy,
+_FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
+    "process": _make_process_collector,
+    "gpu": _make_gpu_collector,
+    "energy": _make_energy_collector,
 }
 
 
-def _other(name: str) -> Collector:
+def _load_collector(name: str) -> Collector:
     """What another package announces. Raises whatever it raises."""
-    collector = _others()[name].load()()
+    collector = _find_entry_points()[name].load()()
     if not isinstance(collector, Collector):
-        raise TypeError(f"the entry point {name!r} of {ENTRY_POINTS} makes no collector")
+        raise TypeError(f"the entry point {name!r} of {COLLECTOR_ENTRY_POINTS} makes no collector")
     return collector
 
 
-def _others() -> dict[str, Any]:
+def _find_entry_points() -> dict[str, Any]:
     """The entry points of other packages, by name."""
     from importlib import metadata  # takes as long to import as the rest of provml
 
-    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+    return {point.name: point for point in metadata.entry_points(group=COLLECTOR_ENTRY_POINTS)}

@@ -26,7 +26,7 @@ class CpuLimit(NamedTuple):
         """CPU time that the group has used. Raises OSError, ValueError."""
         text = self.usage.read_text()
         if self.usage.name == "cpu.stat":
-            return _field(text, "usage_usec") * 1000
+            return _parse_field(text, "usage_usec") * 1000
         return int(text)
 
 
@@ -48,17 +48,19 @@ class MemoryLimit(NamedTuple):
             else (self.group / "memory.usage_in_bytes", "total_inactive_file")
         )
         used = int(usage.read_text())
-        return max(0, used - _field((self.group / "memory.stat").read_text(), cache))
+        return max(0, used - _parse_field((self.group / "memory.stat").read_text(), cache))
 
 
-class Limits(NamedTuple):
+class ContainerLimits(NamedTuple):
     """What a process may use, where that is less than what the machine has."""
 
     cpu: CpuLimit | None
     memory: MemoryLimit | None
 
 
-def limits(proc: Path, cgroup: Path, cpus: int, memory_bytes: int) -> Limits:
+def find_container_limits(
+    proc: Path, cgroup: Path, cpus: int, memory_bytes: int
+) -> ContainerLimits:
     """The tightest limits of the groups that this process is in; costs some ten small reads.
 
     Args:
@@ -66,26 +68,26 @@ def limits(proc: Path, cgroup: Path, cpus: int, memory_bytes: int) -> Limits:
         cgroup: where the control groups are, ``/sys/fs/cgroup``.
         cpus, memory_bytes: what the machine has; a limit above it is none.
     """
-    unified, by_controller = _groups(proc)
+    unified, by_controller = _read_groups(proc)
     cpu_limits: list[CpuLimit] = []
     memory_limits: list[MemoryLimit] = []
-    for folder in _lineage(cgroup, unified):
-        cpu_limits += _cpu_v2(folder)
-        memory_limits += _memory(folder, "memory.max")
-    for folder in _lineage(cgroup / "memory", by_controller.get("memory")):
-        memory_limits += _memory(folder, "memory.limit_in_bytes")
+    for folder in _list_group_folders(cgroup, unified):
+        cpu_limits += _read_cpu_limits_v2(folder)
+        memory_limits += _read_memory_limits(folder, "memory.max")
+    for folder in _list_group_folders(cgroup / "memory", by_controller.get("memory")):
+        memory_limits += _read_memory_limits(folder, "memory.limit_in_bytes")
     for name in ("cpu", "cpu,cpuacct", "cpuacct,cpu"):
-        for folder in _lineage(cgroup / name, by_controller.get("cpu")):
-            cpu_limits += _cpu_v1(folder, cgroup, name)
+        for folder in _list_group_folders(cgroup / name, by_controller.get("cpu")):
+            cpu_limits += _read_cpu_limits_v1(folder, cgroup, name)
     cpu = min(cpu_limits, default=None)
     memory = min(memory_limits, default=None)
-    return Limits(
+    return ContainerLimits(
         cpu if cpu is not None and cpu.cpus < cpus else None,
         memory if memory is not None and memory.limit_bytes < memory_bytes else None,
     )
 
 
-def _groups(proc: Path) -> tuple[str | None, dict[str, str]]:
+def _read_groups(proc: Path) -> tuple[str | None, dict[str, str]]:
     """The process's groups: the one of version 2, and those of version 1 by controller."""
     unified: str | None = None
     by_controller: dict[str, str] = {}
@@ -103,7 +105,7 @@ def _groups(proc: Path) -> tuple[str | None, dict[str, str]]:
     return unified, by_controller
 
 
-def _lineage(mount: Path, group: str | None) -> list[Path]:
+def _list_group_folders(mount: Path, group: str | None) -> list[Path]:
     """The group's folder and those above it; within a container the mount may be the group."""
     if group is None or not mount.is_dir():
         return []
@@ -114,7 +116,7 @@ def _lineage(mount: Path, group: str | None) -> list[Path]:
     return [folder, *above]
 
 
-def _cpu_v2(folder: Path) -> list[CpuLimit]:
+def _read_cpu_limits_v2(folder: Path) -> list[CpuLimit]:
     try:
         quota, period = (folder / "cpu.max").read_text().split()[:2]
         return [] if quota == "max" else [CpuLimit(int(quota) / int(period), folder / "cpu.stat")]
@@ -122,7 +124,7 @@ def _cpu_v2(folder: Path) -> list[CpuLimit]:
         return []  # the root group has no such file
 
 
-def _cpu_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:
+def _read_cpu_limits_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:
     try:
         quota = int((folder / "cpu.cfs_quota_us").read_text())
         period = int((folder / "cpu.cfs_period_us").read_text())
@@ -135,7 +137,7 @@ def _cpu_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:
     return [CpuLimit(quota / period, usage if usage is own else usage / "cpuacct.usage")]
 
 
-def _memory(folder: Path, name: str) -> list[MemoryLimit]:
+def _read_memory_limits(folder: Path, name: str) -> list[MemoryLimit]:
     try:
         limit = int((folder / name).read_text())  # ``max`` is none
     except (OSError, ValueError):
@@ -143,7 +145,7 @@ def _memory(folder: Path, name: str) -> list[MemoryLimit]:
     return [MemoryLimit(limit, folder)] if 0 < limit < _NO_LIMIT else []
 
 
-def _field(text: str, name: str) -> int:
+def _parse_field(text: str, name: str) -> int:
     for line in text.splitlines():
         key, _, value = line.partition(" ")
         if key == name:

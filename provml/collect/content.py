@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from provml.base.text import printable_path
 from provml.collect.secrets import mask_text
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
@@ -27,11 +28,11 @@ from provml.journal import layout
 COPY_LIMIT_BYTES: Final = 10 * 2**20
 """Artifacts and models up to this size are copied when the caller does not say."""
 
-_BLOCK: Final = 2**20
-_SHORT_DIGEST: Final = 16
+_READ_BYTES: Final = 2**20
+_FOLDER_DIGEST_LENGTH: Final = 16
 
 Facts = dict[str, Any]
-Later = Callable[[str, str | None], Facts | None]
+DeferHashing = Callable[[str, str | None], Facts | None]
 """Takes a path and what to leave out of it."""
 
 
@@ -45,7 +46,7 @@ def describe_path(
     path: str | os.PathLike[str],
     run_folder: Path | None = None,
     copy: bool | None = False,
-    later: Later | None = None,
+    defer_hashing: DeferHashing | None = None,
 ) -> Facts:
     """Digest a file or folder, and copy it into the run's folder where asked.
 
@@ -90,10 +91,10 @@ def describe_path(
         raise InvalidArgumentError(f"neither a file nor a folder: {full!r}")
     try:
         is_folder = facts["kind"] == "folder"
-        store = _store_within(full, run_folder) if is_folder else None
+        store = _find_store_inside(full, run_folder) if is_folder else None
         if store is not None:
             facts["left_out"] = printable_path(os.path.relpath(store, full))
-        put_off = None if later is None or copy else later(full, store)
+        put_off = None if defer_hashing is None or copy else defer_hashing(full, store)
         if put_off is not None:
             return facts | ({} if is_folder else {"size": status.st_size}) | put_off
         if is_folder:
@@ -101,18 +102,13 @@ def describe_path(
         else:
             facts |= digest_file(full)
         if run_folder is not None and _wants_copy(copy, facts["size"]):
-            facts["copy"] = _copy(full, facts, run_folder)
+            facts["copy"] = _copy_content(full, facts, run_folder)
     except OSError as error:
         facts["unread"] = str(error)
     return facts
 
 
-def printable_path(text: str) -> str:
-    r"""Text from the system as Unicode; bytes that are none become ``\xNN``."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
-def _store_within(path: str, run_folder: Path | None) -> str | None:
+def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
     """The store of the run, where it lies in the folder: it changes by being recorded."""
     if run_folder is None:
         return None
@@ -136,7 +132,7 @@ def digest_file(path: str) -> Facts:
 def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
     digest = hashlib.sha256()
     size = 0
-    while block := file.read(_BLOCK):
+    while block := file.read(_READ_BYTES):
         digest.update(block)
         size += len(block)
         if copy_to is not None:
@@ -151,15 +147,15 @@ def digest_folder(path: str, leave_out: str | None = None) -> Facts:
     """
     lines: list[tuple[bytes, str]] = []
     size = 0
-    for name in folder_files(path, leave_out):
+    for name in list_folder_files(path, leave_out):
         full = os.path.join(path, name)
-        facts = link_digest(full) if os.path.islink(full) else digest_file(full)
+        facts = digest_link(full) if os.path.islink(full) else digest_file(full)
         size += facts["size"]
         lines.append((os.fsencode(name), facts["sha256"]))
-    return {"sha256": manifest_digest(lines), "size": size, "files": len(lines)}
+    return {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
 
 
-def manifest_digest(lines: list[tuple[bytes, str]]) -> str:
+def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
     """SHA-256 of a folder's manifest, of the names and digests of its files in any order."""
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
@@ -167,15 +163,15 @@ def manifest_digest(lines: list[tuple[bytes, str]]) -> str:
     return digest.hexdigest()
 
 
-def link_digest(path: str) -> Facts:
+def digest_link(path: str) -> Facts:
     """SHA-256 and size of the text of a symbolic link's target. Raises OSError."""
     content = os.fsencode(os.readlink(path))
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
-def folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
+def list_folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
     """The files and links under a folder, by their paths within it. Raises OSError."""
-    for folder, folders, files in os.walk(root, onerror=_raise):
+    for folder, folders, files in os.walk(root, onerror=_raise_error):
         folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in (*files, *links):
@@ -184,14 +180,14 @@ def folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
                 yield os.path.relpath(full, root).replace(os.sep, "/")
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error
 
 
-def _copy(path: str, facts: Facts, run_folder: Path) -> str:
+def _copy_content(path: str, facts: Facts, run_folder: Path) -> str:
     """Copy under ``artifacts/<digest>/<name>``, by a temporary name; the path within the run."""
-    name = layout.folder_name(os.path.basename(printable_path(path))[-60:] or "content")
-    relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_SHORT_DIGEST]}/{name}"
+    name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
+    relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
     if target.exists():
         return relative
@@ -215,12 +211,12 @@ def _copy(path: str, facts: Facts, run_folder: Path) -> str:
         facts |= copied  # the copy is what is recorded, should the original change meanwhile
         os.replace(temporary, target)
     except BaseException:
-        _remove(temporary)
+        _remove_path(temporary)
         raise
     return relative
 
 
-def _remove(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     if path.is_dir():
         import shutil
 
@@ -232,7 +228,7 @@ def _remove(path: Path) -> None:
 def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
     """Keep captured bytes as a file under ``artifacts/``; its facts. Raises OSError."""
     sha256 = hashlib.sha256(content).hexdigest()
-    relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_SHORT_DIGEST]}/{name}"
+    relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
@@ -275,11 +271,11 @@ def describe_array(array: Any) -> Facts:
     if array.dtype.hasobject:
         facts["unread"] = "an array of Python objects has no stable bytes"
         return facts
-    facts["sha256"] = array_digest(array)
+    facts["sha256"] = digest_array(array)
     return facts
 
 
-def array_digest(array: Any) -> str:
+def digest_array(array: Any) -> str:
     """SHA-256 (hexadecimal) of a numpy array, as this file's head has it."""
     import numpy as np
 

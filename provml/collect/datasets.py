@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from provml.collect.content import Facts, Later, as_array, describe_array, describe_path
+from provml.collect.content import DeferHashing, Facts, as_array, describe_array, describe_path
 from provml.errors import InvalidArgumentError
 
-_MOST_MEMBERS: Final = 64
-_LONGEST_TEXT: Final = 1000
-_TRANSFORMS: Final = ("transform", "target_transform", "transforms")
-_ARRAYS: Final = ("data", "targets", "labels", "tensors")
+_MAX_MEMBERS: Final = 64
+_MAX_DESCRIPTION_LENGTH: Final = 1000
+_TRANSFORM_ATTRIBUTES: Final = ("transform", "target_transform", "transforms")
+_ARRAY_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
 
 
 def describe_dataset(
-    data: object, run_folder: Path, copy: bool, later: Later | None = None
+    data: object, run_folder: Path, copy: bool, defer_hashing: DeferHashing | None = None
 ) -> Facts:
     """The facts of a dataset; the data itself is never recorded.
 
@@ -39,7 +39,7 @@ def describe_dataset(
         InvalidArgumentError: None, a number, or ``copy`` of what is no path.
     """
     if isinstance(data, (str, os.PathLike)):
-        return describe_path(data, run_folder, copy, later)
+        return describe_path(data, run_folder, copy, defer_hashing)
     if data is None or isinstance(data, (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
             f"a dataset must be a path or data, not {type(data).__name__}: {data!r:.80}"
@@ -51,9 +51,9 @@ def describe_dataset(
         return table
     array = as_array(data)
     if array is not None:
-        return _summarised(array)
-    members = _members(data)
-    return _describe_members(members) if members is not None else describe_dataset_object(data)
+        return _describe_and_summarize(array)
+    members = _find_named_arrays(data)
+    return _describe_named_arrays(members) if members is not None else describe_dataset_object(data)
 
 
 def describe_dataset_object(data: object) -> Facts:
@@ -64,18 +64,20 @@ def describe_dataset_object(data: object) -> Facts:
     if hasattr(data, "_fingerprint") and hasattr(data, "features"):
         return _describe_hugging_face(data)
     if isinstance(data, Mapping):
-        return _describe_parts(data)
+        return _describe_splits(data)
     if hasattr(data, "dataset") and hasattr(data, "batch_sampler"):
         return _describe_loader(data)
     if hasattr(data, "dataset") and hasattr(data, "indices"):
         return _describe_subset(data)
     if hasattr(data, "__next__"):
-        return _unread(data, "it can be read once only, so it can't be hashed")
-    if _is_stream(data):
-        return _unread(data, "it is a stream, so it can't be hashed") | _transforms(data)
+        return _describe_without_digest(data, "it can be read once only, so it can't be hashed")
+    if _is_iterable_dataset(data):
+        return _describe_without_digest(
+            data, "it is a stream, so it can't be hashed"
+        ) | _describe_transforms(data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return _describe_map(data)
-    return _unread(data, "its content was not read, so it has no digest")
+        return _describe_map_style_dataset(data)
+    return _describe_without_digest(data, "its content was not read, so it has no digest")
 
 
 def _describe_table(data: object) -> Facts | None:
@@ -84,10 +86,12 @@ def _describe_table(data: object) -> Facts | None:
     try:
         return describe_table(data)
     except Exception as error:  # cells of a user's own types
-        return _unread(data, f"its cells can't be read: {type(error).__name__}: {error}"[:500])
+        return _describe_without_digest(
+            data, f"its cells can't be read: {type(error).__name__}: {error}"[:500]
+        )
 
 
-def _summarised(array: Any) -> Facts:
+def _describe_and_summarize(array: Any) -> Facts:
     from provml.collect.summaries import summarize_array
 
     facts = describe_array(array)
@@ -95,11 +99,11 @@ def _summarised(array: Any) -> Facts:
     return facts | ({"summary": summary} if summary else {})
 
 
-def _members(data: object) -> dict[str, object] | None:
+def _find_named_arrays(data: object) -> dict[str, object] | None:
     """The named arrays that the data is made of; None where it is something else."""
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
-    elif isinstance(data, (list, tuple)) and len(data) <= _MOST_MEMBERS:
+    elif isinstance(data, (list, tuple)) and len(data) <= _MAX_MEMBERS:
         named = {str(index): value for index, value in enumerate(data)}
     else:
         return None
@@ -107,12 +111,12 @@ def _members(data: object) -> dict[str, object] | None:
     return arrays if arrays and all(array is not None for array in arrays.values()) else None
 
 
-def _describe_members(arrays: dict[str, object]) -> Facts:
-    described = {name: _summarised(array) for name, array in arrays.items()}
-    return {"kind": "arrays"} | _joined(described)
+def _describe_named_arrays(arrays: dict[str, object]) -> Facts:
+    described = {name: _describe_and_summarize(array) for name, array in arrays.items()}
+    return {"kind": "arrays"} | _combine_facts(described)
 
 
-def _joined(described: dict[str, Facts]) -> Facts:
+def _combine_facts(described: dict[str, Facts]) -> Facts:
     """The facts of several contents as one: its digest is that of their names and digests."""
     facts: Facts = {"members": described}
     sizes = [member["size"] for member in described.values() if "size" in member]
@@ -126,28 +130,28 @@ def _joined(described: dict[str, Facts]) -> Facts:
     return facts
 
 
-def _kind(data: object) -> Facts:
+def _describe_type(data: object) -> Facts:
     kind = type(data)
     facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
-    length = _length(data)
+    length = _length_or_none(data)
     return facts if length is None else facts | {"length": length}
 
 
-def _length(data: Any) -> int | None:
+def _length_or_none(data: Any) -> int | None:
     try:
         return len(data)
     except Exception:  # of a dataset that has none, torch raises TypeError or NotImplementedError
         return None
 
 
-def _unread(data: object, why: str) -> Facts:
-    return _kind(data) | {"unread": why}
+def _describe_without_digest(data: object, why: str) -> Facts:
+    return _describe_type(data) | {"unread": why}
 
 
-def _describe_parts(data: Mapping[Any, Any]) -> Facts:
+def _describe_splits(data: Mapping[Any, Any]) -> Facts:
     """A mapping of datasets: the splits of one."""
     described = {str(name): describe_dataset_object(part) for name, part in data.items()}
-    facts = _kind(data) | _joined(described)
+    facts = _describe_type(data) | _combine_facts(described)
     lengths = [part.get("length") for part in described.values()]
     if lengths and all(length is not None for length in lengths):
         facts["length"] = sum(lengths)
@@ -156,24 +160,24 @@ def _describe_parts(data: Mapping[Any, Any]) -> Facts:
 
 def _describe_hugging_face(data: Any) -> Facts:
     """Its fingerprint says how it came about: its source, and all that was done to it."""
-    facts = _kind(data)
+    facts = _describe_type(data)
     facts["fingerprint"] = str(data._fingerprint)
     facts["schema"] = {str(name): str(kind) for name, kind in (data.features or {}).items()}
     for name in ("builder_name", "config_name", "version", "split"):
         value = getattr(data, name, None)
         if value is not None:
-            facts.setdefault("summary", {})[name] = str(value)[:_LONGEST_TEXT]
+            facts.setdefault("summary", {})[name] = str(value)[:_MAX_DESCRIPTION_LENGTH]
     facts["unread"] = "it goes by its fingerprint; its content was not read"
     return facts
 
 
 def _describe_loader(loader: Any) -> Facts:
     """A loader: its dataset's facts, and how many batches it gives of how many samples."""
-    facts = _described(loader.dataset)
-    facts["python"] = _kind(loader)["python"]
-    facts["of_type"] = _kind(loader.dataset)["python"]
-    samples = None if loader.batch_size is None else _length(loader.sampler)
-    batches = _length(loader)
+    facts = _describe_inner_dataset(loader.dataset)
+    facts["python"] = _describe_type(loader)["python"]
+    facts["of_type"] = _describe_type(loader.dataset)["python"]
+    samples = None if loader.batch_size is None else _length_or_none(loader.sampler)
+    batches = _length_or_none(loader)
     if loader.batch_size is not None:
         facts["batch_size"] = loader.batch_size
     if batches is not None:
@@ -184,20 +188,25 @@ def _describe_loader(loader: Any) -> Facts:
     return facts
 
 
-def _described(data: Any) -> Facts:
+def _describe_inner_dataset(data: Any) -> Facts:
     """The facts of what lies within a loader or a subset, an object in any case."""
     array = as_array(data)
     if array is not None:
-        return _kind(data) | {"size": int(array.nbytes), "sha256": describe_array(array)["sha256"]}
-    members = _members(data)
-    facts = _describe_members(members) if members is not None else describe_dataset_object(data)
+        return _describe_type(data) | {
+            "size": int(array.nbytes),
+            "sha256": describe_array(array)["sha256"],
+        }
+    members = _find_named_arrays(data)
+    facts = (
+        _describe_named_arrays(members) if members is not None else describe_dataset_object(data)
+    )
     return facts | {"kind": "object"}
 
 
 def _describe_subset(subset: Any) -> Facts:
     """Some samples of a dataset: by its digest and their numbers."""
-    whole = _described(subset.dataset)
-    facts = _kind(subset) | {"of_type": _kind(subset.dataset)["python"]}
+    whole = _describe_inner_dataset(subset.dataset)
+    facts = _describe_type(subset) | {"of_type": _describe_type(subset.dataset)["python"]}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
     if "sha256" not in whole:
         return facts | {"unread": whole["unread"]}
@@ -206,29 +215,31 @@ def _describe_subset(subset: Any) -> Facts:
     return facts | {"sha256": hashlib.sha256(text.encode()).hexdigest(), "digest_of": "subset"}
 
 
-def _describe_map(data: Any) -> Facts:
+def _describe_map_style_dataset(data: Any) -> Facts:
     """A dataset by the arrays that it holds, as they are before its transforms."""
-    facts = _kind(data) | _transforms(data)
+    facts = _describe_type(data) | _describe_transforms(data)
     arrays = {}
-    for name in _ARRAYS:
+    for name in _ARRAY_ATTRIBUTES:
         value = getattr(data, name, None)
         array = as_array(value)
         if array is not None:
             arrays[name] = array
         elif isinstance(value, (list, tuple)) and value:
-            arrays |= {f"{name}.{key}": own for key, own in (_members(value) or {}).items()}
+            arrays |= {
+                f"{name}.{key}": own for key, own in (_find_named_arrays(value) or {}).items()
+            }
     if not arrays:
         why = "its samples were not read; log the files that they come from"
         return facts | {"unread": why}
-    described = _describe_members(arrays)
+    described = _describe_named_arrays(arrays)
     described.pop("kind")
     return facts | described | {"digest_of": "arrays"}
 
 
-def _transforms(data: object) -> Facts:
+def _describe_transforms(data: object) -> Facts:
     """What a dataset does to its samples, as its transforms name themselves."""
     named: dict[str, str] = {}
-    for name in _TRANSFORMS:
+    for name in _TRANSFORM_ATTRIBUTES:
         value = getattr(data, name, None)
         if value is None:
             continue
@@ -237,11 +248,11 @@ def _transforms(data: object) -> Facts:
             kind = value if hasattr(value, "__qualname__") else kind
             named[name] = f"{kind.__module__}.{kind.__qualname__}"  # a repr would hold an address
         else:
-            named[name] = repr(value)[:_LONGEST_TEXT]
+            named[name] = repr(value)[:_MAX_DESCRIPTION_LENGTH]
     return {"transforms": named} if named else {}
 
 
-def _is_stream(data: object) -> bool:
+def _is_iterable_dataset(data: object) -> bool:
     torch = sys.modules.get("torch")
     return (
         torch is not None

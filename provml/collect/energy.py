@@ -15,7 +15,7 @@ from provml.collect.gpu import Nvml, load_nvml
 from provml.collect.readings import UnavailableError
 
 
-class _Zone(NamedTuple):
+class _RaplZone(NamedTuple):
     """A part of the machine whose energy RAPL counts, in microjoules, up to a range."""
 
     key: str
@@ -49,9 +49,9 @@ class EnergyCollector:
         self._visible = visible
         self._powercap = powercap
         self._nvml: Nvml | None = None
-        self._zones: list[_Zone] = []
-        self._before: dict[str, int] = {}
-        self._never: set[int] = set()
+        self._zones: list[_RaplZone] = []
+        self._last_counters: dict[str, int] = {}
+        self._unsupported: set[int] = set()
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
@@ -62,8 +62,8 @@ class EnergyCollector:
         except UnavailableError as error:
             reasons.append(error)
         self._find_zones()
-        self._before = self._counters()
-        if not self._before:
+        self._last_counters = self._read_counters()
+        if not self._last_counters:
             denied = [UnavailableError(reason, False) for reason in self.missing.values()]
             every = [*denied, *(error for error in reasons if not error.expected)]
             text = "; ".join(map(str, every)) or "nothing here counts energy"
@@ -77,15 +77,15 @@ class EnergyCollector:
 
     def collect(self) -> dict[str, Any]:
         """Joules since the last reading."""
-        now = self._counters()
+        now = self._read_counters()
         reading: dict[str, Any] = {}
         for key, count in now.items():
-            if key in self._before:
-                used = count - self._before[key]
+            if key in self._last_counters:
+                used = count - self._last_counters[key]
                 if used < 0:  # the counter began anew
                     used += next((z.range_uj for z in self._zones if z.key == key), -used)
                 reading[f"{key}_joules"] = used / 1e6
-        self._before |= now
+        self._last_counters |= now
         if reading:
             reading["energy_joules"] = sum(reading.values())
         return reading
@@ -100,11 +100,11 @@ class EnergyCollector:
                 package = folder.name.split(":")[1]
                 key = f"cpu.{name}-{package}" if nested else f"cpu.{name}"
                 range_uj = int((folder / "max_energy_range_uj").read_text())
-                self._zones.append(_Zone(key, folder / "energy_uj", range_uj))
+                self._zones.append(_RaplZone(key, folder / "energy_uj", range_uj))
             except (OSError, ValueError) as error:
                 self.missing.setdefault(f"cpu.{folder.name}", str(error))
 
-    def _counters(self) -> dict[str, int]:
+    def _read_counters(self) -> dict[str, int]:
         """The counters that can be read, in microjoules."""
         found: dict[str, int] = {}
         for zone in self._zones:
@@ -117,13 +117,13 @@ class EnergyCollector:
         if self._nvml is not None:
             module = self._nvml.module
             for number, handle in enumerate(self._nvml.devices):
-                if number in self._never:
+                if number in self._unsupported:
                     continue
                 try:
                     millijoules = module.nvmlDeviceGetTotalEnergyConsumption(handle)
                 except self._nvml.errors as error:
-                    if self._nvml.never(error) or self._nvml.lost(error):
-                        self._never.add(number)
+                    if self._nvml.is_permanent(error) or self._nvml.is_device_lost(error):
+                        self._unsupported.add(number)
                     self.missing.setdefault(f"gpu.{number}", f"NVML: {error}")
                 else:
                     found[f"gpu.{number}"] = millijoules * 1000

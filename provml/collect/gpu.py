@@ -17,7 +17,7 @@ from typing import Any, Final
 from provml.collect.readings import UnavailableError
 
 _DRIVER_FILES: Final = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
-_LASTING: Final = (
+_PERMANENT_ERRORS: Final = (
     "NOT_SUPPORTED",
     "NO_PERMISSION",
     "INVALID_ARGUMENT",
@@ -25,14 +25,14 @@ _LASTING: Final = (
     "ARGUMENT_VERSION_MISMATCH",
 )
 """The errors by which a device says that it never gives a value: it is not asked again."""
-_LISTED: Final = ("utilization", "memory_used", "memory_total", "temperature")
+_LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
 """What a reading has as a list over the devices, too."""
-_TEMPERATURE: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
-_REASONS: Final = (
+_TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
+_THROTTLE_FUNCTIONS: Final = (
     "nvmlDeviceGetCurrentClocksEventReasons",
     "nvmlDeviceGetCurrentClocksThrottleReasons",
 )
-_PROCESSES: Final = (
+_PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
@@ -52,9 +52,9 @@ class Nvml:
         # not an NVMLError: what the binding raises where the driver is older than a function
         mismatch = getattr(module, "NVMLLibraryMismatchError", None)
         self.errors: tuple[type[Exception], ...] = (module.NVMLError, *filter(None, [mismatch]))
-        codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _LASTING]
-        self._lasting = frozenset(code for code in codes if code is not None)
-        self.troubles: dict[str, str] = {}
+        codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _PERMANENT_ERRORS]
+        self._permanent_codes = frozenset(code for code in codes if code is not None)
+        self.problems: dict[str, str] = {}
         try:
             module.nvmlInit()
         except module.NVMLError as error:
@@ -65,15 +65,15 @@ class Nvml:
             )
             raise UnavailableError(f"NVML: {error}", expected=absent) from None
         try:
-            self.devices = list(self._usable(visible))
+            self.devices = list(self._find_visible(visible))
         except module.NVMLError as error:
             self.close()
             raise UnavailableError(f"NVML: {error}", expected=False) from None
         if not self.devices:
             self.close()
-            reasons = "; ".join(self.troubles.values())
+            reasons = "; ".join(self.problems.values())
             raise UnavailableError(reasons or "this process can use no GPU", expected=not reasons)
-        self._check_order(visible)
+        self._check_device_order(visible)
 
     def close(self) -> None:
         """Let go of NVML, which counts its users."""
@@ -82,17 +82,17 @@ class Nvml:
         except self.module.NVMLError:
             pass  # the driver is gone: there is nothing to let go of
 
-    def never(self, error: Exception) -> bool:
+    def is_permanent(self, error: Exception) -> bool:
         """Whether an error says that a value is never given."""
         code = getattr(error, "value", None)
-        return code in self._lasting or not isinstance(error, self.module.NVMLError)
+        return code in self._permanent_codes or not isinstance(error, self.module.NVMLError)
 
-    def lost(self, error: Exception) -> bool:
+    def is_device_lost(self, error: Exception) -> bool:
         """Whether an error says that the device is gone until the machine is started anew."""
         module, code = self.module, getattr(error, "value", None)
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
-    def first_of(self, names: tuple[str, ...], *arguments: Any) -> Any:
+    def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
         """The answer of the first of some functions that the binding and the driver both have.
 
         Names change over the years: newer bindings drop the older ones, older drivers lack the
@@ -114,17 +114,19 @@ class Nvml:
                     raise
         return known[-1](*arguments)
 
-    def _check_order(self, visible: str | None) -> None:
+    def _check_device_order(self, visible: str | None) -> None:
         """Say so where CUDA may mean other devices by the numbers chosen than NVML does."""
         numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
         if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return
         try:
-            names = {text(self.module.nvmlDeviceGetName(handle)) for handle in self._handles()}
+            names = {
+                decode_text(self.module.nvmlDeviceGetName(handle)) for handle in self._handles()
+            }
         except self.module.NVMLError:
             return
         if len(names) > 1:
-            self.troubles["order"] = (
+            self.problems["order"] = (
                 "the machine's GPUs differ, and CUDA numbers the fastest first where "
                 "CUDA_DEVICE_ORDER is not PCI_BUS_ID: these may be others than the process uses"
             )
@@ -136,24 +138,24 @@ class Nvml:
             try:
                 yield module.nvmlDeviceGetHandleByIndex(index)
             except module.NVMLError as error:
-                self.troubles[f"device {index}"] = f"NVML: {error}"
+                self.problems[f"device {index}"] = f"NVML: {error}"
 
-    def _usable(self, visible: str | None) -> Iterator[Any]:
+    def _find_visible(self, visible: str | None) -> Iterator[Any]:
         if visible is None:
             for handle in self._handles():
-                yield from self._parts(handle)
+                yield from self._split_mig(handle)
             return
         for entry in filter(None, (part.strip() for part in visible.split(","))):
-            handles = self._named(entry)
+            handles = self._find_entry(entry)
             if not handles:
                 return  # as CUDA does: what follows an entry that is none is not seen
             yield from handles
 
-    def _named(self, entry: str) -> list[Any]:
+    def _find_entry(self, entry: str) -> list[Any]:
         module = self.module
         try:
             if entry.isdecimal():
-                return list(self._parts(module.nvmlDeviceGetHandleByIndex(int(entry))))
+                return list(self._split_mig(module.nvmlDeviceGetHandleByIndex(int(entry))))
             if entry.startswith("MIG-"):
                 return [module.nvmlDeviceGetHandleByUUID(entry)]
         except module.NVMLError:
@@ -163,11 +165,11 @@ class Nvml:
         found = [
             handle
             for handle in self._handles()
-            if text(module.nvmlDeviceGetUUID(handle)).startswith(entry)
+            if decode_text(module.nvmlDeviceGetUUID(handle)).startswith(entry)
         ]
-        return list(self._parts(found[0])) if len(found) == 1 else []
+        return list(self._split_mig(found[0])) if len(found) == 1 else []
 
-    def _parts(self, handle: Any) -> Iterator[Any]:
+    def _split_mig(self, handle: Any) -> Iterator[Any]:
         """The device, or its MIG instances where it is divided."""
         module = self.module
         try:
@@ -216,7 +218,7 @@ class GpuCollector:
 
     name = "gpu"
     constants = frozenset({"gpu_count", "memory_total"})
-    unrecorded = frozenset({f"gpu_{key}" for key in _LISTED})
+    unrecorded = frozenset({f"gpu_{key}" for key in _LIST_KEYS})
 
     def __init__(
         self, nvml: Any = None, visible: str | None = None, pid: int | None = None
@@ -232,8 +234,8 @@ class GpuCollector:
         self._visible = visible
         self._pid = pid
         self._nvml: Nvml | None = None
-        self._lost: set[int] = set()
-        self._never: set[tuple[int, str]] = set()
+        self._lost_devices: set[int] = set()
+        self._unsupported: set[tuple[int, str]] = set()
         self.missing: dict[str, str] = {}
         self.devices: list[dict[str, Any]] = []
 
@@ -242,9 +244,10 @@ class GpuCollector:
         if self._nvml is None:
             self._nvml = load_nvml(self._module, self._visible)
             self._module = self._nvml.module
-            self.missing |= {f"gpu {what}": why for what, why in self._nvml.troubles.items()}
+            self.missing |= {f"gpu {what}": why for what, why in self._nvml.problems.items()}
             self.devices = [
-                self._described(number, handle) for number, handle in enumerate(self._nvml.devices)
+                self._describe_device(number, handle)
+                for number, handle in enumerate(self._nvml.devices)
             ]
 
     def close(self) -> None:
@@ -253,16 +256,18 @@ class GpuCollector:
             self._nvml.close()
             self._nvml = None
 
-    def _described(self, number: int, handle: Any) -> dict[str, Any]:
+    def _describe_device(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         facts: dict[str, Any] = {"kind": "gpu", "index": number}
-        facts["name"] = text(self._asked(number, "name", module.nvmlDeviceGetName, handle) or "GPU")
+        facts["name"] = decode_text(
+            self._query(number, "name", module.nvmlDeviceGetName, handle) or "GPU"
+        )
         for key, ask in (
-            ("uuid", lambda: text(module.nvmlDeviceGetUUID(handle))),
-            ("driver", lambda: text(module.nvmlSystemGetDriverVersion())),
+            ("uuid", lambda: decode_text(module.nvmlDeviceGetUUID(handle))),
+            ("driver", lambda: decode_text(module.nvmlSystemGetDriverVersion())),
             ("memory_bytes", lambda: int(module.nvmlDeviceGetMemoryInfo(handle).total)),
         ):
-            value = self._asked(number, key, ask)
+            value = self._query(number, key, ask)
             if value is not None:
                 facts[key] = value
         return facts
@@ -272,54 +277,63 @@ class GpuCollector:
         self.initialize()
         handles = [] if self._nvml is None else self._nvml.devices
         each = [
-            {} if number in self._lost else self._device(number, handle)
+            {} if number in self._lost_devices else self._read_device(number, handle)
             for number, handle in enumerate(handles)
         ]
-        reading: dict[str, Any] = {"gpu_count": len(each) - len(self._lost), "gpu": each}
-        for key in _LISTED:
+        reading: dict[str, Any] = {"gpu_count": len(each) - len(self._lost_devices), "gpu": each}
+        for key in _LIST_KEYS:
             values = [device.get(key) for device in each]
             if any(value is not None for value in values):
                 reading[f"gpu_{key}"] = values
         return reading
 
-    def _device(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_device(self, number: int, handle: Any) -> dict[str, Any]:
         device: dict[str, Any] = {}
-        for read in (self._use, self._memory, self._state, self._faults):
+        for read in (
+            self._read_utilization,
+            self._read_memory,
+            self._read_state,
+            self._read_faults,
+        ):
             device |= read(number, handle)
-            if number in self._lost:
+            if number in self._lost_devices:
                 return {}
         return device
 
-    def _use(self, number: int, handle: Any) -> dict[str, Any]:
-        rates = self._asked(
+    def _read_utilization(self, number: int, handle: Any) -> dict[str, Any]:
+        rates = self._query(
             number, "utilization", self._module.nvmlDeviceGetUtilizationRates, handle
         )
         if rates is None:
             return {}
         return {"utilization": rates.gpu, "memory_utilization": rates.memory}
 
-    def _memory(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_memory(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
-        memory = self._asked(number, "memory_used", module.nvmlDeviceGetMemoryInfo, handle)
+        memory = self._query(number, "memory_used", module.nvmlDeviceGetMemoryInfo, handle)
         found: dict[str, Any] = {}
         if memory is not None and memory.total:
             found["memory_used"] = memory.used
             found["memory_total"] = memory.total
             found["memory_percent"] = 100 * memory.used / memory.total
-        processes = self._asked(number, "process_memory_used", self._first, _PROCESSES, handle)
+        processes = self._query(
+            number, "process_memory_used", self._call_first, _PROCESS_FUNCTIONS, handle
+        )
         pid = os.getpid() if self._pid is None else self._pid
         own = [one.usedGpuMemory for one in processes or () if one.pid == pid]
         if own and None not in own:  # None: the driver does not say
             found["process_memory_used"] = sum(own)
         return found
 
-    def _state(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_state(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         found: dict[str, Any] = {}
         asked: tuple[tuple[str, Callable[[], Any]], ...] = (
             (
                 "temperature",
-                lambda: self._first(_TEMPERATURE, handle, module.NVML_TEMPERATURE_GPU),
+                lambda: self._call_first(
+                    _TEMPERATURE_FUNCTIONS, handle, module.NVML_TEMPERATURE_GPU
+                ),
             ),
             ("power_watts", lambda: module.nvmlDeviceGetPowerUsage(handle) / 1000),
             (
@@ -332,18 +346,20 @@ class GpuCollector:
             ),
         )
         for key, ask in asked:
-            value = self._asked(number, key, ask)
+            value = self._query(number, key, ask)
             if value is not None:
                 found[key] = value
         return found
 
-    def _faults(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_faults(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         found: dict[str, Any] = {}
-        reasons = self._asked(number, "throttle_reasons", self._first, _REASONS, handle)
+        reasons = self._query(
+            number, "throttle_reasons", self._call_first, _THROTTLE_FUNCTIONS, handle
+        )
         if reasons is not None:
             found["throttle_reasons"] = reasons
-        errors = self._asked(
+        errors = self._query(
             number,
             "ecc_errors",
             module.nvmlDeviceGetTotalEccErrors,
@@ -355,28 +371,28 @@ class GpuCollector:
             found["ecc_errors"] = errors
         return found
 
-    def _first(self, names: tuple[str, ...], *arguments: Any) -> Any:
+    def _call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
         assert self._nvml is not None
-        return self._nvml.first_of(names, *arguments)
+        return self._nvml.call_first(names, *arguments)
 
-    def _asked(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
+    def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
         """The answer; None where there is none, with the reason in `missing`."""
         nvml = self._nvml
-        if nvml is None or (number, key) in self._never:
+        if nvml is None or (number, key) in self._unsupported:
             return None
         try:
             return ask(*arguments)
         except nvml.errors as error:
-            if nvml.lost(error):
-                self._lost.add(number)
+            if nvml.is_device_lost(error):
+                self._lost_devices.add(number)
                 self.missing[f"gpu.{number}"] = f"NVML: {error}"
                 return None
-            if nvml.never(error):
-                self._never.add((number, key))
+            if nvml.is_permanent(error):
+                self._unsupported.add((number, key))
             self.missing.setdefault(f"gpu.{number}.{key}", f"NVML: {error}")
             return None
 
 
-def text(value: str | bytes) -> str:
+def decode_text(value: str | bytes) -> str:
     """Older versions of pynvml give bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -27,7 +27,7 @@ class CpuTimes(NamedTuple):
     total: float
 
 
-class Memory(NamedTuple):
+class MemoryUse(NamedTuple):
     """Bytes."""
 
     total: int
@@ -36,7 +36,7 @@ class Memory(NamedTuple):
     swap_used: int
 
 
-class Traffic(NamedTuple):
+class NetworkTraffic(NamedTuple):
     """Since the start: bytes and packets."""
 
     bytes_sent: int
@@ -66,7 +66,7 @@ class Machine(Protocol):
     def cpu_counts(self) -> tuple[int | None, int | None]:
         """Logical and physical CPUs."""
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """Memory and swap."""
 
     def load(self) -> tuple[float, float, float]:
@@ -75,7 +75,7 @@ class Machine(Protocol):
     def disk_io(self) -> tuple[int, int]:
         """Bytes read and written by all disks since the start."""
 
-    def network(self) -> Traffic:
+    def network(self) -> NetworkTraffic:
         """Of all interfaces but the loopback."""
 
     def processes(self) -> Iterator[ProcessTimes]:
@@ -97,14 +97,14 @@ class LinuxMachine:
             for line in file:
                 if not line.startswith(b"cpu"):
                     break
-                every.append(_cpu_times(line.split()[1:9]))
+                every.append(_parse_cpu_times(line.split()[1:9]))
         if not every:
             raise ValueError(f"there is no line 'cpu' in {self.proc / 'stat'}")
         return every[0], every[1:]
 
     def running_tasks(self) -> int:
         """How many tasks run, or could, at this moment."""
-        return int(self._lines("stat")[b"procs_running"][0])
+        return int(self._read_fields("stat")[b"procs_running"][0])
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
         """Logical and physical CPUs; the latter by which of them share a core."""
@@ -116,9 +116,9 @@ class LinuxMachine:
                     break
         return len(self.cpu_times()[1]) or os.cpu_count(), len(cores) or None
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """Memory and swap."""
-        fields = self._lines("meminfo")
+        fields = self._read_fields("meminfo")
 
         def size(name: bytes) -> int:
             return int(fields[name + b":"][0]) * 1024
@@ -129,7 +129,9 @@ class LinuxMachine:
             available = size(b"MemFree") + size(b"Buffers") + size(b"Cached")
         try:
             swap_total = size(b"SwapTotal")
-            return Memory(size(b"MemTotal"), available, swap_total, swap_total - size(b"SwapFree"))
+            return MemoryUse(
+                size(b"MemTotal"), available, swap_total, swap_total - size(b"SwapFree")
+            )
         except KeyError as error:
             raise ValueError(f"there is no {error} in {self.proc / 'meminfo'}") from None
 
@@ -155,7 +157,7 @@ class LinuxMachine:
             raise ValueError("the system shows no disks")
         return read * _SECTOR_BYTES, written * _SECTOR_BYTES
 
-    def network(self) -> Traffic:
+    def network(self) -> NetworkTraffic:
         """Of all interfaces but the loopback."""
         sent = received = packets_sent = packets_received = 0
         with open(self.proc / "net/dev", "rb") as file:
@@ -167,7 +169,7 @@ class LinuxMachine:
                     packets_received += int(fields[1])
                     sent += int(fields[8])
                     packets_sent += int(fields[9])
-        return Traffic(sent, received, packets_sent, packets_received)
+        return NetworkTraffic(sent, received, packets_sent, packets_received)
 
     def processes(self) -> Iterator[ProcessTimes]:
         """Every process that may be seen; some 20 microseconds each."""
@@ -185,13 +187,13 @@ class LinuxMachine:
             except (OSError, IndexError, ValueError):
                 continue  # it ended meanwhile
 
-    def _lines(self, name: str) -> dict[bytes, list[bytes]]:
+    def _read_fields(self, name: str) -> dict[bytes, list[bytes]]:
         with open(self.proc / name, "rb") as file:
             lines = [line.split() for line in file]
         return {line[0]: line[1:] for line in lines if len(line) > 1}
 
 
-def _cpu_times(fields: list[bytes]) -> CpuTimes:
+def _parse_cpu_times(fields: list[bytes]) -> CpuTimes:
     """Of ``user nice system idle iowait irq softirq steal``; guests' time is in user's."""
     times = [int(field) for field in fields]
     total = sum(times)
@@ -216,7 +218,7 @@ class PsutilMachine:
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
         """Of all CPUs, and of each."""
-        every = [_psutil_times(times) for times in self._psutil.cpu_times(percpu=True)]
+        every = [_sum_psutil_times(times) for times in self._psutil.cpu_times(percpu=True)]
         return CpuTimes(sum(t.busy for t in every), sum(t.total for t in every)), every
 
     def running_tasks(self) -> int:
@@ -227,10 +229,10 @@ class PsutilMachine:
         """Logical and physical CPUs."""
         return self._psutil.cpu_count(), self._psutil.cpu_count(logical=False)
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """Memory and swap."""
         memory, swap = self._psutil.virtual_memory(), self._psutil.swap_memory()
-        return Memory(memory.total, memory.available, swap.total, swap.used)
+        return MemoryUse(memory.total, memory.available, swap.total, swap.used)
 
     def load(self) -> tuple[float, float, float]:
         """Load averages over 1, 5 and 15 minutes."""
@@ -244,14 +246,14 @@ class PsutilMachine:
             raise ValueError("psutil sees no disks")
         return counters.read_bytes, counters.write_bytes
 
-    def network(self) -> Traffic:
+    def network(self) -> NetworkTraffic:
         """Of all interfaces but the loopback."""
         sums = [0, 0, 0, 0]
         for name, one in self._psutil.net_io_counters(pernic=True).items():
             if not name.startswith("lo"):
-                for place, key in enumerate(Traffic._fields):
+                for place, key in enumerate(NetworkTraffic._fields):
                     sums[place] += getattr(one, key)
-        return Traffic(*sums)
+        return NetworkTraffic(*sums)
 
     def processes(self) -> Iterator[ProcessTimes]:
         """Every process that may be seen."""
@@ -263,12 +265,12 @@ class PsutilMachine:
                 )
 
 
-def _psutil_times(times: Any) -> CpuTimes:
+def _sum_psutil_times(times: Any) -> CpuTimes:
     fields = times._asdict()
     total = sum(value for name, value in fields.items() if not name.startswith("guest"))
     return CpuTimes(total - fields["idle"] - fields.get("iowait", 0.0), total)
 
 
-def this_machine() -> Machine:
+def detect_machine() -> Machine:
     """What this platform offers. Raises UnavailableError."""
     return LinuxMachine() if os.path.exists("/proc/stat") else PsutilMachine()

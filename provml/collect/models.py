@@ -37,11 +37,11 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
         raise InvalidArgumentError("copy=True needs a model that is given as a path: save it first")
     kind = type(model)
     facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
-    state = _state(model)
-    return facts | (_describe_state(state) if state is not None else _describe_pickle(model))
+    state = _state_arrays(model)
+    return facts | (_describe_state_dict(state) if state is not None else _describe_pickle(model))
 
 
-def describe_unread(model: Any) -> Facts:
+def describe_counted_module(model: Any) -> Facts:
     """The facts of a torch module whose parameters are counted and not read. Costs nothing much."""
     kind = type(model)
     return {
@@ -52,7 +52,7 @@ def describe_unread(model: Any) -> Facts:
     }
 
 
-def _state(model: object) -> dict[str, Any] | None:
+def _state_arrays(model: object) -> dict[str, Any] | None:
     state_dict = getattr(model, "state_dict", None)
     if not callable(state_dict):
         return None
@@ -63,7 +63,7 @@ def _state(model: object) -> dict[str, Any] | None:
     return arrays if all(array is not None for array in arrays.values()) else None
 
 
-def _describe_state(arrays: dict[str, Any]) -> Facts:
+def _describe_state_dict(arrays: dict[str, Any]) -> Facts:
     digest = hashlib.sha256()
     size = parameters = 0
     for name in sorted(arrays):

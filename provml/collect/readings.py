@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from provml.errors import InvalidArgumentError
 
-_MAX_DEPTH: Final = 4
+_MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
 """A reading of more values is cut: 256 cores and 16 devices make some 600."""
 
-_UNITS: Final = (
+_UNIT_SUFFIXES: Final = (
     ("_percent", "%"),
     ("utilization", "%"),
     ("_bytes", "B"),
@@ -69,12 +69,12 @@ class Collector(Protocol):
         """Take one reading: numbers under their names, also in nested mappings and lists."""
 
 
-_OTHERS: Final = """
+_RESERVED_NAMES: Final = """
     agent alert artifact bundle collector context cumulative-flops dataset device environment
     epoch event flops flops-counting host journal loss metric model param results run sampling
     script series settings source source-diff step tag workload
 """
-_TAKEN: Final = frozenset(_OTHERS.split())
+_RESERVED: Final = frozenset(_RESERVED_NAMES.split())
 """What names of other things in a run begin with, see `model.names`."""
 
 
@@ -100,7 +100,7 @@ def check_collector(collector: object) -> None:
     name = collector.name
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise InvalidArgumentError(f"a collector's name must be one word, not {name!r:.80}")
-    if name in _TAKEN:
+    if name in _RESERVED:
         raise InvalidArgumentError(f"a collector can't be named {name!r}: provml has that")
 
 
@@ -109,35 +109,35 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def flat(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def flatten_reading(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The numbers of a reading under dotted names: ``cpu_per_core.0``, ``gpu.1.temperature``.
 
     A list of mappings without numbers at their places (the top processes) is kept whole, under its
     name. What is neither is left out.
     """
-    yield from islice(_flat("", reading, 0), MAX_VALUES)
+    yield from islice(_flatten("", reading, 0), MAX_VALUES)
 
 
-def _flat(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]]:
+def _flatten(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]]:
     if is_number(value):
         yield prefix, value
-    elif depth > _MAX_DEPTH:
+    elif depth > _MAX_READING_DEPTH:
         return
     elif isinstance(value, Mapping):
         for key, member in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), member, depth + 1)
-    elif isinstance(value, Table):
+            yield from _flatten(f"{prefix}.{key}" if prefix else str(key), member, depth + 1)
+    elif isinstance(value, ReadingTable):
         yield prefix, value
     elif isinstance(value, (list, tuple)):
         for number, member in enumerate(value):
-            yield from _flat(f"{prefix}.{number}", member, depth + 1)
+            yield from _flatten(f"{prefix}.{number}", member, depth + 1)
 
 
-class Table(list[dict[str, Any]]):
+class ReadingTable(list[dict[str, Any]]):
     """Rows that are one value of a reading, such as the top processes."""
 
 
-def unit_of(name: str, units: Mapping[str, str]) -> str | None:
+def find_unit(name: str, units: Mapping[str, str]) -> str | None:
     """The unit of a reading's number: given, or told by its name."""
     parts = [part for part in name.split(".") if not part.isdecimal()]
     own = parts[-1] if parts else name
@@ -146,7 +146,7 @@ def unit_of(name: str, units: Mapping[str, str]) -> str | None:
         return given
     if own in _EXACT_UNITS:
         return _EXACT_UNITS[own]
-    for ending, unit in _UNITS:
+    for ending, unit in _UNIT_SUFFIXES:
         if own.endswith(ending):
             return unit
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-_BLOCK: Final = 2**20
+_BLOCK_VALUES: Final = 2**20
 
 
 def summarize_array(array: Any) -> dict[str, float | int]:
@@ -21,8 +21,8 @@ def summarize_array(array: Any) -> dict[str, float | int]:
     high: Any = -math.inf
     total, count = 0.0, 0
     flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
-    for start in range(0, flat.size, _BLOCK):
-        block = flat[start : start + _BLOCK]
+    for start in range(0, flat.size, _BLOCK_VALUES):
+        block = flat[start : start + _BLOCK_VALUES]
         if array.dtype.kind == "f":
             block = block[np.isfinite(block)]
         if block.size:

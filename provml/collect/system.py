@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.containers import Limits, limits
-from provml.collect.machine import CpuTimes, LinuxMachine, Machine, this_machine
-from provml.collect.readings import Table, UnavailableError
+from provml.collect.containers import ContainerLimits, find_container_limits
+from provml.collect.machine import CpuTimes, LinuxMachine, Machine, detect_machine
+from provml.collect.readings import ReadingTable, UnavailableError
 from provml.collect.thresholds import DEFAULT_THRESHOLDS, Alert, find_alerts
 from provml.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from provml.collect.gpu import GpuCollector
 
-_TWICE: Final = frozenset(
+_REDUNDANT_KEYS: Final = frozenset(
     {"load_average", "gpu_utilization", "gpu_memory_used", "gpu_memory_total", "gpu_temperature"}
 )
-_SETTINGS: Final = (
+_SETTING_NAMES: Final = (
     "include_per_cpu",
     "include_processes",
     "process_limit",
@@ -35,8 +35,8 @@ _SETTINGS: Final = (
     "track_gpu",
     "disk_path",
 )
-_MOST_ALERTS: Final = 10_000
-_SHORTEST_NS: Final = 50_000_000
+_MAX_ALERTS: Final = 10_000
+_MIN_SHARE_NS: Final = 50_000_000
 """CPU time is counted in ticks of 1 to 10 ms: a share over less than 50 ms says little."""
 
 
@@ -130,14 +130,14 @@ class SystemMetricsCollector:
         self._machine = machine
         self._cgroup = cgroup
         self._gpu = gpu if track_gpu else None
-        self._limits = Limits(None, None)
+        self._limits = ContainerLimits(None, None)
         self._counts: tuple[int | None, int | None] = (None, None)
         self._cpu_before: tuple[CpuTimes, list[CpuTimes]] | None = None
         self._used_before: tuple[int, int] | None = None
         self._read_ns = 0
         self._shares: dict[str, Any] = {}
         self._processes_before: tuple[int, dict[int, float]] | None = None
-        self._raised: list[Alert] = []
+        self._alerts: list[Alert] = []
         self._initialized = False
         self._lock = threading.RLock()
         self._background: Callable[[], None] | None = None
@@ -145,12 +145,14 @@ class SystemMetricsCollector:
     @property
     def unrecorded(self) -> frozenset[str]:
         """What stands twice in the last reading, and its CPU share where no time had passed."""
-        return _TWICE if "cpu_percent" in self._shares else _TWICE | {"cpu_percent"}
+        return (
+            _REDUNDANT_KEYS if "cpu_percent" in self._shares else _REDUNDANT_KEYS | {"cpu_percent"}
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
         """How it reads, as a run records it."""
-        return {name: getattr(self, name) for name in _SETTINGS}
+        return {name: getattr(self, name) for name in _SETTING_NAMES}
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -166,14 +168,14 @@ class SystemMetricsCollector:
         if self._initialized:
             return
         if self._machine is None:
-            self._machine = this_machine()
+            self._machine = detect_machine()
         if self.track_gpu:
             self._find_gpu()
-        self._read(("cpu_count_logical", "cpu_count_physical"), self._take_counts)
+        self._read_or_note(("cpu_count_logical", "cpu_count_physical"), self._count_cpus)
         if isinstance(self._machine, LinuxMachine):
-            self._read(("cpu_limit",), self._take_limits)
+            self._read_or_note(("cpu_limit",), self._find_limits)
         if self.track_system:
-            self._read(("cpu_percent",), self._take_cpu)
+            self._read_or_note(("cpu_percent",), self._start_cpu_times)
         self._initialized = True
 
     def _find_gpu(self) -> None:
@@ -197,32 +199,38 @@ class SystemMetricsCollector:
         """
         with self._lock:  # the background reads too
             self.initialize()
-            reading = self._collected()
+            reading = self._read_all()
             self._raise_alerts(reading)
         return reading
 
-    def _collected(self) -> dict[str, Any]:
+    def _read_all(self) -> dict[str, Any]:
         reading: dict[str, Any] = {}
         if self.track_system:
             for keys, read in (
-                (("cpu_percent", "cpu_per_core"), self._cpu),
-                (("load_average",), self._load),
-                (("memory_percent",), self._memory),
+                (("cpu_percent", "cpu_per_core"), self._read_cpu),
+                (("load_average",), self._read_load),
+                (("memory_percent",), self._read_memory),
             ):
-                reading |= self._read(keys, read)
+                reading |= self._read_or_note(keys, read)
         if self.track_disk:
-            reading |= self._read(("disk_percent",), self._disk)
-            reading |= self._read(("disk_read_bytes", "disk_write_bytes"), self._disk_io)
+            reading |= self._read_or_note(("disk_percent",), self._read_disk)
+            reading |= self._read_or_note(
+                ("disk_read_bytes", "disk_write_bytes"), self._read_disk_io
+            )
         if self.track_network:
-            reading |= self._read(("network_bytes_sent", "network_bytes_recv"), self._network)
+            reading |= self._read_or_note(
+                ("network_bytes_sent", "network_bytes_recv"), self._read_network
+            )
         if self.include_processes:
-            reading |= self._read(("processes",), self._processes)
+            reading |= self._read_or_note(("processes",), self._read_processes)
         if self._gpu is not None:
             reading |= self._gpu.collect()
             self.missing |= self._gpu.missing
         return reading
 
-    def _read(self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _read_or_note(
+        self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
         """What can be read; where it can't, the reason stands in `missing`."""
         try:
             return read()
@@ -231,48 +239,50 @@ class SystemMetricsCollector:
                 self.missing.setdefault(key, f"{type(error).__name__}: {error}")
             return {}
 
-    def _take_counts(self) -> dict[str, Any]:
-        self._counts = self._own_machine().cpu_counts()
+    def _count_cpus(self) -> dict[str, Any]:
+        self._counts = self._get_machine().cpu_counts()
         for key, count in zip(("logical", "physical"), self._counts, strict=True):
             if count is None:
                 self.missing.setdefault(f"cpu_count_{key}", "the system does not say")
         return {}
 
-    def _take_limits(self) -> dict[str, Any]:
-        machine = self._own_machine()
+    def _find_limits(self) -> dict[str, Any]:
+        machine = self._get_machine()
         if isinstance(machine, LinuxMachine):
             cpus = self._counts[0] or os.cpu_count() or 1
-            self._limits = limits(machine.proc, self._cgroup, cpus, machine.memory().total)
+            self._limits = find_container_limits(
+                machine.proc, self._cgroup, cpus, machine.memory().total
+            )
         return {}
 
-    def _take_cpu(self) -> dict[str, Any]:
-        self._cpu_before = self._own_machine().cpu_times()
+    def _start_cpu_times(self) -> dict[str, Any]:
+        self._cpu_before = self._get_machine().cpu_times()
         self._read_ns = time.monotonic_ns()
         if self._limits.cpu is not None:
             self._used_before = (self._read_ns, self._limits.cpu.used_ns())
         return {}
 
-    def _own_machine(self) -> Machine:
+    def _get_machine(self) -> Machine:
         if self._machine is None:
-            self._machine = this_machine()
+            self._machine = detect_machine()
         return self._machine
 
-    def _cpu(self) -> dict[str, Any]:
+    def _read_cpu(self) -> dict[str, Any]:
         reading: dict[str, Any] = {}
         for key, count in zip(("logical", "physical"), self._counts, strict=True):
             if count is not None:
                 reading[f"cpu_count_{key}"] = count
         if self._limits.cpu is not None:
             reading["cpu_limit"] = self._limits.cpu.cpus
-        if time.monotonic_ns() - self._read_ns >= _SHORTEST_NS or not self._cpu_before:
+        if time.monotonic_ns() - self._read_ns >= _MIN_SHARE_NS or not self._cpu_before:
             before, used_before = self._cpu_before, self._used_before
-            self._take_cpu()
+            self._start_cpu_times()
             if before is not None and self._cpu_before is not None:
                 self._shares = self._cpu_shares(before, self._cpu_before, used_before)
         if "cpu_percent" not in self._shares:
             # no time has passed that it could be of: the tasks that run now, but the one reading
             cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
-            running = max(0, self._own_machine().running_tasks() - 1)
+            running = max(0, self._get_machine().running_tasks() - 1)
             return reading | {"cpu_percent": min(100.0, 100 * running / cpus)}
         return reading | self._shares
 
@@ -283,7 +293,7 @@ class SystemMetricsCollector:
         used_before: tuple[int, int] | None,
     ) -> dict[str, Any]:
         shares: dict[str, Any] = {}
-        share = _share(before[0], now[0])
+        share = _percent_busy(before[0], now[0])
         if self._limits.cpu is not None and used_before is not None and self._used_before:
             elapsed_ns, used_ns = (
                 new - old for new, old in zip(self._used_before, used_before, strict=True)
@@ -292,18 +302,18 @@ class SystemMetricsCollector:
         if share is not None:
             shares["cpu_percent"] = share
         if self.include_per_cpu:
-            each = [_share(*pair) for pair in zip(before[1], now[1], strict=False)]
+            each = [_percent_busy(*pair) for pair in zip(before[1], now[1], strict=False)]
             if None not in each:
                 shares["cpu_per_core"] = each
         return shares
 
-    def _load(self) -> dict[str, Any]:
-        load = self._own_machine().load()
+    def _read_load(self) -> dict[str, Any]:
+        load = self._get_machine().load()
         each = zip(("1", "5", "15"), load, strict=True)
         return {"load_average": list(load)} | {f"load_average_{m}": value for m, value in each}
 
-    def _memory(self) -> dict[str, Any]:
-        memory = self._own_machine().memory()
+    def _read_memory(self) -> dict[str, Any]:
+        memory = self._get_machine().memory()
         total, available = memory.total, memory.available
         if self._limits.memory is not None:
             total = self._limits.memory.limit_bytes
@@ -317,7 +327,7 @@ class SystemMetricsCollector:
             "swap_used": memory.swap_used,
         }
 
-    def _disk(self) -> dict[str, Any]:
+    def _read_disk(self) -> dict[str, Any]:
         total, used, free = _disk_usage(self.disk_path)
         # of what users may fill: some of it is kept for the system
         fillable = used + free
@@ -328,19 +338,19 @@ class SystemMetricsCollector:
             "disk_percent": 100 * used / fillable if fillable else 0.0,
         }
 
-    def _disk_io(self) -> dict[str, Any]:
-        read, written = self._own_machine().disk_io()
+    def _read_disk_io(self) -> dict[str, Any]:
+        read, written = self._get_machine().disk_io()
         return {"disk_read_bytes": read, "disk_write_bytes": written}
 
-    def _network(self) -> dict[str, Any]:
-        return {f"network_{k}": v for k, v in self._own_machine().network()._asdict().items()}
+    def _read_network(self) -> dict[str, Any]:
+        return {f"network_{k}": v for k, v in self._get_machine().network()._asdict().items()}
 
-    def _processes(self) -> dict[str, Any]:
+    def _read_processes(self) -> dict[str, Any]:
         now = time.monotonic_ns()
-        found = list(self._own_machine().processes())
+        found = list(self._get_machine().processes())
         before = self._processes_before or (0, {})
         elapsed_s = (now - before[0]) / 1e9
-        rows = Table()
+        rows = ReadingTable()
         for process in found:
             cpu = process.cpu_s - before[1].get(process.pid, process.cpu_s)
             row = {"pid": process.pid, "name": process.name, "cpu": 100 * cpu / elapsed_s}
@@ -354,12 +364,12 @@ class SystemMetricsCollector:
 
     def _raise_alerts(self, reading: Mapping[str, Any]) -> None:
         certain = {key: value for key, value in reading.items() if key not in self.unrecorded}
-        self._raised += find_alerts(certain, self.thresholds, time.time())
-        del self._raised[:-_MOST_ALERTS]
+        self._alerts += find_alerts(certain, self.thresholds, time.time())
+        del self._alerts[:-_MAX_ALERTS]
 
     def get_alerts(self) -> list[Alert]:
         """The alerts of all readings so far, at most the last 10,000; a copy."""
-        return self._raised.copy()
+        return self._alerts.copy()
 
     # -- in the background --------------------------------------------------------------------
 
@@ -392,7 +402,7 @@ def _disk_usage(path: str) -> tuple[int, int, int]:
     return disk.f_blocks * disk.f_frsize, used, disk.f_bavail * disk.f_frsize
 
 
-def _share(before: CpuTimes, now: CpuTimes) -> float | None:
+def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
     """Per cent of the time between two readings; counters of virtual machines may go back."""
     total = now.total - before.total
     if total <= 0:
@@ -410,7 +420,7 @@ def adaptive_configuration(
     """
     machine: Machine | None = None
     if memory_bytes is None or cpus is None:
-        machine = this_machine()
+        machine = detect_machine()
     if memory_bytes is None and machine is not None:
         memory_bytes = machine.memory().total
     if cpus is None and machine is not None:

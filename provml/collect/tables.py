@@ -22,7 +22,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from provml.collect.content import Facts, array_digest
+from provml.collect.content import Facts, digest_array
 from provml.collect.summaries import summarize_array
 from provml.journal.values import encode
 
@@ -44,7 +44,7 @@ class TableColumn(NamedTuple):
 
 def describe_table(data: object) -> Facts | None:
     """The facts of a table; None for what is none. Costs a pass over it, and memory of a column."""
-    columns = _columns(data)
+    columns = _find_columns(data)
     if columns is None:
         return None
     kind = type(data)
@@ -55,11 +55,11 @@ def describe_table(data: object) -> Facts | None:
     size = rows = 0
     for column in columns:
         name = column.name if column.name not in schema else f"{column.name} {len(schema)}"
-        own, own_size = _digest(column)
+        own, own_size = _digest_column(column)
         digest.update(f"{own}  {column.name}\n".encode("utf-8", "backslashreplace"))
         schema[name] = column.dtype
         rows = len(column.values) if column.present is None else len(column.present)
-        own_summary = _summary(column, rows)
+        own_summary = _summarize_column(column, rows)
         if own_summary:
             summary[name] = own_summary
         size += own_size
@@ -71,20 +71,20 @@ def describe_table(data: object) -> Facts | None:
     return facts
 
 
-def _summary(column: TableColumn, rows: int) -> dict[str, Any]:
+def _summarize_column(column: TableColumn, rows: int) -> dict[str, Any]:
     summary = {} if isinstance(column.values, list) else summarize_array(column.values)
     missing = rows - len(column.values)
     return summary | ({"missing": missing} if missing else {})
 
 
-def _digest(column: TableColumn) -> tuple[str, int]:
+def _digest_column(column: TableColumn) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     if column.present is not None:
-        digest.update(array_digest(column.present).encode())
+        digest.update(digest_array(column.present).encode())
     values = column.values
     if not isinstance(values, list):
-        digest.update(array_digest(values).encode())
+        digest.update(digest_array(values).encode())
         return digest.hexdigest(), int(values.nbytes)
     import numpy as np
 
@@ -97,24 +97,24 @@ def _digest(column: TableColumn) -> tuple[str, int]:
             size += len(block)
         return digest.hexdigest(), size
     for value in values:
-        line = json.dumps(encode(_plain(value)), sort_keys=True).encode() + b"\n"
+        line = json.dumps(encode(_to_python(value)), sort_keys=True).encode() + b"\n"
         digest.update(line)
         size += len(line)
     return digest.hexdigest(), size
 
 
-def _plain(value: Any) -> Any:
+def _to_python(value: Any) -> Any:
     """A nested value without what only its library has."""
     if hasattr(value, "to_list"):
         return value.to_list()
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(member) for key, member in value.items()}
-    return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): _to_python(member) for key, member in value.items()}
+    return [_to_python(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
-def _columns(data: Any) -> Iterator[TableColumn] | None:
+def _find_columns(data: Any) -> Iterator[TableColumn] | None:
     root = type(data).__module__.partition(".")[0]
     module = sys.modules.get(root)
     if root == "pandas" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]

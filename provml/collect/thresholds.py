@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_percent": 95.0}
-_CRITICAL: Final = 1.1
+_CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
 """``timestamp`` (seconds since the epoch), ``metric``, ``value``, ``threshold``, ``severity``."""
@@ -20,7 +20,7 @@ def find_alerts(
     for metric, threshold in thresholds.items():
         value = reading.get(metric)
         if isinstance(value, (int, float)) and value > threshold:
-            severity = "warning" if value < threshold * _CRITICAL else "critical"
+            severity = "warning" if value < threshold * _CRITICAL_FACTOR else "critical"
             alert = {"timestamp": timestamp, "metric": metric, "value": value}
             alerts.append(alert | {"threshold": threshold, "severity": severity})
     return alerts

@@ -23,6 +23,7 @@ from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from provml.base.clock import to_time_ns
+from provml.base.context import standard_path
 from provml.errors import QueryError
 from provml.model.names import encoded_path
 
@@ -348,8 +349,17 @@ class _Compiler:
                     self._refuse(node, "None names no context by itself")
                 where += " AND x.context IS NULL"
             else:
-                where += " AND x.context = ?"
-                params.append(encoded_path(keys))
+                given, standard = encoded_path(keys), encoded_path(standard_path(keys))
+                if given == standard:
+                    where += " AND x.context = ?"
+                    params.append(given)
+                else:  # a run of an early version may have a context of this very name
+                    where += (
+                        " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
+                        " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"
+                        " THEN ? ELSE ? END"
+                    )
+                    params += [params[0], given, given, standard]
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import default_store
-from provml.collect.content import printable_path
+from provml.base.text import printable_path
 from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.journal.store import find_run
 from provml.lineage import conditions

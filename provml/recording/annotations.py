@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
-from provml.base.clock import to_datetime, to_time_ns
+from provml.base.clock import Timestamp, to_datetime, to_time_ns
 from provml.base.context import MAX_NAME_LENGTH, Context, validate_name
 from provml.base.event import Event, EventSource
 from provml.errors import InvalidArgumentError
@@ -27,8 +27,6 @@ from provml.recording.recorder import Recorder, Target
 if TYPE_CHECKING:
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.journal.reader import Journal
-
-Timestamp = int | float | datetime
 
 
 class MetadataUpdate(NamedTuple):
@@ -113,12 +111,12 @@ class Annotations(Recorder):
     def log_event(
         self,
         event: str | Event,
-        *,
-        source: str | EventSource | None = None,
-        metadata: Mapping[str, Any] | None = None,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
+        *,
+        source: str | EventSource | None = None,
+        metadata: Mapping[str, Any] | None = None,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
@@ -156,7 +154,7 @@ class Annotations(Recorder):
         if of is not None:
             kind, own_name = self._target(of)
             record["of"] = {"kind": kind, "name": own_name}
-        self._append(record | place_fields(context, step, epoch))
+        self._append(record | place_fields(context, step, epoch), context)
 
     @property
     def params(self) -> Params:
@@ -220,9 +218,9 @@ class Annotations(Recorder):
 
         Costs a pass over the events files.
         """
-        from provml.journal.history import events
+        from provml.journal.history import find_events
 
-        return events(self._journal(), name, source, since, until)
+        return find_events(self._journal(), name, source, since, until)
 
     def spans(
         self,
@@ -233,9 +231,9 @@ class Annotations(Recorder):
         until: Timestamp | None = None,
     ) -> list[RecordedSpan]:
         """The events so far that last; see `RecordedRun.spans`. Costs a pass over the events."""
-        from provml.journal.history import spans
+        from provml.journal.history import find_spans
 
-        return spans(self._journal(), name, source, since, until)
+        return find_spans(self._journal(), name, source, since, until)
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         from provml.journal.history import last_values

@@ -15,9 +15,9 @@ from typing import Any, Final
 from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import mask_value
 from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.journal.layout import MAX_INT64
 from provml.journal.values import encode, plain_number, small_array
 
-_MAX_INT64: Final = 2**63 - 1
 _MAX_EPOCH: Final = 2**31 - 1
 _MAX_VALUE_BYTES: Final = 2**20
 _MAX_DEPTH: Final = 64
@@ -41,7 +41,7 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
         return "f64", float(number)
     if isinstance(number, int) and not isinstance(number, bool):
         number = int(number)
-        if -_MAX_INT64 - 1 <= number <= _MAX_INT64:
+        if -MAX_INT64 - 1 <= number <= MAX_INT64:
             return "i64", number
     array = small_array(value)
     if array is not None and array.elements and value.dtype.kind in "iuf":  # type: ignore[attr-defined]
@@ -95,7 +95,7 @@ def packs_exactly(value: object) -> bool:
 def validate_step(step: object) -> int | None:
     """The step as an int of 64 bits. Raises InvalidArgumentError."""
     number = _checked_integer(step, "step")
-    if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
+    if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
         raise InvalidArgumentError(f"step must lie within +-(2**63 - 1): {step!r}")
     return number
 

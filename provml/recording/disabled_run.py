@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 from provml.recording import process_hooks
 from provml.recording.annotations import MetadataUpdate, Params
-from provml.recording.metric_groups import MetricGroup, Metrics, Number, SummaryCache
+from provml.recording.metric_groups import MetricGroup, Metrics
 from provml.recording.run import Run
+from provml.recording.summary_cache import Number, SummaryCache
+
+if TYPE_CHECKING:
+    from provml.base.results import AppendedBatch, AppendedPoint, DroppedCounts, PointPage
 
 
 class DisabledParams(Params):
@@ -47,15 +53,21 @@ class DisabledGroup(MetricGroup):
     def log(self, /, **fields: Any) -> MetricGroup:
         return self
 
-    def append(self, /, **fields: Any) -> dict[str, int]:
-        return {"index": 0}
+    def append(self, /, **fields: Any) -> AppendedPoint:
+        from provml.base.results import AppendedPoint
 
-    def append_batch(self, points: Any) -> dict[str, int]:
+        return AppendedPoint(0)
+
+    def append_batch(self, points: Any) -> AppendedBatch:
         count = len(points) if hasattr(points, "__len__") else 0
-        return {"count": count, "start_index": 0, "end_index": count - 1}
+        from provml.base.results import AppendedBatch
 
-    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
-        return {"data": [], "total": 0, "has_more": False}
+        return AppendedBatch(count, 0, count - 1)
+
+    def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
+        from provml.base.results import PointPage
+
+        return PointPage([], 0, False)
 
 
 class DisabledMetrics(Metrics):
@@ -66,6 +78,8 @@ class DisabledMetrics(Metrics):
 
     def __call__(self, group: object) -> MetricGroup:
         return DisabledGroup(self, ("",))
+
+    __getitem__ = __call__
 
     def log(self, /, **groups: Any) -> Metrics:
         return self
@@ -81,17 +95,16 @@ class DisabledRun(Run):
     a script that puts files there runs as well disabled.
     """
 
-    def _nothing(self, *arguments: Any, **options: Any) -> None:
-        return None
-
     def __init__(self, experiment: str) -> None:
         self.id = "disabled"
         self.experiment = experiment
         self._closed = False
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        return 0, 0
+    def dropped(self) -> DroppedCounts:
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(0, 0)
 
     @property
     def hashing(self) -> list[Any]:
@@ -124,17 +137,14 @@ class DisabledRun(Run):
 
     spans = events
 
-    log = _nothing
-    log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
-    log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
-    log_system_metrics = _nothing
-    log_flops_per_batch = log_flops_per_epoch = _nothing
-    log_execution_start_time = log_execution_end_time = log_current_execution_time = _nothing
-    _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _nothing
-
     @contextmanager
     def count_flops(self, *arguments: Any, **options: Any) -> Iterator[None]:
         yield
+
+    def _ignore(self, *arguments: Any, **options: Any) -> None:
+        return None
+
+    _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _ignore
 
     def end_run(self, *arguments: Any, **options: Any) -> None:
         self._closed = True
@@ -142,3 +152,30 @@ class DisabledRun(Run):
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return DisabledRun, (self.experiment,)
+
+
+def _silence_verb(
+    verb: Callable[..., Any], silent: Callable[..., Any] | None
+) -> Callable[..., Any]:
+    """Build a method that takes any call and records nothing, documented as the verb is.
+
+    Args:
+        verb: the method of `Run`.
+        silent: what to call instead, for a verb that returns something.
+    """
+
+    @wraps(verb)
+    def method(self: DisabledRun, *arguments: Any, **options: Any) -> Any:
+        return None if silent is None else silent(self, *arguments, **options)
+
+    return method
+
+
+def _silence_verbs() -> None:
+    for name in dir(Run):
+        verb = getattr(Run, name)
+        if isinstance(verb, FunctionType) and not name.startswith("_"):
+            setattr(DisabledRun, name, _silence_verb(verb, vars(DisabledRun).get(name)))
+
+
+_silence_verbs()

@@ -27,11 +27,10 @@ from provml.recording.checks import path_to_list, validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.collect.batches import Arguments
-    from provml.collect.flop_counter import FlopCount
+    from provml.collect.flop_counter import FlopsOfPass
     from provml.journal.writer import AbsentWriter, JournalWriter, Record
     from provml.recording.object_registry import ObjectRegistry
 
-_MAX_INT64: Final = 2**63 - 1
 _pack_into: Final = layout.RECORD_I64.pack_into
 _time_ns: Final = time.time_ns
 _UNIT: Final = "FLOP"
@@ -52,8 +51,8 @@ class FlopsHost(Protocol):
     def _append(self, record: Record) -> None:
         """Write a record."""
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process. Raises RunClosedError."""
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process. Raises RunClosedError."""
 
 
 @dataclass(slots=True)
@@ -87,17 +86,17 @@ class FlopsLog:
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
-        from provml.collect.flop_counter import torch_module
+        from provml.collect.flop_counter import import_torch
 
         self._run = run
         self._batch_key = batch_key
-        self._torch = torch_module()
+        self._torch = import_torch()
         self._is_grad_enabled = self._torch.is_grad_enabled
         self._lock = threading.RLock()
         self._lines: dict[Any, _Line] = {}
         self._stated: dict[Any, _Line] = {}
         self._totals: dict[str, int] = {}
-        self._counts: weakref.WeakKeyDictionary[Any, dict[Any, FlopCount]] = (
+        self._counts: weakref.WeakKeyDictionary[Any, dict[Any, FlopsOfPass]] = (
             weakref.WeakKeyDictionary()
         )
         self._seen: weakref.WeakKeyDictionary[Any, Arguments] = weakref.WeakKeyDictionary()
@@ -129,6 +128,7 @@ class FlopsLog:
         arguments = self._arguments(module, batch)
         count = self._count(module, arguments, backward)
         facts = {"unit": "batch", "inputs": arguments.shapes()}
+        self._run._open_writer(context)
         line = self._line(name, path, count, count.flops, facts, module, model)
         if batch is not None:  # another batch is now what a call without one means
             self._lines = {k: v for k, v in self._lines.items() if k[3] is not _NO_BATCH}
@@ -146,7 +146,7 @@ class FlopsLog:
     ) -> None:
         """Log one pass over a dataset."""
         from provml.collect.epochs import measure_epoch
-        from provml.collect.flop_counter import kept_random_state
+        from provml.collect.flop_counter import preserve_random_state
 
         context, step, epoch = place
         name, path = _label(label), context_path(context)
@@ -160,18 +160,21 @@ class FlopsLog:
             like = self._arguments(module, batch)
         if like is None and isinstance(data, int):
             like = self._arguments(module, None)
-        with kept_random_state():
+        with preserve_random_state():
             content = measure_epoch(data, module, like)
         flops = 0
-        counts: list[FlopCount] = []
+        counts: list[FlopsOfPass] = []
         for rows, times in content.parts:
-            arguments = content.like if rows == content.like.rows() else content.like.resized(rows)
+            arguments = (
+                content.like if rows == content.like.sample_count() else content.like.resize(rows)
+            )
             counts.append(self._count(module, arguments, backward))
             flops += counts[-1].flops * times
         if not counts:
             raise InvalidArgumentError(
                 "an epoch over no samples has no FLOPs: the dataset is empty"
             )
+        self._run._open_writer(context)
         facts = {
             "unit": "epoch",
             "inputs": content.like.shapes(),
@@ -182,9 +185,10 @@ class FlopsLog:
         line = self._line(name, path, counts[0], flops, facts, module, None)
         self._write(line, flops, step, epoch)
 
-    def block(self, label: str, place: Place, count: FlopCount, start_ns: int) -> None:
+    def block(self, label: str, place: Place, count: FlopsOfPass, start_ns: int) -> None:
         """Log a block of code that ran."""
         context, step, epoch = place
+        self._run._open_writer(context)
         facts = {"unit": "block", "start": start_ns}
         line = self._line(label, context_path(context), count, count.flops, facts, None, None)
         self._write(line, count.flops, step, epoch)
@@ -209,11 +213,11 @@ class FlopsLog:
         )
 
     def _module(self, model: Any) -> Any:
-        from provml.collect.flop_counter import is_module
+        from provml.collect.flop_counter import is_torch_module
 
         known = self._run._known
         if model is None:
-            found = known.latest("model", is_module)
+            found = known.latest("model", is_torch_module)
             if found is None:
                 gone = ", ".join(map(repr, known.names("model")))
                 raise InvalidArgumentError(
@@ -230,7 +234,7 @@ class FlopsLog:
                     f"the model {model!r} {why}: register it with log_model({model!r}, module)"
                 )
             model = found
-        if not is_module(model):
+        if not is_torch_module(model):
             raise InvalidArgumentError(
                 f"FLOPs can be counted of torch modules, not of {type(model).__qualname__}; "
                 "log what you know of them with log_metric"
@@ -239,18 +243,18 @@ class FlopsLog:
 
     def _arguments(self, module: Any, batch: Any) -> Arguments:
         from provml.collect.batches import call_arguments
-        from provml.collect.epochs import first_batch
-        from provml.collect.flop_counter import inner_module, kept_random_state
+        from provml.collect.epochs import infer_batch
+        from provml.collect.flop_counter import preserve_random_state, unwrap_module
 
         if batch is not None:
-            arguments = call_arguments(inner_module(module), batch)
+            arguments = call_arguments(unwrap_module(module), batch)
             self._seen[module] = arguments.without_data()
             return arguments
         seen = self._seen.get(module)
         if seen is None:
             data = self._run._known.latest("dataset", lambda _: True)
-            with kept_random_state():
-                seen = None if data is None else first_batch(data, inner_module(module))
+            with preserve_random_state():
+                seen = None if data is None else infer_batch(data, unwrap_module(module))
         if seen is None:
             raise InvalidArgumentError(
                 "there is no batch to count the FLOPs of: pass batch= (it is remembered), or log "
@@ -283,11 +287,11 @@ class FlopsLog:
             name = known.name_of("dataset", inner)
         return dataset, name
 
-    def _count(self, module: Any, arguments: Arguments, backward: bool | None) -> FlopCount:
+    def _count(self, module: Any, arguments: Arguments, backward: bool | None) -> FlopsOfPass:
         """The count of a module at these shapes, made once."""
-        from provml.collect.flop_counter import count_module, goes_backward
+        from provml.collect.flop_counter import count_module, expects_backward
 
-        both = goes_backward(module) if backward is None else backward
+        both = expects_backward(module) if backward is None else backward
         key = (tuple(arguments.shapes()), both, module.training)
         counts = self._counts.setdefault(module, {})
         if key not in counts:
@@ -300,14 +304,14 @@ class FlopsLog:
         self,
         label: str,
         path: tuple[str, ...] | None,
-        count: FlopCount,
+        count: FlopsOfPass,
         increment: int,
         facts: dict[str, Any],
         module: Any,
         given: Any,
     ) -> _Line:
         """State what is counted, in a record of its own; once where nothing changed."""
-        from provml.collect.flop_counter import peak_of
+        from provml.collect.flop_counter import find_peak
 
         name = None if module is None else self._model_name(module, path)
         mode = (module is not None and module.training, self._is_grad_enabled())
@@ -318,7 +322,7 @@ class FlopsLog:
         with self._lock:
             self._records += 1
             target = self._records
-        device, peak = peak_of(module)
+        device, peak = find_peak(module)
         record = {
             "record": "flops",
             "time": _time_ns(),
@@ -361,12 +365,12 @@ class FlopsLog:
         name = known.name_of("model", module)
         if name is not None:
             return name
-        from provml.collect.models import describe_unread
+        from provml.collect.models import describe_counted_module
 
         name = _free_name(type(module).__qualname__, known.names("model"))
         known.register("model", name, module)
         place = {"context": path_to_list(path), "step": None, "epoch": None}
-        content = describe_unread(module)
+        content = describe_counted_module(module)
         self._run._append(
             {"record": "model", "name": name, **place, "time": _time_ns(), "content": content}
         )
@@ -443,14 +447,14 @@ class FlopsLog:
         Learns the series' number for the fast way.
         """
         writer = self._run._open_writer()
-        fits = value <= _MAX_INT64
+        fits = value <= layout.MAX_INT64
         storage = "i64" if fits else "text"
         key: SeriesKey = (_KINDS[which], line.label, line.path, _UNIT, storage, line.target)
         own = value if fits else encode(value)
         writer.sample(key, now, validate_step(step), validate_epoch(epoch), own)
         if line.samples is not self._run._samples:
             line.samples, line.numbers = self._run._samples, (0, 0)
-        number = (writer.number_of(key) if fits else None) or 0
+        number = (writer.find_number(key) if fits else None) or 0
         first, second = line.numbers
         line.numbers = (number, second) if which == _INCREMENT else (first, number)
 

@@ -7,7 +7,6 @@ journal; reads by `history`.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -17,26 +16,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsInde
 from provml.base.context import Context, group_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.sample_files import Slot, fill_in
-from provml.journal.writer import ExtraFields, SeriesKey, warn
+from provml.journal.writer import ExtraFields, SeriesKey, warn_without_raising
 from provml.recording.checks import (
     encode_value,
     validate_epoch,
     validate_metric_name,
     validate_step,
 )
+from provml.recording.summary_cache import ROW, SummaryCache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provml.base.results import AppendedBatch, AppendedPoint, PointPage
     from provml.journal.writer import AbsentWriter, JournalWriter
 
-Number = int | float
-
-_ROW: Final = ExtraFields(role="row")
-_SUMMARY: Final = ExtraFields(role="summary")
-_STORED: Final = ExtraFields(role="stored")
 _MOST_PENDING: Final = 200_000
-_HUGE: Final = 1e150
 
 
 class _Row(NamedTuple):
@@ -60,16 +55,16 @@ class MetricsHost(Protocol):
 
     path: Path
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process. Raises RunClosedError."""
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process. Raises RunClosedError."""
 
 
 class Metrics:
     """A run's metrics by groups; `Run.metrics`. Safe to use from any thread.
 
-    A group is a context: ``train`` and ``training`` are `Context.TRAINING`, ``val`` and
-    ``validation`` `Context.VALIDATION`, ``eval`` and ``evaluation`` `Context.EVALUATION`; any other
-    name is a context of that name. ``epoch`` and ``step`` are never names of metrics here.
+    A group is a context: ``run.metrics("train")``, or ``run.metrics["train"]``, is the group of
+    `Context.TRAINING`. `Context` lists the words for the standard contexts; any other name is a
+    context of that name. ``epoch`` and ``step`` are never names of metrics here.
     """
 
     def __init__(self, run: MetricsHost) -> None:
@@ -89,7 +84,12 @@ class Metrics:
         """
         path = group_path(group)
         own = self._groups.get(path)
-        return own or self._groups.setdefault(path, MetricGroup(self, path))
+        if own is None:
+            own = self._groups.setdefault(path, MetricGroup(self, path))
+        own._given = group
+        return own
+
+    __getitem__ = __call__
 
     def log(
         self,
@@ -173,14 +173,14 @@ class Metrics:
                 self._pending.popleft()
                 if not self._warned:
                     self._warned = True
-                    warn(
+                    warn_without_raising(
                         f"more than {_MOST_PENDING:,} points wait for their epoch: the oldest stay "
                         "without one; call run.metrics.flush() after each epoch"
                     )
 
     def _write(self, group: MetricGroup, rows: list[_Row], slots: list[Slot] | None = None) -> int:
         """Write points, each at a time of its own; the index of the first."""
-        writer = self._run._open_writer()
+        writer = self._run._open_writer(group._given)
         with self._lock:
             first = group._count(len(rows))
             for row in rows:
@@ -231,6 +231,7 @@ class MetricGroup:
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._path = path
+        self._given: Context | str = ""  # as the last caller named the group
         self._next: int | None = None
         self.summary_cache = SummaryCache(self)
 
@@ -255,14 +256,16 @@ class MetricGroup:
         self._metrics._log(self, row)
         return self
 
-    def append(self, /, **fields: Any) -> dict[str, int]:
+    def append(self, /, **fields: Any) -> AppendedPoint:
         """Record a point as it is; its ``index``.
 
         Args, costs and raises as `log`.
         """
-        return {"index": self._metrics._write(self, [self._checked(fields)])}
+        from provml.base.results import AppendedPoint
 
-    def append_batch(self, points: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+        return AppendedPoint(self._metrics._write(self, [self._checked(fields)]))
+
+    def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
         """Record points, each a mapping as `append` takes fields; if one is refused, none is.
 
         Costs some microseconds a value.
@@ -289,9 +292,11 @@ class MetricGroup:
             except (InvalidArgumentError, InvalidMetricError) as error:
                 raise type(error)(f"point {number}: {error}") from None
         start = self._metrics._write(self, rows)
-        return {"count": len(rows), "start_index": start, "end_index": start + len(rows) - 1}
+        from provml.base.results import AppendedBatch
 
-    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
+        return AppendedBatch(len(rows), start, start + len(rows) - 1)
+
+    def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Points by their index, also those that wait for their epoch; the run may have ended.
 
         Costs a pass over the run's samples; imports numpy.
@@ -316,7 +321,7 @@ class MetricGroup:
         """`Metrics.flush`, of all groups."""
         self._metrics.flush()
 
-    def _checked(self, fields: Mapping[str, Any], role: ExtraFields = _ROW) -> _Row:
+    def _checked(self, fields: Mapping[str, Any], role: ExtraFields = ROW) -> _Row:
         """A point as it is written. Raises InvalidMetricError, InvalidArgumentError."""
         step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
@@ -355,212 +360,8 @@ class MetricGroup:
         journal = Journal(self._metrics._run.path)
         if len(journal.writers) < 2:
             return 0
-        return int(read_points(journal, self._path, 0, 0)["total"])
+        return read_points(journal, self._path, 0, 0).total
 
     def _forget(self) -> None:
         self._next = None
         self.summary_cache._forget()
-
-
-class _Stored:
-    """The values of one name in a window."""
-
-    def __init__(self) -> None:
-        self.values: list[Number] = []
-        self.is_summarised = False
-        self.first_ns = 0
-        self.last_ns = 0
-
-    def add(self, value: Number, time_ns: int) -> None:
-        if not self.values:
-            self.first_ns = time_ns
-        self.last_ns = time_ns
-        self.values.append(value)
-
-
-class SummaryCache:
-    """Values that come often, to be recorded as a summary; ``run.metrics("train").summary_cache``.
-
-    Values are held in memory until `summarize`, or until the run's end, which summarises what is
-    left. What a killed process held is lost, and the run's documents say that it was.
-
-    Attributes:
-        keep_raw: whether values that are stored are recorded too, at once: then nothing is lost.
-    """
-
-    def __init__(self, group: MetricGroup) -> None:
-        self.keep_raw = False
-        self._group = group
-        self._metrics = group._metrics
-        self._stored: dict[str, _Stored] = {}
-        self._fields: dict[str, Any] = {}
-        self._is_due = False  # something was stored since the last summary
-        self._is_set = False  # a field was set
-
-    def store(self, /, **values: Any) -> None:
-        """Keep a value of each metric, to be summarised.
-
-        Costs some two microseconds a value, and one write() for the first of a window.
-
-        Raises:
-            InvalidMetricError: a value that is no number of 64 bits; then none is kept.
-            InvalidArgumentError: ``epoch`` or ``step``, which `set` takes.
-            RunClosedError: the run has ended.
-        """
-        if "epoch" in values or "step" in values:
-            raise InvalidArgumentError("epoch and step are not summarised: give them to set()")
-        group, numbers = self._group, []
-        for name, value in values.items():
-            key, stored = group._series(name, value, _STORED)
-            if key[4] == "text":
-                raise InvalidMetricError(
-                    f"metric {name!r}: only numbers of up to 64 bits can be summarised, not "
-                    f"{value!r:.80}"
-                )
-            numbers.append((key, stored))
-        writer = self._metrics._run._open_writer()
-        with self._metrics._lock:
-            time_ns = self._metrics._time_ns()
-            if numbers and not self._is_due:
-                self._is_due = True
-                context = list(group._path)
-                writer.append({"record": "window", "time": time_ns, "context": context})
-            for key, number in numbers:
-                self._stored.setdefault(key[1], _Stored()).add(number, time_ns)
-                if self.keep_raw:
-                    writer.sample(key, time_ns, None, None, number)
-
-    def set(self, /, **fields: Any) -> None:
-        """Say what goes into the next summary as it is: its ``epoch``, ``step``, a learning rate.
-
-        Raises:
-            InvalidMetricError: a value that `Run.log_metric` would refuse; then none is set.
-            InvalidArgumentError: a bad epoch or step.
-            RunClosedError: the run has ended.
-        """
-        validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
-        for name, value in fields.items():
-            if name not in ("step", "epoch"):
-                self._group._series(name, value, _ROW)
-        self._metrics._run._open_writer()
-        with self._metrics._lock:
-            self._fields |= fields
-            self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
-
-    def summarize(self, clear: bool = True) -> dict[str, Any]:
-        """Record the ``loss.mean``, ``.min``, ``.max``, ``.std``, ``.count`` of what was stored.
-
-        NaN is left out: the count is of the numbers. The standard deviation is the sample's, 0 for
-        one value. Where there is no number, there is only the count. Epoch and step are those of
-        `set`, else those that `Metrics.log` said. Costs a pass over the values and one write().
-
-        Args:
-            clear: begin anew; False goes on, and the next summary is of these values too.
-
-        Returns:
-            what was recorded; empty where nothing was stored and nothing set.
-
-        Raises RunClosedError where the run has ended.
-        """
-        self._metrics._run._open_writer()
-        with self._metrics._lock:
-            return self._summarize(bool(clear))
-
-    def _summarize(self, clear: bool) -> dict[str, Any]:
-        group, metrics = self._group, self._metrics
-        step, epoch = metrics._place
-        place = {
-            "step": validate_step(self._fields.get("step", step)),
-            "epoch": validate_epoch(self._fields.get("epoch", epoch)),
-        }
-        plain = {name: v for name, v in self._fields.items() if name not in ("step", "epoch")}
-        figures = {
-            f"{name}.{statistic}": value
-            for name, stored in self._stored.items()
-            for statistic, value in _statistics(stored.values).items()
-        }
-        values = [group._series(name, value, _ROW) for name, value in plain.items()]
-        values += [group._series(name, value, _SUMMARY) for name, value in figures.items()]
-        if values:
-            writer = metrics._run._open_writer()
-            group._count(1)
-            time_ns = metrics._time_ns()
-            if figures:
-                writer.append(self._record(time_ns) | place)
-            for key, value in values:
-                writer.sample(key, time_ns, place["step"], place["epoch"], value)
-            self._is_due = self._is_set = False
-        if clear:
-            self._stored, self._fields = {}, {}
-        for stored in self._stored.values():
-            stored.is_summarised = True
-        return plain | figures
-
-    def _record(self, time_ns: int) -> dict[str, Any]:
-        return {
-            "record": "summary",
-            "time": time_ns,
-            "context": list(self._group._path),
-            "fields": [
-                {
-                    "name": name,
-                    "stored": len(stored.values),
-                    "first": stored.first_ns,
-                    "last": stored.last_ns,
-                    "goes_on": stored.is_summarised,
-                }
-                for name, stored in self._stored.items()
-            ],
-        }
-
-    def peek(self, key: str, limit: int | None = None) -> list[Number]:
-        """The values that are stored of a metric, the oldest first; nothing changes.
-
-        Args:
-            key: the metric's name.
-            limit: only so many, the last ones.
-
-        Raises InvalidArgumentError for a limit that is no int of 0 or more.
-        """
-        from provml.journal.history import validate_count
-
-        own = None if limit is None else validate_count(limit, "limit", 2**62)
-        with self._metrics._lock:
-            stored = self._stored.get(key)
-            values = [] if stored is None else stored.values
-            return values[max(0, len(values) - own) :] if own is not None else list(values)
-
-    def _finish(self) -> None:
-        if self._is_due or self._is_set:
-            self._summarize(clear=True)
-
-    def _forget(self) -> None:
-        self._stored, self._fields = {}, {}
-        self._is_due = self._is_set = False
-
-
-def _statistics(values: list[Number]) -> dict[str, Number]:
-    numbers = [value for value in values if value == value]
-    count = len(numbers)
-    if not count:
-        return {"count": 0}
-    largest = max(map(abs, numbers))
-    # squares and sums of the largest floats are beyond them; a power of two changes no digit
-    scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
-    scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
-    mean = _sum(scaled) / count
-    squares = _sum([(value - mean) * (value - mean) for value in scaled])
-    return {
-        "mean": mean / scale,
-        "min": min(numbers),
-        "max": max(numbers),
-        "std": math.sqrt(squares / (count - 1)) / scale if count > 1 else 0.0,
-        "count": count,
-    }
-
-
-def _sum(numbers: list[Number]) -> float:
-    try:
-        return math.fsum(numbers)
-    except (OverflowError, ValueError):  # beyond the largest float; infinities of both signs
-        return float(sum(map(float, numbers)))

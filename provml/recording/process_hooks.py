@@ -61,6 +61,9 @@ class _ExitObserver:
     """
 
     def __init__(self) -> None:
+        from inspect import currentframe
+
+        self._current_frame = currentframe
         self._original: Any = sys.exit
         self._thrown: weakref.ref[_ObservedExit] | None = None
         self.called = False
@@ -101,8 +104,9 @@ class _ExitObserver:
         return thrown() is not None
 
     def _let_go(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """Told that an exception is gone: if any code still runs, that code had caught it."""
-        if thrown is self._thrown and sys._getframe().f_back is not None:
+        """Note that an exception was freed: if any code still runs, that code had caught it."""
+        frame = self._current_frame()
+        if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
 
 

@@ -12,18 +12,26 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
-Target = str | tuple[str, str] | Any
-"""What a sample or event may be of: a name, kind and name, or the model itself."""
+Target = object
+"""The model or artifact that a sample or event describes.
+
+Either the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
+object that was given to `Run.log_model`. Any Python object can be a model, so the type is `object`.
+"""
 
 if TYPE_CHECKING:
-    from provml.collect.hashing import Hashing, Progress
+    from provml.base.results import DroppedCounts
+    from provml.collect.collector_thread import CollectorPlan
+    from provml.collect.hashing import BackgroundHasher, HashingProgress
     from provml.collect.readings import Collector
-    from provml.collect.sampler import Planned, Sampler
+    from provml.collect.sampler import Sampler
     from provml.recording.flops import FlopsLog
     from provml.recording.metric_groups import Metrics
 
@@ -54,9 +62,10 @@ class Recorder:
         self._execution_started_ns: int = time.time_ns()
         self._known = ObjectRegistry()
         self._flops: FlopsLog | None = None
-        self._hashing: Hashing | None = None
+        self._hashing: BackgroundHasher | None = None
         self._hashed = 0
         self._metrics: Metrics | None = None
+        self._aliases: set[str] = set()
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
@@ -71,12 +80,14 @@ class Recorder:
         return self._closed
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events lost so far to trouble of the environment (a full disk)."""
-        return self._writer.dropped
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost so far, for example to a full disk."""
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(*self._writer.dropped)
 
     @property
-    def hashing(self) -> list[Progress]:
+    def hashing(self) -> list[HashingProgress]:
         """The large datasets that are being hashed, each with its name and bytes done and total."""
         return [] if self._hashing is None else self._hashing.progress()
 
@@ -110,7 +121,7 @@ class Recorder:
         self._flops = None  # its lock may be held by a thread that is not here
         self._writer.forget()
 
-    def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
+    def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
         from provml.collect.sampler import Sampler
 
         with self._lock:
@@ -130,10 +141,26 @@ class Recorder:
                 self._sampler.start()
             return self._sampler
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process, opened on the first call in a forked child."""
-        if not self._closed and self._pid == os.getpid():
-            return self._writer
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process, opened on the first call in a forked child.
+
+        Args:
+            context: the context that is about to be written, as the caller gave it. If it is a
+                word for a standard context, such as ``train``, the journal notes the word once.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
+        is_ready = not self._closed and self._pid == os.getpid()
+        writer = self._writer if is_ready else self._reopen_writer()
+        alias = context_alias(context)
+        if alias is not None and alias not in self._aliases:
+            self._aliases.add(alias)
+            path = path_to_list(context_path(alias))
+            writer.append({"record": "context", "context": path, "alias": alias})
+        return writer
+
+    def _reopen_writer(self) -> JournalWriter | AbsentWriter:
         with self._lock:  # end_run says under it that the run is closed
             if self._closed:
                 raise RunClosedError(
@@ -169,12 +196,12 @@ class Recorder:
             return None
         with self._lock:
             if self._hashing is None:
-                self._hashing = hashing.Hashing(self._report_digest)
+                self._hashing = hashing.BackgroundHasher(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
         except RuntimeError:  # no thread is to be had: at the interpreter's exit
             return None
-        return {"unread": hashing.PENDING}
+        return {"unread": hashing.DIGEST_PENDING}
 
     def _report_digest(self, number: int, content: Record) -> None:
         try:
@@ -227,10 +254,10 @@ class Recorder:
         made = self._known.made
         found = next((target for target in wanted if target in made), None)
         if found is None and wanted:
-            from provml.journal.history import records
+            from provml.journal.history import read_records
             from provml.journal.reader import Journal
 
-            content = records(Journal(self.path), "model", "artifact")
+            content = read_records(Journal(self.path), "model", "artifact")
             made.update((record["record"], str(record.get("name"))) for record in content)
             found = next((target for target in wanted if target in made), None)
         if found is None:
@@ -241,8 +268,8 @@ class Recorder:
             )
         return found
 
-    def _append(self, record: Record) -> None:
-        self._open_writer().append(record)
+    def _append(self, record: Record, context: Context | str | None = None) -> None:
+        self._open_writer(context).append(record)
 
     def _append_all(self, records: list[Record]) -> None:
         writer = self._open_writer()

@@ -10,38 +10,35 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
-from provml.base.clock import to_time_ns
+from provml.base.clock import Timestamp, to_time_ns
 from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal import layout
 from provml.journal.sample_files import mark_abandoned
-from provml.journal.writer import ExtraFields, Record, SeriesKey, warn
+from provml.journal.writer import ExtraFields, Record, SeriesKey, warn_without_raising
 from provml.recording import process_hooks
-from provml.recording.annotations import Annotations, Timestamp
+from provml.recording.annotations import Annotations
 from provml.recording.checks import (
     encode_value,
-    metadata_value,
     packs_exactly,
     param_record,
-    path_to_list,
-    place_fields,
     validate_epoch,
     validate_metric_name,
     validate_step,
 )
+from provml.recording.content_verbs import ContentVerbs
 from provml.recording.metric_groups import Metrics
 from provml.recording.recorder import Target
+from provml.recording.resource_verbs import ResourceVerbs
 from provml.recording.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from provml.recording.flops import FlopsLog
+    pass
 
 _NO_STEP: Final = layout.NO_STEP
 _NO_EPOCH: Final = layout.NO_EPOCH
@@ -49,7 +46,7 @@ _struct_error: Final = struct.error
 _time_ns: Final = time.time_ns
 
 
-class Run(Annotations):
+class Run(ContentVerbs, ResourceVerbs, Annotations):
     """A run that is being recorded; made by `provml.start_run`, also a context manager.
 
     Safe to use from any thread, in forked children (which write files of their own and never end
@@ -73,8 +70,8 @@ class Run(Annotations):
         value: Any,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
+        *,
         timestamp: Timestamp | None = None,
         unit: str | None = None,
         of: Target | None = None,
@@ -138,8 +135,8 @@ class Run(Annotations):
         metrics: Mapping[str, Any],
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
+        *,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
@@ -205,11 +202,11 @@ class Run(Annotations):
             rows.append((key, stored))
             if storage != "text" and packs_exactly(value) and call_of is not None:
                 learned.append(((name, context, value.__class__, unit, *call_of), key))
-        writer = self._open_writer()
+        writer = self._open_writer(context)
         for key, stored in rows:
             writer.sample(key, time_ns, own_step, own_epoch, stored)
         for call, key in learned:
-            number = writer.number_of(key)
+            number = writer.find_number(key)
             if number is not None:
                 self._fast[call] = (number, layout.STORAGES[key[4]].pack_into)
 
@@ -220,340 +217,6 @@ class Run(Annotations):
             with self._lock:
                 self._metrics = self._metrics or Metrics(self)
         return self._metrics
-
-    # -- content ------------------------------------------------------------------------------
-
-    def log_dataset(
-        self,
-        name: str,
-        data: object,
-        *,
-        context: Context | str | None = None,
-        copy: bool = False,
-    ) -> None:
-        """Record a dataset that the context, or the run, uses; the data itself is not kept.
-
-        Costs one pass over the data to hash it (SHA-256). A file or folder of 64 MiB or more is
-        hashed in the background: `hashing` tells how far that is, and the end of the run waits for
-        it, by default up to a minute (``PROVML_HASH_WAIT_S``).
-
-        Args:
-            name: any Unicode text; another content under a name is a revision of the first.
-            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table
-                of pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a dataset of
-                Hugging Face. Any other object is recorded by type and length, without a digest.
-            context: where it is used.
-            copy: keep a copy of the file or folder under the run's ``artifacts/``.
-
-        Raises:
-            ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: a bad name or context; None or a number for data.
-            RunClosedError: the run has ended.
-        """
-        record = {
-            "record": "dataset",
-            "name": validate_name(name, "a dataset's name"),
-            "context": path_to_list(context_path(context)),
-        }
-        from provml.collect.datasets import describe_dataset
-
-        self._open_writer()
-        with self._lock:
-            self._hashed = number = self._hashed + 1
-        content = describe_dataset(data, self.path, copy, partial(self._hash_later, number, name))
-        self._append({**record, "time": _time_ns(), "id": number, "content": content})
-        self._known.register("dataset", name, data)
-
-    def log_artifact(
-        self,
-        path: str | os.PathLike[str],
-        name: str | None = None,
-        *,
-        context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        copy: bool | None = None,
-    ) -> None:
-        """Record a file or folder that the run made.
-
-        Costs a read of the content (SHA-256), two for a copy.
-
-        Args:
-            path: the file, folder or URI.
-            name: by default the path's last part; a second version is a revision of the first.
-            context, step, epoch: what made it.
-            metadata: whatever else there is to say, as JSON can hold it.
-            copy: keep a copy under ``artifacts/``; None copies up to 10 MiB.
-
-        Raises:
-            ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: a bad name, context, step or metadata.
-            RunClosedError: the run has ended.
-        """
-        if not isinstance(path, (str, os.PathLike)):
-            raise InvalidArgumentError(
-                f"an artifact must be a path, not {type(path).__name__}: {path!r:.80}"
-            )
-        own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
-        record = self._artifact(own_name, context, step, epoch, metadata)
-        from provml.collect.content import describe_path
-
-        self._open_writer()
-        content = describe_path(path, self.path, copy)
-        self._append({**record, "time": _time_ns(), "content": content})
-        self._known.made.add(("artifact", record["name"]))
-
-    def _log_bytes(
-        self,
-        content: bytes,
-        name: str,
-        file_name: str,
-        context: Context | None,
-        step: int | None,
-        timestamp: Timestamp | None,
-        metadata: Mapping[str, Any],
-    ) -> None:
-        """Record an artifact that was never a file; it is one beside the run, of that name."""
-        record = self._artifact(name, context, step, None, metadata)
-        record["time"] = _time_ns() if timestamp is None else to_time_ns(timestamp)
-        from provml.collect.content import write_captured
-
-        self._open_writer()
-        self._append({**record, "content": write_captured(self.path, file_name, content)})
-        self._known.made.add(("artifact", name))
-
-    def _artifact(
-        self,
-        name: str,
-        context: Context | str | None,
-        step: SupportsIndex | None,
-        epoch: SupportsIndex | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        """The record of an artifact, without time and content."""
-        record = {"record": "artifact", "name": validate_name(name, "an artifact's name")}
-        record |= place_fields(context, step, epoch)
-        if metadata is not None:
-            record["metadata"] = metadata_value(metadata)
-        return record
-
-    def log_model(
-        self,
-        name: str,
-        model: object,
-        *,
-        context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
-        copy: bool | None = None,
-    ) -> None:
-        """Record a model; a second version of a name is a revision of the first.
-
-        Costs a pass over its bytes (SHA-256).
-
-        Args:
-            name: the model's name.
-            model: a file, folder or URI, or the object itself: its parameters are hashed
-                (``state_dict``, else its pickle), nothing is saved.
-            context, step, epoch: what made it.
-            copy: of a path, as in `log_artifact`.
-
-        Raises:
-            ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: a bad name, context or step; None or a number for the model.
-            RunClosedError: the run has ended.
-        """
-        record = {"record": "model", "name": validate_name(name, "a model's name")}
-        record |= place_fields(context, step, epoch)
-        from provml.collect.models import describe_model
-
-        self._open_writer()
-        content = describe_model(model, self.path, copy)
-        self._append({**record, "time": _time_ns(), "content": content})
-        self._known.register("model", name, model)
-        self._known.made.add(("model", record["name"]))
-
-    def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Record the source code: the file's digest, the git commit, what is changed, the diff.
-
-        Modules that were imported from the script's folder and that git does not have are kept,
-        without git all of them; of a notebook, the cells that were run. Costs a few git calls,
-        tens of milliseconds.
-
-        Args:
-            path: a file or folder; by default the running script or notebook.
-
-        Raises:
-            ContentNotFoundError: the path does not exist.
-            RunClosedError: the run has ended.
-        """
-        from provml.collect.source import describe_source
-
-        self._open_writer()
-        self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
-
-    def log_environment(self, variables: Iterable[str] = ()) -> None:
-        """Record interpreter, packages, system, processor, GPUs, container, and some variables.
-
-        Costs about 1 ms an installed package.
-
-        Args:
-            variables: names of environment variables to record beside those of an allow-list;
-                ``MY_*`` is all that begin so. What looks like a secret is masked.
-
-        Raises:
-            InvalidArgumentError: a name is no text.
-            RunClosedError: the run has ended.
-        """
-        if isinstance(variables, str):
-            raise InvalidArgumentError(f"variables must be several names: [{variables!r}]")
-        names = [validate_name(name, "a variable's name") for name in variables]
-        from provml.collect.environment import describe_environment
-
-        self._open_writer()
-        self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})
-
-    # -- FLOPs --------------------------------------------------------------------------------
-
-    def log_flops_per_batch(
-        self,
-        label: str,
-        context: Context | str | None,
-        step: SupportsIndex | None = None,
-        *,
-        model: Any = None,
-        batch: Any = None,
-        epoch: SupportsIndex | None = None,
-        backward: bool | None = None,
-    ) -> None:
-        """Record the floating-point operations of one batch, and the label's total so far.
-
-        They are counted once for a model and the shapes of a batch (some milliseconds, with no
-        effect on the model, its gradients or random numbers); a call after that costs a few
-        microseconds. A multiply-add is two operations; see `provml.collect.flop_counter`.
-
-        Args:
-            label: a name for the count; its total runs over all contexts.
-            context, step, epoch: as in `log_metric`.
-            model: a torch module, or the name of one given to `log_model`; by default the last of
-                those.
-            batch: as a loader gives it; by default one like the last, or of the dataset that was
-                logged last. A mapping is passed as keyword arguments, of a tuple as many members
-                as ``forward`` requires.
-            backward: whether a backward pass belongs to it; by default, whether the model is in
-                train mode and gradients are enabled.
-
-        Raises:
-            InvalidArgumentError: what is missing, or can't be counted, is named.
-            MissingExtraError: torch is not installed.
-            RunClosedError: the run has ended.
-        """
-        log = self._flops
-        if log is None:
-            log = self._open_flops()
-        log.batch(label, (context, step, epoch), model, batch, backward)
-
-    def log_flops_per_epoch(
-        self,
-        label: str,
-        dataset: Any,
-        context: Context | str | None,
-        step: SupportsIndex | None = None,
-        *,
-        model: Any = None,
-        batch: Any = None,
-        epoch: SupportsIndex | None = None,
-        backward: bool | None = None,
-    ) -> None:
-        """Record the floating-point operations of a pass over a dataset, and the label's total.
-
-        Every batch is taken to be like the first; a smaller last one is counted as such. Costs as
-        `log_flops_per_batch`, and the reading of one sample where the batch is not known.
-
-        Args:
-            label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
-            dataset: a DataLoader, a Dataset, an array, arrays, a number of samples, or the name of
-                a dataset given to `log_dataset`.
-            batch: what a batch looks like, where the dataset does not say.
-
-        Raises:
-            InvalidArgumentError, MissingExtraError, RunClosedError: as `log_flops_per_batch`.
-        """
-        log = self._flops or self._open_flops()
-        log.epoch(label, dataset, (context, step, epoch), model, batch, backward)
-
-    @contextmanager
-    def count_flops(
-        self,
-        label: str,
-        context: Context | str | None,
-        step: SupportsIndex | None = None,
-        *,
-        epoch: SupportsIndex | None = None,
-    ) -> Iterator[None]:
-        """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
-
-        Every operation costs some ten microseconds more while it is counted, and a block writes
-        about a kilobyte. What ran counts, also where the block is left by an exception.
-
-        Args:
-            label, context, step, epoch: as in `log_flops_per_batch`.
-
-        Raises:
-            InvalidArgumentError: a bad label, context, step or epoch.
-            MissingExtraError: torch is not installed.
-            RunClosedError: the run has ended.
-        """
-        name = validate_name(label, "a label")
-        where = place_fields(context, step, epoch)
-        log = self._flops or self._open_flops()
-        from provml.collect.flop_counter import BlockCounter
-
-        counter = BlockCounter()
-        start_ns = _time_ns()
-        try:
-            with counter:
-                yield
-        finally:
-            log.block(name, (context, where["step"], where["epoch"]), counter.count(), start_ns)
-
-    def _open_flops(self) -> FlopsLog:
-        from provml.recording.flops import FlopsLog
-
-        self._open_writer()
-        with self._lock:
-            if self._flops is None:
-                self._flops = FlopsLog(self)
-            return self._flops
-
-    def log_system_metrics(
-        self,
-        context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        synchronous: bool = True,
-        timestamp: Timestamp | None = None,
-        *,
-        epoch: SupportsIndex | None = None,
-    ) -> None:
-        """Record how much of memory, disk and GPUs is in use, in per cent, now.
-
-        Costs about a millisecond, the first call some more. The readings are of kind ``system``:
-        ``Memory usage``, ``Disk usage``, ``Gpu memory usage``, ``Gpu usage``. What is not there is
-        left out. Their sampling covers the time since the call before, or since the run's start.
-
-        Args:
-            context, step, epoch: what they belong to.
-            synchronous: False reads in another thread.
-            timestamp: the time to record, as in `log_metric`.
-
-        Raises:
-            InvalidArgumentError: a bad context, step, epoch or timestamp.
-            RunClosedError: the run has ended.
-        """
-        place_of = (context_path(context), validate_step(step), validate_epoch(epoch))
-        time_ns = None if timestamp is None else to_time_ns(timestamp)
-        self._own_sampler().snapshot(place_of, time_ns, bool(synchronous))
 
     # -- execution time -----------------------------------------------------------------------
 
@@ -571,7 +234,6 @@ class Run(Annotations):
         label: str,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
-        *,
         epoch: SupportsIndex | None = None,
     ) -> None:
         """Record, as a metric named by the label, the seconds since the execution started.
@@ -657,9 +319,9 @@ class Run(Annotations):
         """Whether other ranks are still at work: the last one to end writes the documents."""
         if self._folder.settings.rank is None:
             return False
-        from provml.journal.status import run_state
+        from provml.journal.status import read_run_state
 
-        return run_state(self.path).status == "running"
+        return read_run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
         from provml.export import write_documents  # derives: the one late call
@@ -667,7 +329,7 @@ class Run(Annotations):
         try:
             write_documents(self.path, self._formats)
         except Exception as error:  # the training is over; what failed can be done again
-            warn(
+            warn_without_raising(
                 f"the run is recorded, but its documents could not be written: {error}; "
                 f"try: provml export {self.path} --format {self._formats[0]}"
             )

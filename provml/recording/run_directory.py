@@ -156,7 +156,7 @@ def open_directory(
         raise InvalidArgumentError(
             "run_id 'latest' is what the latest run is called: choose another"
         )
-    experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
+    experiment = Path(store).absolute() / layout.encode_folder_name(description["experiment"])
     if resume and run_id is None:
         run_id = _latest(experiment)
     try:
@@ -204,11 +204,11 @@ def _existing(
 
 
 def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
-    from provml.journal.status import owner_ranks, run_state
+    from provml.journal.status import find_owner_ranks, read_run_state
 
-    state = run_state(path)
+    state = read_run_state(path)
     joins = settings.rank is not None and (
-        state.status == "running" or owner_ranks(path).isdisjoint((settings.rank, None))
+        state.status == "running" or find_owner_ranks(path).isdisjoint((settings.rank, None))
     )
     if state.status == "running" and not joins:
         raise RunExistsError(f"run {run_id!r} is being recorded, by {state.reason} ({path})")
@@ -228,9 +228,13 @@ def _latest(experiment: Path) -> str | None:
         runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
     except OSError:
         return None
-    from provml.journal.status import created_ns
+    from provml.journal.status import find_created_ns
 
-    return max(runs, key=lambda entry: (created_ns(entry.path), entry.name)).name if runs else None
+    return (
+        max(runs, key=lambda entry: (find_created_ns(entry.path), entry.name)).name
+        if runs
+        else None
+    )
 
 
 def _new_id() -> str:

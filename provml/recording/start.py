@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from provml.base.context import validate_name
-from provml.base.format_names import format_names
+from provml.base.format_names import check_format
 from provml.base.settings import Settings, default_store
-from provml.collect.collector_selection import DEFAULT as DEFAULT_COLLECTORS
-from provml.collect.collector_selection import check_collectors
+from provml.collect.collector_selection import DEFAULT_COLLECTORS, check_collectors
 from provml.collect.readings import Collector
-from provml.errors import ExportError, InvalidArgumentError
+from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.recording.checks import metadata_record, tag_record
 from provml.recording.run import Run
@@ -60,13 +59,13 @@ def validate_start(
     Raises:
         InvalidArgumentError, ExportError: an argument is unusable.
     """
-    from provml.collect.environment import login_name
+    from provml.collect.environment import find_login_name
 
     description = {
         "format": layout.FORMAT_VERSION,
         "experiment": validate_name(experiment, "experiment"),
         "project": None if project is None else validate_name(project, "project"),
-        "owner": login_name() if owner is None else validate_name(owner, "owner"),
+        "owner": find_login_name() if owner is None else validate_name(owner, "owner"),
         "namespace": validate_namespace(namespace),
         "created": time.time_ns(),
         "provml": __version__,
@@ -131,9 +130,8 @@ def _checked_interval(given: object, default: float) -> float:
 def _check_formats(formats: object) -> None:
     if not isinstance(formats, (tuple, list)):
         raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
-    unknown = [name for name in formats if name not in format_names()]
-    if unknown:
-        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+    for name in formats:
+        check_format(name)
 
 
 def _records_of(

@@ -33,7 +33,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
     """Those of one process."""
     name = f'"{ENDED}"'.encode()
-    while line := file.readline(layout.MAX_LINE_BYTES + 1):
+    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:
             continue
         try:

@@ -18,7 +18,11 @@ _OF_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP})
 ENDING: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 """What ends a process that does nothing about it."""
 _SETTLE_S: Final = 0.05
-"""How long after a signal its copy to another process of the group is seen at the latest."""
+"""How long after a signal a process of the group has its copy pending at the latest."""
+_DEATH_S: Final = 10
+"""How long to wait for a witness that has a signal pending: it may be stopped and never die."""
+_PF_EXITING: Final = 0x4
+"""The flag of a process that is exiting, in ``/proc/<pid>/stat``."""
 _WITNESS: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
 
 
@@ -113,19 +117,32 @@ class Signals:
     def reached_group(self, came: Signal) -> bool:
         """Whether a signal that would end a process was sent to our whole process group.
 
-        Waits some hundredths of a second to see it.
+        Waits some hundredths of a second to see it, on a busy machine longer.
         """
         if came.by_kernel:
             return True
         if self._witness is None:
             return False
-        deadline = time.monotonic() + _SETTLE_S
+        started = time.monotonic()
         while (died_of := self._reap(os.WNOHANG)) is None:
-            if time.monotonic() > deadline:
+            waited_s = time.monotonic() - started
+            if waited_s > _DEATH_S or (waited_s > _SETTLE_S and not self._witness_is_dying()):
                 return False
             time.sleep(0.001)
         self.post_witness()
         return died_of == came.number
+
+    def _witness_is_dying(self) -> bool:
+        """Whether the witness has a signal that it had no time to die of: the machine is busy."""
+        try:
+            with open(f"/proc/{self._witness}/status", encoding="ascii", errors="replace") as file:
+                status = dict(line.split(":", 1) for line in file if ":" in line)
+            with open(f"/proc/{self._witness}/stat", encoding="ascii", errors="replace") as file:
+                flags = int(file.read().rpartition(")")[2].split()[6])
+        except (OSError, ValueError, IndexError):
+            return False  # there is no /proc on macOS
+        pending = [int(status.get(name, "0"), 16) for name in ("SigPnd", "ShdPnd")]
+        return any(pending) or bool(flags & _PF_EXITING)
 
 
 def stop_by_signal(number: int) -> None:

@@ -1,0 +1,227 @@
+"""Values that a script logs often and records as a summary.
+
+Imports `checks` and the journal's writer; `metric_groups` builds on this module.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.journal.writer import ExtraFields
+from provml.recording.checks import validate_epoch, validate_step
+
+if TYPE_CHECKING:
+    from provml.recording.metric_groups import MetricGroup
+
+Number = int | float
+
+ROW: Final = ExtraFields(role="row")
+SUMMARY: Final = ExtraFields(role="summary")
+STORED: Final = ExtraFields(role="stored")
+_HUGE: Final = 1e150
+
+
+class _StoredValues:
+    """The values of one name in a window."""
+
+    def __init__(self) -> None:
+        self.values: list[Number] = []
+        self.is_summarised = False
+        self.first_ns = 0
+        self.last_ns = 0
+
+    def add(self, value: Number, time_ns: int) -> None:
+        if not self.values:
+            self.first_ns = time_ns
+        self.last_ns = time_ns
+        self.values.append(value)
+
+
+class SummaryCache:
+    """Values that come often, to be recorded as a summary; ``run.metrics("train").summary_cache``.
+
+    Values are held in memory until `summarize`, or until the run's end, which summarises what is
+    left. What a killed process held is lost, and the run's documents say that it was.
+
+    Attributes:
+        keep_raw: whether values that are stored are recorded too, at once: then nothing is lost.
+    """
+
+    def __init__(self, group: MetricGroup) -> None:
+        self.keep_raw = False
+        self._group = group
+        self._metrics = group._metrics
+        self._stored: dict[str, _StoredValues] = {}
+        self._fields: dict[str, Any] = {}
+        self._is_due = False  # something was stored since the last summary
+        self._is_set = False  # a field was set
+
+    def store(self, /, **values: Any) -> None:
+        """Keep a value of each metric, to be summarised.
+
+        Costs some two microseconds a value, and one write() for the first of a window.
+
+        Raises:
+            InvalidMetricError: a value that is no number of 64 bits; then none is kept.
+            InvalidArgumentError: ``epoch`` or ``step``, which `set` takes.
+            RunClosedError: the run has ended.
+        """
+        if "epoch" in values or "step" in values:
+            raise InvalidArgumentError("epoch and step are not summarised: give them to set()")
+        group, numbers = self._group, []
+        for name, value in values.items():
+            key, stored = group._series(name, value, STORED)
+            if key[4] == "text":
+                raise InvalidMetricError(
+                    f"metric {name!r}: only numbers of up to 64 bits can be summarised, not "
+                    f"{value!r:.80}"
+                )
+            numbers.append((key, stored))
+        writer = self._metrics._run._open_writer(group._given)
+        with self._metrics._lock:
+            time_ns = self._metrics._time_ns()
+            if numbers and not self._is_due:
+                self._is_due = True
+                context = list(group._path)
+                writer.append({"record": "window", "time": time_ns, "context": context})
+            for key, number in numbers:
+                self._stored.setdefault(key[1], _StoredValues()).add(number, time_ns)
+                if self.keep_raw:
+                    writer.sample(key, time_ns, None, None, number)
+
+    def set(self, /, **fields: Any) -> None:
+        """Say what goes into the next summary as it is: its ``epoch``, ``step``, a learning rate.
+
+        Raises:
+            InvalidMetricError: a value that `Run.log_metric` would refuse; then none is set.
+            InvalidArgumentError: a bad epoch or step.
+            RunClosedError: the run has ended.
+        """
+        validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
+        for name, value in fields.items():
+            if name not in ("step", "epoch"):
+                self._group._series(name, value, ROW)
+        self._metrics._run._open_writer()
+        with self._metrics._lock:
+            self._fields |= fields
+            self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
+
+    def summarize(self, clear: bool = True) -> dict[str, Any]:
+        """Record the ``loss.mean``, ``.min``, ``.max``, ``.std``, ``.count`` of what was stored.
+
+        NaN is left out: the count is of the numbers. The standard deviation is the sample's, 0 for
+        one value. Where there is no number, there is only the count. Epoch and step are those of
+        `set`, else those that `Metrics.log` said. Costs a pass over the values and one write().
+
+        Args:
+            clear: begin anew; False goes on, and the next summary is of these values too.
+
+        Returns:
+            what was recorded; empty where nothing was stored and nothing set.
+
+        Raises RunClosedError where the run has ended.
+        """
+        self._metrics._run._open_writer()
+        with self._metrics._lock:
+            return self._summarize(bool(clear))
+
+    def _summarize(self, clear: bool) -> dict[str, Any]:
+        group, metrics = self._group, self._metrics
+        step, epoch = metrics._place
+        place = {
+            "step": validate_step(self._fields.get("step", step)),
+            "epoch": validate_epoch(self._fields.get("epoch", epoch)),
+        }
+        plain = {name: v for name, v in self._fields.items() if name not in ("step", "epoch")}
+        figures = {
+            f"{name}.{statistic}": value
+            for name, stored in self._stored.items()
+            for statistic, value in _describe_numbers(stored.values).items()
+        }
+        values = [group._series(name, value, ROW) for name, value in plain.items()]
+        values += [group._series(name, value, SUMMARY) for name, value in figures.items()]
+        if values:
+            writer = metrics._run._open_writer(group._given)
+            group._count(1)
+            time_ns = metrics._time_ns()
+            if figures:
+                writer.append(self._record(time_ns) | place)
+            for key, value in values:
+                writer.sample(key, time_ns, place["step"], place["epoch"], value)
+            self._is_due = self._is_set = False
+        if clear:
+            self._stored, self._fields = {}, {}
+        for stored in self._stored.values():
+            stored.is_summarised = True
+        return plain | figures
+
+    def _record(self, time_ns: int) -> dict[str, Any]:
+        return {
+            "record": "summary",
+            "time": time_ns,
+            "context": list(self._group._path),
+            "fields": [
+                {
+                    "name": name,
+                    "stored": len(stored.values),
+                    "first": stored.first_ns,
+                    "last": stored.last_ns,
+                    "goes_on": stored.is_summarised,
+                }
+                for name, stored in self._stored.items()
+            ],
+        }
+
+    def peek(self, key: str, limit: int | None = None) -> list[Number]:
+        """The values that are stored of a metric, the oldest first; nothing changes.
+
+        Args:
+            key: the metric's name.
+            limit: only so many, the last ones.
+
+        Raises InvalidArgumentError for a limit that is no int of 0 or more.
+        """
+        from provml.journal.history import validate_count
+
+        own = None if limit is None else validate_count(limit, "limit", 2**62)
+        with self._metrics._lock:
+            stored = self._stored.get(key)
+            values = [] if stored is None else stored.values
+            return values[max(0, len(values) - own) :] if own is not None else list(values)
+
+    def _finish(self) -> None:
+        if self._is_due or self._is_set:
+            self._summarize(clear=True)
+
+    def _forget(self) -> None:
+        self._stored, self._fields = {}, {}
+        self._is_due = self._is_set = False
+
+
+def _describe_numbers(values: list[Number]) -> dict[str, Number]:
+    numbers = [value for value in values if value == value]
+    count = len(numbers)
+    if not count:
+        return {"count": 0}
+    largest = max(map(abs, numbers))
+    # squares and sums of the largest floats are beyond them; a power of two changes no digit
+    scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
+    scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
+    mean = _exact_sum(scaled) / count
+    squares = _exact_sum([(value - mean) * (value - mean) for value in scaled])
+    return {
+        "mean": mean / scale,
+        "min": min(numbers),
+        "max": max(numbers),
+        "std": math.sqrt(squares / (count - 1)) / scale if count > 1 else 0.0,
+        "count": count,
+    }
+
+
+def _exact_sum(numbers: list[Number]) -> float:
+    try:
+        return math.fsum(numbers)
+    except (OverflowError, ValueError):  # beyond the largest float; infinities of both signs
+        return float(sum(map(float, numbers)))
