@@ -58,7 +58,8 @@ def test_every_public_name_is_documented(name: str) -> None:
     if name in vars(provml.errors):
         return  # all of this module is on one page
     pages = "".join(path.read_text(encoding="utf-8") for path in API_PAGES.glob("*.md"))
-    assert re.search(rf"^::: provml\.{name}\b", pages, re.MULTILINE) or name == "__version__"
+    described = rf"^::: provml\.{name}\b|\[`provml\.{name}`\]\[provml\.Run\.{name}\]"
+    assert re.search(described, pages, re.MULTILINE) or name == "__version__"
 
 
 @pytest.mark.parametrize("name", format_names())
