@@ -119,4 +119,5 @@ def _commands() -> tuple[str, str]:
     return "provml" if python == "python" else f"{os.path.dirname(python)}/provml", python
 
 
+GROUP = "Try it"
 COMMANDS = [demo_command]

@@ -147,4 +147,5 @@ def _show(rows: list[_Row]) -> None:
     )
 
 
+GROUP = "Look"
 COMMANDS = [list_command]

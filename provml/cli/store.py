@@ -39,7 +39,7 @@ _SHORT_DIGEST = 12
 def runs_command(
     where: str | None, sort: str | None, show: tuple[str, ...], as_json: bool, store: str | None
 ) -> None:
-    """Find runs by their parameters, tags, metrics and state.
+    """List the runs of a store, or find runs by conditions.
 
     A VALUE is params.NAME, tags.NAME, metrics.NAME, metrics.NAME.CONTEXT (its last value, or with
     .min, .max, .count), id, experiment, project, owner, status, started, ended, duration_s,
@@ -126,7 +126,7 @@ def _show_runs(answer: TableAnswer, show: tuple[str, ...]) -> None:
 @json_option
 @store_option
 def history_command(model: str, as_json: bool, store: str | None) -> None:
-    """Show every version of a model of a name, over all runs.
+    """Show every version of a model across all runs.
 
     In a pipe, one line a version with its fields separated by tabs: time, run, version, sha256,
     size, context, step, path.
@@ -176,7 +176,7 @@ def _time(row: dict[str, Any]) -> dict[str, Any]:
 @json_option
 @store_option
 def sql_command(query: str, as_json: bool, store: str | None) -> None:
-    """Ask the store's tables by SQL, read only.
+    """Query the tables of a store with SQL.
 
     The tables are runs, params, series, samples, artifacts, flows, nodes, edges and packages;
     `DESCRIBE runs` shows a table's columns, and schemas/tables.md says what they hold. The SQL is
@@ -237,4 +237,5 @@ def _echo_notes(notes: list[str]) -> None:
         terminal.echo_note(terminal.printable(note))
 
 
+GROUP = "Look"
 COMMANDS = [runs_command, history_command, sql_command, index_command]

@@ -493,7 +493,7 @@ class TestErrors:
         """`provml` alone looks as if it had done something."""
         done = call()
         assert (done.returncode, done.stdout) == (2, "")
-        assert "Commands:" in done.stderr
+        assert "Record:" in done.stderr
 
     def test_version(self) -> None:
         """The version can't be told."""
