@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share. Imports click; `graph.view` when used."""
+"""Arguments and options that several commands share. Imports click; `graph.view` on use."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: calls that can be copied, one a line."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
+
 run_argument = click.argument("run", metavar="RUN")
 
 store_option = click.option(
     "--store",
     metavar="DIR",
-    help="The folder that holds the runs.  [default: $PROVML_STORE, else provenance]",
+    help="The folder of the runs.  [default: $PROVML_STORE, else provenance]",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, exact.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
 
 _VIEW_OPTIONS = (
     click.option(

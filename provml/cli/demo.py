@@ -99,7 +99,7 @@ def _suggest(done: Demo, store: str | None) -> None:
     click.echo("\nnext:")
     for command in (
         f"{provml} show latest{where}",
-        f"{provml} list{where}",
+        f"{provml} runs{where}",
         f"{provml} export latest{where} --format provjson --detail series -o -",
         f"{python} -c {code}",
     ):
