@@ -99,7 +99,7 @@ def _suggest(done: Demo, store: str | None) -> None:
     click.echo("\nnext:")
     for command in (
         f"{provml} show latest{where}",
-        f"{provml} list{where}",
+        f"{provml} runs{where}",
         f"{provml} export latest{where} --format provjson --detail series -o -",
         f"{python} -c {code}",
     ):
@@ -119,4 +119,5 @@ def _commands() -> tuple[str, str]:
     return "provml" if python == "python" else f"{os.path.dirname(python)}/provml", python
 
 
+GROUP = "Try it"
 COMMANDS = [demo_command]
