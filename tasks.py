@@ -5,6 +5,7 @@
     python3 tasks.py quick [ARG..] the tests that are not slow, such as tests/journal; no lint
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
+    python3 tasks.py docs [ARG..]  the documentation, in build/site; arguments go to mkdocs build
     python3 tasks.py peers [ARG..] the same work by other trackers, each in its own environment
     python3 tasks.py clean         remove what these commands made
 
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
         "quick": quick,
         "test": test,
         "bench": bench,
+        "docs": docs,
         "peers": peers,
         "clean": clean,
     }
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> int:
 def demo(arguments: list[str]) -> int:
     """Install provml with what the demo needs, and run it."""
     python = environment("demo")
-    pip(python, ".[demo]")
+    pip(python, ".[all]")
     return subprocess.call([script(python, "provml"), "demo", *arguments])
 
 
@@ -99,6 +101,14 @@ def bench(arguments: list[str]) -> int:
     return 0
 
 
+def docs(arguments: list[str]) -> int:
+    """Build the documentation; a broken link or reference fails."""
+    python = environment("docs")
+    pip(python, ".", *group("docs"))
+    command = [script(python, "mkdocs"), "build", "--strict", *arguments]
+    return subprocess.call(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 def peers(arguments: list[str]) -> int:
     """Compare with other trackers."""
     python = environment("bench")
@@ -108,7 +118,7 @@ def peers(arguments: list[str]) -> int:
 
 def clean(arguments: list[str]) -> int:
     """Remove environments, builds and caches."""
-    for pattern in (".venv-*", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
+    for pattern in (".venv-*", "build", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
         for path in ROOT.glob(pattern):
             shutil.rmtree(path)
     return 0
