@@ -23,10 +23,10 @@ from doc_blocks import (
 
 import provml
 from provml.base.format_names import format_names
-from provml.cli import program
+from provml.cli._program import BUILT_IN, load_built_in
 from provml.export import find_format
 
-COMMANDS = sorted(program().commands)
+COMMANDS = sorted(BUILT_IN)
 FORMATS_PAGE = ROOT / "docs" / "reference" / "file-formats.md"
 API_PAGES = ROOT / "docs" / "reference" / "api"
 NEEDED = ("duckdb", "jsonschema", "matplotlib", "mpld3", "pandas", "pyoxigraph", "pyshacl", "torch")
@@ -40,7 +40,7 @@ def page_name(path: Path) -> str:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help(name: str) -> None:
     """An option has to be guessed at."""
-    command = program().commands[name]
+    _, command = load_built_in(name)
     assert command.help
     options = [param for param in command.params if isinstance(param, click.Option)]
     assert [option.name for option in options if not option.help] == []

@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: calls that can be copied, one a line."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
+
 run_argument = click.argument("run", metavar="RUN")
 
 store_option = click.option(
     "--store",
     metavar="DIR",
-    help="The folder that holds the runs.  [default: $PROVML_STORE, else provenance]",
+    help="The folder of the runs.  [default: $PROVML_STORE, else provenance]",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, exact.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only

@@ -132,4 +132,5 @@ def _command() -> str:
     return shlex.quote(min(script, os.path.relpath(script), key=len))
 
 
+GROUP = "Try it"
 COMMANDS = [demo_command]

@@ -76,4 +76,5 @@ def _cell(part: str, value: Any) -> str:
     return str(value)
 
 
+GROUP = "Compare"
 COMMANDS = [diff_command]

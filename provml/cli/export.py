@@ -53,7 +53,7 @@ def export_command(
     store: str | None,
     **view_given: Any,
 ) -> None:
-    """Write a run as a document, at any time after its start.
+    """Write runs as a PROV document, a picture or a table.
 
     Several runs become one document, in which each is a bundle (in RDF, a named graph); -o says
     where to. Memory does not grow with the runs. A file is replaced only when all of it was
@@ -153,4 +153,5 @@ def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
         yield _Shown(sink)
 
 
+GROUP = "Documents"
 COMMANDS = [export_command]

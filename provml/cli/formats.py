@@ -11,7 +11,7 @@ from provml.cli._options import json_option
 @click.command("formats")
 @json_option
 def formats_command(as_json: bool) -> None:
-    """List the formats that a run can be written in.
+    """List the export formats.
 
     Each with the ending of its files, whether it holds several runs, and what it is.
     """
@@ -35,4 +35,5 @@ def formats_command(as_json: bool) -> None:
             click.echo(f"{name}\t{ending}\t{'yes' if several else 'no'}\t{about}")
 
 
+GROUP = "Documents"
 COMMANDS = [formats_command]

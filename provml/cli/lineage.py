@@ -59,7 +59,7 @@ def lineage_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show which runs made a file, from which data, code and parameters.
+    """Show which runs, data and code a file came from.
 
     A file or folder is found by its content, so renamed, moved and copied ones are. ID is a digest
     or a beginning of one, a recorded path or URI, the name of an artifact, dataset or model, an
@@ -87,7 +87,7 @@ def impact_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show what came of a file or dataset: the same as lineage --down."""
+    """Show what was made from a file or dataset."""
     _answer(start, "down", depth, as_json, format_name, output, store)
 
 
@@ -268,4 +268,5 @@ def _run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
         yield click.style(f"params  {', '.join(shown)}{more}", dim=True)
 
 
+GROUP = "Ask"
 COMMANDS = [lineage_command, impact_command]

@@ -65,4 +65,5 @@ def _what_is_left(folder: Path) -> list[str]:
         return []
 
 
+GROUP = "Store"
 COMMANDS = [recover_command]

@@ -74,7 +74,7 @@ def validate_command(
     as_json: bool,
     store: str | None,
 ) -> int:
-    """Judge documents: whether they are well-formed, and a consistent history.
+    """Check that documents or runs are valid PROV.
 
     FILE is a PROV document in any form, also .gz or .zst; - for standard input; or a RUN. Without
     --constraints, --schema or --shapes it is judged by all of them; one larger than 8 MiB only by
@@ -175,4 +175,5 @@ def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
         yield f"    and {len(finding.evidence) - len(shown):,} more: --explain shows them"
 
 
+GROUP = "Documents"
 COMMANDS = [validate_command]
