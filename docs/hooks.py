@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from provml.cli import program
+from provml.cli._program import BUILT_IN, load_built_in
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVML = "https://w3id.org/provml/ns#"
@@ -22,7 +22,7 @@ _TOPIC = re.compile(r"\A---\ntopic: (.+)\n---\n+# (.+)\n")
 def on_startup(**_: Any) -> None:
     """Give mkdocs-click a module that has each command as an attribute."""
     commands = ModuleType("provml_commands")
-    commands.__dict__.update(program().commands)
+    commands.__dict__.update({name: load_built_in(name)[1] for name in BUILT_IN})
     sys.modules[commands.__name__] = commands
 
 

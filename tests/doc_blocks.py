@@ -157,11 +157,10 @@ def provml_calls(line: str) -> Iterator[list[str]]:
 
 def check_call(arguments: list[str]) -> None:
     """Raise click.UsageError if a command or an option does not exist."""
-    group = program()
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name.startswith("-"):
         return
-    command = group.commands.get(name)
+    command = program.get_command(click.Context(program), name)
     if command is None:
         raise click.UsageError(f"there is no command {name!r}")
     rest = rest[: next((i for i, word in enumerate(rest) if word in (">", "2>", "<")), len(rest))]
