@@ -17,7 +17,7 @@ from provml.collect.readings import Collector
 from provml.errors import NoActiveRunError
 from provml.recording import process_hooks
 from provml.recording.disabled_run import DisabledRun
-from provml.recording.joined_run import SOURCE, STARTED, join_run
+from provml.recording.joined_run import RUN_STARTED, SOURCE, join_run
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
 
@@ -83,14 +83,14 @@ def start_run(
     from provml.collect.source import describe_execution
 
     settings = read_settings()
-    told = {"external_id": external_id, "framework": framework, "task": task}
+    labels = {"external_id": external_id, "framework": framework, "task": task}
     start = validate_start(
         settings,
         experiment,
         project=project,
         owner=owner,
         namespace=namespace,
-        told=told,
+        labels=labels,
         tags=tags,
         metadata=metadata,
         formats=formats,
@@ -103,7 +103,7 @@ def start_run(
         return run
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
-        return _join(settings, asked | told, start)
+        return _join_outer_run(settings, asked | labels, start)
     run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
     # of a job's processes on one machine, one reads what is the machine's
@@ -118,13 +118,13 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
     run._start_sampling(interval_s, planned)
 
 
-def _join(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
+def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
     """The run around this process, whose machine and processes the command there reads."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
-    run.log_event(STARTED, source=SOURCE, metadata=metadata)
+    run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
     now = time.time_ns()
-    run._append_all([record | {"time": now} for record in start.said])
+    run._append_all([record | {"time": now} for record in start.settings_records])
     process_hooks.activate(run)
     own = tuple(one for one in start.collectors if not isinstance(one, str))
     _start_sampling(run, start._replace(collectors=own), machine_wide=False)
@@ -137,7 +137,7 @@ def active_run() -> Run | None:
     return run
 
 
-def _log_metric(
+def _log_metric_of_active(
     name: Any,
     value: Any,
     context: Any = None,
@@ -175,7 +175,7 @@ class _ActiveRun:
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         method = getattr(Run, verb)
-        function: Any = _log_metric if verb == "log_metric" else _call_active(verb)
+        function: Any = _log_metric_of_active if verb == "log_metric" else _call_active(verb)
         update_wrapper(function, method)
         # inspect.signature and help() then show the method's parameters without self
         function.__wrapped__ = partial(method, None)
@@ -186,25 +186,25 @@ class _ActiveRun:
 _active_runs = process_hooks.active_runs
 # Type checkers and editors see the methods of a Run here. This is how the standard library's
 # random module makes its functions: their signatures and documentation are written once.
-_run = cast(Run, _ActiveRun())
+_active_run = cast(Run, _ActiveRun())
 
-end_run = _run.end_run
-log_metric = _run.log_metric
-log_metrics = _run.log_metrics
-log_param = _run.log_param
-log_params = _run.log_params
-set_tag = _run.set_tag
-update_metadata = _run.update_metadata
-log_event = _run.log_event
-log_dataset = _run.log_dataset
-log_artifact = _run.log_artifact
-log_model = _run.log_model
-log_source_code = _run.log_source_code
-log_environment = _run.log_environment
-log_flops_per_batch = _run.log_flops_per_batch
-log_flops_per_epoch = _run.log_flops_per_epoch
-count_flops = _run.count_flops
-log_system_metrics = _run.log_system_metrics
-log_execution_start_time = _run.log_execution_start_time
-log_execution_end_time = _run.log_execution_end_time
-log_current_execution_time = _run.log_current_execution_time
+end_run = _active_run.end_run
+log_metric = _active_run.log_metric
+log_metrics = _active_run.log_metrics
+log_param = _active_run.log_param
+log_params = _active_run.log_params
+set_tag = _active_run.set_tag
+update_metadata = _active_run.update_metadata
+log_event = _active_run.log_event
+log_dataset = _active_run.log_dataset
+log_artifact = _active_run.log_artifact
+log_model = _active_run.log_model
+log_source_code = _active_run.log_source_code
+log_environment = _active_run.log_environment
+log_flops_per_batch = _active_run.log_flops_per_batch
+log_flops_per_epoch = _active_run.log_flops_per_epoch
+count_flops = _active_run.count_flops
+log_system_metrics = _active_run.log_system_metrics
+log_execution_start_time = _active_run.log_execution_start_time
+log_execution_end_time = _active_run.log_execution_end_time
+log_current_execution_time = _active_run.log_current_execution_time

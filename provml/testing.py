@@ -42,7 +42,7 @@ from provml.recorded_run import RecordedRun
 if TYPE_CHECKING:
     from provml.validation import Source
 
-_SHOWN_FINDINGS = 10
+_MAX_FINDINGS = 10
 
 
 class Captured:
@@ -136,10 +136,10 @@ def assert_valid(
     if report.conforms:
         return
     lines = []
-    for finding in report.findings[:_SHOWN_FINDINGS]:
+    for finding in report.findings[:_MAX_FINDINGS]:
         lines.append(finding.text())
         lines += [f"    {each.statement}" for each in finding.evidence]
-    further = len(report.findings) + report.further - _SHOWN_FINDINGS
+    further = len(report.findings) + report.further - _MAX_FINDINGS
     if further > 0:
         lines.append(f"and {further:,} more findings")
     raise AssertionError("\n".join([f"{report.document} is not valid:", *lines]))

@@ -14,7 +14,7 @@ from provml.errors import InvalidArgumentError
 Timestamp = int | float | datetime
 """Seconds since the Unix epoch, or a ``datetime`` with a time zone."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_S: Final = 1_000_000_000
 _LIMIT: Final = 2**63
 
@@ -36,7 +36,7 @@ def to_time_ns(timestamp: object) -> int:
                 f"timestamp {timestamp!r} has no time zone: give it one, "
                 "for example timestamp.astimezone()"
             )
-        elapsed = timestamp - _EPOCH
+        elapsed = timestamp - _UNIX_EPOCH
         time_ns = (elapsed // timedelta(microseconds=1)) * 1000
     elif isinstance(timestamp, float):
         if not math.isfinite(timestamp):
@@ -61,10 +61,10 @@ def to_time_ns(timestamp: object) -> int:
 def iso_text(time_ns: int) -> str:
     """The xsd:dateTime of a time in UTC, always with nine digits: ``...T12:30:00.000000001Z``."""
     seconds, fraction = divmod(time_ns, _NS_PER_S)
-    moment = _EPOCH + timedelta(seconds=seconds)
+    moment = _UNIX_EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def to_datetime(time_ns: int) -> datetime:
     """The time as an aware datetime, cut to its microseconds."""
-    return _EPOCH + timedelta(microseconds=time_ns // 1000)
+    return _UNIX_EPOCH + timedelta(microseconds=time_ns // 1000)

@@ -68,28 +68,28 @@ def read_settings() -> Settings:
         InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
     """
     return Settings(
-        hash_wait_s=_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
-        sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
+        hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
+        sync_interval_s=_read_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         joined_run=os.environ.get(JOINED_VARIABLE) or None,
         command=os.environ.get(COMMAND_VARIABLE, ""),
-        capture=_names(CAPTURE_VARIABLE),
-        rank=_first_number(_RANK_VARIABLES),
-        local_rank=_first_number(_LOCAL_RANK_VARIABLES),
-        sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
-        collect=_names(COLLECT_VARIABLE),
+        capture=_read_names(CAPTURE_VARIABLE),
+        rank=_read_first_number(_RANK_VARIABLES),
+        local_rank=_read_first_number(_LOCAL_RANK_VARIABLES),
+        sample_interval_s=_read_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
+        collect=_read_names(COLLECT_VARIABLE),
     )
 
 
-def _names(variable: str) -> tuple[str, ...] | None:
+def _read_names(variable: str) -> tuple[str, ...] | None:
     text = os.environ.get(variable)
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _seconds(variable: str, default: str, zero: str) -> float:
+def _read_seconds(variable: str, default: str, zero: str) -> float:
     text = os.environ.get(variable, default)
     try:
         seconds = float(text)
@@ -102,7 +102,7 @@ def _seconds(variable: str, default: str, zero: str) -> float:
     return seconds
 
 
-def _first_number(variables: tuple[str, ...]) -> int | None:
+def _read_first_number(variables: tuple[str, ...]) -> int | None:
     for variable in variables:
         text = os.environ.get(variable, "")
         if text.isdecimal():

@@ -53,15 +53,15 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
             raise ExportError(f"{target} points to {path}, but there is no folder {path.parent}")
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
-        with _naming(target):
+        with _name_target_in_errors(target):
             file = open(temporary, "xb")
         with file:
-            _take_mode(file, path)
-            with _compressed(file, suffix) as sink:
+            _copy_permissions(file, path)
+            with _open_compressor(file, suffix) as sink:
                 yield sink
             file.flush()
             os.fsync(file.fileno())
-        with _naming(target):
+        with _name_target_in_errors(target):
             os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _naming(target: str | os.PathLike[str]) -> Iterator[None]:
+def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
     """Have the system's errors name the target, not the temporary file, and say what helps."""
     try:
         yield
@@ -78,7 +78,7 @@ def _naming(target: str | os.PathLike[str]) -> Iterator[None]:
         raise OSError(error.errno, reason, os.fspath(target)) from None
 
 
-def _take_mode(file: BinaryIO, path: Path) -> None:
+def _copy_permissions(file: BinaryIO, path: Path) -> None:
     """Give a new file the permissions of the one it is to replace, before it holds anything."""
     try:
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
@@ -87,7 +87,7 @@ def _take_mode(file: BinaryIO, path: Path) -> None:
 
 
 @contextmanager
-def _compressed(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+def _open_compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
         import gzip
 

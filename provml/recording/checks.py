@@ -20,7 +20,7 @@ from provml.journal.values import encode, plain_number, small_array
 _MAX_INT64: Final = 2**63 - 1
 _MAX_EPOCH: Final = 2**31 - 1
 _MAX_VALUE_BYTES: Final = 2**20
-_MAX_DEPTH: Final = 64
+_MAX_PARAM_DEPTH: Final = 64
 
 
 def validate_metric_name(name: object) -> str:
@@ -56,10 +56,10 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
             return "text", encode(number)
         except InvalidArgumentError as error:
             raise InvalidMetricError(f"metric {name!r}: {error}") from None
-    raise InvalidMetricError(_why_not(name, value))
+    raise InvalidMetricError(_explain_refusal(name, value))
 
 
-def _why_not(name: str, value: object) -> str:
+def _explain_refusal(name: str, value: object) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     shape = getattr(value, "shape", None)
     if shape is not None and math.prod(shape) == 1:
@@ -94,7 +94,7 @@ def packs_exactly(value: object) -> bool:
 
 def validate_step(step: object) -> int | None:
     """The step as an int of 64 bits. Raises InvalidArgumentError."""
-    number = _checked_integer(step, "step")
+    number = _validate_integer(step, "step")
     if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
         raise InvalidArgumentError(f"step must lie within +-(2**63 - 1): {step!r}")
     return number
@@ -102,13 +102,13 @@ def validate_step(step: object) -> int | None:
 
 def validate_epoch(epoch: object) -> int | None:
     """The epoch as an int. Raises InvalidArgumentError."""
-    number = _checked_integer(epoch, "epoch")
+    number = _validate_integer(epoch, "epoch")
     if number is not None and not 0 <= number <= _MAX_EPOCH:
         raise InvalidArgumentError(f"epoch must lie within 0 and 2**31 - 1: {epoch!r}")
     return number
 
 
-def _checked_integer(value: object, what: str) -> int | None:
+def _validate_integer(value: object, what: str) -> int | None:
     if value is None or value.__class__ is int:
         return value
     number = plain_number(value)
@@ -137,20 +137,20 @@ def place_fields(
 
 def param_record(name: str, value: object) -> dict[str, Any]:
     """The record of a parameter; text under a secret's name is masked, and marked so."""
-    return _setting("param", name, value)
+    return _build_setting("param", name, value)
 
 
 def tag_record(name: object, value: object) -> dict[str, Any]:
     """The record of a tag."""
-    return _setting("tag", validate_name(name, "a tag's name"), value)
+    return _build_setting("tag", validate_name(name, "a tag's name"), value)
 
 
 def metadata_record(name: object, value: object) -> dict[str, Any]:
     """The record of a key of the metadata."""
-    return _setting("metadata", validate_name(name, "a key of the metadata"), value)
+    return _build_setting("metadata", validate_name(name, "a key of the metadata"), value)
 
 
-def _setting(kind: str, name: str, value: object) -> dict[str, Any]:
+def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
     encoded = encode(value)  # first: it bounds the depth
     own, hidden = mask_value(name, value)
     record = {"record": kind, "time": time.time_ns(), "name": name}
@@ -173,8 +173,8 @@ def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[
 
     Raises InvalidArgumentError where it is nested deeper than 64, as one that holds itself is.
     """
-    if depth > _MAX_DEPTH:
-        raise InvalidArgumentError(f"params are nested deeper than {_MAX_DEPTH} levels")
+    if depth > _MAX_PARAM_DEPTH:
+        raise InvalidArgumentError(f"params are nested deeper than {_MAX_PARAM_DEPTH} levels")
     for name, value in params.items():
         own = prefix + validate_name(name, "a parameter's name")
         if isinstance(value, Mapping) and value:

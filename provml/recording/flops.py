@@ -35,11 +35,11 @@ _MAX_INT64: Final = 2**63 - 1
 _pack_into: Final = layout.RECORD_I64.pack_into
 _time_ns: Final = time.time_ns
 _UNIT: Final = "FLOP"
-_KINDS: Final = ("flops", "cumulative-flops")
+_SERIES_KINDS: Final = ("flops", "cumulative-flops")
 _NO_BATCH: Final = type(None)
 _INCREMENT, _TOTAL = range(2)
 
-Place = tuple[Context | str | None, SupportsIndex | None, SupportsIndex | None]
+PlaceArguments = tuple[Context | str | None, SupportsIndex | None, SupportsIndex | None]
 """context, step, epoch"""
 
 
@@ -57,7 +57,7 @@ class FlopsHost(Protocol):
 
 
 @dataclass(slots=True)
-class _Line:
+class _CountedWork:
     """What calls alike write, worked out at the first of them.
 
     Attributes:
@@ -94,8 +94,8 @@ class FlopsLog:
         self._torch = torch_module()
         self._is_grad_enabled = self._torch.is_grad_enabled
         self._lock = threading.RLock()
-        self._lines: dict[Any, _Line] = {}
-        self._stated: dict[Any, _Line] = {}
+        self._by_call: dict[Any, _CountedWork] = {}
+        self._by_content: dict[Any, _CountedWork] = {}
         self._totals: dict[str, int] = {}
         self._counts: weakref.WeakKeyDictionary[Any, dict[Any, FlopCount]] = (
             weakref.WeakKeyDictionary()
@@ -108,39 +108,39 @@ class FlopsLog:
     # -- calls --------------------------------------------------------------------------------
 
     def batch(
-        self, label: str, place: Place, model: Any, batch: Any, backward: bool | None
+        self, label: str, place: PlaceArguments, model: Any, batch: Any, backward: bool | None
     ) -> None:
         """Log one batch."""
         context, step, epoch = place
         try:
             key = (label, context, id(model), self._batch_key(batch), backward)
-            line = self._lines[key]
+            work = self._by_call[key]
         except (KeyError, TypeError):
             pass
         else:
-            if self._holds(line, model, backward):
+            if self._still_holds(work, model, backward):
                 if step.__class__ is not int or step == layout.NO_STEP or epoch is not None:
                     step, epoch = validate_step(step), validate_epoch(epoch)
-                self._write(line, line.increment, step, epoch)
+                self._write_samples(work, work.increment, step, epoch)
                 return
         step, epoch = validate_step(step), validate_epoch(epoch)
-        name, path = _label(label), context_path(context)
-        module = self._module(model)
-        arguments = self._arguments(module, batch)
-        count = self._count(module, arguments, backward)
+        name, path = _validate_label(label), context_path(context)
+        module = self._find_module(model)
+        arguments = self._find_arguments(module, batch)
+        count = self._count_module(module, arguments, backward)
         facts = {"unit": "batch", "inputs": arguments.shapes()}
         self._run._open_writer(context)
-        line = self._line(name, path, count, count.flops, facts, module, model)
+        work = self._find_or_record_work(name, path, count, count.flops, facts, module, model)
         if batch is not None:  # another batch is now what a call without one means
-            self._lines = {k: v for k, v in self._lines.items() if k[3] is not _NO_BATCH}
-        self._lines[key] = line
-        self._write(line, line.increment, step, epoch)
+            self._by_call = {k: v for k, v in self._by_call.items() if k[3] is not _NO_BATCH}
+        self._by_call[key] = work
+        self._write_samples(work, work.increment, step, epoch)
 
     def epoch(
         self,
         label: str,
         dataset: Any,
-        place: Place,
+        place: PlaceArguments,
         model: Any,
         batch: Any,
         backward: bool | None,
@@ -150,24 +150,24 @@ class FlopsLog:
         from provml.collect.flop_counter import kept_random_state
 
         context, step, epoch = place
-        name, path = _label(label), context_path(context)
+        name, path = _validate_label(label), context_path(context)
         step, epoch = validate_step(step), validate_epoch(epoch)
-        module = self._module(model)
-        data, own_name = self._dataset(dataset)
+        module = self._find_module(model)
+        data, own_name = self._find_dataset(dataset)
         if isinstance(data, int) and data <= 0:
             raise InvalidArgumentError(f"a dataset's length must be 1 or more: {data}")
         like = self._seen.get(module) if isinstance(data, int) else None
         if batch is not None:
-            like = self._arguments(module, batch)
+            like = self._find_arguments(module, batch)
         if like is None and isinstance(data, int):
-            like = self._arguments(module, None)
+            like = self._find_arguments(module, None)
         with kept_random_state():
             content = measure_epoch(data, module, like)
         flops = 0
         counts: list[FlopCount] = []
         for rows, times in content.parts:
             arguments = content.like if rows == content.like.rows() else content.like.resized(rows)
-            counts.append(self._count(module, arguments, backward))
+            counts.append(self._count_module(module, arguments, backward))
             flops += counts[-1].flops * times
         if not counts:
             raise InvalidArgumentError(
@@ -181,37 +181,39 @@ class FlopsLog:
             "batches": content.batches,
             "dataset": own_name or self._record_dataset(dataset, content.samples, path),
         }
-        line = self._line(name, path, counts[0], flops, facts, module, None)
-        self._write(line, flops, step, epoch)
+        work = self._find_or_record_work(name, path, counts[0], flops, facts, module, None)
+        self._write_samples(work, flops, step, epoch)
 
-    def block(self, label: str, place: Place, count: FlopCount, start_ns: int) -> None:
+    def block(self, label: str, place: PlaceArguments, count: FlopCount, start_ns: int) -> None:
         """Log a block of code that ran."""
         context, step, epoch = place
         self._run._open_writer(context)
         facts = {"unit": "block", "start": start_ns}
-        line = self._line(label, context_path(context), count, count.flops, facts, None, None)
-        self._write(line, count.flops, step, epoch)
+        work = self._find_or_record_work(
+            label, context_path(context), count, count.flops, facts, None, None
+        )
+        self._write_samples(work, count.flops, step, epoch)
 
     # -- what is meant ------------------------------------------------------------------------
 
-    def _holds(self, line: _Line, model: Any, backward: bool | None) -> bool:
+    def _still_holds(self, work: _CountedWork, model: Any, backward: bool | None) -> bool:
         """Whether what was worked out then is so now."""
         if model is None:
-            module = line.module()
-        elif line.given() is model:
-            module = line.module() if isinstance(model, str) else model
+            module = work.module()
+        elif work.given() is model:
+            module = work.module() if isinstance(model, str) else model
         else:
             return False  # another model, at the address of one that is gone
         return (
             module is not None
-            and line.changes == self._run._known.changes
+            and work.changes == self._run._known.changes
             and (
                 backward is not None
-                or (module.training == line.training and self._is_grad_enabled() == line.grad)
+                or (module.training == work.training and self._is_grad_enabled() == work.grad)
             )
         )
 
-    def _module(self, model: Any) -> Any:
+    def _find_module(self, model: Any) -> Any:
         from provml.collect.flop_counter import is_module
 
         known = self._run._known
@@ -240,7 +242,7 @@ class FlopsLog:
             )
         return model
 
-    def _arguments(self, module: Any, batch: Any) -> Arguments:
+    def _find_arguments(self, module: Any, batch: Any) -> Arguments:
         from provml.collect.batches import call_arguments
         from provml.collect.epochs import first_batch
         from provml.collect.flop_counter import inner_module, kept_random_state
@@ -262,7 +264,7 @@ class FlopsLog:
         self._seen[module] = seen
         return seen
 
-    def _dataset(self, dataset: Any) -> tuple[Any, str | None]:
+    def _find_dataset(self, dataset: Any) -> tuple[Any, str | None]:
         """The data that is meant, and the name that it was logged under."""
         known = self._run._known
         if isinstance(dataset, str):
@@ -286,7 +288,7 @@ class FlopsLog:
             name = known.name_of("dataset", inner)
         return dataset, name
 
-    def _count(self, module: Any, arguments: Arguments, backward: bool | None) -> FlopCount:
+    def _count_module(self, module: Any, arguments: Arguments, backward: bool | None) -> FlopCount:
         """The count of a module at these shapes, made once."""
         from provml.collect.flop_counter import count_module, goes_backward
 
@@ -299,7 +301,7 @@ class FlopsLog:
 
     # -- records ------------------------------------------------------------------------------
 
-    def _line(
+    def _find_or_record_work(
         self,
         label: str,
         path: tuple[str, ...] | None,
@@ -308,16 +310,16 @@ class FlopsLog:
         facts: dict[str, Any],
         module: Any,
         given: Any,
-    ) -> _Line:
+    ) -> _CountedWork:
         """State what is counted, in a record of its own; once where nothing changed."""
         from provml.collect.flop_counter import peak_of
 
         name = None if module is None else self._model_name(module, path)
         mode = (module is not None and module.training, self._is_grad_enabled())
         said = (label, path, id(module), increment, count.passes, repr(facts), mode)
-        line = self._stated.get(said)
-        if line is not None and module is not None and self._is_of(line, module):
-            return replace(line, given=_reference(given))
+        work = self._by_content.get(said)
+        if work is not None and module is not None and self._is_current(work, module):
+            return replace(work, given=_weak_reference(given))
         with self._lock:
             self._records += 1
             target = self._records
@@ -339,24 +341,24 @@ class FlopsLog:
         if peak is not None:
             record["peak"] = peak
         self._run._append(record)
-        line = _Line(
+        work = _CountedWork(
             label=label,
             path=path,
             target=target,
             increment=increment,
-            module=_reference(module),
-            given=_reference(given),
+            module=_weak_reference(module),
+            given=_weak_reference(given),
             training=mode[0],
             grad=mode[1],
             changes=self._run._known.changes,
         )
         if module is not None:  # no two blocks are one
-            self._stated[said] = line
-        return line
+            self._by_content[said] = work
+        return work
 
-    def _is_of(self, line: _Line, module: Any) -> bool:
-        """Whether a line states what this module is by now."""
-        return line.module() is module and line.changes == self._run._known.changes
+    def _is_current(self, work: _CountedWork, module: Any) -> bool:
+        """Whether a work states what this module is by now."""
+        return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
         """The name of the module's model; one that was not logged is, without its parameters."""
@@ -404,9 +406,9 @@ class FlopsLog:
 
     # -- samples ------------------------------------------------------------------------------
 
-    def _write(
+    def _write_samples(
         self,
-        line: _Line,
+        work: _CountedWork,
         increment: int,
         step: SupportsIndex | None,
         epoch: SupportsIndex | None,
@@ -417,9 +419,9 @@ class FlopsLog:
         with self._lock:
             now = _time_ns()
             self._last_ns = now = now if now > self._last_ns else self._last_ns + 1
-            total = self._totals.get(line.label, 0) + increment
+            total = self._totals.get(work.label, 0) + increment
             samples = self._run._samples
-            first, second = line.numbers if line.samples is samples else (0, 0)
+            first, second = work.numbers if work.samples is samples else (0, 0)
             written = False
             if first and second:
                 buffer, reserve = samples.slots
@@ -429,17 +431,17 @@ class FlopsLog:
                     written = True
                     slot = reserve()
                     _pack_into(buffer, slot, now, own_step, total, own_epoch, second)
-                    self._totals[line.label] = total
+                    self._totals[work.label] = total
                     return
                 except (struct.error, TypeError, ValueError):
                     mark_abandoned(buffer, slot)  # a full or closed segment, or more than 64 bits
             if not written:
-                self._write_carefully(line, _INCREMENT, now, step, epoch, increment)
-            self._totals[line.label] = total
-            self._write_carefully(line, _TOTAL, now, step, epoch, total)
+                self._write_one_sample(work, _INCREMENT, now, step, epoch, increment)
+            self._totals[work.label] = total
+            self._write_one_sample(work, _TOTAL, now, step, epoch, total)
 
-    def _write_carefully(
-        self, line: _Line, which: int, now: int, step: Any, epoch: Any, value: int
+    def _write_one_sample(
+        self, work: _CountedWork, which: int, now: int, step: Any, epoch: Any, value: int
     ) -> None:
         """Write one sample where the fast way does not: of a new series, a full segment, a big int.
 
@@ -448,17 +450,17 @@ class FlopsLog:
         writer = self._run._open_writer()
         fits = value <= _MAX_INT64
         storage = "i64" if fits else "text"
-        key: SeriesKey = (_KINDS[which], line.label, line.path, _UNIT, storage, line.target)
+        key: SeriesKey = (_SERIES_KINDS[which], work.label, work.path, _UNIT, storage, work.target)
         own = value if fits else encode(value)
         writer.sample(key, now, validate_step(step), validate_epoch(epoch), own)
-        if line.samples is not self._run._samples:
-            line.samples, line.numbers = self._run._samples, (0, 0)
+        if work.samples is not self._run._samples:
+            work.samples, work.numbers = self._run._samples, (0, 0)
         number = (writer.number_of(key) if fits else None) or 0
-        first, second = line.numbers
-        line.numbers = (number, second) if which == _INCREMENT else (first, number)
+        first, second = work.numbers
+        work.numbers = (number, second) if which == _INCREMENT else (first, number)
 
 
-def _label(label: object) -> str:
+def _validate_label(label: object) -> str:
     return validate_name(label, "a label")
 
 
@@ -470,7 +472,7 @@ def _free_name(base: str, taken: list[str]) -> str:
     return name
 
 
-def _reference(value: Any) -> Callable[[], Any]:
+def _weak_reference(value: Any) -> Callable[[], Any]:
     """A weak reference, where that can be had."""
     try:
         return weakref.ref(value)

@@ -14,9 +14,9 @@ from provml.recording.process_hooks import exception_record
 from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
-STARTED: Final = "run_started"
+RUN_STARTED: Final = "run_started"
 """The event of a `start_run` in the script; what it was called with is the event's metadata."""
-ENDED: Final = "run_finished"
+RUN_FINISHED: Final = "run_finished"
 """The event of its `end_run`, with the status: both read as one span."""
 SOURCE: Final = "provml"
 
@@ -38,7 +38,7 @@ class JoinedRun(Run):
                 metadata["reason"] = reason[:1000]
             if exception is not None:
                 metadata["exception"] = exception_record(exception)
-            self.log_event(ENDED, source=SOURCE, metadata=metadata)
+            self.log_event(RUN_FINISHED, source=SOURCE, metadata=metadata)
         super().end_run(status, reason=reason, exception=exception)
 
 

@@ -23,7 +23,7 @@ from provml.recording.checks import (
     validate_metric_name,
     validate_step,
 )
-from provml.recording.summary_cache import ROW, SummaryCache
+from provml.recording.summary_cache import ROW_ROLE, SummaryCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MOST_PENDING: Final = 200_000
 
 
-class _Row(NamedTuple):
+class _CheckedPoint(NamedTuple):
     """One point, checked: where it belongs, and its values with their series."""
 
     step: int | None
@@ -42,7 +42,7 @@ class _Row(NamedTuple):
     values: list[tuple[SeriesKey, Any]]
 
 
-class _Pending(NamedTuple):
+class _PendingPoint(NamedTuple):
     """A point that lacks its step or its epoch, and where it stands."""
 
     slots: list[Slot]
@@ -73,7 +73,7 @@ class Metrics:
         self._groups: dict[tuple[str, ...], MetricGroup] = {}
         self._last_ns = 0
         self._lock = threading.RLock()
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_PendingPoint] = deque()
         self._place: tuple[int | None, int | None] = (None, None)
         self._warned = False
 
@@ -124,7 +124,7 @@ class Metrics:
                     f"group {name!r} must be a mapping of names to values: {fields!r:.80}"
                 )
             group = self(name)
-            rows.append((group, group._checked(fields)))
+            rows.append((group, group._check_point(fields)))
         self._run._open_writer()
         with self._lock:
             if place != (None, None) and not rows:
@@ -137,7 +137,9 @@ class Metrics:
                 else:
                     steps = (row.step, place[0], self._place[0])
                     epochs = (row.epoch, place[1], self._place[1])
-                    self._write(group, [row._replace(step=_first(steps), epoch=_first(epochs))])
+                    self._write(
+                        group, [row._replace(step=_first_given(steps), epoch=_first_given(epochs))]
+                    )
         return self
 
     def flush(self) -> None:
@@ -161,14 +163,14 @@ class Metrics:
                     slot, step if point.lacks_step else None, epoch if point.lacks_epoch else None
                 )
 
-    def _log(self, group: MetricGroup, row: _Row) -> None:
+    def _log(self, group: MetricGroup, row: _CheckedPoint) -> None:
         """Write a point that waits for what it lacks."""
         with self._lock:
             slots: list[Slot] = []
             self._write(group, [row], slots)
             if row.step is not None and row.epoch is not None:
                 return
-            self._pending.append(_Pending(slots, row.step is None, row.epoch is None))
+            self._pending.append(_PendingPoint(slots, row.step is None, row.epoch is None))
             if len(self._pending) > _MOST_PENDING:
                 self._pending.popleft()
                 if not self._warned:
@@ -178,7 +180,9 @@ class Metrics:
                         "without one; call run.metrics.flush() after each epoch"
                     )
 
-    def _write(self, group: MetricGroup, rows: list[_Row], slots: list[Slot] | None = None) -> int:
+    def _write(
+        self, group: MetricGroup, rows: list[_CheckedPoint], slots: list[Slot] | None = None
+    ) -> int:
         """Write points, each at a time of its own; the index of the first."""
         writer = self._run._open_writer(group._given)
         with self._lock:
@@ -213,7 +217,7 @@ class Metrics:
             group._forget()
 
 
-def _first(given: Iterable[int | None]) -> int | None:
+def _first_given(given: Iterable[int | None]) -> int | None:
     return next((one for one in given if one is not None), None)
 
 
@@ -252,7 +256,7 @@ class MetricGroup:
             InvalidArgumentError: a bad epoch or step.
             RunClosedError: the run has ended.
         """
-        row = self._checked(fields)
+        row = self._check_point(fields)
         self._metrics._log(self, row)
         return self
 
@@ -263,7 +267,7 @@ class MetricGroup:
         """
         from provml.base.results import AppendedPoint
 
-        return AppendedPoint(self._metrics._write(self, [self._checked(fields)]))
+        return AppendedPoint(self._metrics._write(self, [self._check_point(fields)]))
 
     def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
         """Record points, each a mapping as `append` takes fields; if one is refused, none is.
@@ -288,7 +292,7 @@ class MetricGroup:
             if not isinstance(point, Mapping):
                 raise InvalidMetricError(f"point {number} is no mapping: {point!r:.80}")
             try:
-                rows.append(self._checked(point))
+                rows.append(self._check_point(point))
             except (InvalidArgumentError, InvalidMetricError) as error:
                 raise type(error)(f"point {number}: {error}") from None
         start = self._metrics._write(self, rows)
@@ -321,7 +325,9 @@ class MetricGroup:
         """`Metrics.flush`, of all groups."""
         self._metrics.flush()
 
-    def _checked(self, fields: Mapping[str, Any], role: ExtraFields = ROW) -> _Row:
+    def _check_point(
+        self, fields: Mapping[str, Any], role: ExtraFields = ROW_ROLE
+    ) -> _CheckedPoint:
         """A point as it is written. Raises InvalidMetricError, InvalidArgumentError."""
         step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
@@ -332,14 +338,14 @@ class MetricGroup:
             )
         for name, value in fields.items():
             if name not in ("step", "epoch"):
-                values.append(self._series(name, value, role))
+                values.append(self._encode_field(name, value, role))
         if not values:
             raise InvalidMetricError(
                 f"a point of group {self._path[-1]!r} has no value: {fields!r}"
             )
-        return _Row(step, epoch, values)
+        return _CheckedPoint(step, epoch, values)
 
-    def _series(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
+    def _encode_field(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
         own_name = validate_metric_name(name)
         storage, stored = encode_value(own_name, value)
         return ("metric", own_name, self._path, None, storage, role), stored

@@ -37,7 +37,7 @@ class ObjectRegistry:
 
     def get(self, kind: str, name: str) -> Any:
         """The object of a name; None where it is gone, or never was."""
-        return self._objects.get((kind, name), _nothing)()
+        return self._objects.get((kind, name), _dead_reference)()
 
     def has(self, kind: str, name: str) -> bool:
         """Whether a name was registered, whatever became of the object."""
@@ -45,22 +45,24 @@ class ObjectRegistry:
 
     def name_of(self, kind: str, value: object) -> str | None:
         """The name that an object was last registered under."""
-        names = (name for own, name, known in self._latest() if own == kind and known is value)
+        names = (
+            name for own, name, known in self._newest_first() if own == kind and known is value
+        )
         return next(names, None)
 
     def latest(self, kind: str, accept: Callable[[Any], bool]) -> Any:
         """The object of a kind that was registered last, of those accepted; None without one."""
-        found = (known for own, _, known in self._latest() if own == kind and accept(known))
+        found = (known for own, _, known in self._newest_first() if own == kind and accept(known))
         return next(found, None)
 
     def names(self, kind: str) -> list[str]:
         """The names that were registered."""
         return [name for own, name in self._objects if own == kind]
 
-    def _latest(self) -> list[tuple[str, str, Any]]:
+    def _newest_first(self) -> list[tuple[str, str, Any]]:
         items = [(kind, name, known()) for (kind, name), known in self._objects.items()]
         return [item for item in reversed(items) if item[2] is not None]
 
 
-def _nothing() -> None:
+def _dead_reference() -> None:
     return None

@@ -45,7 +45,7 @@ class ProcessExit(NamedTuple):
 
 active_runs: list[Any] = []
 _watched: list[Any] = []
-_known: weakref.WeakSet[Any] = weakref.WeakSet()
+_seen_runs: weakref.WeakSet[Any] = weakref.WeakSet()
 _installed = False
 
 
@@ -89,7 +89,7 @@ class _ExitObserver:
 
     def _throw(self, status: Any) -> NoReturn:
         thrown = _ObservedExit(status)
-        self._thrown = weakref.ref(thrown, self._let_go)
+        self._thrown = weakref.ref(thrown, self._note_freed)
         try:
             raise thrown
         finally:
@@ -103,7 +103,7 @@ class _ExitObserver:
         gc.collect()  # a traceback may hold it in a cycle
         return thrown() is not None
 
-    def _let_go(self, thrown: weakref.ref[_ObservedExit]) -> None:
+    def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
         """Note that an exception was freed: if any code still runs, that code had caught it."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
@@ -120,19 +120,19 @@ def install() -> None:
     if _installed:
         return
     _installed = True
-    atexit.register(_end_all)
+    atexit.register(_end_all_runs)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
-            before=_before_fork,
-            after_in_parent=_after_fork_in_parent,
-            after_in_child=_after_fork_in_child,
+            before=_prepare_runs_for_fork,
+            after_in_parent=_resume_runs_in_parent,
+            after_in_child=_detach_runs_in_child,
         )
 
 
 def watch(run: Endable) -> None:
     """Look after a run without making it the active one; it is ended last."""
     install()
-    _known.add(run)
+    _seen_runs.add(run)
     _watched.append(run)
 
 
@@ -144,7 +144,7 @@ def activate(run: Endable) -> None:
         _exception_before = id(getattr(sys, "last_value", None))
         _exit = _ExitObserver()  # not the one before: what wraps that one would be its original
         _exit.install()
-    _known.add(run)
+    _seen_runs.add(run)
     active_runs.append(run)
 
 
@@ -166,7 +166,7 @@ def active() -> Any:
 def exit_from_exception(exception: BaseException) -> ProcessExit:
     """What an exception that leaves a run's body says of how the run ended."""
     if isinstance(exception, SystemExit):
-        return _exit_ending(exception.code)
+        return _exit_from_code(exception.code)
     if isinstance(exception, KeyboardInterrupt):
         return ProcessExit("interrupted", "KeyboardInterrupt", exception)
     return ProcessExit("failed", f"uncaught {type(exception).__qualname__}", exception)
@@ -177,18 +177,18 @@ def exception_record(exception: BaseException) -> dict[str, str]:
     kind = type(exception)
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": _text(str, exception)[:10_000],
-        "traceback": _text(_traceback, exception)[-20_000:],
+        "message": _safe_text(str, exception)[:10_000],
+        "traceback": _safe_text(_format_traceback, exception)[-20_000:],
     }
 
 
-def _traceback(exception: BaseException) -> str:
+def _format_traceback(exception: BaseException) -> str:
     import traceback
 
     return "".join(traceback.format_exception(exception))
 
 
-def _text(describe: Callable[[Any], str], value: object) -> str:
+def _safe_text(describe: Callable[[Any], str], value: object) -> str:
     try:
         text = describe(value)
     except Exception as error:  # noqa: BLE001 - a user's __str__ or __repr__ may raise anything
@@ -196,26 +196,26 @@ def _text(describe: Callable[[Any], str], value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _exit_ending(code: object) -> ProcessExit:
+def _exit_from_code(code: object) -> ProcessExit:
     if code is None or (isinstance(code, int) and code == 0):
         return ProcessExit("finished", "sys.exit(0)")
-    return ProcessExit("failed", f"sys.exit({_text(repr, code)})"[:1000])
+    return ProcessExit("failed", f"sys.exit({_safe_text(repr, code)})"[:1000])
 
 
-def _process_ending() -> ProcessExit:
+def _find_process_exit() -> ProcessExit:
     exception = getattr(sys, "last_value", None)
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if exception is not None and id(exception) != _exception_before and not interactive:
         return exit_from_exception(exception)
     if _exit is not None and _exit.called and not interactive and not _exit.was_kept():
-        return _exit_ending(_exit.argument)
+        return _exit_from_code(_exit.argument)
     return ProcessExit(
         "finished", "the process exited without end_run, by no sys.exit and no error"
     )
 
 
-def _end_all() -> None:
-    ending = _process_ending()
+def _end_all_runs() -> None:
+    ending = _find_process_exit()
     for run in (*reversed(active_runs.copy()), *_watched.copy()):
         run.end_run(ending.status, reason=ending.reason, exception=ending.exception)
     if isinstance(ending.exception, KeyboardInterrupt):
@@ -234,16 +234,16 @@ def _leave_by_sigint() -> None:
         pass
 
 
-def _before_fork() -> None:
-    for run in list(_known):
+def _prepare_runs_for_fork() -> None:
+    for run in list(_seen_runs):
         run._before_fork()
 
 
-def _after_fork_in_parent() -> None:
-    for run in list(_known):
+def _resume_runs_in_parent() -> None:
+    for run in list(_seen_runs):
         run._after_fork_in_parent()
 
 
-def _after_fork_in_child() -> None:
-    for run in list(_known):
+def _detach_runs_in_child() -> None:
+    for run in list(_seen_runs):
         run._after_fork_in_child()

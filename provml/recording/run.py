@@ -273,7 +273,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if isinstance(reason, str):
             reason = reason[:1000]
         own_reason = None if reason is None else validate_name(reason, "reason")
-        self._end(status, own_reason, _described(exception))
+        self._end(status, own_reason, _describe_exception(exception))
 
     def _end(self, status: str, reason: str | None, exception: dict[str, str] | None) -> None:
         """End the run with what is checked.
@@ -356,14 +356,14 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return self
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return _join, (self._folder,)
+        return _join_pickled_run, (self._folder,)
 
 
-def _described(exception: BaseException | None) -> dict[str, str] | None:
+def _describe_exception(exception: BaseException | None) -> dict[str, str] | None:
     return None if exception is None else process_hooks.exception_record(exception)
 
 
-def _join(folder: RunDirectory) -> Run:
+def _join_pickled_run(folder: RunDirectory) -> Run:
     """The run in a process that it was handed to by pickle: writes, but does not end it.
 
     Once a process: a pool's worker is handed it with every task.

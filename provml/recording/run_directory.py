@@ -104,7 +104,7 @@ class RunDirectory:
         """Write ``run.json`` again where it was removed meanwhile; trouble is left to readers."""
         if not (self.path / layout.RUN_FILE).exists():
             try:
-                _write_json(self.path / layout.RUN_FILE, self.description)
+                _replace_json(self.path / layout.RUN_FILE, self.description)
             except OSError:
                 pass  # the journal's own trouble has warned; readers do without run.json
 
@@ -126,7 +126,7 @@ def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
         raise StoreError(f"there is no run to join in {path!r}")
-    return _folder(Path(path), description, settings)
+    return _build_directory(Path(path), description, settings)
 
 
 def open_directory(
@@ -158,28 +158,28 @@ def open_directory(
         )
     experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
     if resume and run_id is None:
-        run_id = _latest(experiment)
+        run_id = _find_latest_id(experiment)
     try:
         while True:
-            own_id = run_id or _new_id()
+            own_id = run_id or _create_run_id()
             path = experiment / own_id
-            if _made(path):
-                folder = _folder(path, description | {"id": own_id}, settings)
+            if _make_new_folder(path):
+                folder = _build_directory(path, description | {"id": own_id}, settings)
                 try:
-                    _write_json(path / layout.RUN_FILE, folder.description)
+                    _replace_json(path / layout.RUN_FILE, folder.description)
                 except OSError:
                     folder.discard()
                     raise
                 return folder, False
             if run_id is not None:
-                return _existing(path, description, run_id, resume, settings), resume
+                return _open_existing(path, description, run_id, resume, settings), resume
     except (RunExistsError, StoreError, JournalError):
         raise
     except (OSError, ValueError) as error:
         raise StoreError(f"can't make a run's folder under {store}: {error}") from error
 
 
-def _made(path: Path) -> bool:
+def _make_new_folder(path: Path) -> bool:
     """Make the folder; whether it was not there."""
     try:
         path.mkdir(parents=True)
@@ -188,22 +188,22 @@ def _made(path: Path) -> bool:
     return True
 
 
-def _existing(
+def _open_existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
 ) -> RunDirectory:
     known = read_description(path) or {}
     own = {"id": run_id, "experiment": description["experiment"]}
-    folder = _folder(path, description | known | own, settings)
+    folder = _build_directory(path, description | known | own, settings)
     folder.lock()
     try:
-        _check_existing(path, run_id, resume, settings)
+        _refuse_taken_id(path, run_id, resume, settings)
     except BaseException:
         folder.unlock()
         raise
     return folder
 
 
-def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
+def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
     from provml.journal.status import owner_ranks, run_state
 
     state = run_state(path)
@@ -218,12 +218,12 @@ def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -
         )
 
 
-def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunDirectory:
+def _build_directory(path: Path, description: dict[str, Any], settings: Settings) -> RunDirectory:
     facts = {} if settings.rank is None else {"rank": settings.rank}
     return RunDirectory(path, description, facts, settings)
 
 
-def _latest(experiment: Path) -> str | None:
+def _find_latest_id(experiment: Path) -> str | None:
     try:
         runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
     except OSError:
@@ -233,13 +233,13 @@ def _latest(experiment: Path) -> str | None:
     return max(runs, key=lambda entry: (created_ns(entry.path), entry.name)).name if runs else None
 
 
-def _new_id() -> str:
+def _create_run_id() -> str:
     moment = datetime.fromtimestamp(time.time(), UTC)
     suffix = base64.b32encode(os.urandom(5)).decode("ascii").lower()
     return f"{moment:%Y%m%dT%H%M%S}-{suffix}"
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _replace_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")

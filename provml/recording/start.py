@@ -30,7 +30,7 @@ class RunStart(NamedTuple):
 
     description: dict[str, Any]
     """The content of ``run.json`` but for the id."""
-    said: list[dict[str, Any]]
+    settings_records: list[dict[str, Any]]
     """Tags and metadata: records without their time."""
     formats: tuple[str, ...]
     interval_s: float
@@ -45,7 +45,7 @@ def validate_start(
     project: str | None = None,
     owner: str | None = None,
     namespace: str | None = None,
-    told: Mapping[str, str | None] | None = None,
+    labels: Mapping[str, str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     formats: tuple[str, ...] = ("provjson",),
@@ -55,7 +55,7 @@ def validate_start(
     """The arguments of `provml.start_run`, checked; nothing is made.
 
     Args:
-        told: what else ``run.json`` says where it is given: ``external_id`` and the like.
+        labels: what else ``run.json`` says where it is given: ``external_id`` and the like.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is unusable.
@@ -71,15 +71,17 @@ def validate_start(
         "created": time.time_ns(),
         "provml": __version__,
     }
-    description |= {key: validate_name(v, key) for key, v in (told or {}).items() if v is not None}
-    _check_formats(formats)
-    said = _records_of("tags", tags, tag_record)
-    said += _records_of("metadata", metadata, metadata_record)
+    description |= {
+        key: validate_name(v, key) for key, v in (labels or {}).items() if v is not None
+    }
+    _validate_formats(formats)
+    settings_records = _build_setting_records("tags", tags, tag_record)
+    settings_records += _build_setting_records("metadata", metadata, metadata_record)
     return RunStart(
         description,
-        said,
+        settings_records,
         tuple(formats),
-        _checked_interval(sample_interval_s, settings.sample_interval_s),
+        _validate_interval(sample_interval_s, settings.sample_interval_s),
         check_collectors(
             collect if collect is not None else settings.collect or DEFAULT_COLLECTORS
         ),
@@ -114,11 +116,11 @@ def open_run(
     facts = {**execution, **describe_host()}
     now = time.time_ns()
     record = {"record": "start", "time": now, "resumed": resumed, **facts}
-    run._append_all([record, *(one | {"time": now} for one in start.said)])
+    run._append_all([record, *(one | {"time": now} for one in start.settings_records)])
     return run
 
 
-def _checked_interval(given: object, default: float) -> float:
+def _validate_interval(given: object, default: float) -> float:
     if given is None:
         return default
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
@@ -128,7 +130,7 @@ def _checked_interval(given: object, default: float) -> float:
     return float(given)
 
 
-def _check_formats(formats: object) -> None:
+def _validate_formats(formats: object) -> None:
     if not isinstance(formats, (tuple, list)):
         raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
     unknown = [name for name in formats if name not in format_names()]
@@ -136,7 +138,7 @@ def _check_formats(formats: object) -> None:
         raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
 
 
-def _records_of(
+def _build_setting_records(
     what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     if given is not None and not isinstance(given, Mapping):

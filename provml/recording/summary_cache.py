@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Number = int | float
 
-ROW: Final = ExtraFields(role="row")
-SUMMARY: Final = ExtraFields(role="summary")
-STORED: Final = ExtraFields(role="stored")
+ROW_ROLE: Final = ExtraFields(role="row")
+SUMMARY_ROLE: Final = ExtraFields(role="summary")
+STORED_ROLE: Final = ExtraFields(role="stored")
 _HUGE: Final = 1e150
 
 
@@ -72,7 +72,7 @@ class SummaryCache:
             raise InvalidArgumentError("epoch and step are not summarised: give them to set()")
         group, numbers = self._group, []
         for name, value in values.items():
-            key, stored = group._series(name, value, STORED)
+            key, stored = group._encode_field(name, value, STORED_ROLE)
             if key[4] == "text":
                 raise InvalidMetricError(
                     f"metric {name!r}: only numbers of up to 64 bits can be summarised, not "
@@ -102,7 +102,7 @@ class SummaryCache:
         validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         for name, value in fields.items():
             if name not in ("step", "epoch"):
-                self._group._series(name, value, ROW)
+                self._group._encode_field(name, value, ROW_ROLE)
         self._metrics._run._open_writer()
         with self._metrics._lock:
             self._fields |= fields
@@ -140,8 +140,10 @@ class SummaryCache:
             for name, stored in self._stored.items()
             for statistic, value in _describe_numbers(stored.values).items()
         }
-        values = [group._series(name, value, ROW) for name, value in plain.items()]
-        values += [group._series(name, value, SUMMARY) for name, value in figures.items()]
+        values = [group._encode_field(name, value, ROW_ROLE) for name, value in plain.items()]
+        values += [
+            group._encode_field(name, value, SUMMARY_ROLE) for name, value in figures.items()
+        ]
         if values:
             writer = metrics._run._open_writer(group._given)
             group._count(1)
