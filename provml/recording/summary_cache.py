@@ -24,7 +24,7 @@ _HUGE: Final = 1e150
 
 
 class _StoredValues:
-    """The values of one name in a window."""
+    """The values of one metric since the last summary."""
 
     def __init__(self) -> None:
         self.values: list[Number] = []
@@ -40,13 +40,13 @@ class _StoredValues:
 
 
 class SummaryCache:
-    """Values that come often, to be recorded as a summary; ``run.metrics("train").summary_cache``.
+    """Values to record as a summary; ``run.metrics("train").summary_cache``.
 
-    Values are held in memory until `summarize`, or until the run's end, which summarises what is
-    left. What a killed process held is lost, and the run's documents say that it was.
+    The cache holds values in memory until `summarize`, or until the run ends, which summarises the
+    rest. If the process is killed, the values are lost, and the run's documents say so.
 
     Attributes:
-        keep_raw: whether values that are stored are recorded too, at once: then nothing is lost.
+        keep_raw: whether to record each stored value at once too, so that nothing can be lost.
     """
 
     def __init__(self, group: MetricGroup) -> None:
@@ -59,13 +59,13 @@ class SummaryCache:
         self._is_set = False  # a field was set
 
     def store(self, /, **values: Any) -> None:
-        """Keep a value of each metric, to be summarised.
+        """Add a value of each metric to the next summary.
 
-        Costs some two microseconds a value, and one write() for the first of a window.
+        Costs about two microseconds a value, and one write() for the first value after a summary.
 
         Raises:
-            InvalidMetricError: a value that is no number of 64 bits; then none is kept.
-            InvalidArgumentError: ``epoch`` or ``step``, which `set` takes.
+            InvalidMetricError: a value is not a number of 64 bits; none is stored.
+            InvalidArgumentError: ``epoch`` or ``step`` was given; `set` takes these.
             RunClosedError: the run has ended.
         """
         if "epoch" in values or "step" in values:
@@ -92,11 +92,11 @@ class SummaryCache:
                     writer.sample(key, time_ns, None, None, number)
 
     def set(self, /, **fields: Any) -> None:
-        """Say what goes into the next summary as it is: its ``epoch``, ``step``, a learning rate.
+        """Set fields that go into the next summary unchanged: ``epoch``, ``step``, a learning rate.
 
         Raises:
-            InvalidMetricError: a value that `Run.log_metric` would refuse; then none is set.
-            InvalidArgumentError: a bad epoch or step.
+            InvalidMetricError: `Run.log_metric` would refuse a value; none is set.
+            InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
         validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
@@ -109,19 +109,20 @@ class SummaryCache:
             self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
 
     def summarize(self, clear: bool = True) -> dict[str, Any]:
-        """Record the ``loss.mean``, ``.min``, ``.max``, ``.std``, ``.count`` of what was stored.
+        """Record ``loss.mean``, ``.min``, ``.max``, ``.std`` and ``.count`` of the stored values.
 
-        NaN is left out: the count is of the numbers. The standard deviation is the sample's, 0 for
-        one value. Where there is no number, there is only the count. Epoch and step are those of
-        `set`, else those that `Metrics.log` said. Costs a pass over the values and one write().
+        NaN is left out of all figures and of the count. ``std`` is the sample standard deviation, 0
+        for one value. If there is no number, only the count is recorded. The epoch and step are
+        those of `set`, else those of `Metrics.log`. Costs a pass over the values and one write().
 
         Args:
-            clear: begin anew; False goes on, and the next summary is of these values too.
+            clear: whether to empty the cache; False keeps the values for the next summary too.
 
         Returns:
-            what was recorded; empty where nothing was stored and nothing set.
+            the recorded values by name; empty if nothing was stored or set.
 
-        Raises RunClosedError where the run has ended.
+        Raises:
+            RunClosedError: the run has ended.
         """
         self._metrics._run._open_writer()
         with self._metrics._lock:
@@ -177,13 +178,14 @@ class SummaryCache:
         }
 
     def peek(self, key: str, limit: int | None = None) -> list[Number]:
-        """The values that are stored of a metric, the oldest first; nothing changes.
+        """Return the stored values of a metric, oldest first, without changing the cache.
 
         Args:
             key: the metric's name.
-            limit: only so many, the last ones.
+            limit: return only the last so many values.
 
-        Raises InvalidArgumentError for a limit that is no int of 0 or more.
+        Raises:
+            InvalidArgumentError: the limit is not an int of 0 or more.
         """
         from provml.journal.history import validate_count
 
