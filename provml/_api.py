@@ -1,6 +1,6 @@
-"""The module-level verbs: each is the active run's verb of the same name.
+"""The module-level functions: each verb calls the active run's method of the same name.
 
-Imports `run` and what it stands on; nothing that derives.
+Imports `recording` and what it builds on; nothing that derives.
 """
 
 from __future__ import annotations
@@ -43,42 +43,42 @@ def start_run(
 ) -> Run:
     """Start recording a run and make it the active one; also a context manager.
 
-    Under ``provml run`` this joins the run around the script: what it is called with is recorded
-    as an event, and the command ends the run and writes the documents.
+    Costs a few milliseconds. Of all verbs, only this one raises if the disk cannot be written,
+    because nothing was trained yet. If an exception leaves the ``with`` block, the run ends as
+    failed. If the process exits without `end_run`, provml ends the run and records how the process
+    exited.
 
-    Costs a few milliseconds. This verb alone raises when the disk is in trouble: nothing was
-    trained yet. A body left by an exception ends the run as failed; a process that exits without
-    `end_run` ends it too, and says how it exited.
+    Under ``provml run``, the script joins the run that the command started. The arguments are
+    recorded as an event, and the command ends the run and writes the documents.
 
     Args:
         experiment: the experiment's name.
-        store: the folder that holds the runs; by default ``PROVML_STORE``, else
-            ``provenance``.
-        run_id: an id of one's own; by default the time and eight random characters. Ranks of a
-            distributed job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or by
+        store: the folder that holds the runs; by default ``PROVML_STORE``, else ``provenance``.
+        run_id: your own id; by default the time and eight random characters. Ranks of a distributed
+            job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or in
             ``PROVML_RUN_ID``, record into one run.
         project: a name that groups experiments.
-        owner: who is responsible; by default the login name.
-        namespace: the base IRI of what the run describes; by default ``urn:provml:``.
-        external_id: what the run is called elsewhere.
-        framework: the framework that it is made with, ``"pytorch"``.
-        task: what the model is to do, ``"detection"``.
-        metadata: as by `update_metadata`, key by key.
-        resume: go on with the run of that id, or, without one, with the experiment's latest
-            run; starts a new one where there is none.
-        tags: as by `set_tag`.
-        formats: the documents to write at the end; ``()`` for none.
-        sample_interval_s: seconds between two readings of the machine in the background; by
-            default ``PROVML_SAMPLE_INTERVAL_S``, else 5; 0 for none.
-        collect: what reads it: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
-            ``energy``, a name that another package announces, or a collector; by default
+        owner: the person responsible; by default the login name.
+        namespace: the base IRI of everything that the run describes; by default ``urn:provml:``.
+        external_id: the run's id in another system.
+        framework: the machine-learning framework, such as ``"pytorch"``.
+        task: the task of the model, such as ``"detection"``.
+        metadata: keys and values as for `update_metadata`.
+        resume: resume the run with this id or, without an id, the experiment's latest run. If there
+            is none, a new run starts.
+        tags: names and values as for `set_tag`.
+        formats: the documents to write when the run ends; ``()`` for none.
+        sample_interval_s: seconds between two background readings of the machine; 0 for none. By
+            default ``PROVML_SAMPLE_INTERVAL_S``, else 5.
+        collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
+            ``energy``, the name of another package's collector, or a collector object; by default
             ``PROVML_COLLECT``, else the six.
         disabled: accept every call and record nothing; also ``PROVML_DISABLED=1``.
 
     Raises:
-        InvalidArgumentError, ExportError: an argument is unusable.
+        InvalidArgumentError, ExportError: an argument is invalid.
         RunExistsError: the run id is taken.
-        StoreError: the folder can't be made or written.
+        StoreError: the folder cannot be created or written.
     """
     from provml.collect.source import describe_execution
 
@@ -119,7 +119,7 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
 
 
 def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """The run around this process, whose machine and processes the command there reads."""
+    """Join the run of ``provml run``, which already reads the machine and its processes."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)

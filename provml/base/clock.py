@@ -1,4 +1,4 @@
-"""Time as provml keeps it: whole nanoseconds since the Unix epoch, in a signed 64-bit integer.
+"""Times as provml stores them: nanoseconds since the Unix epoch in a signed 64-bit integer.
 
 Imports only `errors`.
 """
@@ -20,15 +20,15 @@ _LIMIT: Final = 2**63
 
 
 def to_time_ns(timestamp: object) -> int:
-    """A user's timestamp as nanoseconds since the epoch, rounded only where a float must be.
+    """Return a user's timestamp in nanoseconds since the epoch. Only floats are rounded.
 
     Args:
-        timestamp: seconds since the epoch (int, float or a numpy scalar of either), or a
-            ``datetime`` with a time zone.
+        timestamp: seconds since the epoch (int, float or a numpy scalar), or a ``datetime`` with a
+            time zone.
 
     Raises:
-        InvalidArgumentError: a naive datetime, a bool, NaN, another type, or a time
-            outside the years 1678 to 2262 that 64 bits of nanoseconds span.
+        InvalidArgumentError: a naive datetime, a bool, NaN, another type, or a time outside the
+            years 1678 to 2262, the range of 64-bit nanoseconds.
     """
     if isinstance(timestamp, datetime):
         if timestamp.utcoffset() is None:
@@ -59,12 +59,12 @@ def to_time_ns(timestamp: object) -> int:
 
 
 def iso_text(time_ns: int) -> str:
-    """The xsd:dateTime of a time in UTC, always with nine digits: ``...T12:30:00.000000001Z``."""
+    """Return a time as xsd:dateTime in UTC, with nine digits: ``...T12:30:00.000000001Z``."""
     seconds, fraction = divmod(time_ns, _NS_PER_S)
     moment = _UNIX_EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def to_datetime(time_ns: int) -> datetime:
-    """The time as an aware datetime, cut to its microseconds."""
+    """Return the time as an aware datetime, cut to microseconds."""
     return _UNIX_EPOCH + timedelta(microseconds=time_ns // 1000)

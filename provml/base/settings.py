@@ -1,6 +1,6 @@
-"""Settings that come from the environment: of recording, read once when a run starts, and others.
+"""Settings from environment variables. Those of recording are read once, when a run starts.
 
-Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
+No other module of provml reads ``PROVML_*``. Imports only `errors`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 
 
 def default_store() -> str:
-    """The folder that holds the runs: ``PROVML_STORE``, or ``provenance``."""
+    """Return the folder that holds the runs: ``PROVML_STORE``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
 
 
 def cache_folder() -> Path:
-    """Where what can be made again may lie: ``provml`` in ``XDG_CACHE_HOME``, or ``~/.cache``."""
+    """Return the folder for files that can be recreated: ``provml`` in ``XDG_CACHE_HOME`` or
+    ``~/.cache``.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
     return Path(cache) / "provml"
 
 
 class Settings(NamedTuple):
-    """What the environment says about how to record."""
+    """The settings of recording, from the environment."""
 
     hash_wait_s: float
     """Seconds that the end of a run waits for digests of large datasets that are under way."""
@@ -62,10 +64,10 @@ class Settings(NamedTuple):
 
 
 def read_settings() -> Settings:
-    """Read the environment.
+    """Read the settings from the environment.
 
     Raises:
-        InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
+        InvalidArgumentError: a ``PROVML_*`` variable has an invalid value.
     """
     return Settings(
         hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
@@ -111,7 +113,7 @@ def _read_first_number(variables: tuple[str, ...]) -> int | None:
 
 
 class SparqlCredentials(NamedTuple):
-    """What to show a SPARQL server: a token, or a user's name and password."""
+    """The credentials for a SPARQL server: a token, or a user name and password."""
 
     token: str | None
     user: str | None
@@ -119,6 +121,6 @@ class SparqlCredentials(NamedTuple):
 
 
 def sparql_credentials() -> SparqlCredentials:
-    """``PROVML_SPARQL_TOKEN``, ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``."""
+    """Read ``PROVML_SPARQL_TOKEN``, ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``."""
     names = ("TOKEN", "USER", "PASSWORD")
     return SparqlCredentials(*(os.environ.get(f"PROVML_SPARQL_{name}") or None for name in names))

@@ -1,4 +1,4 @@
-"""Where an export goes: a file renamed into place, compressed or not, or an open stream.
+"""The targets of exports: a file, compressed or not, or an open stream.
 
 Imports `errors`.
 """
@@ -20,14 +20,15 @@ Destination = str | os.PathLike[str] | BinaryIO
 
 @contextmanager
 def open_sink(target: Destination) -> Iterator[BinaryIO]:
-    """A binary sink for the target; a path is replaced only when all was written.
+    """Open a binary sink for the target. A file is replaced only after everything was written.
 
-    A link stays one: what it points to is replaced. A file that is there keeps its permissions.
+    If the path is a link, the file that it points to is replaced. An existing file keeps its
+    permissions.
 
     Raises:
-        ExportError: the path is empty or a folder, or its own folder is not there.
-        MissingExtraError: ``.zst`` without the package for it.
-        OSError: it can't be written; nothing is left behind.
+        ExportError: the path is empty or a folder, or its parent folder does not exist.
+        MissingExtraError: ``.zst`` needs a package that is not installed.
+        OSError: the file cannot be written; nothing is left behind.
     """
     if not isinstance(target, (str, os.PathLike)):
         given: object = target
@@ -70,7 +71,7 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Have the system's errors name the target, not the temporary file, and say what helps."""
+    """Make the system's errors name the target, not the temporary file, and suggest a remedy."""
     try:
         yield
     except OSError as error:
@@ -79,7 +80,7 @@ def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _copy_permissions(file: BinaryIO, path: Path) -> None:
-    """Give a new file the permissions of the one it is to replace, before it holds anything."""
+    """Give a new, still empty file the permissions of the file that it will replace."""
     try:
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
     except OSError:

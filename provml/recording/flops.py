@@ -1,10 +1,10 @@
-"""What a run logs of FLOPs: what is counted once, and the samples that each call writes.
+"""The FLOPs of a run: what was counted, and the samples that each call writes.
 
-A call writes two samples of one time: the increment (series of the kind ``flops``) and the label's
-total so far in this process (``cumulative-flops``). What they stand for, a model run on inputs of
-some shape, is a ``flops`` record, written where it is new; the series name it as their target.
+A call writes two samples with one time: the increment (a series of the kind ``flops``) and the
+label's total so far in this process (``cumulative-flops``). A ``flops`` record describes the
+counted work, a model run on inputs of some shape. It is written once; the two series refer to it.
 
-Imports `known`, `arguments`, `journal` writers; `collect` where something is to be counted.
+Imports `object_registry`, `checks` and the journal's writer; `collect` is imported to count.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PlaceArguments = tuple[Context | str | None, SupportsIndex | None, SupportsIndex
 
 
 class FlopsHost(Protocol):
-    """What this module needs of a run."""
+    """The part of a run that this module uses."""
 
     _known: ObjectRegistry
     _samples: SampleFile
@@ -58,15 +58,15 @@ class FlopsHost(Protocol):
 
 @dataclass(slots=True)
 class _CountedWork:
-    """What calls alike write, worked out at the first of them.
+    """Counted work that calls with the same arguments share.
 
     Attributes:
-        module: the module, weakly; None where no module was counted.
-        given: what the call gave as ``model``, weakly.
-        training: the mode that the module was in.
+        module: a weak reference to the module; to None if no module was counted.
+        given: a weak reference to the ``model`` argument of the call.
+        training: whether the module was in train mode.
         grad: whether gradients were enabled.
-        numbers: the numbers of the two series in the file ``samples``; 0 where not known.
-        changes: of `ObjectRegistry`, when it was worked out.
+        numbers: the numbers of the two series in the file `samples`; 0 if unknown.
+        changes: `ObjectRegistry.changes` at the time of counting.
     """
 
     label: str
@@ -83,7 +83,7 @@ class _CountedWork:
 
 
 class FlopsLog:
-    """One process's side of a run's FLOPs; safe to call from any thread."""
+    """The FLOPs that one process of a run logs. You can use it from any thread."""
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
@@ -197,7 +197,7 @@ class FlopsLog:
     # -- what is meant ------------------------------------------------------------------------
 
     def _still_holds(self, work: _CountedWork, model: Any, backward: bool | None) -> bool:
-        """Whether what was worked out then is so now."""
+        """Return whether counted work still applies to a call with this model."""
         if model is None:
             module = work.module()
         elif work.given() is model:
@@ -265,7 +265,7 @@ class FlopsLog:
         return seen
 
     def _find_dataset(self, dataset: Any) -> tuple[Any, str | None]:
-        """The data that is meant, and the name that it was logged under."""
+        """Return the data to count, and the name under which it was logged."""
         known = self._run._known
         if isinstance(dataset, str):
             found = known.get("dataset", dataset)
@@ -289,7 +289,7 @@ class FlopsLog:
         return dataset, name
 
     def _count_module(self, module: Any, arguments: Arguments, backward: bool | None) -> FlopCount:
-        """The count of a module at these shapes, made once."""
+        """Count a module at these shapes, once."""
         from provml.collect.flop_counter import count_module, goes_backward
 
         both = goes_backward(module) if backward is None else backward
@@ -311,7 +311,7 @@ class FlopsLog:
         module: Any,
         given: Any,
     ) -> _CountedWork:
-        """State what is counted, in a record of its own; once where nothing changed."""
+        """Return the record of this work; write it if nothing like it was recorded."""
         from provml.collect.flop_counter import peak_of
 
         name = None if module is None else self._model_name(module, path)
@@ -357,11 +357,11 @@ class FlopsLog:
         return work
 
     def _is_current(self, work: _CountedWork, module: Any) -> bool:
-        """Whether a work states what this module is by now."""
+        """Return whether counted work still describes this module."""
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """The name of the module's model; one that was not logged is, without its parameters."""
+        """Return the name of the module's model; log the model, without parameters, if it was not."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -380,7 +380,7 @@ class FlopsLog:
     def _record_dataset(
         self, dataset: Any, samples: int | None, path: tuple[str, ...] | None
     ) -> str:
-        """Log a dataset that was not, by type and length."""
+        """Log a dataset that was not logged, by its type and length; return its name."""
         known = self._run._known
         kind = type(dataset)
         is_length = isinstance(dataset, int)
@@ -413,7 +413,7 @@ class FlopsLog:
         step: SupportsIndex | None,
         epoch: SupportsIndex | None,
     ) -> None:
-        """Write the increment and the total, of one time that no other call of this process has."""
+        """Write the increment and the total, with a time that no other call of this process has."""
         own_step = layout.NO_STEP if step is None else step
         own_epoch = layout.NO_EPOCH if epoch is None else epoch
         with self._lock:
@@ -443,9 +443,9 @@ class FlopsLog:
     def _write_one_sample(
         self, work: _CountedWork, which: int, now: int, step: Any, epoch: Any, value: int
     ) -> None:
-        """Write one sample where the fast way does not: of a new series, a full segment, a big int.
+        """Write a sample that the fast way cannot: a new series, a full segment, or a large int.
 
-        Learns the series' number for the fast way.
+        Stores the series' number for the fast way.
         """
         writer = self._run._open_writer()
         fits = value <= _MAX_INT64
@@ -473,7 +473,7 @@ def _free_name(base: str, taken: list[str]) -> str:
 
 
 def _weak_reference(value: Any) -> Callable[[], Any]:
-    """A weak reference, where that can be had."""
+    """Return a weak reference if the object supports one, else a strong one."""
     try:
         return weakref.ref(value)
     except TypeError:

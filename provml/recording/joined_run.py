@@ -1,6 +1,6 @@
-"""Recording into a run that another process began: ``provml run`` around a script.
+"""Recording into a run that another process started: ``provml run`` around a script.
 
-Imports `run`, `folder`, `lifecycle`, `journal`, `settings`.
+Imports `run`, `run_directory`, `process_hooks`, `settings`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SOURCE: Final = "provml"
 
 
 class JoinedRun(Run):
-    """The run of a script under ``provml run``: it records, the command around it ends the run."""
+    """The run of a script under ``provml run``: the script records, and the command ends the run."""
 
     def end_run(
         self,
@@ -31,7 +31,7 @@ class JoinedRun(Run):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Say how the script's part ended, and close this process's files. Twice is once."""
+        """Record how the script's part ended, and close this process's files. Idempotent."""
         if not self._closed and self._pid == os.getpid():
             metadata: dict[str, Any] = {"status": status}
             if reason is not None:
@@ -43,12 +43,13 @@ class JoinedRun(Run):
 
 
 def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
-    """The run around this process, in files of this process's own.
+    """Open the run of ``provml run`` around this process, in files of this process's own.
 
     Args:
-        kind: `JoinedRun` for a script, `Run` for what records from outside, which ends nothing.
+        kind: `JoinedRun` for a script; `Run` for code that records from outside and ends nothing.
 
-    Raises StoreError where there is none, or no file can be made.
+    Raises:
+        StoreError: there is no run to join, or no file can be created.
     """
     if settings.joined_run is None:
         raise StoreError("there is no run around this process")

@@ -1,6 +1,6 @@
-"""Which runs are active in this process, and what happens to them at exit and at a fork.
+"""The active runs of this process, and how they survive forks and end when the process exits.
 
-Nothing is installed before the first run starts. Imports nothing of provml.
+No hook is installed before the first run starts. Imports nothing of provml.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 
 class Endable(Protocol):
-    """What this module needs of a run."""
+    """The part of a run that this module uses."""
 
     def end_run(
         self, status: str, *, reason: str | None = None, exception: BaseException | None = None
@@ -26,17 +26,17 @@ class Endable(Protocol):
         """End the run."""
 
     def _before_fork(self) -> None:
-        """End the thread that a child would be without."""
+        """Stop the threads that a child process would not have."""
 
     def _after_fork_in_parent(self) -> None:
-        """Start it again."""
+        """Start them again."""
 
     def _after_fork_in_child(self) -> None:
-        """Let go of what the parent process goes on using."""
+        """Release everything that the parent process continues to use."""
 
 
 class ProcessExit(NamedTuple):
-    """How a process came to its exit."""
+    """How the process exited."""
 
     status: str
     reason: str
@@ -50,14 +50,15 @@ _installed = False
 
 
 class _ObservedExit(SystemExit):
-    """The exception of ``sys.exit``, of a class that can be watched: the built-in one can't."""
+    """The exception of ``sys.exit``, in a class that supports weak references."""
 
 
 class _ExitObserver:
-    """Stands in for ``sys.exit`` while a run is active, to learn the exit status.
+    """Replaces ``sys.exit`` while a run is active, to learn the exit status.
 
-    The interpreter tells an atexit function nothing of it. What does not go through ``sys.exit``
-    stays unseen (``raise SystemExit``, ``exit()``), unless the run is a ``with`` block.
+    The interpreter does not pass the status to atexit functions. Exits that do not call
+    ``sys.exit`` (``raise SystemExit``, ``exit()``) are not seen, unless the run is a ``with``
+    block.
     """
 
     def __init__(self) -> None:
@@ -70,11 +71,11 @@ class _ExitObserver:
         self.argument: object = None
 
     def install(self) -> None:
-        """Take the place of ``sys.exit``."""
+        """Replace ``sys.exit``."""
         sys.exit = self
 
     def remove(self) -> None:
-        """Give the place back, unless another took it since."""
+        """Restore ``sys.exit``, unless other code has replaced it since."""
         if sys.exit is self:
             sys.exit = self._original
 
@@ -96,7 +97,7 @@ class _ExitObserver:
             del thrown  # this frame, which the traceback holds, must not hold it
 
     def was_kept(self) -> bool:
-        """Whether the exception is still referred to, long after an exit would have dropped it."""
+        """Return whether code still holds the exception, long after an exit would have freed it."""
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
@@ -115,7 +116,7 @@ _exception_before: int = 0
 
 
 def install() -> None:
-    """Have runs end with the process and live through forks; more than once is once."""
+    """End runs with the process and carry them through forks. Idempotent."""
     global _installed
     if _installed:
         return
@@ -130,14 +131,14 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """Look after a run without making it the active one; it is ended last."""
+    """End this run when the process exits, after all others, without making it the active run."""
     install()
     _seen_runs.add(run)
     _watched.append(run)
 
 
 def activate(run: Endable) -> None:
-    """Make the run the active one; the first call of a process installs the hooks."""
+    """Make the run the active one. The first call of a process installs the hooks."""
     global _exception_before, _exit
     install()
     if not active_runs:
@@ -149,7 +150,7 @@ def activate(run: Endable) -> None:
 
 
 def deactivate(run: Endable) -> None:
-    """Take the run out of the active ones; the one started before it is active again."""
+    """Remove the run from the active runs; the run started before it is active again."""
     try:
         active_runs.remove(run)
     except ValueError:
@@ -159,12 +160,12 @@ def deactivate(run: Endable) -> None:
 
 
 def active() -> Any:
-    """The run that was started last and has not ended; None where there is none."""
+    """Return the run that was started last and has not ended, or None."""
     return active_runs[-1] if active_runs else None
 
 
 def exit_from_exception(exception: BaseException) -> ProcessExit:
-    """What an exception that leaves a run's body says of how the run ended."""
+    """Return how a run ended if this exception left its body."""
     if isinstance(exception, SystemExit):
         return _exit_from_code(exception.code)
     if isinstance(exception, KeyboardInterrupt):
@@ -173,7 +174,7 @@ def exit_from_exception(exception: BaseException) -> ProcessExit:
 
 
 def exception_record(exception: BaseException) -> dict[str, str]:
-    """An exception as the journal keeps it: type, message, end of the traceback."""
+    """Return an exception as the journal stores it: type, message, and the end of the traceback."""
     kind = type(exception)
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
@@ -223,10 +224,11 @@ def _end_all_runs() -> None:
 
 
 def _leave_by_sigint() -> None:
-    """Have the interpreter end by the signal after an uncaught Ctrl-C, as it does without a run.
+    """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    A shell stops its loop by that. The interpreter keeps in a flag that the last code run from
-    text left by KeyboardInterrupt; the end of a run clears it (a dataclass is such code).
+    A shell stops its loop because of that signal. The interpreter notes in a flag that the code
+    which it ran last from text was left by KeyboardInterrupt. Ending a run clears the flag, because
+    creating a dataclass runs code from text; this sets it again.
     """
     try:
         exec("raise KeyboardInterrupt")

@@ -1,6 +1,6 @@
-"""The recording process's side of a run: its journal files, through forks and hand-overs.
+"""The journal files of one process that records a run, through forks and hand-overs.
 
-Imports `folder`, `known`, `journal` writers.
+Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def _open_snapshot() -> Collector:
 
 
 class Recorder:
-    """What `Run` stands on: the writer of this process, opened when and where it is needed."""
+    """The base of `Run`: it opens this process's journal files when they are first needed."""
 
     def __init__(
         self, folder: RunDirectory, writer: JournalWriter, formats: tuple[str, ...], owner: bool
     ) -> None:
-        """Not for users: `provml.start_run` makes runs."""
+        """Not for users: `provml.start_run` creates runs."""
         self.id: str = folder.id
         self.experiment: str = folder.experiment
         self.path: Path = folder.path
@@ -87,7 +87,7 @@ class Recorder:
 
     @property
     def hashing(self) -> list[Progress]:
-        """The large datasets that are being hashed, each with its name and bytes done and total."""
+        """The large datasets being hashed, each with its name, the bytes done and the total."""
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
@@ -128,7 +128,7 @@ class Recorder:
             self._sampler.start()
 
     def _own_sampler(self) -> Sampler:
-        """What reads the machine for this process, made where there is none yet."""
+        """Return the sampler of this process; create it if there is none yet."""
         writer = self._open_writer()
         with self._lock:
             if self._sampler is None:
@@ -188,7 +188,7 @@ class Recorder:
             util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
-        """Have a large file or folder hashed in the background; its facts until then, or None."""
+        """Hash a large file or folder in the background; return its interim facts, or None if small."""
         from provml.collect import hashing
 
         if not hashing.is_large(path, leave_out):
@@ -211,7 +211,7 @@ class Recorder:
             pass  # the run ended meanwhile, and its record says that there is no digest yet
 
     def _finish_hashing(self, wait_s: float) -> None:
-        """Wait for digests under way; what is not done by then is recorded as such."""
+        """Wait for the digests being computed; record an event for each that is not finished in time."""
         hashing = self._hashing
         if hashing is None:
             return
@@ -230,7 +230,7 @@ class Recorder:
             )
 
     def _finish_metrics(self) -> None:
-        """Record what was stored for a summary, and what waits for its epoch."""
+        """Record the values that wait for a summary, and the points that wait for their epoch."""
         if self._metrics is not None and self._pid == os.getpid():
             try:
                 self._metrics.finish()
@@ -238,9 +238,10 @@ class Recorder:
                 pass  # another thread has ended the run meanwhile
 
     def _target(self, of: Target) -> tuple[str, str]:
-        """Kind and name of what a sample or event is of.
+        """Return the kind and name of the model or artifact that a sample or event describes.
 
-        Raises InvalidArgumentError where nothing of that name was logged, by any process.
+        Raises:
+            InvalidArgumentError: no process of the run has logged it.
         """
         wanted: list[tuple[str, str]]
         if isinstance(of, str):

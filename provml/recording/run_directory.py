@@ -1,4 +1,4 @@
-"""A run's folder: made, joined or resumed at the start, described in ``run.json``.
+"""The folder of a run, described in ``run.json``: creating, joining and resuming it.
 
 Imports `journal`, `settings`, `errors`.
 """
@@ -30,15 +30,16 @@ _ABSOLUTE_IRI: Final = r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+"
 
 
 class RunDirectory:
-    """Where a run lives, and what its ``run.json`` says.
+    """The folder of a run and the content of its ``run.json``.
 
     Attributes:
         path: the run's folder.
         description: the content of ``run.json``.
-        facts: what every writer of this run says of itself.
-        settings: how to record.
-        lock_fd: a lock on the folder from the moment a run is found to be resumable until this
-            process's own files say that it records: of two that resume it at once one does.
+        facts: fields that every writer of this run records about itself.
+        settings: the settings of recording.
+        lock_fd: a lock on the folder, held from the moment a run is found to be resumable until
+            this process's journal files exist. If two processes resume a run at once, only one
+            succeeds.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class RunDirectory:
         return str(self.description["experiment"])
 
     def open_writer(self, role: str) -> JournalWriter:
-        """A new pair of journal files for this process. Raises StoreError."""
+        """Create a pair of journal files for this process. Raises StoreError."""
         try:
             return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
         except OSError as error:
@@ -71,7 +72,7 @@ class RunDirectory:
             self.unlock()
 
     def lock(self) -> None:
-        """Wait for the folder's lock, where its file system has locks."""
+        """Wait for the folder's lock, if its file system supports locks."""
         import fcntl
 
         self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -81,7 +82,7 @@ class RunDirectory:
             pass
 
     def unlock(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         if self.lock_fd is not None:
             os.close(self.lock_fd)
             self.lock_fd = None
@@ -90,7 +91,7 @@ class RunDirectory:
         return RunDirectory, (self.path, self.description, self.facts, self.settings)
 
     def discard(self) -> None:
-        """Remove the folder, where nobody has recorded in it: its id is free again."""
+        """Remove the folder if nothing was recorded in it, so that its id is free again."""
         try:
             if (self.path / layout.JOURNAL_FOLDER).is_dir():
                 (self.path / layout.JOURNAL_FOLDER).rmdir()
@@ -101,7 +102,7 @@ class RunDirectory:
             pass  # there is something in it
 
     def restore(self) -> None:
-        """Write ``run.json`` again where it was removed meanwhile; trouble is left to readers."""
+        """Write ``run.json`` again if it was removed in the meantime; ignore failures."""
         if not (self.path / layout.RUN_FILE).exists():
             try:
                 _replace_json(self.path / layout.RUN_FILE, self.description)
@@ -110,7 +111,7 @@ class RunDirectory:
 
 
 def validate_namespace(namespace: str | None) -> str | None:
-    """A user's base IRI, ended so that names can follow. Raises InvalidArgumentError."""
+    """Return a base IRI that ends so that names can follow. Raises InvalidArgumentError."""
     if namespace is None:
         return None
     if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
@@ -122,7 +123,7 @@ def validate_namespace(namespace: str | None) -> str | None:
 
 
 def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
-    """The folder of a run that another process records. Raises StoreError where there is none."""
+    """Open the folder of a run that another process records. Raises StoreError if there is none."""
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
         raise StoreError(f"there is no run to join in {path!r}")
@@ -136,16 +137,16 @@ def open_directory(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunDirectory, bool]:
-    """Make the run's folder, or join or resume it; also whether it is resumed.
+    """Create, join or resume the run's folder; return it and whether the run is resumed.
 
-    A process with a rank joins a run of that id that is under way, and one of its job's other
-    ranks in which its own has not recorded yet. Of processes without a rank that ask for one id
-    at the same moment one gets it.
+    A process with a rank joins a run with this id that is running, or one in which its own rank has
+    not recorded yet. If several processes without a rank ask for one id at the same moment, one
+    gets it.
 
     Raises:
-        RunExistsError: the id is taken, and it is neither resumed nor joined.
-        InvalidArgumentError: the id is no file name.
-        StoreError: the folder can't be made.
+        RunExistsError: the id is taken, and the run is neither resumed nor joined.
+        InvalidArgumentError: the id is not a valid file name.
+        StoreError: the folder cannot be created.
     """
     if run_id is not None and not (isinstance(run_id, str) and re.fullmatch(_RUN_ID, run_id)):
         raise InvalidArgumentError(
@@ -180,7 +181,7 @@ def open_directory(
 
 
 def _make_new_folder(path: Path) -> bool:
-    """Make the folder; whether it was not there."""
+    """Create the folder; return False if it already exists."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:

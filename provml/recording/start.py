@@ -1,7 +1,7 @@
-"""What starts a run, for `start_run` in a script and for ``provml run`` around a command.
+"""The start of a run, for `start_run` in a script and for ``provml run`` around a command.
 
-Arguments are checked by `validate_start` before anything is made; `open_run` makes the run and its
-first records. Imports `run`, `folder`, `collect.choice`, `settings`.
+`validate_start` checks the arguments before anything is created; `open_run` creates the run and its
+first records. Imports `run`, `run_directory`, `collect.collector_selection`, `settings`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from provml.version import __version__
 
 
 class RunStart(NamedTuple):
-    """What a run is started with, checked."""
+    """The checked arguments of a run's start."""
 
     description: dict[str, Any]
     """The content of ``run.json`` but for the id."""
@@ -52,13 +52,13 @@ def validate_start(
     sample_interval_s: float | None = None,
     collect: Iterable[str | Collector] | None = None,
 ) -> RunStart:
-    """The arguments of `provml.start_run`, checked; nothing is made.
+    """Check the arguments of `provml.start_run`; create nothing.
 
     Args:
-        labels: what else ``run.json`` says where it is given: ``external_id`` and the like.
+        labels: further texts for ``run.json``, such as ``external_id``; None values are left out.
 
     Raises:
-        InvalidArgumentError, ExportError: an argument is unusable.
+        InvalidArgumentError, ExportError: an argument is invalid.
     """
     from provml.collect.environment import login_name
 
@@ -97,15 +97,15 @@ def open_run(
     run_id: str | None = None,
     resume: bool = False,
 ) -> Run:
-    """Make the run's folder and files, with the first records; reads nothing of the machine yet.
+    """Create the run's folder and files, and write the first records. Does not read the machine yet.
 
     Args:
-        execution: what runs: command line, script, folder, as `describe_execution` gives it.
+        execution: the command line, script and folder, as `describe_execution` returns them.
 
     Raises:
-        InvalidArgumentError: the run id is no file name.
+        InvalidArgumentError: the run id is not a valid file name.
         RunExistsError: the run id is taken.
-        StoreError, JournalError: the folder can't be made or written.
+        StoreError, JournalError: the folder cannot be created or written.
     """
     from provml.collect.environment import describe_host
 
