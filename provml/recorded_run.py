@@ -226,7 +226,7 @@ class RecordedRun:
         return self._journal.description.get("task")
 
     def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.records(Journal(self.path), *kinds)  # afresh: a live run grows
+        return history.records(Journal(self.path), *kinds)  # read again: a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
@@ -288,8 +288,8 @@ class RecordedRun:
         if of is None and len(targets) > 1:
             if None not in targets:
                 raise RunNotFoundError(
-                    f"run {self.id} has {name!r} in {context} of each of "
-                    f"{', '.join(map(repr, targets[:10]))}: say which, of={targets[0]!r}"
+                    f"run {self.id} has {name!r} in {context} for several models: "
+                    f"{', '.join(map(repr, targets[:10]))}: choose one, of={targets[0]!r}"
                 )
             chosen = [s for s in chosen if s.of is None]
         if not chosen:
@@ -482,7 +482,9 @@ class RecordedRun:
         with load_runs([self.path]) as loaded:
             answer = loaded.query(text, **parameters)
             if answer.kind != "table":
-                raise QueryError(f"the answer is a {answer.kind}: provml.sparql.load_runs has it")
+                raise QueryError(
+                    f"the answer is a {answer.kind}, not a table: use provml.sparql.load_runs"
+                )
             return [dict(zip(answer.variables, row, strict=True)) for row in answer]
 
     def plot(

@@ -59,7 +59,7 @@ class Captured:
 
     @property
     def runs(self) -> list[RecordedRun]:
-        """Every run recorded in the block, oldest first; a run that `capture` started comes first."""
+        """Every run recorded in the block, oldest first. The run of `capture` comes first."""
         return [RecordedRun(folder) for folder in run_folders(self._store)]
 
     @property
@@ -93,7 +93,7 @@ def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
-    # an environment that disables recording, or has it join a run, would leave the test nothing
+    # override an environment that disables recording or makes it join a run
     own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0", JOINED_VARIABLE: ""}
     if not sample:
         own[SAMPLE_INTERVAL_VARIABLE] = "0"

@@ -42,7 +42,7 @@ def to_time_ns(timestamp: object) -> int:
         if not math.isfinite(timestamp):
             raise InvalidArgumentError(f"timestamp must be finite: {timestamp!r}")
         whole = math.floor(timestamp)
-        # the difference of two floats this close is exact, a product by 1e9 is not
+        # this difference of floats is exact, a product by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)
     elif hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
         time_ns = timestamp.__index__() * _NS_PER_S

@@ -33,7 +33,7 @@ def validate_name(value: object, what: str) -> str:
             raise InvalidArgumentError(
                 f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
             ) from None
-    return str.__str__(value)  # str() of an Enum that is a str gives another text
+    return str.__str__(value)  # str() of a str Enum member would give another text
 
 
 ContextPath = tuple[str, ...] | None

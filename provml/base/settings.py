@@ -40,27 +40,28 @@ class Settings(NamedTuple):
     """The settings of recording, from the environment."""
 
     hash_wait_s: float
-    """Seconds that the end of a run waits for digests of large datasets that are under way."""
+    """``PROVML_HASH_WAIT_S``: how long `end_run` waits for digests of large datasets."""
     sync_interval_s: float
-    """Seconds between two calls of fdatasync; what a power loss costs at most; 0 is never."""
+    """``PROVML_SYNC_INTERVAL_S``: seconds between two fdatasync calls, the most that a power loss
+    can cost; 0 means never."""
     disabled: bool
     """``PROVML_DISABLED=1``: every run is a disabled one."""
     run_id: str | None
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
     joined_run: str | None
-    """``PROVML_JOINED_RUN``: the folder of the run around this process, as ``provml run`` says."""
+    """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
-    """``PROVML_COMMAND``: which of the run's commands this process is of; "" where that is one."""
+    """``PROVML_COMMAND``: the run's command that this process belongs to; "" for the only one."""
     capture: tuple[str, ...] | None
-    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None is all."""
+    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None means all."""
     rank: int | None
     """This process's rank in a distributed job, from the launcher's variables."""
     local_rank: int | None
     """Its rank among the job's processes on this machine."""
     sample_interval_s: float
-    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 is never."""
+    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 means never."""
     collect: tuple[str, ...] | None
-    """``PROVML_COLLECT``: the collectors that read it, by name, separated by commas."""
+    """``PROVML_COLLECT``: the names of the collectors, separated by commas."""
 
 
 def read_settings() -> Settings:

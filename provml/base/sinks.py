@@ -44,7 +44,7 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
         raise ExportError(f"{path} is a folder: give the name of a file in it")
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}")
-    if path.exists() and not path.is_file():  # a device or a pipe is written as it is
+    if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
         with open(path, "wb") as stream:
             yield stream
         return
@@ -84,7 +84,7 @@ def _copy_permissions(file: BinaryIO, path: Path) -> None:
     try:
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
     except OSError:
-        pass  # there is none, or the file system has no permissions
+        pass  # no such file, or a file system without permissions
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _open_compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
         import gzip
 
-        # no name and no time in the header: equal documents are equal files
+        # without name and time in the header, equal documents give equal files
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
             yield cast(BinaryIO, sink)
     elif suffix == ".zst":

@@ -66,13 +66,13 @@ def _explain_refusal(name: str, value: object) -> str:
     if shape is not None and math.prod(shape) == 1:
         dtype = getattr(value, "dtype", kind)
         return (
-            f"metric {name!r}: a value of dtype {dtype} is no number that 64 bits hold exactly: "
-            f"{value!r:.80}; convert it with float() where that is what you mean"
+            f"metric {name!r}: a value of dtype {dtype} does not fit exactly into 64 bits: "
+            f"{value!r:.80}; convert it with float() if you want it rounded"
         )
     if shape is not None:
         return (
-            f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "
-            "each element under a name of its own, or a small one as a numpy array"
+            f"metric {name!r}: a {kind} of shape {tuple(shape)} is not a single value; log its "
+            "mean, each element under a name of its own, or a small one as a numpy array"
         )
     return (
         f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "
@@ -97,7 +97,7 @@ def validate_step(step: object) -> int | None:
     """Return the step as a 64-bit int, or None. Raises InvalidArgumentError."""
     number = _validate_integer(step, "step")
     if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
-        raise InvalidArgumentError(f"step must lie within +-(2**63 - 1): {step!r}")
+        raise InvalidArgumentError(f"step must be between -(2**63 - 1) and 2**63 - 1: {step!r}")
     return number
 
 
@@ -105,7 +105,7 @@ def validate_epoch(epoch: object) -> int | None:
     """Return the epoch as an int, or None. Raises InvalidArgumentError."""
     number = _validate_integer(epoch, "epoch")
     if number is not None and not 0 <= number <= _MAX_EPOCH:
-        raise InvalidArgumentError(f"epoch must lie within 0 and 2**31 - 1: {epoch!r}")
+        raise InvalidArgumentError(f"epoch must be between 0 and 2**31 - 1: {epoch!r}")
     return number
 
 
@@ -152,14 +152,14 @@ def metadata_record(name: object, value: object) -> dict[str, Any]:
 
 
 def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
-    encoded = encode(value)  # first: it bounds the depth
+    encoded = encode(value)  # before mask_value, because it limits the depth
     own, hidden = mask_value(name, value)
     record = {"record": kind, "time": time.time_ns(), "name": name}
     return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
 
 
 def metadata_value(metadata: object) -> Any:
-    """Return metadata as the journal stores it, with secrets masked. Raises InvalidArgumentError."""
+    """Return metadata as the journal stores it, secrets masked. Raises InvalidArgumentError."""
     if metadata is None:
         return None
     if not isinstance(metadata, Mapping):

@@ -131,7 +131,7 @@ class FlopsLog:
         facts = {"unit": "batch", "inputs": arguments.shapes()}
         self._run._open_writer(context)
         work = self._find_or_record_work(name, path, count, count.flops, facts, module, model)
-        if batch is not None:  # another batch is now what a call without one means
+        if batch is not None:  # a call without a batch now means this one
             self._by_call = {k: v for k, v in self._by_call.items() if k[3] is not _NO_BATCH}
         self._by_call[key] = work
         self._write_samples(work, work.increment, step, epoch)
@@ -194,7 +194,7 @@ class FlopsLog:
         )
         self._write_samples(work, count.flops, step, epoch)
 
-    # -- what is meant ------------------------------------------------------------------------
+    # -- arguments ---------------------------------------------------------------------------
 
     def _still_holds(self, work: _CountedWork, model: Any, backward: bool | None) -> bool:
         """Return whether counted work still applies to a call with this model."""
@@ -203,7 +203,7 @@ class FlopsLog:
         elif work.given() is model:
             module = work.module() if isinstance(model, str) else model
         else:
-            return False  # another model, at the address of one that is gone
+            return False  # another model at the address of a freed one
         return (
             module is not None
             and work.changes == self._run._known.changes
@@ -222,23 +222,23 @@ class FlopsLog:
             if found is None:
                 gone = ", ".join(map(repr, known.names("model")))
                 raise InvalidArgumentError(
-                    "there is no model to count the FLOPs of: register a torch module with "
+                    "no model to count the FLOPs of: register a torch module with "
                     "log_model(name, module), or pass model="
-                    + (f" (of {gone} none is a torch module that still exists)" if gone else "")
+                    + (f" (none of {gone} is a torch module that still exists)" if gone else "")
                 )
             return found
         if isinstance(model, str):
             found = known.get("model", model)
             if found is None:
-                why = "is gone" if known.has("model", model) else "was not registered"
+                why = "no longer exists" if known.has("model", model) else "was not registered"
                 raise InvalidArgumentError(
                     f"the model {model!r} {why}: register it with log_model({model!r}, module)"
                 )
             model = found
         if not is_module(model):
             raise InvalidArgumentError(
-                f"FLOPs can be counted of torch modules, not of {type(model).__qualname__}; "
-                "log what you know of them with log_metric"
+                f"FLOPs can only be counted for torch modules, not for {type(model).__qualname__}; "
+                "log your own figure with log_metric"
             )
         return model
 
@@ -258,7 +258,7 @@ class FlopsLog:
                 seen = None if data is None else first_batch(data, inner_module(module))
         if seen is None:
             raise InvalidArgumentError(
-                "there is no batch to count the FLOPs of: pass batch= (it is remembered), or log "
+                "no batch to count the FLOPs of: pass batch= (it is remembered), or log "
                 "the dataset or its loader with log_dataset first"
             )
         self._seen[module] = seen
@@ -271,7 +271,7 @@ class FlopsLog:
             found = known.get("dataset", dataset)
             if found is None:
                 logged = ", ".join(map(repr, known.names("dataset"))) or "none"
-                why = "is gone" if known.has("dataset", dataset) else "is not known here"
+                why = "no longer exists" if known.has("dataset", dataset) else "is not known here"
                 raise InvalidArgumentError(
                     f"the dataset {dataset!r} {why} (known are: {logged}): log the object with "
                     f"log_dataset({dataset!r}, data), or pass it, or its length"
@@ -279,7 +279,7 @@ class FlopsLog:
             return found, dataset
         if dataset is None:
             raise InvalidArgumentError(
-                "there is no dataset: pass a DataLoader, a Dataset, an array, a number of "
+                "the dataset is missing: pass a DataLoader, a Dataset, an array, a number of "
                 "samples, or the name of a dataset that was logged"
             )
         inner = getattr(dataset, "dataset", None)
@@ -352,7 +352,7 @@ class FlopsLog:
             grad=mode[1],
             changes=self._run._known.changes,
         )
-        if module is not None:  # no two blocks are one
+        if module is not None:  # each block is recorded by itself
             self._by_content[said] = work
         return work
 
@@ -361,7 +361,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return the name of the module's model; log the model, without parameters, if it was not."""
+        """Return the name of the module's model; log it without parameters if it is new."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -434,7 +434,9 @@ class FlopsLog:
                     self._totals[work.label] = total
                     return
                 except (struct.error, TypeError, ValueError):
-                    mark_abandoned(buffer, slot)  # a full or closed segment, or more than 64 bits
+                    mark_abandoned(
+                        buffer, slot
+                    )  # the segment is full or closed, or the int too large
             if not written:
                 self._write_one_sample(work, _INCREMENT, now, step, epoch, increment)
             self._totals[work.label] = total

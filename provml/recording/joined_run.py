@@ -22,7 +22,7 @@ SOURCE: Final = "provml"
 
 
 class JoinedRun(Run):
-    """The run of a script under ``provml run``: the script records, and the command ends the run."""
+    """The run of a script under ``provml run``: the script records, the command ends the run."""
 
     def end_run(
         self,
@@ -52,6 +52,6 @@ def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
         StoreError: there is no run to join, or no file can be created.
     """
     if settings.joined_run is None:
-        raise StoreError("there is no run around this process")
+        raise StoreError("no run to join: this process was not started by provml run")
     folder = open_joined_directory(settings.joined_run, settings)
     return kind(folder, folder.open_writer("helper"), (), owner=False)

@@ -293,7 +293,7 @@ class MetricGroup:
         rows = []
         for number, point in enumerate(points):
             if not isinstance(point, Mapping):
-                raise InvalidMetricError(f"point {number} is no mapping: {point!r:.80}")
+                raise InvalidMetricError(f"point {number} is not a mapping: {point!r:.80}")
             try:
                 rows.append(self._check_point(point))
             except (InvalidArgumentError, InvalidMetricError) as error:
@@ -333,7 +333,7 @@ class MetricGroup:
         values: list[tuple[SeriesKey, Any]] = []
         if "of" in fields:
             raise InvalidArgumentError(
-                "a group's points are of no model: use run.log_metric(name, value, context, "
+                "a group's points cannot have of=: use run.log_metric(name, value, context, "
                 f"of={fields['of']!r:.80})"
             )
         for name, value in fields.items():

@@ -30,7 +30,7 @@ class ObjectRegistry:
         try:
             reference: Reference = weakref.ref(value)
         except TypeError:
-            return  # a path, a list: nothing that a later call could mean
+            return  # a path or a list, which a later call cannot name
         self._objects.pop((kind, name), None)
         self._objects[kind, name] = reference
         self.changes += 1
@@ -51,7 +51,7 @@ class ObjectRegistry:
         return next(names, None)
 
     def latest(self, kind: str, accept: Callable[[Any], bool]) -> Any:
-        """Return the object registered last, of those of a kind that `accept` accepts; else None."""
+        """Return the last registered object of a kind that `accept` accepts, or None."""
         found = (known for own, _, known in self._newest_first() if own == kind and accept(known))
         return next(found, None)
 

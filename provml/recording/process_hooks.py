@@ -86,7 +86,7 @@ class _ExitObserver:
             if isinstance(self._original, BuiltinFunctionType):
                 self._throw(status)
         self._original(status)
-        raise SystemExit(status)  # only where the original was itself replaced by one that returns
+        raise SystemExit(status)  # only if other code replaced sys.exit by a function that returns
 
     def _throw(self, status: Any) -> NoReturn:
         thrown = _ObservedExit(status)
@@ -94,7 +94,7 @@ class _ExitObserver:
         try:
             raise thrown
         finally:
-            del thrown  # this frame, which the traceback holds, must not hold it
+            del thrown  # the traceback holds this frame, which must not hold the exception
 
     def was_kept(self) -> bool:
         """Return whether code still holds the exception, long after an exit would have freed it."""
@@ -143,7 +143,7 @@ def activate(run: Endable) -> None:
     install()
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
-        _exit = _ExitObserver()  # not the one before: what wraps that one would be its original
+        _exit = _ExitObserver()  # a new one: other code may have wrapped the last one
         _exit.install()
     _seen_runs.add(run)
     active_runs.append(run)
@@ -210,9 +210,7 @@ def _find_process_exit() -> ProcessExit:
         return exit_from_exception(exception)
     if _exit is not None and _exit.called and not interactive and not _exit.was_kept():
         return _exit_from_code(_exit.argument)
-    return ProcessExit(
-        "finished", "the process exited without end_run, by no sys.exit and no error"
-    )
+    return ProcessExit("finished", "the process exited without end_run, sys.exit or an error")
 
 
 def _end_all_runs() -> None:

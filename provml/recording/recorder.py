@@ -70,7 +70,7 @@ class Recorder:
         self._writer: JournalWriter | AbsentWriter = writer
         self._samples = writer.sample_file
         self._pid = os.getpid()
-        # what identifies a call's series, with the class of the value -> its number, its packer
+        # a call's series and the class of its value -> the series' number and its pack function
         self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
 
     @property
@@ -105,19 +105,19 @@ class Recorder:
             self._hashing.resume()
 
     def _after_fork_in_child(self) -> None:
-        # what the parent goes on using is let go; the first verb opens files of our own
+        # the parent keeps using these; the child's first verb opens files of its own
         self._lock = threading.RLock()
         if self._sampler is not None:
             self._sampler.forget()
             self._sampler = None
         self._owner = False
         self._fast = {}
-        if self._hashing is not None:  # the parent goes on with it
+        if self._hashing is not None:  # the parent continues to hash
             self._hashing.forget()
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # its lock may be held by a thread that is not here
+        self._flops = None  # a thread that the child does not have may hold its lock
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
@@ -160,11 +160,11 @@ class Recorder:
         return writer
 
     def _reopen_writer(self) -> JournalWriter | AbsentWriter:
-        with self._lock:  # end_run says under it that the run is closed
+        with self._lock:  # end_run closes the run under this lock
             if self._closed:
                 raise RunClosedError(
                     f"run {self.id} has ended: nothing more can be logged; "
-                    "start_run(..., run_id=..., resume=True) goes on with it"
+                    "start_run(..., run_id=..., resume=True) resumes it"
                 )
             if self._pid != os.getpid():
                 self._open_own_files()
@@ -182,13 +182,13 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
-        # a forked worker of multiprocessing leaves without Python's own exit functions
+        # a forked multiprocessing worker exits without calling atexit functions
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
             util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
-        """Hash a large file or folder in the background; return its interim facts, or None if small."""
+        """Start to hash a large file or folder; return its interim facts, or None if small."""
         from provml.collect import hashing
 
         if not hashing.is_large(path, leave_out):
@@ -198,7 +198,7 @@ class Recorder:
                 self._hashing = hashing.Hashing(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
-        except RuntimeError:  # no thread is to be had: at the interpreter's exit
+        except RuntimeError:  # the interpreter exits and starts no more threads
             return None
         return {"unread": hashing.PENDING}
 
@@ -208,10 +208,10 @@ class Recorder:
                 {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
             )
         except RunClosedError:
-            pass  # the run ended meanwhile, and its record says that there is no digest yet
+            pass  # the run ended in the meantime; its record says that the digest is missing
 
     def _finish_hashing(self, wait_s: float) -> None:
-        """Wait for the digests being computed; record an event for each that is not finished in time."""
+        """Wait for the digests being computed; record an event for each that is not ready."""
         hashing = self._hashing
         if hashing is None:
             return
@@ -235,7 +235,7 @@ class Recorder:
             try:
                 self._metrics.finish()
             except RunClosedError:
-                pass  # another thread has ended the run meanwhile
+                pass  # another thread has ended the run
 
     def _target(self, of: Target) -> tuple[str, str]:
         """Return the kind and name of the model or artifact that a sample or event describes.
@@ -263,8 +263,8 @@ class Recorder:
         if found is None:
             known = ", ".join(sorted(f"{kind} {name!r}" for kind, name in made)[:10])
             raise InvalidArgumentError(
-                f"of={of!r:.80} is no model or artifact of this run: log it first with log_model "
-                f"or log_artifact; there are: {known or 'none'}"
+                f"of={of!r:.80} is not a model or artifact of this run: log it with log_model "
+                f"or log_artifact; logged so far: {known or 'none'}"
             )
         return found
 

@@ -125,7 +125,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             pack_into(buffer, slot, time_ns, own_step, value, own_epoch, number)
             return
         except (KeyError, _struct_error, TypeError, ValueError):
-            pass  # a new series, a full segment, or misuse: the careful way tells which
+            pass  # a new series, a full segment, or misuse: _log_carefully finds out which
         if slot >= 0:
             mark_abandoned(buffer, slot)
         time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
@@ -172,7 +172,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             try:
                 pack_into(buffer, slot, time_ns, own_step, pair[1], own_epoch, number)
             except (_struct_error, ValueError, TypeError):
-                # a full segment, an int of over 64 bits, or a segment that was just closed
+                # a full or just closed segment, or an int of over 64 bits
                 mark_abandoned(buffer, slot)
                 self._log_carefully([pair], context, step, epoch, time_ns, None, of)
 
@@ -193,7 +193,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             unit = validate_name(unit, "unit")
         path = context_path(context)
         told = () if of is None else (ExtraFields(of=self._target(of)),)
-        # an object would be kept alive by what is learned
+        # the cache must not keep the caller's object alive
         call_of = () if of is None else (of,) if isinstance(of, (str, tuple)) else None
         rows: list[tuple[SeriesKey, Any]] = []
         learned: list[tuple[tuple[object, ...], SeriesKey]] = []
@@ -314,7 +314,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
-        prefix = "system" if rank is None else f"system.rank{rank}"  # each machine of a job its own
+        prefix = "system" if rank is None else f"system.rank{rank}"  # one name per rank
         for name, value in self._sampler.stop().items():
             self._writer.append(param_record(f"{prefix}.{name}", value))
 
@@ -327,11 +327,11 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
-        from provml.export import write_documents  # derives: the one late call
+        from provml.export import write_documents  # the one import of code that derives
 
         try:
             write_documents(self.path, self._formats)
-        except Exception as error:  # the training is over; what failed can be done again
+        except Exception as error:  # the training is over, and the export can be repeated
             warn(
                 f"the run is recorded, but its documents could not be written: {error}; "
                 f"try: provml export {self.path} --format {self._formats[0]}"

@@ -99,7 +99,7 @@ class RunDirectory:
                 (self.path / layout.RUN_FILE).unlink()
             self.path.rmdir()
         except OSError:
-            pass  # there is something in it
+            pass  # the folder is not empty
 
     def restore(self) -> None:
         """Write ``run.json`` again if it was removed in the meantime; ignore failures."""
@@ -107,7 +107,7 @@ class RunDirectory:
             try:
                 _replace_json(self.path / layout.RUN_FILE, self.description)
             except OSError:
-                pass  # the journal's own trouble has warned; readers do without run.json
+                pass  # the journal's writer has warned; readers can do without run.json
 
 
 def validate_namespace(namespace: str | None) -> str | None:
@@ -123,7 +123,7 @@ def validate_namespace(namespace: str | None) -> str | None:
 
 
 def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
-    """Open the folder of a run that another process records. Raises StoreError if there is none."""
+    """Open the folder of a run that another process records. Raises StoreError."""
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
         raise StoreError(f"there is no run to join in {path!r}")
@@ -154,9 +154,7 @@ def open_directory(
             f"or digit: {run_id!r}"
         )
     if run_id == "latest":
-        raise InvalidArgumentError(
-            "run_id 'latest' is what the latest run is called: choose another"
-        )
+        raise InvalidArgumentError("run_id 'latest' is reserved for the latest run: choose another")
     experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
     if resume and run_id is None:
         run_id = _find_latest_id(experiment)
@@ -215,7 +213,7 @@ def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) 
         raise RunExistsError(f"run {run_id!r} is being recorded, by {state.reason} ({path})")
     if not (joins or resume):
         raise RunExistsError(
-            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to go on"
+            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to resume it"
         )
 
 

@@ -97,7 +97,7 @@ def open_run(
     run_id: str | None = None,
     resume: bool = False,
 ) -> Run:
-    """Create the run's folder and files, and write the first records. Does not read the machine yet.
+    """Create the run's folder and files, and write the first records.
 
     Args:
         execution: the command line, script and folder, as `describe_execution` returns them.
@@ -135,7 +135,9 @@ def _validate_formats(formats: object) -> None:
         raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
     unknown = [name for name in formats if name not in format_names()]
     if unknown:
-        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+        raise ExportError(
+            f"unknown format {unknown[0]!r}; the formats are: {', '.join(format_names())}"
+        )
 
 
 def _build_setting_records(

@@ -210,7 +210,7 @@ def _describe_numbers(values: list[Number]) -> dict[str, Number]:
     if not count:
         return {"count": 0}
     largest = max(map(abs, numbers))
-    # squares and sums of the largest floats are beyond them; a power of two changes no digit
+    # scaled so that squares and sums do not overflow; a power of two keeps every digit
     scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
     scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
     mean = _exact_sum(scaled) / count
@@ -227,5 +227,5 @@ def _describe_numbers(values: list[Number]) -> dict[str, Number]:
 def _exact_sum(numbers: list[Number]) -> float:
     try:
         return math.fsum(numbers)
-    except (OverflowError, ValueError):  # beyond the largest float; infinities of both signs
+    except (OverflowError, ValueError):  # overflow, or infinities of both signs
         return float(sum(map(float, numbers)))
