@@ -1,6 +1,6 @@
-"""The module-level verbs: each is the active run's verb of the same name.
+"""The module-level functions: each verb calls the active run's method of the same name.
 
-Imports `run` and what it stands on; nothing that derives.
+Imports `recording` and what it builds on; nothing that derives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from provml.collect.readings import Collector
 from provml.errors import NoActiveRunError
 from provml.recording import process_hooks
 from provml.recording.disabled_run import DisabledRun
-from provml.recording.joined_run import SOURCE, STARTED, join_run
+from provml.recording.joined_run import RUN_STARTED, SOURCE, join_run
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
 
@@ -43,54 +43,54 @@ def start_run(
 ) -> Run:
     """Start recording a run and make it the active one; also a context manager.
 
-    Under ``provml run`` this joins the run around the script: what it is called with is recorded
-    as an event, and the command ends the run and writes the documents.
+    Costs a few milliseconds. Of all verbs, only this one raises if the disk cannot be written,
+    because nothing was trained yet. If an exception leaves the ``with`` block, the run ends as
+    failed. If the process exits without `end_run`, provml ends the run and records how the process
+    exited.
 
-    Costs a few milliseconds. This verb alone raises when the disk is in trouble: nothing was
-    trained yet. A body left by an exception ends the run as failed; a process that exits without
-    `end_run` ends it too, and says how it exited.
+    Under ``provml run``, the script joins the run that the command started. The arguments are
+    recorded as an event, and the command ends the run and writes the documents.
 
     Args:
         experiment: the experiment's name.
-        store: the folder that holds the runs; by default ``PROVML_STORE``, else
-            ``provenance``.
-        run_id: an id of one's own; by default the time and eight random characters. Ranks of a
-            distributed job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or by
+        store: the folder that holds the runs; by default ``PROVML_STORE``, else ``provenance``.
+        run_id: your own id; by default the time and eight random characters. Ranks of a distributed
+            job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or in
             ``PROVML_RUN_ID``, record into one run.
         project: a name that groups experiments.
-        owner: who is responsible; by default the login name.
-        namespace: the base IRI of what the run describes; by default ``urn:provml:``.
-        external_id: what the run is called elsewhere.
-        framework: the framework that it is made with, ``"pytorch"``.
-        task: what the model is to do, ``"detection"``.
-        metadata: as by `update_metadata`, key by key.
-        resume: go on with the run of that id, or, without one, with the experiment's latest
-            run; starts a new one where there is none.
-        tags: as by `set_tag`.
-        formats: the documents to write at the end; ``()`` for none.
-        sample_interval_s: seconds between two readings of the machine in the background; by
-            default ``PROVML_SAMPLE_INTERVAL_S``, else 5; 0 for none.
-        collect: what reads it: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
-            ``energy``, a name that another package announces, or a collector; by default
+        owner: the person responsible; by default the login name.
+        namespace: the base IRI of everything that the run describes; by default ``urn:provml:``.
+        external_id: the run's id in another system.
+        framework: the machine-learning framework, such as ``"pytorch"``.
+        task: the task of the model, such as ``"detection"``.
+        metadata: keys and values as for `update_metadata`.
+        resume: resume the run with this id or, without an id, the experiment's latest run. If there
+            is none, a new run starts.
+        tags: names and values as for `set_tag`.
+        formats: the documents to write when the run ends; ``()`` for none.
+        sample_interval_s: seconds between two background readings of the machine; 0 for none. By
+            default ``PROVML_SAMPLE_INTERVAL_S``, else 5.
+        collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
+            ``energy``, the name of another package's collector, or a collector object; by default
             ``PROVML_COLLECT``, else the six.
         disabled: accept every call and record nothing; also ``PROVML_DISABLED=1``.
 
     Raises:
-        InvalidArgumentError, ExportError: an argument is unusable.
+        InvalidArgumentError, ExportError: an argument is invalid.
         RunExistsError: the run id is taken.
-        StoreError: the folder can't be made or written.
+        StoreError: the folder cannot be created or written.
     """
     from provml.collect.source import describe_execution
 
     settings = read_settings()
-    told = {"external_id": external_id, "framework": framework, "task": task}
+    labels = {"external_id": external_id, "framework": framework, "task": task}
     start = validate_start(
         settings,
         experiment,
         project=project,
         owner=owner,
         namespace=namespace,
-        told=told,
+        labels=labels,
         tags=tags,
         metadata=metadata,
         formats=formats,
@@ -103,10 +103,10 @@ def start_run(
         return run
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
-        return _join(settings, asked | told, start)
+        return _join_outer_run(settings, asked | labels, start)
     run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
-    # of a job's processes on one machine, one reads what is the machine's
+    # only one of a job's processes on a machine reads the machine itself
     machine_wide = settings.local_rank in (None, 0)
     _start_sampling(run, start, machine_wide)
     return run
@@ -118,13 +118,13 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
     run._start_sampling(interval_s, planned)
 
 
-def _join(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """The run around this process, whose machine and processes the command there reads."""
+def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
+    """Join the run of ``provml run``, which already reads the machine and its processes."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
-    run.log_event(STARTED, source=SOURCE, metadata=metadata)
+    run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
     now = time.time_ns()
-    run._append_all([record | {"time": now} for record in start.said])
+    run._append_all([record | {"time": now} for record in start.settings_records])
     process_hooks.activate(run)
     own = tuple(one for one in start.collectors if not isinstance(one, str))
     _start_sampling(run, start._replace(collectors=own), machine_wide=False)
@@ -137,7 +137,7 @@ def active_run() -> Run | None:
     return run
 
 
-def _log_metric(
+def _log_metric_of_active(
     name: Any,
     value: Any,
     context: Any = None,
@@ -148,7 +148,7 @@ def _log_metric(
     unit: Any = None,
     of: Any = None,
 ) -> None:
-    # written out: packing and unpacking *args and **kwargs would cost 0.2 microseconds a sample
+    # parameters are written out because *args and **kwargs cost 0.2 microseconds a call
     if not _active_runs:
         raise NoActiveRunError("log_metric")
     _active_runs[-1].log_metric(
@@ -175,7 +175,7 @@ class _ActiveRun:
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         method = getattr(Run, verb)
-        function: Any = _log_metric if verb == "log_metric" else _call_active(verb)
+        function: Any = _log_metric_of_active if verb == "log_metric" else _call_active(verb)
         update_wrapper(function, method)
         # inspect.signature and help() then show the method's parameters without self
         function.__wrapped__ = partial(method, None)
@@ -186,25 +186,25 @@ class _ActiveRun:
 _active_runs = process_hooks.active_runs
 # Type checkers and editors see the methods of a Run here. This is how the standard library's
 # random module makes its functions: their signatures and documentation are written once.
-_run = cast(Run, _ActiveRun())
+_active_run = cast(Run, _ActiveRun())
 
-end_run = _run.end_run
-log_metric = _run.log_metric
-log_metrics = _run.log_metrics
-log_param = _run.log_param
-log_params = _run.log_params
-set_tag = _run.set_tag
-update_metadata = _run.update_metadata
-log_event = _run.log_event
-log_dataset = _run.log_dataset
-log_artifact = _run.log_artifact
-log_model = _run.log_model
-log_source_code = _run.log_source_code
-log_environment = _run.log_environment
-log_flops_per_batch = _run.log_flops_per_batch
-log_flops_per_epoch = _run.log_flops_per_epoch
-count_flops = _run.count_flops
-log_system_metrics = _run.log_system_metrics
-log_execution_start_time = _run.log_execution_start_time
-log_execution_end_time = _run.log_execution_end_time
-log_current_execution_time = _run.log_current_execution_time
+end_run = _active_run.end_run
+log_metric = _active_run.log_metric
+log_metrics = _active_run.log_metrics
+log_param = _active_run.log_param
+log_params = _active_run.log_params
+set_tag = _active_run.set_tag
+update_metadata = _active_run.update_metadata
+log_event = _active_run.log_event
+log_dataset = _active_run.log_dataset
+log_artifact = _active_run.log_artifact
+log_model = _active_run.log_model
+log_source_code = _active_run.log_source_code
+log_environment = _active_run.log_environment
+log_flops_per_batch = _active_run.log_flops_per_batch
+log_flops_per_epoch = _active_run.log_flops_per_epoch
+count_flops = _active_run.count_flops
+log_system_metrics = _active_run.log_system_metrics
+log_execution_start_time = _active_run.log_execution_start_time
+log_execution_end_time = _active_run.log_execution_end_time
+log_current_execution_time = _active_run.log_current_execution_time

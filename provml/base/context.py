@@ -1,4 +1,4 @@
-"""Contexts: the phase of a run that a record belongs to (training, validation, the user's own).
+"""Contexts: the phase of a run that a record belongs to, such as training or validation.
 
 Imports only `errors`.
 """
@@ -13,11 +13,11 @@ MAX_NAME_LENGTH: Final = 4096
 
 
 def validate_name(value: object, what: str) -> str:
-    """The name as a plain ``str``; any Unicode text up to 4,096 characters is legal, "" too.
+    """Return the name as a plain ``str``. Any Unicode text of at most 4,096 characters is valid.
 
     Raises:
-        InvalidArgumentError: not a ``str``, too long, or holding a lone surrogate
-            (which no UTF-8 document can carry).
+        InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,
+            which no UTF-8 document can hold.
     """
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{what} must be a str, not {type(value).__name__}: {value!r}")
@@ -33,7 +33,7 @@ def validate_name(value: object, what: str) -> str:
             raise InvalidArgumentError(
                 f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
             ) from None
-    return str.__str__(value)  # str() of an Enum that is a str gives another text
+    return str.__str__(value)  # str() of a str Enum member would give another text
 
 
 ContextPath = tuple[str, ...] | None
@@ -68,7 +68,9 @@ class Context:
     path: tuple[str, ...]
 
     def __new__(cls, name: str, parent: Context | None = None) -> Context:
-        """Raise InvalidArgumentError for a name that is no Unicode text."""
+        """Return the context of this name. Raises InvalidArgumentError if the name is not Unicode
+        text.
+        """
         if parent is not None and not isinstance(parent, Context):
             raise InvalidArgumentError(f"a context's parent must be a Context: {parent!r}")
         own = validate_name(name, "a context's name")
@@ -170,7 +172,7 @@ def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
 
 
 def context_from_path(path: tuple[str, ...] | None) -> Context | None:
-    """The context of a path; None for None."""
+    """Return the context of a path; None for None."""
     context: Context | None = None
     for name in path or ():
         context = Context(name, context)

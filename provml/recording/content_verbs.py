@@ -31,23 +31,23 @@ class ContentVerbs(Recorder):
         *,
         copy: bool = False,
     ) -> None:
-        """Record a dataset that the context, or the run, uses; the data itself is not kept.
+        """Record a dataset that the run or one of its contexts uses. The data itself is not stored.
 
         Costs one pass over the data to hash it (SHA-256). A file or folder of 64 MiB or more is
-        hashed in the background: `hashing` tells how far that is, and the end of the run waits for
-        it, by default up to a minute (``PROVML_HASH_WAIT_S``).
+        hashed in the background: `hashing` shows the progress, and `end_run` waits up to a minute
+        for it (``PROVML_HASH_WAIT_S``).
 
         Args:
-            name: any Unicode text; another content under a name is a revision of the first.
-            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table
-                of pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a dataset of
-                Hugging Face. Any other object is recorded by type and length, without a digest.
-            context: where it is used.
-            copy: keep a copy of the file or folder under the run's ``artifacts/``.
+            name: any Unicode text. Different content under the same name is recorded as a revision.
+            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table of
+                pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a Hugging Face
+                dataset. Any other object is recorded by its type and length, without a digest.
+            context: the context that uses the data; None means the run.
+            copy: whether to copy the file or folder into the run's ``artifacts/``.
 
         Raises:
             ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: a bad name or context; None or a number for data.
+            InvalidArgumentError: the name or context is invalid, or the data is None or a number.
             RunClosedError: the run has ended.
         """
         record = {
@@ -77,18 +77,20 @@ class ContentVerbs(Recorder):
     ) -> None:
         """Record a file or folder that the run made.
 
-        Costs a read of the content (SHA-256), two for a copy.
+        Costs one read of the content to hash it (SHA-256), two if it is copied.
 
         Args:
             path: the file, folder or URI.
-            name: by default the path's last part; a second version is a revision of the first.
-            context, step, epoch: what made it.
-            metadata: whatever else there is to say, as JSON can hold it.
-            copy: keep a copy under ``artifacts/``; None copies up to 10 MiB.
+            name: the artifact's name; by default the last part of the path. A second version under
+                the same name is recorded as a revision.
+            context, step, epoch: where in the run the artifact was made.
+            metadata: any further facts, as JSON can hold them.
+            copy: whether to copy the content into the run's ``artifacts/``; None copies up to 10
+                MiB.
 
         Raises:
             ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: a bad name, context, step or metadata.
+            InvalidArgumentError: the name, context, step, epoch or metadata is invalid.
             RunClosedError: the run has ended.
         """
         if not isinstance(path, (str, os.PathLike)):
@@ -114,7 +116,7 @@ class ContentVerbs(Recorder):
         timestamp: Timestamp | None,
         metadata: Mapping[str, Any],
     ) -> None:
-        """Record an artifact that was never a file; it is one beside the run, of that name."""
+        """Record an artifact that was never a file, and write its content to a file of the run."""
         record = self._artifact(name, context, step, None, metadata)
         record["time"] = _time_ns() if timestamp is None else to_time_ns(timestamp)
         from provml.collect.content import write_captured
@@ -131,7 +133,7 @@ class ContentVerbs(Recorder):
         epoch: SupportsIndex | None,
         metadata: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        """The record of an artifact, without time and content."""
+        """Build the record of an artifact, without its time and content."""
         record = {"record": "artifact", "name": validate_name(name, "an artifact's name")}
         record |= place_fields(context, step, epoch)
         if metadata is not None:
@@ -148,20 +150,21 @@ class ContentVerbs(Recorder):
         *,
         copy: bool | None = None,
     ) -> None:
-        """Record a model; a second version of a name is a revision of the first.
+        """Record a model. A second version under the same name is recorded as a revision.
 
-        Costs a pass over its bytes (SHA-256).
+        Costs one pass over the model's bytes to hash them (SHA-256).
 
         Args:
             name: the model's name.
-            model: a file, folder or URI, or the object itself: its parameters are hashed
-                (``state_dict``, else its pickle), nothing is saved.
-            context, step, epoch: what made it.
-            copy: of a path, as in `log_artifact`.
+            model: a file, folder or URI, or the model object. Of an object, provml hashes the
+                parameters (``state_dict``, else the pickle) and stores nothing.
+            context, step, epoch: where in the run the model was made.
+            copy: whether to copy a file or folder, as in `log_artifact`.
 
         Raises:
             ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: a bad name, context or step; None or a number for the model.
+            InvalidArgumentError: the name, context, step or epoch is invalid, or the model is None
+                or a number.
             RunClosedError: the run has ended.
         """
         record = {"record": "model", "name": validate_name(name, "a model's name")}
@@ -175,11 +178,11 @@ class ContentVerbs(Recorder):
         self._known.made.add(("model", record["name"]))
 
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Record the source code: the file's digest, the git commit, what is changed, the diff.
+        """Record the source code: its digest, the git commit and the uncommitted changes.
 
-        Modules that were imported from the script's folder and that git does not have are kept,
-        without git all of them; of a notebook, the cells that were run. Costs a few git calls,
-        tens of milliseconds.
+        Modules that the script imports from its own folder are stored if git does not track them,
+        or all of them outside a git repository. Of a notebook, provml stores the executed cells.
+        Costs a few git calls, tens of milliseconds.
 
         Args:
             path: a file or folder; by default the running script or notebook.
@@ -194,16 +197,17 @@ class ContentVerbs(Recorder):
         self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
 
     def log_environment(self, variables: Iterable[str] = ()) -> None:
-        """Record interpreter, packages, system, processor, GPUs, container, and some variables.
+        """Record the interpreter, packages, system, hardware, container and selected variables.
 
-        Costs about 1 ms an installed package.
+        Costs about 1 ms per installed package.
 
         Args:
-            variables: names of environment variables to record beside those of an allow-list;
-                ``MY_*`` is all that begin so. What looks like a secret is masked.
+            variables: names of environment variables to record in addition to a built-in
+                allow-list; ``MY_*`` selects all that start with ``MY_``. Values that look like
+                secrets are masked.
 
         Raises:
-            InvalidArgumentError: a name is no text.
+            InvalidArgumentError: a name is not text.
             RunClosedError: the run has ended.
         """
         if isinstance(variables, str):

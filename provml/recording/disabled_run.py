@@ -1,4 +1,7 @@
-"""The disabled twin of a run: takes every call, records nothing, touches no file. Imports `run`."""
+"""The disabled run: it accepts every call, records nothing and touches no file.
+
+Imports `run` and `process_hooks`.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ if TYPE_CHECKING:
 
 
 class DisabledParams(Params):
-    """Parameters that are not kept."""
+    """Parameters that are not recorded."""
 
     def _values(self) -> dict[str, Any]:
         return {}
 
 
 class DisabledCache(SummaryCache):
-    """A summary cache that holds nothing."""
+    """A summary cache that stores nothing."""
 
     def store(self, /, **values: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     set = store
 
@@ -44,7 +47,7 @@ class DisabledCache(SummaryCache):
 
 
 class DisabledGroup(MetricGroup):
-    """A group that records nothing."""
+    """A metric group that records nothing."""
 
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         super().__init__(metrics, path)
@@ -71,10 +74,10 @@ class DisabledGroup(MetricGroup):
 
 
 class DisabledMetrics(Metrics):
-    """Metrics that are not kept."""
+    """Metric groups that record nothing."""
 
     def __init__(self) -> None:
-        """There is nothing to keep."""
+        """Create no state: nothing is stored."""
 
     def __call__(self, group: object) -> MetricGroup:
         return DisabledGroup(self, ("",))
@@ -85,14 +88,14 @@ class DisabledMetrics(Metrics):
         return self
 
     def flush(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class DisabledRun(Run):
-    """What ``start_run(disabled=True)`` gives.
+    """The run that ``start_run(disabled=True)`` returns.
 
-    Its `path` is a temporary folder, made when it is asked for and removed at the process's end:
-    a script that puts files there runs as well disabled.
+    Its `path` is a temporary folder, created on first access and removed when the process exits. A
+    script that writes files there runs unchanged.
     """
 
     def __init__(self, experiment: str) -> None:
@@ -157,11 +160,11 @@ class DisabledRun(Run):
 def _silence_verb(
     verb: Callable[..., Any], silent: Callable[..., Any] | None
 ) -> Callable[..., Any]:
-    """Build a method that takes any call and records nothing, documented as the verb is.
+    """Build a method that accepts any call and records nothing, documented like the verb.
 
     Args:
         verb: the method of `Run`.
-        silent: what to call instead, for a verb that returns something.
+        silent: the function to call instead, for a verb that returns something.
     """
 
     @wraps(verb)
@@ -172,6 +175,7 @@ def _silence_verb(
 
 
 def _silence_verbs() -> None:
+    """Replace every public method of `Run` in `DisabledRun`."""
     for name in dir(Run):
         verb = getattr(Run, name)
         if isinstance(verb, FunctionType) and not name.startswith("_"):

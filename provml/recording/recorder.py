@@ -1,6 +1,6 @@
-"""The recording process's side of a run: its journal files, through forks and hand-overs.
+"""The journal files of one process that records a run, through forks and hand-overs.
 
-Imports `folder`, `known`, `journal` writers.
+Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def _open_snapshot() -> Collector:
 
 
 class Recorder:
-    """What `Run` stands on: the writer of this process, opened when and where it is needed."""
+    """The base of `Run`: it opens this process's journal files when they are first needed."""
 
     def __init__(
         self, folder: RunDirectory, writer: JournalWriter, formats: tuple[str, ...], owner: bool
     ) -> None:
-        """Not for users: `provml.start_run` makes runs."""
+        """Not for users: `provml.start_run` creates runs."""
         self.id: str = folder.id
         self.experiment: str = folder.experiment
         self.path: Path = folder.path
@@ -71,7 +71,7 @@ class Recorder:
         self._writer: JournalWriter | AbsentWriter = writer
         self._samples = writer.sample_file
         self._pid = os.getpid()
-        # what identifies a call's series, with the class of the value -> its number, its packer
+        # a call's series and the class of its value -> the series' number and its pack function
         self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
 
     @property
@@ -88,7 +88,7 @@ class Recorder:
 
     @property
     def hashing(self) -> list[HashingProgress]:
-        """The large datasets that are being hashed, each with its name and bytes done and total."""
+        """The large datasets being hashed, each with its name, the bytes done and the total."""
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
@@ -106,19 +106,19 @@ class Recorder:
             self._hashing.resume()
 
     def _after_fork_in_child(self) -> None:
-        # what the parent goes on using is let go; the first verb opens files of our own
+        # the parent keeps using these; the child's first verb opens files of its own
         self._lock = threading.RLock()
         if self._sampler is not None:
             self._sampler.forget()
             self._sampler = None
         self._owner = False
         self._fast = {}
-        if self._hashing is not None:  # the parent goes on with it
+        if self._hashing is not None:  # the parent continues to hash
             self._hashing.forget()
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # its lock may be held by a thread that is not here
+        self._flops = None  # a thread that the child does not have may hold its lock
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
@@ -129,7 +129,7 @@ class Recorder:
             self._sampler.start()
 
     def _own_sampler(self) -> Sampler:
-        """What reads the machine for this process, made where there is none yet."""
+        """Return the sampler of this process; create it if there is none yet."""
         writer = self._open_writer()
         with self._lock:
             if self._sampler is None:
@@ -161,11 +161,11 @@ class Recorder:
         return writer
 
     def _reopen_writer(self) -> JournalWriter | AbsentWriter:
-        with self._lock:  # end_run says under it that the run is closed
+        with self._lock:  # end_run closes the run under this lock
             if self._closed:
                 raise RunClosedError(
                     f"run {self.id} has ended: nothing more can be logged; "
-                    "start_run(..., run_id=..., resume=True) goes on with it"
+                    "start_run(..., run_id=..., resume=True) resumes it"
                 )
             if self._pid != os.getpid():
                 self._open_own_files()
@@ -183,13 +183,13 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
-        # a forked worker of multiprocessing leaves without Python's own exit functions
+        # a forked multiprocessing worker exits without calling atexit functions
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
             util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
-        """Have a large file or folder hashed in the background; its facts until then, or None."""
+        """Start to hash a large file or folder; return its interim facts, or None if small."""
         from provml.collect import hashing
 
         if not hashing.is_large(path, leave_out):
@@ -199,7 +199,7 @@ class Recorder:
                 self._hashing = hashing.BackgroundHasher(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
-        except RuntimeError:  # no thread is to be had: at the interpreter's exit
+        except RuntimeError:  # the interpreter exits and starts no more threads
             return None
         return {"unread": hashing.DIGEST_PENDING}
 
@@ -209,10 +209,10 @@ class Recorder:
                 {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
             )
         except RunClosedError:
-            pass  # the run ended meanwhile, and its record says that there is no digest yet
+            pass  # the run ended in the meantime; its record says that the digest is missing
 
     def _finish_hashing(self, wait_s: float) -> None:
-        """Wait for digests under way; what is not done by then is recorded as such."""
+        """Wait for the digests being computed; record an event for each that is not ready."""
         hashing = self._hashing
         if hashing is None:
             return
@@ -231,17 +231,18 @@ class Recorder:
             )
 
     def _finish_metrics(self) -> None:
-        """Record what was stored for a summary, and what waits for its epoch."""
+        """Record the values that wait for a summary, and the points that wait for their epoch."""
         if self._metrics is not None and self._pid == os.getpid():
             try:
                 self._metrics.finish()
             except RunClosedError:
-                pass  # another thread has ended the run meanwhile
+                pass  # another thread has ended the run
 
     def _target(self, of: Target) -> tuple[str, str]:
-        """Kind and name of what a sample or event is of.
+        """Return the kind and name of the model or artifact that a sample or event describes.
 
-        Raises InvalidArgumentError where nothing of that name was logged, by any process.
+        Raises:
+            InvalidArgumentError: no process of the run has logged it.
         """
         wanted: list[tuple[str, str]]
         if isinstance(of, str):
@@ -263,8 +264,8 @@ class Recorder:
         if found is None:
             known = ", ".join(sorted(f"{kind} {name!r}" for kind, name in made)[:10])
             raise InvalidArgumentError(
-                f"of={of!r:.80} is no model or artifact of this run: log it first with log_model "
-                f"or log_artifact; there are: {known or 'none'}"
+                f"of={of!r:.80} is not a model or artifact of this run: log it with log_model "
+                f"or log_artifact; logged so far: {known or 'none'}"
             )
         return found
 

@@ -35,25 +35,25 @@ class ResourceVerbs(Recorder):
         batch: Any = None,
         backward: bool | None = None,
     ) -> None:
-        """Record the floating-point operations of one batch, and the label's total so far.
+        """Record the floating-point operations of one batch, and the total of the label so far.
 
-        They are counted once for a model and the shapes of a batch (some milliseconds, with no
-        effect on the model, its gradients or random numbers); a call after that costs a few
+        The first call for a model and a batch shape counts the operations in some milliseconds,
+        without affecting the model, its gradients or random numbers. Further calls cost a few
         microseconds. A multiply-add is two operations; see `provml.collect.flop_counter`.
 
         Args:
-            label: a name for the count; its total runs over all contexts.
+            label: a name for the count. Its total runs over all contexts.
             context, step, epoch: as in `log_metric`.
             model: a torch module, or the name of one given to `log_model`; by default the last of
-                those.
-            batch: as a loader gives it; by default one like the last, or of the dataset that was
-                logged last. A mapping is passed as keyword arguments, of a tuple as many members
-                as ``forward`` requires.
-            backward: whether a backward pass belongs to it; by default, whether the model is in
-                train mode and gradients are enabled.
+                these.
+            batch: a batch as the data loader returns it; by default one shaped like the last batch,
+                or taken from the dataset logged last. A mapping is passed as keyword arguments; of
+                a tuple, as many members as ``forward`` requires.
+            backward: whether to count a backward pass; by default, whether the model is in train
+                mode and gradients are enabled.
 
         Raises:
-            InvalidArgumentError: what is missing, or can't be counted, is named.
+            InvalidArgumentError: the model or the batch is missing or cannot be counted.
             MissingExtraError: torch is not installed.
             RunClosedError: the run has ended.
         """
@@ -74,16 +74,17 @@ class ResourceVerbs(Recorder):
         batch: Any = None,
         backward: bool | None = None,
     ) -> None:
-        """Record the floating-point operations of a pass over a dataset, and the label's total.
+        """Record the floating-point operations of one pass over a dataset, and the label's total.
 
-        Every batch is taken to be like the first; a smaller last one is counted as such. Costs as
-        `log_flops_per_batch`, and the reading of one sample where the batch is not known.
+        Every batch is counted like the first; a smaller last batch is counted at its own size.
+        Costs as much as `log_flops_per_batch`, and reads one sample if the batch shape is not known
+        yet.
 
         Args:
             label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
-            dataset: a DataLoader, a Dataset, an array, arrays, a number of samples, or the name of
-                a dataset given to `log_dataset`.
-            batch: what a batch looks like, where the dataset does not say.
+            dataset: a DataLoader, a Dataset, an array or several, a number of samples, or the name
+                of a dataset given to `log_dataset`.
+            batch: an example batch, if the dataset does not tell the batch size.
 
         Raises:
             InvalidArgumentError, MissingExtraError, RunClosedError: as `log_flops_per_batch`.
@@ -101,14 +102,14 @@ class ResourceVerbs(Recorder):
     ) -> Iterator[None]:
         """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
 
-        Every operation costs some ten microseconds more while it is counted, and a block writes
-        about a kilobyte. What ran counts, also where the block is left by an exception.
+        Counting costs about ten microseconds per torch operation, and a block writes about a
+        kilobyte. If an exception leaves the block, the operations so far are recorded.
 
         Args:
             label, context, step, epoch: as in `log_flops_per_batch`.
 
         Raises:
-            InvalidArgumentError: a bad label, context, step or epoch.
+            InvalidArgumentError: the label, context, step or epoch is invalid.
             MissingExtraError: torch is not installed.
             RunClosedError: the run has ended.
         """
@@ -143,19 +144,20 @@ class ResourceVerbs(Recorder):
         *,
         epoch: SupportsIndex | None = None,
     ) -> None:
-        """Record how much of memory, disk and GPUs is in use, in per cent, now.
+        """Record how much memory, disk and GPU is in use now, in per cent.
 
-        Costs about a millisecond, the first call some more. The readings are of kind ``system``:
-        ``Memory usage``, ``Disk usage``, ``Gpu memory usage``, ``Gpu usage``. What is not there is
-        left out. Their sampling covers the time since the call before, or since the run's start.
+        Costs about a millisecond; the first call costs more. The readings have the kind ``system``
+        and the names ``Memory usage``, ``Disk usage``, ``Gpu memory usage`` and ``Gpu usage``. A
+        device that the machine does not have is left out. Each sampling covers the time since the
+        call before, or since the start of the run.
 
         Args:
-            context, step, epoch: what they belong to.
-            synchronous: False reads in another thread.
+            context, step, epoch: the place in the run that the readings belong to.
+            synchronous: if False, another thread takes the readings.
             timestamp: the time to record, as in `log_metric`.
 
         Raises:
-            InvalidArgumentError: a bad context, step, epoch or timestamp.
+            InvalidArgumentError: the context, step, epoch or timestamp is invalid.
             RunClosedError: the run has ended.
         """
         place_of = (context_path(context), validate_step(step), validate_epoch(epoch))

@@ -1,8 +1,8 @@
-"""A run: its verbs and its end.
+"""The run that a script records: its metrics and its end.
 
-The hot path is `Run.log_metric`. Imports nothing that derives, but for one late call in
-`Run.end_run` that has the documents written. A verb that needs a collector imports it when called:
-``import provml`` stays quick.
+`Run.log_metric` is the hot path. Nothing here imports code that derives, except one late call in
+`Run.end_run`, which writes the documents. A verb that needs a collector imports it when called, so
+that ``import provml`` stays quick.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _time_ns: Final = time.time_ns
 
 
 class Run(ContentVerbs, ResourceVerbs, Annotations):
-    """A run that is being recorded; made by `provml.start_run`, also a context manager.
+    """A run that is being recorded. `provml.start_run` returns it; it is also a context manager.
 
-    Safe to use from any thread, in forked children (which write files of their own and never end
-    the run), and, pickled, in other processes of the same machine.
+    You can use a run from any thread, in forked children and, pickled, in other processes of the
+    same machine. Each process writes its own files. Only the process that started the run ends it.
 
     Attributes:
         id: the run's id, unique within its experiment.
@@ -78,26 +78,27 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     ) -> None:
         """Record one sample of a metric.
 
-        Costs less than a microsecond for a Python or numpy float or int, a few for a tensor, and
-        one write() for what takes the events file: an int beyond 64 bits, Decimal, str, bytes
-        (up to 1 MiB) and numpy arrays of up to 4,096 numbers. Nothing is rounded.
+        Costs less than a microsecond for a Python or numpy float or int, a few for a tensor. Values
+        that do not fit into 64 bits cost one write(): larger ints, Decimal, str, bytes (up to 1
+        MiB) and numpy arrays of up to 4,096 numbers. Nothing is rounded.
 
         Args:
             name: any Unicode text.
-            value: a number, a one-element array or tensor, or one of the above.
-            context: a `Context`, the name of one, or None: the run itself.
-            step: any integer of 64 bits (but -2**63); may repeat and go back.
+            value: a number, a tensor or array of one element, or one of the larger values above.
+            context: a `Context` or its name; None means the run itself.
+            step: any 64-bit integer except -2**63. Steps may repeat and go back.
             epoch: 0 to 2**31 - 1.
-            timestamp: seconds since the epoch or an aware datetime; None is now.
+            timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
-            of: the model or artifact that is measured, such as a checkpoint: the name it was logged
-                under, ``("model", name)`` or ``("artifact", name)``, or the object itself. The
-                sample was derived from its version by then.
+            of: the model or artifact that was measured, such as a checkpoint: its name, ``("model",
+                name)``, ``("artifact", name)``, or the object given to `log_model`. The sample is
+                linked to the latest version that was logged.
 
         Raises:
-            InvalidMetricError: bool, None, a tensor of many elements, another type; a bad name.
-            InvalidArgumentError: a bad context, step, epoch, timestamp or unit; a target that was
-                not logged.
+            InvalidMetricError: the name is not text, or the value is a bool, None, a tensor of
+                several elements, or of another type.
+            InvalidArgumentError: the context, step, epoch, timestamp or unit is invalid, or `of`
+                was never logged.
             RunClosedError: the run has ended.
         """
         slot = -1
@@ -124,7 +125,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             pack_into(buffer, slot, time_ns, own_step, value, own_epoch, number)
             return
         except (KeyError, _struct_error, TypeError, ValueError):
-            pass  # a new series, a full segment, or misuse: the careful way tells which
+            pass  # a new series, a full segment, or misuse: _log_carefully finds out which
         if slot >= 0:
             mark_abandoned(buffer, slot)
         time_ns = _time_ns() if timestamp is None else to_time_ns(timestamp)
@@ -140,9 +141,10 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
-        """Record a sample of each metric, all at one time; if one is refused, none is recorded.
+        """Record a sample of each metric, all with one time.
 
-        Costs and raises as `log_metric` does, for each.
+        If one metric is refused, none is recorded. Costs and raises as `log_metric` does for each
+        metric.
         """
         if not isinstance(metrics, Mapping):
             raise InvalidMetricError(
@@ -170,7 +172,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             try:
                 pack_into(buffer, slot, time_ns, own_step, pair[1], own_epoch, number)
             except (_struct_error, ValueError, TypeError):
-                # a full segment, an int of over 64 bits, or a segment that was just closed
+                # a full or just closed segment, or an int of over 64 bits
                 mark_abandoned(buffer, slot)
                 self._log_carefully([pair], context, step, epoch, time_ns, None, of)
 
@@ -184,14 +186,14 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         unit: str | None,
         of: Target | None = None,
     ) -> None:
-        """Check everything, then write; learns the way for the fast path."""
+        """Check all arguments, write the samples, and remember the series for the fast path."""
         own_step = validate_step(step)
         own_epoch = validate_epoch(epoch)
         if unit is not None:
             unit = validate_name(unit, "unit")
         path = context_path(context)
         told = () if of is None else (ExtraFields(of=self._target(of)),)
-        # an object would be kept alive by what is learned
+        # the cache must not keep the caller's object alive
         call_of = () if of is None else (of,) if isinstance(of, (str, tuple)) else None
         rows: list[tuple[SeriesKey, Any]] = []
         learned: list[tuple[tuple[object, ...], SeriesKey]] = []
@@ -212,7 +214,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
     @property
     def metrics(self) -> Metrics:
-        """Metrics by groups: points whose epoch comes later, batches, summaries of many values."""
+        """The metric groups, for points whose epoch is set later, batches and summaries."""
         if self._metrics is None:
             with self._lock:
                 self._metrics = self._metrics or Metrics(self)
@@ -221,12 +223,12 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     # -- execution time -----------------------------------------------------------------------
 
     def log_execution_start_time(self) -> None:
-        """Record that the execution proper begins: the start of the span ``execution``."""
+        """Record that the actual work begins: the start of the span ``execution``."""
         self._execution_started_ns = _time_ns()
         self.log_event("execution_started", source="provml")
 
     def log_execution_end_time(self) -> None:
-        """Record that the execution proper ends: the end of the span ``execution``."""
+        """Record that the actual work ends: the end of the span ``execution``."""
         self.log_event("execution_finish", source="provml")
 
     def log_current_execution_time(
@@ -236,9 +238,9 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
     ) -> None:
-        """Record, as a metric named by the label, the seconds since the execution started.
+        """Record the seconds since the execution started as a metric named `label`.
 
-        That is since `log_execution_start_time`, or since the run's start without it.
+        The time counts from the last `log_execution_start_time`, or from the start of the run.
         """
         elapsed_s = (_time_ns() - self._execution_started_ns) / 1e9
         self.log_metric(label, elapsed_s, context, step, epoch=epoch, unit="s")
@@ -252,19 +254,20 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """End the run and write the documents asked for at its start. Twice is once.
+        """End the run and write the documents that `provml.start_run` was asked for. Idempotent.
 
-        Costs 2 to 4 microseconds a sample and some 70 an event for PROV-JSON. In a forked child it
-        only closes the child's own files. Trouble with writing the documents is a warning, not an
-        error: they can be written later, with ``provml export``.
+        Writing PROV-JSON costs 2 to 4 microseconds a sample and about 70 an event. In a forked
+        child, `end_run` only closes the child's files. If a document cannot be written, provml
+        warns; you can write it later with ``provml export``.
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
-            reason: why, in words.
-            exception: what ended it, kept with its traceback.
+            reason: the reason, as text.
+            exception: the exception that ended the run; recorded with its traceback.
 
         Raises:
-            InvalidArgumentError: another status; a reason that is no Unicode text.
+            InvalidArgumentError: the status is not one of the three, or the reason is not Unicode
+                text.
         """
         if status not in layout.END_STATUSES:
             raise InvalidArgumentError(
@@ -273,13 +276,13 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if isinstance(reason, str):
             reason = reason[:1000]
         own_reason = None if reason is None else validate_name(reason, "reason")
-        self._end(status, own_reason, _described(exception))
+        self._end(status, own_reason, _describe_exception(exception))
 
     def _end(self, status: str, reason: str | None, exception: dict[str, str] | None) -> None:
-        """End the run with what is checked.
+        """End the run with arguments that were checked.
 
         Args:
-            exception: what ended it, as `lifecycle.exception_record` has it.
+            exception: the exception as `process_hooks.exception_record` returns it.
         """
         if not self._closed:
             self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
@@ -307,16 +310,16 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._write_documents()
 
     def _end_sampling(self) -> None:
-        """Take the last readings, and record what they and the alerts came to."""
+        """Take the last readings and record their summaries as parameters."""
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
-        prefix = "system" if rank is None else f"system.rank{rank}"  # each machine of a job its own
+        prefix = "system" if rank is None else f"system.rank{rank}"  # one name per rank
         for name, value in self._sampler.stop().items():
             self._writer.append(param_record(f"{prefix}.{name}", value))
 
     def _others_record(self) -> bool:
-        """Whether other ranks are still at work: the last one to end writes the documents."""
+        """Return whether other ranks still record. The last rank to end writes the documents."""
         if self._folder.settings.rank is None:
             return False
         from provml.journal.status import read_run_state
@@ -324,11 +327,11 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return read_run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
-        from provml.export import write_documents  # derives: the one late call
+        from provml.export import write_documents  # the one import of code that derives
 
         try:
             write_documents(self.path, self._formats)
-        except Exception as error:  # the training is over; what failed can be done again
+        except Exception as error:  # the training is over, and the export can be repeated
             warn_without_raising(
                 f"the run is recorded, but its documents could not be written: {error}; "
                 f"try: provml export {self.path} --format {self._formats[0]}"
@@ -356,17 +359,18 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return self
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return _join, (self._folder,)
+        return _join_pickled_run, (self._folder,)
 
 
-def _described(exception: BaseException | None) -> dict[str, str] | None:
+def _describe_exception(exception: BaseException | None) -> dict[str, str] | None:
     return None if exception is None else process_hooks.exception_record(exception)
 
 
-def _join(folder: RunDirectory) -> Run:
-    """The run in a process that it was handed to by pickle: writes, but does not end it.
+def _join_pickled_run(folder: RunDirectory) -> Run:
+    """Return the run in a process that received it by pickle.
 
-    Once a process: a pool's worker is handed it with every task.
+    The run is opened once in each process, because a pool's worker receives it with every task.
+    This process writes to the run but does not end it.
     """
     for known in process_hooks.active_runs:
         if known.path == folder.path:

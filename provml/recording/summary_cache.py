@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 Number = int | float
 
-ROW: Final = ExtraFields(role="row")
-SUMMARY: Final = ExtraFields(role="summary")
-STORED: Final = ExtraFields(role="stored")
+ROW_ROLE: Final = ExtraFields(role="row")
+SUMMARY_ROLE: Final = ExtraFields(role="summary")
+STORED_ROLE: Final = ExtraFields(role="stored")
 _HUGE: Final = 1e150
 
 
 class _StoredValues:
-    """The values of one name in a window."""
+    """The values of one metric since the last summary."""
 
     def __init__(self) -> None:
         self.values: list[Number] = []
@@ -40,13 +40,13 @@ class _StoredValues:
 
 
 class SummaryCache:
-    """Values that come often, to be recorded as a summary; ``run.metrics("train").summary_cache``.
+    """Values to record as a summary; ``run.metrics("train").summary_cache``.
 
-    Values are held in memory until `summarize`, or until the run's end, which summarises what is
-    left. What a killed process held is lost, and the run's documents say that it was.
+    The cache holds values in memory until `summarize`, or until the run ends, which summarises the
+    rest. If the process is killed, the values are lost, and the run's documents say so.
 
     Attributes:
-        keep_raw: whether values that are stored are recorded too, at once: then nothing is lost.
+        keep_raw: whether to record each stored value at once too, so that nothing can be lost.
     """
 
     def __init__(self, group: MetricGroup) -> None:
@@ -59,20 +59,20 @@ class SummaryCache:
         self._is_set = False  # a field was set
 
     def store(self, /, **values: Any) -> None:
-        """Keep a value of each metric, to be summarised.
+        """Add a value of each metric to the next summary.
 
-        Costs some two microseconds a value, and one write() for the first of a window.
+        Costs about two microseconds a value, and one write() for the first value after a summary.
 
         Raises:
-            InvalidMetricError: a value that is no number of 64 bits; then none is kept.
-            InvalidArgumentError: ``epoch`` or ``step``, which `set` takes.
+            InvalidMetricError: a value is not a number of 64 bits; none is stored.
+            InvalidArgumentError: ``epoch`` or ``step`` was given; `set` takes these.
             RunClosedError: the run has ended.
         """
         if "epoch" in values or "step" in values:
             raise InvalidArgumentError("epoch and step are not summarised: give them to set()")
         group, numbers = self._group, []
         for name, value in values.items():
-            key, stored = group._series(name, value, STORED)
+            key, stored = group._encode_field(name, value, STORED_ROLE)
             if key[4] == "text":
                 raise InvalidMetricError(
                     f"metric {name!r}: only numbers of up to 64 bits can be summarised, not "
@@ -92,36 +92,37 @@ class SummaryCache:
                     writer.sample(key, time_ns, None, None, number)
 
     def set(self, /, **fields: Any) -> None:
-        """Say what goes into the next summary as it is: its ``epoch``, ``step``, a learning rate.
+        """Set fields that go into the next summary unchanged: ``epoch``, ``step``, a learning rate.
 
         Raises:
-            InvalidMetricError: a value that `Run.log_metric` would refuse; then none is set.
-            InvalidArgumentError: a bad epoch or step.
+            InvalidMetricError: `Run.log_metric` would refuse a value; none is set.
+            InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
         validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         for name, value in fields.items():
             if name not in ("step", "epoch"):
-                self._group._series(name, value, ROW)
+                self._group._encode_field(name, value, ROW_ROLE)
         self._metrics._run._open_writer()
         with self._metrics._lock:
             self._fields |= fields
             self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
 
     def summarize(self, clear: bool = True) -> dict[str, Any]:
-        """Record the ``loss.mean``, ``.min``, ``.max``, ``.std``, ``.count`` of what was stored.
+        """Record ``loss.mean``, ``.min``, ``.max``, ``.std`` and ``.count`` of the stored values.
 
-        NaN is left out: the count is of the numbers. The standard deviation is the sample's, 0 for
-        one value. Where there is no number, there is only the count. Epoch and step are those of
-        `set`, else those that `Metrics.log` said. Costs a pass over the values and one write().
+        NaN is left out of all figures and of the count. ``std`` is the sample standard deviation, 0
+        for one value. If there is no number, only the count is recorded. The epoch and step are
+        those of `set`, else those of `Metrics.log`. Costs a pass over the values and one write().
 
         Args:
-            clear: begin anew; False goes on, and the next summary is of these values too.
+            clear: whether to empty the cache; False keeps the values for the next summary too.
 
         Returns:
-            what was recorded; empty where nothing was stored and nothing set.
+            the recorded values by name; empty if nothing was stored or set.
 
-        Raises RunClosedError where the run has ended.
+        Raises:
+            RunClosedError: the run has ended.
         """
         self._metrics._run._open_writer()
         with self._metrics._lock:
@@ -140,8 +141,10 @@ class SummaryCache:
             for name, stored in self._stored.items()
             for statistic, value in _describe_numbers(stored.values).items()
         }
-        values = [group._series(name, value, ROW) for name, value in plain.items()]
-        values += [group._series(name, value, SUMMARY) for name, value in figures.items()]
+        values = [group._encode_field(name, value, ROW_ROLE) for name, value in plain.items()]
+        values += [
+            group._encode_field(name, value, SUMMARY_ROLE) for name, value in figures.items()
+        ]
         if values:
             writer = metrics._run._open_writer(group._given)
             group._count(1)
@@ -175,13 +178,14 @@ class SummaryCache:
         }
 
     def peek(self, key: str, limit: int | None = None) -> list[Number]:
-        """The values that are stored of a metric, the oldest first; nothing changes.
+        """Return the stored values of a metric, oldest first, without changing the cache.
 
         Args:
             key: the metric's name.
-            limit: only so many, the last ones.
+            limit: return only the last so many values.
 
-        Raises InvalidArgumentError for a limit that is no int of 0 or more.
+        Raises:
+            InvalidArgumentError: the limit is not an int of 0 or more.
         """
         from provml.journal.history import validate_count
 
@@ -206,7 +210,7 @@ def _describe_numbers(values: list[Number]) -> dict[str, Number]:
     if not count:
         return {"count": 0}
     largest = max(map(abs, numbers))
-    # squares and sums of the largest floats are beyond them; a power of two changes no digit
+    # scaled so that squares and sums do not overflow; a power of two keeps every digit
     scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
     scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
     mean = _exact_sum(scaled) / count
@@ -223,5 +227,5 @@ def _describe_numbers(values: list[Number]) -> dict[str, Number]:
 def _exact_sum(numbers: list[Number]) -> float:
     try:
         return math.fsum(numbers)
-    except (OverflowError, ValueError):  # beyond the largest float; infinities of both signs
+    except (OverflowError, ValueError):  # overflow, or infinities of both signs
         return float(sum(map(float, numbers)))
