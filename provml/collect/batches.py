@@ -1,6 +1,6 @@
-"""What a batch looks like: the shapes and types in it, and how a module is called with it.
+"""The shapes and types in a batch, and the arguments that a module is called with.
 
-Imports `errors`; torch never: what is given says which library it is of.
+Imports `errors`. Never imports torch: tensors are recognised by their attributes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from provml.errors import InvalidArgumentError
 
 BatchKey = Any
-"""What tells batches apart by shape and type; hashable."""
+"""A hashable key: batches of equal shapes and types have equal keys."""
 
 
 class TensorSpec(NamedTuple):
@@ -23,16 +23,16 @@ class TensorSpec(NamedTuple):
 
     @property
     def is_floating(self) -> bool:
-        """Whether its elements are floating-point numbers."""
+        """Whether the elements are floating-point numbers."""
         return "float" in self.dtype or self.dtype == "half"
 
 
 class Arguments(NamedTuple):
-    """What a module is called with, tensors by shape and type; the data itself where it is kept.
+    """The arguments of a module call: tensors as shape and type, optionally with their data.
 
     Attributes:
-        args, kwargs: trees whose tensors are `TensorSpec`.
-        data: the trees with the tensors themselves; None where there are none.
+        args, kwargs: trees in which each tensor is a `TensorSpec`.
+        data: the same trees with the tensors themselves; None if they were not kept.
     """
 
     args: tuple[Any, ...]
@@ -41,51 +41,51 @@ class Arguments(NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether the tensors themselves are there."""
+        """Whether the tensors themselves were kept."""
         return self.data is not None
 
     def without_data(self) -> Arguments:
-        """The same, holding on to no memory."""
+        """A copy without the tensors, which holds no memory."""
         return self._replace(data=None)
 
     def format_shapes(self) -> str:
-        """The shapes, for a message."""
+        """The shapes as one line for a message."""
         return ", ".join(self.shapes()) or "nothing"
 
     def shapes(self) -> list[str]:
         """The shapes and types of the tensors: ``float32[8, 3, 32, 32]``."""
-        found: list[str] = []
-        _append_shapes((self.args, self.kwargs), found)
-        return found
+        specs = _list_specs((self.args, self.kwargs))
+        return [f"{spec.dtype}{list(spec.shape)}" for spec in specs]
 
     def sample_count(self) -> int | None:
-        """The first dimension of the first tensor: the number of samples in the batch."""
-        first = _find_first_spec((self.args, self.kwargs))
-        return first.shape[0] if first is not None and first.shape else None
+        """The number of samples in the batch: the first dimension of the first tensor."""
+        specs = _list_specs((self.args, self.kwargs))
+        return specs[0].shape[0] if specs and specs[0].shape else None
 
     def resize(self, sample_count: int) -> Arguments:
-        """A batch of so many samples: what is as long as the batch becomes so long."""
-        own = self.sample_count()
+        """Make a batch of ``rows`` samples: change the first dimension of every batched tensor."""
+        count = self.sample_count()
 
         def change(spec: TensorSpec) -> TensorSpec:
-            if spec.shape and spec.shape[0] == own:
+            if spec.shape and spec.shape[0] == count:
                 return TensorSpec((sample_count, *spec.shape[1:]), spec.dtype)
             return spec
 
         return Arguments(_map_specs(self.args, change), _map_specs(self.kwargs, change))
 
     def build_tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
-        """The trees with tensors on a device, floating ones of a type.
+        """Build the argument trees with tensors on a device.
 
         Args:
-            real: of the data that is kept; else empty ones.
+            dtype: the type for floating-point tensors; None keeps each tensor's own.
+            real: copy the data if it was kept; otherwise the tensors are uninitialised.
         """
 
         def make(spec: TensorSpec) -> Any:
-            own = (
+            tensor_dtype = (
                 dtype if spec.is_floating and dtype is not None else _find_torch_dtype(torch, spec)
             )
-            return torch.empty(spec.shape, dtype=own, device=device)
+            return torch.empty(spec.shape, dtype=tensor_dtype, device=device)
 
         if not real or self.data is None:
             return _map_specs(self.args, make), _map_specs(self.kwargs, make)
@@ -102,7 +102,7 @@ class Arguments(NamedTuple):
 
 
 def batch_key(batch: object) -> BatchKey:
-    """What tells two batches apart by shape and type; costs well under a microsecond a tensor."""
+    """A key of the batch's shapes and types. Costs well under a microsecond per tensor."""
     kind = batch.__class__
     if kind is tuple or kind is list:
         members: list[BatchKey] = []
@@ -111,7 +111,7 @@ def batch_key(batch: object) -> BatchKey:
                 shape, dtype = member.shape, member.dtype
             except AttributeError:
                 members.append(batch_key(member))
-            else:  # two in a row: no member's own key is a type of numbers
+            else:  # two entries: no nested key equals a dtype, so the key stays unambiguous
                 members.append(shape)
                 members.append(dtype)
         return tuple(members)
@@ -133,13 +133,14 @@ def _key_of_value(value: object) -> object:
 
 
 def call_arguments(module: Any, batch: object) -> Arguments:
-    """How a module is called with a batch as a loader gives it.
+    """Work out how a module is called with a batch from a loader.
 
-    A mapping becomes keyword arguments, those that ``forward`` has; a list or tuple positional
-    ones, as many as ``forward`` requires (inputs come before targets); all else one argument.
+    A mapping becomes keyword arguments, limited to the parameters of ``forward``. A list or tuple
+    becomes positional arguments, as many as ``forward`` requires (inputs come before targets).
+    Anything else becomes one argument.
 
     Raises:
-        InvalidArgumentError: there is no tensor or array in it.
+        InvalidArgumentError: the batch holds no tensor or array.
     """
     args, kwargs = _split_batch(module, batch)
     arguments = Arguments(_to_specs(args), _to_specs(kwargs), (args, kwargs))
@@ -221,23 +222,15 @@ def _map_members(tree: Any, make: Any, mapped: Any) -> Any:
     return tree
 
 
-def _append_shapes(tree: Any, found: list[str]) -> None:
-    def note(spec: TensorSpec) -> TensorSpec:
-        found.append(f"{spec.dtype}{list(spec.shape)}")
-        return spec
-
-    _map_specs(tree, note)
-
-
-def _find_first_spec(tree: Any) -> TensorSpec | None:
+def _list_specs(tree: Any) -> list[TensorSpec]:
     found: list[TensorSpec] = []
 
-    def note(spec: TensorSpec) -> TensorSpec:
+    def append(spec: TensorSpec) -> TensorSpec:
         found.append(spec)
         return spec
 
-    _map_specs(tree, note)
-    return found[0] if found else None
+    _map_specs(tree, append)
+    return found
 
 
 def _find_torch_dtype(torch: Any, spec: TensorSpec) -> Any:

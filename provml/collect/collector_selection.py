@@ -1,8 +1,8 @@
-"""Which collectors a run has: by their names, those of other packages, or objects.
+"""Choose the collectors of a run: by name, from other packages, or as objects.
 
-Another package announces one by the entry point group ``provml.collectors``: a name, and what makes
-the collector when it is called without arguments. Imports `readings`, `sampler`, `errors`; each
-collector when it is made.
+Another package announces a collector with the entry point group ``provml.collectors``: a name, and
+a callable without arguments that makes the collector. Imports `readings`, `collector_thread` and
+`errors`; a collector's module when the collector is made.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ DEFAULT_COLLECTORS: Final = ("system", "disk", "network", "process", "gpu", "ene
 _SYSTEM_PARTS: Final = ("system", "disk", "network")
 _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
-"""A run that is over by then has no readings: taking and stating them would take longer than it."""
+"""A shorter run has no readings: taking and recording them would take longer than the run."""
 COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
 
 def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
-    """The collectors as a tuple of names and objects; costs nothing for those of provml.
+    """Validate the choice and return it as a tuple of names and objects.
 
-    Raises InvalidArgumentError for a name that none has, or an object that is no collector.
+    Costs nothing for provml's own collectors; entry points are read only for other names.
+
+    Raises:
+        InvalidArgumentError: a name that no collector has, or an object that is not a collector.
     """
     if isinstance(chosen, str) or not isinstance(chosen, Iterable):
         raise InvalidArgumentError(
@@ -37,7 +40,7 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
         if isinstance(one, str):
             if one not in DEFAULT_COLLECTORS and one not in (others := _find_entry_points()):
                 known = ", ".join([*DEFAULT_COLLECTORS, *sorted(others)])
-                raise InvalidArgumentError(f"there is no collector {one!r}; there are: {known}")
+                raise InvalidArgumentError(f"unknown collector {one!r}: choose from {known}")
         else:
             check_collector(one)
         found.append(one)
@@ -50,12 +53,12 @@ def plan_collectors(
     machine_wide: bool,
     command: int | None = None,
 ) -> list[CollectorPlan]:
-    """How to make the collectors that were chosen; costs nothing yet.
+    """Plan how to make the chosen collectors. Nothing is imported or made yet.
 
     Args:
-        machine_wide: False where another process of the job reads the machine: then those that
-            were chosen by name are of the process only.
-        command: the process to read instead of this one, with all that it started.
+        machine_wide: False if another process of the job already reads the machine. Then only
+            the per-process collectors among the chosen names are used.
+        command: the process to read instead of this one, together with its descendants.
     """
     planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]
@@ -92,7 +95,7 @@ def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collect
         track_system="system" in parts,
         track_disk="disk" in parts,
         track_network="network" in parts,
-        track_gpu=False,  # a collector of its own: what befalls it is no trouble of this one
+        track_gpu=False,  # a separate collector, so that its failures don't affect this one
     )
 
 
@@ -122,15 +125,17 @@ _FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
 
 
 def _load_collector(name: str) -> Collector:
-    """What another package announces. Raises whatever it raises."""
+    """Make a collector that another package announces. Raises whatever that package raises."""
     collector = _find_entry_points()[name].load()()
     if not isinstance(collector, Collector):
-        raise TypeError(f"the entry point {name!r} of {COLLECTOR_ENTRY_POINTS} makes no collector")
+        raise TypeError(
+            f"the entry point {name!r} of {COLLECTOR_ENTRY_POINTS} does not make a collector"
+        )
     return collector
 
 
 def _find_entry_points() -> dict[str, Any]:
     """The entry points of other packages, by name."""
-    from importlib import metadata  # takes as long to import as the rest of provml
+    from importlib import metadata  # slow to import
 
     return {point.name: point for point in metadata.entry_points(group=COLLECTOR_ENTRY_POINTS)}

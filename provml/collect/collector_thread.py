@@ -26,11 +26,11 @@ _COSTLY_READINGS: Final = 3
 
 
 class CollectorPlan(NamedTuple):
-    """A collector that is to read, not made yet: making it may take imports and a driver.
+    """How to make a collector later, since making it may need imports and a driver.
 
     Attributes:
-        settle_s: how long after the start it is made, and after that its first reading comes; a
-            run that is over before it is made has none of it.
+        delay_s: seconds from the thread's start until the collector is made, and again until its
+            first reading. A run that ends earlier has no readings of this collector.
     """
 
     name: str
@@ -39,12 +39,16 @@ class CollectorPlan(NamedTuple):
 
 
 class CollectorThread:
-    """One collector's thread: reads at once, then at its interval, and once more at the end."""
+    """Runs one collector: reads at once, then at its interval, and once more at the end."""
 
     def __init__(
         self, plan: CollectorPlan, interval_s: float, journal: ReadingSink | None, start_ns: int
     ) -> None:
-        """Args: journal is None where readings are for the collector alone."""
+        """Create the thread without starting it.
+
+        Args:
+            journal: None if nothing records the readings.
+        """
         self.name = plan.name
         self.interval_s = interval_s
         self.readings = None if journal is None else ReadingWriter(plan.name, journal)
@@ -63,7 +67,7 @@ class CollectorThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread, or have it go on; not where the collector has nothing to read."""
+        """Start or continue, unless the collector is unavailable."""
         with self._lock:
             self._stop.clear()
             if self._unavailable or self._thread is not None:
@@ -71,17 +75,20 @@ class CollectorThread:
             thread = threading.Thread(target=self._run, name=f"provml-{self.name}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # the system allows no more threads, or the interpreter is ending
+            except RuntimeError:  # the system allows no more threads, or Python is shutting down
                 return
             self._thread = thread
 
     def ask_to_stop(self, last: bool) -> None:
-        """Have the thread end, after one more reading where it is the last."""
+        """Ask the thread to stop; ``last`` makes it take a final reading first."""
         self._reads_last = last
         self._stop.set()
 
     def wait(self, deadline: float) -> None:
-        """Wait for the thread's end, until a time of the monotonic clock; not again if it hangs."""
+        """Wait for the thread until a ``time.monotonic()`` deadline.
+
+        Returns at once if the thread hung in an earlier wait.
+        """
         thread = self._thread
         if thread is None or self._hung:
             return
@@ -94,13 +101,13 @@ class CollectorThread:
             if collector is not None:
                 self._read_until_stopped(collector)
         except RunClosedError:
-            pass  # it hung, and the run ended without it
+            pass  # the collector hung, and the run ended without it
         finally:
             self._thread = None
 
     def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._next_due is None:  # what is a share of the time has to have some
+        if self._next_due is None:  # shares of time need some time to pass
             self._next_due = now + self._plan.delay_s
         while True:
             if now >= self._next_due:
@@ -119,7 +126,7 @@ class CollectorThread:
                 self._call_safely(close)
 
     def _must_stop(self) -> bool:
-        """Whether it is still to stop: after a fork it may be to go on."""
+        """Whether the request to stop still holds; after a fork `start` may have withdrawn it."""
         with self._lock:
             if self._stop.is_set():
                 self._thread = None
@@ -130,7 +137,7 @@ class CollectorThread:
         return int(min(2**self._failures, _MAX_BACKOFF))
 
     def _make_collector(self) -> Collector | None:
-        """The collector, ready to read; None where there is nothing to read, or no time to."""
+        """Make and initialise the collector; None if it is unavailable or the run is ending."""
         if self._stop.wait(self._plan.delay_s) and self._must_stop():
             return None
         try:
@@ -148,9 +155,9 @@ class CollectorThread:
             if self.readings is not None:
                 self.readings.write_event("collector unavailable", {"reason": _format_error(error)})
             return None
-        own = getattr(collector, "collect_interval", None)
-        if is_number(own) and own > 0:
-            self.interval_s = float(own)
+        interval_s = getattr(collector, "collect_interval", None)
+        if is_number(interval_s) and interval_s > 0:
+            self.interval_s = float(interval_s)
         if self.readings is not None:
             self.readings.describe(collector, self.interval_s)
         self._collector = collector
@@ -178,7 +185,7 @@ class CollectorThread:
             self._start_ns = self.readings.write(collector, reading, self._start_ns, None, position)
 
     def _call_safely(self, call: Callable[[], object]) -> bool:
-        """Whether it did not raise; the first of several failures in a row is told."""
+        """Return whether the call succeeded. Records the first of several failures in a row."""
         try:
             call()
         except RunClosedError:
@@ -194,7 +201,7 @@ class CollectorThread:
         return True
 
     def _slow_down(self, cost: float) -> None:
-        """Read less often where readings take more than a twentieth of a CPU."""
+        """Lengthen the interval if readings take more than a twentieth of a CPU."""
         self.interval_s *= max(2.0, cost / _MAX_COST)
         self._costly_readings = 0
         if self.readings is not None:
@@ -205,9 +212,9 @@ class CollectorThread:
 
 
 def find_next_due(due: float, interval_s: float, now: float) -> float:
-    """When to read next: on the grid of the interval, so that it does not drift.
+    """The time of the next reading, on a fixed grid so that readings do not drift.
 
-    What was missed, while the machine slept or a reading took long, is not made up for.
+    Skips readings that were missed while the machine slept or a reading took long.
     """
     missed = max(0.0, now - due) // interval_s
     return due + (missed + 1) * interval_s

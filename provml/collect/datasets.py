@@ -1,4 +1,4 @@
-"""What a dataset is: a path, a URI, arrays, a table, or an object of torch or Hugging Face.
+"""Describe a dataset: a path, a URI, arrays, a table, or an object of torch or Hugging Face.
 
 Imports `content`, `tables`, `summaries`, `errors`.
 """
@@ -24,19 +24,23 @@ _ARRAY_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
 def describe_dataset(
     data: object, run_folder: Path, copy: bool, defer_hashing: DeferHashing | None = None
 ) -> Facts:
-    """The facts of a dataset; the data itself is never recorded.
+    """Describe a dataset by its digest, size, shape and type. The data itself is never recorded.
 
     Args:
-        data: a path or URI; a numpy array or a tensor; a list, tuple or mapping of these (its
-            digest is that of the members' names and digests); a table of pandas, polars or Arrow;
-            a Dataset, Subset or DataLoader of torch; a dataset of Hugging Face; or any other
-            object, of which the type and, where it has one, the length are recorded, and that it
-            has no digest.
-        later: as in `describe_path`.
+        data: one of
+
+            - a path or URI;
+            - a numpy array or a tensor;
+            - a list, tuple or mapping of arrays, digested by the members' names and digests;
+            - a pandas, polars or Arrow table;
+            - a torch Dataset, Subset or DataLoader;
+            - a Hugging Face dataset;
+            - any other object: its type and length are recorded, without a digest.
+        defer_hashing: as in `describe_path`.
 
     Raises:
-        ContentNotFoundError: a path that does not exist.
-        InvalidArgumentError: None, a number, or ``copy`` of what is no path.
+        ContentNotFoundError: the path does not exist.
+        InvalidArgumentError: None, a number, or ``copy`` of anything but a path.
     """
     if isinstance(data, (str, os.PathLike)):
         return describe_path(data, run_folder, copy, defer_hashing)
@@ -45,7 +49,7 @@ def describe_dataset(
             f"a dataset must be a path or data, not {type(data).__name__}: {data!r:.80}"
         )
     if copy:
-        raise InvalidArgumentError("copy=True needs a dataset that is given as a path")
+        raise InvalidArgumentError("copy=True needs a dataset given as a path: save it first")
     table = _describe_table(data)
     if table is not None:
         return table
@@ -57,7 +61,7 @@ def describe_dataset(
 
 
 def describe_dataset_object(data: object) -> Facts:
-    """The facts of an object by what it is known to be: a table, a loader, a dataset, a stream."""
+    """Describe an object by its kind: table, loader, dataset or stream."""
     table = _describe_table(data)
     if table is not None:
         return table
@@ -70,7 +74,7 @@ def describe_dataset_object(data: object) -> Facts:
     if hasattr(data, "dataset") and hasattr(data, "indices"):
         return _describe_subset(data)
     if hasattr(data, "__next__"):
-        return _describe_without_digest(data, "it can be read once only, so it can't be hashed")
+        return _describe_without_digest(data, "it can be read only once, so it can't be hashed")
     if _is_iterable_dataset(data):
         return _describe_without_digest(
             data, "it is a stream, so it can't be hashed"
@@ -100,7 +104,7 @@ def _describe_and_summarize(array: Any) -> Facts:
 
 
 def _find_named_arrays(data: object) -> dict[str, object] | None:
-    """The named arrays that the data is made of; None where it is something else."""
+    """The named arrays that the data consists of; None if it consists of anything else."""
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
     elif isinstance(data, (list, tuple)) and len(data) <= _MAX_MEMBERS:
@@ -117,7 +121,7 @@ def _describe_named_arrays(arrays: dict[str, object]) -> Facts:
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
-    """The facts of several contents as one: its digest is that of their names and digests."""
+    """Combine the facts of several members. The digest covers their names and digests."""
     facts: Facts = {"members": described}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):
@@ -140,7 +144,7 @@ def _describe_type(data: object) -> Facts:
 def _length_or_none(data: Any) -> int | None:
     try:
         return len(data)
-    except Exception:  # of a dataset that has none, torch raises TypeError or NotImplementedError
+    except Exception:  # without a length, torch raises TypeError or NotImplementedError
         return None
 
 
@@ -149,7 +153,7 @@ def _describe_without_digest(data: object, why: str) -> Facts:
 
 
 def _describe_splits(data: Mapping[Any, Any]) -> Facts:
-    """A mapping of datasets: the splits of one."""
+    """Describe a mapping of datasets, such as the splits of one dataset."""
     described = {str(name): describe_dataset_object(part) for name, part in data.items()}
     facts = _describe_type(data) | _combine_facts(described)
     lengths = [part.get("length") for part in described.values()]
@@ -159,7 +163,7 @@ def _describe_splits(data: Mapping[Any, Any]) -> Facts:
 
 
 def _describe_hugging_face(data: Any) -> Facts:
-    """Its fingerprint says how it came about: its source, and all that was done to it."""
+    """Describe a dataset by its fingerprint, which covers its source and all transformations."""
     facts = _describe_type(data)
     facts["fingerprint"] = str(data._fingerprint)
     facts["schema"] = {str(name): str(kind) for name, kind in (data.features or {}).items()}
@@ -167,12 +171,12 @@ def _describe_hugging_face(data: Any) -> Facts:
         value = getattr(data, name, None)
         if value is not None:
             facts.setdefault("summary", {})[name] = str(value)[:_MAX_DESCRIPTION_LENGTH]
-    facts["unread"] = "it goes by its fingerprint; its content was not read"
+    facts["unread"] = "it is identified by its fingerprint; its content was not read"
     return facts
 
 
 def _describe_loader(loader: Any) -> Facts:
-    """A loader: its dataset's facts, and how many batches it gives of how many samples."""
+    """Describe a loader by its dataset, the number of batches and the batch size."""
     facts = _describe_inner_dataset(loader.dataset)
     facts["python"] = _describe_type(loader)["python"]
     facts["of_type"] = _describe_type(loader.dataset)["python"]
@@ -189,7 +193,7 @@ def _describe_loader(loader: Any) -> Facts:
 
 
 def _describe_inner_dataset(data: Any) -> Facts:
-    """The facts of what lies within a loader or a subset, an object in any case."""
+    """Describe the dataset inside a loader or a subset, always with the kind ``object``."""
     array = as_array(data)
     if array is not None:
         return _describe_type(data) | {
@@ -204,7 +208,7 @@ def _describe_inner_dataset(data: Any) -> Facts:
 
 
 def _describe_subset(subset: Any) -> Facts:
-    """Some samples of a dataset: by its digest and their numbers."""
+    """Describe a subset by the whole dataset's digest and the chosen indices."""
     whole = _describe_inner_dataset(subset.dataset)
     facts = _describe_type(subset) | {"of_type": _describe_type(subset.dataset)["python"]}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
@@ -216,7 +220,7 @@ def _describe_subset(subset: Any) -> Facts:
 
 
 def _describe_map_style_dataset(data: Any) -> Facts:
-    """A dataset by the arrays that it holds, as they are before its transforms."""
+    """Describe a dataset by the arrays that it holds, before its transforms."""
     facts = _describe_type(data) | _describe_transforms(data)
     arrays = {}
     for name in _ARRAY_ATTRIBUTES:
@@ -237,7 +241,7 @@ def _describe_map_style_dataset(data: Any) -> Facts:
 
 
 def _describe_transforms(data: object) -> Facts:
-    """What a dataset does to its samples, as its transforms name themselves."""
+    """The transforms of a dataset, by their ``repr`` or qualified name."""
     named: dict[str, str] = {}
     for name in _TRANSFORM_ATTRIBUTES:
         value = getattr(data, name, None)
@@ -246,7 +250,7 @@ def _describe_transforms(data: object) -> Facts:
         kind: Any = type(value)
         if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
             kind = value if hasattr(value, "__qualname__") else kind
-            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # a repr would hold an address
+            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # its repr has an address
         else:
             named[name] = repr(value)[:_MAX_DESCRIPTION_LENGTH]
     return {"transforms": named} if named else {}

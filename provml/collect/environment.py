@@ -1,6 +1,6 @@
-"""The environment: packages, host, and the environment variables of an allow-list.
+"""Describe the environment: packages, host, and an allow-list of environment variables.
 
-Imports `content`, `secrets`.
+Imports `content`, `base.text`, `secrets`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALLOWED_PREFIXES: Final = ("NCCL_", "PROVML_")
 
 
 def describe_host() -> Facts:
-    """The machine and the operating system."""
+    """Describe the machine and the operating system."""
     system = os.uname()
     return {
         "host": system.nodename,
@@ -54,13 +54,13 @@ def _total_memory_bytes() -> int | None:
 
 
 def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Facts:
-    """Interpreter, packages, machine, and allowed environment variables, masked.
+    """Describe interpreter, packages, machine and allowed environment variables, secrets masked.
 
     Costs a look at every installed package (about 1 ms each).
 
     Args:
-        variables: names of further variables to record; ``*`` stands for any characters.
-        root: where the files of the system are.
+        variables: names of further variables to record; ``*`` matches any characters.
+        root: the root of the system's files.
     """
     from fnmatch import fnmatchcase
 
@@ -87,13 +87,13 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
 
 
 def _is_secret_variable(name: str) -> bool:
-    """Whether a variable holds a secret; of variables, all that end in TOKEN or KEY may."""
+    """Whether a variable holds a secret. Stricter than for other names: any final TOKEN or KEY."""
     last = name.upper().rpartition("_")[2]
     return last in ("TOKEN", "KEY", "SECRET", "PASS", "PWD") or is_secret_name(name)
 
 
 def _describe_platform() -> str:
-    """The operating system as it names itself: ``Debian GNU/Linux 12 (bookworm)``."""
+    """The operating system's own name: ``Debian GNU/Linux 12 (bookworm)``."""
     import platform
 
     try:
@@ -114,7 +114,7 @@ def _find_cpu_model() -> str | None:
 
 
 def _find_gpu_models(root: str) -> list[str]:
-    """The names of the NVIDIA devices that the driver has, whether or not they may be used."""
+    """The NVIDIA devices that the driver lists, usable or not."""
     import glob
 
     found = []
@@ -127,7 +127,7 @@ def _find_gpu_models(root: str) -> list[str]:
 
 
 def _find_cuda_versions(root: str) -> dict[str, str]:
-    """Versions: of the driver, of the CUDA and cuDNN that an imported torch was built with."""
+    """Versions of the driver, and of the CUDA and cuDNN that an imported torch was built with."""
     found: dict[str, str] = {}
     words = _read_text(f"{root}proc/driver/nvidia/version").split()
     driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
@@ -144,9 +144,9 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """The container that the process is in, as far as it can be told from within.
+    """Describe the container around this process, as far as it is visible from inside.
 
-    Podman and Apptainer say the image; Docker and Kubernetes the container's id only.
+    Podman and Apptainer reveal the image; Docker and Kubernetes only the container's id.
     """
     found: dict[str, str] = {}
     for line in _read_text(f"{root}run/.containerenv").splitlines():
@@ -162,9 +162,9 @@ def _describe_container(root: str) -> dict[str, str]:
         inside = os.path.exists(f"{root}.dockerenv") or "KUBERNETES_SERVICE_HOST" in os.environ
         text = _read_text(f"{root}proc/self/cgroup")
         text += _read_text(f"{root}proc/self/mountinfo") if inside else ""
-        own = re.search(r"(?:docker|containers|kubepods|containerd|crio)\S*?([0-9a-f]{64})", text)
-        if own is not None:
-            found["id"] = own[1]
+        match = re.search(r"(?:docker|containers|kubepods|containerd|crio)\S*?([0-9a-f]{64})", text)
+        if match is not None:
+            found["id"] = match[1]
     return found
 
 
@@ -177,13 +177,13 @@ def _read_text(path: str) -> str:
 
 
 def _list_packages() -> dict[str, str]:
-    from importlib import metadata  # takes as long to import as the rest of provml
+    from importlib import metadata  # slow to import
 
     packages: dict[str, str] = {}
     for distribution in metadata.distributions():
         try:
             name, version = distribution.metadata["Name"], distribution.version
-        except Exception:  # a half-removed package may raise anything; it is not importable either
+        except Exception:  # a half-removed package may raise anything
             continue
         if name:
             packages.setdefault(printable_path(str(name)), printable_path(str(version)))
@@ -191,7 +191,7 @@ def _list_packages() -> dict[str, str]:
 
 
 def find_login_name() -> str | None:
-    """The user that this process runs as; None where the system has no name for it."""
+    """The user that runs this process; None if the system has no name for the user."""
     import getpass
 
     try:

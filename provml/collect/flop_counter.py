@@ -1,15 +1,15 @@
-"""How many floating-point operations a torch module, or a block of torch code, takes.
+"""Count the floating-point operations of a torch module or a block of torch code.
 
-The counter is torch's own ``FlopCounterMode``, with formulas for operators that it lacks.
-A multiply-add is two operations. What counts is what multiplies matrices: linear layers,
-convolutions, attention, recurrent layers. Elementwise operations, norms, softmax and pooling do not
-count; which ones there were is said.
+The counter is torch's own ``FlopCounterMode``, with formulas for operators that it lacks. A
+multiply-add is two operations. Only matrix products count: linear layers, convolutions, attention
+and recurrent layers. Elementwise operations, norms, softmax and pooling do not; the result lists
+those that ran.
 
-A module is counted on fake tensors, which have shape and type and no data: nothing is computed, and
-neither weights, gradients, buffers, random numbers nor hooks take part. Where the module's
-forward looks at data, it runs once on the batch itself, with copies of the buffers.
+A module is counted on fake tensors, which have a shape and a type but no data. Nothing is computed,
+and weights, gradients, buffers, random numbers and hooks stay untouched. If ``forward`` looks at
+data, it runs once on the batch itself, with copies of the buffers.
 
-Imports torch where it counts; `batches`, `errors`.
+Imports torch when it counts; `batches`, `errors`.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ _NO_ARITHMETIC_NAMES: Final = """
     device pin_memory resize_ set_ repeat flip roll tril triu
     """
 _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
-"""Operators that move or make numbers; of others it is said that they are not counted."""
+"""Operators that only move or create numbers. Other uncounted operators are reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlopsOfPass:
-    """What one pass of a module, or a block of code, takes.
+    """The operations of one pass of a module, or of a block of code.
 
     Attributes:
         flops: floating-point operations.
         passes: ``forward``, ``forward and backward``, or ``as run`` (a block of code).
-        uncounted: the operators that are not in it, and how often each ran.
+        uncounted: the operators that ``flops`` leaves out, and how often each ran.
     """
 
     flops: int
@@ -71,7 +71,7 @@ class FlopsOfPass:
 
 
 def import_torch() -> Any:
-    """The package torch. Raises MissingExtraError where it is not installed."""
+    """Import torch. Raises MissingExtraError if it is not installed."""
     try:
         import torch
     except ImportError:
@@ -80,14 +80,14 @@ def import_torch() -> Any:
 
 
 def is_torch_module(model: object) -> bool:
-    """Whether it is a torch module; torch is not imported for the question."""
+    """Whether the object is a torch module. Does not import torch."""
     torch = sys.modules.get("torch")
     nn = getattr(torch, "nn", None)
     return nn is not None and isinstance(model, nn.Module)
 
 
 def unwrap_module(module: Any) -> Any:
-    """The module that torch.compile, DataParallel or DistributedDataParallel was given."""
+    """The module inside torch.compile, DataParallel or DistributedDataParallel."""
     while True:
         inner = getattr(module, "_orig_mod", None)
         if inner is None and type(module).__name__ in ("DistributedDataParallel", "DataParallel"):
@@ -98,9 +98,9 @@ def unwrap_module(module: Any) -> Any:
 
 
 def expects_backward(module: Any) -> bool:
-    """Whether running the module now would be followed by a backward pass, as far as can be told.
+    """Whether a forward pass now would probably be followed by a backward pass.
 
-    That is: it is in train mode, gradients are enabled, and a parameter takes one.
+    That is: the module is in train mode, gradients are enabled, and a parameter requires one.
     """
     torch = import_torch()
     return bool(
@@ -111,14 +111,14 @@ def expects_backward(module: Any) -> bool:
 
 
 def count_module(module: Any, arguments: Arguments, backward: bool) -> FlopsOfPass:
-    """Count one pass of a module over a batch, without an effect on it.
+    """Count one pass of a module over a batch without changing the module.
 
-    Costs about what the module's Python code takes, some milliseconds for most; the time of a real
-    pass where the module looks at data. Another thread must not run the module meanwhile.
+    Costs about as much as the module's Python code, usually some milliseconds; a real pass if the
+    module looks at data. No other thread may run the module meanwhile.
 
     Args:
         module: a ``torch.nn.Module``.
-        arguments: what it is called with.
+        arguments: the arguments of the call.
         backward: count the backward pass too.
 
     Raises:
@@ -147,7 +147,7 @@ def _make_count_error(module: Any, arguments: Arguments, error: Exception) -> In
     return InvalidArgumentError(
         f"FLOPs could not be counted: {type(module).__qualname__} does not run on a batch of "
         f"{arguments.format_shapes()}: {type(error).__name__}: {str(error)[:300]}; pass "
-        "batch=... as the model takes it, or count a block of code with count_flops"
+        "batch=... in the form that the model takes, or count a block of code with count_flops"
     )
 
 
@@ -184,7 +184,7 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 
 
 def _find_device_and_dtype(module: Any) -> tuple[Any, Any]:
-    """The device of the module's parameters and the type of its first floating one."""
+    """The device of the module's parameters and the type of its first floating-point one."""
     device = dtype = None
     for parameter in module.parameters():
         device = parameter.device if device is None else device
@@ -217,12 +217,12 @@ def _count_call(
 
 
 def _unpack_dataclass(output: Any) -> Any:
-    """A dataclass's fields, which torch does not look into."""
+    """A dataclass's fields, because torch does not look inside dataclasses."""
     return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
 
 
 class BlockCounter:
-    """Counts the torch operations that run within it, as they run; a context manager."""
+    """Count the torch operations that run in a ``with`` block."""
 
     def __init__(self) -> None:
         torch = import_torch()
@@ -230,14 +230,12 @@ class BlockCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         self._counter = FlopCounterMode(display=False, custom_mapping=_build_formulas(torch))
-        self._counter.mod_tracker = (
-            _NoModuleTracker()
-        )  # which would hook into every module and gradient
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's would hook every module
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 
-        class Names(TorchDispatchMode):  # type: ignore[misc]
-            """Notes which operators run and are not counted."""
+        class UncountedMode(TorchDispatchMode):  # type: ignore[misc]
+            """Count the operators without a formula."""
 
             def __torch_dispatch__(
                 self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -247,15 +245,15 @@ class BlockCounter:
                     ran[getattr(packet, "__name__", str(packet))] += 1
                 return func(*args, **(kwargs or {}))
 
-        self._names = Names()
+        self._uncounted_mode = UncountedMode()
         self._ran = ran
 
     def __enter__(self) -> BlockCounter:
-        self._names.__enter__()
+        self._uncounted_mode.__enter__()
         try:
             self._counter.__enter__()
         except BaseException:
-            self._names.__exit__(None, None, None)
+            self._uncounted_mode.__exit__(None, None, None)
             raise
         return self
 
@@ -263,10 +261,10 @@ class BlockCounter:
         try:
             self._counter.__exit__(*exception)
         finally:
-            self._names.__exit__(*exception)
+            self._uncounted_mode.__exit__(*exception)
 
     def count(self) -> FlopsOfPass:
-        """What ran."""
+        """The operations counted so far, as one result."""
         return FlopsOfPass(self.flops, AS_RUN, self.uncounted)
 
     @property
@@ -276,12 +274,12 @@ class BlockCounter:
 
     @property
     def uncounted(self) -> dict[str, int]:
-        """The operators that do arithmetic and are not counted, and how often each ran."""
+        """The arithmetic operators without a formula, and how often each ran."""
         return {n: count for n, count in sorted(self._ran.items()) if n not in _NO_ARITHMETIC}
 
 
 class _NoModuleTracker:
-    """Stands in for what follows the code through its modules: only the total is asked for."""
+    """Replaces torch's module tracker: only the total is needed."""
 
     parents: Final = frozenset({"Global"})
 
@@ -293,7 +291,7 @@ class _NoModuleTracker:
 
 
 def _build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
-    """Formulas of operators that torch's counter lacks or gets wrong, as far as torch has them."""
+    """Formulas for operators that torch's counter lacks or counts wrongly."""
     from torch.utils.flop_counter import flop_registry
 
     aten = torch.ops.aten
@@ -327,7 +325,7 @@ def _build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
 
 
 _CORRECTED_OPERATORS: Final = ("convolution_backward",)
-"""torch's own formula counts a grouped convolution's gradients once for each group."""
+"""torch's own formula counts the gradients of a grouped convolution once per group."""
 
 
 def _convolution_backward_flops(
@@ -344,14 +342,14 @@ def _convolution_backward_flops(
     output_mask: Any,
     **options: Any,
 ) -> int:
-    """As much as the forward pass for each of the inputs' and the weight's gradients asked for."""
+    """The forward pass's operations once for each requested gradient, of inputs and weight."""
     positions = (inputs if transposed else gradient)[2:]
     forward = 2 * int(inputs[0]) * _multiply_all(positions) * _multiply_all(weight)
     return forward * (bool(output_mask[0]) + bool(output_mask[1]))
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
-    """Two products for each head: query by key, and the weights by value."""
+    """Two products for each head: query by key, and weights by value."""
     *batch, queries, width = query
     heads = _multiply_all(batch)
     return 2 * heads * int(queries * key[-2] * (width + value[-1]))
@@ -360,14 +358,14 @@ def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: 
 def _attention_backward_flops(
     gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
 ) -> int:
-    """The weights once more, and two products for each of the forward pass's two."""
+    """Recompute the weights, then two products for each of the forward pass's two."""
     *batch, queries, width = query
     heads = _multiply_all(batch)
     return 2 * heads * int(queries * key[-2] * (3 * width + 2 * value[-1]))
 
 
 def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
-    """One layer of an LSTM in one direction: all of two matrices at each time step."""
+    """One layer of an LSTM in one direction: two matrices at each time step."""
     matrices = [t for t in others[:2] if hasattr(t, "numel")]
     return 2 * _count_time_steps(inputs) * sum(int(matrix.numel()) for matrix in matrices)
 
@@ -378,7 +376,7 @@ def _cudnn_rnn_flops(inputs: Any, weights: Any, *others: Any, **options: Any) ->
 
 
 def _count_time_steps(inputs: Any) -> int:
-    """How many time steps there are in all sequences; packed ones are a row each."""
+    """The number of time steps in all sequences; packed sequences have one row per step."""
     return _multiply_all(inputs.shape[:-1])
 
 
@@ -388,13 +386,13 @@ def _multiply_all(lengths: Any) -> int:
 
 @contextmanager
 def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
-    """Leave the caller's own dispatch modes out: a count within a count is not counted twice."""
+    """Disable the caller's dispatch modes, so that a count within a count is not counted twice."""
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # else autocast keeps casts of what is counted on
+    torch.set_autocast_cache_enabled(False)  # else autocast would keep our casts
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator has no formula
+    torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
     try:
         with _disable_current_modes():
             yield
@@ -405,7 +403,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def preserve_random_state() -> Iterator[None]:
-    """Put all random number generators back as they were: torch's, Python's and numpy's."""
+    """Restore all random number generators at the end: torch's, Python's and numpy's."""
     torch = import_torch()
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
@@ -422,7 +420,7 @@ def preserve_random_state() -> Iterator[None]:
 
 @contextmanager
 def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
-    """Keep what forward leaves on the modules from staying, and the caller's hooks from running."""
+    """Restore the modules' attributes at the end, and disable the caller's hooks."""
     kept = [(member, dict(member.__dict__)) for member in module.modules()]
     containers = [
         (value, value.copy())
@@ -457,12 +455,12 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 
 
 def _is_torch_hook(hook: object) -> bool:
-    """Whether a hook is a part of the module: torch's weight norm, spectral norm, pruning."""
+    """Whether a hook belongs to the module: torch's weight norm, spectral norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")
 
 
 _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
-    # part of the device's name: float16, bfloat16, float32 (on TF32 units where it has them)
+    # part of the device's name: float16, bfloat16, float32 (with TF32 units if it has them)
     ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
     ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
     ("H200 NVL", None, None, None),  # slower than the SXM module
@@ -481,17 +479,17 @@ _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], .
     ("V100-PCIE", 112e12, None, 14e12),
     ("V100-SXM2", 125e12, None, 15.7e12),
 )
-"""Operations a second by the datasheets of NVIDIA, without sparsity; not listed is not known.
+"""Operations per second from NVIDIA's datasheets, without sparsity.
 
-Where a datasheet gives figures with sparsity alone they are halved, as its footnote says.
+If a datasheet gives only figures with sparsity, they are halved, as its footnote says.
 """
 
 
 def find_peak(module: Any) -> tuple[str, float | None]:
-    """The device that a module is on, and how many operations a second it can do at best.
+    """The module's device, and the device's peak in operations per second.
 
-    That is by the maker's figure for the type of the module's parameters or, under autocast, of
-    what it casts to; None where it is not known, as on a CPU.
+    The peak is the maker's figure for the type of the module's parameters or, under autocast, for
+    the type that autocast casts to. None if the peak is unknown, as on a CPU.
     """
     torch = import_torch()
     place, dtype = (None, None) if module is None else _find_device_and_dtype(module)

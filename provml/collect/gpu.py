@@ -1,8 +1,8 @@
-"""NVIDIA's GPUs by NVML: utilisation, memory, temperature, power, clocks, errors.
+"""Read NVIDIA GPUs with NVML: utilisation, memory, temperature, power, clocks, errors.
 
-Every device that this process can use: ``CUDA_VISIBLE_DEVICES`` and MIG instances are honoured. A
-value that a device does not give is absent. Imports `readings`; pynvml (package nvidia-ml-py, extra
-``gpu``) when it is used.
+Covers every device that this process can use, as ``CUDA_VISIBLE_DEVICES`` and MIG define it. A
+value that a device does not provide is absent. Imports `readings`; pynvml (package nvidia-ml-py,
+extra ``gpu``) on first use.
 
 Source: NVML API Reference Manual; CUDA C++ Programming Guide, environment variables.
 """
@@ -24,9 +24,9 @@ _PERMANENT_ERRORS: Final = (
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""The errors by which a device says that it never gives a value: it is not asked again."""
+"""Errors that mean a device never provides a value, so it is not queried again."""
 _LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
-"""What a reading has as a list over the devices, too."""
+"""Keys that a reading also has as one list over all devices."""
 _TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
 _THROTTLE_FUNCTIONS: Final = (
     "nvmlDeviceGetCurrentClocksEventReasons",
@@ -36,20 +36,20 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""Functions that became others, the newest first."""
+"""Functions that were renamed over the years, the newest name first."""
 
 
 class Nvml:
-    """NVML, initialised, and the devices that this process can use.
+    """An initialised NVML and the devices that this process can use.
 
     Args:
-        module: pynvml, or a module like it.
-        visible: the value of ``CUDA_VISIBLE_DEVICES``; None where it is not set.
+        module: pynvml, or a module with the same functions.
+        visible: the value of ``CUDA_VISIBLE_DEVICES``; None if it is not set.
     """
 
     def __init__(self, module: Any, visible: str | None) -> None:
         self.module = module
-        # not an NVMLError: what the binding raises where the driver is older than a function
+        # not an NVMLError; the binding raises it if the driver lacks a function
         mismatch = getattr(module, "NVMLLibraryMismatchError", None)
         self.errors: tuple[type[Exception], ...] = (module.NVMLError, *filter(None, [mismatch]))
         codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _PERMANENT_ERRORS]
@@ -58,7 +58,7 @@ class Nvml:
         try:
             module.nvmlInit()
         except module.NVMLError as error:
-            # where the driver is not installed there is nothing to miss
+            # without a driver, missing readings are expected
             absent = getattr(error, "value", None) in (
                 module.NVML_ERROR_LIBRARY_NOT_FOUND,
                 module.NVML_ERROR_DRIVER_NOT_LOADED,
@@ -72,31 +72,33 @@ class Nvml:
         if not self.devices:
             self.close()
             reasons = "; ".join(self.problems.values())
-            raise UnavailableError(reasons or "this process can use no GPU", expected=not reasons)
+            raise UnavailableError(
+                reasons or "this process can't use any GPU", expected=not reasons
+            )
         self._check_device_order(visible)
 
     def close(self) -> None:
-        """Let go of NVML, which counts its users."""
+        """Release NVML, which counts its users."""
         try:
             self.module.nvmlShutdown()
         except self.module.NVMLError:
-            pass  # the driver is gone: there is nothing to let go of
+            pass  # the driver is gone, so nothing is left to release
 
     def is_permanent(self, error: Exception) -> bool:
-        """Whether an error says that a value is never given."""
+        """Whether an error means that the value is never available."""
         code = getattr(error, "value", None)
         return code in self._permanent_codes or not isinstance(error, self.module.NVMLError)
 
     def is_device_lost(self, error: Exception) -> bool:
-        """Whether an error says that the device is gone until the machine is started anew."""
+        """Whether an error means that the device is gone until the next reboot."""
         module, code = self.module, getattr(error, "value", None)
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
     def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """The answer of the first of some functions that the binding and the driver both have.
+        """Call the first of several functions that both the binding and the driver have.
 
-        Names change over the years: newer bindings drop the older ones, older drivers lack the
-        newer. Raises what the last one raises.
+        Names change over the years: newer bindings drop older names, older drivers lack newer ones.
+        Raises the error of the last function.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -115,7 +117,7 @@ class Nvml:
         return known[-1](*arguments)
 
     def _check_device_order(self, visible: str | None) -> None:
-        """Say so where CUDA may mean other devices by the numbers chosen than NVML does."""
+        """Note a problem if CUDA may number the devices differently from NVML."""
         numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
         if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return
@@ -127,12 +129,13 @@ class Nvml:
             return
         if len(names) > 1:
             self.problems["order"] = (
-                "the machine's GPUs differ, and CUDA numbers the fastest first where "
-                "CUDA_DEVICE_ORDER is not PCI_BUS_ID: these may be others than the process uses"
+                "the machine has different GPUs, and without CUDA_DEVICE_ORDER=PCI_BUS_ID "
+                "CUDA numbers the fastest first: these readings may be of other GPUs than the "
+                "process uses; set CUDA_DEVICE_ORDER=PCI_BUS_ID"
             )
 
     def _handles(self) -> Iterator[Any]:
-        """Every device that answers; one that fell off its bus does not hide the others."""
+        """Every device that answers. A device that fell off its bus does not hide the others."""
         module = self.module
         for index in range(module.nvmlDeviceGetCount()):
             try:
@@ -148,7 +151,7 @@ class Nvml:
         for entry in filter(None, (part.strip() for part in visible.split(","))):
             handles = self._find_entry(entry)
             if not handles:
-                return  # as CUDA does: what follows an entry that is none is not seen
+                return  # as in CUDA, entries after an invalid one are ignored
             yield from handles
 
     def _find_entry(self, entry: str) -> list[Any]:
@@ -170,12 +173,12 @@ class Nvml:
         return list(self._split_mig(found[0])) if len(found) == 1 else []
 
     def _split_mig(self, handle: Any) -> Iterator[Any]:
-        """The device, or its MIG instances where it is divided."""
+        """The device, or its MIG instances if it is partitioned."""
         module = self.module
         try:
             divided = module.nvmlDeviceGetMigMode(handle)[0] == module.NVML_DEVICE_MIG_ENABLE
         except module.NVMLError:
-            divided = False  # not a device that can be
+            divided = False  # the device does not support MIG
         if not divided:
             yield handle
             return
@@ -183,11 +186,11 @@ class Nvml:
             try:
                 yield module.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             except module.NVMLError:
-                continue  # no instance was made at this place
+                continue  # there is no instance with this index
 
 
 def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
-    """NVML with its devices. Raises UnavailableError.
+    """Load NVML and find its devices. Raises UnavailableError.
 
     Args:
         module: by default pynvml.
@@ -195,12 +198,12 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
     """
     if module is None:
         if not any(path.exists() for path in _DRIVER_FILES):
-            raise UnavailableError("there is no NVIDIA driver")
+            raise UnavailableError("no NVIDIA driver is installed")
         try:
             import pynvml as module  # type: ignore[no-redef]
         except ImportError:
             raise UnavailableError(
-                "there is an NVIDIA driver, and readings of it need nvidia-ml-py: "
+                "an NVIDIA driver is installed, but reading the GPUs needs nvidia-ml-py: "
                 "pip install 'provml[gpu]'",
                 expected=False,
             ) from None
@@ -210,10 +213,10 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
 
 class GpuCollector:
-    """Readings of every device; about 0.1 to 1 ms a device, as its driver answers.
+    """Reads every device. Costs about 0.1 to 1 ms per device, depending on the driver.
 
-    ``gpu`` is a list of mappings, one a device in the order that CUDA numbers them, as far as
-    ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` holds. A device that is lost leaves an empty mapping.
+    ``gpu`` is a list of mappings, one per device. Their order is CUDA's if
+    ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` is set. A lost device has an empty mapping.
     """
 
     name = "gpu"
@@ -223,12 +226,12 @@ class GpuCollector:
     def __init__(
         self, nvml: Any = None, visible: str | None = None, pid: int | None = None
     ) -> None:
-        """Nothing is loaded before `initialize`.
+        """Store the settings. Nothing is loaded before `initialize`.
 
         Args:
             nvml: by default pynvml.
             visible: by default ``CUDA_VISIBLE_DEVICES``.
-            pid: the process whose own memory is read; by default this one.
+            pid: the process whose GPU memory is read; by default this one.
         """
         self._module = nvml
         self._visible = visible
@@ -240,7 +243,7 @@ class GpuCollector:
         self.devices: list[dict[str, Any]] = []
 
     def initialize(self) -> None:
-        """Load NVML and find the devices. Twice is once. Raises UnavailableError."""
+        """Load NVML and find the devices. Idempotent. Raises UnavailableError."""
         if self._nvml is None:
             self._nvml = load_nvml(self._module, self._visible)
             self._module = self._nvml.module
@@ -251,7 +254,7 @@ class GpuCollector:
             ]
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Release NVML."""
         if self._nvml is not None:
             self._nvml.close()
             self._nvml = None
@@ -273,7 +276,7 @@ class GpuCollector:
         return facts
 
     def collect(self) -> dict[str, Any]:
-        """Of all devices together ``gpu_count`` and lists; under ``gpu`` a mapping for each."""
+        """Read all devices: ``gpu_count``, lists over the devices, and a mapping for each."""
         self.initialize()
         handles = [] if self._nvml is None else self._nvml.devices
         each = [
@@ -320,9 +323,9 @@ class GpuCollector:
             number, "process_memory_used", self._call_first, _PROCESS_FUNCTIONS, handle
         )
         pid = os.getpid() if self._pid is None else self._pid
-        own = [one.usedGpuMemory for one in processes or () if one.pid == pid]
-        if own and None not in own:  # None: the driver does not say
-            found["process_memory_used"] = sum(own)
+        used_bytes = [one.usedGpuMemory for one in processes or () if one.pid == pid]
+        if used_bytes and None not in used_bytes:  # None: the driver does not know
+            found["process_memory_used"] = sum(used_bytes)
         return found
 
     def _read_state(self, number: int, handle: Any) -> dict[str, Any]:
@@ -376,7 +379,7 @@ class GpuCollector:
         return self._nvml.call_first(names, *arguments)
 
     def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """The answer; None where there is none, with the reason in `missing`."""
+        """The answer; None if the device has no answer, with the reason in `missing`."""
         nvml = self._nvml
         if nvml is None or (number, key) in self._unsupported:
             return None
@@ -394,5 +397,5 @@ class GpuCollector:
 
 
 def decode_text(value: str | bytes) -> str:
-    """Older versions of pynvml give bytes."""
+    """Decode the bytes that older versions of pynvml return."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,8 +1,8 @@
-"""Digests of large files and folders, computed beside the training.
+"""Hash large files and folders in background threads.
 
-A folder's files are hashed by several threads, all else by one; a thread stops at the end of a
-block where it is asked to, before a fork or at the end of a run, and another goes on from there.
-What changes while it is read has no digest. Imports `content`.
+Several threads hash the files of a folder; one thread hashes everything else. A thread stops at the
+end of a block when asked to, before a fork or at the end of a run, and another thread continues.
+Content that changes while it is hashed gets no digest. Imports `content`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import BinaryIO, Final, NamedTuple
 from provml.collect.content import Facts, digest_link, digest_manifest, list_folder_files
 
 BACKGROUND_BYTES: Final = 64 * 2**20
-"""What is at least so large is hashed in the background."""
+"""Content of at least this size is hashed in the background."""
 
-DIGEST_PENDING: Final = "its digest was not there yet when this was written"
+DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
 CHANGED_WHILE_HASHED: Final = "it changed while it was being hashed"
 
 _HASH_BLOCK_BYTES: Final = 4 * 2**20
@@ -29,15 +29,15 @@ _MAX_HASH_THREADS: Final = 4
 _HASH_JOIN_S: Final = 0.2
 
 ReportDigest = Callable[[int, Facts], None]
-"""Takes a content's number and what was found out about it."""
+"""Takes a content's number and the facts found about it."""
 
 
 class HashingProgress(NamedTuple):
     """How far the hashing of a dataset is.
 
     Attributes:
-        done: bytes hashed.
-        total: bytes there are; None of a folder that was not listed to its end yet.
+        done: bytes hashed so far.
+        total: bytes in total; None for a folder that is not fully listed yet.
     """
 
     name: str
@@ -46,7 +46,7 @@ class HashingProgress(NamedTuple):
 
 
 def is_large(path: str, leave_out: str | None = None) -> bool:
-    """Whether a file or folder is worth a thread: 64 MiB or more, or over 1,000 files.
+    """Whether a file or folder is hashed in the background: 64 MiB or more, or over 1,000 files.
 
     Costs a look at up to 1,000 files. Raises OSError.
     """
@@ -61,7 +61,7 @@ def is_large(path: str, leave_out: str | None = None) -> bool:
 
 
 class _HashedFile:
-    """A file being hashed, block by block."""
+    """A file that is hashed block by block."""
 
     __slots__ = ("_before", "_digest", "_file", "job", "name", "path", "size")
 
@@ -73,7 +73,7 @@ class _HashedFile:
         self._before: tuple[int, ...] = ()
 
     def advance(self, buffer: bytearray) -> bool:
-        """Hash one block; True at the end. Raises OSError."""
+        """Hash one block; return True at the end of the file. Raises OSError."""
         if self._file is None:
             self._file = open(self.path, "rb", buffering=0)
             self._before = _file_state(self._file)
@@ -89,7 +89,7 @@ class _HashedFile:
         return True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -101,7 +101,7 @@ class _HashedFile:
 
 
 class _ChangedError(OSError):
-    """The file is not what it was when its reading began."""
+    """The file changed since hashing began."""
 
 
 def _file_state(file: BinaryIO) -> tuple[int, ...]:
@@ -110,7 +110,7 @@ def _file_state(file: BinaryIO) -> tuple[int, ...]:
 
 
 class _HashJob:
-    """A file or folder to be hashed."""
+    """A file or folder to hash."""
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
         self.number, self.name, self.path = number, name, path
@@ -126,7 +126,7 @@ class _HashJob:
         )
 
     def next_file(self) -> _HashedFile | None:
-        """The next file to hash; None where all are given out. Raises OSError."""
+        """The next file to hash; None if every file has been handed out. Raises OSError."""
         for name in self._names:
             path = os.path.join(self.path, name) if self.is_folder else self.path
             if self.is_folder and os.path.islink(path):
@@ -140,12 +140,12 @@ class _HashJob:
         return None
 
     def add_digest(self, file: _HashedFile) -> None:
-        """A file is hashed."""
+        """Add the digest of a file that is hashed completely."""
         self.open_files -= 1
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """What was found out, once all is hashed."""
+        """The digest and size, once everything is hashed."""
         if not self.is_folder:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
@@ -156,10 +156,10 @@ class BackgroundHasher:
     """The files and folders that a process hashes in the background."""
 
     def __init__(self, report: ReportDigest) -> None:
-        """Start nothing yet.
+        """Create the hasher. No thread starts yet.
 
         Args:
-            report: called, from a thread of ours, with what was found out; must not raise.
+            report: called from a background thread with the facts found; must not raise.
         """
         self._report = report
         self._lock = threading.Condition()
@@ -170,11 +170,11 @@ class BackgroundHasher:
         self._finished = False
 
     def add(self, number: int, name: str, path: str, leave_out: str | None = None) -> None:
-        """Have something hashed.
+        """Hash a file or folder in the background.
 
         Raises:
-            OSError: it can't be looked at.
-            RuntimeError: the system gives no thread.
+            OSError: the content can't be looked at.
+            RuntimeError: the system does not allow another thread.
         """
         job = _HashJob(number, name, path, leave_out)
         with self._lock:
@@ -188,18 +188,18 @@ class BackgroundHasher:
                     raise
 
     def progress(self) -> list[HashingProgress]:
-        """What is being hashed or waits for it."""
+        """The progress of everything that is being hashed or waits for it."""
         with self._lock:
             return [HashingProgress(job.name, job.size, job.total) for job in self._jobs]
 
     def pause(self) -> None:
-        """Have the threads end; waits for a block at most, and not long. Before a fork."""
+        """Stop the threads before a fork. Waits at most 0.2 s for each to finish its block."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_HASH_JOIN_S)
 
     def resume(self) -> None:
-        """Go on, with as many threads as there are files to hash at once."""
+        """Continue, with as many threads as there are files to hash at once."""
         with self._lock:
             if self._stop.is_set():
                 self._stop = threading.Event()
@@ -221,10 +221,10 @@ class BackgroundHasher:
                 self._threads.append(thread)
 
     def finish(self, wait_s: float) -> None:
-        """Wait for what is under way, then stop; what is not done by then is left.
+        """Wait for the hashing to finish, then stop; unfinished content stays without digest.
 
         Args:
-            wait_s: at most so long.
+            wait_s: the longest wait in seconds.
         """
         try:
             until = time.monotonic() + wait_s
@@ -237,7 +237,7 @@ class BackgroundHasher:
             self.forget()
 
     def forget(self) -> None:
-        """Let go of the files that are partly hashed; also in a forked child."""
+        """Close the partly hashed files; also called in a forked child."""
         while self._unfinished:
             self._unfinished.popleft().close()
 
@@ -294,7 +294,7 @@ class BackgroundHasher:
         with self._lock:
             job.add_digest(file)
             if not job.is_listed or job.open_files or job.is_over:
-                # a single file is listed to its end by the next look at its job
+                # the next `_next_file` marks the job of a single file as listed
                 return
             facts = job.facts()
         self._end_job(job, facts)

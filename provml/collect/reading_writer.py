@@ -25,15 +25,15 @@ _PER_CORE_KEYS: Final = ("cpu_per_core",)
 
 
 class ReadingSink(Protocol):
-    """What of a journal's writer is needed."""
+    """The methods of a journal writer that readings need."""
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can be written."""
+        """Whether the writer accepts nothing more."""
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """Samples and events that were lost."""
+        """The numbers of samples and events that were lost."""
 
     def sample(
         self,
@@ -49,11 +49,11 @@ class ReadingSink(Protocol):
         """Write a record."""
 
     def last_position(self) -> Position | None:
-        """Context, step and epoch of what was logged last."""
+        """Context, step and epoch of the metric that was logged last."""
 
 
 class ReadingWriter:
-    """Writes what one collector reads into a journal; used by one thread at a time."""
+    """Writes the readings of one collector into a journal. One thread at a time may use it."""
 
     def __init__(self, name: str, journal: ReadingSink) -> None:
         self.name = name
@@ -69,7 +69,7 @@ class ReadingWriter:
         self._totals: dict[str, tuple[int, float, float]] = {}
 
     def describe(self, collector: Collector, interval_s: float | None) -> None:
-        """Record once how it reads, and the devices that it found."""
+        """Record the collector's settings and the devices that it found."""
         settings: dict[str, Any] = {"interval_s": interval_s}
         if getattr(collector, "thresholds", None):
             settings["thresholds"] = dict(collector.thresholds)  # type: ignore[attr-defined]
@@ -95,25 +95,25 @@ class ReadingWriter:
         time_ns: int | None,
         position: Position,
     ) -> int:
-        """Record a reading that covers the time since the start; the time it was recorded with.
+        """Record a reading that covers the time since ``start_ns``; return its recorded time.
 
         Args:
-            time_ns: as the user gave it; None is now.
+            time_ns: the time that the user gave; None means now.
         """
-        known = False
-        if time_ns is None:  # two readings of one time would be one
+        is_taken = False
+        if time_ns is None:  # each reading needs its own time
             time_ns = self._last_ns = max(time.time_ns(), self._last_ns + 1)
         else:
-            known = (time_ns, position) in self._user_times
+            is_taken = (time_ns, position) in self._user_times
             self._user_times.add((time_ns, position))
         context, step, epoch = position
         journal, name = self._journal, self.name
         lost = journal.dropped
-        if not known:
+        if not is_taken:
             taken = (layout.SAMPLING, name, context, None, "i64")
             journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
         if journal.dropped != lost:
-            return time_ns  # no activity to have taken it: values without one would be left
+            return time_ns  # without the sampling activity, its values would be orphans
         units: Mapping[str, str] = getattr(collector, "units", {})
         constants = getattr(collector, "constants", ())
         unrecorded = getattr(collector, "unrecorded", ())
@@ -137,11 +137,11 @@ class ReadingWriter:
         return time_ns
 
     def summary(self) -> dict[str, float]:
-        """Mean and maximum of what is a share, the sum of what is energy, by dotted names."""
+        """Mean and maximum of shares, and the sum of energy, by dotted name."""
         found: dict[str, float] = {}
         for key, (count, total, most) in self._totals.items():
-            own = self.name == "system" or key.startswith(f"{self.name}.")
-            name = key if own else f"{self.name}.{key}"
+            is_qualified = self.name == "system" or key.startswith(f"{self.name}.")
+            name = key if is_qualified else f"{self.name}.{key}"
             if key.endswith(_ENERGY_SUFFIX):
                 found[f"{name}.sum"] = total
             else:
@@ -151,7 +151,7 @@ class ReadingWriter:
     def _write_alerts(
         self, collector: Collector, values: dict[str, Any], time_ns: int, position: Position
     ) -> None:
-        """Record an alert where a value goes above its threshold, or its severity changes."""
+        """Record an alert if a value rises above its threshold or its severity changes."""
         thresholds: Mapping[str, float] = getattr(collector, "thresholds", {})
         raised: dict[str, tuple[str, float]] = {}
         for alert in find_alerts(values, thresholds, time_ns / 1e9):
@@ -178,7 +178,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record once of each key why it can't be read."""
+        """Record once for each key why it can't be read."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once
@@ -187,19 +187,19 @@ class ReadingWriter:
             self._recorded_once |= set(new)
             self.write_event("collector degraded", {"missing": new})
 
-    def write_event_once(self, what: str, metadata: dict[str, Any]) -> None:
-        """Record an event of the collector that is not to be told again."""
-        if what not in self._recorded_once:
-            self._recorded_once.add(what)
-            self.write_event(what, metadata)
+    def write_event_once(self, name: str, metadata: dict[str, Any]) -> None:
+        """Record an event of the collector unless one with this name was recorded before."""
+        if name not in self._recorded_once:
+            self._recorded_once.add(name)
+            self.write_event(name, metadata)
 
-    def write_event(self, what: str, metadata: dict[str, Any]) -> None:
+    def write_event(self, name: str, metadata: dict[str, Any]) -> None:
         """Record an event of the collector."""
         self._journal.append(
             {
                 "record": "event",
                 "time": time.time_ns(),
-                "name": what,
+                "name": name,
                 "source": "provml",
                 "metadata": encode({"collector": self.name} | metadata),
                 "context": None,

@@ -24,7 +24,7 @@ _DEFAULT_INTERVAL_S: Final = 5.0
 
 
 class Sampler:
-    """A run's collectors and their threads."""
+    """The collectors of a run and their threads."""
 
     def __init__(
         self,
@@ -33,7 +33,12 @@ class Sampler:
         collectors: Iterable[CollectorPlan],
         open_snapshot: Callable[[], Collector],
     ) -> None:
-        """`open_snapshot` opens the collector of `snapshot`, at its first use."""
+        """Create the sampler. Nothing starts yet.
+
+        Args:
+            interval_s: seconds between readings; 0 for snapshots only.
+            open_snapshot: makes the collector for `snapshot` at its first use.
+        """
         self._journal = journal
         self._open_snapshot = open_snapshot
         self._interval_s = interval_s
@@ -52,7 +57,7 @@ class Sampler:
         )
 
     def start(self) -> None:
-        """Start reading."""
+        """Start the threads."""
         with self._lock:
             if self._ended:
                 return
@@ -61,12 +66,12 @@ class Sampler:
             _active_samplers.append(self)
 
     def add(self, collector: Collector) -> Callable[[], None]:
-        """Read by one more collector, in the place of one of its name; what ends that."""
+        """Add a collector, in place of any with the same name; return a function that undoes it."""
         with self._lock:
             thread = self._make_thread(CollectorPlan(str(collector.name), lambda: collector))
-            same = [one for one in self._threads if one.name == thread.name]
-            self._stop_threads(same, last=False)
-            self._threads = [one for one in self._threads if one not in same] + [thread]
+            replaced = [one for one in self._threads if one.name == thread.name]
+            self._stop_threads(replaced, last=False)
+            self._threads = [one for one in self._threads if one not in replaced] + [thread]
             thread.start()
 
         def stop() -> None:
@@ -75,18 +80,18 @@ class Sampler:
                     return
                 self._stop_threads([thread], last=True)
                 self._threads.remove(thread)
-                self._threads += same
-                for one in same:
+                self._threads += replaced
+                for one in replaced:
                     one.start()
 
         return stop
 
     def snapshot(self, position: Position, time_ns: int | None, synchronous: bool) -> None:
-        """Read now, beside the rhythm; what is covered is the time since the snapshot before.
+        """Take a reading now, outside the interval. It covers the time since the last snapshot.
 
         Args:
-            time_ns: the time to record; None is now.
-            synchronous: False reads in a thread of its own.
+            time_ns: the time to record; None means now.
+            synchronous: False takes the reading in a thread of its own.
         """
         if synchronous:
             self._take_snapshot(position, time_ns)
@@ -102,7 +107,7 @@ class Sampler:
             self._snapshot_threads = [one for one in self._snapshot_threads if one.is_alive()]
             try:
                 thread.start()
-            except RuntimeError:  # no more threads are allowed
+            except RuntimeError:  # the system allows no more threads
                 self._take_snapshot(position, time_ns)
             else:
                 self._snapshot_threads.append(thread)
@@ -111,7 +116,7 @@ class Sampler:
         try:
             self._take_snapshot(position, time_ns)
         except RunClosedError:
-            pass  # it took longer than the run's end waits
+            pass  # the run ended before the snapshot was taken
 
     def _take_snapshot(self, position: Position, time_ns: int | None) -> None:
         with self._snapshot_lock:
@@ -129,10 +134,10 @@ class Sampler:
             )
 
     def stop(self) -> dict[str, Any]:
-        """Take a last reading of each, and end the threads; one that hangs is left behind.
+        """Take a last reading with each collector, and end the threads. Abandons a hung thread.
 
-        What was read comes to: of each share its mean and maximum, of energy the sum, and how many
-        alerts there were, where there were some.
+        Returns a summary of all readings: mean and maximum of each share, the sum of energy, and
+        the number of alerts if there were any.
         """
         with self._lock:
             if self._ended:
@@ -179,14 +184,14 @@ class Sampler:
             self._stop_threads(self._threads, last=False, patience_s=_FORK_JOIN_S)
 
     def resume(self) -> None:
-        """Start them again: they go on in their rhythm."""
+        """Continue after `pause`, in the same rhythm."""
         with self._lock:
             if not self._ended:
                 for thread in self._threads:
                     thread.start()
 
     def forget(self) -> None:
-        """In a forked child, which has no such threads and is to have none."""
+        """Disable the sampler in a forked child, which has none of these threads."""
         self._lock = threading.RLock()
         self._ended = True
         self._forget_active()
@@ -197,13 +202,14 @@ class Sampler:
 
 
 _active_samplers: list[Sampler] = []
-"""Those of the runs under way in this process."""
+"""The samplers of the runs that this process records, in order of their start."""
 
 
 def read_in_background(collector: Collector) -> Callable[[], None]:
-    """Read into the run that was started last, or, without one, for the collector alone.
+    """Read in the background into the run that started last; return a function that ends it.
 
-    Raises InvalidArgumentError where it is no collector.
+    Without a run, nothing records the readings. Raises InvalidArgumentError for an object that is
+    not a collector.
     """
     check_collector(collector)
     if _active_samplers:

@@ -1,7 +1,7 @@
-"""The code that runs: the script, its command line, and its git state.
+"""Describe the running code: the script, its command line, and its git state.
 
-git is asked read-only: no index refresh, no hooks, no external diff programs. Imports `content`,
-`secrets`, `errors`.
+git runs read-only: no index refresh, no hooks, no external diff programs. Imports `content`,
+`base.text`, `secrets`, `errors`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _UNTRACKED_LIMIT: Final = 1000
 _MODULES_LIMIT: Final = 1000
 _MODULES_LIMIT_BYTES: Final = 10 * 2**20
 SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
-"""Files whose changes are not kept in the diff."""
+"""Files whose changes are left out of the diff."""
 
 
 def describe_execution() -> Facts:
-    """The script, its masked command line, and the interpreter. Costs a hash of the script."""
+    """Describe the script, its masked command line and the interpreter. Hashes the script."""
     facts: Facts = {
         "argv": mask_argv(getattr(sys, "argv", [])),
         "command": mask_argv(sys.orig_argv),
@@ -65,32 +65,32 @@ def _find_working_folder() -> str | None:
 
 
 def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
-    """The source code at a path, by default of the running script, and its git state.
+    """Describe source code and its git state; by default that of the running script.
 
-    In a notebook, the source of the cells that were run. Of the modules that were imported from
-    the script's folder those that git does not have (all, without git) are kept, each by its path,
-    its digest and a copy.
+    In a notebook, the source is the cells that ran. Modules that were imported from the script's
+    folder and that git does not track (without git: all of them) are recorded with path, digest and
+    a copy.
 
     Costs a few git calls (tens of milliseconds in an ordinary repository). The diff against HEAD
-    is kept under ``artifacts/``, up to 10 MiB; so are the modules, up to 10 MiB in all.
+    goes to ``artifacts/``, up to 10 MiB; so do the modules, up to 10 MiB in total.
 
     Raises:
-        ContentNotFoundError: the path given does not exist.
-        InvalidArgumentError: it is a URI, or no file or folder.
+        ContentNotFoundError: the path does not exist.
+        InvalidArgumentError: it is a URI, or neither a file nor a folder.
     """
     script = os.fspath(path) if path is not None else find_script()
     if script is None:
         content = _write_notebook_cells(run_folder)
         if content is None:
-            unread = "the code that runs does not stand in a file: a shell, or standard input"
+            unread = "the running code is not in a file: it comes from a shell or standard input"
             content = {"kind": "file", "unread": unread}
         folder = os.curdir
     else:
         if not os.path.exists(script):
-            raise ContentNotFoundError(f"there is no source file or folder {script!r}")
+            raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # a repository's content is its commit and its diff; without one there is no bound on it
+            # not hashed: a repository is described by commit and diff, other folders may be huge
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)
@@ -101,7 +101,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
 
 
 def _write_notebook_cells(run_folder: Path) -> Facts | None:
-    """The cells of a notebook, or the inputs of an IPython shell, that were run so far."""
+    """Write the cells that ran so far, of a notebook or an IPython shell."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
@@ -115,11 +115,11 @@ def _write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """The imported modules under the folder that git does not have, by their paths within it."""
+    """Describe the imported modules below the folder that git does not track, by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}
-    kept = 0
+    copied_bytes = 0
     for path in _list_imported_files(root):
         name = os.path.relpath(path, root)
         if name in tracked or is_secret_file(name):
@@ -127,18 +127,18 @@ def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> di
         if len(found) == _MODULES_LIMIT:
             break
         try:
-            room = os.path.getsize(path) <= _MODULES_LIMIT_BYTES - kept
-            facts = describe_path(path, run_folder, copy=room)
+            fits = os.path.getsize(path) <= _MODULES_LIMIT_BYTES - copied_bytes
+            facts = describe_path(path, run_folder, copy=fits)
         except (OSError, ProvMLError):
-            continue  # gone since it was imported
-        kept += facts.get("size", 0) if room else 0
-        own = ("sha256", "size", "copy", "unread")
-        found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in own if k in facts}
+            continue  # removed since it was imported
+        copied_bytes += facts.get("size", 0) if fits else 0
+        keys = ("sha256", "size", "copy", "unread")
+        found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in keys if k in facts}
     return found
 
 
 def _list_imported_files(root: str) -> list[str]:
-    """The files of the modules that were imported from under a folder, no installed packages."""
+    """The files of modules imported from below a folder, without installed packages."""
     prefixes = {os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)}
     found: set[str] = set()
     for module in list(sys.modules.values()):
@@ -148,7 +148,7 @@ def _list_imported_files(root: str) -> list[str]:
         path = os.path.realpath(file)
         installed = "site-packages" in path or "dist-packages" in path
         inside = path.startswith(root.rstrip(os.sep) + os.sep)
-        if inside and not installed and not any(path.startswith(own) for own in prefixes):
+        if inside and not installed and not any(path.startswith(prefix) for prefix in prefixes):
             found.add(path)
     return sorted(path for path in found if os.path.isfile(path))
 
@@ -163,16 +163,16 @@ def _list_tracked_files(root: str) -> frozenset[str]:
 
 
 def is_secret_file(name: str) -> bool:
-    """Whether a file's name says that what is in it is a secret.
+    """Whether a file's name suggests that its content is secret.
 
-    Also one without an ending that is named as a secret is: trackers keep a parameter in a file.
+    Covers names without a suffix too, because trackers store a parameter in a file of its name.
     """
     from fnmatch import fnmatch
 
-    own = os.path.basename(name)
-    if "." not in own and is_secret_name(own):
+    base = os.path.basename(name)
+    if "." not in base and is_secret_name(base):
         return True
-    return any(fnmatch(own, pattern) for pattern in SECRET_FILES)
+    return any(fnmatch(base, pattern) for pattern in SECRET_FILES)
 
 
 def _describe_git(folder: str, run_folder: Path) -> Facts:
@@ -229,7 +229,7 @@ def _run_git_bytes(folder: str, *arguments: str) -> bytes:
     import subprocess
 
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    # a repository's own configuration must not run programs of its choice
+    # the repository's configuration must not run programs
     harmless = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
     return subprocess.run(
         ["git", *harmless, *arguments],

@@ -1,4 +1,4 @@
-"""What an array's numbers are like, in three figures. Imports nothing of provml."""
+"""Summarise the numbers of an array. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _BLOCK_VALUES: Final = 2**20
 
 
 def summarize_array(array: Any) -> dict[str, float | int]:
-    """Minimum, maximum and mean of a numpy array, and how many values are no numbers.
+    """Minimum, maximum and mean of a numpy array, and the number of values that are not finite.
 
-    Costs a pass over it, in blocks of 8 MiB; empty for what is not of numbers.
+    Costs one pass, in blocks of 8 MiB. Empty for an array that does not hold numbers.
     """
     if array.dtype.kind not in "iuf" or not array.size:
         return {}

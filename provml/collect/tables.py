@@ -1,17 +1,17 @@
-r"""Tables of pandas, polars and Arrow: digest, schema and summary; the data itself is not kept.
+r"""Describe pandas, polars and Arrow tables: digest, schema and summary. The data is not recorded.
 
 Digest
 ------
-SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column's digest is that of
+SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column's digest covers
 
-- the array of its values, as `content.describe_array` has it, where they are of a fixed width;
-- of text: the lengths in bytes as little-endian int64, then the UTF-8 of all of it;
-- of anything else: a line of JSON for each value.
+- the array of its values, as in `content.describe_array`, if the values have a fixed width;
+- for text: the lengths in bytes as little-endian int64, then the UTF-8 of all values;
+- for anything else: one line of JSON per value.
 
-Before that stands, where values are missing, the digest of the mask of those that are there. So a
-table has one digest in every process and on every machine, and in each of the three libraries.
+If values are missing, the digest of the mask of present values comes first. A table therefore has
+the same digest in every process, on every machine, and in each of the three libraries.
 
-Imports `content`, `journal.values`; a library never: the table that is given says which it is of.
+Imports `content`, `summaries`, `journal.values`. Never imports a table library.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from provml.journal.values import encode
 
 
 class TableColumn(NamedTuple):
-    """A column, whatever its library.
+    """A column of any library.
 
     Attributes:
-        dtype: as its library names it.
-        present: a mask of the values that are there; None where all are.
-        values: those that are there: a numpy array, or a list of strings or of other objects.
+        dtype: the type, as the library names it.
+        present: a mask of the values that are not missing; None if none is missing.
+        values: the present values: a numpy array, or a list of strings or other objects.
     """
 
     name: str
@@ -43,7 +43,10 @@ class TableColumn(NamedTuple):
 
 
 def describe_table(data: object) -> Facts | None:
-    """The facts of a table; None for what is none. Costs a pass over it, and memory of a column."""
+    """Describe a table; None for any other object.
+
+    Costs one pass over the table, and the memory of one column.
+    """
     columns = _find_columns(data)
     if columns is None:
         return None
@@ -55,14 +58,14 @@ def describe_table(data: object) -> Facts | None:
     size = rows = 0
     for column in columns:
         name = column.name if column.name not in schema else f"{column.name} {len(schema)}"
-        own, own_size = _digest_column(column)
-        digest.update(f"{own}  {column.name}\n".encode("utf-8", "backslashreplace"))
+        column_digest, column_size = _digest_column(column)
+        digest.update(f"{column_digest}  {column.name}\n".encode("utf-8", "backslashreplace"))
         schema[name] = column.dtype
         rows = len(column.values) if column.present is None else len(column.present)
-        own_summary = _summarize_column(column, rows)
-        if own_summary:
-            summary[name] = own_summary
-        size += own_size
+        column_summary = _summarize_column(column, rows)
+        if column_summary:
+            summary[name] = column_summary
+        size += column_size
     shape = [rows, len(schema)]
     facts |= {"length": rows, "shape": shape, "size": size, "schema": schema}
     if summary:
@@ -104,7 +107,7 @@ def _digest_column(column: TableColumn) -> tuple[str, int]:
 
 
 def _to_python(value: Any) -> Any:
-    """A nested value without what only its library has."""
+    """Convert a nested value to plain Python objects."""
     if hasattr(value, "to_list"):
         return value.to_list()
     if hasattr(value, "tolist"):
@@ -127,7 +130,7 @@ def _find_columns(data: Any) -> Iterator[TableColumn] | None:
 
 
 def _pandas_columns(data: Any) -> Iterator[TableColumn]:
-    """The columns, after the index where it is more than the rows' numbers."""
+    """The columns, after the index unless the index only numbers the rows."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
         for level in range(frame.index.nlevels):

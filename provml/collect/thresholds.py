@@ -1,4 +1,4 @@
-"""When a reading is an alert. Imports nothing of provml."""
+"""Decide which readings raise an alert. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Alert = dict[str, Any]
 def find_alerts(
     reading: Mapping[str, Any], thresholds: Mapping[str, float], timestamp: float
 ) -> list[Alert]:
-    """The alerts of a reading: a ``warning`` below 1.1 times the threshold, else ``critical``."""
+    """The alerts of a reading: ``warning`` below 1.1 times the threshold, else ``critical``."""
     alerts: list[Alert] = []
     for metric, threshold in thresholds.items():
         value = reading.get(metric)

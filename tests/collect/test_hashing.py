@@ -93,7 +93,7 @@ def test_what_is_not_hashed_in_time_is_said(
     recorded = provml.load(run.path)
     (dataset,) = recorded.artifacts()
     assert dataset.sha256 is None
-    assert "not there yet" in dataset.facts["unread"]
+    assert "not yet computed" in dataset.facts["unread"]
     assert dataset.facts["size"] == 2**40
     (event,) = recorded.events("dataset not hashed to its end")
     assert event.metadata["name"] == "huge"
@@ -189,4 +189,4 @@ def test_a_killed_run_says_that_there_is_no_digest(store: Path, tmp_path: Path) 
     command = [sys.executable, "-c", KILLED, str(store), str(sparse(tmp_path / "h", 2**40))]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     (dataset,) = provml.load("latest", store).artifacts()
-    assert "not there yet" in dataset.facts["unread"]
+    assert "not yet computed" in dataset.facts["unread"]

@@ -217,7 +217,7 @@ def test_the_devices_that_are_visible(library: Path, visible: str, seen: list[st
     found = read(library, "t4,geforce,mig", variables={"CUDA_VISIBLE_DEVICES": visible})
     assert [device["uuid"][:8] for device in found["devices"]] == seen
     if not seen:
-        assert found["unavailable"] == ["this process can use no GPU", True]
+        assert found["unavailable"] == ["this process can't use any GPU", True]
 
 
 @pytest.mark.parametrize(

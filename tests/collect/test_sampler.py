@@ -253,7 +253,7 @@ def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"collect": ("system", "moon")}, "there is no collector 'moon'; there are: system, disk"),
+        ({"collect": ("system", "moon")}, "unknown collector 'moon': choose from system, disk"),
         ({"collect": "system"}, "collect must be a tuple"),
         ({"collect": [object()]}, "must be an object with a name and a collect"),
         ({"collect": [Counting]}, "must be an object with a name and a collect"),
