@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -39,6 +40,7 @@ STYLES: Final = {
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
 _GAP: Final = 2
+_HEADING_WIDTH: Final = 16
 _LONGEST_CELL: Final = 200
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
@@ -200,6 +202,16 @@ def cell(text: object, style: str = "") -> Text:
     return Text(shortened(printable(text), _LONGEST_CELL), style)
 
 
+def fold_heading(heading: str) -> str:
+    """Break a heading into lines of about 16 characters, after dots, dashes and slashes."""
+    lines = [""]
+    for part in re.split(r"(?<=[./-])", heading):
+        if lines[-1] and len(lines[-1]) + len(part) > _HEADING_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[Text]],
@@ -218,7 +230,7 @@ def table(
     from rich.table import Table
 
     widths = [
-        max([*map(len, name.splitlines()), *(row[place].cell_len for row in rows), 0])
+        max([_heading_width(name), *(row[place].cell_len for row in rows)])
         for place, name in enumerate(columns)
     ]
     room = console().width
@@ -240,6 +252,10 @@ def table(
     return built
 
 
+def _heading_width(heading: str) -> int:
+    return max(map(len, heading.split("\n")))
+
+
 def _kept_columns(
     columns: Sequence[str], widths: list[int], cut: Sequence[str], drop: Sequence[str], room: int
 ) -> list[int]:
@@ -247,7 +263,7 @@ def _kept_columns(
     kept = list(range(len(columns)))
     for name in drop:
         least = [
-            min(widths[place], max(len(columns[place]), _NARROWEST))
+            min(widths[place], max(_heading_width(columns[place]), _NARROWEST))
             if columns[place] in cut
             else widths[place]
             for place in kept
@@ -267,7 +283,7 @@ def _cut_widths(
     """
     excess = sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) - room
     places = [place for name in cut for place in kept if columns[place] == name]
-    steps = [(place, max(len(columns[place]), _NARROWEST)) for place in places]
+    steps = [(place, max(_heading_width(columns[place]), _NARROWEST)) for place in places]
     for place, narrowest in [*steps, *((place, _NARROWEST) for place in places)]:
         given = min(max(0, excess), max(0, widths[place] - narrowest))
         widths[place] -= given

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _UNREADABLE = "unreadable"
 _MOST_REASONS = 5
-_HEADING_WIDTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +314,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
 
 
 def _fold_headings(show: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[str]:
-    """Return the headings of the values to show, broken after dots if they are too wide."""
+    """Return the headings of the values to show, on several lines if they are too wide."""
     headings = [terminal.printable(name) for name in show]
     ids = max(row[0].cell_len for row in rows)
     values = sum(
@@ -324,15 +323,7 @@ def _fold_headings(show: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[
     )
     if ids + values + 2 * len(headings) + len("  interrupted") <= terminal.console().width:
         return headings
-    folded: list[str] = []
-    for heading in headings:
-        lines = [""]
-        for part in heading.replace(".", ".\0").split("\0"):
-            if lines[-1] and len(lines[-1]) + len(part) > _HEADING_WIDTH:
-                lines.append("")
-            lines[-1] += part
-        folded.append("\n".join(lines))
-    return folded
+    return [terminal.fold_heading(heading) for heading in headings]
 
 
 GROUP = "Look"

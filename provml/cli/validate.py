@@ -158,9 +158,9 @@ def _show(report: Report, explain: bool) -> None:
     further = max(0, len(report.findings) - _SHOWN_FINDINGS) + report.further
     if further:
         click.echo(terminal.printable(f"{report.document}: and {further:,} more findings"))
-    told = [*(["nothing found"] if report.conforms else []), *report.notes]
-    if told:
-        terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(told)}"))
+    remarks = [*(["valid"] if report.conforms else []), *report.notes]
+    if remarks:
+        terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(remarks)}"))
 
 
 def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:

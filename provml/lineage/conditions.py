@@ -16,7 +16,9 @@ Imports `errors`, `model.names`.
 from __future__ import annotations
 
 import ast
+import io
 import time
+import tokenize
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,12 +114,28 @@ def _parsed(expression: str) -> ast.expr:
             warnings.simplefilter("ignore")  # of escapes in strings, which are the user's
             return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError as error:
+        assignment = _find_assignment(expression.strip())
+        if assignment is not None:
+            raise QueryError(
+                f"use == to compare, at column {assignment}: {expression!r:.80}"
+            ) from None
         column = error.offset or len(expression.strip()) + 1
         raise QueryError(
             f"not an expression, at column {column}: {error.msg}: {expression!r:.80}; {_HINT}"
         ) from None
     except (ValueError, RecursionError, MemoryError):
         raise QueryError(f"not an expression: {expression!r:.80}") from None
+
+
+def _find_assignment(expression: str) -> int | None:
+    """Return the column of a single ``=`` in an expression; None if there is none."""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(expression).readline):
+            if token.type == tokenize.OP and token.string == "=":
+                return token.start[1] + 1
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return None
 
 
 def _check_text(text: str) -> str:

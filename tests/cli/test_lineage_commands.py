@@ -120,6 +120,14 @@ def test_a_wrong_condition_is_one_line(work: Path) -> None:
         assert done.stderr.count("\n") == 1 and "column" in done.stderr
 
 
+def test_a_single_equals_sign_is_answered_with_the_right_one(work: Path) -> None:
+    """Somebody who writes `params.lr = 3` has to guess what is wrong."""
+    for condition in ("params.lr = 3", "params.lr > 1 and status = 'finished'"):
+        done = call("runs", "--where", condition, "--store", work / "provenance")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "use == to compare, at column" in done.stderr
+
+
 def test_lineage_as_tree_lines_and_json(work: Path) -> None:
     """The origin of a file could not be seen."""
     at = ("--store", work / "provenance")
@@ -199,9 +207,24 @@ def test_diff(work: Path) -> None:
     shown = plain(on_terminal("diff", first, second, *at))
     assert "code: code.py" in shown and "\u202e" not in shown
     assert json.loads(call("diff", first, second, "--json", *at).stdout)["params"]["lr"]
+    assert re.search(r"params +lr +0\.1 +0\.05", shown)
+    assert first in shown.splitlines()[0] and second in shown.splitlines()[0]
     same = call("diff", first, first, *at)
     assert (same.stdout, same.stderr) == ("", "nothing differs\n")
     assert call("diff", first, *at).returncode == 2
+
+
+def test_diff_shows_numbers_as_show_does(tmp_path: Path) -> None:
+    """Two runs' numbers are cut, rounded to the same text, or not as `provml show` has them."""
+    name = "a.parameter.with.a.name.that.is.much.longer.than.sixty.characters.in.all"
+    for number in (0, 1):
+        with provml.start_run("numbers", store=tmp_path, run_id=f"run-{number}", formats=()) as run:
+            run.log_params({name: (1 + number) / 3, "close": 0.1 + number * 1e-12, "v": "1.10"})
+            run.log_params({"text": f"2.1{number}"})
+    shown = plain(on_terminal("diff", "run-0", "run-1", "--store", tmp_path))
+    assert re.search(rf"{name} +0\.333333 +0\.666667", shown)
+    assert re.search(r"close +0\.1 +0\.100000000001", shown)
+    assert re.search(r"text +2\.10 +2\.11", shown)
 
 
 def test_history(work: Path) -> None:
