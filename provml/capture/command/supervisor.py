@@ -480,7 +480,7 @@ class _Recording:
             if self._describer.is_alive():
                 reason = f"they were not found out within {_DESCRIBE_WAIT_S} s of its end"
                 self._miss("source code and environment", reason)
-        was_inside = bootstrap.was_inside(self._run.path, keep=self._settings.rank is not None)
+        was_inside = bootstrap.was_installed(self._run.path, keep=self._settings.rank is not None)
         if self._program.interpreter is not None and not was_inside:
             self._miss(
                 "calls and files of the script",

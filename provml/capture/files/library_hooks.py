@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from provml.capture.import_hooks import wait_no_more, when_imported
+from provml.capture.import_hooks import call_on_import, cancel_call_on_import
 from provml.capture.outer_run import note_missed
 
 Opened = Callable[[object, int], None]
@@ -103,13 +103,13 @@ def install(opened: Opened) -> None:
         calls = [call for call in CALLS if call.module == name]
         replace = functools.partial(_replace_all, calls, opened)
         _waits.append((name, replace))
-        when_imported(name, replace)
+        call_on_import(name, replace)
 
 
 def uninstall() -> None:
     """Give back every original that is still replaced by ours."""
     while _waits:
-        wait_no_more(*_waits.pop())
+        cancel_call_on_import(*_waits.pop())
     while _restores:
         _restores.pop()()
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final, Protocol, cast
 
-from provml.capture.import_hooks import wait_no_more, when_imported
+from provml.capture.import_hooks import call_on_import, cancel_call_on_import
 from provml.capture.outer_run import note_missed
 from provml.capture.trackers.calls import Calls
 from provml.recording import process_hooks
@@ -63,13 +63,13 @@ def install() -> None:
         except Exception as error:  # another package's
             note_missed(f"tracker {tracker!r:.200}", error)
     for name, call in _waits:
-        when_imported(name, call)
+        call_on_import(name, call)
 
 
 def remove() -> None:
     """Record nothing more, and put everything back as it was."""
     while _waits:
-        wait_no_more(*_waits.pop())
+        cancel_call_on_import(*_waits.pop())
     for calls in _calls:
         calls.restore()
     _calls.clear()
