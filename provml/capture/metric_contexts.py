@@ -12,20 +12,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from provml.base.context import Context
+from provml.base.context import Context, context_from_word
 
 _PARTS: Final = re.compile(r"[/._\-\s]+")
-_CONTEXTS: Final = {
-    "train": Context.TRAINING,
-    "training": Context.TRAINING,
-    "val": Context.VALIDATION,
-    "valid": Context.VALIDATION,
-    "validation": Context.VALIDATION,
-    "test": Context.EVALUATION,
-    "testing": Context.EVALUATION,
-    "eval": Context.EVALUATION,
-    "evaluation": Context.EVALUATION,
-}
 
 
 @lru_cache(maxsize=4096)
@@ -37,4 +26,4 @@ def context_from_name(name: str) -> Context | None:
     parts = [part.lower() for part in _PARTS.split(name) if part]
     if len(parts) < 2:
         return None
-    return _CONTEXTS.get(parts[0]) or _CONTEXTS.get(parts[-1])
+    return context_from_word(parts[0]) or context_from_word(parts[-1])

@@ -1,21 +1,18 @@
-"""The command line: a thin skin over the library, with its verbs.
+"""The command line: a thin layer over the library that uses the same verbs.
 
-A module here whose name begins with no underscore is a group of commands: it has ``COMMANDS``, a
-list of click commands. What is heavy (numpy, prov, tables) a command imports when it runs.
-Imports `_api` and what lies beneath, `demo`.
+A module here without a leading underscore holds commands; `_program` lists them. A command imports
+heavy packages (numpy, prov, DuckDB) when it runs. May import every other room.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import sys
 import warnings
-from functools import cache
 
 import click
 
+from provml.cli._program import program
 from provml.cli._terminal import printable
 from provml.errors import (
     ExportError,
@@ -26,11 +23,12 @@ from provml.errors import (
     ProvMLWarning,
     QueryError,
     RunNotFoundError,
+    SeriesNotFoundError,
 )
-from provml.version import __version__
 
 _MISUSE = (
     RunNotFoundError,
+    SeriesNotFoundError,
     InvalidArgumentError,
     ExportError,
     MissingExtraError,
@@ -38,36 +36,6 @@ _MISUSE = (
     QueryError,
 )
 _INTERRUPTED = 130
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-@cache
-def program(only: str | None = None) -> click.Group:
-    """The command ``provml``, with a command for each that the modules here have.
-
-    Args:
-        only: the one module to take them from.
-    """
-
-    @click.group("provml", context_settings=_SETTINGS, invoke_without_command=True)
-    @click.version_option(__version__, message="provml %(version)s", help="Print the version.")
-    @click.pass_context
-    def group(context: click.Context) -> None:
-        """List, show, export and recover recorded machine-learning runs.
-
-        RUN is a run's folder, its id, a beginning of one that no other has, or latest; where
-        several experiments have the id, EXPERIMENT/ID, the folders' names below the store.
-        """
-        if context.invoked_subcommand is None:
-            click.echo(context.get_help(), err=True)
-            context.exit(2)
-
-    names = [module.name for module in pkgutil.iter_modules(__path__)] if only is None else [only]
-    for name in names:
-        if not name.startswith("_"):
-            for command in importlib.import_module(f"{__name__}.{name}").COMMANDS:
-                group.add_command(command)
-    return group
 
 
 def main() -> None:
@@ -95,8 +63,7 @@ def _warning_text(
 def execute(arguments: list[str]) -> int:
     """Run one command; its exit status: 0, 1 for a finding or failure, 2 for misuse."""
     try:
-        only = "run" if arguments[:1] == ["run"] else None  # the others' imports take time
-        status = program(only).main(arguments, "provml", standalone_mode=False)
+        status = program.main(arguments, "provml", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         _close_stdout()

@@ -40,7 +40,7 @@ def convert_command(
     max_mb: int | None,
     no_check: bool,
 ) -> None:
-    """Write a PROV document of any origin in another form.
+    """Convert a PROV document to another format.
 
     Forms, by their files' endings: .json (PROV-JSON), .provn, .provx or .xml (PROV-XML),
     .provjsonld, and PROV-O as .ttl, .nt, .nq, .trig, .jsonld; .rdf is read. .gz and .zst
@@ -65,4 +65,5 @@ def convert_command(
         terminal.echo_note(f"note: {terminal.printable(note)}")
 
 
+GROUP = "Documents"
 COMMANDS = [convert_command]

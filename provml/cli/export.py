@@ -12,11 +12,10 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from provml.base.format_names import format_names
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
-from provml.cli._options import store_option, view_of, view_options
-from provml.journal.reader import damage_note
+from provml.cli._options import FormatName, store_option, view_of, view_options
+from provml.journal.reader import describe_damage
 from provml.journal.store import find_run
 
 _STDOUT = "-"
@@ -28,7 +27,7 @@ _DEFAULT_FORMAT = "provjson"
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
+    type=FormatName(),
     help="The document's format.  [default: what FILE's ending says, else provjson]",
 )
 @click.option(
@@ -54,31 +53,33 @@ def export_command(
     store: str | None,
     **view_given: Any,
 ) -> None:
-    """Write a run as a document, at any time after its start.
+    """Write runs as a PROV document, a picture or a table.
 
     Several runs become one document, in which each is a bundle (in RDF, a named graph); -o says
     where to. Memory does not grow with the runs. A file is replaced only when all of it was
     written.
     """
-    from provml.export import default_detail, document_path, export, export_bundles, format_of
+    from provml.export import document_path, export, export_bundles, find_format, guess_format
 
     view = view_of(view_given)
-    if format_name is None:
-        format_name = format_of(output or "") or _default_for(output)
+    if format_name is not None:
+        chosen = find_format(format_name)
+    else:
+        chosen = guess_format(output or "") or find_format(_default_for(output))
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
         raise click.UsageError("several runs become one document: say where to with -o")
-    target: Any = document_path(folders[0], format_name) if output is None else output
+    target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
     with open_sink(target) as sink, _counted(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
-            mapping = export(folders[0], format_name, written, detail, view)
+            mapping = export(folders[0], chosen, written, detail, view)
             samples, details = mapping.samples, {mapping.detail}
             damage = mapping.journal.damage()
         else:
-            bundles = export_bundles(folders, format_name, written, detail, view)
+            bundles = export_bundles(folders, chosen, written, detail, view)
             samples, details, damage = bundles.samples, bundles.details, bundles.damage()
     if output == _STDOUT:
         sys.stdout.buffer.flush()
@@ -93,11 +94,11 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
-    note = damage_note(damage)
+    note = describe_damage(damage)
     if note is not None:
         terminal.echo_note(note)
-    if detail is None and "series" in details and default_detail(format_name) is None:
-        terminal.echo_note(_advice(format_name, folders))
+    if detail is None and "series" in details and chosen.default_detail is None:
+        terminal.echo_note(_advice(chosen.name, folders))
 
 
 def _advice(format_name: str, folders: list[Path]) -> str:
@@ -152,4 +153,5 @@ def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
         yield _Shown(sink)
 
 
+GROUP = "Documents"
 COMMANDS = [export_command]

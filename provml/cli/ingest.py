@@ -47,7 +47,7 @@ def ingest_command(
     quiet: bool,
     store: str | None,
 ) -> int:
-    """Make a run of the metrics that a log file says, or, with -, standard input as it comes.
+    """Record the metrics in a log file or in piped output.
 
     Known are JSON lines {"metric": "loss", "value": 0.5, "step": 3}, Keras's lines and tqdm's
     bars; what else there is a PATTERN says. {epoch} and {step} stand for an integer, {name} for a
@@ -185,4 +185,5 @@ def _tell(run: Run, reader: LineReader) -> None:
     terminal.echo_note(terminal.printable(text))
 
 
+GROUP = "Record"
 COMMANDS = [ingest_command]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, store_option
+from provml.cli._options import FormatName, json_option, store_option
 
 if TYPE_CHECKING:
     from provml.lineage.trace import Lineage
@@ -28,7 +27,7 @@ _depth_option = click.option(
 _format_option = click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
+    type=FormatName(),
     help="Write the PROV graph of the answer, over all its runs, in a format.",
 )
 _output_option = click.option(
@@ -60,7 +59,7 @@ def lineage_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show which runs made a file, from which data, code and parameters.
+    """Show which runs, data and code a file came from.
 
     A file or folder is found by its content, so renamed, moved and copied ones are. ID is a digest
     or a beginning of one, a recorded path or URI, the name of an artifact, dataset or model, an
@@ -88,7 +87,7 @@ def impact_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show what came of a file or dataset: the same as lineage --down."""
+    """Show what was made from a file or dataset."""
     _answer(start, "down", depth, as_json, format_name, output, store)
 
 
@@ -101,18 +100,19 @@ def _answer(
     output: str | None,
     store: str | None,
 ) -> None:
-    from provml.export import format_of
+    from provml.export import find_format, guess_format
     from provml.lineage.questions import open_store
 
-    if output is not None and format_name is None:
-        format_name = format_of(output)
-        if format_name is None:
+    chosen = None if format_name is None else find_format(format_name)
+    if output is not None and chosen is None:
+        chosen = guess_format(output)
+        if chosen is None:
             raise click.UsageError(f"-o {output} tells no format: say which with --format")
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
-    if format_name is not None:
-        lineage.export(format_name, sys.stdout.buffer if output in (None, _STDOUT) else output)
+    if chosen is not None:
+        lineage.export(chosen, sys.stdout.buffer if output in (None, _STDOUT) else output)
         sys.stdout.buffer.flush()
     elif as_json:
         terminal.echo_json(terminal.exact(lineage.to_dict()))
@@ -268,4 +268,5 @@ def _run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
         yield click.style(f"params  {', '.join(shown)}{more}", dim=True)
 
 
+GROUP = "Ask"
 COMMANDS = [lineage_command, impact_command]

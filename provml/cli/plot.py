@@ -65,7 +65,7 @@ def plot_command(
     format_name: str | None,
     store: str | None,
 ) -> None:
-    """Draw a run's series, a chart for each name, its contexts and ranks over one another.
+    """Draw a run's series as charts.
 
     SERIES are names as they were logged; by default all, system readings beneath. Without -o the
     charts are drawn as text: in large for the SERIES named, else a line each. A gap is a value
@@ -187,4 +187,5 @@ def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
     return terminal.table(heads, made, right=right, cut=cut)
 
 
+GROUP = "Look"
 COMMANDS = [plot_command]

@@ -31,7 +31,7 @@ from provml.journal.store import find_run
 def push_command(
     runs: Sequence[str], url: str, graph: str | None, detail: str | None, store: str | None
 ) -> None:
-    """Put runs on a SPARQL server, each as a named graph, in place of what that graph held.
+    """Upload runs to a SPARQL server.
 
     By the SPARQL 1.1 Graph Store HTTP Protocol; its URL is https://HOST/store with Oxigraph,
     https://HOST/DATASET/data with Fuseki, .../rdf-graphs/service with GraphDB and RDF4J. To push a
@@ -83,4 +83,5 @@ def _progress(label: str) -> Iterator[Callable[[int], None]]:
         yield show
 
 
+GROUP = "Documents"
 COMMANDS = [push_command]

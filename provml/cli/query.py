@@ -86,7 +86,7 @@ def query_command(
     timeout_s: float | None,
     store: str | None,
 ) -> None:
-    """Ask a SPARQL query of runs, or of all runs of the store.
+    """Query runs with SPARQL.
 
     SELECT, ASK, CONSTRUCT and DESCRIBE. The default graph is all the runs named, together; GRAPH
     sees each. The prefixes prov, provml, rdf, rdfs, xsd and dcterms are known, and of a single run
@@ -322,4 +322,5 @@ def _cell(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
     return term.value if hasattr(term, "value") else str(term), False
 
 
+GROUP = "Ask"
 COMMANDS = [query_command]

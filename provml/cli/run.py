@@ -72,12 +72,14 @@ def run_command(
     formats: str,
     store: str | None,
 ) -> None:
-    """Run a command and record it: python train.py, python -m module, a notebook, anything.
+    """Run a command and record it.
 
-    Its output, exit status and signals are as without provml; what it prints is kept and read for
-    metrics, calls of other trackers and the files that it reads and writes are recorded where it
-    is Python. provml.start_run in it joins this run. Where the store can't be written the command
-    runs all the same, unrecorded.
+    The command can be python train.py, python -m module, a notebook (train.ipynb) or any other
+    program. It runs exactly as it would without provml: same output, exit status and signals.
+
+    provml keeps what the command prints and reads metrics from it. In Python programs it also
+    records calls of other trackers and the files that are read and written. If the program calls
+    provml.start_run, it joins this run. If the store can't be written, the command runs unrecorded.
 
     \b
     provml run -- python train.py --lr 0.1
@@ -118,4 +120,5 @@ def run_command(
     ending.leave()
 
 
+GROUP = "Record"
 COMMANDS = [run_command]

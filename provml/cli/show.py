@@ -31,7 +31,7 @@ _SHORT_DIGEST = 12
 @json_option
 @store_option
 def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
-    """Show what a run recorded, or what of the machine it used.
+    """Show what a run recorded.
 
     How it stands, parameters, series, data, models, the last events, documents. Numbers are shown
     to six digits. With --json all is exact: integers beyond 2**53, decimals and the floats NaN,
@@ -317,4 +317,5 @@ def _above(use: ResourceUse) -> str:
     return f"{terminal.duration_text(use.above_s)} > {terminal.value_text(use.threshold)}"
 
 
+GROUP = "Look"
 COMMANDS = [show_command]

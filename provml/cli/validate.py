@@ -74,7 +74,7 @@ def validate_command(
     as_json: bool,
     store: str | None,
 ) -> int:
-    """Judge documents: whether they are well-formed, and a consistent history.
+    """Check that documents or runs are valid PROV.
 
     FILE is a PROV document in any form, also .gz or .zst; - for standard input; or a RUN. Without
     --constraints, --schema or --shapes it is judged by all of them; one larger than 8 MiB only by
@@ -158,9 +158,9 @@ def _show(report: Report, explain: bool) -> None:
     further = max(0, len(report.findings) - _SHOWN_FINDINGS) + report.further
     if further:
         click.echo(terminal.printable(f"{report.document}: and {further:,} more findings"))
-    told = [*(["nothing found"] if report.conforms else []), *report.notes]
-    if told:
-        terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(told)}"))
+    remarks = [*(["valid"] if report.conforms else []), *report.notes]
+    if remarks:
+        terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(remarks)}"))
 
 
 def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
@@ -175,4 +175,5 @@ def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
         yield f"    and {len(finding.evidence) - len(shown):,} more: --explain shows them"
 
 
+GROUP = "Documents"
 COMMANDS = [validate_command]

@@ -16,13 +16,16 @@ Imports `errors`, `model.names`.
 from __future__ import annotations
 
 import ast
+import io
 import time
+import tokenize
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from provml.base.clock import to_time_ns
+from provml.base.context import standard_path
 from provml.errors import QueryError
 from provml.model.names import encoded_path
 
@@ -111,12 +114,28 @@ def _parsed(expression: str) -> ast.expr:
             warnings.simplefilter("ignore")  # of escapes in strings, which are the user's
             return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError as error:
+        assignment = _find_assignment(expression.strip())
+        if assignment is not None:
+            raise QueryError(
+                f"use == to compare, at column {assignment}: {expression!r:.80}"
+            ) from None
         column = error.offset or len(expression.strip()) + 1
         raise QueryError(
             f"not an expression, at column {column}: {error.msg}: {expression!r:.80}; {_HINT}"
         ) from None
     except (ValueError, RecursionError, MemoryError):
         raise QueryError(f"not an expression: {expression!r:.80}") from None
+
+
+def _find_assignment(expression: str) -> int | None:
+    """Return the column of a single ``=`` in an expression; None if there is none."""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(expression).readline):
+            if token.type == tokenize.OP and token.string == "=":
+                return token.start[1] + 1
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return None
 
 
 def _check_text(text: str) -> str:
@@ -348,8 +367,17 @@ class _Compiler:
                     self._refuse(node, "None names no context by itself")
                 where += " AND x.context IS NULL"
             else:
-                where += " AND x.context = ?"
-                params.append(encoded_path(keys))
+                given, standard = encoded_path(keys), encoded_path(standard_path(keys))
+                if given == standard:
+                    where += " AND x.context = ?"
+                    params.append(given)
+                else:  # a run of an early version may have a context of this very name
+                    where += (
+                        " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
+                        " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"
+                        " THEN ? ELSE ? END"
+                    )
+                    params += [params[0], given, given, standard]
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))

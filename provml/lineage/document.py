@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from provml.base.sinks import Destination, open_sink
 from provml.errors import ExportError, MissingExtraError
-from provml.export import find_format, holds_samples_only
+from provml.export import Format, find_format
 from provml.journal.reader import Journal
 from provml.lineage.contents import Content
 from provml.lineage.rows import RunGraph, content_key, edge_ends, own_type
@@ -160,16 +160,16 @@ def export_lineage(
     contents: Mapping[str, Content],
     folders: Mapping[str, Path],
     depth: int | None,
-    format: str,
+    format: str | Format,
     target: Destination,
 ) -> None:
     """Write a lineage in a format; raises as `provml.export.export`."""
-    writer = find_format(format)
-    if holds_samples_only(format):
-        raise ExportError(f"{format} holds the samples of one run: a lineage has none")
+    chosen = find_format(format)
+    if chosen.samples_only:
+        raise ExportError(f"{chosen.name} holds the samples of one run: a lineage has none")
     mapping = LineageMapping(contents, folders, depth)
     with open_sink(target) as sink:
-        writer.write(cast(RunMapping, mapping), sink)
+        chosen.write(cast(RunMapping, mapping), sink)
 
 
 def lineage_graph(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import default_store
-from provml.collect.content import printable_path
+from provml.base.text import printable_path
 from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.journal.store import find_run
 from provml.lineage import conditions
@@ -70,6 +70,10 @@ class Store:
         """Where the tables lie."""
         return self._database.segments.folder
 
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run by its name in the tables. Raises KeyError."""
+        return self._database.runs[run].folder
+
     def refresh(self) -> int:
         """Bring the tables up to date; how many runs had to be read."""
         return self._database.refresh()
@@ -89,7 +93,11 @@ class Store:
         return notes
 
     def runs(
-        self, where: str | None = None, sort: str | None = None, show: Sequence[str] = ()
+        self,
+        where: str | None = None,
+        sort: str | None = None,
+        show: Sequence[str] = (),
+        limit: int | None = None,
     ) -> TableAnswer:
         """The runs, the oldest first, or sorted.
 
@@ -99,6 +107,7 @@ class Store:
             sort: what to sort by, least first; with ``-`` before it, greatest first. Runs
                 that don't have it come last.
             show: values to show beside the table's own columns, each a column of its name.
+            limit: how many runs to return at most; None for all.
 
         Raises:
             QueryError: a condition, or what to sort by or to show, that makes no sense.
@@ -131,10 +140,12 @@ class Store:
             ]
             params += [*number.params, *text.params]
             order = [*own, *order]
+        query += f" ORDER BY {', '.join(order)}"
+        if limit is not None:
+            query += " LIMIT ?"
+            params.append(limit)
         self.refresh()
-        answer = self._database.ask(
-            ["runs", "params", "series"], f"{query} ORDER BY {', '.join(order)}", params
-        )
+        answer = self._database.ask(["runs", "params", "series"], query, params)
         answer.notes = self.notes()
         return _unpacked(answer)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.settings import cache_folder
-from provml.collect.content import printable_path
+from provml.base.text import printable_path
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.reader import Journal

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.content import describe_path, printable_path
+from provml.base.text import printable_path
+from provml.collect.content import describe_path
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from provml.base.sinks import Destination
+    from provml.export import Format
 
 RECURSIVE: Final = """
 WITH RECURSIVE reached (content, depth) AS (
@@ -169,7 +171,7 @@ class Lineage:
 
         return lineage_graph(self.contents, self.folders, self.depth)
 
-    def export(self, format: str, file: Destination) -> None:
+    def export(self, format: str | Format, file: Destination) -> None:
         """Write the PROV graph of it over all runs, in a format of `RecordedRun.export`.
 
         Costs a reading of each run that it names.

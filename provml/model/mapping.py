@@ -224,6 +224,8 @@ class RunMapping:
                 ("prov:label", path[-1]),
                 ("provml:name", path[-1]),
             ]
+            aliases = sorted(self._survey.aliases.get(path, ()))
+            attributes += [("provml:alias", alias) for alias in aliases]
             name = context_name(path)
             yield Statement("activity", name, _interval(interval), attributes)
             parent = context_name(path[:-1] or None)

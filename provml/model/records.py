@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from provml.journal.files import Record, record_context, series_number
-from provml.journal.history import event_target, span_ended, span_started
+from provml.journal.history import parse_target, span_ended, span_started
 from provml.journal.values import Moment, Opaque, decode
 from provml.model.attributes import (
     Attributes,
@@ -684,7 +684,7 @@ class RecordMapping:
         yield Statement("activity", activity, interval, attributes)
         place = self._survey.step_name(record)
         yield make_relation("wasInformedBy", informed=activity, informant=place)
-        for of in dict.fromkeys(event_target(part.get("of")) for part in (record, end or {})):
+        for of in dict.fromkeys(parse_target(part.get("of")) for part in (record, end or {})):
             if of is not None:
                 memory.event_targets.append((activity, (end or record)["time"], of))
         source = record.get("source")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
 from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
-from provml.journal.values import as_python, decode
+from provml.journal.values import decode, to_python
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
 """Of so few samples the blocks are kept for further passes: some 2 MB."""
-SAMPLING: Final = "sampling"
-"""The kind of series whose samples are readings taken; each value is when its reading began."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
 """kind, context path, name, rank, kind and name of what it is of"""
@@ -176,7 +175,7 @@ class SeriesTable:
             self._declared.append((files, declared))
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
-        of = history.event_target(declared.target)
+        of = history.parse_target(declared.target)
         identity = (declared.kind, declared.context, declared.name, rank, of)
         series = self._by_identity.get(identity)
         if series is None:
@@ -420,5 +419,5 @@ def _joined_values(parts: list[Any]) -> Any:
         return np.array(values, np.float64)
     objects = np.empty(len(values), object)
     for place, value in enumerate(values):
-        objects[place] = as_python(value)
+        objects[place] = to_python(value)
     return objects

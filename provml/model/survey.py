@@ -76,6 +76,7 @@ class Survey:
         digests: what was found out later about a dataset, by its writer and its number there.
         summaries: the times at which each writer summarised what was stored of a name in a context.
         windows: the writers and contexts whose stored values no summary has followed.
+        aliases: other words that the script used for a context: ``train`` for training.
     """
 
     journal: Journal
@@ -95,6 +96,7 @@ class Survey:
     digests: dict[tuple[int, int], Record] = field(default_factory=dict)
     summaries: dict[tuple[int, Path, str], set[int]] = field(default_factory=dict)
     windows: set[tuple[int, Path]] = field(default_factory=set)
+    aliases: dict[Path, set[str]] = field(default_factory=dict)
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -147,6 +149,8 @@ def survey(journal: Journal, every_step: bool) -> Survey:
         number, content = series_number(record), record.get("content")
         if record.get("record") == "digest" and number is not None and isinstance(content, dict):
             result.digests[files.index, number] = content
+        if record.get("record") == "context" and isinstance(record.get("alias"), str):
+            result.aliases.setdefault(record_context(record), set()).add(record["alias"])
         if record.get("record") == "window":
             result.windows.add((files.index, record_context(record)))
         time_ns = time_of(record)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.capture.files import record_files
@@ -656,10 +657,16 @@ for name in ("in.h5", "in2.h5"):
 """,
     }[library]
     command = [sys.executable, "-W", "ignore", "-c", made]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("library", sorted(_LIBRARIES))
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "torch" else [])
+        for name in sorted(_LIBRARIES)
+    ],
+)
 def test_library(run: provml.Run, work: Path, inside: Script, library: str) -> None:
     """What a library reads and writes outside Python would be missed."""
     if find_spec(library) is None:

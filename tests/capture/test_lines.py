@@ -419,6 +419,7 @@ def test_a_repeat_that_takes_nothing_back_is_fine(read: Read) -> None:
     assert read("aab 1\n", (r"(?:a++)++b (?P<x>\d+(?:\.\d+)?)",)) == [("x", None, 1, None, None)]
 
 
+@pytest.mark.slow
 def test_a_pattern_that_takes_too_long_is_tried_once(read: Read) -> None:
     """Output would be held up for as long at each of its lines."""
     slow = r".*a.*a.*a(?P<x>\d)"

@@ -244,7 +244,7 @@ def test_follow(tmp_path: Path, store: Path) -> None:
                 try:
                     if len(latest(store).series("loss").value) == count:
                         return
-                except provml.RunNotFoundError:
+                except (provml.RunNotFoundError, provml.SeriesNotFoundError):
                     pass
 
         wait_for(1)
@@ -288,7 +288,7 @@ def test_follow_finds_what_was_moved_away_meanwhile(tmp_path: Path, store: Path)
             assert process.poll() is None
             try:
                 return [int(step) for step in latest(store).series("loss").step[1:]]
-            except provml.RunNotFoundError:
+            except (provml.RunNotFoundError, provml.SeriesNotFoundError):
                 return [-1]
 
         while steps():

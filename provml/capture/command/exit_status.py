@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from provml.journal import layout
 from provml.journal.files import list_writer_files
-from provml.recording.joined_run import ENDED, SOURCE
+from provml.recording.joined_run import RUN_FINISHED, SOURCE
 
 
 def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
@@ -29,8 +29,8 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
     """Yield the ends that one process recorded."""
-    name = f'"{ENDED}"'.encode()
-    while line := file.readline(layout.MAX_LINE_BYTES + 1):
+    name = f'"{RUN_FINISHED}"'.encode()
+    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:
             continue
         try:
@@ -40,7 +40,7 @@ def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
         if not isinstance(record, dict) or record.get("source") != SOURCE:
             continue
         metadata = record.get("metadata")
-        if record.get("name") != ENDED or not isinstance(metadata, dict):
+        if record.get("name") != RUN_FINISHED or not isinstance(metadata, dict):
             continue
         if metadata.get("status") in layout.END_STATUSES:
             yield metadata

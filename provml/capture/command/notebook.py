@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from provml.base.settings import CAPTURE_VARIABLE
 from provml.capture.outer_run import note_missed, outer_run
-from provml.recording.joined_run import ENDED, SOURCE, STARTED
+from provml.recording.joined_run import RUN_FINISHED, RUN_STARTED, SOURCE
 
 _ANSI_COLORS: Final = r"\x1b\[[0-9;]*m"
 _HANDLED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -130,11 +130,11 @@ def _record_notebook(notebook: Any, name: str, exception: dict[str, str] | None)
             nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
             run.log_artifact(path, f"executed {name}", copy=True)
         if exception is not None:
-            run.log_event(STARTED, source=SOURCE, metadata={"notebook": name})
+            run.log_event(RUN_STARTED, source=SOURCE, metadata={"notebook": name})
             reason = f"uncaught {exception['type']}"
             status = "interrupted" if exception["type"] == "KeyboardInterrupt" else "failed"
             ended = {"status": status, "reason": reason, "exception": exception}
-            run.log_event(ENDED, source=SOURCE, metadata=ended)
+            run.log_event(RUN_FINISHED, source=SOURCE, metadata=ended)
     except Exception as error:
         note_missed("executed notebook", error)
 

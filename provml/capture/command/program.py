@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final, NamedTuple
 
-from provml.collect.content import digest_file, printable_path
+from provml.base.text import printable_path
+from provml.collect.content import digest_file
 from provml.collect.secrets import mask_argv
 from provml.errors import InvalidArgumentError
 

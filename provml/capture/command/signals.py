@@ -22,7 +22,11 @@ TERMINATING_SIGNALS: Final = frozenset(
 )
 """The signals that by default end a process."""
 _GROUP_DELAY_S: Final = 0.05
-"""How long after a signal its copy to another process of the group is seen at the latest."""
+"""How long after a signal a process of the group has its copy pending at the latest."""
+_MAX_WITNESS_DEATH_S: Final = 10
+"""How long to wait for a witness with a pending signal. It may be stopped, and never die."""
+_PF_EXITING: Final = 0x4
+"""The flag of a process that is exiting, in ``/proc/<pid>/stat``."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
 
 
@@ -121,19 +125,34 @@ class SignalQueue:
     def reached_group(self, came: ReceivedSignal) -> bool:
         """Whether a terminating signal was sent to our whole process group.
 
-        Waits some hundredths of a second to see whether the witness dies of it.
+        Waits some hundredths of a second to see whether the witness dies of it, longer on a busy
+        machine.
         """
         if came.by_kernel:
             return True
         if self._witness is None:
             return False
-        deadline = time.monotonic() + _GROUP_DELAY_S
+        started = time.monotonic()
         while (died_of := self._poll_witness(os.WNOHANG)) is None:
-            if time.monotonic() > deadline:
+            waited_s = time.monotonic() - started
+            is_late = waited_s > _GROUP_DELAY_S and not self._is_witness_dying()
+            if is_late or waited_s > _MAX_WITNESS_DEATH_S:
                 return False
             time.sleep(0.001)
         self.start_witness()
         return died_of == came.number
+
+    def _is_witness_dying(self) -> bool:
+        """Whether the witness has a pending signal, but had no time yet to die of it."""
+        try:
+            with open(f"/proc/{self._witness}/status", encoding="ascii", errors="replace") as file:
+                status = dict(line.split(":", 1) for line in file if ":" in line)
+            with open(f"/proc/{self._witness}/stat", encoding="ascii", errors="replace") as file:
+                flags = int(file.read().rpartition(")")[2].split()[6])
+        except (OSError, ValueError, IndexError):
+            return False  # there is no /proc on macOS
+        pending = [int(status.get(name, "0"), 16) for name in ("SigPnd", "ShdPnd")]
+        return any(pending) or bool(flags & _PF_EXITING)
 
 
 def stop_by_signal(number: int) -> None:

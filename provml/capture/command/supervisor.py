@@ -23,6 +23,7 @@ from provml.base.settings import (
     Settings,
     read_settings,
 )
+from provml.base.text import printable_path
 from provml.capture import bootstrap
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
 from provml.capture.command.exit_status import read_script_ends
@@ -41,7 +42,6 @@ from provml.capture.files import record_files
 from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
-from provml.collect.content import printable_path
 from provml.errors import (
     InvalidArgumentError,
     JournalError,

@@ -26,9 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base.text import printable_path
 from provml.capture.files.access_log import AccessNote, NoteKind, list_access_logs, read_access_log
-from provml.collect.content import Facts, manifest_digest, printable_path, write_captured
-from provml.collect.hashing import CHANGED, PENDING
+from provml.collect.content import Facts, digest_manifest, write_captured
+from provml.collect.hashing import CHANGED_WHILE_HASHED, DIGEST_PENDING
 from provml.collect.source import is_secret_file
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import SOURCE
@@ -343,13 +344,13 @@ def _hash_file(path: str, until: float) -> Facts:
             while block := file.read(_HASH_BLOCK_BYTES):
                 digest.update(block)
                 if time.monotonic() > until:
-                    return {"unread": PENDING, "size": before.st_size}
+                    return {"unread": DIGEST_PENDING, "size": before.st_size}
             after = os.fstat(file.fileno())
     except OSError as error:
         return {"unread": str(error)}
     facts: Facts = {"size": after.st_size, "modified": after.st_mtime_ns}
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        return facts | {"unread": CHANGED}
+        return facts | {"unread": CHANGED_WHILE_HASHED}
     return facts | {"sha256": digest.hexdigest()}
 
 
@@ -384,7 +385,7 @@ def _build_folder_record(run: Run, kind: str, folder: str, members: list[_Access
     facts: Facts = {"kind": "folder", "path": printable_path(folder), "files": len(members)}
     facts["size"] = sum(file.facts.get("size", 0) for file in members)
     if len(lines) == len(members):
-        facts["sha256"] = manifest_digest(lines)
+        facts["sha256"] = digest_manifest(lines)
     else:
         facts["unread"] = f"{len(members) - len(lines)} of its files have no digest"
     manifest = b"".join(sha256.encode() + b"  " + name + b"\n" for name, sha256 in lines)
