@@ -67,7 +67,7 @@ def test_needs_a_run() -> None:
     """Output would be recorded nowhere, in silence."""
     with pytest.raises(provml.NoActiveRunError, match="capture_output"), provml.capture_output():
         pass
-    with pytest.raises(provml.InvalidArgumentError, match="no regular expression"):
+    with pytest.raises(provml.InvalidArgumentError, match="not a valid regular expression"):
         provml.capture_output(patterns=["(?P<a>"])
 
 
