@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib.util import find_spec
@@ -21,24 +24,56 @@ from provml.recording import process_hooks
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
+_TESTS = Path(__file__).parent
+
 # What the tests import beyond pytest and the packages that provml depends on.
 _PACKAGES = """
     codecarbon datasets duckdb fvcore h5py hypothesis ipykernel joblib jsonschema lxml matplotlib
-    mlflow mpld3 nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml pyoxigraph
-    pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX torch wandb
-    zstandard
+    mlflow mpld3 mypy nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml
+    pyoxigraph pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX
+    torch wandb zstandard
 """
-_OPTIONAL = frozenset(_PACKAGES.split())
+# Found once, before a test hides an installed package from provml.
+_MISSING = frozenset(package for package in _PACKAGES.split() if find_spec(package) is None)
+_MODULE_NAMES = {"scikit-learn": "sklearn"}
+# Python's message, and that of `provml.MissingExtraError`; in a repr the quotes may be escaped.
+_COMPLAINT = re.compile(r"No module named \\*'?(\w+)|needs ([^:\n]*): pip install \\*'provml\[")
 
 
 def _missing_package(error: BaseException | None) -> str | None:
-    """The optional package that an exception says is missing, if it is not installed."""
-    if isinstance(error, provml.MissingExtraError):
-        error = error.__context__
-    if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return None
-    package = error.name.partition(".")[0]
-    return package if package in _OPTIONAL and find_spec(package) is None else None
+    """Find the optional package for want of which a test failed, if there is one.
+
+    This is how the tests run with any subset of the optional packages: a test that needs a missing
+    one is skipped, and no test has to say what it needs. A failure counts as one of a missing
+    package if both are true:
+
+    - A message names the package as missing: Python's "No module named 'lxml'", or provml's
+      "needs lxml: pip install 'provml[xml]'". The message is that of the exception, of one that
+      led to it, or it is among the values that the failing test holds, such as what a subprocess
+      wrote on standard error.
+    - The package is in `_PACKAGES` and is not installed. So no failure is hidden where all
+      packages are installed, as they are in CI.
+    """
+    while error is not None:
+        for text in (str(error), *_held_texts(error)):
+            for match in _COMPLAINT.finditer(text):
+                for name in (match[1] or match[2]).split():
+                    package = _MODULE_NAMES.get(name, name)
+                    if package in _MISSING:
+                        return package
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _held_texts(error: BaseException) -> Iterator[str]:
+    """The texts that an exception, and the tests' functions that it passed through, hold."""
+    if isinstance(error, subprocess.CalledProcessError):
+        yield repr((error.stdout, error.stderr))
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).is_relative_to(_TESTS):
+            for value in frame.f_locals.values():
+                if isinstance(value, (str, bytes, tuple, list, subprocess.CompletedProcess)):
+                    yield repr(value)
 
 
 class _Module(pytest.Module):
@@ -64,7 +99,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 def _skip_if_package_missing() -> Generator[None, object, object]:
     try:
         return (yield)
-    except (ModuleNotFoundError, provml.MissingExtraError) as error:
+    except (Exception, pytest.fail.Exception) as error:
         package = _missing_package(error)
         if package is None:
             raise
