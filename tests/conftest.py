@@ -40,7 +40,7 @@ _MODULE_NAMES = {"scikit-learn": "sklearn"}
 _COMPLAINT = re.compile(r"No module named \\*'?(\w+)|needs ([^:\n]*): pip install \\*'provml\[")
 
 
-def _missing_package(error: BaseException | None) -> str | None:
+def _missing_package(error: BaseException | None, output: Iterable[str] = ()) -> str | None:
     """Find the optional package for want of which a test failed, if there is one.
 
     This is how the tests run with any subset of the optional packages: a test that needs a missing
@@ -48,20 +48,27 @@ def _missing_package(error: BaseException | None) -> str | None:
     package if both are true:
 
     - A message names the package as missing: Python's "No module named 'lxml'", or provml's
-      "needs lxml: pip install 'provml[xml]'". The message is that of the exception, of one that
-      led to it, or it is among the values that the failing test holds, such as what a subprocess
-      wrote on standard error.
+      "needs lxml: pip install 'provml[xml]'". The message is in the exception or in one that led
+      to it, in the values that the test's functions hold (such as what a subprocess wrote), or in
+      the output that pytest captured.
     - The package is in `_PACKAGES` and is not installed. So no failure is hidden where all
-      packages are installed, as they are in CI.
+      packages are installed.
+
+    A test that fails without such a message says by `pytest.importorskip` what it needs.
+
+    Args:
+        error: the exception that ended the test.
+        output: what the test and its subprocesses wrote.
     """
+    texts = [*output]
     while error is not None:
-        for text in (str(error), *_held_texts(error)):
-            for match in _COMPLAINT.finditer(text):
-                for name in (match[1] or match[2]).split():
-                    package = _MODULE_NAMES.get(name, name)
-                    if package in _MISSING:
-                        return package
+        texts += (str(error), *_held_texts(error))
         error = error.__cause__ or error.__context__
+    for match in _COMPLAINT.finditer("\n".join(texts)):
+        for name in (match[1] or match[2]).split():
+            package = _MODULE_NAMES.get(name, name)
+            if package in _MISSING:
+                return package
     return None
 
 
@@ -96,26 +103,19 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return module
 
 
-def _skip_if_package_missing() -> Generator[None, object, object]:
-    try:
-        return (yield)
-    except (Exception, pytest.fail.Exception) as error:
-        package = _missing_package(error)
-        if package is None:
-            raise
-        pytest.skip(f"{package} is not installed")
-
-
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, object, object]:
-    """Skip a test if a fixture needs a missing package."""
-    return (yield from _skip_if_package_missing())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, object, object]:
-    """Skip a test that needs a missing package."""
-    return (yield from _skip_if_package_missing())
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that failed, itself or in a fixture, for want of a package."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        package = _missing_package(call.excinfo.value, (text for _, text in report.sections))
+        if package is not None:
+            path, line, _ = item.reportinfo()
+            report.outcome = "skipped"
+            report.longrepr = (str(path), (line or 0) + 1, f"{package} is not installed")
+    return report
 
 
 @pytest.fixture(autouse=True, scope="session")
