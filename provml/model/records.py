@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import parse_target, span_ended, span_started
 from provml.journal.values import Moment, Opaque, decode
@@ -380,7 +381,7 @@ class RecordMapping:
         place = None if number is None else (int(name.partition(".")[0]), number)
         found = None if place is None else self._survey.digests.get(place)
         if found is not None:
-            content = {k: v for k, v in content.items() if k != "unread"} | found
+            content = add_later_digest(content, found)
         path, digest = record_context(record), content.get("sha256")
         version = memory.versions.get(("dataset", label))
         if version is None or digest is None or version.digest != digest:

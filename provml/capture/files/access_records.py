@@ -46,7 +46,7 @@ REMOVED: Final = "it was moved or removed before it was hashed"
 CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 
 _WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
-_HASH_BLOCK_BYTES: Final = 2**20
+_DIGEST_BLOCK_BYTES: Final = 2**20
 _CLOCK_LAG_NS: Final = 50_000_000
 """How far the times in a file system may be behind the clock."""
 _MAX_THREADS: Final = 4
@@ -341,7 +341,7 @@ def _hash_file(path: str, until: float) -> Facts:
     try:
         with open(path, "rb", buffering=0) as file:
             before = os.fstat(file.fileno())
-            while block := file.read(_HASH_BLOCK_BYTES):
+            while block := file.read(_DIGEST_BLOCK_BYTES):
                 digest.update(block)
                 if time.monotonic() > until:
                     return {"unread": DIGEST_PENDING, "size": before.st_size}

@@ -41,7 +41,7 @@ class FileWatch:
     def __init__(self, run_folder: str, command: str) -> None:
         """Find the folders of the process. The log's file is created when a file is opened."""
         self._started_ns = time_ns()
-        self._cwd = _find_working_folder()
+        self._cwd = _cwd_with_slash()
         self._rules = IgnoreRules.for_this_process(run_folder, self._cwd)
         self._log = AccessLog(
             run_folder,
@@ -312,7 +312,7 @@ class _InstalledWatch:
             self.watch.after_fork_in_child()
 
 
-def _find_working_folder() -> str:
+def _cwd_with_slash() -> str:
     """Return the working folder with a slash at its end; the root if the folder was removed."""
     try:
         folder = os.getcwd()

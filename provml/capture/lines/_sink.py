@@ -14,6 +14,8 @@ from provml.recording.run import Run
 REJECTED: Final = "lines rejected"
 """The event that counts refused lines by reason, with an example of each."""
 
+MAX_STEP: Final = 2**63 - 1
+"""The largest step that can be recorded."""
 _EXAMPLE_LENGTH: Final = 200
 _MAX_REASONS: Final = 64
 

@@ -169,7 +169,7 @@ class TrackerSource:
         epoch = plain_number(values.get("epoch"))
         if epoch.__class__ is not int or not 0 <= epoch < 2**31:
             epoch = None
-        for name, value in _flatten(values):
+        for name, value in _flatten_names(values):
             try:
                 self.log_metric(name, value, step, epoch, timestamp, within)
             except ProvMLError as error:  # record the others all the same
@@ -211,7 +211,7 @@ class TrackerSource:
         """Record parameters. Those in nested mappings get dotted names."""
         run = find_active_run()
         if run is not None:
-            for name, value in _flatten(params):
+            for name, value in _flatten_names(params):
                 run.log_param(self._name_for("param", name), value)
 
     def set_tags(self, tags: Mapping[Any, Any]) -> None:
@@ -311,13 +311,13 @@ def find_active_run() -> Run | None:
     return outer_run() if run is None or isinstance(run, DisabledRun) else run
 
 
-def _flatten(
+def _flatten_names(
     values: Mapping[Any, Any], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
     """Yield dotted names and values. A mapping that is nested too deeply is itself a value."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
-            yield from _flatten(value, f"{prefix}{name}.", depth + 1)
+            yield from _flatten_names(value, f"{prefix}{name}.", depth + 1)
         else:
             yield f"{prefix}{name}", value
 
