@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
-from provml.capture.command.signals import die_by_signal, signal_name
+from provml.capture.command.signals import describe_signal, die_by_signal
 from provml.journal import layout
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import RUN_FINISHED, SOURCE
@@ -33,7 +33,7 @@ class CommandExit(NamedTuple):
     def reason(self) -> str | None:
         """Why the command failed, as text; None if it succeeded."""
         if self.signal is not None:
-            return f"killed by {signal_name(self.signal)}"
+            return f"killed by {describe_signal(self.signal)}"
         return f"exit status {self.exit_status}" if self.exit_status else None
 
     def leave(self) -> NoReturn:

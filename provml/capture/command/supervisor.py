@@ -32,8 +32,8 @@ from provml.capture.command.program import Program, find_program
 from provml.capture.command.signals import (
     TERMINATING_SIGNALS,
     SignalQueue,
+    describe_signal,
     poll_child,
-    signal_name,
     stop_by_signal,
 )
 from provml.capture.command.streams import CommandStream, open_streams
@@ -231,7 +231,7 @@ class _CommandRecording:
 
     def follow(self) -> CommandExit:
         """Start the command, wait for its end, record it, and return how it ended."""
-        early = self._signals.pending() & TERMINATING_SIGNALS
+        early = self._signals.list_pending() & TERMINATING_SIGNALS
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
             self._signals.release()
@@ -439,7 +439,7 @@ class _CommandRecording:
         used = self._usage
         metadata: dict[str, Any] = {
             "exit_status": command_exit.exit_status if command_exit.signal is None else None,
-            "signal": None if command_exit.signal is None else signal_name(command_exit.signal),
+            "signal": None if command_exit.signal is None else describe_signal(command_exit.signal),
             "user_s": used.ru_utime,
             "system_s": used.ru_stime,
             "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),

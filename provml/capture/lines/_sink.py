@@ -76,7 +76,7 @@ class LineSink:
             # the parsers have checked all numbers, so only the name can be wrong
             self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
 
-    def now(self) -> int:
+    def arrival_time_ns(self) -> int:
         """Return when the bytes being read arrived."""
         return time.time_ns() if self.read_ns is None else self.read_ns
 

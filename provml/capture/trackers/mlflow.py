@@ -48,7 +48,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
         calls.record(module, "log_params", _log_params)
         return
     if module.__name__ == "mlflow.models.model":
-        # it logs the run's metrics once more, for the model
+        # it logs the metrics of the run a second time, for the model
         calls.record(module.Model, "log", _ignore_call)
         return
     client = module.MlflowClient

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from provml.base.context import Context, context_path
 from provml.capture.metric_contexts import context_from_name
-from provml.capture.outer_run import note_missed, outer_run
+from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.errors import InvalidMetricError, ProvMLError
 from provml.journal import layout
@@ -128,9 +128,9 @@ class TrackerSource:
         except KeyError:
             context = self._resolve_context(name, within)
         active = process_hooks.active_runs
-        run = active[-1] if active else outer_run()
+        run = active[-1] if active else get_outer_run()
         if run.__class__ is DisabledRun:
-            run = outer_run()
+            run = get_outer_run()
         if run is None:
             return
         try:
@@ -172,7 +172,7 @@ class TrackerSource:
         for name, value in _flatten_names(values):
             try:
                 self.log_metric(name, value, step, epoch, timestamp, within)
-            except ProvMLError as error:  # record the others all the same
+            except ProvMLError as error:  # go on with the others
                 note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
@@ -308,7 +308,7 @@ def get_source(
 def find_active_run() -> Run | None:
     """Return the run to record into: the script's own run if it has one, else the outer run."""
     run: Run | None = process_hooks.active()
-    return outer_run() if run is None or isinstance(run, DisabledRun) else run
+    return get_outer_run() if run is None or isinstance(run, DisabledRun) else run
 
 
 def _flatten_names(
