@@ -532,16 +532,16 @@ class TestSignals:
         """On a busy machine, a signal to the group arrives at the script twice."""
         code = """
 import os, signal, threading
-from provml.capture.command.signals import Signal, Signals
-signals = Signals()
-signals.post_witness()
+from provml.capture.command.signals import ReceivedSignal, SignalQueue
+signals = SignalQueue()
+signals.start_witness()
 witness = signals._witness
 os.kill(witness, signal.SIGSTOP)
 os.waitid(os.P_PID, witness, os.WSTOPPED)
 os.kill(witness, signal.SIGTERM)  # pending: a stopped process does not die of it
 threading.Timer(0.3, os.kill, (witness, signal.SIGCONT)).start()
-print(signals.reached_group(Signal(signal.SIGTERM, by_kernel=False)))
-print(signals.reached_group(Signal(signal.SIGTERM, by_kernel=False)))
+print(signals.reached_group(ReceivedSignal(signal.SIGTERM, by_kernel=False)))
+print(signals.reached_group(ReceivedSignal(signal.SIGTERM, by_kernel=False)))
 signals.release()
 """
         shown = subprocess.check_output([sys.executable, "-c", code], timeout=LIMIT_S)
