@@ -19,6 +19,7 @@ from provml.base.results import DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
 from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
+from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.reader import Journal
@@ -401,7 +402,7 @@ class RecordedRun:
                 number = series_number(record)
                 later = None if number is None else digests.get(number)
                 if isinstance(later, dict):
-                    facts = {k: v for k, v in facts.items() if k != "unread"} | later
+                    facts = add_later_digest(facts, later)
                 found.append(
                     RecordedContent(
                         kind=record["record"],

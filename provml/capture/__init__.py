@@ -5,6 +5,6 @@ those that derive documents. To find your way:
 
 - `state` owns everything that capture remembers in a process.
 - `bootstrap` sets capture up in each Python process of a command.
-- `outer_run` opens the run that ``provml run`` started around the process.
+- `get_outer_run` opens the run that ``provml run`` started around the process.
 - `metric_contexts` guesses the context of a metric from its name.
 """

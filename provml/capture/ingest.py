@@ -17,8 +17,8 @@ from provml.capture.lines import LineReader
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 
 STDIN: Final = 0
-_READ_BYTES: Final = 2**16
-_HEAD_BYTES: Final = 2**13
+_INGEST_BLOCK_BYTES: Final = 2**16
+_CHECKED_HEAD_BYTES: Final = 2**13
 _POLL_S: Final = 0.2
 _ROTATED_SUFFIX: Final = re.compile(r"[.-]\d[\d_.:T-]*")
 """The end of a rotated log's name: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
@@ -43,7 +43,7 @@ def open_text(path: str) -> int:
         if stat.S_ISDIR(status.st_mode):
             raise InvalidArgumentError(f"{path!r} is a folder; give a text file")
         if stat.S_ISREG(status.st_mode):
-            head = os.pread(fd, _HEAD_BYTES, 0)
+            head = os.pread(fd, _CHECKED_HEAD_BYTES, 0)
             if b"\0" in head:
                 raise InvalidArgumentError(
                     f"{path!r} is not text: it has a NUL byte at offset {head.index(0)}. Convert "
@@ -87,7 +87,7 @@ def read_text(
     """
     rotation = None if path is None else _LogRotation(path)
     while True:
-        block = os.read(fd, _READ_BYTES)
+        block = os.read(fd, _INGEST_BLOCK_BYTES)
         if block:
             if pass_on is not None and not _write_if_read(pass_on, block):
                 pass_on = None
@@ -105,7 +105,7 @@ def read_text(
 
 def pass_through(fd: int, to: int) -> None:
     """Copy everything to another descriptor, until the end or until nobody reads it."""
-    while block := os.read(fd, _READ_BYTES):
+    while block := os.read(fd, _INGEST_BLOCK_BYTES):
         if not _write_if_read(to, block):
             return
 

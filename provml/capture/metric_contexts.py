@@ -14,7 +14,7 @@ from typing import Final
 
 from provml.base.context import Context, context_from_word
 
-_PARTS: Final = re.compile(r"[/._\-\s]+")
+_NAME_SEPARATORS: Final = re.compile(r"[/._\-\s]+")
 
 
 @lru_cache(maxsize=4096)
@@ -23,7 +23,7 @@ def context_from_name(name: str) -> Context | None:
 
     Costs a dictionary look-up for a name that was seen before.
     """
-    parts = [part.lower() for part in _PARTS.split(name) if part]
+    parts = [part.lower() for part in _NAME_SEPARATORS.split(name) if part]
     if len(parts) < 2:
         return None
     return context_from_word(parts[0]) or context_from_word(parts[-1])

@@ -1,6 +1,6 @@
 """Opens the run that ``provml run`` started around this process, for code that records for it.
 
-`outer_run` opens the run at the first record, with journal files of this process's own. If
+`get_outer_run` opens the run at the first record, with journal files of this process's own. If
 something can't be recorded, `note_missed` counts it; the script never sees the error.
 """
 
@@ -68,7 +68,7 @@ class _OuterRun(Run):
         super().end_run(status)
 
 
-def outer_run() -> Run | None:
+def get_outer_run() -> Run | None:
     """Return the outer run; None if there is none, or if it can't be opened.
 
     The first call takes some milliseconds, others a dictionary look-up. Raises nothing.
@@ -107,7 +107,7 @@ def note_missed(what: str, error: BaseException) -> None:
     if misses[what, kind] > 1:
         return
     try:
-        run = outer_run()
+        run = get_outer_run()
         if run is not None and not run.closed:
             reason = f"{kind}: {error}"[:_MAX_REASON_LENGTH]
             reason = reason.encode("utf-8", "backslashreplace").decode()

@@ -18,7 +18,7 @@ _Part = TypeVar("_Part")
 
 
 class CaptureState:
-    """The memory of capture in one process, in parts: one instance of each class that is asked for.
+    """What capture remembers in one process: one instance of each class that its modules ask for.
 
     A part that defines ``after_fork_in_child()`` has it called in each forked child. Parts survive
     a fork otherwise unchanged.

@@ -13,6 +13,7 @@ from typing import Any
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
+from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedSpan, find_spans
 from provml.journal.reader import Journal
@@ -76,7 +77,7 @@ class SeenContent:
             later: what was found out.
         """
         if self.facts is facts:
-            self.facts = {name: fact for name, fact in facts.items() if name != "unread"} | later
+            self.facts = add_later_digest(facts, later)
             self._count()
         elif isinstance(later.get("sha256"), str):
             self.digests.add(later["sha256"])

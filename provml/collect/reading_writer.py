@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from provml.collect.readings import Collector, ReadingTable, find_unit, flatten_reading
 from provml.collect.thresholds import find_alerts
 from provml.journal import layout
+from provml.journal.event_records import build_event
 from provml.journal.values import encode
 
 if TYPE_CHECKING:
@@ -195,18 +196,8 @@ class ReadingWriter:
 
     def write_event(self, name: str, metadata: dict[str, Any]) -> None:
         """Record an event of the collector."""
-        self._journal.append(
-            {
-                "record": "event",
-                "time": time.time_ns(),
-                "name": name,
-                "source": "provml",
-                "metadata": encode({"collector": self.name} | metadata),
-                "context": None,
-                "step": None,
-                "epoch": None,
-            }
-        )
+        record = build_event(name, encode({"collector": self.name} | metadata))
+        self._journal.append(record | {"context": None, "step": None, "epoch": None})
 
 
 def _choose_storage(value: Any) -> tuple[str, Any]:

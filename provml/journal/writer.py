@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
 from provml.journal.event_files import EventsFile
+from provml.journal.event_records import build_event
 from provml.journal.layout import Record as Record
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
 
@@ -410,13 +411,10 @@ class JournalWriter:
     def _note_removed(self, path: str) -> None:
         self._warn(OSError(f"{path} was removed while the run went on"))
         self._append_or_drop(
-            {
-                "record": "event",
-                "time": time.time_ns(),
-                "name": "journal removed during the run",
-                "source": "provml",
-                "metadata": {"restored": "journal", "lost": "copies under artifacts"},
-            }
+            build_event(
+                "journal removed during the run",
+                {"restored": "journal", "lost": "copies under artifacts"},
+            )
         )
 
     def _restore_removed(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, series_number
 from provml.model.attributes import Attributes, content_attributes, json_literal
 from provml.model.damage import check_object
@@ -41,7 +42,7 @@ def map_dataset(state: MappingPass, entry: Entry) -> Iterator[Statement]:
     number = series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
     if later is not None:  # the digest was computed after the record was written
-        content = {key: value for key, value in content.items() if key != "unread"} | later
+        content = add_later_digest(content, later)
     attributes = content_attributes(content) + entry.read_metadata()
     return _dataset_statements(state, entry, label, content.get("sha256"), attributes)
 

@@ -5,7 +5,6 @@ Builds on the recorder. Code that reads what was recorded (`history`) is importe
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
@@ -14,6 +13,7 @@ from provml.base.clock import Timestamp, to_datetime, to_time_ns
 from provml.base.context import MAX_NAME_LENGTH, Context, validate_name
 from provml.base.event import Event, EventSource
 from provml.errors import InvalidArgumentError
+from provml.journal.event_records import build_event
 from provml.recording.checks import (
     flatten,
     metadata_record,
@@ -146,13 +146,12 @@ class Annotations(Recorder):
             event = event.name
         if isinstance(source, EventSource):
             source = source.name
-        record = {
-            "record": "event",
-            "time": time.time_ns() if timestamp is None else to_time_ns(timestamp),
-            "name": validate_name(event, "an event's name"),
-            "source": None if source is None else validate_name(source, "an event's source"),
-            "metadata": metadata_value(metadata),
-        }
+        record = build_event(
+            name=validate_name(event, "an event's name"),
+            metadata=metadata_value(metadata),
+            source=None if source is None else validate_name(source, "an event's source"),
+            time_ns=None if timestamp is None else to_time_ns(timestamp),
+        )
         if of is not None:
             kind, own_name = self._target(of)
             record["of"] = {"kind": kind, "name": own_name}

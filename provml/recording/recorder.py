@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
+from provml.journal.event_records import build_event
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
 from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
@@ -220,15 +221,7 @@ class Recorder:
         self._hashing = None
         for left in hashing.progress():
             metadata = {"name": left.name, "bytes_hashed": left.done, "bytes": left.total}
-            self._append(
-                {
-                    "record": "event",
-                    "time": time.time_ns(),
-                    "name": "dataset not hashed to its end",
-                    "source": "provml",
-                    "metadata": metadata,
-                }
-            )
+            self._append(build_event("dataset not hashed to its end", metadata))
 
     def _finish_metrics(self) -> None:
         """Record the values that wait for a summary, and the points that wait for their epoch."""

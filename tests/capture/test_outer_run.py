@@ -66,11 +66,11 @@ def test_what_records_from_outside_has_files_of_its_own(run: provml.Run) -> None
     """What is captured after the script's end_run would be lost or raise."""
     script = """
 import provml
-from provml.capture.outer_run import note_missed, outer_run
+from provml.capture.outer_run import note_missed, get_outer_run
 with provml.start_run("mine"):
-    outer_run().log_metric("m", 1.0)
+    get_outer_run().log_metric("m", 1.0)
 assert provml.active_run() is None
-outer_run().log_metric("m", 2.0)
+get_outer_run().log_metric("m", 2.0)
 note_missed("tool.call", TypeError("no"))
 note_missed("tool.call", TypeError("again"))
 """
@@ -87,7 +87,7 @@ note_missed("tool.call", TypeError("again"))
 
 def test_nothing_around(tmp_path: Path) -> None:
     """A script run without, or in a run that is gone, would fail for what only records it."""
-    script = "from provml.capture.outer_run import outer_run; print(outer_run())"
+    script = "from provml.capture.outer_run import get_outer_run; print(get_outer_run())"
     for folder in ("", str(tmp_path / "gone")):
         environment = {**os.environ, "PROVML_JOINED_RUN": folder}
         command = [sys.executable, "-c", script]

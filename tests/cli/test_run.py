@@ -534,7 +534,7 @@ class TestSignals:
 import os, signal, threading
 from provml.capture.command.signals import ReceivedSignal, SignalQueue
 signals = SignalQueue()
-signals.post_witness()
+signals.start_witness()
 witness = signals._witness
 os.kill(witness, signal.SIGSTOP)
 os.waitid(os.P_PID, witness, os.WSTOPPED)
@@ -702,7 +702,7 @@ class TestTheRecord:
         script = caller.script(
             """
             import subprocess, sys
-            text = "from provml.capture.outer_run import outer_run; outer_run(); raise ValueError"
+            text = "from provml.capture import outer_run as o; o.get_outer_run(); raise ValueError"
             assert subprocess.run([sys.executable, "-c", text], stderr=-3).returncode == 1
             """
         )

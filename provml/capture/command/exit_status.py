@@ -1,15 +1,51 @@
-"""Reads how the scripts in a run ended, from what they recorded themselves."""
+"""How a command ended, and how the scripts that joined its run ended, as they recorded."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
+from provml.capture.command.signals import describe_signal, die_by_signal
 from provml.journal import layout
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import RUN_FINISHED, SOURCE
+
+
+class CommandExit(NamedTuple):
+    """How a command ended: with an exit status or by a signal."""
+
+    exit_status: int = 0
+    signal: int | None = None
+
+    @property
+    def status(self) -> str:
+        """The status of the run."""
+        if self.signal == signal.SIGINT:
+            return "interrupted"
+        return "finished" if self.signal is None and self.exit_status == 0 else "failed"
+
+    @property
+    def reason(self) -> str | None:
+        """Why the command failed, as text; None if it succeeded."""
+        if self.signal is not None:
+            return f"killed by {describe_signal(self.signal)}"
+        return f"exit status {self.exit_status}" if self.exit_status else None
+
+    def leave(self) -> NoReturn:
+        """End this process in the same way as the command."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                pass  # its reader is gone
+        if self.signal is not None:
+            die_by_signal(self.signal)
+        os._exit(self.exit_status)  # a normal exit of the interpreter could change the status
 
 
 def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:

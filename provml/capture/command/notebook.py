@@ -24,7 +24,7 @@ import tempfile
 from typing import Any, Final
 
 from provml.base.settings import CAPTURE_VARIABLE
-from provml.capture.outer_run import note_missed, outer_run
+from provml.capture.outer_run import get_outer_run, note_missed
 from provml.recording.joined_run import RUN_FINISHED, RUN_STARTED, SOURCE
 
 _ANSI_COLORS: Final = r"\x1b\[[0-9;]*m"
@@ -122,7 +122,7 @@ def _record_notebook(notebook: Any, name: str, exception: dict[str, str] | None)
     import nbformat
 
     try:
-        run = outer_run()
+        run = get_outer_run()
         if run is None:
             return
         with tempfile.TemporaryDirectory() as folder:

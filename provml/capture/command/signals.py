@@ -64,7 +64,7 @@ class SignalQueue:
         info = signal.sigwaitinfo(self._handled)
         return ReceivedSignal(info.si_signo, info.si_code > 0)
 
-    def pending(self) -> set[int]:
+    def list_pending(self) -> set[int]:
         """Return the signals that have arrived and were not taken by `wait` yet."""
         return {int(n) for n in signal.sigpending()} & {int(n) for n in self._handled}
 
@@ -177,7 +177,7 @@ def die_by_signal(number: int) -> NoReturn:
     os._exit(128 + number)  # the signal does not end a process
 
 
-def signal_name(number: int) -> str:
+def describe_signal(number: int) -> str:
     """Return the name of a signal: ``SIGTERM``; of a real-time signal, ``signal 40``."""
     try:
         return signal.Signals(number).name

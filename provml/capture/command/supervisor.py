@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from provml.base.settings import (
     CAPTURE_VARIABLE,
@@ -26,15 +26,14 @@ from provml.base.settings import (
 from provml.base.text import printable_path
 from provml.capture import bootstrap
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
-from provml.capture.command.exit_status import read_script_ends
+from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
 from provml.capture.command.program import Program, find_program
 from provml.capture.command.signals import (
     TERMINATING_SIGNALS,
     SignalQueue,
-    die_by_signal,
+    describe_signal,
     poll_child,
-    signal_name,
     stop_by_signal,
 )
 from provml.capture.command.streams import CommandStream, open_streams
@@ -59,38 +58,6 @@ _STATUS_NOT_FOUND: Final = 127
 _STATUS_NOT_EXECUTABLE: Final = 126
 _WORST_FIRST: Final = ("failed", "interrupted", "finished")
 _ENVIRONMENT_WAIT_S: Final = 30
-
-
-class CommandExit(NamedTuple):
-    """How a command ended: with an exit status or by a signal."""
-
-    exit_status: int = 0
-    signal: int | None = None
-
-    @property
-    def status(self) -> str:
-        """The status of the run."""
-        if self.signal == signal.SIGINT:
-            return "interrupted"
-        return "finished" if self.signal is None and self.exit_status == 0 else "failed"
-
-    @property
-    def reason(self) -> str | None:
-        """Why the command failed, as text; None if it succeeded."""
-        if self.signal is not None:
-            return f"killed by {signal_name(self.signal)}"
-        return f"exit status {self.exit_status}" if self.exit_status else None
-
-    def leave(self) -> NoReturn:
-        """End this process in the same way as the command."""
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:
-                pass  # its reader is gone
-        if self.signal is not None:
-            die_by_signal(self.signal)
-        os._exit(self.exit_status)  # a normal exit of the interpreter could change the status
 
 
 class CommandOptions(NamedTuple):
@@ -264,7 +231,7 @@ class _CommandRecording:
 
     def follow(self) -> CommandExit:
         """Start the command, wait for its end, record it, and return how it ended."""
-        early = self._signals.pending() & TERMINATING_SIGNALS
+        early = self._signals.list_pending() & TERMINATING_SIGNALS
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
             self._signals.release()
@@ -472,7 +439,7 @@ class _CommandRecording:
         used = self._usage
         metadata: dict[str, Any] = {
             "exit_status": command_exit.exit_status if command_exit.signal is None else None,
-            "signal": None if command_exit.signal is None else signal_name(command_exit.signal),
+            "signal": None if command_exit.signal is None else describe_signal(command_exit.signal),
             "user_s": used.ru_utime,
             "system_s": used.ru_stime,
             "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),

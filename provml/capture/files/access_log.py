@@ -62,7 +62,9 @@ class NoteKind:
     NOT_NOTED: Final = "B"
 
 
-_KINDS: Final = frozenset(kind for name, kind in vars(NoteKind).items() if not name.startswith("_"))
+_NOTE_KINDS: Final = frozenset(
+    kind for name, kind in vars(NoteKind).items() if not name.startswith("_")
+)
 _KINDS_WITH_FIELD: Final = frozenset(
     {NoteKind.WRITE, NoteKind.DIGEST, NoteKind.NO_DIGEST, NoteKind.NOT_NOTED}
 )
@@ -218,7 +220,7 @@ def read_access_log(path: Path) -> Iterator[AccessNote]:
 
 def _parse_note(text: str) -> AccessNote | None:
     kind = text[:1]
-    if kind not in _KINDS:
+    if kind not in _NOTE_KINDS:
         return None
     time_text, _, rest = text[1:].partition(" ")
     field = ""

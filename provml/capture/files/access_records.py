@@ -46,7 +46,7 @@ REMOVED: Final = "it was moved or removed before it was hashed"
 CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 
 _WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
-_HASH_BLOCK_BYTES: Final = 2**20
+_DIGEST_BLOCK_BYTES: Final = 2**20
 _CLOCK_LAG_NS: Final = 50_000_000
 """How far the times in a file system may be behind the clock."""
 _MAX_THREADS: Final = 4
@@ -60,7 +60,7 @@ class _Access:
         path: the path by which it was opened.
         time_ns: when, in nanoseconds since the epoch.
         keeps: whether it was opened for writing in a mode that keeps its content.
-        facts: its digest, size and the like, as far as they are known.
+        facts: its digest, its size, and why there is no digest, as far as known.
     """
 
     path: str
@@ -77,7 +77,7 @@ class _FileAccess:
     writing: _Access | None = None
 
 
-class _AccessHihistory:
+class _AccessHistory:
     """Follows what the processes did with each file, note by note.
 
     Attributes:
@@ -105,7 +105,7 @@ class _AccessHihistory:
         for note in notes:
             self._handlers[note.kind](note)
 
-    def _access_of(self, path: str) -> _FileAccess:
+    def _find_access(self, path: str) -> _FileAccess:
         """Return the entry for a path. Links to the same file share one entry."""
         return self.files[self._resolve(path)]
 
@@ -117,23 +117,23 @@ class _AccessHihistory:
         return os.path.realpath(real) if os.path.islink(real) else real
 
     def _on_read(self, note: AccessNote) -> None:
-        file = self._access_of(note.path)
+        file = self._find_access(note.path)
         if file.use is None and file.writing is None:
             file.use = _Access(note.path, note.time_ns)
 
     def _on_digest(self, note: AccessNote) -> None:
-        use = self._access_of(note.path).use
+        use = self._find_access(note.path).use
         if use is not None and not use.facts:
             sha256, _, size = note.field.partition(":")
             use.facts = {"sha256": sha256, "size": int(size)}
 
     def _on_no_digest(self, note: AccessNote) -> None:
-        use = self._access_of(note.path).use
+        use = self._find_access(note.path).use
         if use is not None and not use.facts:
             use.facts = {"unread": _WHY_NOT_HASHED.get(note.field, note.field)}
 
     def _on_write(self, note: AccessNote) -> None:
-        file = self._access_of(note.path)
+        file = self._find_access(note.path)
         if file.writing is None:
             file.writing = _Access(note.path, note.time_ns, note.field == "1")
         elif note.field == "0":
@@ -177,7 +177,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
     paths = list_access_logs(run.path, command)
     if not paths:
         return
-    history = _AccessHihistory()
+    history = _AccessHistory()
     notes, beyond = _read_all_notes(paths)
     history.follow(notes)
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
@@ -304,7 +304,7 @@ class _FileFindings:
                 use.facts = (
                     _hash_file(real, self._until) if is_as_read else {"unread": CHANGED_SINCE}
                 )
-            use.facts |= _link_target(real, use.path)
+            use.facts |= _describe_link(real, use.path)
             self.uses.append(use)
         if writing is not None:
             self._settle_writing(real, writing, status, use)
@@ -324,14 +324,14 @@ class _FileFindings:
             return  # opened for writing, but not changed
         if (path, sha256) in self._logged.digests or self._logged.has_folder(path):
             return
-        writing.facts |= _link_target(real, writing.path)
+        writing.facts |= _describe_link(real, writing.path)
         latest = self._until_ns or time.time_ns()
         writing.time_ns = max(writing.time_ns, min(status.st_mtime_ns, latest))
         self.writings.append(writing)
 
 
-def _link_target(real: str, path: str) -> Facts:
-    """Return the fact of where a link leads; none if the path is not a link."""
+def _describe_link(real: str, path: str) -> Facts:
+    """Return the target of a link as a fact; no fact if the path is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 
@@ -341,7 +341,7 @@ def _hash_file(path: str, until: float) -> Facts:
     try:
         with open(path, "rb", buffering=0) as file:
             before = os.fstat(file.fileno())
-            while block := file.read(_HASH_BLOCK_BYTES):
+            while block := file.read(_DIGEST_BLOCK_BYTES):
                 digest.update(block)
                 if time.monotonic() > until:
                     return {"unread": DIGEST_PENDING, "size": before.st_size}

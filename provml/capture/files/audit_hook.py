@@ -41,7 +41,7 @@ class FileWatch:
     def __init__(self, run_folder: str, command: str) -> None:
         """Find the folders of the process. The log's file is created when a file is opened."""
         self._started_ns = time_ns()
-        self._cwd = _find_working_folder()
+        self._cwd = _cwd_with_slash()
         self._rules = IgnoreRules.for_this_process(run_folder, self._cwd)
         self._log = AccessLog(
             run_folder,
@@ -121,7 +121,7 @@ class FileWatch:
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
             if is_plain and len(self._rewritten) < MAX_FILES:  # else `_forget` would not find it
                 self._rewritten.add(str(path))
-        elif self._state_of(own) is None and self._has_room():
+        elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ
             self._log.add(NoteKind.READ, own)
 
@@ -146,15 +146,15 @@ class FileWatch:
         if old is None or new is None:
             return
         known = self._known
-        within = [] if self._state_of(old) else self._known_below(old)
+        within = [] if self._find_state(old) else self._known_below(old)
         if self._rules.ignores(new, True):
             # the new path is ignored, so for the records the files are gone
             for path in (old, *within):
-                if self._state_of(path) or not within:
+                if self._find_state(path) or not within:
                     self._note_removal(path)
             return
         for path in (old, new):
-            if self._state_of(path) == _READ:
+            if self._find_state(path) == _READ:
                 self._note_content(path)
         self._forget(old)
         for path in within:
@@ -181,7 +181,7 @@ class FileWatch:
     def _note_removal(self, path: str) -> None:
         if self._rules.ignores(path, True):
             return
-        if self._state_of(path) == _READ:
+        if self._find_state(path) == _READ:
             self._note_content(path)
         self._forget(path)
         self._log.add(NoteKind.REMOVE, path)
@@ -205,7 +205,7 @@ class FileWatch:
             path: the absolute path.
             keeps: whether its content stays at first; then the file counts as read, too.
         """
-        state = self._state_of(path)
+        state = self._find_state(path)
         if state == _WRITTEN or self._rules.ignores(path, True) or not self._has_room():
             return
         if state == _READ or keeps:
@@ -244,7 +244,7 @@ class FileWatch:
 
     # -- notes --------------------------------------------------------------------------------
 
-    def _state_of(self, path: str) -> int | None:
+    def _find_state(self, path: str) -> int | None:
         """Return whether a file was read or written; None if it was not opened yet."""
         state = self._known.get(path)
         if state is None and (path in self._seen or self._relative_to_cwd(path) in self._seen):
@@ -253,7 +253,7 @@ class FileWatch:
 
     def _forget(self, path: str) -> int | None:
         """Forget a file, as if it was never opened; return its state."""
-        state = self._state_of(path)
+        state = self._find_state(path)
         self._known.pop(path, None)
         for name in (path, self._relative_to_cwd(path)):
             self._seen.discard(name)
@@ -312,7 +312,7 @@ class _InstalledWatch:
             self.watch.after_fork_in_child()
 
 
-def _find_working_folder() -> str:
+def _cwd_with_slash() -> str:
     """Return the working folder with a slash at its end; the root if the folder was removed."""
     try:
         folder = os.getcwd()

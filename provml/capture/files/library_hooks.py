@@ -90,7 +90,7 @@ CALLS: Final[tuple[HookedCall, ...]] = (
 
 
 class _LibraryHooks:
-    """The imports that are waited for, and the functions that undo what was replaced."""
+    """The callbacks that wait for imports, and the functions that restore the originals."""
 
     def __init__(self) -> None:
         self.waits: list[tuple[str, ImportCallback]] = []

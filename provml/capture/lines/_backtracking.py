@@ -163,7 +163,7 @@ class _Scanner:
             self._at += 1
 
     def _read_quantifier(self, repeated: bool, verbose: bool) -> tuple[int, bool] | None:
-        """Read a quantifier: the most repeats, and whether it is possessive. None: there is none.
+        """Return a quantifier's most repeats, and whether it is possessive; None if there is none.
 
         A quantifier of variable length in a repeat is a risk.
         """
@@ -191,7 +191,7 @@ def _read_bounds(quantifier: str) -> tuple[int, int]:
 
 
 def _differ_in_one_character(alternatives: Sequence[Sequence[_Item]]) -> bool:
-    """Whether all alternatives are one character each, after what they all begin with."""
+    """Whether the alternatives differ in a single character, after a common beginning."""
     shortest = min(map(len, alternatives))
     common = 0
     while common < shortest and len({items[common] for items in alternatives}) == 1:

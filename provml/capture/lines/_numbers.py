@@ -13,7 +13,7 @@ NUMBER: Final = (
 )
 """A regular expression that matches a number: ``3``, ``-0.5``, ``1.2e-05``, ``nan``, ``inf``."""
 
-_NUMBER: Final = re.compile(NUMBER)
+_NUMBER_PATTERN: Final = re.compile(NUMBER)
 
 
 def to_number(text: str) -> int | float:
@@ -22,7 +22,7 @@ def to_number(text: str) -> int | float:
     Raises:
         RefusedError: it is not a number, or too large for a float.
     """
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")
     try:
         return int(text)
@@ -36,7 +36,7 @@ def to_float(text: str) -> float:
     Raises:
         RefusedError: it is not a number, or too large for a float.
     """
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")
     value = float(text)
     if math.isinf(value) and "n" not in text.lower():

@@ -26,7 +26,7 @@ from provml.recording.run import Run
 MAX_LINE_BYTES: Final = 2**16
 """Longer lines are refused. At most so much of a line is kept in memory."""
 
-_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
+_LINE_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
 _LINE_TEXT: Final = re.compile(rb"[^\n\r\x08]+")
 _TERMINAL_ESCAPES: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-Z\\^-~])"
@@ -161,7 +161,7 @@ class LineReader:
         start = 0
         if end:
             if self._unfinished:
-                first = _SEPARATOR.search(data)
+                first = _LINE_SEPARATOR.search(data)
                 assert first is not None
                 start = first.end()
                 self._end_line(data[: start - 1])
@@ -194,7 +194,7 @@ class LineReader:
             first = start
             for separator in (b"\n", b"\r", b"\x08"):
                 first = max(first, data.rfind(separator, start, found) + 1)
-            ending = _SEPARATOR.search(data, found, end)
+            ending = _LINE_SEPARATOR.search(data, found, end)
             start = end if ending is None else ending.start()
             self._read_span(data, first, start)
             for number, place in enumerate(places):

@@ -14,6 +14,8 @@ from provml.recording.run import Run
 REJECTED: Final = "lines rejected"
 """The event that counts refused lines by reason, with an example of each."""
 
+MAX_STEP: Final = 2**63 - 1
+"""The largest step that can be recorded."""
 _EXAMPLE_LENGTH: Final = 200
 _MAX_REASONS: Final = 64
 
@@ -74,7 +76,7 @@ class LineSink:
             # the parsers have checked all numbers, so only the name can be wrong
             self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
 
-    def now(self) -> int:
+    def arrival_time_ns(self) -> int:
         """Return when the bytes being read arrived."""
         return time.time_ns() if self.read_ns is None else self.read_ns
 

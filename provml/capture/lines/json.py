@@ -21,13 +21,12 @@ import math
 from typing import Any, Final
 
 from provml.base.clock import to_time_ns
-from provml.capture.lines._sink import LineSink, RefusedError
+from provml.capture.lines._sink import MAX_STEP, LineSink, RefusedError
 from provml.capture.metric_contexts import context_from_name
 from provml.errors import InvalidArgumentError
 
 _KNOWN_KEYS: Final = frozenset({"metric", "value", "step", "epoch", "timestamp"})
-_MAX_STEP: Final = 2**63 - 1
-_MAX_EPOCH: Final = 2**31 - 1
+_LARGEST_EPOCH: Final = 2**31 - 1
 _NAMES_OF_REFUSED_TYPES: Final = {
     bool: "true or false",
     type(None): "null",
@@ -107,8 +106,8 @@ class Parser:
             name,
             value,
             context_from_name(name),
-            step=_read_integer(found, "step", -_MAX_STEP, _MAX_STEP),
-            epoch=_read_integer(found, "epoch", 0, _MAX_EPOCH),
+            step=_read_integer(found, "step", -MAX_STEP, MAX_STEP),
+            epoch=_read_integer(found, "epoch", 0, _LARGEST_EPOCH),
             time_ns=_read_time_ns(found.get("timestamp")),
             line=line,
         )

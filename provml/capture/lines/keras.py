@@ -115,7 +115,7 @@ class Parser:
             name, colon, text = part.rpartition(":")
             if colon and name:
                 texts[name] = text.strip()
-        return _FinishedBar(total, texts, line, self._sink.now())
+        return _FinishedBar(total, texts, line, self._sink.arrival_time_ns())
 
     def _is_rewritten_by(self, bar: _FinishedBar, rewrites: bool) -> bool:
         """Whether a full bar is a later state of the pending bar, not a new bar.

@@ -16,7 +16,7 @@ from typing import Final
 
 from provml.base.context import Context
 from provml.capture.lines._numbers import to_number
-from provml.capture.lines._sink import LineSink, RefusedError
+from provml.capture.lines._sink import MAX_STEP, LineSink, RefusedError
 from provml.capture.metric_contexts import context_from_name
 
 _METER: Final = re.compile(
@@ -29,7 +29,6 @@ _EPOCH_NUMBER: Final = re.compile(r"(?i)\bepoch\W{0,3}(\d{1,9})\b")
 _search_percent: Final = re.compile(rb"%\|").search
 _MAX_METER_LENGTH: Final = 4096
 _MAX_BARS: Final = 64
-_MAX_STEP: Final = 2**63 - 1
 
 
 def _find_meter(data: bytes, start: int, end: int) -> int:
@@ -69,7 +68,7 @@ class Parser:
         self._shown_by_bar[description] = done, shown
         if len(self._shown_by_bar) > _MAX_BARS:
             del self._shown_by_bar[next(iter(self._shown_by_bar))]
-        is_exact = not (match["inexact"] or match["scale"]) and done <= _MAX_STEP
+        is_exact = not (match["inexact"] or match["scale"]) and done <= MAX_STEP
         found = _EPOCH_NUMBER.search(description)
         for part in match["postfix"].split(", "):
             name, equals, value = (piece.strip() for piece in part.partition("="))

@@ -43,7 +43,7 @@ class Tracker(Protocol):
 
 
 class _TrackerHooks:
-    """The recorded calls of all trackers, and the imports that are waited for."""
+    """The recorded calls of all trackers, and the callbacks that wait for imports."""
 
     def __init__(self) -> None:
         self.calls: list[RecordedCalls] = []

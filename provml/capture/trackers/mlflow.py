@@ -10,10 +10,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from types import ModuleType
 from typing import Any, Final
 
+from provml.base.clock import to_datetime
 from provml.base.context import Context
 from provml.capture.metric_contexts import context_from_name
 from provml.capture.state import STATE
@@ -28,7 +29,6 @@ from provml.capture.trackers.sources import (
 name: Final = "mlflow"
 modules: Final = ("mlflow.tracking.fluent", "mlflow.tracking.client", "mlflow.models.model")
 
-_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MLFLOW_TAG_PREFIX: Final = "mlflow."
 _MODEL_FILE: Final = "MLmodel"
 
@@ -48,7 +48,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
         calls.record(module, "log_params", _log_params)
         return
     if module.__name__ == "mlflow.models.model":
-        # it logs the run's metrics once more, for the model
+        # it logs the metrics of the run a second time, for the model
         calls.record(module.Model, "log", _ignore_call)
         return
     client = module.MlflowClient
@@ -286,4 +286,4 @@ def _join_artifact_path(folder: str | None, file_name: str) -> str:
 
 
 def _to_datetime(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else _UNIX_EPOCH + timedelta(milliseconds=int(milliseconds))
+    return None if milliseconds is None else to_datetime(int(milliseconds) * 1_000_000)

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from provml.base.context import Context, context_path
 from provml.capture.metric_contexts import context_from_name
-from provml.capture.outer_run import note_missed, outer_run
+from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.errors import InvalidMetricError, ProvMLError
 from provml.journal import layout
@@ -128,9 +128,9 @@ class TrackerSource:
         except KeyError:
             context = self._resolve_context(name, within)
         active = process_hooks.active_runs
-        run = active[-1] if active else outer_run()
+        run = active[-1] if active else get_outer_run()
         if run.__class__ is DisabledRun:
-            run = outer_run()
+            run = get_outer_run()
         if run is None:
             return
         try:
@@ -169,10 +169,10 @@ class TrackerSource:
         epoch = plain_number(values.get("epoch"))
         if epoch.__class__ is not int or not 0 <= epoch < 2**31:
             epoch = None
-        for name, value in _flatten(values):
+        for name, value in _flatten_names(values):
             try:
                 self.log_metric(name, value, step, epoch, timestamp, within)
-            except ProvMLError as error:  # record the others all the same
+            except ProvMLError as error:  # go on with the others
                 note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
@@ -211,7 +211,7 @@ class TrackerSource:
         """Record parameters. Those in nested mappings get dotted names."""
         run = find_active_run()
         if run is not None:
-            for name, value in _flatten(params):
+            for name, value in _flatten_names(params):
                 run.log_param(self._name_for("param", name), value)
 
     def set_tags(self, tags: Mapping[Any, Any]) -> None:
@@ -308,16 +308,16 @@ def get_source(
 def find_active_run() -> Run | None:
     """Return the run to record into: the script's own run if it has one, else the outer run."""
     run: Run | None = process_hooks.active()
-    return outer_run() if run is None or isinstance(run, DisabledRun) else run
+    return get_outer_run() if run is None or isinstance(run, DisabledRun) else run
 
 
-def _flatten(
+def _flatten_names(
     values: Mapping[Any, Any], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
     """Yield dotted names and values. A mapping that is nested too deeply is itself a value."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
-            yield from _flatten(value, f"{prefix}{name}.", depth + 1)
+            yield from _flatten_names(value, f"{prefix}{name}.", depth + 1)
         else:
             yield f"{prefix}{name}", value
 
