@@ -417,7 +417,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "status", "text"),
         [
-            (["show", "nothing"], 2, "there is no run"),
+            (["show", "nothing"], 2, "not found"),
             (["list", "--frobnicate"], 2, "No such option"),
             (["frobnicate"], 2, "No such command"),
             (["export", "first-run", "--format", "nope"], 2, "Invalid value"),
