@@ -17,7 +17,7 @@ from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
 from provml.journal.reader import Journal
-from provml.journal.values import decode, to_python
+from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -214,7 +214,7 @@ def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
 def decode_metadata(record: Record) -> dict[str, Any]:
     """A record's metadata; empty if it has none or can't be read."""
     try:
-        metadata = to_python(decode(record.get("metadata")))
+        metadata = to_logged_value(decode(record.get("metadata")))
     except _DECODE_ERRORS:
         return {}
     return metadata if isinstance(metadata, dict) else {}
@@ -226,7 +226,7 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
     for record in read_records(journal, kind):
         if isinstance(record.get("name"), str):
             try:
-                values[record["name"]] = to_python(decode(record["value"]))
+                values[record["name"]] = to_logged_value(decode(record["value"]))
             except _DECODE_ERRORS:
                 continue
     return values
@@ -325,6 +325,6 @@ def _decode_values(
             continue
         (line,) = files.records_at([integers[position]])
         try:
-            yield row, record, to_python(decode((line or {})["value"]))
+            yield row, record, to_logged_value(decode((line or {})["value"]))
         except _DECODE_ERRORS:
             continue

@@ -94,6 +94,7 @@ RECORD_F64: Final = struct.Struct("<qqdiI")
 RECORD_I64: Final = struct.Struct("<qqqiI")
 RECORD_TEXT: Final = struct.Struct("<qqQiI")
 RECORD_SIZE: Final = RECORD_F64.size
+SERIES_OFFSET: Final = 28
 NO_STEP: Final = -(2**63)
 ABANDONED_SLOT: Final = 2**32 - 1
 NO_EPOCH: Final = -1

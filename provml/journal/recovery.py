@@ -21,7 +21,6 @@ from provml.journal.files import Header, WriterFiles, list_writer_files
 from provml.journal.status import is_writer_alive
 
 _SEARCH_BYTES: Final = 2**20
-_SERIES_OFFSET: Final = 28
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
@@ -174,7 +173,7 @@ def _count_used_bytes(block: bytes) -> int:
     """The number of bytes in a block of records up to its last written record."""
     records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
     for number in range(records, 0, -1):
-        place = (number - 1) * layout.RECORD_SIZE + _SERIES_OFFSET
+        place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
         if any(block[place : place + 4]):
             return number * layout.RECORD_SIZE
     return 0

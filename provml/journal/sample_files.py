@@ -24,7 +24,6 @@ _STEP_OFFSET: Final = 8
 _EPOCH_FIELD: Final = struct.Struct("<i")
 _EPOCH_OFFSET: Final = 24
 _SERIES_FIELD: Final = struct.Struct("<I")
-_SERIES_OFFSET: Final = layout.RECORD_SIZE - _SERIES_FIELD.size
 
 Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
 """A buffer, and a function that reserves the next record's offset (atomic: a C-level counter)."""
@@ -84,7 +83,7 @@ class SampleFile:
         low, high = 0, (len(segment) - start) // size
         while low < high:
             middle = (low + high) // 2
-            if _SERIES_FIELD.unpack_from(segment, start + middle * size + _SERIES_OFFSET)[0]:
+            if _SERIES_FIELD.unpack_from(segment, start + middle * size + layout.SERIES_OFFSET)[0]:
                 low = middle + 1
             else:
                 high = middle

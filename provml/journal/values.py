@@ -262,7 +262,7 @@ def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
     raise ValueError(f"unknown value type: {kind!r}")
 
 
-def to_python(value: Any) -> Any:
+def to_logged_value(value: Any) -> Any:
     """Convert a decoded value to the object that was logged: numpy arrays, datetimes, text."""
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)
@@ -273,7 +273,7 @@ def to_python(value: Any) -> Any:
 
         return np.array(value.elements, dtype=value.dtype).reshape(value.shape)
     if isinstance(value, list):
-        return [to_python(member) for member in value]
+        return [to_logged_value(member) for member in value]
     if isinstance(value, dict):
-        return {key: to_python(member) for key, member in value.items()}
+        return {key: to_logged_value(member) for key, member in value.items()}
     return value

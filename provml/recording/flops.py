@@ -27,7 +27,7 @@ from provml.recording.checks import path_to_list, validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.collect.batches import Arguments
-    from provml.collect.flop_counter import FlopsOfPass
+    from provml.collect.flop_counter import CountedFlops
     from provml.journal.writer import AbsentWriter, JournalWriter, Record
     from provml.recording.object_registry import ObjectRegistry
 
@@ -96,7 +96,7 @@ class FlopsLog:
         self._lines: dict[Any, _Line] = {}
         self._stated: dict[Any, _Line] = {}
         self._totals: dict[str, int] = {}
-        self._counts: weakref.WeakKeyDictionary[Any, dict[Any, FlopsOfPass]] = (
+        self._counts: weakref.WeakKeyDictionary[Any, dict[Any, CountedFlops]] = (
             weakref.WeakKeyDictionary()
         )
         self._seen: weakref.WeakKeyDictionary[Any, Arguments] = weakref.WeakKeyDictionary()
@@ -162,7 +162,7 @@ class FlopsLog:
         with preserve_random_state():
             content = measure_epoch(data, module, like)
         flops = 0
-        counts: list[FlopsOfPass] = []
+        counts: list[CountedFlops] = []
         for rows, times in content.parts:
             arguments = (
                 content.like if rows == content.like.sample_count() else content.like.resize(rows)
@@ -183,7 +183,7 @@ class FlopsLog:
         line = self._line(name, path, counts[0], flops, facts, module, None)
         self._write(line, flops, step, epoch)
 
-    def block(self, label: str, place: Place, count: FlopsOfPass, start_ns: int) -> None:
+    def block(self, label: str, place: Place, count: CountedFlops, start_ns: int) -> None:
         """Log a block of code that ran."""
         context, step, epoch = place
         facts = {"unit": "block", "start": start_ns}
@@ -284,7 +284,7 @@ class FlopsLog:
             name = known.name_of("dataset", inner)
         return dataset, name
 
-    def _count(self, module: Any, arguments: Arguments, backward: bool | None) -> FlopsOfPass:
+    def _count(self, module: Any, arguments: Arguments, backward: bool | None) -> CountedFlops:
         """The count of a module at these shapes, made once."""
         from provml.collect.flop_counter import count_module, expects_backward
 
@@ -301,14 +301,14 @@ class FlopsLog:
         self,
         label: str,
         path: tuple[str, ...] | None,
-        count: FlopsOfPass,
+        count: CountedFlops,
         increment: int,
         facts: dict[str, Any],
         module: Any,
         given: Any,
     ) -> _Line:
         """State what is counted, in a record of its own; once where nothing changed."""
-        from provml.collect.flop_counter import find_peak
+        from provml.collect.peak_flops import find_peak
 
         name = None if module is None else self._model_name(module, path)
         mode = (module is not None and module.training, self._is_grad_enabled())
