@@ -32,7 +32,7 @@ __all__ = [
     "suggested_interval_s",
 ]
 
-_ROOMS = {
+_MODULES = {
     "Collector": "readings",
     "EmissionsCollector": "emissions",
     "EnergyCollector": "energy",
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'provml.collect' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"provml.collect.{_ROOMS.get(name, 'system')}"), name)
+    return getattr(import_module(f"provml.collect.{_MODULES.get(name, 'system')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -39,7 +39,7 @@ class CollectorPlan(NamedTuple):
 
 
 class CollectorThread:
-    """Runs one collector: reads at once, then at its interval, and once more at the end."""
+    """Runs one collector: reads at the start, then at its interval, and once more at the end."""
 
     def __init__(
         self, plan: CollectorPlan, interval_s: float, journal: ReadingSink | None, start_ns: int

@@ -93,22 +93,32 @@ def describe_path(
             f"a path must name a file or a folder, and this is neither: {full!r}"
         )
     try:
-        is_folder = facts["kind"] == "folder"
-        store = _find_store_inside(full, run_folder) if is_folder else None
-        if store is not None:
-            facts["left_out"] = printable_path(os.path.relpath(store, full))
-        deferred = None if defer_hashing is None or copy else defer_hashing(full, store)
-        if deferred is not None:
-            return facts | ({} if is_folder else {"size": status.st_size}) | deferred
-        if is_folder:
-            facts |= digest_folder(full, store)
-        else:
-            facts |= digest_file(full)
-        if run_folder is not None and _wants_copy(copy, facts["size"]):
-            facts["copy"] = _copy_content(full, facts, run_folder)
+        _add_content(facts, full, status.st_size, run_folder, copy, defer_hashing)
     except OSError as error:
         facts["unread"] = str(error)
     return facts
+
+
+def _add_content(
+    facts: Facts,
+    path: str,
+    size: int,
+    run_folder: Path | None,
+    copy: bool | None,
+    defer_hashing: DeferHashing | None,
+) -> None:
+    """Add digest, size and copy to the facts of a file or folder. Raises OSError."""
+    is_folder = facts["kind"] == "folder"
+    store = _find_store_inside(path, run_folder) if is_folder else None
+    if store is not None:
+        facts["left_out"] = printable_path(os.path.relpath(store, path))
+    deferred = None if defer_hashing is None or copy else defer_hashing(path, store)
+    if deferred is not None:
+        facts |= ({} if is_folder else {"size": size}) | deferred
+        return
+    facts |= digest_folder(path, store) if is_folder else digest_file(path)
+    if run_folder is not None and _wants_copy(copy, facts["size"]):
+        facts["copy"] = _copy_content(path, facts, run_folder)
 
 
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
@@ -159,7 +169,7 @@ def digest_folder(path: str, leave_out: str | None = None) -> Facts:
 
 
 def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
-    """SHA-256 of a folder's manifest, of the names and digests of its files in any order."""
+    """SHA-256 of a folder's manifest, from the files' names and digests in any order."""
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
         digest.update(file_digest.encode() + b"  " + name + b"\n")

@@ -75,7 +75,7 @@ def describe_dataset_object(data: object) -> Facts:
         return _describe_subset(data)
     if hasattr(data, "__next__"):
         return _describe_without_digest(data, "it can be read only once, so it can't be hashed")
-    if _is_iterable_dataset(data):
+    if is_iterable_dataset(data):
         return _describe_without_digest(
             data, "it is a stream, so it can't be hashed"
         ) | _describe_transforms(data)
@@ -256,7 +256,8 @@ def _describe_transforms(data: object) -> Facts:
     return {"transforms": named} if named else {}
 
 
-def _is_iterable_dataset(data: object) -> bool:
+def is_iterable_dataset(data: object) -> bool:
+    """Whether the object is a torch IterableDataset. Does not import torch."""
     torch = sys.modules.get("torch")
     return (
         torch is not None

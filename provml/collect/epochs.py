@@ -1,16 +1,16 @@
 """Work out what an epoch over a dataset consists of: samples, batches and their shapes.
 
-Imports `batches`, `content`, `errors`; torch if a torch dataset is given.
+Imports `batches`, `content`, `datasets`, `errors`; torch if a torch dataset is given.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 from provml.collect.batches import Arguments, call_arguments
 from provml.collect.content import as_array
+from provml.collect.datasets import is_iterable_dataset
 from provml.errors import InvalidArgumentError
 
 
@@ -129,7 +129,7 @@ def _make_batch(
     """Make a batch of two samples of a map-style dataset. The caller preserves the random state."""
     if like is not None:
         return like
-    if not hasattr(dataset, "__getitem__") or _is_iterable_dataset(dataset) or length == 0:
+    if not hasattr(dataset, "__getitem__") or is_iterable_dataset(dataset) or length == 0:
         return _require_batch(None, f"a dataset of type {type(dataset).__qualname__}")
     if collate is None:
         from torch.utils.data import default_collate
@@ -146,8 +146,3 @@ def _make_batch(
             f"{type(error).__name__}: {str(error)[:300]}; pass batch="
         ) from error
     return batch.without_data()
-
-
-def _is_iterable_dataset(dataset: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(dataset, torch.utils.data.IterableDataset)

@@ -9,21 +9,21 @@ A module is counted on fake tensors, which have a shape and a type but no data. 
 and weights, gradients, buffers, random numbers and hooks stay untouched. If ``forward`` looks at
 data, it runs once on the batch itself, with copies of the buffers.
 
-Imports torch when it counts; `batches`, `errors`.
+Imports torch when it counts; `batches`, `flop_formulas`, `errors`.
 """
 
 from __future__ import annotations
 
-import math
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from provml.collect.batches import Arguments
+from provml.collect.flop_formulas import build_formulas
 from provml.errors import InvalidArgumentError, MissingExtraError
 
 FORWARD_PASS: Final = "forward"
@@ -56,8 +56,8 @@ _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)
-class FlopsOfPass:
-    """The operations of one pass of a module, or of a block of code.
+class CountedFlops:
+    """The FLOPs of one pass of a module, or of a block of code.
 
     Attributes:
         flops: floating-point operations.
@@ -110,7 +110,7 @@ def expects_backward(module: Any) -> bool:
     )
 
 
-def count_module(module: Any, arguments: Arguments, backward: bool) -> FlopsOfPass:
+def count_module(module: Any, arguments: Arguments, backward: bool) -> CountedFlops:
     """Count one pass of a module over a batch without changing the module.
 
     Costs about as much as the module's Python code, usually some milliseconds; a real pass if the
@@ -153,7 +153,7 @@ def _make_count_error(module: Any, arguments: Arguments, error: Exception) -> In
 
 def _count_on_fake_tensors(
     torch: Any, module: Any, arguments: Arguments, backward: bool
-) -> FlopsOfPass:
+) -> CountedFlops:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -167,23 +167,23 @@ def _count_on_fake_tensors(
             name: torch.empty(b.shape, dtype=b.dtype, device=b.device)
             for name, b in module.named_buffers()
         }
-        device, dtype = _find_device_and_dtype(module)
+        device, dtype = find_device_and_dtype(module)
         args, kwargs = arguments.build_tensors(torch, device, dtype, real=False)
         return _count_call(torch, module, parameters | buffers, args, kwargs, backward)
 
 
-def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: bool) -> FlopsOfPass:
+def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: bool) -> CountedFlops:
     parameters = {
         name: p.detach().requires_grad_(backward and p.requires_grad)
         for name, p in module.named_parameters()
     }
     buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
-    device, dtype = _find_device_and_dtype(module)
+    device, dtype = find_device_and_dtype(module)
     args, kwargs = arguments.build_tensors(torch, device, dtype, real=True)
     return _count_call(torch, module, parameters | buffers, args, kwargs, backward)
 
 
-def _find_device_and_dtype(module: Any) -> tuple[Any, Any]:
+def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
     """The device of the module's parameters and the type of its first floating-point one."""
     device = dtype = None
     for parameter in module.parameters():
@@ -195,7 +195,7 @@ def _find_device_and_dtype(module: Any) -> tuple[Any, Any]:
 
 def _count_call(
     torch: Any, module: Any, state: dict[str, Any], args: Any, kwargs: Any, backward: bool
-) -> FlopsOfPass:
+) -> CountedFlops:
     from torch.utils._pytree import tree_leaves
 
     leaves = [tensor for tensor in state.values() if tensor.requires_grad]
@@ -213,7 +213,7 @@ def _count_call(
                 ones = [torch.ones_like(leaf) for leaf in outputs]
                 torch.autograd.grad(outputs, leaves, ones, allow_unused=True)
                 passes = FORWARD_AND_BACKWARD_PASS
-    return FlopsOfPass(counter.flops, passes, counter.uncounted)
+    return CountedFlops(counter.flops, passes, counter.uncounted)
 
 
 def _unpack_dataclass(output: Any) -> Any:
@@ -229,7 +229,7 @@ class BlockCounter:
         from torch.utils._python_dispatch import TorchDispatchMode
         from torch.utils.flop_counter import FlopCounterMode
 
-        self._counter = FlopCounterMode(display=False, custom_mapping=_build_formulas(torch))
+        self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
         self._counter.mod_tracker = _NoModuleTracker()  # torch's would hook every module
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
@@ -263,9 +263,9 @@ class BlockCounter:
         finally:
             self._uncounted_mode.__exit__(*exception)
 
-    def count(self) -> FlopsOfPass:
+    def count(self) -> CountedFlops:
         """The operations counted so far, as one result."""
-        return FlopsOfPass(self.flops, AS_RUN, self.uncounted)
+        return CountedFlops(self.flops, AS_RUN, self.uncounted)
 
     @property
     def flops(self) -> int:
@@ -288,100 +288,6 @@ class _NoModuleTracker:
 
     def __exit__(self, *exception: object) -> None:
         pass
-
-
-def _build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
-    """Formulas for operators that torch's counter lacks or counts wrongly."""
-    from torch.utils.flop_counter import flop_registry
-
-    aten = torch.ops.aten
-    formulas: dict[str, Callable[..., int]] = {
-        "mv": lambda matrix, vector, **_: 2 * matrix[0] * matrix[1],
-        "addmv": lambda own, matrix, vector, **_: 2 * matrix[0] * matrix[1],
-        "dot": lambda one, other, **_: 2 * one[0],
-        "addbmm": lambda own, one, other, **_: 2 * one[0] * one[1] * one[2] * other[2],
-        "_addmm_activation": lambda own, one, other, **_: 2 * one[0] * one[1] * other[1],
-        "_int_mm": lambda one, other, **_: 2 * one[0] * one[1] * other[1],
-        "convolution_backward": _convolution_backward_flops,
-        "_scaled_dot_product_flash_attention_for_cpu": _attention_flops,
-        "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward_flops,
-        "_scaled_dot_product_fused_attention_overrideable": _attention_flops,
-        "_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward_flops,
-    }
-    raw: dict[str, Callable[..., int]] = {
-        "mkldnn_rnn_layer": _mkldnn_rnn_flops,
-        "mkldnn_rnn_layer_backward": lambda *args, **options: 2 * _mkldnn_rnn_flops(*args),
-        "_cudnn_rnn": _cudnn_rnn_flops,
-        "_cudnn_rnn_backward": lambda *args, **options: 2 * _cudnn_rnn_flops(args[0], args[1]),
-    }
-    mapping: dict[Any, Callable[..., int]] = {}
-    for name, formula in (formulas | raw).items():
-        packet = getattr(aten, name, None)
-        if packet is not None and (packet not in flop_registry or name in _CORRECTED_OPERATORS):
-            if name in raw:
-                formula._get_raw = True  # type: ignore[attr-defined]
-            mapping[packet] = formula
-    return mapping
-
-
-_CORRECTED_OPERATORS: Final = ("convolution_backward",)
-"""torch's own formula counts the gradients of a grouped convolution once per group."""
-
-
-def _convolution_backward_flops(
-    gradient: Any,
-    inputs: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    output_padding: Any,
-    groups: int,
-    output_mask: Any,
-    **options: Any,
-) -> int:
-    """The forward pass's operations once for each requested gradient, of inputs and weight."""
-    positions = (inputs if transposed else gradient)[2:]
-    forward = 2 * int(inputs[0]) * _multiply_all(positions) * _multiply_all(weight)
-    return forward * (bool(output_mask[0]) + bool(output_mask[1]))
-
-
-def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
-    """Two products for each head: query by key, and weights by value."""
-    *batch, queries, width = query
-    heads = _multiply_all(batch)
-    return 2 * heads * int(queries * key[-2] * (width + value[-1]))
-
-
-def _attention_backward_flops(
-    gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
-) -> int:
-    """Recompute the weights, then two products for each of the forward pass's two."""
-    *batch, queries, width = query
-    heads = _multiply_all(batch)
-    return 2 * heads * int(queries * key[-2] * (3 * width + 2 * value[-1]))
-
-
-def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
-    """One layer of an LSTM in one direction: two matrices at each time step."""
-    matrices = [t for t in others[:2] if hasattr(t, "numel")]
-    return 2 * _count_time_steps(inputs) * sum(int(matrix.numel()) for matrix in matrices)
-
-
-def _cudnn_rnn_flops(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
-    """All layers and directions: every matrix at each time step."""
-    return 2 * _count_time_steps(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
-
-
-def _count_time_steps(inputs: Any) -> int:
-    """The number of time steps in all sequences; packed sequences have one row per step."""
-    return _multiply_all(inputs.shape[:-1])
-
-
-def _multiply_all(lengths: Any) -> int:
-    return int(math.prod(lengths))
 
 
 @contextmanager
@@ -457,57 +363,3 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 def _is_torch_hook(hook: object) -> bool:
     """Whether a hook belongs to the module: torch's weight norm, spectral norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")
-
-
-_PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
-    # part of the device's name: float16, bfloat16, float32 (with TF32 units if it has them)
-    ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
-    ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
-    ("H200 NVL", None, None, None),  # slower than the SXM module
-    ("H200", 989.4e12, 989.4e12, 494.7e12),  # H200 datasheet, SXM: 1,979 and 989 sparse
-    ("H100 PCIe", 756.5e12, 756.5e12, 378e12),  # H100 PCIe datasheet: 1,513 and 756 sparse
-    ("H100 NVL", 835.5e12, 835.5e12, None),  # H100 datasheet, NVL: 1,671 sparse
-    ("H100 80GB HBM3", 989.4e12, 989.4e12, 494.7e12),  # H100 datasheet, SXM: 1,979 and 989 sparse
-    ("A100", 312e12, 312e12, 156e12),  # A100 datasheet
-    ("L40S", 362.05e12, 362.05e12, 183e12),  # L40S datasheet
-    ("L40", 181.05e12, 181.05e12, 90.5e12),  # L40 datasheet
-    ("L4", 121e12, 121e12, 60e12),  # L4 datasheet: 242 and 120 sparse
-    ("A40", 149.7e12, 149.7e12, 74.8e12),  # A40 datasheet
-    ("A10", 125e12, 125e12, 62.5e12),  # A10 datasheet
-    ("T4", 65e12, None, 8.1e12),  # T4 datasheet; no bfloat16 units
-    ("V100S-PCIE", 130e12, None, 16.4e12),  # V100 datasheet; no bfloat16 units
-    ("V100-PCIE", 112e12, None, 14e12),
-    ("V100-SXM2", 125e12, None, 15.7e12),
-)
-"""Operations per second from NVIDIA's datasheets, without sparsity.
-
-If a datasheet gives only figures with sparsity, they are halved, as its footnote says.
-"""
-
-
-def find_peak(module: Any) -> tuple[str, float | None]:
-    """The module's device, and the device's peak in operations per second.
-
-    The peak is the maker's figure for the type of the module's parameters or, under autocast, for
-    the type that autocast casts to. None if the peak is unknown, as on a CPU.
-    """
-    torch = import_torch()
-    place, dtype = (None, None) if module is None else _find_device_and_dtype(module)
-    if place is None and torch.cuda.is_initialized():
-        place = torch.device("cuda", torch.cuda.current_device())
-    if place is None or place.type != "cuda" or not torch.cuda.is_initialized():
-        return ("cpu" if place is None else place.type), None
-    name = str(torch.cuda.get_device_name(place))
-    if torch.is_autocast_enabled("cuda"):
-        dtype = torch.get_autocast_dtype("cuda")
-    return name, _look_up_peak(name, str(dtype).removeprefix("torch."))
-
-
-def _look_up_peak(name: str, dtype: str) -> float | None:
-    words = f" {name} "
-    if " MIG " in words:  # a part of the device
-        return None
-    for part, half, brain, single in _PEAK_FLOPS:
-        if f" {part} " in words or f" {part}-" in words:
-            return {"float16": half, "bfloat16": brain, "float32": single}.get(dtype)
-    return None

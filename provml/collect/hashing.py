@@ -33,7 +33,7 @@ ReportDigest = Callable[[int, Facts], None]
 
 
 class HashingProgress(NamedTuple):
-    """How far the hashing of a dataset is.
+    """The progress of hashing one dataset.
 
     Attributes:
         done: bytes hashed so far.

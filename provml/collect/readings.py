@@ -74,7 +74,7 @@ _RESERVED_NAMES: Final = """
     epoch event flops flops-counting host journal loss metric model param results run sampling
     script series settings source source-diff step tag workload
 """
-_RESERVED: Final = frozenset(_RESERVED_NAMES.split())
+_RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
 """Names of other things in a run, see `model.names`."""
 
 
@@ -103,7 +103,7 @@ def check_collector(collector: object) -> None:
         raise InvalidArgumentError(
             f"a collector's name must be one word of letters, digits, '-' and '_': {name!r:.80}"
         )
-    if name in _RESERVED:
+    if name in _RESERVED_WORDS:
         raise InvalidArgumentError(
             f"a collector can't be named {name!r}: provml uses that name; choose another"
         )

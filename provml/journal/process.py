@@ -1,4 +1,7 @@
-"""Who writes a journal, and whether that process still lives. Imports nothing of provml."""
+"""Identify the process that writes a journal, and check whether it is alive.
+
+Imports nothing of provml.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ def _read_boot_id() -> str | None:
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: tells a reused pid from the old one."""
+    """A process's start time in clock ticks since boot; tells a reused pid from the old process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -25,7 +28,7 @@ def _read_start_ticks(pid: int) -> int | None:
 
 
 def _read_pid_namespace() -> int | None:
-    """What tells the processes of one container from those of another on one machine."""
+    """The pid namespace: tells apart the processes of containers on one machine."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -33,7 +36,7 @@ def _read_pid_namespace() -> int | None:
 
 
 def describe_process() -> dict[str, Any]:
-    """This process, so that a later reader can tell whether it is still there."""
+    """Describe this process, so that a later reader can tell whether it is still alive."""
     pid = os.getpid()
     return {
         "pid": pid,
@@ -45,7 +48,10 @@ def describe_process() -> dict[str, Any]:
 
 
 def is_process_alive(writer: dict[str, Any]) -> bool | None:
-    """Whether the process that `describe_process` described lives; None: elsewhere, unknown."""
+    """Whether the process that `describe_process` described is alive; None if that is unknown.
+
+    It is unknown for a process on another host or in another pid namespace.
+    """
     if writer.get("host") != os.uname().nodename:
         return None
     if writer.get("boot_id") != _read_boot_id():
@@ -58,7 +64,7 @@ def is_process_alive(writer: dict[str, Any]) -> bool | None:
     started, ticks = writer.get("start_ticks"), _read_start_ticks(pid)
     if started is not None and ticks is not None:
         return ticks == started and not _is_zombie(pid)
-    try:  # /proc is not there, or hides the processes of others (hidepid)
+    try:  # /proc is missing, or hides other users' processes (hidepid)
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

@@ -1,4 +1,4 @@
-"""How a run stands: running, ended, or dead without an end. Reads heads and tails only.
+"""Tell the state of a run: running, ended, or dead without an end. Reads only heads and tails.
 
 Imports `files`, `process`, `layout`.
 """
@@ -26,11 +26,11 @@ class RunState:
     Attributes:
         status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
         started_ns: nanoseconds since the epoch.
-        ended_ns: likewise; None while it runs, and where no end was written.
-        reason: why it ended so, where that is known; of a run under way, who records it.
-        exception: type, message and traceback of what ended it.
-        dropped_samples: samples that were lost to trouble of the environment.
-        dropped_events: likewise.
+        ended_ns: nanoseconds since the epoch; None if it still runs or no end was written.
+        reason: why it ended like this, if known; for a live run, the process that records it.
+        exception: type, message and traceback of the exception that ended it.
+        dropped_samples: samples lost to full disks and similar problems.
+        dropped_events: events lost to the same problems.
     """
 
     status: str
@@ -46,14 +46,14 @@ class RunState:
 class _WriterEnd:
     status: str
     written: bool = False
-    """Whether the writer said so itself."""
+    """Whether the writer wrote its end itself."""
     ended_ns: int | None = None
     reason: str | None = None
     exception: dict[str, Any] | None = None
 
 
 def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
-    """When a run's first writer was made; 0 where there is none."""
+    """The creation time of a run's first writer; 0 if it has none."""
     return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
 
 
@@ -63,21 +63,21 @@ def _parse_start_ns(files: WriterFiles) -> int:
 
 
 def read_run_state(run_folder: Path) -> RunState:
-    """How the run stands now. Raises JournalError for a journal of a newer version."""
+    """Read the run's current state. Raises JournalError for a newer format version."""
     writers = list_writer_files(run_folder)
     headers = [files.header() for files in writers]
-    # a resumed run has several owners, one after another: for each rank the last one counts
+    # a resumed run has several owners in turn: the last one of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
         ending = _find_writer_end(files, header, writer)
-        # the first writer is an owner, and only owners write an end: that tells what no line does
+        # without a writer line: the first writer is an owner, and only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             last_owners[_find_rank(writer)] = ending
     endings = sorted(
         last_owners.values(), key=lambda ending: _STATUSES_BY_SEVERITY.index(ending.status)
     )
-    worst = endings[0] if endings else _WriterEnd("crashed", reason="there is no journal")
+    worst = endings[0] if endings else _WriterEnd("crashed", reason="the run has no journal")
     running = worst.status == "running"
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
@@ -103,14 +103,12 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
             reason if isinstance(reason, str) else None,
             exception if isinstance(exception, dict) else None,
         )
-    if (
-        header.status in _STATUSES_BY_SEVERITY
-    ):  # the end line was lost to a full disk, the header has it
+    if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
     where = f"process {writer.get('pid')} on {writer.get('host')}"
     if is_writer_alive(files, writer):
         return _WriterEnd("running", reason=where)
-    return _WriterEnd("crashed", reason=f"{where} is gone and wrote no end")
+    return _WriterEnd("crashed", reason=f"{where} died without ending the run")
 
 
 def _is_time(value: object) -> bool:
@@ -123,17 +121,17 @@ def _find_rank(writer: dict[str, Any]) -> int | None:
 
 
 def find_owner_ranks(run_folder: Path) -> set[int | None]:
-    """The ranks that have recorded in a run; None stands for a process that had no rank."""
+    """The ranks that have recorded in a run; None stands for a process without a rank."""
     writers = [files.first_record() for files in list_writer_files(run_folder)]
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
 def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Whether a writer's process lives; on another host, by the age of its last sync."""
+    """Whether a writer's process is alive; on another host, judged by the age of its last sync."""
     alive = process.is_process_alive(writer)
     if alive is not None:
         return alive
-    # a file without the line that says who writes has just been made, or is damaged
+    # a file without a writer line was just created, or is damaged
     silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
     try:
         return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns

@@ -15,7 +15,7 @@ from provml.journal import history, layout
 from provml.journal.files import Series, WriterFiles, to_int64
 from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
-from provml.journal.values import to_python
+from provml.journal.values import to_logged_value
 from provml.model.damage import DamagedRecordError, decode_field
 
 if TYPE_CHECKING:
@@ -420,5 +420,5 @@ def _joined_values(parts: list[Any]) -> Any:
         return np.array(values, np.float64)
     objects = np.empty(len(values), object)
     for place, value in enumerate(values):
-        objects[place] = to_python(value)
+        objects[place] = to_logged_value(value)
     return objects

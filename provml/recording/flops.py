@@ -27,7 +27,7 @@ from provml.recording.checks import path_to_list, validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.collect.batches import Arguments
-    from provml.collect.flop_counter import FlopsOfPass
+    from provml.collect.flop_counter import CountedFlops
     from provml.journal.writer import AbsentWriter, JournalWriter, Record
     from provml.recording.object_registry import ObjectRegistry
 
@@ -96,7 +96,7 @@ class FlopsLog:
         self._by_call: dict[Any, _CountedWork] = {}
         self._by_content: dict[Any, _CountedWork] = {}
         self._totals: dict[str, int] = {}
-        self._counts: weakref.WeakKeyDictionary[Any, dict[Any, FlopsOfPass]] = (
+        self._counts: weakref.WeakKeyDictionary[Any, dict[Any, CountedFlops]] = (
             weakref.WeakKeyDictionary()
         )
         self._seen: weakref.WeakKeyDictionary[Any, Arguments] = weakref.WeakKeyDictionary()
@@ -163,7 +163,7 @@ class FlopsLog:
         with preserve_random_state():
             content = measure_epoch(data, module, like)
         flops = 0
-        counts: list[FlopsOfPass] = []
+        counts: list[CountedFlops] = []
         for rows, times in content.parts:
             arguments = (
                 content.like if rows == content.like.sample_count() else content.like.resize(rows)
@@ -185,7 +185,7 @@ class FlopsLog:
         work = self._find_or_record_work(name, path, counts[0], flops, facts, module, None)
         self._write_samples(work, flops, step, epoch)
 
-    def block(self, label: str, place: PlaceArguments, count: FlopsOfPass, start_ns: int) -> None:
+    def block(self, label: str, place: PlaceArguments, count: CountedFlops, start_ns: int) -> None:
         """Log a block of code that ran."""
         context, step, epoch = place
         self._run._open_writer(context)
@@ -291,7 +291,7 @@ class FlopsLog:
 
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
-    ) -> FlopsOfPass:
+    ) -> CountedFlops:
         """Count a module at these shapes, once."""
         from provml.collect.flop_counter import count_module, expects_backward
 
@@ -308,14 +308,14 @@ class FlopsLog:
         self,
         label: str,
         path: tuple[str, ...] | None,
-        count: FlopsOfPass,
+        count: CountedFlops,
         increment: int,
         facts: dict[str, Any],
         module: Any,
         given: Any,
     ) -> _CountedWork:
         """Return the record of this work; write it if nothing like it was recorded."""
-        from provml.collect.flop_counter import find_peak
+        from provml.collect.peak_flops import find_peak
 
         name = None if module is None else self._model_name(module, path)
         mode = (module is not None and module.training, self._is_grad_enabled())

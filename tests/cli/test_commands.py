@@ -440,7 +440,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "status", "text"),
         [
-            (["show", "nothing"], 2, "there is no run"),
+            (["show", "nothing"], 2, "not found"),
             (["runs", "--frobnicate"], 2, "No such option"),
             (["frobnicate"], 2, "No such command"),
             (["export", "first-run", "--format", "nope"], 2, "Invalid value"),

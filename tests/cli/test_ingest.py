@@ -56,7 +56,7 @@ def test_adds_to_a_run(tmp_path: Path, store: Path, capsys: pytest.CaptureFixtur
     assert recorded.series("own").value.tolist() == [1]
     assert recorded.series("loss").value.tolist() == [0.5]
     assert run_command(["ingest", str(log), "--run", "none", "--store", str(store)]) == 2
-    assert "there is no run 'none'" in capsys.readouterr().err
+    assert "run 'none' not found" in capsys.readouterr().err
 
 
 def test_rejected_lines_are_told(

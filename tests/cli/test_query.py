@@ -109,7 +109,7 @@ class TestQuery:
             (["SELECT ?x {\n ?x prov:value }"], "line 2, column 16: unexpected '}'"),
             (["DELETE WHERE { ?s ?p ?o }"], "line 1, column 1: unexpected 'DELETE'"),
             (["SELECT * { SERVICE <http://localhost/> { ?s ?p ?o } }"], "SERVICE is not answered"),
-            (["nothing", IDS], "there is no run 'nothing'"),
+            (["nothing", IDS], "run 'nothing' not found"),
             (["latest"], "'latest' is no query"),
             ([], "there is no query"),
             (["--name", "best"], "unknown query 'best'; there are: alerts, best-step"),
@@ -193,7 +193,7 @@ class TestPush:
         [
             (["run1", "--to", "https://a:secret@host/"], 2, "the URL holds credentials"),
             (["run1", "--to", "host/store"], 2, "begins with https:// or http://"),
-            (["none", "--to", "http://localhost/"], 2, "there is no run 'none'"),
+            (["none", "--to", "http://localhost/"], 2, "run 'none' not found"),
             (["run1", "run2", "--graph", "urn:g", "--to", "http://localhost/"], 2, "of one run"),
             (["run1", "--graph", "g", "--to", "http://localhost/"], 2, "is an absolute IRI"),
             (["run1", "--to", "http://example.org/"], 1, "for all to read: use https://"),

@@ -13,7 +13,8 @@ import pytest
 
 import provml
 from provml.collect.batches import call_arguments
-from provml.collect.flop_counter import BlockCounter, _look_up_peak, count_module
+from provml.collect.flop_counter import BlockCounter, count_module
+from provml.collect.peak_flops import _look_up_peak
 
 pytest.importorskip("torch", reason="torch is not installed")
 

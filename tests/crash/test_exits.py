@@ -13,7 +13,7 @@ import provml
 _START = "import provml; run = provml.start_run('exits', run_id='one')\nprovml.log_metric('m', 1)\n"
 _WITHOUT = "run = None\n"
 
-CRASHED = "is gone and wrote no end"
+CRASHED = "died without ending the run"
 
 # what a script does at its end, and the run's status, reason, exception
 _ENDS = {

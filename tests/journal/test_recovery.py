@@ -71,7 +71,7 @@ def test_it_keeps_every_sample_and_cuts_the_rest(dead: Path) -> None:
     size = owner(dead).samples_path.stat().st_size
     assert size == layout.HEADER_SIZE + (SAMPLES + 1) * layout.RECORD_SIZE
     assert "process" in line
-    assert "bytes cut" in line
+    assert "unused bytes" in line
 
 
 def test_the_run_is_crashed_and_ended_at_its_last_record(dead: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_run_is_crashed_and_ended_at_its_last_record(dead: Path) -> None:
     (param,) = [r for _, r in owner(dead).records() if r["record"] == "param"]
     assert events["time"] == param["time"]
     assert run.reason is not None
-    assert run.reason.endswith("is gone and wrote no end; closed by recovery")
+    assert run.reason.endswith("died without ending the run; closed by recovery")
     header = owner(dead).header()
     assert (header.status, header.ended_ns) == ("crashed", param["time"])
 

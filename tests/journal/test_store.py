@@ -28,7 +28,7 @@ def test_an_experiment_tells_equal_ids_apart(store: Path) -> None:
 def test_an_ambiguous_name_lists_names_that_can_be_given(store: Path) -> None:
     """The names that the message offers would be refused, or the others be passed over."""
     folders = [record(store, f"e{number}", "same") for number in range(7)]
-    with pytest.raises(provml.RunNotFoundError, match="means 7 runs") as raised:
+    with pytest.raises(provml.RunNotFoundError, match="matches 7 runs") as raised:
         find_run("same", store)
     message = str(raised.value)
     offered = message.partition("one of ")[2].partition(" and ")[0].split(", ")
