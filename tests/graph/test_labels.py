@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import provml
-from provml.graph.labels import build_table, describe_node, number_text, range_text, wrapped
+from provml.graph.labels import build_table, node_texts, number_text, range_text, wrap_name
 from provml.graph.picture import build_picture
 from provml.graph.view import View
 from provml.journal.reader import Journal
@@ -38,7 +38,7 @@ def graph(store: Path) -> Any:
 def said(graph: Any, name: str) -> tuple[str, list[str]]:
     """Title and lines of a node."""
     ((key, node),) = [(k, n) for k, n in graph.nodes(data=True) if n["name"] == name]
-    title, lines = describe_node(graph, key, node)
+    title, lines = node_texts(graph, key, node)
     return " ".join(title), lines
 
 
@@ -95,13 +95,13 @@ def test_parameters_models_and_events_are_tables(graph: Any) -> None:
 
 def test_long_names_keep_their_ends() -> None:
     """What tells two long names apart, their end, would be cut off."""
-    lines = wrapped("a" * 200 + "/7")
+    lines = wrap_name("a" * 200 + "/7")
     assert len(lines) == 3
     assert lines[-1].endswith("/7")
     assert "…" in "".join(lines)
-    assert wrapped("one two") == ["one two"]
-    assert wrapped(" ") == ['" "']
-    assert wrapped("a\nb\x1b") == ["a\\nb\\x1b"]
+    assert wrap_name("one two") == ["one two"]
+    assert wrap_name(" ") == ['" "']
+    assert wrap_name("a\nb\x1b") == ["a\\nb\\x1b"]
 
 
 def test_numbers_and_ranges_are_short() -> None:

@@ -12,7 +12,7 @@ import pytest
 import provml
 from provml.graph.build import run_graph
 from provml.graph.fold import find_groups, fold_graph
-from provml.graph.sketch import sketch
+from provml.graph.sketch import add_sketches
 from provml.graph.view import View, apply_view
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
@@ -36,7 +36,7 @@ def graph(store: Path) -> Any:
         run.log_metric("loss", float("nan"), "validation")
     mapping = RunMapping(Journal(run.path), "series")
     graph = run_graph(mapping)
-    sketch(graph, mapping)
+    add_sketches(graph, mapping)
     return graph
 
 

@@ -14,7 +14,7 @@ import provml
 from provml import Context
 from provml.journal.reader import Journal
 from provml.plot.charts import read_charts
-from provml.plot.curves import Curve, kept_places, read_curves
+from provml.plot.curves import Curve, read_curves, select_points
 
 
 def curves(folder: Path, points: int = 1000) -> list[Curve]:
@@ -36,7 +36,7 @@ def test_thinning_keeps_the_extremes_of_each_stretch_and_the_ends(
     """A spike, a gap or the last value would be lost to the eye."""
     column = np.array(values, float)
     stretches = np.arange(len(column)) // length
-    kept = kept_places(column, stretches)
+    kept = select_points(column, stretches)
     assert sorted(set(kept.tolist())) == kept.tolist()
     assert {0, len(values) - 1} <= set(kept.tolist())
     for stretch in set(stretches.tolist()):
