@@ -1,7 +1,7 @@
 """A run's statements as the nodes, edges and groups that the HTML page draws.
 
-A group holds nodes of one kind and type that belong to the same activity. Imports `model`, `plot`
-and `_text`.
+A group holds nodes of one kind and type that belong to the same activity. Imports `graph`, `model`,
+`plot` and `_text`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from provml.errors import ExportError
 from provml.export._text import lexical_form
+from provml.graph.labels import size_text
 from provml.journal.values import Moment
 from provml.model import vocabulary
-from provml.model.mapping import RunMapping, series_name
+from provml.model.block_names import series_name
+from provml.model.mapping import RunMapping
 from provml.model.relations import FORMAL
 from provml.model.statements import Name, Statement
 from provml.plot.curve_columns import curve_data
@@ -379,7 +381,7 @@ def _node_texts(node: _DiagramNode, values: dict[str, str]) -> tuple[str, str]:
     if "prov:value" in values:
         return label, _shorten_number(values["prov:value"])
     if "provml:size" in values:
-        size = _size(int(values["provml:size"]))
+        size = size_text(int(values["provml:size"]))
         return label, f"{_split_camel_case(kind)}{_version_suffix(node.name)}, {size}"
     if kind == "Event" and node.start is not None:
         return label, node.start[11:19]
@@ -399,15 +401,6 @@ def _shorten_number(text: str) -> str:
     except ValueError:
         return text if len(text) <= 80 else f"{text[:79]}…"
     return text if len(text) <= 9 else f"{number:.6g}"
-
-
-def _size(size: int) -> str:
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def _split_camel_case(kind: str) -> str:

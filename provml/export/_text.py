@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.base.clock import iso_text
 from provml.journal.values import Moment
@@ -104,6 +104,14 @@ def gather_blocks(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[by
             held, size = [], 0
     if held:
         yield separator.join(held)
+
+
+def write_joined(sink: BinaryIO, texts: Iterator[bytes], separator: bytes) -> None:
+    """Write small texts with the separator between them."""
+    before = b""
+    for block in gather_blocks(texts, separator):
+        sink.write(before + block)
+        before = separator
 
 
 def group_values(attributes: list[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:

@@ -25,12 +25,12 @@ from provml.export._text import (
     format_name,
     format_time,
     format_value,
-    gather_blocks,
     group_values,
     join_rows,
     lexical_form,
     quote_json,
     split_rows,
+    write_joined,
 )
 from provml.journal.values import Moment
 from provml.model.names import BUNDLE
@@ -76,10 +76,7 @@ def _write_jsonld_graph(described: Iterable[Description], sink: BinaryIO) -> Non
 
 
 def _write_nodes(described: Iterable[Description], sink: BinaryIO) -> None:
-    separator = b""
-    for block in gather_blocks(_jsonld_blocks(described), _SEPARATOR):
-        sink.write(separator + block)
-        separator = _SEPARATOR
+    write_joined(sink, _jsonld_blocks(described), _SEPARATOR)
 
 
 def _jsonld_blocks(described: Iterable[Description]) -> Iterator[bytes]:

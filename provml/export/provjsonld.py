@@ -15,12 +15,12 @@ from provml.export._text import (
     format_name,
     format_time,
     format_value,
-    gather_blocks,
     group_values,
     join_rows,
     lexical_form,
     quote_json,
     split_rows,
+    write_joined,
 )
 from provml.model.names import BUNDLE
 from provml.model.statements import Name, NameColumn, Statement, Value
@@ -79,10 +79,7 @@ def _provjsonld_context(prefixes: dict[str, str], *others: str) -> bytes:
 
 def _write_provjsonld_graph(statements: Iterable[Statement], sink: BinaryIO) -> None:
     sink.write(b'"@graph":[\n')
-    separator = b""
-    for block in gather_blocks(_provjsonld_blocks(statements), _SEPARATOR):
-        sink.write(separator + block)
-        separator = _SEPARATOR
+    write_joined(sink, _provjsonld_blocks(statements), _SEPARATOR)
     sink.write(b"\n]")
 
 

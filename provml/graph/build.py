@@ -188,7 +188,7 @@ class _GraphBuilder:
         self.graph.add_edge(source, goal, key, **edge)
 
     def _argument(self, value: Any) -> Any:
-        """A further formal attribute: a name becomes its IRI, a time its nanoseconds."""
+        """Convert a formal attribute: a name becomes its IRI, a time its nanoseconds."""
         if isinstance(value, Moment):
             return value.time_ns
         if isinstance(value, NameColumn):

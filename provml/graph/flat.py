@@ -64,11 +64,11 @@ def _flatten(data: dict[str, Any]) -> dict[str, Plain]:
         elif name in _JOINED:
             flat[name] = " ".join(value)
         else:
-            flat[name] = _plain_value(value)
+            flat[name] = _flat_value(value)
     return flat
 
 
-def _plain_value(value: Any) -> Plain:
+def _flat_value(value: Any) -> Plain:
     if isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
@@ -78,11 +78,11 @@ def _plain_value(value: Any) -> Plain:
     if isinstance(value, bytes):
         return b64encode(value).decode("ascii")
     if isinstance(value, (list, dict, tuple)):
-        return xml_text(json.dumps(value, default=_value_text, ensure_ascii=False))
-    return _value_text(value)
+        return xml_text(json.dumps(value, default=_flat_text, ensure_ascii=False))
+    return _flat_text(value)
 
 
-def _value_text(value: Any) -> str:
+def _flat_text(value: Any) -> str:
     import numpy as np
 
     if isinstance(value, np.datetime64):

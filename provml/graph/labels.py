@@ -167,7 +167,7 @@ def _version_of(node: Node) -> str:
 _VERSIONED: Final = ("param", "tag", "dataset", "model", "artifact", "script", "source")
 
 
-def _run_facts(node: Node) -> list[str]:
+def _run_lines(node: Node) -> list[str]:
     status = str(node.get("provml:status", ""))
     if "end_ns" in node:
         status += f", {duration_text(node['end_ns'] - node['start_ns'])}"
@@ -268,7 +268,7 @@ def _step_texts(node: Node) -> tuple[str, list[str]]:
 
 
 _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
-    "provml:Run": _run_facts,
+    "provml:Run": _run_lines,
     "provml:Results": _results_facts,
     "provml:Context": _context_facts,
     "provml:Series": _series_facts,

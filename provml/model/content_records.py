@@ -36,7 +36,7 @@ _GIT_TERMS = (
 
 
 def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A dataset that a context, or the run, used."""
+    """Map a dataset that a context, or the run, used."""
     label, content = entry.read_text("name"), entry.read_object("content")
     number = series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
@@ -109,7 +109,7 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Source code, with its git commit and its uncommitted changes."""
+    """Map source code, with its git commit and its uncommitted changes."""
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)

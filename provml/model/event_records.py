@@ -33,7 +33,7 @@ from provml.model.survey import Path, windows_of
 
 
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """An event. ``X_started`` and ``X_finish`` of one source and context are a span."""
+    """Map an event. ``X_started`` and ``X_finish`` of one source and context become a span."""
     source = entry.record.get("source")
     event = LoggedEvent(
         entry,
@@ -119,7 +119,7 @@ def event_target_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A summary of stored values, and the windows of values that it summarises."""
+    """Map a summary of stored values, and the windows of values that it summarises."""
     context, windows = entry.context, windows_of(entry.record)
     if context is None or (not windows and entry.record.get("fields") != []):
         raise DamagedRecordError("a summary needs a context and readable fields")

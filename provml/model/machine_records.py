@@ -29,7 +29,7 @@ _DEVICE_FACTS = ("index", "uuid", "driver", "memory_bytes")
 
 
 def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A device that the run used, such as a GPU."""
+    """Map a device that the run used, such as a GPU."""
     label, facts = entry.read_text("name"), entry.read_object("facts")
     identity = str(facts.get("uuid") or f"{facts.get('kind')}-{facts.get('index')}")
     device = local_name("device", encode_name(identity))
@@ -44,7 +44,7 @@ def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_alert(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A reading that crossed a threshold."""
+    """Map a reading that crossed a threshold."""
     label, collector = entry.read_text("name"), entry.read_text("collector")
     attributes: Attributes = [
         ("prov:type", Name("provml:Event")),
@@ -89,7 +89,7 @@ def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
 
 
 def map_flops(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A workload whose FLOPs were counted."""
+    """Map a workload whose FLOPs were counted."""
     label, counter = entry.read_text("name"), entry.read_text("counter")
     target, flops = entry.record.get("target"), entry.read_value("flops")
     if not isinstance(target, int) or not isinstance(flops, int):

@@ -17,12 +17,19 @@ from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed_literal
+from provml.model.block_names import (
+    generator_names,
+    int64_column,
+    place_names,
+    sampling_names,
+    series_name,
+    step_column_names,
+)
 from provml.model.flop_counts import (
     CUMULATIVE,
     FLOPS,
     FLOPS_KINDS,
     Workload,
-    counting_names,
     flop_statements,
     series_rates,
 )
@@ -31,10 +38,6 @@ from provml.model.names import (
     context_name,
     encode_name,
     local_name,
-    sampling_prefix,
-    series_entity,
-    series_path,
-    step_prefix,
 )
 from provml.model.record_mapping import RESULTS, collector_name
 from provml.model.records import RecordMapping
@@ -44,7 +47,6 @@ from provml.model.sample_targets import (
     split_by_version,
     split_summaries,
     summarised_name,
-    summarising_names,
     window_memberships,
     window_names,
 )
@@ -168,7 +170,7 @@ class RunMapping:
         """
         if not _STEP_KINDS.isdisjoint(kinds):
             for path, rows in self._step_blocks():
-                names = _step_column(path, rows)
+                names = step_column_names(path, rows)
                 if "activity" in kinds:
                     yield self._step(names, rows)
                 if "wasInformedBy" in kinds:
@@ -182,7 +184,7 @@ class RunMapping:
                 yield from self._samplings(block, kinds)
                 continue
             if block.series.kind == FLOPS:
-                yield from flop_statements(kinds, block, _place_names(block), self._workload(block))
+                yield from flop_statements(kinds, block, place_names(block), self._workload(block))
             names = sample_names(block)
             if "entity" in kinds:
                 yield self._metric(block, names)
@@ -238,12 +240,12 @@ class RunMapping:
             ("prov:type", Name("provml:Step" if has_step else "provml:Epoch"))
         ]
         if has_step:
-            attributes.append(("provml:step", ValueColumn(_int64_column(rows["step"]))))
+            attributes.append(("provml:step", ValueColumn(int64_column(rows["step"]))))
         if int(rows["epoch"][0]) != layout.NO_EPOCH:
-            attributes.append(("provml:epoch", ValueColumn(_int64_column(rows["epoch"]))))
+            attributes.append(("provml:epoch", ValueColumn(int64_column(rows["epoch"]))))
         interval: dict[str, Any] = {
-            "prov:startTime": TimeColumn(_int64_column(rows["start"])),
-            "prov:endTime": TimeColumn(_int64_column(rows["end"])),
+            "prov:startTime": TimeColumn(int64_column(rows["start"])),
+            "prov:endTime": TimeColumn(int64_column(rows["end"])),
         }
         return Statement("activity", names, interval, attributes, len(rows))
 
@@ -320,17 +322,17 @@ class RunMapping:
         """State the taking of readings: each an activity of its collector in the step under way."""
         if isinstance(block.values, list):
             return  # no times
-        names, rows = _sampling_names(block), len(block.time_ns)
+        names, rows = sampling_names(block), len(block.time_ns)
         if "activity" in kinds:
             interval: dict[str, Any] = {
-                "prov:startTime": TimeColumn(_int64_column(block.values)),
+                "prov:startTime": TimeColumn(int64_column(block.values)),
                 "prov:endTime": TimeColumn(block.time_ns),
             }
             yield Statement(
                 "activity", names, interval, [("prov:type", Name("provml:Sampling"))], rows
             )
         if "wasInformedBy" in kinds:
-            place: dict[str, Any] = {"prov:informed": names, "prov:informant": _place_names(block)}
+            place: dict[str, Any] = {"prov:informed": names, "prov:informant": place_names(block)}
             yield Statement("wasInformedBy", None, place, rows=rows)
         if "wasAssociatedWith" in kinds:
             agent: dict[str, Any] = {
@@ -370,7 +372,7 @@ class RunMapping:
         is_reading = block.series.kind in self._collectors
         arguments: dict[str, Any] = {
             "prov:entity": names,
-            "prov:activity": _sampling_names(block) if is_reading else _generator_names(block),
+            "prov:activity": sampling_names(block) if is_reading else generator_names(block),
             "prov:time": TimeColumn(block.time_ns),
         }
         return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
@@ -449,70 +451,6 @@ def _interval_arguments(interval: Interval) -> dict[str, Any]:
         arguments["prov:startTime"] = Moment(interval.start_ns)
         arguments["prov:endTime"] = Moment(interval.end_ns)
     return arguments
-
-
-def _int64_column(values: Any) -> NDArray[np.int64]:
-    import numpy as np
-
-    return np.ascontiguousarray(values, dtype=np.int64)
-
-
-def _step_column(path: Path, rows: Any) -> NameColumn:
-    """Name steps that all have, or all lack, a step and an epoch."""
-    with_step = int(rows["step"][0]) != layout.NO_STEP
-    with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH
-    return _step_names(
-        path,
-        _int64_column(rows["step"]) if with_step else None,
-        _int64_column(rows["epoch"]) if with_epoch else None,
-    )
-
-
-def _step_names(path: Path, step: Any, epoch: Any) -> NameColumn:
-    if step is None:
-        return NameColumn((step_prefix(path, "epoch"), epoch))
-    if epoch is None:
-        return NameColumn((step_prefix(path), step))
-    return NameColumn((step_prefix(path), epoch, ".", step))
-
-
-def _place_names(block: Block) -> Name | NameColumn:
-    """Name the steps, epochs, context or run that a block's samples belong to."""
-    if block.step is None and block.epoch is None:
-        return context_name(block.series.context)
-    return _step_names(block.series.context, block.step, block.epoch)
-
-
-def _generator_names(block: Block) -> Name | NameColumn:
-    """Name what generated a block's samples: usually their steps; for FLOPs, the counting."""
-    if block.series.kind in (FLOPS, CUMULATIVE):
-        return counting_names(block)
-    if block.role == "summary":
-        return summarising_names(block)
-    return _place_names(block)
-
-
-def _sampling_names(block: Block) -> NameColumn:
-    """Name the activities that took a block's readings, by step, epoch and time."""
-    collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
-    prefix = sampling_prefix(collector, block.series.context, block.writer)
-    time_ns = (
-        block.time_ns.copy()
-    )  # a separate column, because a writer formats each column in one way
-    if block.step is None and block.epoch is None:
-        return NameColumn((prefix, time_ns))
-    if block.step is None and block.epoch is not None:
-        return NameColumn((f"{prefix}e", block.epoch, ".", time_ns))
-    if block.epoch is None and block.step is not None:
-        return NameColumn((prefix, block.step, ".", time_ns))
-    return NameColumn((prefix, block.epoch, ".", block.step, ".", time_ns))  # type: ignore[arg-type]
-
-
-def series_name(series: RunSeries) -> Name:
-    """Name the entity of a series."""
-    return series_entity(
-        series.kind, series_path(series.name, series.context, series.rank, series.of)
-    )
 
 
 def _series_attributes(series: RunSeries) -> list[tuple[str, Any]]:

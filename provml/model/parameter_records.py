@@ -67,7 +67,7 @@ def _setting_statements(
 
 
 def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A collector: the agent, and the settings that it started with."""
+    """Map a collector: its agent, and the settings that it started with."""
     label, same = entry.read_text("name"), entry.read_canonical_json("settings")
     attributes: Attributes = [("prov:value", entry.read_json("settings"))]
 
@@ -81,7 +81,7 @@ def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statemen
 
 
 def map_environment(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """The Python environment: its version and its packages."""
+    """Map the Python environment: its version and its packages."""
     record = entry.record
     attributes = plain_attributes(record, _ENVIRONMENT_TEXTS)
     attributes += [

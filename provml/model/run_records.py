@@ -103,7 +103,7 @@ def loss_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_start(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """A process that began, or resumed, the run: its script and its host."""
+    """Map the start of a process that began, or resumed, the run: its script and its host."""
     record = entry.record
     commands: Attributes = [
         (f"provml:{term}", json_literal(record[key]))

@@ -148,7 +148,7 @@ def test_times_are_printed_as_one_by_one() -> None:
     times = np.array(
         [0, 1, -1, 10**18, 1_700_000_000_123_456_789, -(2**62), 2**63 - 1], dtype=np.int64
     )
-    assert _text.time_texts(times) == [iso_text(t).encode() for t in times.tolist()]
+    assert _text.format_times(times) == [iso_text(t).encode() for t in times.tolist()]
 
 
 def test_names_that_are_json_syntax(store: Path, read_back: Callable[..., ProvDocument]) -> None:

@@ -125,7 +125,7 @@ def test_a_page_of_too_many_nodes_is_refused(store: Path) -> None:
 def test_the_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra, the export would end in a traceback."""
     monkeypatch.setattr("provml.page._PACKAGE", "no-such-package")
-    monkeypatch.setattr("provml.page._library", __import__("provml.page").page._library.__wrapped__)
+    monkeypatch.setattr("provml.page._read_d3", __import__("provml.page").page._read_d3.__wrapped__)
     with pytest.raises(MissingExtraError, match=r"pip install 'provml\[html\]'"):
         export(folder, "html", folder / "none.html")
     assert not (folder / "none.html").exists()
