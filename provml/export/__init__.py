@@ -139,8 +139,8 @@ def _check_view(chosen: Format, view: View) -> None:
     if unsupported:
         able = [other.name for other in load_formats()[0] if other.options.issuperset(unsupported)]
         raise ExportError(
-            f"{chosen.name} does not support {' or '.join(unsupported)}: it always states the "
-            f"whole run; choose from: {', '.join(able)}"
+            f"the format {chosen.name} does not support {' or '.join(unsupported)}; "
+            f"choose from: {', '.join(able)}"
         )
 
 

@@ -16,8 +16,8 @@ from provml.model.names import context_name, encode_name, local_name
 from provml.model.record_mapping import (
     RESULTS,
     DatasetUse,
-    Entry,
-    MappingPass,
+    JournalEntry,
+    MappingState,
     make_entity,
     make_relation,
     relate_versions,
@@ -36,8 +36,8 @@ _GIT_TERMS = (
 )
 
 
-def map_dataset(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A dataset that a context, or the run, used."""
+def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a dataset that a context, or the run, used."""
     label, content = entry.read_text("name"), entry.read_object("content")
     number = series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
@@ -48,7 +48,7 @@ def map_dataset(state: MappingPass, entry: Entry) -> Iterator[Statement]:
 
 
 def _dataset_statements(
-    state: MappingPass, entry: Entry, label: str, digest: object, attributes: Attributes
+    state: MappingState, entry: JournalEntry, label: str, digest: object, attributes: Attributes
 ) -> Iterator[Statement]:
     version = state.versions.get(("dataset", label))
     if version is None or digest is None or version.digest != digest:
@@ -61,7 +61,9 @@ def _dataset_statements(
     )
 
 
-def _map_output(kind: str, prov_type: str, state: MappingPass, entry: Entry) -> Iterator[Statement]:
+def _map_output(
+    kind: str, prov_type: str, state: MappingState, entry: JournalEntry
+) -> Iterator[Statement]:
     label, content = entry.read_text("name"), entry.read_object("content")
     attributes = content_attributes(content) + entry.read_metadata()
     return _output_statements(
@@ -74,8 +76,8 @@ map_model = partial(_map_output, "model", "provml:Model")
 
 
 def _output_statements(
-    state: MappingPass,
-    entry: Entry,
+    state: MappingState,
+    entry: JournalEntry,
     kind: str,
     prov_type: str,
     label: str,
@@ -107,8 +109,8 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
     return not used_in or not made_in or made_in[: len(used_in)] == used_in
 
 
-def map_source(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """Source code, with its git commit and its uncommitted changes."""
+def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map source code, with its git commit and its uncommitted changes."""
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)
@@ -134,8 +136,8 @@ def _git_attributes(git: Record) -> Attributes:
 
 
 def _source_statements(
-    state: MappingPass,
-    entry: Entry,
+    state: MappingState,
+    entry: JournalEntry,
     label: str,
     digest: object,
     attributes: Attributes,

@@ -21,9 +21,9 @@ from provml.model.names import (
     window_prefix,
 )
 from provml.model.record_mapping import (
-    Entry,
+    JournalEntry,
     LoggedEvent,
-    MappingPass,
+    MappingState,
     make_agent,
     make_entity,
     make_relation,
@@ -32,8 +32,8 @@ from provml.model.statements import Name, Statement
 from provml.model.survey import Path, windows_of
 
 
-def map_event(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """An event. ``X_started`` and ``X_finish`` of one source and context are a span."""
+def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map an event. ``X_started`` and ``X_finish`` of one source and context become a span."""
     source = entry.record.get("source")
     event = LoggedEvent(
         entry,
@@ -45,7 +45,7 @@ def map_event(state: MappingPass, entry: Entry) -> Iterator[Statement]:
     return _event_statements(state, event)
 
 
-def _event_statements(state: MappingPass, event: LoggedEvent) -> Iterator[Statement]:
+def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
     place = (event.source, event.entry.context)
     base = span_started(event.label)
     if base is not None:
@@ -59,13 +59,13 @@ def _event_statements(state: MappingPass, event: LoggedEvent) -> Iterator[Statem
         yield from instant_statements(state, event)
 
 
-def instant_statements(state: MappingPass, event: LoggedEvent) -> Iterator[Statement]:
+def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
     """State an event as an activity without a duration."""
     yield from _activity_statements(state, event, event.label, None)
 
 
 def _activity_statements(
-    state: MappingPass, event: LoggedEvent, label: str, end: LoggedEvent | None
+    state: MappingState, event: LoggedEvent, label: str, end: LoggedEvent | None
 ) -> Iterator[Statement]:
     """State an event, or a span that ends with another event."""
     activity = local_name("event", event.entry.key)
@@ -105,7 +105,7 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
     return attributes
 
 
-def event_target_statements(state: MappingPass) -> Iterator[Statement]:
+def event_target_statements(state: MappingState) -> Iterator[Statement]:
     """State which version of a model or artifact each event was about."""
     for versions in state.outputs.values():
         versions.sort()
@@ -118,8 +118,8 @@ def event_target_statements(state: MappingPass) -> Iterator[Statement]:
 # -- summaries ------------------------------------------------------------------------------------
 
 
-def map_summary(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A summary of stored values, and the windows of values that it summarises."""
+def map_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a summary of stored values, and the windows of values that it summarises."""
     context, windows = entry.context, windows_of(entry.record)
     if context is None or (not windows and entry.record.get("fields") != []):
         raise DamagedRecordError("a summary needs a context and readable fields")
@@ -127,7 +127,7 @@ def map_summary(state: MappingPass, entry: Entry) -> Iterator[Statement]:
 
 
 def _summary_statements(
-    state: MappingPass, entry: Entry, context: tuple[str, ...], windows: list[Record]
+    state: MappingState, entry: JournalEntry, context: tuple[str, ...], windows: list[Record]
 ) -> Iterator[Statement]:
     summarising = Name(f"{summarising_prefix(context, entry.writer)}{entry.time_ns}")
     if state.detail == "series" or not windows or not state.declare_once(summarising):
@@ -144,8 +144,8 @@ def _summary_statements(
 
 
 def _window_statements(
-    state: MappingPass,
-    entry: Entry,
+    state: MappingState,
+    entry: JournalEntry,
     key: tuple[int, Path, str],
     window: Record,
     summarising: Name,

@@ -13,8 +13,8 @@ from provml.model.damage import DamagedRecordError, check_float
 from provml.model.flop_counts import Workload, rate_attributes
 from provml.model.names import encode_name, local_name, series_entity, series_path
 from provml.model.record_mapping import (
-    Entry,
-    MappingPass,
+    JournalEntry,
+    MappingState,
     collector_name,
     declare_collector,
     make_agent,
@@ -28,8 +28,8 @@ from provml.model.survey import trigger_key
 _DEVICE_FACTS = ("index", "uuid", "driver", "memory_bytes")
 
 
-def map_device(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A device that the run used, such as a GPU."""
+def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a device that the run used, such as a GPU."""
     label, facts = entry.read_text("name"), entry.read_object("facts")
     identity = str(facts.get("uuid") or f"{facts.get('kind')}-{facts.get('index')}")
     device = local_name("device", encode_name(identity))
@@ -43,8 +43,8 @@ def map_device(state: MappingPass, entry: Entry) -> Iterator[Statement]:
     return states()
 
 
-def map_alert(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A reading that crossed a threshold."""
+def map_alert(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a reading that crossed a threshold."""
     label, collector = entry.read_text("name"), entry.read_text("collector")
     attributes: Attributes = [
         ("prov:type", Name("provml:Event")),
@@ -59,7 +59,7 @@ def map_alert(state: MappingPass, entry: Entry) -> Iterator[Statement]:
 
 
 def _alert_statements(
-    state: MappingPass, entry: Entry, collector: str, attributes: Attributes
+    state: MappingState, entry: JournalEntry, collector: str, attributes: Attributes
 ) -> Iterator[Statement]:
     alert, moment = local_name("alert", entry.key), entry.moment
     interval: dict[str, Any] = {"prov:startTime": moment, "prov:endTime": moment}
@@ -73,7 +73,7 @@ def _alert_statements(
         yield make_relation("wasStartedBy", activity=alert, trigger=trigger, time=moment)
 
 
-def _find_trigger(state: MappingPass, entry: Entry) -> Name | None:
+def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
     """Find the sample that set off an alert, or its series if samples are not stated."""
     key = trigger_key(entry.writer, entry.record)
     sample = state.survey.triggers.get(key)
@@ -88,8 +88,8 @@ def _find_trigger(state: MappingPass, entry: Entry) -> Name | None:
     return series_entity(kind, series_path(metric, context, ranks[0]))
 
 
-def map_flops(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A workload whose FLOPs were counted."""
+def map_flops(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a workload whose FLOPs were counted."""
     label, counter = entry.read_text("name"), entry.read_text("counter")
     target, flops = entry.record.get("target"), entry.read_value("flops")
     if not isinstance(target, int) or not isinstance(flops, int):
@@ -120,7 +120,7 @@ def map_flops(state: MappingPass, entry: Entry) -> Iterator[Statement]:
     return states()
 
 
-def _workload_attributes(entry: Entry, flops: int, peak: float | None) -> Attributes:
+def _workload_attributes(entry: JournalEntry, flops: int, peak: float | None) -> Attributes:
     record = entry.record
     attributes: Attributes = [("prov:value", typed_literal(flops)), ("provml:unit", "FLOP")]
     for key, term in (("unit", "extent"), ("passes", "passes"), ("device", "device")):
@@ -137,7 +137,7 @@ def _workload_attributes(entry: Entry, flops: int, peak: float | None) -> Attrib
     return attributes
 
 
-def _declare_program(state: MappingPass, agent: Name, text: str) -> Iterator[Statement]:
+def _declare_program(state: MappingState, agent: Name, text: str) -> Iterator[Statement]:
     """Declare a program by its name and version, for example ``torch 2.13.0``."""
     if not state.declare_once(agent):
         return

@@ -11,8 +11,8 @@ from functools import partial
 from provml.journal.values import Opaque
 from provml.model.attributes import Attributes, json_literal, plain_attributes, typed_literal
 from provml.model.record_mapping import (
-    Entry,
-    MappingPass,
+    JournalEntry,
+    MappingState,
     declare_collector,
     make_entity,
     relate_versions,
@@ -25,7 +25,7 @@ _ENVIRONMENT_LISTS = ("packages", "variables", "gpus", "cuda", "container")
 
 
 def _map_setting(
-    kind: str, prov_type: str, state: MappingPass, entry: Entry
+    kind: str, prov_type: str, state: MappingState, entry: JournalEntry
 ) -> Iterator[Statement]:
     value = entry.read_value("value")
     attributes: Attributes = [("prov:value", typed_literal(value))]
@@ -43,8 +43,8 @@ map_metadata = partial(_map_setting, "metadata", "provml:Metadata")
 
 
 def _setting_statements(
-    state: MappingPass,
-    entry: Entry,
+    state: MappingState,
+    entry: JournalEntry,
     kind: str,
     prov_type: str,
     label: str,
@@ -66,8 +66,8 @@ def _setting_statements(
     yield use_by_run(version.name, entry.moment)
 
 
-def map_collector(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A collector: the agent, and the settings that it started with."""
+def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a collector: its agent, and the settings that it started with."""
     label, same = entry.read_text("name"), entry.read_canonical_json("settings")
     attributes: Attributes = [("prov:value", entry.read_json("settings"))]
 
@@ -80,8 +80,8 @@ def map_collector(state: MappingPass, entry: Entry) -> Iterator[Statement]:
     return states()
 
 
-def map_environment(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """The Python environment: its version and its packages."""
+def map_environment(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the Python environment: its version and its packages."""
     record = entry.record
     attributes = plain_attributes(record, _ENVIRONMENT_TEXTS)
     attributes += [

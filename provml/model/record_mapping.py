@@ -31,7 +31,7 @@ RESULTS: Final = Name("run:results")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A record and its place in the journal.
 
     The methods that read a field raise DamagedRecordError if it does not hold what they return.
@@ -115,10 +115,10 @@ class DatasetUse:
 
 
 @dataclass(frozen=True, slots=True)
-class RunStart:
+class StartRecord:
     """A ``start`` record."""
 
-    entry: Entry
+    entry: JournalEntry
     script: Record
     script_attributes: Attributes
     command_attributes: Attributes
@@ -133,7 +133,7 @@ class LoggedEvent:
         of: the kind and name of the model or artifact that the event is about.
     """
 
-    entry: Entry
+    entry: JournalEntry
     label: str
     source: str | None
     metadata: Literal | None
@@ -141,7 +141,7 @@ class LoggedEvent:
 
 
 @dataclass(slots=True)
-class MappingPass:
+class MappingState:
     """What one pass over the records has stated. Its size is bounded by the names in use."""
 
     survey: Survey
@@ -156,7 +156,7 @@ class MappingPass:
     event_targets: list[tuple[Name, int, tuple[str, str]]] = field(default_factory=list)
     windows: dict[tuple[int, Path, str], Name] = field(default_factory=dict)
     plan: Name | None = None
-    start: RunStart | None = None
+    start: StartRecord | None = None
 
     def software_name(self) -> Name:
         """Return the name of the agent that provml itself is."""
@@ -179,7 +179,7 @@ class MappingPass:
         return version, before
 
 
-Mapper = Callable[[MappingPass, Entry], Iterator[Statement]]
+Mapper = Callable[[MappingState, JournalEntry], Iterator[Statement]]
 """Reads a record, raising DamagedRecordError, and returns the iterator that states it."""
 
 
@@ -193,15 +193,15 @@ def make_relation(
 
 def make_entity(name: Name, kind: str, label: str, attributes: Attributes) -> Statement:
     """Make an entity of a type, with its label."""
-    return Statement("entity", name, {}, [*describe_node(kind, label), *attributes])
+    return Statement("entity", name, {}, [*node_attributes(kind, label), *attributes])
 
 
 def make_agent(name: Name, kind: str, label: str) -> Statement:
     """Make an agent: a ``prov:SoftwareAgent`` or a ``prov:Person``."""
-    return Statement("agent", name, {}, describe_node(kind, label))
+    return Statement("agent", name, {}, node_attributes(kind, label))
 
 
-def describe_node(kind: str, label: str) -> Attributes:
+def node_attributes(kind: str, label: str) -> Attributes:
     """Return the attributes that every entity and agent has: its type and its name."""
     return [("prov:type", Name(kind)), ("prov:label", label), ("provml:name", label)]
 
@@ -231,7 +231,7 @@ def collector_name(collector: str) -> Name:
     return local_name("collector", encode_name(collector))
 
 
-def declare_collector(state: MappingPass, collector: str) -> Iterator[Statement]:
+def declare_collector(state: MappingState, collector: str) -> Iterator[Statement]:
     """Declare the agent that takes readings, once."""
     agent = collector_name(collector)
     if state.declare_once(agent):

@@ -28,7 +28,7 @@ from provml.model.parameter_records import (
     map_param,
     map_tag,
 )
-from provml.model.record_mapping import Entry, Mapper, MappingPass, declare_collector
+from provml.model.record_mapping import JournalEntry, Mapper, MappingState, declare_collector
 from provml.model.run_records import (
     frame_statements,
     loss_statements,
@@ -65,7 +65,7 @@ class RecordMapping:
         self._survey = survey
         self._detail = detail
         self._states_readings = states_readings
-        self._finished: MappingPass | None = None
+        self._finished: MappingState | None = None
 
     @property
     def versions(self) -> dict[tuple[str, str], Versions]:
@@ -77,7 +77,7 @@ class RecordMapping:
         """The workloads whose FLOPs were counted. The first use may take a pass over records."""
         return self._finished_pass().workloads
 
-    def _finished_pass(self) -> MappingPass:
+    def _finished_pass(self) -> MappingState:
         if self._finished is None:
             for _ in self.statements():
                 pass
@@ -86,7 +86,7 @@ class RecordMapping:
 
     def statements(self) -> Iterator[Statement]:
         """Build all statements, in one pass over the records."""
-        state = MappingPass(self._survey, self._detail, self._states_readings)
+        state = MappingState(self._survey, self._detail, self._states_readings)
         yield from frame_statements(state)
         for files, offset, record in self._survey.journal.records():
             mapper = MAPPERS.get(record["record"])
@@ -97,7 +97,7 @@ class RecordMapping:
                 self._survey.count_damaged(files, offset)
                 continue
             try:
-                statements = mapper(state, Entry(record, files.index, offset, time_ns))
+                statements = mapper(state, JournalEntry(record, files.index, offset, time_ns))
             except DamagedRecordError:
                 self._survey.count_damaged(files, offset)
             else:

@@ -14,10 +14,10 @@ from provml.model.event_records import instant_statements
 from provml.model.names import RUN, encode_name, local_name
 from provml.model.record_mapping import (
     RESULTS,
-    Entry,
+    JournalEntry,
     LoggedEvent,
-    MappingPass,
-    RunStart,
+    MappingState,
+    StartRecord,
     make_agent,
     make_entity,
     make_relation,
@@ -29,7 +29,7 @@ from provml.model.statements import Name, Statement
 _HOST_FACTS = ("system", "release", "machine", "cpus", "usable_cpus", "memory_bytes")
 
 
-def frame_statements(state: MappingPass) -> Iterator[Statement]:
+def frame_statements(state: MappingState) -> Iterator[Statement]:
     """State what every run has: its experiment, its results, provml and the owner."""
     description = state.survey.journal.description
     experiment = str(description["experiment"])
@@ -58,7 +58,7 @@ def frame_statements(state: MappingPass) -> Iterator[Statement]:
         yield make_relation("wasAttributedTo", entity=RESULTS, agent=person)
 
 
-def run_statements(state: MappingPass) -> Iterator[Statement]:
+def run_statements(state: MappingState) -> Iterator[Statement]:
     """State the run's activity. Comes last, because it repeats facts of the records."""
     run = state.survey.state
     interval = state.survey.places[None]
@@ -74,7 +74,7 @@ def run_statements(state: MappingPass) -> Iterator[Statement]:
         yield make_relation("wasAssociatedWith", None, **arguments)
 
 
-def loss_statements(state: MappingPass) -> Iterator[Statement]:
+def loss_statements(state: MappingState) -> Iterator[Statement]:
     """State what is missing: samples lost to a full disk, lines that cannot be read."""
     run = state.survey.state
     lost = {"samples dropped": run.dropped_samples, "events dropped": run.dropped_events}
@@ -102,8 +102,8 @@ def loss_statements(state: MappingPass) -> Iterator[Statement]:
         yield make_relation("wasInformedBy", informed=name, informant=RUN)
 
 
-def map_start(state: MappingPass, entry: Entry) -> Iterator[Statement]:
-    """A process that began, or resumed, the run: its script and its host."""
+def map_start(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the start of a process that began, or resumed, the run: its script and its host."""
     record = entry.record
     commands: Attributes = [
         (f"provml:{term}", json_literal(record[key]))
@@ -116,10 +116,12 @@ def map_start(state: MappingPass, entry: Entry) -> Iterator[Statement]:
         if isinstance(record.get(key), str)
     ]
     script = entry.read_optional_object("script")
-    return _start_statements(state, RunStart(entry, script, content_attributes(script), commands))
+    return _start_statements(
+        state, StartRecord(entry, script, content_attributes(script), commands)
+    )
 
 
-def _start_statements(state: MappingPass, start: RunStart) -> Iterator[Statement]:
+def _start_statements(state: MappingState, start: StartRecord) -> Iterator[Statement]:
     entry, script = start.entry, start.script
     if state.start is None:
         state.start = start
@@ -144,7 +146,7 @@ def _start_statements(state: MappingPass, start: RunStart) -> Iterator[Statement
         yield use_by_run(name, entry.moment)
 
 
-def _run_attributes(state: MappingPass) -> Attributes:
+def _run_attributes(state: MappingState) -> Attributes:
     description, run = state.survey.journal.description, state.survey.state
     attributes: Attributes = [
         ("prov:type", Name("provml:Run")),
@@ -180,6 +182,6 @@ def _run_attributes(state: MappingPass) -> Attributes:
     return attributes
 
 
-def _person_name(state: MappingPass) -> Name | None:
+def _person_name(state: MappingState) -> Name | None:
     owner = state.survey.journal.description.get("owner")
     return None if owner is None else Name(f"base:person/{encode_name(str(owner))}")

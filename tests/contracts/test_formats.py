@@ -1,4 +1,4 @@
-"""What every format must do, found by discovery: a new file in `provml/export` is tested here."""
+"""What every format must do. A new file in `provml/export` is found and tested here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
 
 @FORMATS
 def test_a_format_has_what_it_is_found_by(name: str) -> None:
-    """A format's file would have no ending, or no documentation."""
+    """A format would have no file ending, or no documentation."""
     module = find_format(name)
     assert module.suffix.startswith(".")
     assert module.__doc__
@@ -68,7 +68,7 @@ def test_a_format_has_what_it_is_found_by(name: str) -> None:
 
 
 def test_no_two_formats_share_an_ending() -> None:
-    """One of a run's documents would be written over another."""
+    """One document of a run would overwrite another."""
     endings = [find_format(name).suffix for name in format_names()]
     assert len(set(endings)) == len(endings)
 
@@ -77,7 +77,7 @@ def test_no_two_formats_share_an_ending() -> None:
 def test_a_format_writes_the_same_bytes_every_time(
     recorded: provml.RecordedRun, name: str, detail: str
 ) -> None:
-    """Two exports of one run would differ, so that no digest of a document could be kept."""
+    """Two exports of one run would differ, so their digests would be useless."""
     first, second = io.BytesIO(), io.BytesIO()
     recorded.export(name, first, detail)
     recorded.export(name, second, detail)
@@ -90,7 +90,7 @@ def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
     with provml.start_run("empty", store=store, formats=()) as run:
         pass
     write_documents(run.path, (name,))
-    # the run itself is stated; of samples there are none
+    # the run itself is stated, but there are no samples
     assert (document_path(run.path, name).stat().st_size == 0) == find_format(name).samples_only
 
 
@@ -98,7 +98,7 @@ def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
 def test_a_format_that_holds_several_runs_writes_the_same_bytes(
     recorded: provml.RecordedRun, store: Path, name: str
 ) -> None:
-    """Several runs could not be written together, or differently each time."""
+    """Several runs could not be written together, or would be written differently each time."""
     with provml.start_run("other", store=store, formats=()) as run:
         pass
     folders = [recorded.path, run.path]
@@ -114,7 +114,7 @@ def test_a_format_that_holds_several_runs_writes_the_same_bytes(
 
 @FORMATS
 def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name: str) -> None:
-    """A sink that knows `write` alone, as the command line's does, would be asked for more."""
+    """A sink that has only `write`, such as the command line's, would not be enough."""
 
     class Sink:
         size = 0
@@ -134,7 +134,7 @@ def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name
 
 @FORMS
 def test_a_format_only_writes(recorded: provml.RecordedRun, name: str, detail: str) -> None:
-    """An export would need a file that can be sought or read, and not write to a pipe."""
+    """An export could not be written to a pipe, which cannot seek or read."""
 
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
