@@ -62,7 +62,7 @@ class SeenContent:
         """Take in that it was logged."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
-        self.step = _integer(record.get("step"))
+        self.step = _int_or_none(record.get("step"))
         self.facts = facts if isinstance(facts, dict) else {}
         if context not in self.contexts:
             self.contexts.append(context)
@@ -159,7 +159,7 @@ class Overview:
         return plain
 
 
-def overview(journal: Journal) -> Overview:
+def read_overview(journal: Journal) -> Overview:
     """Read the run once. Costs some 20 ms for a million samples, 10 microseconds a record."""
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
@@ -183,7 +183,7 @@ def overview(journal: Journal) -> Overview:
         if not isinstance(name, str) or not isinstance(time_ns, int):
             continue
         if kind in settings:
-            _take_value(settings[kind], name, record)
+            _store_setting(settings[kind], name, record)
         elif kind in _CONTENTS:
             seen = contents.setdefault((kind, name), SeenContent(kind, name))
             seen.add(time_ns, record)
@@ -191,7 +191,7 @@ def overview(journal: Journal) -> Overview:
                 without_digest[files.index, number] = seen, seen.facts
         elif kind == "event":
             found.events += 1
-            last.append(_event(name, time_ns, record))
+            last.append(_seen_event(name, time_ns, record))
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
     found.last_events = list(last)
@@ -200,26 +200,26 @@ def overview(journal: Journal) -> Overview:
     for block in table.blocks():
         block.series.add(block)
     found.collectors = list(dict.fromkeys(s.name for s in table.all if s.kind == SAMPLING))
-    found.series = _by_rank([series for series in table.all if series.kind != SAMPLING])
+    found.series = _sort_by_rank([series for series in table.all if series.kind != SAMPLING])
     found.damage = dict(sorted(journal.damage().items()))
-    found.documents = _documents(journal.folder)
+    found.documents = _find_documents(journal.folder)
     return found
 
 
-def _take_value(values: dict[str, Any], name: str, record: Record) -> None:
-    decoded = _decoded(record.get("value"), absent=KeyError)
+def _store_setting(values: dict[str, Any], name: str, record: Record) -> None:
+    decoded = _decode_or(record.get("value"), absent=KeyError)
     if decoded is not KeyError:
         values[name] = decoded
 
 
-def _decoded(value: Any, absent: Any = None) -> Any:
+def _decode_or(value: Any, absent: Any = None) -> Any:
     try:
         return decode(value)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
         return absent
 
 
-def _by_rank(series: list[RunSeries]) -> list[RunSeries]:
+def _sort_by_rank(series: list[RunSeries]) -> list[RunSeries]:
     """The series in their order, those of one name and context together, by rank."""
     first: dict[tuple[object, ...], int] = {}
     for one in series:
@@ -231,23 +231,23 @@ def _by_rank(series: list[RunSeries]) -> list[RunSeries]:
     return sorted(series, key=place)
 
 
-def _event(name: str, time_ns: int, record: Record) -> SeenEvent:
+def _seen_event(name: str, time_ns: int, record: Record) -> SeenEvent:
     source = record.get("source")
     return SeenEvent(
         name=name,
         time_ns=time_ns,
         source=source if isinstance(source, str) else None,
         context=record_context(record),
-        step=_integer(record.get("step")),
-        metadata=_decoded(record.get("metadata")),
+        step=_int_or_none(record.get("step")),
+        metadata=_decode_or(record.get("metadata")),
     )
 
 
-def _integer(value: Any) -> int | None:
+def _int_or_none(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _documents(folder: Path) -> dict[str, SeenDocument]:
+def _find_documents(folder: Path) -> dict[str, SeenDocument]:
     journal = (path for path in (folder / layout.JOURNAL_FOLDER).glob("*") if path.is_file())
     written_ns = max((path.stat().st_mtime_ns for path in journal), default=0)
     found: dict[str, SeenDocument] = {}

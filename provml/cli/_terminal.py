@@ -219,11 +219,16 @@ def console(stderr: bool = False) -> Console:
     )
 
 
-def cell(text: object, style: str = "") -> Text:
-    """Return recorded text as a table cell, at most 200 characters long."""
+def styled(text: str, style: str = "") -> Text:
+    """Return text that is already printable in a style of rich."""
     from rich.text import Text
 
-    return Text(shortened(printable(text), _LONGEST_CELL), style)
+    return Text(text, style)
+
+
+def cell(text: object, style: str = "") -> Text:
+    """Return recorded text as a table cell, at most 200 characters long."""
+    return styled(shortened(printable(text), _LONGEST_CELL), style)
 
 
 def fold_heading(heading: str) -> str:

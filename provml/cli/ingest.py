@@ -67,20 +67,20 @@ def ingest_command(
     if experiment is not None and run_name is not None:
         raise click.UsageError("--experiment is for a new run, not with --run")
     if file == _STDIN:
-        _check_open(STDIN)
+        _check_stdin(STDIN)
         fd = STDIN
     else:
         fd = open_text(file)
     piped = file == _STDIN and not sys.stdin.isatty()
     try:
-        run, ending = _begin(experiment or _name_of(file), run_name, store)
+        run, ending = _start_or_resume(experiment or _experiment_name(file), run_name, store)
     except (StoreError, JournalError) as error:
         if piped and not quiet:  # the program before the pipe is not to die of it
             terminal.echo_note(terminal.printable(f"not recording: {error}"))
             pass_through(STDIN, sys.stdout.fileno())
             return 1
         raise
-    with run, _stops(at_once=not (piped or follow)) as stops:
+    with run, _collect_signals(at_once=not (piped or follow)) as stops:
         reader = LineReader(run, patterns, source="stdin" if file == _STDIN else file)
         try:
             read_text(
@@ -95,16 +95,16 @@ def ingest_command(
         finally:
             reader.finish()
         if file != _STDIN and is_file(fd):
-            _use(run, file)
+            _log_file_as_dataset(run, file)
         stopped_by = None if follow or not stops else stops[-1]
         if stopped_by is not None:
             ending = {"status": "interrupted", "reason": signal.Signals(stopped_by).name}
         run.end_run(**ending)
-    _tell(run, reader)
+    _echo_summary(run, reader)
     return 0 if stopped_by is None else 128 + stopped_by
 
 
-def _check_open(fd: int) -> None:
+def _check_stdin(fd: int) -> None:
     """What is opened later must not be taken for it."""
     try:
         os.fstat(fd)
@@ -112,12 +112,14 @@ def _check_open(fd: int) -> None:
         raise InvalidArgumentError("standard input is closed: there is nothing to read") from None
 
 
-def _name_of(file: str) -> str:
+def _experiment_name(file: str) -> str:
     """An experiment's name for a text."""
     return "stdin" if file == _STDIN else Path(file).stem or file
 
 
-def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Run, dict[str, Any]]:
+def _start_or_resume(
+    experiment: str, run_name: str | None, store: str | None
+) -> tuple[Run, dict[str, Any]]:
     """A new run, or one that ended and is gone on with; how it is to end, which is as it had."""
     from provml import start_run
 
@@ -143,7 +145,7 @@ def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Ru
 
 
 @contextmanager
-def _stops(at_once: bool) -> Iterator[list[int]]:
+def _collect_signals(at_once: bool) -> Iterator[list[int]]:
     """The signals that ask to stop, as they come in.
 
     Ctrl-C reaches the program before the pipe too: what it still prints is read, to its end, but
@@ -164,7 +166,7 @@ def _stops(at_once: bool) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _use(run: Run, file: str) -> None:
+def _log_file_as_dataset(run: Run, file: str) -> None:
     """Record that the run used the file, as it is now."""
     from provml.errors import ContentNotFoundError
 
@@ -174,7 +176,7 @@ def _use(run: Run, file: str) -> None:
         run.log_event("file lost", source="provml", metadata={"reason": str(error)})
 
 
-def _tell(run: Run, reader: LineReader) -> None:
+def _echo_summary(run: Run, reader: LineReader) -> None:
     """What came of it, on standard error: standard output may be what was read."""
     text = f"run {run.experiment}/{run.id}: {reader.recorded:,} samples"
     if reader.rejected:

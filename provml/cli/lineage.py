@@ -70,7 +70,7 @@ def lineage_command(
     In a pipe, one line a place with its fields separated by tabs: direction (up, down, or start),
     steps, kind, name, sha256, role (in, out), run, path.
     """
-    _answer(start, direction, depth, as_json, format_name, output, store)
+    _answer_lineage(start, direction, depth, as_json, format_name, output, store)
 
 
 @click.command("impact")
@@ -89,10 +89,10 @@ def impact_command(
     store: str | None,
 ) -> None:
     """Show what was made from a file or dataset."""
-    _answer(start, "down", depth, as_json, format_name, output, store)
+    _answer_lineage(start, "down", depth, as_json, format_name, output, store)
 
 
-def _answer(
+def _answer_lineage(
     start: str,
     direction: str,
     depth: int | None,
@@ -119,14 +119,14 @@ def _answer(
     elif terminal.on_terminal():
         for way in ("up", "down"):
             if direction in (way, "both"):
-                for line in _tree(lineage, way):
+                for line in _tree_lines(lineage, way):
                     click.echo(line)
     else:
-        for fields in _lines(lineage):
+        for fields in _place_rows(lineage):
             click.echo("\t".join(map(terminal.printable, fields)))
 
 
-def _lines(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
+def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
     for content in lineage.contents.values():
         for way in ("up", "down"):
             steps: int | None = getattr(content, way)
@@ -138,7 +138,7 @@ def _lines(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
                 yield own, steps, *facts, place["path"] or place["uri"] or ""
 
 
-def _tree(lineage: Lineage, way: str) -> Iterator[str]:
+def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
     """The answer as a tree: contents, and under each the runs that made (or used) it.
 
     What was shown above is not shown again, so that cycles end.
@@ -148,7 +148,7 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
         # the start is a run, or another node within one
         roots = [("run", run) for run in lineage.start_runs]
-    branches, code = _branches(lineage, way), _code(lineage)
+    branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
     # a stack, not a recursion: a chain may be longer than Python nests
     waiting = [(node, "", "") for node in reversed(roots)]
     while waiting:
@@ -156,14 +156,16 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
         again = node in shown
         shown.add(node)
         text = (
-            _content_text(lineage, node[1]) if node[0] == "content" else _run_text(lineage, node[1])
+            _describe_content(lineage, node[1])
+            if node[0] == "content"
+            else _describe_tree_run(lineage, node[1])
         )
         children = branches.get(node, [])
         yield f"{lead}{text}{' (shown above)' if again and children else ''}"
         if again:
             continue
         if node[0] == "run":
-            for fact in _run_facts(lineage, node[1], code.get(node[1], [])):
+            for fact in _describe_run_facts(lineage, node[1], code.get(node[1], [])):
                 yield f"{indent}{'│  ' if children else '   '}{fact}"
         for place, child in reversed(list(enumerate(children))):
             last = place == len(children) - 1
@@ -176,7 +178,7 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
             )
 
 
-def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
+def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """Under each content its runs, under each run the contents that it leads to."""
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
@@ -209,61 +211,64 @@ def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[st
     return branches
 
 
-def _code(lineage: Lineage) -> dict[str, list[str]]:
+def _code_by_run(lineage: Lineage) -> dict[str, list[str]]:
     """The code of each run, by name and digest."""
     code: dict[str, list[str]] = {}
     for content in lineage.contents.values():
         for place in content.places:
             if place["kind"] in ("script", "source"):
-                text = f"{_short(place['name'])} {(place['sha256'] or '')[:_SHORT_DIGEST]}".strip()
+                digest = (place["sha256"] or "")[:_SHORT_DIGEST]
+                text = f"{_short_text(place['name'])} {digest}".strip()
                 of_run = code.setdefault(place["run"], [])
                 if text not in of_run:
                     of_run.append(text)
     return code
 
 
-def _content_text(lineage: Lineage, key: str) -> str:
+def _describe_content(lineage: Lineage, key: str) -> str:
     content = lineage.contents[key]
     facts = content.facts
     names = list(dict.fromkeys(place["name"] for place in content.places))
-    parts = [" = ".join(_short(name) for name in names[:4]), facts["kind"]]
+    parts = [" = ".join(_short_text(name) for name in names[:4]), facts["kind"]]
     parts.append((facts["sha256"] or "no digest")[:_SHORT_DIGEST])
     if facts["size"] is not None:
         parts.append(terminal.size_text(facts["size"]))
     if facts["uri"]:
-        parts.append(_short(facts["uri"]))
+        parts.append(_short_text(facts["uri"]))
     if facts["role"] == "out" and (facts["context"] or facts["step"] is not None):
         epoch = "" if facts["epoch"] is None else f"epoch {facts['epoch']} "
         step = "" if facts["step"] is None else f"step {facts['step']}"
-        parts.append(f"made in {_short(facts['context'] or 'the run')} {epoch}{step}".rstrip())
+        parts.append(f"made in {_short_text(facts['context'] or 'the run')} {epoch}{step}".rstrip())
     return click.style(parts[0], bold=True) + "  " + "  ".join(parts[1:])
 
 
-def _short(text: Any) -> str:
+def _short_text(text: Any) -> str:
     return terminal.shortened(terminal.printable(text), _LONGEST)
 
 
-def _run_text(lineage: Lineage, name: str) -> str:
+def _describe_tree_run(lineage: Lineage, name: str) -> str:
     run = lineage.runs.get(name)
     if run is None:
-        return f"run {_short(name)}"
+        return f"run {_short_text(name)}"
     status = click.style(run["status"], fg=terminal.STYLES.get(run["status"]))
     parts = [f"run {terminal.printable(name)}", status, terminal.local_text(run["started_ns"])]
     if run["owner"]:
-        parts.append(_short(run["owner"]))
+        parts.append(_short_text(run["owner"]))
     return "  ".join(parts)
 
 
-def _run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
+def _describe_run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
     run = lineage.runs.get(name, {})
     if run.get("git_commit"):
         dirty = " with changes" if run.get("git_dirty") else ""
-        code = [*code, f"commit {_short(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
+        code = [*code, f"commit {_short_text(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
     if code:
         yield click.style(f"code    {', '.join(code)}", dim=True)
     params = lineage.params.get(name, [])
     if params:
-        shown = [f"{_short(p['name'])}={_short(p['text'])}" for p in params[:_MOST_PARAMS]]
+        shown = [
+            f"{_short_text(p['name'])}={_short_text(p['text'])}" for p in params[:_MOST_PARAMS]
+        ]
         more = f" and {len(params) - _MOST_PARAMS} more" if len(params) > _MOST_PARAMS else ""
         yield click.style(f"params  {', '.join(shown)}{more}", dim=True)
 

@@ -78,7 +78,7 @@ def plot_command(
     if output is None:
         if format_name is not None:
             raise click.UsageError(f"say where the {format_name} goes: -o FILE, or -o -")
-        _show(folder, series, contexts, by, log)
+        _show_charts(folder, series, contexts, by, log)
         return
     if output == _STDOUT and format_name is None:
         raise click.UsageError("say which --format standard output is to have")
@@ -89,16 +89,16 @@ def plot_command(
     where = "standard output" if output == _STDOUT else terminal.printable(output)
     count = len(charts.charts)
     terminal.echo_note(f"wrote {where}: {count:,} chart{'' if count == 1 else 's'}")
-    _echo_note(charts)
+    _echo_charts_note(charts)
 
 
-def _echo_note(charts: Charts) -> None:
+def _echo_charts_note(charts: Charts) -> None:
     note = charts.note()
     if note is not None:
         terminal.echo_note(note)
 
 
-def _show(
+def _show_charts(
     folder: Any, series: tuple[str, ...], contexts: tuple[str, ...], by: str | None, log: bool
 ) -> None:
     from provml.journal.reader import Journal
@@ -110,62 +110,58 @@ def _show(
     if series:
         for place, chart in enumerate(charts.charts):
             if place:
-                terminal.show(_plain(""))
-            _show_chart(chart, log, width)
+                terminal.show(terminal.styled(""))
+            _show_large_chart(chart, log, width)
     else:
-        _show_lines(charts)
-    _echo_note(charts)
+        _show_sparklines(charts)
+    _echo_charts_note(charts)
 
 
-def _plain(content: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(content, style)
-
-
-def _colour(hue: int) -> str:
+def _line_colour(hue: int) -> str:
     return _COLOURS[hue % len(_COLOURS)]
 
 
-def _figure(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
 
 
-def _show_chart(chart: Chart, log: bool, width: int) -> None:
+def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
     """A chart in large, and beneath it a row for each line."""
     from provml.plot.blocks import dots
 
     rows, places, values = dots(chart, log, width, _HEIGHT)
-    parts = [_plain(terminal.printable(chart.title), "bold")]
+    parts = [terminal.styled(terminal.printable(chart.title), "bold")]
     if not rows:
-        parts.append(_plain("nothing above zero to show" if log else "no numbers to show", "dim"))
+        parts.append(
+            terminal.styled("nothing above zero to show" if log else "no numbers to show", "dim")
+        )
     for number, row in enumerate(rows):
-        mark = _figure(values[1]) if number == 0 else ""
-        mark = _figure(values[0]) if number == len(rows) - 1 else mark
-        line = _plain(f"{mark:>{_NUMBER}} ┤" if mark else f"{'':>{_NUMBER}} │", "dim")
+        mark = _format_number(values[1]) if number == 0 else ""
+        mark = _format_number(values[0]) if number == len(rows) - 1 else mark
+        line = terminal.styled(f"{mark:>{_NUMBER}} ┤" if mark else f"{'':>{_NUMBER}} │", "dim")
         for character, hue in row:
-            line.append(character, "" if hue is None else _colour(hue))
+            line.append(character, "" if hue is None else _line_colour(hue))
         parts.append(line)
     if rows:
-        low, high = _figure(places[0]), _figure(places[1])
+        low, high = _format_number(places[0]), _format_number(places[1])
         under = f"{low}{chart.axis_label():^{max(0, width - len(low) - len(high))}}{high}"
-        parts.append(_plain(f"{'':>{_NUMBER}} └{'─' * width}", "dim"))
-        parts.append(_plain(f"{'':>{_NUMBER}}  {under}", "dim"))
+        parts.append(terminal.styled(f"{'':>{_NUMBER}} └{'─' * width}", "dim"))
+        parts.append(terminal.styled(f"{'':>{_NUMBER}}  {under}", "dim"))
     terminal.show(*parts)
-    terminal.show(_table([(chart, line) for line in chart.lines], named=False))
+    terminal.show(_sparkline_table([(chart, line) for line in chart.lines], named=False))
 
 
-def _show_lines(charts: Charts) -> None:
+def _show_sparklines(charts: Charts) -> None:
     """All series, a line each; the system's beneath."""
     for apart, title in ((False, ""), (True, "system readings")):
         rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
         if rows:
             if title:
-                terminal.show(_plain(f"\n{title}", "bold"))
-            terminal.show(_table(rows, named=True))
+                terminal.show(terminal.styled(f"\n{title}", "bold"))
+            terminal.show(_sparkline_table(rows, named=True))
 
 
-def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
+def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
     import numpy as np
 
     from provml.plot.blocks import spark
@@ -176,10 +172,16 @@ def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
         y = line.curve.value if chart.missing(line) else chart.over(line)[1]
         finite = y[np.isfinite(y)]
         numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4
-        cells = [_plain(terminal.shortened(terminal.printable(chart.title), 60))] if named else []
-        cells.append(_plain(terminal.printable(chart.name_of(line)), _colour(line.hue)))
-        cells.append(_plain(spark(y, _SPARK), _colour(line.hue)))
-        cells += [_plain(_figure(number)) for number in numbers]
+        cells = (
+            [terminal.styled(terminal.shortened(terminal.printable(chart.title), 60))]
+            if named
+            else []
+        )
+        cells.append(
+            terminal.styled(terminal.printable(chart.name_of(line)), _line_colour(line.hue))
+        )
+        cells.append(terminal.styled(spark(y, _SPARK), _line_colour(line.hue)))
+        cells += [terminal.styled(_format_number(number)) for number in numbers]
         made.append(cells)
     heads = [*(["name"] if named else []), "context", "", "first", "last", "min", "max"]
     right = ("first", "last", "min", "max")

@@ -54,7 +54,7 @@ def push_command(
         name = bundle_iri(journal) if graph is None else checked_graph(graph)
         label = f"{journal.folder.name} ({number} of {len(journals)})"
         mapping = RunMapping(journal, detail)
-        with _progress(label) as progress:
+        with _push_progress(label) as progress:
             sent = push_graph(endpoint, name, mapping, progress)
         click.echo(name)
         terminal.echo_note(
@@ -64,7 +64,7 @@ def push_command(
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[Callable[[int], None]]:
+def _push_progress(label: str) -> Iterator[Callable[[int], None]]:
     """Where people watch, show what is sent."""
     if not sys.stderr.isatty():
         yield lambda sent: None

@@ -30,7 +30,6 @@ _FORMATS: Final = ("table", "csv", "json", "arrow", "parquet", "turtle", "ntripl
 _GRAPHS: Final = _FORMATS[-3:]
 _BINARY: Final = ("arrow", "parquet")
 _MOST_ROWS: Final = 1000
-_LONGEST: Final = 200
 _LARGEST_QUERY: Final = 2**22
 
 
@@ -99,20 +98,20 @@ def query_command(
     PROVML_SPARQL_TOKEN, or PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or of ~/.netrc.
     """
     if list_ready:
-        _show_ready()
+        _list_ready_queries()
         return
-    runs, text, parameters = _asked(runs_and_query, file, ready_name, settings)
+    runs, text, parameters = _read_question(runs_and_query, file, ready_name, settings)
     if timeout_s is not None and not 0 < timeout_s < math.inf:
         raise click.UsageError(f"--timeout is a number of seconds above 0, not {timeout_s}")
-    _in_child(timeout_s, output)
+    _run_in_child(timeout_s, output)
     if endpoint is not None:
-        _give(_ask_endpoint(endpoint, runs, text, parameters, store), format_name, output)
+        _write_answer(_ask_endpoint(endpoint, runs, text, parameters, store), format_name, output)
         return
     from provml.sparql import load_runs
 
     with load_runs(runs or None, store, detail, terminal.echo_note, not in_memory) as loaded:
         answer = loaded.query(text, **parameters)
-        _give(answer, format_name, output)
+        _write_answer(answer, format_name, output)
 
 
 def _ask_endpoint(
@@ -130,7 +129,7 @@ def _ask_endpoint(
     return ask_endpoint(endpoint, text, parameters, prefixes, graphs)
 
 
-def _show_ready() -> None:
+def _list_ready_queries() -> None:
     from provml.sparql.ready_queries import ready_queries
 
     for query in ready_queries():
@@ -142,7 +141,7 @@ def _show_ready() -> None:
 # -- what is asked ----------------------------------------------------------------------------
 
 
-def _asked(
+def _read_question(
     arguments: Sequence[str], file: str | None, ready_name: str | None, settings: Sequence[str]
 ) -> tuple[list[str], str, dict[str, Parameter]]:
     """The runs, the query's text, and its parameters."""
@@ -154,7 +153,7 @@ def _asked(
     if ready_name is not None:
         query = ready_query(ready_name)
     elif file is not None:
-        query = describe_query(file, _read(file))
+        query = describe_query(file, _read_query_file(file))
     elif runs:
         query = describe_query("", runs.pop())
         if query.text and not any(mark in query.text for mark in " \n\t{"):
@@ -172,7 +171,7 @@ def _asked(
     return runs, query.text, query.values(given)
 
 
-def _read(file: str) -> str:
+def _read_query_file(file: str) -> str:
     if file == _STDOUT:
         content = sys.stdin.buffer.read(_LARGEST_QUERY + 1)
     else:
@@ -189,7 +188,7 @@ def _read(file: str) -> str:
 # -- a process for the engine, which no signal handler reaches while it works ------------------
 
 
-def _in_child(timeout_s: float | None, output: str | None) -> None:
+def _run_in_child(timeout_s: float | None, output: str | None) -> None:
     """Go on in a child process; the parent waits for it, and ends as it does.
 
     The engine hands control back to Python only with a row. So Ctrl-C and a time limit end the
@@ -211,17 +210,17 @@ def _in_child(timeout_s: float | None, output: str | None) -> None:
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        _remove_parts(output, child)
+        _remove_partial_output(output, child)
         raise
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        _remove_parts(output, child)
+        _remove_partial_output(output, child)
         raise click.Abort if -code == signal.SIGINT else ProvMLError(f"killed by signal {-code}")
     raise click.exceptions.Exit(code)
 
 
-def _remove_parts(output: str | None, child: int) -> None:
+def _remove_partial_output(output: str | None, child: int) -> None:
     """Remove what a killed process left beside its output file."""
     if output is None or output == _STDOUT:
         return
@@ -234,17 +233,17 @@ def _remove_parts(output: str | None, child: int) -> None:
 # -- the answer -------------------------------------------------------------------------------
 
 
-def _give(answer: SparqlAnswer, format_name: str | None, output: str | None) -> None:
-    format_name = format_name or _default_format(answer, output)
+def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | None) -> None:
+    format_name = format_name or _choose_answer_format(answer, output)
     if answer.kind == "boolean" and format_name in ("table", "csv"):
         text = "true\n" if answer else "false\n"
-        _write_text(text, output)
+        _write_output_text(text, output)
     elif format_name == "table":
         if answer.kind == "graph":
             raise QueryError(f"the answer is a graph: {', '.join(_GRAPHS)} hold one")
         if output not in (None, _STDOUT):
             raise QueryError("a table is for people to see: a file takes csv, json, ...")
-        _show(answer)
+        _show_bindings(answer)
     elif output in (None, _STDOUT):
         if format_name in _BINARY and sys.stdout.isatty():
             raise QueryError(f"{format_name} is not for a terminal: give -o FILE")
@@ -256,7 +255,7 @@ def _give(answer: SparqlAnswer, format_name: str | None, output: str | None) -> 
             answer.write(format_name, sink)
 
 
-def _default_format(answer: SparqlAnswer, output: str | None) -> str:
+def _choose_answer_format(answer: SparqlAnswer, output: str | None) -> str:
     from provml.sparql.answers import ENDINGS
 
     if output not in (None, _STDOUT):
@@ -269,7 +268,7 @@ def _default_format(answer: SparqlAnswer, output: str | None) -> str:
     return "table" if terminal.on_terminal() and output is None else "csv"
 
 
-def _write_text(text: str, output: str | None) -> None:
+def _write_output_text(text: str, output: str | None) -> None:
     if output in (None, _STDOUT):
         click.echo(text, nl=False)
     else:
@@ -277,9 +276,7 @@ def _write_text(text: str, output: str | None) -> None:
             sink.write(text.encode())
 
 
-def _show(answer: SparqlAnswer) -> None:
-    from rich.text import Text
-
+def _show_bindings(answer: SparqlAnswer) -> None:
     rows: list[list[Text]] = []
     more = 0
     numbers = [True] * len(answer.variables)
@@ -289,9 +286,9 @@ def _show(answer: SparqlAnswer) -> None:
             continue
         cells: list[Text] = []
         for place, term in enumerate(row):
-            text, is_number = _cell(term, answer.prefixes)
+            text, is_number = _format_term(term, answer.prefixes)
             numbers[place] &= is_number
-            cells.append(Text(terminal.shortened(terminal.printable(text), _LONGEST)))
+            cells.append(terminal.cell(text))
         rows.append(cells)
     names = [terminal.printable(name) for name in answer.variables]
     right = [name for name, is_number in zip(names, numbers, strict=True) if is_number]
@@ -300,7 +297,7 @@ def _show(answer: SparqlAnswer) -> None:
         terminal.echo_note(f"{more:,} more rows: -o FILE or --format csv gives all")
 
 
-def _cell(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
+def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
     """A term for people, numbers with all their digits; whether it is a number, or nothing."""
     from provml.model.statements import Iri
     from provml.sparql.answers import python_value

@@ -96,7 +96,7 @@ def validate_command(
     status = 0
     for name in documents:
         try:
-            report = _judged(name, from_name, max_bytes, detail, store, judges)
+            report = _validate_document(name, from_name, max_bytes, detail, store, judges)
         except (DocumentError, JournalError, OSError, RunNotFoundError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             click.echo(f"provml: error: {terminal.printable(f'{name}: {reason}')}", err=True)
@@ -105,12 +105,12 @@ def validate_command(
         reports.append(report)
         status = max(status, 0 if report.conforms else 1)
         if form == "text":
-            _show(report, explain)
-    _print(reports, form)
+            _show_findings(report, explain)
+    _print_reports(reports, form)
     return status
 
 
-def _judged(
+def _validate_document(
     name: str,
     from_format: str | None,
     max_bytes: int,
@@ -131,7 +131,7 @@ def _judged(
     return validate_run(folder, detail=detail, **judges)
 
 
-def _print(reports: list[Report], form: str) -> None:
+def _print_reports(reports: list[Report], form: str) -> None:
     """The forms that hold all reports at once."""
     if form == "json":
         terminal.echo_json([report.to_dict() for report in reports])
@@ -150,10 +150,10 @@ def _print(reports: list[Report], form: str) -> None:
             click.echo(terminal.printable(line))
 
 
-def _show(report: Report, explain: bool) -> None:
+def _show_findings(report: Report, explain: bool) -> None:
     for finding in report.findings[:_SHOWN_FINDINGS]:
         click.echo(terminal.printable(f"{report.document}: {finding.text()}"))
-        for line in _evidence_lines(finding, explain):
+        for line in _format_evidence(finding, explain):
             click.echo(terminal.printable(line))
     further = max(0, len(report.findings) - _SHOWN_FINDINGS) + report.further
     if further:
@@ -163,7 +163,7 @@ def _show(report: Report, explain: bool) -> None:
         terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(remarks)}"))
 
 
-def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
+def _format_evidence(finding: Finding, explain: bool) -> Iterator[str]:
     shown = finding.evidence if explain else finding.evidence[:_SHOWN_EVIDENCE]
     for evidence in shown:
         place = f"  ({evidence.place()})" if evidence.place() else ""

@@ -92,20 +92,20 @@ def condition(expression: str) -> Sql:
 
     Raises QueryError, which says where the expression is wrong.
     """
-    return _Compiler(expression).condition(_parsed(expression))
+    return _Compiler(expression).condition(_parse_expression(expression))
 
 
 def value(expression: str) -> tuple[Sql, Sql]:
     """What ``--sort`` and ``--show`` name, as SQL: the number and the text of it."""
     compiler = _Compiler(expression)
-    node = _parsed(expression)
+    node = _parse_expression(expression)
     found = compiler.value(node)
     null = Sql("NULL")
     return found.number or null, found.text or null
 
 
-def _parsed(expression: str) -> ast.expr:
-    _check_text(expression)
+def _parse_expression(expression: str) -> ast.expr:
+    _check_unicode(expression)
     if len(expression) > _LONGEST:
         raise QueryError(f"a condition of {len(expression):,} characters; at most {_LONGEST:,}")
     try:
@@ -137,7 +137,7 @@ def _find_assignment(expression: str) -> int | None:
     return None
 
 
-def _check_text(text: str) -> str:
+def _check_unicode(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -165,14 +165,14 @@ class _Compiler:
         if isinstance(node, ast.BoolOp):
             word = " AND " if isinstance(node.op, ast.And) else " OR "
             parts = [self._condition(part) for part in node.values]
-            return _joined(word, parts)
+            return _join_conditions(word, parts)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             inner = self._condition(node.operand)
             return Sql(f"(NOT {inner.text})", inner.params)
         if isinstance(node, ast.Compare):
             operands = [node.left, *node.comparators]
             pairs = zip(operands, node.ops, operands[1:], strict=False)
-            return _joined(" AND ", [self._comparison(*pair) for pair in pairs])
+            return _join_conditions(" AND ", [self._comparison(*pair) for pair in pairs])
         if isinstance(node, (ast.Attribute, ast.Subscript, ast.Name)):
             found = self.value(node)  # as a flag: params.shuffle, tags.keep
             if found.text is not None:
@@ -192,7 +192,7 @@ class _Compiler:
         if one.is_null or other.is_null:
             if operator not in ("=", "<>"):
                 self._refuse(left if one.is_null else right, "None has no order")
-            return _presence(other if one.is_null else one, missing=operator == "=")
+            return _null_test(other if one.is_null else one, missing=operator == "=")
         return self._compared(one, operator, other, right)
 
     def _compared(self, one: _Value, operator: str, other: _Value, node: ast.expr) -> Sql:
@@ -245,7 +245,7 @@ class _Compiler:
                 return Sql("FALSE")
             one = self.value(left)
             parts = [self._compared(one, "=", self.value(own), own) for own in right.elts]
-            return _joined(" OR ", parts)
+            return _join_conditions(" OR ", parts)
         if isinstance(right, ast.Name) and right.id in _COLLECTIONS:
             name = self._literal_text(left)
             table = "series" if right.id == "metrics" else "params"
@@ -260,7 +260,7 @@ class _Compiler:
 
     def _literal_text(self, node: ast.expr) -> str:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return _check_text(node.value)
+            return _check_unicode(node.value)
         self._refuse(node, "a text in quotes is needed here")
 
     # -- values -------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ class _Compiler:
     def _constant(self, node: ast.Constant, negative: bool) -> _Value:
         own = node.value
         if isinstance(own, str) and not negative:
-            return _Value(None, Sql("?", (_check_text(own),)))
+            return _Value(None, Sql("?", (_check_unicode(own),)))
         if isinstance(own, bool) and not negative:
             return _Value(None, None, truth=own)
         if isinstance(own, (int, float)):
@@ -298,7 +298,7 @@ class _Compiler:
             if not steps:
                 self._refuse(node, f"say which, as in {root}.name")
             names = [self._one_name(node, keys) for keys, _ in steps]
-            return _setting("param" if root == "params" else "tag", ".".join(names))
+            return _setting_value("param" if root == "params" else "tag", ".".join(names))
         if root == "metrics":
             return self._metric(node, steps)
         if steps:
@@ -337,7 +337,7 @@ class _Compiler:
         for own in nodes:
             if not isinstance(own, ast.Constant) or not isinstance(own.value, str | None):
                 self._refuse(own, "a name in quotes is needed here")
-            keys.append(own.value if own.value is None else _check_text(own.value))
+            keys.append(own.value if own.value is None else _check_unicode(own.value))
         return tuple(keys)
 
     def _one_name(self, node: ast.expr, keys: tuple[Any, ...]) -> str:
@@ -377,7 +377,7 @@ class _Compiler:
         return _Value(text, Sql(last, tuple(params)))
 
 
-def _setting(kind: str, name: str) -> _Value:
+def _setting_value(kind: str, name: str) -> _Value:
     of_run = "FROM params x WHERE x.run = r.run AND x.kind = ? AND x.name = ? AND x.is_last"
     params = (kind, name)
     return _Value(
@@ -391,14 +391,14 @@ def _no_nan(number: str) -> str:
     return f"nullif({number}, 'NaN'::DOUBLE)"
 
 
-def _presence(found: _Value, missing: bool) -> Sql:
+def _null_test(found: _Value, missing: bool) -> Sql:
     own = found.text or found.number
     if own is None:
         return Sql("FALSE" if missing else "TRUE")
     return Sql(f"({own.text} IS {'' if missing else 'NOT '}NULL)", own.params)
 
 
-def _joined(word: str, parts: list[Sql]) -> Sql:
+def _join_conditions(word: str, parts: list[Sql]) -> Sql:
     params = tuple(param for part in parts for param in part.params)
     return Sql(f"({word.join(part.text for part in parts)})", params)
 

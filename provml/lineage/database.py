@@ -89,25 +89,25 @@ class QuestionDatabase:
         """
         with self.lock:
             found = scan(self.store)
-            live = self._catalog(found)
-            stale = self._stale(found, live)
+            live = self._build_catalog(found)
+            stale = self._find_stale(found, live)
             read = 0
             if stale:
                 with self.segments.writing():
                     if self.segments.names() != list(self._catalogs):
-                        live = self._catalog(found)  # another process has written meanwhile
-                        stale = self._stale(found, live)
+                        live = self._build_catalog(found)  # another process has written meanwhile
+                        stale = self._find_stale(found, live)
                     read = len(stale)
                     for made in self.segments.make(stale):
-                        self._take(made, found, live)
+                        self._take_segment(made, found, live)
                     if self.segments.merge(live):
                         memory = {r: at for r, at in live.items() if at.segment in self._memory}
-                        live = self._catalog(found) | memory
-                        lost = self._stale(found, live)
+                        live = self._build_catalog(found) | memory
+                        lost = self._find_stale(found, live)
                         if any(own.run not in live for own in lost):
                             # a damaged segment was discarded: its runs are read again
                             for made in self.segments.make(lost):
-                                self._take(made, found, live)
+                                self._take_segment(made, found, live)
             self.unread = {run: why for run, why in self.unread.items() if run in found}
             self.runs = {run: found[run] for run in live}
             self._live = live
@@ -115,7 +115,9 @@ class QuestionDatabase:
             self._memory = {name: made for name, made in self._memory.items() if name in used}
             return read
 
-    def _stale(self, found: dict[str, FoundRun], live: dict[str, IndexedRun]) -> list[FoundRun]:
+    def _find_stale(
+        self, found: dict[str, FoundRun], live: dict[str, IndexedRun]
+    ) -> list[FoundRun]:
         """The runs to be read: new or changed ones, and those under way."""
         return [
             own
@@ -124,7 +126,7 @@ class QuestionDatabase:
             if self._unread_at.get(run) != own.fingerprint
         ]
 
-    def _take(
+    def _take_segment(
         self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> None:
         for run in made.runs:
@@ -140,7 +142,7 @@ class QuestionDatabase:
         if any(at.segment == name for at in live.values()):
             self._memory[name] = made
 
-    def _catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
+    def _build_catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
         """Where the rows of each run are that still say what its files say."""
         read = {name: self._read_catalog(name) for name in self.segments.names()}
         self._catalogs = {name: catalog for name, catalog in read.items() if catalog is not None}
@@ -245,9 +247,9 @@ class QuestionDatabase:
                     self.segments.discard_damaged(self._connection)
                     self._catalogs = {}
                     self.refresh()
-            return self._fetched(query, params)
+            return self._fetch_answer(query, params)
 
-    def ask_freely(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
+    def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Ask one query of a person's own: read only, of all tables.
 
         Raises QueryError: it is not one SELECT, or DuckDB refuses it.
@@ -259,7 +261,7 @@ class QuestionDatabase:
                 query.encode()
                 statements = duckdb.extract_statements(query)
             except (duckdb.Error, UnicodeError) as error:
-                raise QueryError(_message(error)) from None
+                raise QueryError(_one_line_message(error)) from None
             kinds = [statement.type for statement in statements]
             if kinds != [duckdb.StatementType.SELECT]:
                 raise QueryError(
@@ -274,13 +276,13 @@ class QuestionDatabase:
                 self._load_samples()
             self._connection.execute("BEGIN TRANSACTION READ ONLY")
             try:
-                return self._fetched(query, params)
+                return self._fetch_answer(query, params)
             except (duckdb.Error, UnicodeError, OverflowError) as error:
-                raise QueryError(_message(error)) from None
+                raise QueryError(_one_line_message(error)) from None
             finally:
                 self._connection.execute("ROLLBACK")
 
-    def _fetched(self, query: str, params: Sequence[Any]) -> TableAnswer:
+    def _fetch_answer(self, query: str, params: Sequence[Any]) -> TableAnswer:
         try:
             result = self._connection.execute(query, list(params))
         except RuntimeError as error:  # how DuckDB tells of Ctrl-C
@@ -292,6 +294,6 @@ class QuestionDatabase:
         return TableAnswer(names, types, result.fetchall())
 
 
-def _message(error: Exception) -> str:
+def _one_line_message(error: Exception) -> str:
     """DuckDB's message on one line, without the piece of the query that it prints below."""
     return " ".join(str(error).split("\n\nLINE ")[0].split())

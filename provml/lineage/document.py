@@ -91,14 +91,14 @@ class LineageMapping:
             self._prefixes[renamed.get(prefix, prefix)] = iri
         for name in graph.nodes:
             if name in kept:
-                statement = _renamed(graph.nodes[name], renamed)
+                statement = _rename_statement(graph.nodes[name], renamed)
                 self._singles[statement.kind, str(statement.id)] = statement
         for edge in graph.edges:
             if all(end in kept for end in edge_ends(edge)):
-                self._relations.append(_renamed(edge, renamed, kept))
+                self._relations.append(_rename_statement(edge, renamed, kept))
         roles = {edge_ends(e)[0]: "out" for e in graph.edges if e.kind == "wasGeneratedBy"}
         for name in own:
-            new = str(_name(Name(name), renamed))
+            new = str(_rename_prefix(Name(name), renamed))
             places.setdefault(keys[name], []).append((roles.get(name, "in"), new))
 
     def prefixes(self) -> dict[str, str]:
@@ -138,20 +138,20 @@ class NoSeries:
         return iter(())
 
 
-def _renamed(
+def _rename_statement(
     statement: Statement, prefixes: dict[str, str], kept: Collection[str] | None = None
 ) -> Statement:
     """The statement with its names under the run's prefixes; arguments that are left out go."""
     arguments = {
-        key: _name(value, prefixes) if isinstance(value, Name) else value
+        key: _rename_prefix(value, prefixes) if isinstance(value, Name) else value
         for key, value in statement.arguments.items()
         if kept is None or not isinstance(value, Name) or value in kept
     }
-    own = _name(statement.id, prefixes) if isinstance(statement.id, Name) else None
+    own = _rename_prefix(statement.id, prefixes) if isinstance(statement.id, Name) else None
     return Statement(statement.kind, own, arguments, statement.attributes)
 
 
-def _name(name: Name, prefixes: dict[str, str]) -> Name:
+def _rename_prefix(name: Name, prefixes: dict[str, str]) -> Name:
     prefix, colon, own = name.partition(":")
     return Name(f"{prefixes.get(prefix, prefix)}{colon}{own}")
 

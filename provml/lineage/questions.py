@@ -147,7 +147,7 @@ class Store:
         self.refresh()
         answer = self._database.ask(["runs", "params", "series"], query, params)
         answer.notes = self.notes()
-        return _unpacked(answer)
+        return _unpack_values(answer)
 
     def lineage(
         self,
@@ -222,7 +222,7 @@ class Store:
             QueryError: it is not one SELECT, or it is wrong.
         """
         self.refresh()
-        answer = self._database.ask_freely(query, params)
+        answer = self._database.ask_sql(query, params)
         answer.notes = self.notes()
         return answer
 
@@ -242,7 +242,7 @@ class Store:
         )
 
 
-def _unpacked(answer: TableAnswer) -> TableAnswer:
+def _unpack_values(answer: TableAnswer) -> TableAnswer:
     """The columns that have a number and a text: numbers, or texts where one is none."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]

@@ -28,7 +28,7 @@ from provml.collect.content import printable_path
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.reader import Journal
-from provml.lineage.rows import Rows, as_arrow, build_rows, sample_batches
+from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
 if TYPE_CHECKING:
@@ -95,16 +95,16 @@ def scan(store: Path) -> dict[str, FoundRun]:
     """
     found: dict[str, FoundRun] = {}
     try:
-        experiments = [entry for entry in os.scandir(store) if _is_folder(entry)]
+        experiments = [entry for entry in os.scandir(store) if _is_visible_folder(entry)]
     except OSError as error:
         raise StoreError(f"the store {store} can't be read: {error.strerror}") from None
     for experiment in experiments:
         try:
-            runs = [entry for entry in os.scandir(experiment) if _is_folder(entry)]
+            runs = [entry for entry in os.scandir(experiment) if _is_visible_folder(entry)]
         except OSError:
             continue
         for entry in runs:
-            fingerprint = _fingerprint(entry.path)
+            fingerprint = _fingerprint_run(entry.path)
             if fingerprint is not None:
                 run = f"{experiment.name}/{entry.name}"
                 run = run if run.isascii() else printable_path(run)
@@ -112,14 +112,14 @@ def scan(store: Path) -> dict[str, FoundRun]:
     return found
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return not entry.name.startswith(".") and entry.is_dir()
     except OSError:
         return False
 
 
-def _fingerprint(folder: str) -> str | None:
+def _fingerprint_run(folder: str) -> str | None:
     """What tells a run's files from what they were; None where there is no run."""
     facts: list[str] = []
     is_run = False
@@ -141,11 +141,11 @@ def _fingerprint(folder: str) -> str | None:
         return None
     fingerprint = ";".join(sorted(facts))
     if len(fingerprint) > _LONGEST_FINGERPRINT or not fingerprint.isascii():
-        return _digest(fingerprint)
+        return _short_hash(fingerprint)
     return fingerprint
 
 
-def _digest(text: str) -> str:
+def _short_hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 
@@ -158,7 +158,7 @@ class Segments:
     """
 
     def __init__(self, store: Path) -> None:
-        self.folder, is_temporary = _place(store)
+        self.folder, is_temporary = _choose_tables_folder(store)
         if is_temporary:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
@@ -266,7 +266,9 @@ class Segments:
         import pyarrow.parquet as pq
 
         runs = [run for run, at in live.items() if at.segment == name]
-        return _of_runs({table: pq.read_table(self.path(name, table)) for table in TABLES}, runs)
+        return _filter_runs(
+            {table: pq.read_table(self.path(name, table)) for table in TABLES}, runs
+        )
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
         """Read runs and write their rows, some runs at a time; those under way are only given back.
@@ -275,11 +277,11 @@ class Segments:
         """
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
-            made = _read_runs(waiting[start : start + _RUNS_AT_ONCE])
+            made = _build_segment(waiting[start : start + _RUNS_AT_ONCE])
             ended = {run: at for run, at in made.runs.items() if at.status != "running"}
             if ended:
                 every = len(ended) == len(made.runs)
-                tables = made.tables if every else _of_runs(made.tables, list(ended))
+                tables = made.tables if every else _filter_runs(made.tables, list(ended))
                 segment = self._try_to_write(tables)
                 for run, at in ended.items():
                     made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
@@ -304,8 +306,8 @@ class Segments:
 
         folder = self.folder / _SAMPLES
         folder.mkdir(exist_ok=True)
-        own = _digest(found.run)
-        path = folder / f"{own}-{_digest(found.fingerprint)}.parquet"
+        own = _short_hash(found.run)
+        path = folder / f"{own}-{_short_hash(found.fingerprint)}.parquet"
         if path.exists() and not is_live:
             return path
         partial = folder / f"{_PARTIAL}{own}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -323,7 +325,7 @@ class Segments:
         return path
 
 
-def _of_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
+def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
     """The rows of some runs."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -332,7 +334,7 @@ def _of_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table
     return {t: rows.filter(pc.is_in(rows["run"], value_set=names)) for t, rows in tables.items()}
 
 
-def _read_runs(runs: list[FoundRun]) -> BuiltSegment:
+def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
     made = BuiltSegment()
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:
@@ -345,14 +347,14 @@ def _read_runs(runs: list[FoundRun]) -> BuiltSegment:
             rows[table] += added
         status: Any = own["runs"][0][_STATUS]
         made.runs[found.run] = IndexedRun("", found.fingerprint, status)
-    made.tables = {table: as_arrow(table, own) for table, own in rows.items()}
+    made.tables = {table: build_arrow_table(table, own) for table, own in rows.items()}
     return made
 
 
 _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
-def _place(store: Path) -> tuple[Path, bool]:
+def _choose_tables_folder(store: Path) -> tuple[Path, bool]:
     """A folder that can be written, and whether it is a temporary one."""
     version = f"v{TABLES_VERSION}"
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]

@@ -99,7 +99,7 @@ class Lineage:
         """The parameters that count, of each run: their rows of ``params``, by the run's name."""
         if self._params is None:
             found: dict[str, list[Row]] = {}
-            for row in _described(self._database, "params", "run", self.runs):
+            for row in _select_by_keys(self._database, "params", "run", self.runs):
                 if row["kind"] == "param" and row["is_last"]:
                     found.setdefault(row["run"], []).append(row)
             self._params = found
@@ -128,7 +128,7 @@ class Lineage:
                     for key, value in run.items()
                     if key not in ("started", "ended", "fingerprint")
                 }
-                | {"params": {p["name"]: _param(p) for p in self.params.get(name, [])}}
+                | {"params": {p["name"]: _param_value(p) for p in self.params.get(name, [])}}
                 for name, run in self.runs.items()
             ],
             "flows": [{"run": r, "effect": e, "cause": c} for r, e, c in self.flows],
@@ -183,7 +183,7 @@ class Lineage:
         export_lineage(self.contents, self.folders, self.depth, format, file)
 
 
-def _param(row: Row) -> Any:
+def _param_value(row: Row) -> Any:
     if row["type"] in ("int", "float") and row["number"] is not None:
         exact = row["type"] == "int" and abs(row["number"]) <= 2**53
         finite = abs(row["number"]) < float("inf")
@@ -209,18 +209,18 @@ def find_start(
     except UnicodeEncodeError:
         raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
     found = LineageStart(named)
-    if _exists(text):
-        return _of_path(database, found, Path(text))
+    if _path_exists(text):
+        return _start_from_path(database, found, Path(text))
     text = named
-    for query, value in _meanings(text):
-        rows = _artifacts(database, query, [value] * query.count("?"))
+    for query, value in _start_queries(text):
+        rows = _select_artifacts(database, query, [value] * query.count("?"))
         digests = {row["content"] for row in rows}
         if "starts_with" in query and len(digests) > 1:
             raise QueryError(f"{len(digests)} digests begin with {text}: give more of it")
         if rows:
             found.contents = digests
             return found
-    if _of_node(database, found):
+    if _start_from_node(database, found):
         return found
     try:
         folder = find_run(text, database.store)
@@ -229,10 +229,10 @@ def find_start(
             f"nothing is known of {text!r}: it is no file here, and no run of {database.store} has "
             "content, a run or a node of that name"
         ) from None
-    return _of_run(database, found, folder)
+    return _start_from_run(database, found, folder)
 
 
-def _meanings(text: str) -> Iterator[tuple[str, str]]:
+def _start_queries(text: str) -> Iterator[tuple[str, str]]:
     if _DIGEST.fullmatch(text):
         yield "starts_with(sha256, ?)", text.lower()
     yield "path = ? OR uri = ?", text
@@ -240,16 +240,16 @@ def _meanings(text: str) -> Iterator[tuple[str, str]]:
     yield "name = ? AND role IS NOT NULL", text
 
 
-def _exists(text: str) -> bool:
+def _path_exists(text: str) -> bool:
     try:
         return os.path.exists(text)
     except ValueError:
         return False
 
 
-def _of_path(database: QuestionDatabase, found: LineageStart, path: Path) -> LineageStart:
+def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path) -> LineageStart:
     if is_run_folder(path):
-        return _of_run(database, found, path)
+        return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
         # as it was recorded: where the store lies in a folder, it is not of its content
@@ -259,9 +259,9 @@ def _of_path(database: QuestionDatabase, found: LineageStart, path: Path) -> Lin
     digest = facts.get("sha256")
     if digest is None:
         raise QueryError(f"{found.text} can't be read: {facts.get('unread')}")
-    rows = _artifacts(database, "sha256 = ?", [digest])
+    rows = _select_artifacts(database, "sha256 = ?", [digest])
     if not rows:
-        rows = _artifacts(database, "path = ?", [facts["path"]])
+        rows = _select_artifacts(database, "path = ?", [facts["path"]])
         if rows:
             found.notes.append(
                 f"{found.text} is not what it was when it was recorded: this is the lineage of "
@@ -273,8 +273,8 @@ def _of_path(database: QuestionDatabase, found: LineageStart, path: Path) -> Lin
     within = next((parent for parent in path.resolve().parents if is_run_folder(parent)), None)
     if within is not None:
         found.notes.append(f"{found.text} belongs to the run {within.name}")
-        return _of_run(database, found, within)
-    known = _artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
+        return _start_from_run(database, found, within)
+    known = _select_artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
     if known:
         found.contents = {row["content"] for row in known}
         found.notes.append(f"no run knows the content of the file {found.text}: taken as a name")
@@ -284,24 +284,24 @@ def _of_path(database: QuestionDatabase, found: LineageStart, path: Path) -> Lin
     )
 
 
-def _of_run(database: QuestionDatabase, found: LineageStart, folder: Path) -> LineageStart:
+def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Path) -> LineageStart:
     real = os.path.realpath(folder)
     run = next((n for n, o in database.runs.items() if os.path.realpath(o.folder) == real), None)
     if run is None:
         raise QueryError(f"run {folder} is not in the store {database.store}, or can't be read")
-    rows = _artifacts(database, "run = ?", [run])
+    rows = _select_artifacts(database, "run = ?", [run])
     found.runs.add(run)
     found.up |= {row["content"] for row in rows if row["role"] == "in"}
     found.down |= {row["content"] for row in rows if row["role"] == "out"}
     return found
 
 
-def _of_node(database: QuestionDatabase, found: LineageStart) -> bool:
+def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
     """The start as a node: a parameter, a step, a series, a person."""
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
     for run, node in nodes:
-        rows = _artifacts(database, "run = ?", [run])
+        rows = _select_artifacts(database, "run = ?", [run])
         contents = {row["node"]: row["content"] for row in rows}
         found.runs.add(run)
         if node in contents:
@@ -311,12 +311,12 @@ def _of_node(database: QuestionDatabase, found: LineageStart) -> bool:
             ["edges"], "SELECT relation, source, target FROM edges WHERE run = ?", [run]
         ).rows
         causal = [(source, target) for kind, source, target in edges if kind in CAUSAL]
-        found.up |= _nearest(node, causal, contents)
-        found.down |= _nearest(node, [(target, source) for source, target in causal], contents)
+        found.up |= _nearest_keys(node, causal, contents)
+        found.down |= _nearest_keys(node, [(target, source) for source, target in causal], contents)
     return bool(nodes)
 
 
-def _nearest(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
+def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
     """The contents that are met first from a node on."""
     following: dict[str, list[str]] = {}
     for source, target in steps:
@@ -347,14 +347,14 @@ def trace(
     for way in ("up", "down"):
         if direction in (way, "both"):
             nearest = start.up if way == "up" else start.down
-            for key, steps in _reached(database, way, start.contents, nearest, depth).items():
+            for key, steps in _follow_flows(database, way, start.contents, nearest, depth).items():
                 setattr(contents.setdefault(key, Content(key)), way, steps)
-    flows = _flows(database, contents, depth)
+    flows = _followed_flows(database, contents, depth)
     runs = set(start.runs) | {run for run, _, _ in flows}
-    for row in _artifacts_of(database, contents, start.contents, runs, direction):
+    for row in _select_places(database, contents, start.contents, runs, direction):
         content = contents[row["content"]]
-        made = content.up is not None and row["role"] == "out" and _within(content.up, depth)
-        used = content.down is not None and row["role"] == "in" and _within(content.down, depth)
+        made = content.up is not None and row["role"] == "out" and _is_within(content.up, depth)
+        used = content.down is not None and row["role"] == "in" and _is_within(content.down, depth)
         content.places.append(row)
         if made or used:
             runs.add(row["run"])
@@ -364,7 +364,7 @@ def trace(
         content.places = own or others or content.places[:1]
         runs |= {row["run"] for row in content.places if not own}
     ordered = sorted(contents.values(), key=lambda c: (c.depth, c.facts["time_ns"] or 0, c.key))
-    described = _described(database, "runs", "run", runs)
+    described = _select_by_keys(database, "runs", "run", runs)
     described.sort(key=lambda row: (row["started_ns"] or 0, row["run"]))
     return Lineage(
         store=database.store,
@@ -382,11 +382,11 @@ def trace(
     )
 
 
-def _within(steps: int, depth: int | None) -> bool:
+def _is_within(steps: int, depth: int | None) -> bool:
     return depth is None or steps < depth
 
 
-def _reached(
+def _follow_flows(
     database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
 ) -> dict[str, int]:
     """The contents reached one way, with their steps from the start."""
@@ -408,7 +408,7 @@ def _reached(
             limit *= 2
 
 
-def _flows(
+def _followed_flows(
     database: QuestionDatabase, contents: dict[str, Content], depth: int | None
 ) -> set[tuple[str, str, str]]:
     """The steps that were followed."""
@@ -420,14 +420,14 @@ def _flows(
     keys = list(contents)
     for run, effect, cause in database.ask(["flows"], query, [keys, keys]).rows:
         one, other = contents[effect], contents[cause]
-        up = one.up is not None and other.up is not None and _within(one.up, depth)
-        down = one.down is not None and other.down is not None and _within(other.down, depth)
+        up = one.up is not None and other.up is not None and _is_within(one.up, depth)
+        down = one.down is not None and other.down is not None and _is_within(other.down, depth)
         if up or down:
             followed.add((run, effect, cause))
     return followed
 
 
-def _artifacts_of(
+def _select_places(
     database: QuestionDatabase,
     contents: dict[str, Content],
     starts: set[str],
@@ -446,7 +446,7 @@ def _artifacts_of(
     return list(database.ask(["artifacts"], query, params))
 
 
-def _described(
+def _select_by_keys(
     database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
 ) -> list[Row]:
     """The rows of a table that have one of the keys."""
@@ -456,6 +456,6 @@ def _described(
     return list(database.ask([table], query, [list(keys)]))
 
 
-def _artifacts(database: QuestionDatabase, condition: str, params: list[Any]) -> list[Row]:
+def _select_artifacts(database: QuestionDatabase, condition: str, params: list[Any]) -> list[Row]:
     query = f"SELECT * FROM artifacts WHERE {condition} ORDER BY time_ns, run, node"
     return list(database.ask(["artifacts"], query, params))

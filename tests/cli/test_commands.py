@@ -255,7 +255,7 @@ class TestShow:
             ["export", "first-run", "-o", "-"],
             ["export", "first-run", "second-run", "-o", "-", "--format", "provn"],
             ["query", "first-run", "ASK { ?s ?p ?o }"],
-            ["runs"],
+            ["runs", "--sort", "id"],
             ["lineage", "first-run"],
         )
         assert "torn last line" in call("show", "first-run", "--store", store).stdout
