@@ -1,6 +1,7 @@
-"""What ``provml show`` knows of a run, from one pass; bounded by the names and digests in use.
+"""An overview of a run for ``provml show``, read in one pass.
 
-Imports `journal`, `model.samples`, `export` for the documents' name.
+Memory grows with the number of names and digests, not of samples. Imports `journal`,
+`model.series`, and `export` for the documents' file name.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CONTENTS = ("dataset", "artifact", "model")
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """An event that happened."""
+    """An event that the run recorded."""
 
     name: str
     time_ns: int
@@ -38,11 +39,11 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """A dataset, artifact or model of a name, as it was logged last.
+    """A dataset, artifact or model, as it was last logged under its name.
 
     Attributes:
-        contexts: those it was logged in, the first one first.
-        digests: the SHA-256 digests of its contents, each once.
+        contexts: the contexts that it was logged in, in order.
+        digests: the SHA-256 digests of its contents.
     """
 
     kind: str
@@ -55,11 +56,11 @@ class SeenContent:
 
     @property
     def versions(self) -> int:
-        """How many contents it had; those without a digest count as one where there is no other."""
+        """How many different contents it had; 1 if none has a digest."""
         return max(1, len(self.digests))
 
     def add(self, time_ns: int, record: Record) -> None:
-        """Take in that it was logged."""
+        """Add a record that logs it."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = _int_or_none(record.get("step"))
@@ -69,11 +70,11 @@ class SeenContent:
         self._count()
 
     def complete(self, facts: Record, later: Record) -> None:
-        """Take in what became of a digest that was not there yet.
+        """Add a digest that was computed after logging.
 
         Args:
-            facts: of what it is, as it was logged.
-            later: what was found out.
+            facts: the description in the record that logged it.
+            later: the description with the digest.
         """
         if self.facts is facts:
             self.facts = {name: fact for name, fact in facts.items() if name != "unread"} | later
@@ -89,7 +90,7 @@ class SeenContent:
 
 @dataclass(frozen=True, slots=True)
 class SeenDocument:
-    """A document of the run, and whether the journal went on after it was written."""
+    """A document of the run; out of date if the journal was written after it."""
 
     size: int
     out_of_date: bool
@@ -100,11 +101,11 @@ class Overview:
     """A run at a glance.
 
     Attributes:
-        collectors: what read the machine, by the kind of its series.
-        command: the command line of the process that began the run, or last resumed it.
-        damage: what reading had to skip, by reason.
-        unsummarised: windows of values that were stored for a summary which never came.
-        documents: by the files' names.
+        collectors: the collectors that read the machine; each is the kind of its series.
+        command: the command line of the process that started the run, or last resumed it.
+        damage: how many records could not be read, by reason.
+        unsummarised: how many windows of values were stored but never summarised.
+        documents: the run's documents by file name.
     """
 
     folder: Path
@@ -125,7 +126,7 @@ class Overview:
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
+        """Return everything as plain JSON."""
         state, description = self.state, self.description
         content: dict[str, Any] = {
             "id": description["id"],
@@ -160,13 +161,13 @@ class Overview:
 
 
 def read_overview(journal: Journal) -> Overview:
-    """Read the run once. Costs some 20 ms for a million samples, 10 microseconds a record."""
+    """Read a run once. Costs about 20 ms for a million samples and 10 microseconds a record."""
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     windows: set[object] = set()
-    without_digest: dict[object, tuple[SeenContent, Record]] = {}
+    awaiting_digest: dict[object, tuple[SeenContent, Record]] = {}
     for files, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
         number = series_number(record)
@@ -175,9 +176,9 @@ def read_overview(journal: Journal) -> Overview:
         elif kind == "summary":
             windows.discard((files.index, record_context(record)))
         elif kind == "digest" and isinstance(record.get("content"), dict):
-            owed = without_digest.pop((files.index, number), None)
-            if owed is not None:
-                owed[0].complete(owed[1], record["content"])
+            logged = awaiting_digest.pop((files.index, number), None)
+            if logged is not None:
+                logged[0].complete(logged[1], record["content"])
         if kind == "start" and isinstance(record.get("command"), list):
             found.command = [str(word) for word in record["command"]]
         if not isinstance(name, str) or not isinstance(time_ns, int):
@@ -188,7 +189,7 @@ def read_overview(journal: Journal) -> Overview:
             seen = contents.setdefault((kind, name), SeenContent(kind, name))
             seen.add(time_ns, record)
             if number is not None:
-                without_digest[files.index, number] = seen, seen.facts
+                awaiting_digest[files.index, number] = seen, seen.facts
         elif kind == "event":
             found.events += 1
             last.append(_seen_event(name, time_ns, record))
@@ -220,7 +221,7 @@ def _decode_or(value: Any, absent: Any = None) -> Any:
 
 
 def _sort_by_rank(series: list[RunSeries]) -> list[RunSeries]:
-    """The series in their order, those of one name and context together, by rank."""
+    """Sort series by first appearance, with the ranks of one name and context together."""
     first: dict[tuple[object, ...], int] = {}
     for one in series:
         first.setdefault((one.kind, one.context, one.name), one.index)

@@ -1,4 +1,4 @@
-"""``provml lineage`` and ``impact``. Imports only light things; `lineage` when it runs."""
+"""``provml lineage`` and ``provml impact``. Imports `lineage` and `export` on use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, store_option
+from provml.cli._options import examples, json_option, store_option
 
 if TYPE_CHECKING:
     from provml.lineage.trace import Lineage
@@ -20,32 +20,39 @@ _MOST_PARAMS = 8
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
-"""Shown as a fact of the run, not as a branch of its own."""
+"""Kinds of content that the tree shows as a fact of the run, not as a branch."""
 
 _depth_option = click.option(
-    "--depth", metavar="N", type=click.IntRange(min=0), help="Follow N steps at most."
+    "--depth", metavar="N", type=click.IntRange(min=0), help="Follow at most N steps."
 )
 _format_option = click.option(
     "--format",
     "format_name",
     type=click.Choice(format_names()),
-    help="Write the PROV graph of the answer, over all its runs, in a format.",
+    help="Write the answer as a PROV graph over all its runs, in this format.",
 )
 _output_option = click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Where to write that graph; its ending may say the format.  [default: standard output]",
+    help="The file for that graph; its ending can name the format.  [default: standard output]",
 )
 
 
-@click.command("lineage")
+@click.command(
+    "lineage",
+    epilog=examples(
+        "provml lineage model.pt",
+        "provml lineage latest --both --depth 2",
+        "provml lineage model.pt -o lineage.svg",
+    ),
+)
 @click.argument("start", metavar="FILE|ID")
 @click.option(
-    "--up", "direction", flag_value="up", default="up", help="What it came from (default)."
+    "--up", "direction", flag_value="up", default="up", help="Show what it came from (default)."
 )
-@click.option("--down", "direction", flag_value="down", help="What came of it.")
-@click.option("--both", "direction", flag_value="both", help="Both.")
+@click.option("--down", "direction", flag_value="down", help="Show what came from it.")
+@click.option("--both", "direction", flag_value="both", help="Show both.")
 @_depth_option
 @json_option
 @_format_option
@@ -62,18 +69,21 @@ def lineage_command(
 ) -> None:
     """Show which runs, data and code a file came from.
 
-    A file or folder is found by its content, so renamed, moved and copied ones are. ID is a digest
-    or a beginning of one, a recorded path or URI, the name of an artifact, dataset or model, an
-    IRI, or a run. Runs join where one used what another made. Contents of nothing at all, of which
-    there are many, join no runs.
+    A file or folder is found by its content, so you can have renamed, moved or copied it. ID is a
+    digest or the beginning of one, a recorded path or URI, the name of an artifact, dataset or
+    model, an IRI, or a run. Two runs connect if one used what the other made; empty files don't
+    connect runs.
 
-    In a pipe, one line a place with its fields separated by tabs: direction (up, down, or start),
-    steps, kind, name, sha256, role (in, out), run, path.
+    In a pipe, each use or making of a content is a line of fields separated by tabs: direction (up,
+    down or start), steps, kind, name, sha256, role (in, out), run, path.
     """
     _answer_lineage(start, direction, depth, as_json, format_name, output, store)
 
 
-@click.command("impact")
+@click.command(
+    "impact",
+    epilog=examples("provml impact data/train.csv", "provml impact data/train.csv --json"),
+)
 @click.argument("start", metavar="FILE|DATASET")
 @_depth_option
 @json_option
@@ -88,7 +98,10 @@ def impact_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show what was made from a file or dataset."""
+    """Show what was made from a file or dataset.
+
+    The same as provml lineage --down.
+    """
     _answer_lineage(start, "down", depth, as_json, format_name, output, store)
 
 
@@ -107,7 +120,7 @@ def _answer_lineage(
     if output is not None and format_name is None:
         format_name = format_of(output)
         if format_name is None:
-            raise click.UsageError(f"-o {output} tells no format: say which with --format")
+            raise click.UsageError(f"the ending of {output} names no format: give --format")
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
@@ -139,14 +152,14 @@ def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
 
 
 def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
-    """The answer as a tree: contents, and under each the runs that made (or used) it.
+    """Yield the lines of a tree: contents, and under each the runs that made or used it.
 
-    What was shown above is not shown again, so that cycles end.
+    A node is expanded once only, so cycles end.
     """
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
-        # the start is a run, or another node within one
+        # the start is a run, or another node of one
         roots = [("run", run) for run in lineage.start_runs]
     branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
     # a stack, not a recursion: a chain may be longer than Python nests
@@ -179,7 +192,7 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 
 
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Under each content its runs, under each run the contents that it leads to."""
+    """Return the children of each node: the runs of a content, the contents of a run."""
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def join(one: tuple[str, str], other: tuple[str, str]) -> None:
@@ -193,7 +206,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # what the start itself, a run, used or made
+    for key in lineage.starts:  # contents that the start, if it is a run, used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
@@ -212,7 +225,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
 
 
 def _code_by_run(lineage: Lineage) -> dict[str, list[str]]:
-    """The code of each run, by name and digest."""
+    """Return the code of each run as names with digests."""
     code: dict[str, list[str]] = {}
     for content in lineage.contents.values():
         for place in content.places:

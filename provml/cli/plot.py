@@ -1,4 +1,4 @@
-"""``provml plot``: a run's series as charts. Imports `_terminal`, `store`; `plot` when it runs."""
+"""``provml plot``: a run's series as charts. Imports `journal.store`; `plot` on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import run_argument, store_option
+from provml.cli._options import examples, run_argument, store_option
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -26,33 +26,40 @@ _NUMBER = 9
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
 
 
-@click.command("plot")
+@click.command(
+    "plot",
+    epilog=examples(
+        "provml plot latest",
+        "provml plot latest loss accuracy --context validation",
+        "provml plot latest loss --log -o loss.svg",
+    ),
+)
 @run_argument
 @click.argument("series", nargs=-1, metavar="[SERIES]...")
 @click.option(
     "--by",
     type=click.Choice(["step", "epoch", "time"]),
-    help="What the charts run over.  [default: step, else epoch, else time]",
+    help="The horizontal axis.  [default: step, else epoch, else time]",
 )
-@click.option("--log", is_flag=True, help="A logarithmic vertical axis.")
+@click.option("--log", is_flag=True, help="Make the vertical axis logarithmic.")
 @click.option(
     "--context",
     "contexts",
     multiple=True,
     metavar="NAME",
-    help="Only the series of this context; may be given again.",
+    help="Draw only the series of this context; can be repeated.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="A .png, .svg or .html file, or - for standard output.  [default: drawn as text]",
+    help="The file to write (.png, .svg or .html), or - for standard output.  [default: draw text]",
 )
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(["png", "svg", "html"]),
-    help="The file's format.  [default: what FILE's ending says]",
+    help="The format of the file.  [default: from FILE's ending]",
 )
 @store_option
 def plot_command(
@@ -67,21 +74,25 @@ def plot_command(
 ) -> None:
     """Draw a run's series as charts.
 
-    SERIES are names as they were logged; by default all, system readings beneath. Without -o the
-    charts are drawn as text: in large for the SERIES named, else a line each. A gap is a value
-    that is no number. Curves of very many samples are drawn by the lowest and the highest of each
-    stretch, and a note says so.
+    There is a chart for each name, with a line for each context and rank. SERIES are the names that
+    were logged; without SERIES, all are drawn, with readings of the machine last. Without -o, the
+    charts are text: a large chart for each of the SERIES, or one line each for all.
+
+    A gap is a value that is not a number. If a series has very many samples, the chart shows the
+    lowest and highest sample of each stretch, and a note says so.
     """
     from provml.plot import draw
 
     folder = find_run(run, store)
     if output is None:
         if format_name is not None:
-            raise click.UsageError(f"say where the {format_name} goes: -o FILE, or -o -")
+            raise click.UsageError(
+                f"--format {format_name} needs a file: give -o FILE, or -o - for standard output"
+            )
         _show_charts(folder, series, contexts, by, log)
         return
     if output == _STDOUT and format_name is None:
-        raise click.UsageError("say which --format standard output is to have")
+        raise click.UsageError("standard output has no ending that names the format: give --format")
     target: Any = sys.stdout.buffer if output == _STDOUT else output
     charts = draw(folder, target, series, contexts=contexts, by=by, log=log, format=format_name)
     if output == _STDOUT:
@@ -126,7 +137,7 @@ def _format_number(value: float | None) -> str:
 
 
 def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
-    """A chart in large, and beneath it a row for each line."""
+    """Print a large chart, and below it a row for each line."""
     from provml.plot.blocks import dots
 
     rows, places, values = dots(chart, log, width, _HEIGHT)
@@ -152,7 +163,7 @@ def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
 
 
 def _show_sparklines(charts: Charts) -> None:
-    """All series, a line each; the system's beneath."""
+    """Print one row for each series, with readings of the machine last."""
     for apart, title in ((False, ""), (True, "system readings")):
         rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
         if rows:
@@ -168,7 +179,7 @@ def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
 
     made: list[list[Text]] = []
     for chart, line in rows:
-        # what has no place on the axis is still worth its numbers
+        # a series without a place on this axis is still shown with its numbers
         y = line.curve.value if chart.missing(line) else chart.over(line)[1]
         finite = y[np.isfinite(y)]
         numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4

@@ -1,4 +1,4 @@
-"""``provml show``: one run at a glance. Imports `_overview`, `store`."""
+"""``provml show``: a run at a glance. Imports `journal`; `_overview`, `model` on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, run_argument, store_option
+from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
 
 
-@click.command("show")
+@click.command("show", epilog=examples("provml show latest", "provml show latest --resources"))
 @run_argument
-@click.option("--resources", is_flag=True, help="What of the machine it used, instead.")
+@click.option("--resources", is_flag=True, help="Show what the run used of the machine instead.")
 @json_option
 @store_option
 def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
     """Show what a run recorded.
 
-    How it stands, parameters, series, data, models, the last events, documents. Numbers are shown
-    to six digits. With --json all is exact: integers beyond 2**53, decimals and the floats NaN,
-    INF and -INF are strings, times are xsd:dateTime with nine digits, bytes are base64.
+    Prints its status, parameters, series, data, models, last events and documents. Numbers have six
+    digits.
 
-    Costs one pass over the run's files; memory does not grow with its samples.
+    With --json, all values are exact: integers beyond 2**53, decimals and the floats NaN, INF and
+    -INF are strings, times are xsd:dateTime with nine digits, bytes are base64.
     """
     from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
@@ -63,7 +63,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("datasets, artifacts, models", _contents_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
-        ("damage met while reading", _damage_section(found.damage)),
+        ("records that can't be read", _damage_section(found.damage)),
         ("documents", _documents_section(found)),
     ]
     parts: list[RenderableType] = []
@@ -92,10 +92,10 @@ def _describe_run(found: Overview) -> RenderableType:
         ("run", terminal.cell(description["id"], "bold")),
         ("experiment", terminal.cell(description["experiment"])),
     ]
-    told = {"project": "project", "owner": "owner", "external_id": "external id"}
-    told |= {"framework": "framework", "task": "task"}
+    labels = {"project": "project", "owner": "owner", "external_id": "external id"}
+    labels |= {"framework": "framework", "task": "task"}
     rows += [
-        (name, terminal.cell(description[k])) for k, name in told.items() if description.get(k)
+        (name, terminal.cell(description[k])) for k, name in labels.items() if description.get(k)
     ]
     if found.command:
         rows.append(("command", terminal.cell(shlex.join(found.command))))
@@ -129,7 +129,7 @@ def _settings_section(values: dict[str, Any]) -> RenderableType | None:
 
 
 def _readings_section(found: Overview) -> RenderableType | None:
-    """How many readings there are, of what."""
+    """Count the readings of each collector."""
     rows: list[tuple[str, Text]] = []
     for kind in found.collectors:
         own = [series for series in found.series if series.kind == kind]
@@ -254,7 +254,7 @@ def _show_resources(journal: Journal, as_json: bool) -> None:
     elif found:
         terminal.show(*_resources_tables(found))
     else:
-        terminal.show(terminal.styled("no readings of the machine were taken", "dim"))
+        terminal.show(terminal.styled("the run has no readings of the machine", "dim"))
 
 
 def _resource_to_json(use: ResourceUse) -> dict[str, Any]:
@@ -304,7 +304,7 @@ def _format_amount(value: float | None, unit: str | None) -> str:
 
 
 def _format_above(use: ResourceUse) -> str:
-    """For how long it was above its threshold."""
+    """Return how long a reading was above its threshold."""
     if use.above_s is None or use.threshold is None:
         return "-"
     return f"{terminal.duration_text(use.above_s)} > {terminal.value_text(use.threshold)}"
