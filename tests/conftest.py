@@ -6,7 +6,8 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,67 @@ from provml.recording import process_hooks
 
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+
+# What the tests import beyond pytest and the packages that provml depends on.
+_PACKAGES = """
+    codecarbon datasets duckdb fvcore h5py hypothesis ipykernel joblib jsonschema lxml matplotlib
+    mlflow mpld3 nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml pyoxigraph
+    pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX torch wandb
+    zstandard
+"""
+_OPTIONAL = frozenset(_PACKAGES.split())
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+    """The optional package that an exception says is missing, if it is not installed."""
+    if isinstance(error, provml.MissingExtraError):
+        error = error.__context__
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    package = error.name.partition(".")[0]
+    return package if package in _OPTIONAL and find_spec(package) is None else None
+
+
+class _Module(pytest.Module):
+    """A test module, skipped as a whole if it imports an optional package that is missing."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            package = _missing_package(error.__cause__)
+            if package is None:
+                raise
+            reason = f"{self.path.name} needs {package}, which is not installed"
+            pytest.skip(reason, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Skip modules that need a missing package, instead of ending the collection."""
+    module: pytest.Module = _Module.from_parent(parent, path=module_path)
+    return module
+
+
+def _skip_if_package_missing() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except (ModuleNotFoundError, provml.MissingExtraError) as error:
+        package = _missing_package(error)
+        if package is None:
+            raise
+        pytest.skip(f"{package} is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Skip a test if a fixture needs a missing package."""
+    return (yield from _skip_if_package_missing())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Skip a test that needs a missing package."""
+    return (yield from _skip_if_package_missing())
 
 
 @pytest.fixture(autouse=True, scope="session")

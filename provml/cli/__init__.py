@@ -23,10 +23,12 @@ from provml.errors import (
     ProvMLWarning,
     QueryError,
     RunNotFoundError,
+    SeriesNotFoundError,
 )
 
 _MISUSE = (
     RunNotFoundError,
+    SeriesNotFoundError,
     InvalidArgumentError,
     ExportError,
     MissingExtraError,

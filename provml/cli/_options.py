@@ -1,4 +1,7 @@
-"""Arguments and options that several commands share. Imports click; `graph.view` on use."""
+"""Arguments and options that several commands share.
+
+Imports click and `base.format_names`; `graph.view` when a view is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from provml.base.format_names import check_format, format_names
+from provml.errors import ExportError
 
 if TYPE_CHECKING:
     from provml.graph.view import View
@@ -27,6 +33,32 @@ store_option = click.option(
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
+
+
+class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
+    """The name of an export format. Other packages' formats are looked up only if they are used."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names for the usage line, as click shows a choice."""
+        return f"[{'|'.join(format_names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name if the format exists and can be loaded."""
+        try:
+            check_format(value)
+        except ExportError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Complete the name."""
+        names = [name for name in format_names() if name.startswith(incomplete)]
+        return [click.shell_completion.CompletionItem(name) for name in names]
+
 
 _VIEW_OPTIONS = (
     click.option(

@@ -15,7 +15,7 @@ from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
 from provml.journal.files import Record, record_context, series_number
-from provml.journal.history import RecordedSpan, spans
+from provml.journal.history import RecordedSpan, find_spans
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.journal.values import decode
@@ -196,7 +196,7 @@ def read_overview(journal: Journal) -> Overview:
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
     found.last_events = list(last)
-    found.last_spans = [span for span in spans(journal) if span.finished][-_LAST_EVENTS:]
+    found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)
     for block in table.blocks():
         block.series.add(block)

@@ -11,7 +11,6 @@ import json
 import math
 import re
 import sys
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from provml.base.clock import iso_text
+from provml.base.text import printable as printable
+from provml.base.text import size_text as size_text
 from provml.journal.values import Array, Moment, Opaque
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ STYLES: Final = {
     "unreadable": "red",
 }
 
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS: Final = "\u200c\u200d"
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
 _GAP: Final = 2
@@ -45,19 +44,6 @@ _HEADING_WIDTH: Final = 16
 _LONGEST_CELL: Final = 200
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
-
-
-def printable(text: object) -> str:
-    r"""Escape control, direction and line-ending characters in text: ``\x1b``."""
-    own = str(text)
-    if own.isascii() and own.isprintable():
-        return own
-    return "".join(
-        c.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(c) in _HIDDEN and c not in _JOINERS
-        else c
-        for c in own
-    )
 
 
 def shortened(text: str, length: int) -> str:
@@ -128,16 +114,6 @@ def value_text(value: Any) -> str:
         return f"{value:.6g}"
     plain = exact(value)
     return printable(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes with a unit: ``1.5 MB``."""
-    amount, unit = float(min(size, 10**18)), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 # -- times ------------------------------------------------------------------------------------

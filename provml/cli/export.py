@@ -12,11 +12,10 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from provml.base.format_names import format_names
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, store_option, view_of, view_options
-from provml.journal.reader import damage_note
+from provml.cli._options import FormatName, examples, store_option, view_of, view_options
+from provml.journal.reader import describe_damage
 from provml.journal.store import find_run
 
 _STDOUT = "-"
@@ -36,7 +35,7 @@ _DEFAULT_FORMAT = "provjson"
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
+    type=FormatName(),
     help="The format; see provml formats.  [default: from FILE's ending, else provjson]",
 )
 @click.option(
@@ -68,25 +67,27 @@ def export_command(
     run is a bundle (in RDF, a named graph); they need -o. Memory use does not grow with the runs.
     An existing file is replaced only after the new one is complete.
     """
-    from provml.export import default_detail, document_path, export, export_bundles, format_of
+    from provml.export import document_path, export, export_bundles, find_format, guess_format
 
     view = view_of(view_given)
-    if format_name is None:
-        format_name = format_of(output or "") or _default_for(output)
+    if format_name is not None:
+        chosen = find_format(format_name)
+    else:
+        chosen = guess_format(output or "") or find_format(_default_for(output))
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
         raise click.UsageError("several runs become one document: name its file with -o")
-    target: Any = document_path(folders[0], format_name) if output is None else output
+    target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
     with open_sink(target) as sink, _counted(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
-            mapping = export(folders[0], format_name, written, detail, view)
+            mapping = export(folders[0], chosen, written, detail, view)
             samples, details = mapping.samples, {mapping.detail}
             damage = mapping.journal.damage()
         else:
-            bundles = export_bundles(folders, format_name, written, detail, view)
+            bundles = export_bundles(folders, chosen, written, detail, view)
             samples, details, damage = bundles.samples, bundles.details, bundles.damage()
     if output == _STDOUT:
         sys.stdout.buffer.flush()
@@ -101,11 +102,11 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
-    note = damage_note(damage)
+    note = describe_damage(damage)
     if note is not None:
         terminal.echo_note(note)
-    if detail is None and "series" in details and default_detail(format_name) is None:
-        terminal.echo_note(_advice(format_name, folders))
+    if detail is None and "series" in details and chosen.default_detail is None:
+        terminal.echo_note(_advice(chosen.name, folders))
 
 
 def _advice(format_name: str, folders: list[Path]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
 from provml.cli._options import examples, json_option
 
@@ -17,13 +16,12 @@ def formats_command(as_json: bool) -> None:
     Shows of each format its name, the ending of its files, whether one document can hold several
     runs, and a description.
     """
-    from provml.export import BundleFormat, find_format
+    from provml.export import load_formats
 
-    rows = []
-    for name in format_names():
-        module = find_format(name)
-        about = (module.__doc__ or "").partition("\n")[0].rstrip(".")
-        rows.append((name, module.SUFFIX, isinstance(module, BundleFormat), about))
+    formats, errors = load_formats()
+    for error in errors:
+        terminal.echo_note(terminal.printable(error))
+    rows = [(one.name, one.suffix, one.holds_several_runs, one.about) for one in formats]
     if as_json:
         keys = ("name", "ending", "several_runs", "about")
         terminal.echo_json([dict(zip(keys, row, strict=True)) for row in rows])

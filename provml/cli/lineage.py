@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._options import FormatName, examples, json_option, store_option
 
 if TYPE_CHECKING:
     from provml.lineage.trace import Lineage
@@ -28,7 +27,7 @@ _depth_option = click.option(
 _format_option = click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
+    type=FormatName(),
     help="Write the answer as a PROV graph over all its runs, in this format.",
 )
 _output_option = click.option(
@@ -114,18 +113,19 @@ def _answer_lineage(
     output: str | None,
     store: str | None,
 ) -> None:
-    from provml.export import format_of
+    from provml.export import find_format, guess_format
     from provml.lineage.questions import open_store
 
-    if output is not None and format_name is None:
-        format_name = format_of(output)
-        if format_name is None:
+    chosen = None if format_name is None else find_format(format_name)
+    if output is not None and chosen is None:
+        chosen = guess_format(output)
+        if chosen is None:
             raise click.UsageError(f"the ending of {output} names no format: give --format")
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
-    if format_name is not None:
-        lineage.export(format_name, sys.stdout.buffer if output in (None, _STDOUT) else output)
+    if chosen is not None:
+        lineage.export(chosen, sys.stdout.buffer if output in (None, _STDOUT) else output)
         sys.stdout.buffer.flush()
     elif as_json:
         terminal.echo_json(terminal.exact(lineage.to_dict()))

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, run_argument, store_option
+from provml.cli._options import FormatName, examples, run_argument, store_option
 from provml.errors import ProvMLError
 from provml.journal.reader import Journal
 from provml.journal.recovery import recover
@@ -20,7 +19,7 @@ from provml.journal.store import find_run
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
+    type=FormatName(),
     default="provjson",
     show_default=True,
     help="The format of the document.",
@@ -35,13 +34,14 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
     A run whose main process is alive is refused. Forked children that outlive the main process are
     left alone. A run that has ended stays as it is, so the command can be repeated safely.
     """
-    from provml.export import document_path, export
+    from provml.export import document_path, export, find_format
 
     folder = find_run(run, store)
     closed = recover(folder)
     if Journal(folder).state().status == "crashed":
         closed += _what_is_left(folder)
-    document = document_path(folder, format_name)
+    chosen = find_format(format_name)
+    document = document_path(folder, chosen)
     for line in closed:
         click.echo(terminal.printable(line))
     state = Journal(folder).state()
@@ -51,7 +51,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
         done = "already recovered" if recovered else "nothing to recover"
         click.echo(f"{done}: {terminal.printable(folder.name)} is {state.status}")
         return
-    mapping = export(folder, format_name, document)
+    mapping = export(folder, chosen, document)
     size = terminal.size_text(document.stat().st_size)
     click.echo(f"wrote {terminal.printable(document)} ({size}, {mapping.samples:,} samples)")
 

@@ -1,7 +1,7 @@
-"""What is collected around the training: digests, code, environment, FLOPs, the machine.
+"""Collect facts around the training: digests, code, environment, FLOPs, the machine.
 
-One file a collector. Imports nothing that derives, and nothing heavy: the names below are imported
-when they are asked for.
+One module per collector. Imports nothing that derives. The names below are imported on first use,
+so importing this package costs nothing.
 """
 
 from typing import TYPE_CHECKING

@@ -39,21 +39,29 @@ json_text = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(slots=True)
 class Rows:
-    """Some rows of a table; the text of a column is made once, however often it is printed."""
+    """A block of a table's rows. Each column is converted to text once, however often it is used.
+
+    The texts are found by the identity of the column, which the block therefore holds on to. A
+    block has few columns, so a list is searched faster than a hash would be computed.
+    """
 
     start: int
     stop: int
-    _made: dict[tuple[int, Any], list[bytes]] = field(default_factory=dict)
+    _texts: list[tuple[Any, Callable[[Any], list[bytes]], list[bytes]]] = field(
+        default_factory=list
+    )
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def texts(self, column: Any, make: Callable[[Any], list[bytes]]) -> list[bytes]:
-        """A column's texts in these rows."""
-        made = self._made.get((id(column), make))
-        if made is None:
-            made = self._made[id(column), make] = make(column[self.start : self.stop])
-        return made
+        """Return the texts of a column in these rows."""
+        for known, known_make, texts in self._texts:
+            if known is column and known_make is make:
+                return texts
+        texts = make(column[self.start : self.stop])
+        self._texts.append((column, make, texts))
+        return texts
 
 
 def blocks_of_rows(rows: int) -> Iterator[Rows]:

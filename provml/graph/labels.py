@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
+from provml.base.text import HIDDEN_CATEGORIES, printable, size_text
 
 if TYPE_CHECKING:
     from provml.graph.build import Graph
@@ -28,12 +28,11 @@ _VALUE_WIDTH: Final = 32
 _MOST_ROWS: Final = 16
 _FEW: Final = 4
 _LONGEST_INTEGER: Final = 10**12
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_HIDDEN: Final = HIDDEN_CATEGORIES | {"Co", "Cn"}
 _ENTITIES: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\", "]": "&#93;"}
 )
 """A ``]`` where text begins is a syntax error to Graphviz, which looks for the end of a CDATA."""
-_JOINERS: Final = "\u200c\u200d"
 
 
 @dataclass(slots=True)
@@ -52,14 +51,7 @@ class LabelTable:
 
 def visible(text: str) -> str:
     r"""Text in which control, direction and line-ending characters are escapes: ``\x1b``."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        c.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(c) in _HIDDEN and c not in _JOINERS
-        else c
-        for c in text
-    )
+    return printable(text, _HIDDEN)
 
 
 def markup(text: str) -> str:
@@ -93,16 +85,6 @@ def number_text(value: Any) -> str:
     if isinstance(value, str):
         return cut(value)
     return cut(json.dumps(value, default=str, ensure_ascii=False))
-
-
-def size_text(size: int) -> str:
-    """A number of bytes."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def duration_text(nanoseconds: int) -> str:

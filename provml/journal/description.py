@@ -12,7 +12,7 @@ from typing import Any, Final
 from provml.errors import JournalError
 from provml.journal import layout
 
-_LONGEST: Final = 2**20
+_MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
@@ -22,7 +22,7 @@ def read_description(folder: Path) -> dict[str, Any] | None:
     """
     try:
         with open(folder / layout.RUN_FILE, "rb") as file:
-            known = json.loads(file.read(_LONGEST))
+            known = json.loads(file.read(_MAX_DESCRIPTION_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(known, dict):

@@ -13,7 +13,7 @@ from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
 
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+_encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 class EventsFile:
@@ -38,13 +38,14 @@ class EventsFile:
 
         Raises:
             OSError: the line could not be written whole.
-            InvalidArgumentError: it would be longer than `layout.MAX_LINE_BYTES`.
+            InvalidArgumentError: it would be longer than `layout.MAX_EVENT_LINE_BYTES`.
         """
-        line = _encode(record).encode("ascii") + b"\n"
-        if len(line) > layout.MAX_LINE_BYTES:
+        line = _encode_line(record).encode("ascii") + b"\n"
+        if len(line) > layout.MAX_EVENT_LINE_BYTES:
             raise InvalidArgumentError(
-                f"the record takes {len(line):,} bytes, at most {layout.MAX_LINE_BYTES:,} are "
-                "allowed; write it to a file and log that with log_artifact"
+                f"the record takes {len(line):,} bytes, more than the "
+                f"{layout.MAX_EVENT_LINE_BYTES:,} allowed: write the content to a file and log "
+                "that file with log_artifact"
             )
         if self._torn:  # end what a full disk cut short, so that this line stands alone
             line = b"\n" + line

@@ -12,19 +12,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from provml.errors import JournalError
 from provml.journal import layout
+from provml.journal.layout import Record as Record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Record = dict[str, Any]
-
 CHUNK_RECORDS: Final = 131_072
-_TAILS_BYTES: Final = (2**16, 2**20)
+_END_SEARCH_BYTES: Final = (2**16, 2**20)
 """Where the end line is looked for: an exception in a script of many bytes makes it long."""
 
 
@@ -112,7 +111,7 @@ class WriterFiles:
         """The ``writer`` line; empty where it can't be read. Raises JournalError if newer."""
         try:
             with open(self.events_path, "rb") as file:
-                record = _parsed(file.readline(layout.MAX_LINE_BYTES + 1))
+                record = _parse_line(file.readline(layout.MAX_EVENT_LINE_BYTES + 1))
         except OSError:
             return {}
         if record is None or record.get("record") != "writer":
@@ -127,7 +126,7 @@ class WriterFiles:
 
     def end_record(self) -> Record:
         """The ``end`` line, looked for near the file's end; empty where there is none."""
-        for size in _TAILS_BYTES:
+        for size in _END_SEARCH_BYTES:
             try:
                 with open(self.events_path, "rb") as file:
                     length = os.fstat(file.fileno()).st_size
@@ -136,7 +135,7 @@ class WriterFiles:
             except OSError:
                 return {}
             for line in reversed(lines):
-                record = _parsed(line + b"\n")
+                record = _parse_line(line + b"\n")
                 if record is not None and record.get("record") == "end":
                     return record
             if length <= size:
@@ -152,16 +151,16 @@ class WriterFiles:
         damaged: Counter[str] = Counter()
         with file:
             offset = 0
-            while line := file.readline(layout.MAX_LINE_BYTES + 1):
-                record = _parsed(line)
+            while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
+                record = _parse_line(line)
                 if record is not None:
                     yield offset, record
-                elif not line.endswith(b"\n") and len(line) <= layout.MAX_LINE_BYTES:
+                elif not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES:
                     damaged["torn last line"] += 1
                 elif line != b"\n":
                     damaged["unreadable line"] += 1
                 offset += len(line)
-        self._note(damaged)
+        self._note_damage(damaged)
 
     def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
         """The line that begins at each offset; None where none does."""
@@ -177,9 +176,9 @@ class WriterFiles:
                     yield None
                     continue
                 file.seek(offset)
-                yield _parsed(file.readline(layout.MAX_LINE_BYTES + 1))
+                yield _parse_line(file.readline(layout.MAX_EVENT_LINE_BYTES + 1))
 
-    def _note(self, damaged: Counter[str]) -> None:
+    def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
             self.damage[reason] = max(self.damage[reason], count)  # every pass meets the same
 
@@ -189,12 +188,12 @@ class WriterFiles:
         damaged: Counter[str] = Counter()
         for _, record in self.records():
             if record.get("record") == "series":
-                series = _series(record)
+                series = _parse_series(record)
                 if series is None:
                     damaged["unreadable series"] += 1
                 elif declared.setdefault(series.number, series) != series:
                     damaged["series of a number that is taken"] += 1
-        self._note(damaged)
+        self._note_damage(damaged)
         return declared
 
     def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
@@ -205,7 +204,7 @@ class WriterFiles:
         """
         if self.header().created_ns == 0:
             if self.samples_path.exists():
-                self._note(Counter({"unreadable samples header": 1}))
+                self._note_damage(Counter({"unreadable samples header": 1}))
             return
         try:
             file = open(self.samples_path, "rb")
@@ -229,7 +228,7 @@ class WriterFiles:
                     used = len(chunk) - int(written[::-1].argmax())
                     holes += unused + used - int(np.count_nonzero(written))
                     unused = len(chunk) - used
-                    written &= chunk["series"] != layout.GIVEN_UP
+                    written &= chunk["series"] != layout.ABANDONED_SLOT
                     yield chunk if written.all() else chunk[written]
                 if len(chunk) < records:
                     break
@@ -237,7 +236,7 @@ class WriterFiles:
             expected = self.end_record().get("slots")
             missing = expected - slots if isinstance(expected, int) else 0
             damage = {"hole": holes, "torn last record": int(torn > 0), "record cut off": missing}
-            self._note(+Counter(damage))
+            self._note_damage(+Counter(damage))
 
 
 def _record_dtype() -> np.dtype[np.void]:
@@ -256,7 +255,7 @@ def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
     return np.ascontiguousarray(chunk["value"]).view(np.int64)
 
 
-def _parsed(line: bytes) -> Record | None:
+def _parse_line(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
@@ -268,7 +267,7 @@ def _parsed(line: bytes) -> Record | None:
     return record if isinstance(record, dict) and isinstance(record.get("record"), str) else None
 
 
-def _series(record: Record) -> Series | None:
+def _parse_series(record: Record) -> Series | None:
     number, context, storage = record.get("series"), record.get("context"), record.get("storage")
     if not isinstance(number, int) or not 0 < number < 2**32:
         return None

@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.base.context import Context, context_from_path
+from provml.base.results import Point, PointPage
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
 from provml.journal.reader import Journal
-from provml.journal.values import as_python, decode
+from provml.journal.values import decode, to_python
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_STARTS: Final = ("_started", "_start")
-_ENDS: Final = ("_finish", "_finished", "_ended", "_end")
-_SENSELESS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
-_ROW_ROLES: Final = ("row", "summary")
-_LONGEST_READ: Final = 1_000_000
+_START_SUFFIXES: Final = ("_started", "_start")
+_END_SUFFIXES: Final = ("_finish", "_finished", "_ended", "_end")
+_DECODE_ERRORS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
+_POINT_ROLES: Final = ("row", "summary")
+_MAX_POINTS: Final = 1_000_000
 
-Time = int | float | datetime
+TimeLike = int | float | datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +100,27 @@ class RecordedSpan:
 
 def span_started(name: str) -> str | None:
     """The name of the span that an event of this name begins; None for another event."""
-    return _without(name, _STARTS)
+    return _remove_suffix(name, _START_SUFFIXES)
 
 
 def span_ended(name: str) -> str | None:
     """The name of the span that an event of this name ends; None for another event."""
-    return _without(name, _ENDS)
+    return _remove_suffix(name, _END_SUFFIXES)
 
 
-def _without(name: str, suffixes: tuple[str, ...]) -> str | None:
+def _remove_suffix(name: str, suffixes: tuple[str, ...]) -> str | None:
     for suffix in suffixes:
         if name.endswith(suffix) and len(name) > len(suffix):
             return name.removesuffix(suffix)
     return None
 
 
-def events(
+def find_events(
     journal: Journal,
     name: str | None = None,
     source: str | None = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    since: TimeLike | None = None,
+    until: TimeLike | None = None,
 ) -> list[RecordedEvent]:
     """The events in the order logged, process after process; those of a name, source, time.
 
@@ -129,7 +130,7 @@ def events(
     last = None if until is None else to_time_ns(until)
     return [
         event
-        for event in _all_events(journal)
+        for event in _read_events(journal)
         if name in (None, event.name)
         and source in (None, event.source)
         and (first is None or first <= event.time_ns)
@@ -137,12 +138,12 @@ def events(
     ]
 
 
-def spans(
+def find_spans(
     journal: Journal,
     name: str | None = None,
     source: str | None = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    since: TimeLike | None = None,
+    until: TimeLike | None = None,
 ) -> list[RecordedSpan]:
     """The spans in the order begun, process after process; those that touch a stretch of time.
 
@@ -155,7 +156,7 @@ def spans(
     last = None if until is None else to_time_ns(until)
     found: list[tuple[str, RecordedEvent, RecordedEvent | None]] = []
     under_way: dict[tuple[Any, ...], list[int]] = {}
-    for event in _all_events(journal):
+    for event in _read_events(journal):
         base = span_started(event.name)
         if base is not None:
             under_way.setdefault((base, event.source, event.context), []).append(len(found))
@@ -176,8 +177,8 @@ def spans(
     ]
 
 
-def _all_events(journal: Journal) -> Iterator[RecordedEvent]:
-    for record in records(journal, "event"):
+def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
+    for record in read_records(journal, "event"):
         name, source = record.get("name"), record.get("source")
         if not isinstance(name, str) or not isinstance(record.get("time"), int):
             continue
@@ -185,15 +186,15 @@ def _all_events(journal: Journal) -> Iterator[RecordedEvent]:
             name=name,
             time_ns=record["time"],
             source=source if isinstance(source, str) else None,
-            metadata=metadata_of(record),
+            metadata=decode_metadata(record),
             context=context_from_path(record_context(record)),
             step=record.get("step"),
             epoch=record.get("epoch"),
-            of=event_target(record.get("of")),
+            of=parse_target(record.get("of")),
         )
 
 
-def event_target(content: object) -> tuple[str, str] | None:
+def parse_target(content: object) -> tuple[str, str] | None:
     """Kind and name of what something is of, as a record says it; None where it does not."""
     if not isinstance(content, dict):
         return None
@@ -203,7 +204,7 @@ def event_target(content: object) -> tuple[str, str] | None:
     return kind, name
 
 
-def records(journal: Journal, *kinds: str) -> Iterator[Record]:
+def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
     """The records of some kinds, in the order written, process after process."""
     for files in journal.writers:
         for _, record in files.records():
@@ -211,11 +212,11 @@ def records(journal: Journal, *kinds: str) -> Iterator[Record]:
                 yield record
 
 
-def metadata_of(record: Record) -> dict[str, Any]:
+def decode_metadata(record: Record) -> dict[str, Any]:
     """A record's metadata; empty where it has none that can be read."""
     try:
-        metadata = as_python(decode(record.get("metadata")))
-    except _SENSELESS:
+        metadata = to_python(decode(record.get("metadata")))
+    except _DECODE_ERRORS:
         return {}
     return metadata if isinstance(metadata, dict) else {}
 
@@ -223,11 +224,11 @@ def metadata_of(record: Record) -> dict[str, Any]:
 def last_values(journal: Journal, kind: str) -> dict[str, Any]:
     """The last value under each name: of ``param``, ``tag`` or ``metadata``."""
     values: dict[str, Any] = {}
-    for record in records(journal, kind):
+    for record in read_records(journal, kind):
         if isinstance(record.get("name"), str):
             try:
-                values[record["name"]] = as_python(decode(record["value"]))
-            except _SENSELESS:
+                values[record["name"]] = to_python(decode(record["value"]))
+            except _DECODE_ERRORS:
                 continue
     return values
 
@@ -235,9 +236,7 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def read_points(
-    journal: Journal, path: tuple[str, ...], start_index: int, limit: int
-) -> dict[str, Any]:
+def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
     """A page of a group's points, writer by writer; see `MetricGroup.read`.
 
     A point is what one call of a group recorded: the samples of its context that stand next to each
@@ -246,7 +245,7 @@ def read_points(
     Raises InvalidArgumentError for an argument that is no int of 0 or more, or too large a limit.
     """
     start = validate_count(start_index, "start_index", 2**62)
-    stop = start + validate_count(limit, "limit", _LONGEST_READ)
+    stop = start + validate_count(limit, "limit", _MAX_POINTS)
     total = 0
     found: list[tuple[int, dict[str, Any]]] = []
     for files in journal.writers:
@@ -254,9 +253,8 @@ def read_points(
             n: s for n, s in files.series().items() if holds_points(s) and s.context == path
         }
         if declared:
-            total = _writer_rows(files, declared, (start, stop), total, found)
-    data = [{"index": index, "data": row} for index, row in found]
-    return {"data": data, "total": total, "has_more": stop < total}
+            total = _add_points_of_writer(files, declared, (start, stop), total, found)
+    return PointPage([Point(*point) for point in found], total, stop < total)
 
 
 def validate_count(value: object, what: str, most: int) -> int:
@@ -271,10 +269,10 @@ def validate_count(value: object, what: str, most: int) -> int:
 
 def holds_points(series: Series) -> bool:
     """Whether a series' samples are fields of a group's points."""
-    return series.kind == "metric" and series.role in _ROW_ROLES and series.context is not None
+    return series.kind == "metric" and series.role in _POINT_ROLES and series.context is not None
 
 
-def _writer_rows(
+def _add_points_of_writer(
     files: WriterFiles,
     declared: dict[int, Series],
     limits: tuple[int, int],
@@ -295,7 +293,7 @@ def _writer_rows(
         index = total + np.cumsum(begins) - 1
         total, last = int(index[-1]) + 1, int(times[-1])
         chosen = (index >= limits[0]) & (index < limits[1])
-        for row, record, value in _values(files, declared, own[chosen], index[chosen]):
+        for row, record, value in _decode_values(files, declared, own[chosen], index[chosen]):
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
@@ -308,7 +306,7 @@ def _writer_rows(
     return total
 
 
-def _values(
+def _decode_values(
     files: WriterFiles,
     declared: dict[int, Series],
     chosen: NDArray[np.void],
@@ -324,6 +322,6 @@ def _values(
             continue
         (line,) = files.records_at([integers[position]])
         try:
-            yield row, record, as_python(decode((line or {})["value"]))
-        except _SENSELESS:
+            yield row, record, to_python(decode((line or {})["value"]))
+        except _DECODE_ERRORS:
             continue

@@ -13,7 +13,7 @@ A run's folder
 
 Every process that records writes a pair of files of its own and nobody else's; ``<writer>`` is
 ``<start, nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so that the names sort by
-start. The folders ``<experiment>`` and ``<run id>`` are named by `folder_name`.
+start. The folders ``<experiment>`` and ``<run id>`` are named by `encode_folder_name`.
 
 ``*.samples``
 -------------
@@ -69,7 +69,10 @@ Imports nothing of provml.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
+
+Record = dict[str, Any]
+"""One line of an events file, decoded."""
 
 FORMAT_VERSION: Final = 1
 
@@ -83,21 +86,27 @@ MAGIC: Final = b"\x89PROVML\n"
 HEADER: Final = struct.Struct("<8sHHIqQQqI12x")
 HEADER_SIZE: Final = HEADER.size
 DROPPED_OFFSET: Final = 24
-DROPPED: Final = struct.Struct("<QQ")
+DROPPED_FIELDS: Final = struct.Struct("<QQ")
 ENDED_OFFSET: Final = 40
-ENDED: Final = struct.Struct("<qI")
+ENDED_FIELDS: Final = struct.Struct("<qI")
 
 RECORD_F64: Final = struct.Struct("<qqdiI")
 RECORD_I64: Final = struct.Struct("<qqqiI")
 RECORD_TEXT: Final = struct.Struct("<qqQiI")
 RECORD_SIZE: Final = RECORD_F64.size
 NO_STEP: Final = -(2**63)
-GIVEN_UP: Final = 2**32 - 1
+ABANDONED_SLOT: Final = 2**32 - 1
 NO_EPOCH: Final = -1
+MAX_INT64: Final = 2**63 - 1
+"""The largest integer that the storage ``i64`` holds; the smallest is ``-MAX_INT64 - 1``."""
+
+SAMPLING: Final = "sampling"
+"""The kind of series whose samples are readings: a sample's time is the reading's end, its value
+the reading's start, in nanoseconds since the epoch."""
 
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
 
-MAX_LINE_BYTES: Final = 16 * 2**20
+MAX_EVENT_LINE_BYTES: Final = 16 * 2**20
 """A longer line is refused by the writer and skipped by the reader."""
 
 STATUS_CODES: Final = {
@@ -117,13 +126,13 @@ def pack_header(created_ns: int) -> bytes:
     return HEADER.pack(MAGIC, FORMAT_VERSION, RECORD_SIZE, HEADER_SIZE, created_ns, 0, 0, 0, 0)
 
 
-def folder_name(name: str) -> str:
+def encode_folder_name(name: str) -> str:
     """The name of the folder that stands for an experiment: injective, portable, never hidden.
 
     Letters and digits of any script stay; other characters but ``-_. `` are percent-encoded. A
     long name is cut and ends in ``~`` and a digest; the whole of it stands in ``run.json``.
     """
-    encoded = "".join(_kept(character) for character in name) or "~"
+    encoded = "".join(_encode_character(character) for character in name) or "~"
     if encoded[0] in ". ":
         encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
     if encoded[-1] in ". ":
@@ -136,7 +145,7 @@ def folder_name(name: str) -> str:
     return encoded
 
 
-def _kept(character: str) -> str:
+def _encode_character(character: str) -> str:
     if character.isalnum() or character in "-_. ":
         return character
     return "".join(f"%{byte:02X}" for byte in character.encode())

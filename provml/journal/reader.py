@@ -15,9 +15,9 @@ from provml.errors import RunNotFoundError
 from provml.journal import layout
 from provml.journal.description import read_description
 from provml.journal.files import Record, WriterFiles, list_writer_files
-from provml.journal.status import RunState, run_state
+from provml.journal.status import RunState, read_run_state
 
-_KEPT_RECORDS: Final = 20_000
+_MAX_CACHED_RECORDS: Final = 20_000
 
 
 class Journal:
@@ -39,13 +39,13 @@ class Journal:
         self.folder = Path(folder)
         if not is_run_folder(self.folder):
             raise RunNotFoundError(f"there is no run in {self.folder}")
-        self.description = _description(self.folder)
+        self.description = _load_description(self.folder)
         self.writers = list_writer_files(self.folder)
         self._cached: list[tuple[WriterFiles, int, Record]] | None = None
 
     def state(self) -> RunState:
         """How the run stands now."""
-        return run_state(self.folder)
+        return read_run_state(self.folder)
 
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
         """Every line but the samples', with its writer and offset, writer by writer.
@@ -62,7 +62,7 @@ class Journal:
                     continue
                 if kept is not None:
                     kept.append((files, offset, record))
-                    if len(kept) > _KEPT_RECORDS:
+                    if len(kept) > _MAX_CACHED_RECORDS:
                         kept = None
                 yield files, offset, record
         self._cached = kept
@@ -75,7 +75,7 @@ class Journal:
         return total
 
 
-def damage_note(damage: Mapping[str, int]) -> str | None:
+def describe_damage(damage: Mapping[str, int]) -> str | None:
     """What to tell people who read a journal of which something had to be skipped."""
     if not damage:
         return None
@@ -88,7 +88,7 @@ def is_run_folder(folder: Path) -> bool:
     return (folder / layout.JOURNAL_FOLDER).is_dir() or (folder / layout.RUN_FILE).is_file()
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def _load_description(folder: Path) -> dict[str, Any]:
     fallback: dict[str, Any] = {"id": folder.name, "experiment": folder.parent.name}
     texts = {
         key: value

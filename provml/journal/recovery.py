@@ -18,15 +18,15 @@ from typing import Any, Final
 from provml.errors import JournalError
 from provml.journal import layout
 from provml.journal.files import Header, WriterFiles, list_writer_files
-from provml.journal.status import is_alive
+from provml.journal.status import is_writer_alive
 
-_BLOCK: Final = 2**20
+_SEARCH_BYTES: Final = 2**20
 _SERIES_OFFSET: Final = 28
-_STATUSES: Final = (*layout.END_STATUSES, "crashed")
+_END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _OpenWriter:
     """A writer that has not ended."""
 
     files: WriterFiles
@@ -35,11 +35,11 @@ class _Writer:
 
     @property
     def is_owner(self) -> bool:
-        """Whether its end is the run's; of those that no line tells, the first, as `run_state`."""
+        """Whether its end ends the run. Without a ``writer`` line the first writer is the owner."""
         return bool(self.identity.get("role", None if self.files.index else "owner") == "owner")
 
     @property
-    def process(self) -> str:
+    def description(self) -> str:
         """Who wrote it, in words."""
         if not self.identity:
             return f"the unknown process of {self.files.name}"
@@ -58,20 +58,22 @@ def recover(run_folder: Path) -> list[str]:
     """
     with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
         open_writers = [
-            writer for files in list_writer_files(run_folder) for writer in _open(files)
+            writer for files in list_writer_files(run_folder) for writer in _find_open_writer(files)
         ]
         owners = [writer for writer in open_writers if writer.is_owner]
         for writer in owners:
-            if is_alive(writer.files, writer.identity):
+            if is_writer_alive(writer.files, writer.identity):
                 raise JournalError(
-                    f"run {run_folder.name} is being recorded by {writer.process}: "
+                    f"run {run_folder.name} is being recorded by {writer.description}: "
                     "end that process first"
                 )
         if not owners:
             return []
-        helpers = [w for w in open_writers if not w.is_owner and not is_alive(w.files, w.identity)]
+        helpers = [
+            w for w in open_writers if not w.is_owner and not is_writer_alive(w.files, w.identity)
+        ]
         # the owners last: where this is cut short, the next call finds the run still open
-        return [line for writer in (*helpers, *owners) for line in _close(writer)]
+        return [line for writer in (*helpers, *owners) for line in _close_writer(writer)]
 
 
 @contextmanager
@@ -92,44 +94,51 @@ def lock_exclusively(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _open(files: WriterFiles) -> Iterator[_Writer]:
+def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
     """The writer, if nothing says that it ended."""
     header, end = files.header(), files.end_record()
     time_ns = end.get("time")
-    ended = isinstance(time_ns, int) and abs(time_ns) < 2**63 and end.get("status") in _STATUSES
-    writer = _Writer(files, header, files.first_record())
-    if not ended and header.status not in (_STATUSES if writer.is_owner else layout.STATUS_CODES):
+    ended = (
+        isinstance(time_ns, int)
+        and abs(time_ns) < 2**63
+        and end.get("status") in _END_LINE_STATUSES
+    )
+    writer = _OpenWriter(files, header, files.first_record())
+    if not ended and header.status not in (
+        _END_LINE_STATUSES if writer.is_owner else layout.STATUS_CODES
+    ):
         yield writer
 
 
-def _close(writer: _Writer) -> Iterator[str]:
+def _close_writer(writer: _OpenWriter) -> Iterator[str]:
     """Cut, end and mark one writer's files; says what was done, if anything was."""
-    files, reason = writer.files, f"{writer.process} is gone and wrote no end"
-    ended_ns = _latest_ns(writer)
+    files, reason = writer.files, f"{writer.description} is gone and wrote no end"
+    ended_ns = _find_last_time_ns(writer)
     has_events = files.events_path.is_file()
     has_header = writer.header.created_ns != 0
     done: list[str] = []
     if has_header:
-        freed = _cut(files.samples_path)
+        freed = _truncate_samples(files.samples_path)
         done += [f"{freed:,} unused bytes cut"] if freed else []
     if has_events:
         end: dict[str, Any] = {"record": "end", "time": ended_ns, "status": "crashed"}
         end["reason"] = f"{reason}; closed by recovery"
-        if _finish_lines(files.events_path, end if writer.is_owner else None):
+        if _finish_events(files.events_path, end if writer.is_owner else None):
             done.append("a torn last line ended")
     if has_header:
-        _mark(files.samples_path, ended_ns, "crashed" if writer.is_owner else "helper closed")
+        _mark_ended(files.samples_path, ended_ns, "crashed" if writer.is_owner else "helper closed")
     if has_header or (has_events and writer.is_owner):
-        yield f"closed the {_role(writer)} files of {writer.process}: {', '.join(done) or 'whole'}"
+        what = f"the {_describe_role(writer)} files of {writer.description}"
+        yield f"closed {what}: {', '.join(done) or 'whole'}"
 
 
-def _role(writer: _Writer) -> str:
+def _describe_role(writer: _OpenWriter) -> str:
     rank = writer.identity.get("rank")
     role = "owner's" if writer.is_owner else "helper's"
     return role if rank is None else f"{role} (rank {rank})"
 
 
-def _latest_ns(writer: _Writer) -> int:
+def _find_last_time_ns(writer: _OpenWriter) -> int:
     """The time of the last that the writer recorded; at least its start."""
     digits = writer.files.name.partition("-")[0]
     latest = max(writer.header.created_ns, int(digits) if digits.isdecimal() else 0)
@@ -155,14 +164,14 @@ def find_end(path: Path) -> int:
         while end > layout.HEADER_SIZE:
             start = max(layout.HEADER_SIZE, end - size)
             file.seek(start)
-            used = _used(file.read(end - start))
+            used = _count_used_bytes(file.read(end - start))
             if used:
                 return start + used
-            end, size = start, _BLOCK
+            end, size = start, _SEARCH_BYTES
     return layout.HEADER_SIZE
 
 
-def _used(block: bytes) -> int:
+def _count_used_bytes(block: bytes) -> int:
     """How many bytes of a block of records lie up to its last written one."""
     records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
     for number in range(records, 0, -1):
@@ -172,7 +181,7 @@ def _used(block: bytes) -> int:
     return 0
 
 
-def _cut(path: Path) -> int:
+def _truncate_samples(path: Path) -> int:
     """Cut a samples file behind its last written record; the bytes that went."""
     end = find_end(path)
     freed = path.stat().st_size - end
@@ -182,7 +191,7 @@ def _cut(path: Path) -> int:
     return freed
 
 
-def _finish_lines(path: Path, end: dict[str, Any] | None) -> bool:
+def _finish_events(path: Path, end: dict[str, Any] | None) -> bool:
     """End a torn last line, add the end; whether a line was torn."""
     with open(path, "r+b", buffering=0) as file:
         length = file.seek(0, os.SEEK_END)
@@ -196,9 +205,9 @@ def _finish_lines(path: Path, end: dict[str, Any] | None) -> bool:
     return torn
 
 
-def _mark(path: Path, ended_ns: int, status: str) -> None:
+def _mark_ended(path: Path, ended_ns: int, status: str) -> None:
     """Say in the header that the writer ended, and how."""
     with open(path, "r+b", buffering=0) as file:
-        ended = layout.ENDED.pack(ended_ns, layout.STATUS_CODES[status])
+        ended = layout.ENDED_FIELDS.pack(ended_ns, layout.STATUS_CODES[status])
         os.pwrite(file.fileno(), ended, layout.ENDED_OFFSET)
         os.fsync(file.fileno())

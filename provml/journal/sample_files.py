@@ -19,12 +19,12 @@ from provml.journal.safe_open import avoid_std_fds
 
 _FIRST_SEGMENT: Final = 64 * 2**10
 _LARGEST_SEGMENT: Final = 16 * 2**20
-_STEP: Final = struct.Struct("<q")
+_STEP_FIELD: Final = struct.Struct("<q")
 _STEP_OFFSET: Final = 8
-_EPOCH: Final = struct.Struct("<i")
+_EPOCH_FIELD: Final = struct.Struct("<i")
 _EPOCH_OFFSET: Final = 24
-_SERIES: Final = struct.Struct("<I")
-_SERIES_OFFSET: Final = layout.RECORD_SIZE - _SERIES.size
+_SERIES_FIELD: Final = struct.Struct("<I")
+_SERIES_OFFSET: Final = layout.RECORD_SIZE - _SERIES_FIELD.size
 
 Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
 """A buffer, and what reserves the next record's offset in it (atomic: a C-level counter)."""
@@ -51,7 +51,7 @@ class SampleFile:
         with avoid_std_fds():
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
-                _allocate(self._fd, 0, _FIRST_SEGMENT)
+                _allocate_blocks(self._fd, 0, _FIRST_SEGMENT)
                 os.pwrite(self._fd, layout.pack_header(created_ns), 0)
                 self._header = mmap.mmap(self._fd, mmap.ALLOCATIONGRANULARITY)
                 segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
@@ -72,7 +72,7 @@ class SampleFile:
         """The file's descriptor."""
         return self._fd
 
-    def latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
+    def read_latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
         """How many slots of the last segment are in use, and their records from the last one back.
 
         Each record as series, step and epoch, down to the slot of a number. Finds the last by
@@ -84,13 +84,13 @@ class SampleFile:
         low, high = 0, (len(segment) - start) // size
         while low < high:
             middle = (low + high) // 2
-            if _SERIES.unpack_from(segment, start + middle * size + _SERIES_OFFSET)[0]:
+            if _SERIES_FIELD.unpack_from(segment, start + middle * size + _SERIES_OFFSET)[0]:
                 low = middle + 1
             else:
                 high = middle
-        return low, self._backwards(segment, start, low, back_to)
+        return low, self._read_backwards(segment, start, low, back_to)
 
-    def _backwards(
+    def _read_backwards(
         self, segment: mmap.mmap, start: int, end: int, back_to: int
     ) -> Iterator[tuple[int, int, int]]:
         for slot in range(end - 1, back_to - 1, -1):
@@ -112,10 +112,10 @@ class SampleFile:
         self.slots = NO_SLOTS
         size = min(self._length, _LARGEST_SEGMENT)
         try:
-            _allocate(self._fd, self._length, size)
+            _allocate_blocks(self._fd, self._length, size)
         except OSError:
             size = _FIRST_SEGMENT
-            _allocate(self._fd, self._length, size)
+            _allocate_blocks(self._fd, self._length, size)
         with avoid_std_fds():
             segment = mmap.mmap(self._fd, size, offset=self._length)
         self._length += size
@@ -129,14 +129,14 @@ class SampleFile:
 
     def add_dropped(self, samples: int, events: int) -> None:
         """Count what was lost in the header, which needs no room on the disk."""
-        before = layout.DROPPED.unpack_from(self._header, layout.DROPPED_OFFSET)
-        layout.DROPPED.pack_into(
+        before = layout.DROPPED_FIELDS.unpack_from(self._header, layout.DROPPED_OFFSET)
+        layout.DROPPED_FIELDS.pack_into(
             self._header, layout.DROPPED_OFFSET, before[0] + samples, before[1] + events
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
         """Say in the header that the writer ended, and how."""
-        layout.ENDED.pack_into(
+        layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
 
@@ -164,7 +164,7 @@ def mark_abandoned(buffer: mmap.mmap | bytearray, slot: int) -> None:
     """Say of a reserved slot that no sample comes, where what was to fill it did not fit."""
     try:
         if slot + layout.RECORD_SIZE <= len(buffer):
-            layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.GIVEN_UP)
+            layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.ABANDONED_SLOT)
     except (ValueError, TypeError):
         pass  # the map was closed meanwhile
 
@@ -177,14 +177,14 @@ def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
     buffer, offset = slot
     try:
         if step is not None:
-            _STEP.pack_into(buffer, offset + _STEP_OFFSET, step)
+            _STEP_FIELD.pack_into(buffer, offset + _STEP_OFFSET, step)
         if epoch is not None:
-            _EPOCH.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
+            _EPOCH_FIELD.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
     except (ValueError, TypeError):
         pass  # the map was closed meanwhile
 
 
-def _allocate(fd: int, offset: int, size: int) -> None:
+def _allocate_blocks(fd: int, offset: int, size: int) -> None:
     """Give the region real blocks. Raises OSError where the disk has none."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, offset, size)

@@ -16,7 +16,7 @@ from provml.journal.files import Header, WriterFiles, list_writer_files
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
-_ORDER: Final = ("running", "failed", "crashed", "interrupted", "finished")
+_STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ending:
+class _WriterEnd:
     status: str
     written: bool = False
     """Whether the writer said so itself."""
@@ -52,35 +52,37 @@ class _Ending:
     exception: dict[str, Any] | None = None
 
 
-def created_ns(run_folder: str | os.PathLike[str]) -> int:
+def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
     """When a run's first writer was made; 0 where there is none."""
-    return min((_started_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
+    return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
 
 
-def _started_ns(files: WriterFiles) -> int:
+def _parse_start_ns(files: WriterFiles) -> int:
     digits = files.name.partition("-")[0]
     return int(digits) if digits.isdecimal() else 0
 
 
-def run_state(run_folder: Path) -> RunState:
+def read_run_state(run_folder: Path) -> RunState:
     """How the run stands now. Raises JournalError for a journal of a newer version."""
     writers = list_writer_files(run_folder)
     headers = [files.header() for files in writers]
     # a resumed run has several owners, one after another: for each rank the last one counts
-    last_owners: dict[object, _Ending] = {}
+    last_owners: dict[object, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
-        ending = _ending(files, header, writer)
+        ending = _find_writer_end(files, header, writer)
         # the first writer is an owner, and only owners write an end: that tells what no line does
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
-            last_owners[_rank(writer)] = ending
-    endings = sorted(last_owners.values(), key=lambda ending: _ORDER.index(ending.status))
-    worst = endings[0] if endings else _Ending("crashed", reason="there is no journal")
+            last_owners[_find_rank(writer)] = ending
+    endings = sorted(
+        last_owners.values(), key=lambda ending: _STATUSES_BY_SEVERITY.index(ending.status)
+    )
+    worst = endings[0] if endings else _WriterEnd("crashed", reason="there is no journal")
     running = worst.status == "running"
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
         status=worst.status,
-        started_ns=min((_started_ns(files) for files in writers), default=0),
+        started_ns=min((_parse_start_ns(files) for files in writers), default=0),
         ended_ns=max(ends) if ends and not running else None,
         reason=worst.reason,
         exception=worst.exception,
@@ -89,42 +91,44 @@ def run_state(run_folder: Path) -> RunState:
     )
 
 
-def _ending(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _Ending:
+def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _WriterEnd:
     end = files.end_record()
     status = end.get("status")
-    if status in _ORDER and _is_time(end.get("time")):
+    if status in _STATUSES_BY_SEVERITY and _is_time(end.get("time")):
         reason, exception = end.get("reason"), end.get("exception")
-        return _Ending(
+        return _WriterEnd(
             str(status),
             True,
             end["time"],
             reason if isinstance(reason, str) else None,
             exception if isinstance(exception, dict) else None,
         )
-    if header.status in _ORDER:  # the end line was lost to a full disk, the header has it
-        return _Ending(str(header.status), True, header.ended_ns)
+    if (
+        header.status in _STATUSES_BY_SEVERITY
+    ):  # the end line was lost to a full disk, the header has it
+        return _WriterEnd(str(header.status), True, header.ended_ns)
     where = f"process {writer.get('pid')} on {writer.get('host')}"
-    if is_alive(files, writer):
-        return _Ending("running", reason=where)
-    return _Ending("crashed", reason=f"{where} is gone and wrote no end")
+    if is_writer_alive(files, writer):
+        return _WriterEnd("running", reason=where)
+    return _WriterEnd("crashed", reason=f"{where} is gone and wrote no end")
 
 
 def _is_time(value: object) -> bool:
     return isinstance(value, int) and -(2**63) < value < 2**63
 
 
-def _rank(writer: dict[str, Any]) -> int | None:
+def _find_rank(writer: dict[str, Any]) -> int | None:
     rank = writer.get("rank")
     return rank if isinstance(rank, int) else None
 
 
-def owner_ranks(run_folder: Path) -> set[int | None]:
+def find_owner_ranks(run_folder: Path) -> set[int | None]:
     """The ranks that have recorded in a run; None stands for a process that had no rank."""
     writers = [files.first_record() for files in list_writer_files(run_folder)]
-    return {_rank(writer) for writer in writers if writer.get("role") == "owner"}
+    return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def is_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
+def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
     """Whether a writer's process lives; on another host, by the age of its last sync."""
     alive = process.is_process_alive(writer)
     if alive is not None:

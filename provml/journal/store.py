@@ -11,9 +11,9 @@ from typing import Final
 from provml.base.settings import default_store
 from provml.errors import JournalError, RunNotFoundError
 from provml.journal.reader import Journal, is_run_folder
-from provml.journal.status import RunState, created_ns
+from provml.journal.status import RunState, find_created_ns
 
-_NAMED: Final = 5
+_MAX_NAMED_RUNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class UnreadRun:
     reason: str
 
 
-def run_folders(store: str | os.PathLike[str]) -> list[Path]:
+def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
     """The runs' folders, oldest first; whatever else lies there is passed over.
 
     Costs a look into each folder. Raises OSError where the store itself can't be read.
@@ -52,12 +52,12 @@ def run_folders(store: str | os.PathLike[str]) -> list[Path]:
         except OSError:
             continue
         found += [run for run in runs if is_run_folder(run)]
-    return sorted(found, key=lambda run: (created_ns(run), run.name))
+    return sorted(found, key=lambda run: (find_created_ns(run), run.name))
 
 
 def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
     """Every run of a store, oldest first, with those of a newer version."""
-    for folder in run_folders(store):
+    for folder in list_run_folders(store):
         try:
             journal = Journal(folder)
             state = journal.state()
@@ -96,12 +96,12 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
         pass  # too long, or otherwise no path: it may still be an id
     text = os.fspath(name)
     place = default_store() if store is None else store
-    folders = run_folders(place)
+    folders = list_run_folders(place)
     if not folders:
         raise RunNotFoundError(f"there is no run {text!r}: {os.fspath(place)!r} holds no runs")
     if text == "latest":
         return folders[-1]
-    names = {folder: _qualified(folder) if "/" in text else folder.name for folder in folders}
+    names = {folder: _qualify_name(folder) if "/" in text else folder.name for folder in folders}
     exact = [folder for folder in folders if names[folder] == text]
     matching = exact or [folder for folder in folders if text and names[folder].startswith(text)]
     if len(matching) == 1:
@@ -110,13 +110,13 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
         raise RunNotFoundError(
             f"there is no run {text!r} in {os.fspath(place)!r}; the latest is {folders[-1].name}"
         )
-    several = ", ".join(map(_qualified, matching[:_NAMED]))
-    more = f" and {len(matching) - _NAMED} more" if len(matching) > _NAMED else ""
+    several = ", ".join(map(_qualify_name, matching[:_MAX_NAMED_RUNS]))
+    more = f" and {len(matching) - _MAX_NAMED_RUNS} more" if len(matching) > _MAX_NAMED_RUNS else ""
     raise RunNotFoundError(
         f"{text!r} means {len(matching)} runs: give one of {several}{more}, or its folder"
     )
 
 
-def _qualified(folder: Path) -> str:
+def _qualify_name(folder: Path) -> str:
     """A run's name that no other of its store has."""
     return f"{folder.parent.name}/{folder.name}"

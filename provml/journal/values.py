@@ -33,8 +33,8 @@ from typing import Any, Final, NamedTuple
 from provml.base.clock import to_datetime, to_time_ns
 from provml.errors import InvalidArgumentError
 
-_EXACT_INTEGER: Final = 2**53
-_MAX_DEPTH: Final = 64
+_MAX_EXACT_INTEGER: Final = 2**53
+_MAX_VALUE_DEPTH: Final = 64
 
 
 class Moment(NamedTuple):
@@ -58,7 +58,7 @@ class Opaque(NamedTuple):
     text: str
 
 
-_OWN: Final = (Moment, Array, Opaque)
+_VALUE_CLASSES: Final = (Moment, Array, Opaque)
 
 
 def plain_number(value: object) -> object:
@@ -102,19 +102,19 @@ def encode(value: object, _depth: int = 0) -> Any:
         InvalidArgumentError: text with a lone surrogate, a key that is no ``str``, or nesting
             deeper than 64.
     """
-    if _depth > _MAX_DEPTH:
-        raise InvalidArgumentError(f"a value is nested deeper than {_MAX_DEPTH} levels")
+    if _depth > _MAX_VALUE_DEPTH:
+        raise InvalidArgumentError(f"a value is nested deeper than {_MAX_VALUE_DEPTH} levels")
     if value is None or value is True or value is False:
         return value
     if getattr(value, "shape", ()) == ():  # an array of one element keeps its shape
         value = plain_number(value)
     if isinstance(value, str):
-        return _text(value)
+        return _require_unicode(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
         number = int(value)
-        if abs(number) <= _EXACT_INTEGER:
+        if abs(number) <= _MAX_EXACT_INTEGER:
             return number
         try:
             return {"$": format(number, "d"), "type": "integer"}
@@ -123,10 +123,10 @@ def encode(value: object, _depth: int = 0) -> Any:
                 f"an integer of {number.bit_length():,} bits has more digits than Python prints"
             ) from None
     if isinstance(value, float):
-        return _float(float(value))
+        return _encode_float(float(value))
     if isinstance(value, Mapping):
-        return _mapping(value, _depth)
-    if isinstance(value, (list, tuple, set, frozenset)) and not isinstance(value, _OWN):
+        return _encode_mapping(value, _depth)
+    if isinstance(value, (list, tuple, set, frozenset)) and not isinstance(value, _VALUE_CLASSES):
         members = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         return [encode(member, _depth + 1) for member in members]
     return _encode_typed(value, _depth)
@@ -142,7 +142,7 @@ def _encode_typed(value: object, depth: int) -> Any:
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return {"$": str(to_time_ns(value)), "type": "dateTime"}
     if isinstance(value, os.PathLike):
-        return _text(os.fsdecode(value))
+        return _require_unicode(os.fsdecode(value))
     if isinstance(value, Array):
         return {
             "$": [encode(element, depth + 1) for element in value.elements],
@@ -182,7 +182,7 @@ def small_array(value: object, limit: int = 4096) -> Array | None:
     return Array(str(value.dtype), tuple(value.shape), tuple(value.ravel().tolist()))
 
 
-def _text(value: str) -> str:
+def _require_unicode(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -192,19 +192,21 @@ def _text(value: str) -> str:
     return str.__str__(value)  # str() of an Enum that is a str gives another text
 
 
-def _float(value: float) -> Any:
+def _encode_float(value: float) -> Any:
     if math.isfinite(value):
         return value
     return {"$": "NaN" if value != value else "INF" if value > 0 else "-INF", "type": "double"}
 
 
-def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
+def _encode_mapping(value: Mapping[Any, Any], depth: int) -> Any:
     encoded = {}
     for key, member in value.items():
         own = plain_number(key)
         if not isinstance(own, (str, int, float)) and own is not None:
             raise InvalidArgumentError(f"a mapping's keys must be str: {key!r}")
-        encoded[_text(own if isinstance(own, str) else str(own))] = encode(member, depth + 1)
+        encoded[_require_unicode(own if isinstance(own, str) else str(own))] = encode(
+            member, depth + 1
+        )
     return {"$": encoded, "type": "object"} if "$" in encoded else encoded
 
 
@@ -230,10 +232,10 @@ def decode(value: Any) -> Any:
         return Array(
             str(value["dtype"]), tuple(int(n) for n in value["shape"]), tuple(map(decode, content))
         )
-    return _decode_text(kind, content, value)
+    return _decode_typed(kind, content, value)
 
 
-def _decode_text(kind: object, content: object, value: dict[str, Any]) -> Any:
+def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
     if not isinstance(content, str):
         raise ValueError(f"a value of type {kind!r} must be written as a string: {content!r}")
     if kind == "integer":
@@ -251,7 +253,7 @@ def _decode_text(kind: object, content: object, value: dict[str, Any]) -> Any:
     raise ValueError(f"unknown type of value: {kind!r}")
 
 
-def as_python(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """A decoded value as one would have logged it: arrays of numpy, datetimes, text."""
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)
@@ -262,7 +264,7 @@ def as_python(value: Any) -> Any:
 
         return np.array(value.elements, dtype=value.dtype).reshape(value.shape)
     if isinstance(value, list):
-        return [as_python(member) for member in value]
+        return [to_python(member) for member in value]
     if isinstance(value, dict):
-        return {key: as_python(member) for key, member in value.items()}
+        return {key: to_python(member) for key, member in value.items()}
     return value

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
 from provml.journal.event_files import EventsFile
+from provml.journal.layout import Record as Record
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
-
-Record = dict[str, Any]
 
 
 class ExtraFields(NamedTuple):
@@ -46,11 +45,11 @@ what else is told"""
 Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
 """series, time, step, epoch, value, where to say in which slot it stands"""
 
-Place = tuple[tuple[str, ...] | None, int | None, int | None]
+Position = tuple[tuple[str, ...] | None, int | None, int | None]
 """context path, step, epoch"""
 
 _RETRY_NS = 1_000_000_000
-_JOIN_S = 0.2
+_SYNC_JOIN_S = 0.2
 
 
 class JournalWriter:
@@ -84,7 +83,7 @@ class JournalWriter:
                     "format": layout.FORMAT_VERSION,
                     "time": created_ns,
                     "role": role,
-                    **process.identity(),
+                    **process.describe_process(),
                     **facts,
                 }
             )
@@ -95,8 +94,8 @@ class JournalWriter:
             raise
         self._series: dict[SeriesKey, int] = {}
         self._metrics: dict[int, tuple[str, ...] | None] = {}
-        self._under_way: Place | None = None
-        self._looked_at = (0, 0)
+        self._under_way: Position | None = None
+        self._last_look = (0, 0)
         self._dropped = [0, 0]
         self._retry_after_ns = 0
         self._warned = False
@@ -134,7 +133,7 @@ class JournalWriter:
         thread, self._sync_thread = self._sync_thread, None
         if thread is not None:
             self._stop.set()
-            thread.join(_JOIN_S)
+            thread.join(_SYNC_JOIN_S)
 
     @property
     def sample_file(self) -> SampleFile:
@@ -146,11 +145,11 @@ class JournalWriter:
         """How many samples and events were lost to trouble of the environment."""
         return self._dropped[0], self._dropped[1]
 
-    def number_of(self, key: SeriesKey) -> int | None:
+    def find_number(self, key: SeriesKey) -> int | None:
         """The number of a series that has a sample; None: it could not be declared."""
         return self._series.get(key)
 
-    def under_way(self) -> Place | None:
+    def last_position(self) -> Position | None:
         """Context, step and epoch of the metric that was logged last; None before the first.
 
         Read from the records: logging does nothing for it. Costs some ten microseconds, and one
@@ -160,9 +159,9 @@ class JournalWriter:
             if self.closed:
                 return self._under_way
             begins = self._samples.segment_start
-            seen = self._looked_at[1] if self._looked_at[0] == begins else 0
-            end, records = self._samples.latest(seen)
-            self._looked_at = (begins, end)
+            seen = self._last_look[1] if self._last_look[0] == begins else 0
+            end, records = self._samples.read_latest(seen)
+            self._last_look = (begins, end)
             for series, step, epoch in records:
                 if series in self._metrics:
                     self._under_way = (
@@ -269,7 +268,7 @@ class JournalWriter:
         if unit is not None:
             record["unit"] = unit
         if len(key) == 6:
-            record |= _told(key[5])
+            record |= _extra_fields(key[5])
         if self._append(record) is None:
             return None
         self._series[key] = number
@@ -352,7 +351,7 @@ class JournalWriter:
         if self._warned:
             return
         self._warned = True
-        warn(
+        warn_without_raising(
             f"recording met trouble: {error} ({self._folder}); "
             "the run goes on, what is lost is counted"
         )
@@ -458,7 +457,9 @@ class AbsentWriter:
         self._lock = threading.Lock()
         self._dropped = [0, 0]
         self._retry_after_ns = time.monotonic_ns() + _RETRY_NS
-        warn(f"recording met trouble: {error}; the run goes on, what is lost is counted")
+        warn_without_raising(
+            f"recording met trouble: {error}; the run goes on, what is lost is counted"
+        )
 
     @property
     def dropped(self) -> tuple[int, int]:
@@ -479,10 +480,10 @@ class AbsentWriter:
     def stop_syncing(self) -> None:
         """There is no thread."""
 
-    def number_of(self, key: SeriesKey) -> None:
+    def find_number(self, key: SeriesKey) -> None:
         """No series has a number."""
 
-    def under_way(self) -> None:
+    def last_position(self) -> None:
         """Nothing is written."""
 
     def sample(
@@ -512,7 +513,7 @@ class AbsentWriter:
         self._dropped = [0, 0]
 
 
-def _told(extra: int | ExtraFields) -> Record:
+def _extra_fields(extra: int | ExtraFields) -> Record:
     if isinstance(extra, int):
         return {"target": {"record": extra}}
     record: Record = {}
@@ -523,7 +524,7 @@ def _told(extra: int | ExtraFields) -> Record:
     return record
 
 
-def warn(message: str) -> None:
+def warn_without_raising(message: str) -> None:
     """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
     try:
         # of no line: where the trouble shows is not where it comes from

@@ -1,6 +1,6 @@
-"""A run as rows of the tables: what its PROV statements say, and which content came of which.
+"""Turn a run's PROV statements into rows of the tables, with the flows between its contents.
 
-Imports `tables`, `model`, `journal`; pyarrow when rows become columns.
+Imports `tables`, `model`, `journal`; pyarrow on use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Flow = tuple[str, str]
 CAUSAL: Final = frozenset(
     {"wasGeneratedBy", "used", "wasInformedBy", "wasStartedBy", "wasDerivedFrom"}
 )
-"""The relations along which lineage is followed, from what came later to what it came from."""
+"""The relations that lineage follows; each leads from the effect to the cause."""
 
 _KINDS: Final = {
     "provml:Dataset": "dataset",
@@ -49,14 +49,14 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
-    """The run's rows of every table.
+    """Return the run's rows of every table.
 
-    Costs a pass over its files, about 8 ms for 10,000 samples; a large run's samples file is
-    hashed, 1 s a GB.
+    Costs one pass over its files, about 8 ms for 10,000 samples, and 1 s a GB to hash the samples
+    files of a large run.
 
     Raises:
-        JournalError: it is of a newer version.
-        OSError: its files can't be read.
+        JournalError: a newer version of provml wrote the run.
+        OSError: the run's files can't be read.
     """
     mapping = RunMapping(journal, "series")
     statements = [single for made in mapping.statements() for single in made.singly()]
@@ -80,9 +80,9 @@ class RunGraph:
     """A run's statements as a graph.
 
     Attributes:
-        nodes: the elements' statements by name, in the order stated.
-        edges: the relations' statements.
-        contents: the names of the nodes that are data, code or what a run made.
+        nodes: the statements of elements by name, in the order of the document.
+        edges: the statements of relations.
+        contents: the kind of each node that is data, code or a result, by name.
     """
 
     def __init__(self, statements: list[Statement]) -> None:
@@ -99,7 +99,7 @@ class RunGraph:
                 self.edges.append(statement)
 
     def causes(self) -> dict[str, list[str]]:
-        """What each node came from, by the causal relations."""
+        """Return the causes of each node, by the causal relations."""
         causes: defaultdict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
             if edge.kind in CAUSAL:
@@ -108,7 +108,7 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Which content came from which, with no other content in between."""
+        """Yield (effect, cause) for contents without another content in between."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
@@ -116,7 +116,7 @@ class RunGraph:
                 yield content, cause
 
     def reached(self, starts: list[str], up: bool) -> set[str]:
-        """The nodes that the starts came from, or that came of them; the starts too."""
+        """Return the starts with all their causes (up), or with all their effects (down)."""
         steps = self.causes()
         if not up:
             turned: defaultdict[str, list[str]] = defaultdict(list)
@@ -139,7 +139,7 @@ def _nearest_contents(
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """The contents nearest to a node on its ways to its causes; what is found is kept."""
+    """Return the contents nearest to a node among its causes; `known` caches the results."""
     waiting = [content]
     under_way: set[str] = set()
     while waiting:
@@ -161,13 +161,13 @@ def _nearest_contents(
 
 
 def edge_ends(edge: Statement) -> tuple[str, str]:
-    """The two nodes of a relation, the later one first."""
+    """Return the two nodes of a relation: effect, cause."""
     first, second = FORMAL[edge.kind][:2]
     return str(edge.arguments.get(first, "")), str(edge.arguments.get(second, ""))
 
 
 def content_key(run: str, node: Statement) -> str:
-    """What a content is joined by: its digest, where it has one and is not empty."""
+    """Return the key of a content: its digest, or run and node if it has none or is empty."""
     digest = first_attribute(node, "provml:sha256")
     if isinstance(digest, str) and first_attribute(node, "provml:size") != 0:
         return digest
@@ -175,14 +175,14 @@ def content_key(run: str, node: Statement) -> str:
 
 
 def own_type(statement: Statement) -> str | None:
-    """The first type that is not one of PROV's own, else the first."""
+    """Return the first type outside PROV's namespace, else the first type."""
     types = [str(value) for name, value in statement.attributes if name == "prov:type"]
     own = [name for name in types if not name.startswith("prov:")]
     return next(iter(own or types), None)
 
 
 def first_attribute(statement: Statement, name: str) -> Any:
-    """The first value of an attribute; None where there is none."""
+    """Return the first value of an attribute; None if there is none."""
     return next((value for own, value in statement.attributes if own == name), None)
 
 
@@ -193,7 +193,7 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
     description, state = mapping.journal.description, mapping.state
     activity = graph.nodes["run:run"]
     exception = state.exception or {}
-    told = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
+    error = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
     started_ns, ended_ns = _to_int64(state.started_ns), _to_int64(state.ended_ns)
     length = None if started_ns is None or ended_ns is None else ended_ns - started_ns
     sources = [node for node, kind in graph.contents.items() if kind == "source"]
@@ -210,7 +210,7 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
         run_prefixes(mapping.journal)["run"],
         state.status,
         state.reason,
-        ": ".join(told) or None,
+        ": ".join(error) or None,
         started_ns,
         ended_ns,
         _to_timestamp(started_ns),
@@ -246,7 +246,7 @@ def _setting_rows(graph: RunGraph) -> Iterator[Row]:
 
 
 def _value_columns(value: Any) -> tuple[str, str, float | None]:
-    """Type, exact text and nearest double of an attribute's value."""
+    """Return the type, exact text and nearest double of an attribute's value."""
     if isinstance(value, bool):
         return "bool", "true" if value else "false", None
     if isinstance(value, (int, float)):
@@ -316,7 +316,7 @@ def _series_row(series: RunSeries) -> Row:
 
 
 def _series_target(series: RunSeries) -> str | None:
-    """What a series is of, by its kind and percent-encoded name."""
+    """Return the model or artifact of a series, ``model/net``, with its name percent-encoded."""
     return None if series.of is None else f"{series.of[0]}/{encode_name(series.of[1])}"
 
 
@@ -349,7 +349,7 @@ def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
 
 
 def _parse_activity(activity: str | None) -> tuple[str | None, int | None, int | None]:
-    """Context, step and epoch that an activity's name tells."""
+    """Return context, step and epoch from the name of an activity."""
     kind, *parts = (activity or "").split("/")
     if kind == "run:context":
         return parts[0], None, None
@@ -369,7 +369,7 @@ def _package_rows(graph: RunGraph) -> Iterator[Row]:
 
 
 def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
-    """The first activity that stands in a relation to each node, and when."""
+    """Return the first activity that a relation connects to each node, and its time."""
     found: dict[str, tuple[str, int | None]] = {}
     for edge in graph.edges:
         if edge.kind == kind:
@@ -439,7 +439,7 @@ def _to_timestamp(time_ns: int | None) -> datetime | None:
 
 
 def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
-    """The columns' types as pyarrow has them."""
+    """Return the pyarrow schema of columns."""
     import pyarrow as pa
 
     types = {
@@ -454,7 +454,7 @@ def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
 
 
 def build_arrow_table(table: str, rows: list[Row]) -> pa.Table:
-    """Rows of one table as columns."""
+    """Return rows of one table as a pyarrow table."""
     import pyarrow as pa
 
     schema = arrow_schema(TABLES[table])
@@ -463,7 +463,7 @@ def build_arrow_table(table: str, rows: list[Row]) -> pa.Table:
     for field, values in zip(schema, columns, strict=True):
         try:
             arrays.append(pa.array(values, field.type))
-        except UnicodeEncodeError:  # a lone surrogate, out of a file that is not ours
+        except UnicodeEncodeError:  # a lone surrogate, from a file that provml didn't write
             arrays.append(pa.array([_escape_surrogates(value) for value in values], field.type))
     return pa.table(arrays, schema=schema)
 
@@ -473,7 +473,7 @@ def _escape_surrogates(value: Any) -> Any:
 
 
 def sample_batches(run: str, journal: Journal) -> Iterator[pa.Table]:
-    """The run's samples, some at a time."""
+    """Yield the run's samples in batches."""
     for block in SeriesTable(journal).blocks():
         yield _sample_table(run, block)
 

@@ -1,6 +1,6 @@
-"""The tables that a store's runs are kept as: columns, types, units. Imports nothing of provml.
+"""The tables of a store: columns, types, units. Imports nothing of provml.
 
-``schemas/tables.md`` is this, for people; a test holds them together.
+``schemas/tables.md`` describes the same for people; a test compares the two.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 TABLES_VERSION: Final = 2
-"""Part of the folder's name: tables of another version are neither read nor changed."""
+"""Part of the folder's name: tables of other versions are neither read nor changed."""
 
 
 class SqlColumn(NamedTuple):
-    """A column: its SQL type, and what it holds, with the unit."""
+    """A column: its name, its SQL type, and its content with the unit."""
 
     name: str
     type: str
@@ -141,7 +141,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("version", "VARCHAR", "its version"),
     ),
 }
-"""The tables that every question may need, small: a few hundred rows a run."""
+"""The tables for all questions; they are small, a few hundred rows a run."""
 
 SAMPLES: Final[tuple[SqlColumn, ...]] = (
     _RUN,
@@ -156,11 +156,11 @@ SAMPLES: Final[tuple[SqlColumn, ...]] = (
     SqlColumn("value", "DOUBLE", "the nearest double; null where the value is no number"),
     SqlColumn("text", "VARCHAR", "what no double holds, exact: text as it is, all else as JSON"),
 )
-"""The table ``samples``, a row a sample: made when SQL first asks for it."""
+"""The table ``samples``, with a row for each sample; built when SQL first uses it."""
 
 
 def as_markdown() -> str:
-    """The tables as ``schemas/tables.md`` has them."""
+    """Return the text of ``schemas/tables.md``."""
     parts = [_HEAD]
     for name, columns in (*TABLES.items(), ("samples", SAMPLES)):
         rows = [f"| `{c.name}` | {c.type} | {c.text} |" for c in columns]

@@ -1,8 +1,9 @@
-"""Lineage: which contents a content came from, or what came of it, over all runs of a store.
+"""Lineage: the causes or effects of a content over all runs of a store.
 
-Contents of one digest are one content, wherever they lie and whatever they are called; by that runs
-join. The steps from content to content are the table ``flows``; following them is one recursive
-query. Imports `contents`, `database`, `answers`, `rows`, `errors`; `document` when it runs.
+Files with the same digest are one content, whatever their names and places. This connects runs: one
+made the content, another used it. The table ``flows`` has the steps from content to content, and
+one recursive query follows them. Imports `contents`, `database`, `answers`, `rows`; `document` on
+use.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.content import describe_path, printable_path
+from provml.base.text import printable_path
+from provml.collect.content import describe_path
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from provml.base.sinks import Destination
+    from provml.export import Format
 
 RECURSIVE: Final = """
 WITH RECURSIVE reached (content, depth) AS (
@@ -38,8 +41,10 @@ WITH RECURSIVE reached (content, depth) AS (
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""What DuckDB and Spark SQL both take. Spark has no UNION here, which would end at a cycle: the
-limit does. A round has each content once, so that it costs no more than there are flows."""
+"""SQL for both DuckDB and Spark. Spark has no UNION in recursive queries, which would stop at a
+cycle, so a limit stops them. Each round has a content once, so it costs at most one pass over the
+flows.
+"""
 
 _FIRST_LIMIT: Final = 256
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
@@ -47,13 +52,14 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
 @dataclass(slots=True)
 class LineageStart:
-    """Where to begin.
+    """The start of a lineage.
 
     Attributes:
-        text: what was asked for.
-        contents: the contents that it is.
-        up, down: the contents nearest to it, where it is no content but a run, a parameter, ...
-        runs: the runs that it is or lies in.
+        text: the text that the caller gave.
+        contents: the contents that the text means.
+        up, down: the nearest contents, if the text means a run, a parameter or another node.
+        runs: the runs that the text means, or that have the node.
+        notes: for people.
     """
 
     text: str
@@ -66,17 +72,17 @@ class LineageStart:
 
 @dataclass(slots=True)
 class Lineage:
-    """What a start came from, or what came of it.
+    """The causes or effects of a start.
 
     Attributes:
-        start: what was asked for.
+        start: the text that the caller gave.
         direction: ``up``, ``down`` or ``both``.
-        depth: how many steps were followed at most; None for all.
-        starts: the contents that the start is; where it is a run or another node, the nearest.
-        start_runs: the runs that the start is, or is a node of.
-        contents: the contents reached, by key, the nearest first; the starts too.
-        runs: the runs that made or used them, by name: their rows of ``runs``.
-        flows: (run, effect, cause): the steps followed, by the contents' keys.
+        depth: the most steps that were followed; None for all.
+        starts: the keys of the start's contents; for a run or another node, of the nearest ones.
+        start_runs: the runs that the start means, or that have the node.
+        contents: the contents reached and the starts, by key, the nearest first.
+        runs: the runs that made or used these contents, by name: their rows of ``runs``.
+        flows: the steps followed, as (run, key of the effect, key of the cause).
         notes: for people.
     """
 
@@ -96,7 +102,7 @@ class Lineage:
 
     @property
     def params(self) -> dict[str, list[Row]]:
-        """The parameters that count, of each run: their rows of ``params``, by the run's name."""
+        """The final parameters of each run: their rows of ``params`` by the run's name."""
         if self._params is None:
             found: dict[str, list[Row]] = {}
             for row in _select_by_keys(self._database, "params", "run", self.runs):
@@ -112,7 +118,7 @@ class Lineage:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
+        """Return everything as plain JSON."""
         return {
             "start": self.start,
             "direction": self.direction,
@@ -136,7 +142,7 @@ class Lineage:
         }
 
     def table(self) -> TableAnswer:
-        """A row a place: where each content was made or used, the nearest first."""
+        """Return a row for each place where a content was made or used, the nearest first."""
         own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
         own += ["path", "uri", "context", "step", "epoch", "time_ns"]
         types = ["BIGINT", "BIGINT", *["VARCHAR"] * 5, "INTEGER", "VARCHAR", "BIGINT"]
@@ -149,33 +155,33 @@ class Lineage:
         return TableAnswer(own, types, rows, self.notes)
 
     def to_arrow(self) -> Any:
-        """`table` as a table of ``pyarrow``."""
+        """Return `table` as a table of ``pyarrow``."""
         return self.table().to_arrow()
 
     def to_pandas(self) -> Any:
-        """`table` as a frame of ``pandas``."""
+        """Return `table` as a data frame of ``pandas``."""
         return self.table().to_pandas()
 
     def to_polars(self) -> Any:
-        """`table` as a frame of ``polars``."""
+        """Return `table` as a data frame of ``polars``."""
         return self.table().to_polars()
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """The PROV graph of it over all runs: nodes by IRI, edges by relation, to the cause.
+        """Return the PROV graph over all runs: nodes by IRI, edges from effect to cause.
 
-        Costs a reading of each run that it names. Raises MissingExtraError without networkx.
+        Reads each of the runs again. Raises MissingExtraError if networkx is not installed.
         """
         from provml.lineage.document import lineage_graph
 
         return lineage_graph(self.contents, self.folders, self.depth)
 
-    def export(self, format: str, file: Destination) -> None:
-        """Write the PROV graph of it over all runs, in a format of `RecordedRun.export`.
+    def export(self, format: str | Format, file: Destination) -> None:
+        """Write the PROV graph over all runs, in a format of `RecordedRun.export`.
 
-        Costs a reading of each run that it names.
+        Reads each of the runs again.
 
         Raises:
-            ExportError: an unknown format.
+            ExportError: the format is unknown.
             OSError: the file can't be written.
         """
         from provml.lineage.document import export_lineage
@@ -197,17 +203,17 @@ def _param_value(row: Row) -> Any:
 def find_start(
     database: QuestionDatabase, start: str | os.PathLike[str], direction: str
 ) -> LineageStart:
-    """What a text means: a file, a digest, a path, a name, a run, an IRI; the first that fits.
+    """Return what a text means: the first that fits of file, digest, path, name, node and run.
 
-    Raises QueryError where nothing is known of it.
+    Raises QueryError if nothing fits.
     """
     text = os.fspath(start)
     if not text:
         raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
     try:
-        named = printable_path(text)  # as names and paths are recorded that are no Unicode
+        named = printable_path(text)  # as provml records names that are not Unicode
     except UnicodeEncodeError:
-        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
+        raise QueryError(f"a lone surrogate is not Unicode text: {text!r:.80}") from None
     found = LineageStart(named)
     if _path_exists(text):
         return _start_from_path(database, found, Path(text))
@@ -226,8 +232,8 @@ def find_start(
         folder = find_run(text, database.store)
     except (RunNotFoundError, OSError, ValueError):
         raise QueryError(
-            f"nothing is known of {text!r}: it is no file here, and no run of {database.store} has "
-            "content, a run or a node of that name"
+            f"nothing is known of {text!r}: there is no such file here, and {database.store} has "
+            "no content, run or node of that name"
         ) from None
     return _start_from_run(database, found, folder)
 
@@ -252,7 +258,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # as it was recorded: where the store lies in a folder, it is not of its content
+        # as recording does it: a store inside a folder is not part of the folder's content
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
@@ -264,20 +270,24 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         rows = _select_artifacts(database, "path = ?", [facts["path"]])
         if rows:
             found.notes.append(
-                f"{found.text} is not what it was when it was recorded: this is the lineage of "
-                "what lay there then"
+                f"{found.text} has changed since it was recorded: this is the lineage of the "
+                "recorded content"
             )
     if rows:
         found.contents = {row["content"] for row in rows}
         return found
     within = next((parent for parent in path.resolve().parents if is_run_folder(parent)), None)
     if within is not None:
-        found.notes.append(f"{found.text} belongs to the run {within.name}")
+        found.notes.append(
+            f"{found.text} is part of run {within.name}: this is the lineage of the run"
+        )
         return _start_from_run(database, found, within)
     known = _select_artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
     if known:
         found.contents = {row["content"] for row in known}
-        found.notes.append(f"no run knows the content of the file {found.text}: taken as a name")
+        found.notes.append(
+            f"no run knows the content of the file {found.text}: the text is taken as a name"
+        )
         return found
     raise QueryError(
         f"no run of {database.store} made or used {found.text} (sha256 {digest[:12]}...)"
@@ -297,7 +307,7 @@ def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Pat
 
 
 def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """The start as a node: a parameter, a step, a series, a person."""
+    """Use a node (a parameter, step, series or person) as the start; return whether one fits."""
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
     for run, node in nodes:
@@ -317,7 +327,7 @@ def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
 
 
 def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
-    """The contents that are met first from a node on."""
+    """Return the first contents on each path from a node."""
     following: dict[str, list[str]] = {}
     for source, target in steps:
         following.setdefault(source, []).append(target)
@@ -332,7 +342,7 @@ def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, s
     return found
 
 
-# -- the way ----------------------------------------------------------------------------------
+# -- following the flows ----------------------------------------------------------------------
 
 
 def trace(
@@ -342,7 +352,7 @@ def trace(
     depth: int | None,
     notes: list[str],
 ) -> Lineage:
-    """Follow the flows from a start."""
+    """Follow the flows from a start and return the lineage."""
     contents: dict[str, Content] = {}
     for way in ("up", "down"):
         if direction in (way, "both"):
@@ -389,7 +399,7 @@ def _is_within(steps: int, depth: int | None) -> bool:
 def _follow_flows(
     database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
 ) -> dict[str, int]:
-    """The contents reached one way, with their steps from the start."""
+    """Return the contents reached in one direction, with their steps from the start."""
     first, begin = (0, starts) if starts else (1, nearest)
     if depth is not None and first > depth:
         return {}
@@ -399,7 +409,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # what has no content at the limit itself has none beyond; cycles come to an end so
+            # if no content is at the limit, none is beyond it; so cycles end
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)
@@ -411,7 +421,7 @@ def _follow_flows(
 def _followed_flows(
     database: QuestionDatabase, contents: dict[str, Content], depth: int | None
 ) -> set[tuple[str, str, str]]:
-    """The steps that were followed."""
+    """Return the steps that were followed, as (run, effect, cause)."""
     followed: set[tuple[str, str, str]] = set()
     query = """
         SELECT run, effect, cause FROM flows
@@ -434,7 +444,7 @@ def _select_places(
     runs: set[str],
     way: str,
 ) -> list[Row]:
-    """The places of the contents: where they were made (used, downward), and in the runs."""
+    """Return the places of contents: where they were made (down: used), and in these runs."""
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
     query = """
         SELECT * FROM artifacts WHERE content IN (SELECT unnest(?::VARCHAR[]))
@@ -449,7 +459,7 @@ def _select_places(
 def _select_by_keys(
     database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
 ) -> list[Row]:
-    """The rows of a table that have one of the keys."""
+    """Return the rows of a table whose column has one of the keys."""
     order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
     query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"

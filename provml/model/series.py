@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
 from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
-from provml.journal.values import as_python, decode
+from provml.journal.values import to_python
+from provml.model.damage import DamagedRecordError, decode_field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
 """Of so few samples the blocks are kept for further passes: some 2 MB."""
-SAMPLING: Final = "sampling"
-"""The kind of series whose samples are readings taken; each value is when its reading began."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
 """kind, context path, name, rank, kind and name of what it is of"""
@@ -176,7 +176,7 @@ class SeriesTable:
             self._declared.append((files, declared))
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
-        of = history.event_target(declared.target)
+        of = history.parse_target(declared.target)
         identity = (declared.kind, declared.context, declared.name, rank, of)
         series = self._by_identity.get(identity)
         if series is None:
@@ -322,8 +322,8 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
             and record.get("series") == series
         ):
             try:
-                values.append(decode(record["value"]))
-            except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+                values.append(decode_field(record, "value"))
+            except DamagedRecordError:
                 pass
             else:
                 kept.append(position)
@@ -420,5 +420,5 @@ def _joined_values(parts: list[Any]) -> Any:
         return np.array(values, np.float64)
     objects = np.empty(len(values), object)
     for place, value in enumerate(values):
-        objects[place] = as_python(value)
+        objects[place] = to_python(value)
     return objects

@@ -58,7 +58,8 @@ def draw(
 
     Raises:
         InvalidArgumentError: an unknown format or axis, or more charts than a picture holds.
-        RunNotFoundError: there is no such run, series or context; those there are are named.
+        RunNotFoundError: there is no such run.
+        SeriesNotFoundError: the run has no such series or context; the message lists what it has.
         MissingExtraError: what draws is not installed.
         OSError: the target can't be written.
     """

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.errors import InvalidArgumentError, RunNotFoundError
+from provml.base.context import context_from_word
+from provml.errors import InvalidArgumentError, SeriesNotFoundError
 from provml.journal.reader import Journal
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 from provml.plot.curves import AXES, Curve, read_curves
@@ -135,7 +136,7 @@ def read_charts(
 
     Raises:
         InvalidArgumentError: an unknown axis.
-        RunNotFoundError: a series or context that the run does not have; those it has are named.
+        SeriesNotFoundError: a series or context that the run does not have; those it has are named.
     """
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
@@ -183,18 +184,26 @@ def _chosen(
 ) -> list[RunSeries]:
     where = f"run {journal.description['id']}"
     if not every:
-        raise RunNotFoundError(f"{where} has no series: nothing was measured")
+        raise SeriesNotFoundError(f"{where} has no series: nothing was measured")
     for name in names:
         if not any(series.name == name for series in every):
             known = _listed(series.name for series in every)
-            raise RunNotFoundError(f"{where} has no series {name!r}; it has: {known}")
+            raise SeriesNotFoundError(f"{where} has no series {name!r}; it has: {known}")
     named = [series for series in every if not names or series.name in names]
+    present = {name for series in named for name in _context_names(series)}
+    contexts = [_find_context(context, present) for context in contexts]
     for context in contexts:
         if not any(context in _context_names(series) for series in named):
             known = _listed("/".join(series.context) for series in named if series.context)
             of = " with these series" if names else ""
-            raise RunNotFoundError(f"{where} has no context {context!r}{of}; it has: {known}")
+            raise SeriesNotFoundError(f"{where} has no context {context!r}{of}; it has: {known}")
     return [s for s in named if not contexts or not _context_names(s).isdisjoint(contexts)]
+
+
+def _find_context(asked: str, present: set[str]) -> str:
+    """Return the name of a context as the run has it: ``training`` for ``train``."""
+    standard = context_from_word(asked)
+    return asked if standard is None or asked in present else standard.name
 
 
 def _context_names(series: RunSeries) -> set[str]:

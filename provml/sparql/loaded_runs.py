@@ -18,8 +18,8 @@ from provml.base.settings import default_store
 from provml.errors import JournalError, MissingExtraError, QueryError, RunNotFoundError
 from provml.export import ntriples
 from provml.journal import layout
-from provml.journal.reader import Journal, damage_note
-from provml.journal.store import find_run, run_folders
+from provml.journal.reader import Journal, describe_damage
+from provml.journal.store import find_run, list_run_folders
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import DETAILS, SAMPLE_DETAIL_LIMIT, RunMapping, run_prefixes
 from provml.sparql.answers import SparqlAnswer
@@ -196,7 +196,7 @@ def _journals(folders: Sequence[Path]) -> list[Journal]:
 
 def _all_wanted(root: Path, refreshed: Refreshed, note: Note) -> dict[str, _Wanted]:
     journals: list[Journal] = []
-    for folder in run_folders(root):
+    for folder in list_run_folders(root):
         try:
             journal = Journal(folder)
             journal.state()
@@ -231,7 +231,7 @@ def _common_store(journals: Sequence[Journal]) -> Path | None:
 def _store_of(journal: Journal) -> Path | None:
     """The store that a run lies in; None where its folders are not named as in a store."""
     folder, description = journal.folder.resolve(), journal.description
-    names = (layout.folder_name(str(description["experiment"])), str(description["id"]))
+    names = (layout.encode_folder_name(str(description["experiment"])), str(description["id"]))
     return folder.parent.parent if (folder.parent.name, folder.name) == names else None
 
 
@@ -395,7 +395,7 @@ class _Loading:
         triples = _load_graph(store, name, mapping, small)
         self._refreshed.loaded.append(name)
         self._refreshed.triples += triples
-        note = damage_note(journal.damage())
+        note = describe_damage(journal.damage())
         if note is not None:
             self._note(f"{_place(journal)}: {note}")
         return Entry(

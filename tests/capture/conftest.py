@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.capture.bootstrap import SITE
@@ -47,7 +48,7 @@ def inside(run: provml.Run, work: Path) -> Script:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=LIMIT_S,
         )
 
     return start

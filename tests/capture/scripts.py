@@ -10,6 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+from waiting import LIMIT_S
+
 import provml
 from provml.capture.bootstrap import SITE
 
@@ -61,7 +63,7 @@ def run_script(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=LIMIT_S,
     )
 
 

@@ -13,12 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
-from provml.capture.files import complete
-from provml.capture.files.access_log import log_files, read_log
-from provml.capture.files.access_records import CAPTURED, MOST_IN_FOLDER, OVERWRITTEN, SECRET
-from provml.capture.files.ignore_rules import Rules
+from provml.capture.files import record_files
+from provml.capture.files.access_log import list_access_logs, read_access_log
+from provml.capture.files.access_records import CAPTURED, MAX_FILES_PER_FOLDER, OVERWRITTEN, SECRET
+from provml.capture.files.ignore_rules import IgnoreRules
 from provml.recorded_run import RecordedContent
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,7 +33,7 @@ class _Captured:
     """What a run recorded of files, by kind and name."""
 
     def __init__(self, run: provml.Run) -> None:
-        complete(run)
+        record_files(run)
         run.end_run()
         self.recorded = provml.load(run.path)
         found = self.recorded.artifacts()
@@ -66,7 +67,7 @@ def test_read_and_written(run: provml.Run, work: Path, inside: Script) -> None:
     assert _digest(captured.used["in.csv"]) == _sha256("a,b\n1,2\n")
     assert _digest(captured.made["out.txt"]) == _sha256("A,B\n1,2\n")
     assert captured.counts == {"used": 1, "generated": 1}
-    assert not log_files(run.path)
+    assert not list_access_logs(run.path)
 
 
 def test_ways_to_open(run: provml.Run, work: Path, inside: Script) -> None:
@@ -255,16 +256,16 @@ def test_many_files_of_a_folder_are_one_entity(run: provml.Run, work: Path, insi
     """A dataset of images would be ten thousand entities."""
     for kind in ("cat", "dog"):
         (work / "data" / kind).mkdir(parents=True)
-        for number in range(MOST_IN_FOLDER + 1):
+        for number in range(MAX_FILES_PER_FOLDER + 1):
             (work / "data" / kind / f"{number}.jpg").write_text(f"{kind}{number}")
     _ended(inside("import pathlib\nfor p in pathlib.Path('data').rglob('*.jpg'): p.read_bytes()"))
     captured = _Captured(run)
     assert set(captured.used) == {"data/cat", "data/dog"}
     cats = captured.used["data/cat"].facts
-    assert (cats["kind"], cats["files"]) == ("folder", MOST_IN_FOLDER + 1)
+    assert (cats["kind"], cats["files"]) == ("folder", MAX_FILES_PER_FOLDER + 1)
     manifest = list((run.path / "artifacts").rglob("files.sha256"))
     lines = sorted(manifest[0].read_text().splitlines())
-    assert len(lines) == MOST_IN_FOLDER + 1
+    assert len(lines) == MAX_FILES_PER_FOLDER + 1
     checked = subprocess.run(
         ["sha256sum", "--check", "--quiet"],
         input=manifest[0].read_text(),
@@ -367,8 +368,8 @@ def test_rules(monkeypatch: pytest.MonkeyPatch, path: str, writing: bool, left_o
     """An input would be left out, or the system's own files recorded."""
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("TMPDIR", raising=False)
-    rules = Rules.of_process("/home/me/project/provenance/e/r", "/home/me/project")
-    assert rules.leave_out(path, writing) is left_out
+    rules = IgnoreRules.for_this_process("/home/me/project/provenance/e/r", "/home/me/project")
+    assert rules.ignores(path, writing) is left_out
 
 
 @pytest.mark.parametrize("folder", ["/usr/src/app", "/tmp/work", "/home/me/.work"])
@@ -377,18 +378,18 @@ def test_working_folder_counts_within_a_folder_that_does_not(
 ) -> None:
     """A script in a container's /usr/src/app would have no files."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules.of_process(f"{folder}/provenance/e/r", folder)
-    assert not rules.leave_out(f"{folder}/data.csv")
-    assert rules.leave_out(f"{folder}-other/data.csv")
-    assert rules.leave_out(f"{folder}/provenance/e/r/run.json")
+    rules = IgnoreRules.for_this_process(f"{folder}/provenance/e/r", folder)
+    assert not rules.ignores(f"{folder}/data.csv")
+    assert rules.ignores(f"{folder}-other/data.csv")
+    assert rules.ignores(f"{folder}/provenance/e/r/run.json")
 
 
 def test_run_folder_in_the_working_folder_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is the working folder would leave out everything."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules.of_process("/project/e/r", "/project")
-    assert not rules.leave_out("/project/data.csv")
-    assert rules.leave_out("/project/e/r/run.json")
+    rules = IgnoreRules.for_this_process("/project/e/r", "/project")
+    assert not rules.ignores("/project/data.csv")
+    assert rules.ignores("/project/e/r/run.json")
 
 
 # -- processes --------------------------------------------------------------------------------
@@ -477,7 +478,7 @@ for number in range(3000):
     open(f"d/{number}", "w").close()
 """
     _ended(inside(script))
-    assert len(log_files(run.path)) > 1
+    assert len(list_access_logs(run.path)) > 1
     captured = _Captured(run)
     assert captured.counts["generated"] == 3000
     assert captured.made["d"].facts["files"] == 3000
@@ -523,7 +524,7 @@ def test_a_thousand_opens_leave_one_note(run: provml.Run, work: Path, inside: Sc
     """A file that is read in a loop would fill the disk with notes."""
     (work / "in").write_text("i")
     _ended(inside("for _ in range(100_000): open('in').close()"))
-    notes = [note for path in log_files(run.path) for note in read_log(path)]
+    notes = [note for path in list_access_logs(run.path) for note in read_access_log(path)]
     assert [note.kind for note in notes if note.path == str(work / "in")] == ["R"]
 
 
@@ -549,7 +550,7 @@ os.chdir("sub")
 append("log", 3)
 """
     _ended(inside(script))
-    notes = [note.kind for path in log_files(run.path) for note in read_log(path)]
+    notes = [note.kind for path in list_access_logs(run.path) for note in read_access_log(path)]
     assert notes.count("W") == 6
     captured = _Captured(run)
     assert not captured.used
@@ -656,10 +657,16 @@ for name in ("in.h5", "in2.h5"):
 """,
     }[library]
     command = [sys.executable, "-W", "ignore", "-c", made]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("library", sorted(_LIBRARIES))
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "torch" else [])
+        for name in sorted(_LIBRARIES)
+    ],
+)
 def test_library(run: provml.Run, work: Path, inside: Script, library: str) -> None:
     """What a library reads and writes outside Python would be missed."""
     if find_spec(library) is None:
@@ -692,9 +699,9 @@ print(isinstance(3, int), type(sys.modules["polars"].__spec__), len(sys.argv))
     assert watched.stdout.partition(cut)[0] == plain.stdout.partition(cut)[0]
     end = """
 import polars, sys
-from provml.capture.files import watch
+from provml.capture.files import audit_hook
 replaced = polars.read_csv
-watch.uninstall()
+audit_hook.uninstall()
 assert polars.read_csv is replaced.__wrapped__
 assert not [finder for finder in sys.meta_path if "provml" in type(finder).__module__]
 open("after", "w").close()

@@ -33,12 +33,12 @@ def test_the_call_comes_after_the_modules_body(modules: Path) -> None:
     def call(module: ModuleType) -> None:
         seen.append((module.__name__, module.value))
 
-    import_hooks.when_imported("waited_a", call)
+    import_hooks.call_on_import("waited_a", call)
     assert seen == []
     module = importlib.import_module("waited_a")
     assert seen == [("waited_a", 1)]
     assert type(module.__spec__) is ModuleSpec
-    import_hooks.wait_no_more("waited_a", call)
+    import_hooks.cancel_call_on_import("waited_a", call)
     assert not [
         finder for finder in sys.meta_path if type(finder).__module__ == import_hooks.__name__
     ]
@@ -47,8 +47,8 @@ def test_the_call_comes_after_the_modules_body(modules: Path) -> None:
 def test_a_module_already_imported_is_called_for_at_once() -> None:
     """What the script imported first would go unwatched."""
     seen: list[ModuleType] = []
-    import_hooks.when_imported("json", seen.append)
-    import_hooks.wait_no_more("json", seen.append)
+    import_hooks.call_on_import("json", seen.append)
+    import_hooks.cancel_call_on_import("json", seen.append)
     assert seen == [sys.modules["json"]]
 
 
@@ -65,11 +65,11 @@ def test_a_failing_import_fails_as_it_does_without(modules: Path) -> None:
 
     plain = trace()
     seen: list[ModuleType] = []
-    import_hooks.when_imported("waited_bad", seen.append)
+    import_hooks.call_on_import("waited_bad", seen.append)
     try:
         assert trace() == plain
     finally:
-        import_hooks.wait_no_more("waited_bad", seen.append)
+        import_hooks.cancel_call_on_import("waited_bad", seen.append)
     assert seen == []
 
 
@@ -80,18 +80,18 @@ def test_a_failing_call_is_not_the_importers_matter(modules: Path) -> None:
     def call(module: ModuleType) -> None:
         raise RuntimeError
 
-    import_hooks.when_imported("waited_b", call)
+    import_hooks.call_on_import("waited_b", call)
     try:
         assert importlib.import_module("waited_b").value == 1
     finally:
-        import_hooks.wait_no_more("waited_b", call)
+        import_hooks.cancel_call_on_import("waited_b", call)
 
 
 def test_a_look_for_a_module_alone_makes_no_call(modules: Path) -> None:
     """Libraries ask `importlib.util.find_spec` whether another one is installed."""
     (modules / "waited_c.py").write_text("value = 1\n")
     seen: list[ModuleType] = []
-    import_hooks.when_imported("waited_c", seen.append)
+    import_hooks.call_on_import("waited_c", seen.append)
     try:
         assert importlib.util.find_spec("waited_c") is not None
         assert importlib.util.find_spec("waited_absent") is None
@@ -99,4 +99,4 @@ def test_a_look_for_a_module_alone_makes_no_call(modules: Path) -> None:
         importlib.import_module("waited_c")
         assert len(seen) == 1
     finally:
-        import_hooks.wait_no_more("waited_c", seen.append)
+        import_hooks.cancel_call_on_import("waited_c", seen.append)

@@ -66,13 +66,13 @@ def test_what_records_from_outside_has_files_of_its_own(run: provml.Run) -> None
     """What is captured after the script's end_run would be lost or raise."""
     script = """
 import provml
-from provml.capture.outer_run import missed, outer_run
+from provml.capture.outer_run import note_missed, outer_run
 with provml.start_run("mine"):
     outer_run().log_metric("m", 1.0)
 assert provml.active_run() is None
 outer_run().log_metric("m", 2.0)
-missed("tool.call", TypeError("no"))
-missed("tool.call", TypeError("again"))
+note_missed("tool.call", TypeError("no"))
+note_missed("tool.call", TypeError("again"))
 """
     done = _inside(run, script)
     assert (done.returncode, done.stderr) == (0, "")

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -66,7 +67,7 @@ def test_needs_a_run() -> None:
     """Output would be recorded nowhere, in silence."""
     with pytest.raises(provml.NoActiveRunError, match="capture_output"), provml.capture_output():
         pass
-    with pytest.raises(provml.InvalidArgumentError, match="no regular expression"):
+    with pytest.raises(provml.InvalidArgumentError, match="not a valid regular expression"):
         provml.capture_output(patterns=["(?P<a>"])
 
 
@@ -293,7 +294,7 @@ print(run.path, file=sys.stderr)
         "-c",
         f"import sys, provml\nSTORE={str(store)!r}\n{script}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT_S)
     child = provml.load(done.stderr.strip()).series("child").value.tolist()
     assert sorted(child) == list(range(20))
 

@@ -36,7 +36,7 @@ def log(writer, name, value):
 '''
 TRACKER = """
 import signal
-from provml.capture.trackers.sources import source_of
+from provml.capture.trackers.sources import get_source
 
 name = "toy"
 modules = ("toy.writing", "toy.broken", "toy.early")
@@ -52,20 +52,20 @@ def patch(module, calls):
 
 def _source(writer):
     facts = {"version": "1.0", "uri": "https://me:secret@host/path?token=secret"}
-    return source_of("toy", writer.name, writer.name, facts)
+    return get_source("toy", writer.name, writer.name, facts)
 
 def _log(result, writer, name, value, step=None, **_):
     if name == "trouble":
         raise RuntimeError("a mistake of ours")
     if name == "signal":  # one that comes while a call is recorded
         signal.raise_signal(value)
-    _source(writer).metric(name, value, step)
+    _source(writer).log_metric(name, value, step)
 
 def _log_all(result, writer, values, step=None):
-    _source(writer).metrics(values, step)
+    _source(writer).log_metrics(values, step)
 
 def _function(result, writer, name, value):
-    _source(writer).metric(name, value)
+    _source(writer).log_metric(name, value)
 """
 
 
@@ -301,8 +301,8 @@ def test_installed_late_and_removed(tmp_path: Path, toy: Path) -> None:
     writer.log("m", 1)
     if sys.argv[1:]:
         assert Writer.log is not functions[0]
-    trackers.remove()
-    trackers.remove()
+    trackers.uninstall()
+    trackers.uninstall()
     writer.log("m", 2)
     again = Writer.log, Writer.log_all, toy.writing.log, toy.writing.Writer
     print(all(a is b for a, b in zip(functions, again)), sys.meta_path == finders)

@@ -10,7 +10,10 @@ from capture.scripts import missed, script_done, seen, steps, values
 
 from provml import Context
 
-pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed"),
+    pytest.mark.slow,  # each script imports mlflow
+]
 
 STORE = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 HEAD = """

@@ -13,6 +13,8 @@ from capture.scripts import missed, script_done, seen, steps, values
 from provml import Context
 from provml.recorded_run import RecordedContent, RecordedRun
 
+pytestmark = pytest.mark.slow  # each script imports TensorFlow's or torch's writer
+
 PACKAGES = [
     pytest.param(
         package,

@@ -12,7 +12,10 @@ from capture.scripts import missed, script_done, steps, values
 
 from provml import Context
 
-pytestmark = pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed"),
+    pytest.mark.slow,  # each script imports wandb
+]
 
 READ_BACK = """
 import glob

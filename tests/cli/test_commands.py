@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 from provml.base.format_names import format_names
@@ -29,7 +30,7 @@ def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[st
     command = [*COMMAND, *map(str, arguments)]
     environment = os.environ | variables
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=60, check=False
+        command, capture_output=True, text=True, env=environment, timeout=LIMIT_S, check=False
     )
 
 
@@ -307,7 +308,7 @@ class TestShow:
         for rank in ("10", "2", "0"):
             environment = os.environ | {"RANK": rank}
             command = [sys.executable, "-c", code, str(tmp_path)]
-            subprocess.run(command, env=environment, timeout=60, check=True)
+            subprocess.run(command, env=environment, timeout=LIMIT_S, check=True)
         series = json.loads(call("show", "job", "--json", "--store", tmp_path).stdout)["series"]
         assert [(one["name"], one["rank"]) for one in series] == [
             (name, rank) for name in ("loss", "accuracy") for rank in (0, 2, 10)
@@ -362,7 +363,7 @@ class TestExport:
         assert len(list(document.bundles)) == len(runs) > 1
         done = call("export", *runs, "--format", "turtle", "-o", target)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "turtle holds one run" in done.stderr
+        assert "turtle holds only one run" in done.stderr
         done = call("export", *runs)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "-o" in done.stderr
@@ -478,7 +479,7 @@ class TestErrors:
             stdout=writing,
             stderr=subprocess.PIPE,
             env=os.environ | {"PROVML_STORE": str(store)},
-            timeout=60,
+            timeout=LIMIT_S,
             check=False,
         )
         os.close(writing)
@@ -495,7 +496,7 @@ class TestErrors:
             assert process.stdout is not None
             assert "epoch" in process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=60)
+            _, stderr = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 130
         assert "Traceback" not in stderr
         assert "interrupted" in call("runs", "--store", tmp_path).stdout
@@ -507,7 +508,11 @@ class TestErrors:
             "print(sorted({'numpy', 'prov', 'rich', 'sklearn', 'orjson'} & sys.modules.keys()))"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=True,
         )
         assert done.stdout.splitlines()[-1] == "[]"
 

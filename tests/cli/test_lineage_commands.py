@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 
@@ -24,7 +25,7 @@ HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command line with both streams in pipes."""
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
 def on_terminal(*arguments: object, columns: int = 120) -> str:

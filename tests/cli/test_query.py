@@ -9,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 from sparql.conftest import record
 from sparql.servers import graph_size, oxigraph
+from waiting import LIMIT_S, until
 
 import provml
 
@@ -32,7 +32,7 @@ def call(*arguments: object, stdin: str = "", **variables: str) -> subprocess.Co
         capture_output=True,
         text=True,
         env=os.environ | variables,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -152,11 +152,9 @@ class TestQuery:
         command = [*COMMAND, "query", ENDLESS, "--store", str(store)]
         with subprocess.Popen(command, start_new_session=True, text=True) as process:
             index = store / ".provml" / "sparql" / "index.json"
-            limit = time.monotonic() + 60
-            while not index.exists() and time.monotonic() < limit:
-                os.sched_yield()
+            until(index.exists)
             os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(30) == 130
+            assert process.wait(LIMIT_S) == 130
 
     def test_a_terminal_gets_a_table_with_all_digits(self, store: Path) -> None:
         """Numbers would be rounded, or names could steer the terminal."""
@@ -166,7 +164,7 @@ class TestQuery:
         master, slave = pty.openpty()
         command = [*COMMAND, "query", "odd", "--name", "parameters", "--store", str(store)]
         environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
-        subprocess.run(command, stdout=slave, env=environment, check=True, timeout=60)
+        subprocess.run(command, stdout=slave, env=environment, check=True, timeout=LIMIT_S)
         os.close(slave)
         shown = os.read(master, 65536).decode()
         os.close(master)

@@ -162,7 +162,7 @@ def test_a_generator_says_why_it_was_not_hashed_and_is_not_read() -> None:
     """A generator would be used up, or seem to have been hashed."""
     generator = (number for number in range(3))
     described = facts(generator)
-    assert "sha256" not in described and "read once only" in described["unread"]
+    assert "sha256" not in described and "read only once" in described["unread"]
     assert list(generator) == [0, 1, 2]
 
 

@@ -45,7 +45,7 @@ def test_kilograms_since_the_last_reading(store: Path) -> None:
 
 def test_a_tracker_that_refuses_is_told() -> None:
     """A run would have no emissions, and nobody learn why."""
-    with pytest.raises(UnavailableError, match="'Utopia' a country's ISO code"):
+    with pytest.raises(UnavailableError, match="'Utopia' must be an ISO 3166-1 country code"):
         EmissionsCollector("Utopia", Tracker(None)).initialize()
 
 

@@ -50,7 +50,7 @@ def test_joules_since_the_last_reading(tmp_path: Path) -> None:
 
 def test_nothing_that_counts_is_nothing_to_tell(tmp_path: Path) -> None:
     """Every run on a laptop would complain that it has no energy counters."""
-    with pytest.raises(UnavailableError, match="nothing here counts energy") as caught:
+    with pytest.raises(UnavailableError, match="no energy counter") as caught:
         EnergyCollector(FakeNvml(**ABSENT), powercap=tmp_path).initialize()
     assert caught.value.expected
 

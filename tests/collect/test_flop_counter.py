@@ -13,7 +13,7 @@ import pytest
 
 import provml
 from provml.collect.batches import call_arguments
-from provml.collect.flop_counter import BlockCounter, _peak, count_module
+from provml.collect.flop_counter import BlockCounter, _look_up_peak, count_module
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -368,6 +368,6 @@ def test_what_does_not_fit_is_an_error_that_says_so() -> None:
         ("NVIDIA GeForce RTX 4090", "float16", None),
     ],
 )
-def test_peaks_are_of_the_device_and_the_type(device: str, dtype: str, peak: float | None) -> None:
+def test_peaks_depend_on_device_and_type(device: str, dtype: str, peak: float | None) -> None:
     """Utilisation would be of another device's peak, or of one for numbers of another type."""
-    assert _peak(device, dtype) == peak
+    assert _look_up_peak(device, dtype) == peak

@@ -85,7 +85,7 @@ def test_what_a_device_gives() -> None:
 def test_the_devices_that_a_process_may_use(visible, seen) -> None:
     """A job's record would hold the GPUs of others."""
     if not seen:
-        with pytest.raises(UnavailableError, match="can use no GPU"):
+        with pytest.raises(UnavailableError, match="can't use any GPU"):
             uuids(FakeNvml(*TWO), visible)
     else:
         assert uuids(FakeNvml(*TWO), visible) == [TWO[index].uuid for index in seen]

@@ -15,7 +15,7 @@ import pytest
 import provml
 from provml.cli._overview import read_overview
 from provml.collect.content import digest_folder
-from provml.collect.hashing import BACKGROUND_BYTES, Hashing
+from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher
 from provml.journal.reader import Journal
 
 
@@ -93,7 +93,7 @@ def test_what_is_not_hashed_in_time_is_said(
     recorded = provml.load(run.path)
     (dataset,) = recorded.artifacts()
     assert dataset.sha256 is None
-    assert "not there yet" in dataset.facts["unread"]
+    assert "not yet computed" in dataset.facts["unread"]
     assert dataset.facts["size"] == 2**40
     (event,) = recorded.events("dataset not hashed to its end")
     assert event.metadata["name"] == "huge"
@@ -115,7 +115,7 @@ def test_a_file_that_changes_meanwhile_has_no_digest(tmp_path: Path) -> None:
     """A digest would be of a content that never was."""
     path = sparse(tmp_path / "growing", 2**40)
     found: dict[int, Any] = {}
-    hashing = Hashing(found.__setitem__)
+    hashing = BackgroundHasher(found.__setitem__)
     hashing.add(1, "growing", str(path))
     while not hashing.progress()[0].done:
         pass
@@ -128,7 +128,7 @@ def test_what_goes_away_meanwhile_says_so(tmp_path: Path) -> None:
     """A thread would die in silence, and the end of the run wait for it."""
     first, second = sparse(tmp_path / "first", 2**40), sparse(tmp_path / "second")
     found: dict[int, Any] = {}
-    hashing = Hashing(found.__setitem__)
+    hashing = BackgroundHasher(found.__setitem__)
     hashing.add(1, "first", str(first))
     hashing.add(2, "second", str(second))  # waits for the first
     second.unlink()
@@ -142,7 +142,7 @@ def test_hashing_goes_on_after_a_pause(tmp_path: Path) -> None:
     """A fork would begin again what was half done, or stop it for good."""
     path = sparse(tmp_path / "large", 8 * BACKGROUND_BYTES)
     found: dict[int, Any] = {}
-    hashing = Hashing(found.__setitem__)
+    hashing = BackgroundHasher(found.__setitem__)
     hashing.add(7, "large", str(path))
     done = 0
     for _ in range(3):
@@ -189,4 +189,4 @@ def test_a_killed_run_says_that_there_is_no_digest(store: Path, tmp_path: Path) 
     command = [sys.executable, "-c", KILLED, str(store), str(sparse(tmp_path / "h", 2**40))]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     (dataset,) = provml.load("latest", store).artifacts()
-    assert "not there yet" in dataset.facts["unread"]
+    assert "not yet computed" in dataset.facts["unread"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 SOURCE = Path(__file__).parent / "nvml_library.c"
 MIB = 2**20
@@ -51,7 +52,7 @@ def built(folder: Path, *options: str) -> Path:
         pytest.skip("there is no C compiler")
     library = folder / "libnvidia-ml.so.1"
     command = [compiler, "-shared", "-fPIC", "-O1", *options, "-o", str(library), str(SOURCE)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S)
     return folder
 
 
@@ -82,7 +83,7 @@ def read(library: Path, devices: str, **options: Any) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -216,7 +217,7 @@ def test_the_devices_that_are_visible(library: Path, visible: str, seen: list[st
     found = read(library, "t4,geforce,mig", variables={"CUDA_VISIBLE_DEVICES": visible})
     assert [device["uuid"][:8] for device in found["devices"]] == seen
     if not seen:
-        assert found["unavailable"] == ["this process can use no GPU", True]
+        assert found["unavailable"] == ["this process can't use any GPU", True]
 
 
 @pytest.mark.parametrize(

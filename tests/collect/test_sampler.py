@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S, until
 
 import provml
-from provml.collect.sampler import next_due
+from provml.collect.collector_thread import find_next_due
 
 TRAINING = provml.Context.TRAINING
 
@@ -33,14 +34,6 @@ class Counting:
 
     def close(self) -> None:
         self.closed = True
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 def threads() -> set[str]:
@@ -103,20 +96,20 @@ def test_a_reading_belongs_to_the_step_under_way(start) -> None:
     assert set(validation.step.tolist()) == {-(2**63)}
 
 
-def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> None:
+def test_the_last_position_is_found_over_segments_and_other_records(start) -> None:
     """A reading would be linked to an old step once the samples file has grown."""
     with start() as run:
         writer = run._writer
-        assert writer.under_way() is None
+        assert writer.last_position() is None
         for step in range(5000):
             run.log_metric("loss", 1.0, TRAINING, step)
             if step % 97 == 0:
-                assert writer.under_way() == (("training",), step, None)
+                assert writer.last_position() == (("training",), step, None)
         for number in range(3000):
             writer.sample(("other", "x", None, None, "i64"), number, None, None, number)
-        assert writer.under_way() == (("training",), 4999, None)
+        assert writer.last_position() == (("training",), 4999, None)
         run.log_metric("text", "a", epoch=7)
-        assert writer.under_way() == (None, None, 7)
+        assert writer.last_position() == (None, None, 7)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +124,7 @@ def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> No
 )
 def test_the_rhythm_is_a_grid(due, interval_s, now, expected) -> None:
     """Readings would drift by the time that each takes, or pile up after a stall."""
-    assert next_due(due, interval_s, now) == expected
+    assert find_next_due(due, interval_s, now) == expected
 
 
 def test_one_that_raises_is_told_once_and_tried_again(start) -> None:
@@ -171,11 +164,11 @@ def test_one_that_hangs_does_not_hold_the_end(start) -> None:
 
     def hang(reading: int) -> None:
         hangs.set()
-        go_on.wait(60)
+        go_on.wait(LIMIT_S)
 
     hanging, other = Counting("hanging", hang), Counting("other")
     with start(sample_interval_s=0.001, collect=[hanging, other]) as run:
-        hangs.wait(60)
+        hangs.wait(LIMIT_S)
         seen = other.readings
         until(lambda: other.readings > seen + 5)
         before = time.monotonic()
@@ -218,11 +211,11 @@ def test_a_fork_while_one_hangs_leaves_it_its_thread(start) -> None:
     def hang(reading: int) -> None:
         if reading == 1:
             hangs.set()
-            go_on.wait(60)
+            go_on.wait(LIMIT_S)
 
     hanging = Counting("hanging", hang)
     with start(sample_interval_s=0.001, collect=[hanging]):
-        hangs.wait(60)
+        hangs.wait(LIMIT_S)
         pid = os.fork()
         if pid == 0:
             os._exit(0)
@@ -260,7 +253,7 @@ def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"collect": ("system", "moon")}, "there is no collector 'moon'; there are: system, disk"),
+        ({"collect": ("system", "moon")}, "unknown collector 'moon': choose from system, disk"),
         ({"collect": "system"}, "collect must be a tuple"),
         ({"collect": [object()]}, "must be an object with a name and a collect"),
         ({"collect": [Counting]}, "must be an object with a name and a collect"),

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from collect.nvml import Device, FakeNvml
+from waiting import until
 
 import provml
 from provml.collect import (
@@ -51,11 +52,8 @@ def with_gpus(**options: Any) -> SystemMetricsCollector:
 
 
 def until_read(collector: SystemMetricsCollector, alerts: int) -> None:
-    """Wait for the background, at most a minute."""
-    deadline = time.monotonic() + 60
-    while len(collector.get_alerts()) < alerts:
-        assert time.monotonic() < deadline
-        time.sleep(0)
+    """Wait until the collector has read in the background."""
+    until(lambda: len(collector.get_alerts()) >= alerts)
 
 
 def test_a_snapshot_by_hand() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 import provml
-from provml.collect.containers import limits
+from provml.collect.containers import find_container_limits
 from provml.collect.machine import LinuxMachine, PsutilMachine
 from provml.collect.process import ProcessCollector
-from provml.collect.readings import UnavailableError, flat, unit_of
+from provml.collect.readings import UnavailableError, find_unit, flatten_reading
 from provml.collect.system import (
     SystemMetricsCollector,
     adaptive_configuration,
@@ -269,7 +270,7 @@ def test_percentages_are_of_the_container_s_limits(recorded: Path, files) -> Non
 def test_without_limits_percentages_are_of_the_machine(recorded: Path, files) -> None:
     """A limit that is none, or can't be read, would make nonsense of the percentages."""
     write(recorded, files)
-    found = limits(recorded / "proc", recorded / "sys/fs/cgroup", 2, 1000 * 1024)
+    found = find_container_limits(recorded / "proc", recorded / "sys/fs/cgroup", 2, 1000 * 1024)
     assert found == (None, None)
 
 
@@ -359,14 +360,6 @@ class AlertingSystemCollector(SystemMetricsCollector):
 
     def get_alerts(self):
         return self.alerts.copy()
-
-
-def until(condition: Any) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 def test_a_subclass_s_keys_are_recorded_in_the_background(store: Path) -> None:
@@ -550,9 +543,9 @@ def test_a_reading_s_numbers_have_flat_names_and_units() -> None:
         "b": {"c": [1.5, {"d_percent": 2}], "text": "x", "on": True, "none": None},
         "deep": {"1": {"2": {"3": {"4": {"5": {"6": 1}}}}}},
     }
-    assert list(flat(reading)) == [("a", 1), ("b.c.0", 1.5), ("b.c.1.d_percent", 2)]
-    assert unit_of("b.c.1.d_percent", {}) == "%"
-    assert unit_of("gpu.0.memory_used", {}) == "B"
-    assert unit_of("gpu.0.temperature", {}) == "Cel"
-    assert unit_of("wind", {"wind": "m/s"}) == "m/s"
-    assert unit_of("threads", {}) is None
+    assert list(flatten_reading(reading)) == [("a", 1), ("b.c.0", 1.5), ("b.c.1.d_percent", 2)]
+    assert find_unit("b.c.1.d_percent", {}) == "%"
+    assert find_unit("gpu.0.memory_used", {}) == "B"
+    assert find_unit("gpu.0.temperature", {}) == "Cel"
+    assert find_unit("wind", {"wind": "m/s"}) == "m/s"
+    assert find_unit("threads", {}) is None

@@ -12,12 +12,10 @@ import pytest
 import provml
 from provml.base.format_names import format_names
 from provml.export import (
-    BundleFormat,
     document_path,
     export,
     export_bundles,
     find_format,
-    holds_samples_only,
 )
 
 DRAWN = ("pdf", "png", "svg")
@@ -32,14 +30,15 @@ FORMS = pytest.mark.parametrize(
         pytest.param(name, detail, marks=[NEEDS_DOT] * (name in DRAWN))
         for name in format_names()
         for detail in ("sample", "series")
-        if detail == "sample" or not holds_samples_only(name)
+        if detail == "sample" or not find_format(name).samples_only
     ],
 )
 
 
-@pytest.fixture
-def recorded(store: Path) -> provml.RecordedRun:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     """A run with a record of every kind, and names that are hard to write."""
+    store = tmp_path_factory.mktemp("formats") / "provenance"
     with provml.start_run("exp/é", store=store, formats=(), tags={"t": "🦉"}) as run:
         run.log_params({"lr": 0.1, "n": 2**70, "x": [1, None], "nan": float("nan")})
         run.log_dataset("d<&>", np.arange(4), context="training")
@@ -62,14 +61,14 @@ def recorded(store: Path) -> provml.RecordedRun:
 def test_a_format_has_what_it_is_found_by(name: str) -> None:
     """A format's file would have no ending, or no documentation."""
     module = find_format(name)
-    assert module.SUFFIX.startswith(".")
+    assert module.suffix.startswith(".")
     assert module.__doc__
     assert module.write.__doc__
 
 
 def test_no_two_formats_share_an_ending() -> None:
     """One of a run's documents would be written over another."""
-    endings = [find_format(name).SUFFIX for name in format_names()]
+    endings = [find_format(name).suffix for name in format_names()]
     assert len(set(endings)) == len(endings)
 
 
@@ -90,7 +89,7 @@ def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
     with provml.start_run("empty", store=store, formats=(name,)) as run:
         pass
     # the run itself is stated; of samples there are none
-    assert (document_path(run.path, name).stat().st_size == 0) == holds_samples_only(name)
+    assert (document_path(run.path, name).stat().st_size == 0) == find_format(name).samples_only
 
 
 @FORMATS
@@ -102,7 +101,7 @@ def test_a_format_that_holds_several_runs_writes_the_same_bytes(
         pass
     folders = [recorded.path, run.path]
     first, second = io.BytesIO(), io.BytesIO()
-    if not isinstance(find_format(name), BundleFormat):
+    if not find_format(name).holds_several_runs:
         with pytest.raises(provml.ExportError, match=name):
             export_bundles(folders, name, first)
         return
@@ -122,7 +121,7 @@ def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name
             self.size += len(data)
             return len(data)
 
-    if not isinstance(find_format(name), BundleFormat):
+    if not find_format(name).holds_several_runs:
         pytest.skip("it holds one run")
     with provml.start_run("other", store=store, formats=()) as run:
         pass

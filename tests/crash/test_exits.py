@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -213,7 +214,7 @@ def test_ctrl_c_from_outside(children, tmp_path, until):
     )
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=LIMIT_S)
     assert child.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in err
     run = provml.load(tmp_path / "store" / "exits" / "one")

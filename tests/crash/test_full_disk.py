@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.journal.store import scan_runs
@@ -226,7 +227,7 @@ print(run.path)
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert (child.returncode, child.stderr) == (0, "")
     recorded = provml.load(child.stdout.strip())

@@ -24,10 +24,8 @@ from prov.model import ProvDocument
 import provml
 from provml.base.format_names import format_names
 from provml.export import (
-    BundleFormat,
     export_bundles,
     find_format,
-    holds_samples_only,
     ntriples,
 )
 from provml.journal.reader import Journal
@@ -63,7 +61,7 @@ GRAPHS = {"cytoscape-json", "dot", "gexf", "graphml", "html", "pdf", "png", "svg
 SAMPLES = {"jsonl"}
 """Forms that hold samples alone: `test_jsonl` reads them."""
 
-BUNDLED = [name for name in READERS if isinstance(find_format(name), BundleFormat)]
+BUNDLED = [name for name in READERS if find_format(name).holds_several_runs]
 
 
 def read(form: str, content: bytes) -> ProvDocument:
@@ -101,7 +99,7 @@ def canonical(found: set[Any]) -> pyoxigraph.Dataset:
 def test_every_prov_form_is_read_back() -> None:
     """A form would be written that no test reads."""
     assert set(READERS) | GRAPHS | SAMPLES == set(format_names())
-    assert {name for name in format_names() if holds_samples_only(name)} == SAMPLES
+    assert {name for name in format_names() if find_format(name).samples_only} == SAMPLES
 
 
 def in_xml(records: Counter[Any]) -> Counter[Any]:
@@ -195,7 +193,7 @@ def test_several_runs_are_bundles_of_one_document(
 def test_a_form_without_bundles_refuses_several_runs(several: list[Path], form: str) -> None:
     """Several runs would run into one graph, in which nothing says whose is what."""
     sink = io.BytesIO()
-    with pytest.raises(provml.ExportError, match=f"{form} holds one run; .*trig"):
+    with pytest.raises(provml.ExportError, match=f"{form} holds only one run; .*trig"):
         export_bundles(several, form, sink)
     assert sink.getvalue() == b""
 

@@ -186,7 +186,7 @@ def test_a_file_that_is_written_is_preallocated_and_zero(tmp_path):
 )
 def test_the_folder_of_an_experiment(tmp_path, name, folder):
     """An experiment's name would lead out of the store, or to another experiment's folder."""
-    assert layout.folder_name(name) == folder
+    assert layout.encode_folder_name(name) == folder
     with provml.start_run(name, store=tmp_path, formats=()) as run:
         pass
     assert run.path.parent == tmp_path / folder
@@ -196,7 +196,7 @@ def test_the_folder_of_an_experiment(tmp_path, name, folder):
 def test_a_name_too_long_for_a_folder(tmp_path):
     """A long experiment's name would fail in the file system, or two of them share a folder."""
     names = ["x" * 4000, "x" * 4001, "模型" * 200]
-    folders = [layout.folder_name(name) for name in names]
+    folders = [layout.encode_folder_name(name) for name in names]
     assert len(set(folders)) == 3
     assert all(len(folder.encode()) <= 200 for folder in folders)
     run = provml.start_run(names[2], store=tmp_path, formats=())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.errors import JournalError, ProvMLError
@@ -120,7 +121,7 @@ def test_many_at_once_do_what_one_does(dead: Path) -> None:
         )
         for _ in range(4)
     ]
-    closed = [process.communicate("\n", timeout=60)[0].strip() for process in processes]
+    closed = [process.communicate("\n", timeout=LIMIT_S)[0].strip() for process in processes]
     assert sorted(closed) == ["0", "0", "0", "1"]
     kinds = [record["record"] for _, record in owner(dead).records()]
     assert kinds.count("end") == 1

@@ -162,4 +162,4 @@ def test_a_code_without_a_file_says_so(run: provml.Run, monkeypatch: pytest.Monk
         for s in statements(run, "entity")
         if ("prov:type", "provml:SourceCode") in s.attributes
     ]
-    assert "does not stand in a file" in source["provml:unread"]
+    assert "is not in a file" in source["provml:unread"]

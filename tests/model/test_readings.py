@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from collect.nvml import Device, FakeNvml
 from prov.model import ProvDocument
+from waiting import until
 
 import provml
 from provml.collect.gpu import GpuCollector
@@ -51,10 +52,8 @@ def recorded(store: Path) -> provml.RecordedRun:
     with provml.start_run("readings", sample_interval_s=5, **options) as run:
         for step in range(3):
             run.log_metric("loss", 1.0, TRAINING, step, epoch=0)
-            seen, deadline = room.readings, time.monotonic() + 60
-            while room.readings < seen + 3:
-                assert time.monotonic() < deadline
-                os.sched_yield()
+            seen = room.readings
+            until(lambda seen=seen: room.readings >= seen + 3)
     return provml.load(run.path)
 
 

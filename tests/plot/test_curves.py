@@ -112,7 +112,7 @@ def test_what_is_not_there_is_answered_with_what_is(
     run.log_metric("loss", 1.0, Context.TRAINING, 0)
     run.log_metric("cpu", 1.0)
     run.end_run()
-    with pytest.raises(provml.RunNotFoundError, match=message):
+    with pytest.raises(provml.SeriesNotFoundError, match=message):
         read_charts(Journal(run.path), **asked)  # type: ignore[arg-type]
 
 

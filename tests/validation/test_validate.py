@@ -87,7 +87,7 @@ def test_a_document_of_several_runs_passes(
     """What is fine by itself would be called wrong beside another run."""
     with provml.start_run("other", store=store, owner="o", formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
-    path = tmp_path / f"runs{find_format(name).SUFFIX}"
+    path = tmp_path / f"runs{find_format(name).suffix}"
     export_bundles([everything.path, run.path], name, path)
     report = validate(path)
     assert report.conforms, [finding.text() for finding in report.findings]
@@ -173,6 +173,7 @@ def bad(tmp_path: Path, everything: provml.RecordedRun, json_of: Callable[..., A
     return path
 
 
+@pytest.mark.slow
 def test_the_command_judges_files_and_runs(
     good: Path, bad: Path, everything: provml.RecordedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,7 +237,7 @@ def test_compressed_files_and_standard_input_are_judged(bad: Path) -> None:
 @pytest.mark.parametrize("name", OTHER_FORMS)
 def test_other_forms_are_judged(tmp_path: Path, everything: provml.RecordedRun, name: str) -> None:
     """A document of ours in another form could not be judged, or would be called wrong."""
-    path = tmp_path / f"run{find_format(name).SUFFIX}"
+    path = tmp_path / f"run{find_format(name).suffix}"
     everything.export(name, path)
     report = validate(path)
     assert report.conforms, [finding.text() for finding in report.findings]

@@ -1,7 +1,4 @@
-"""How the scripts that joined a run ended, by what they recorded themselves.
-
-Imports `joining`, `journal`.
-"""
+"""Reads how the scripts in a run ended, from what they recorded themselves."""
 
 from __future__ import annotations
 
@@ -12,28 +9,28 @@ from typing import Any, BinaryIO
 
 from provml.journal import layout
 from provml.journal.files import list_writer_files
-from provml.recording.joined_run import ENDED, SOURCE
+from provml.recording.joined_run import RUN_FINISHED, SOURCE
 
 
 def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
-    """How each `start_run` in a run that is not its own ended: status, reason, exception.
+    """Return how each script that joined the run by `start_run` ended: status, reason, exception.
 
-    Costs a pass over the lines that the run's processes wrote.
+    Reads all events of the run once.
     """
     found: list[dict[str, Any]] = []
     for files in list_writer_files(run_folder):
         try:
             with open(files.events_path, "rb") as file:
-                found += _endings(file)
+                found += _find_ends(file)
         except OSError:
             continue
     return found
 
 
-def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Those of one process."""
-    name = f'"{ENDED}"'.encode()
-    while line := file.readline(layout.MAX_LINE_BYTES + 1):
+def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield the ends that one process recorded."""
+    name = f'"{RUN_FINISHED}"'.encode()
+    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:
             continue
         try:
@@ -43,7 +40,7 @@ def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
         if not isinstance(record, dict) or record.get("source") != SOURCE:
             continue
         metadata = record.get("metadata")
-        if record.get("name") != ENDED or not isinstance(metadata, dict):
+        if record.get("name") != RUN_FINISHED or not isinstance(metadata, dict):
             continue
         if metadata.get("status") in layout.END_STATUSES:
             yield metadata

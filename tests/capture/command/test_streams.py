@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from provml.capture.command.streams import Stream
+from provml.capture.command.streams import CommandStream
 
 
 def test_output_passes_where_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,13 +17,13 @@ def test_output_passes_where_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("can't start new thread")
 
     reader, sink = os.pipe()
-    stream = Stream((sink,), "stdout")
-    given = os.dup(stream.given)
+    stream = CommandStream((sink,), "stdout")
+    command_fd = os.dup(stream.command_fd)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     stream.start(lambda block, time_ns: None)
     os.close(sink)
-    os.write(given, b"as ever")
-    os.close(given)
+    os.write(command_fd, b"as ever")
+    os.close(command_fd)
     with open(reader, "rb") as passed:
         assert passed.read() == b"as ever"
     assert stream.is_done
