@@ -88,7 +88,7 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def condition(expression: str) -> Sql:
+def compile_condition(expression: str) -> Sql:
     """Return a condition on the table ``runs``, which the SQL names ``r``.
 
     Raises QueryError, which says where the expression is wrong.
@@ -96,7 +96,7 @@ def condition(expression: str) -> Sql:
     return _Compiler(expression).condition(_parse_expression(expression))
 
 
-def value(expression: str) -> tuple[Sql, Sql]:
+def compile_value(expression: str) -> tuple[Sql, Sql]:
     """Return the SQL of a value for ``--sort`` and ``--show``: as a number, and as text."""
     compiler = _Compiler(expression)
     node = _parse_expression(expression)

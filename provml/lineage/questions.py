@@ -115,7 +115,7 @@ class Store:
         columns = ["r.* EXCLUDE (fingerprint)"]
         params: list[Any] = []
         for expression in show:
-            number, text = conditions.value(expression)
+            number, text = conditions.compile_value(expression)
             title = expression.replace('"', '""')
             if number.text == "NULL" or text.text == "NULL":
                 chosen = text if number.text == "NULL" else number
@@ -127,13 +127,15 @@ class Store:
             params += [*number.params, *text.params]
         query = f"SELECT {', '.join(columns)} FROM runs r"
         if where is not None:
-            condition = conditions.condition(where)
+            condition = conditions.compile_condition(where)
             query += f" WHERE {condition.text}"
             params += condition.params
         order = ["r.started_ns", "r.run"]
         if sort is not None:
             descending = sort.lstrip().startswith("-")
-            number, text = conditions.value(sort.lstrip().removeprefix("-") if descending else sort)
+            number, text = conditions.compile_value(
+                sort.lstrip().removeprefix("-") if descending else sort
+            )
             turn = "DESC" if descending else "ASC"
             own = [
                 f"{part.text} {turn} NULLS LAST" for part in (number, text) if part.text != "NULL"

@@ -387,7 +387,7 @@ def _first_times(graph: RunGraph, kind: str) -> dict[str, int | None]:
 
 
 def _to_json_value(value: Any) -> Any:
-    """An first_attribute's value as JSON; what JSON has no form for is text."""
+    """Return an attribute's value as JSON; a value that JSON can't hold becomes text."""
     if isinstance(value, Literal):
         return value.lexical
     if isinstance(value, (Name, Iri)):
