@@ -72,17 +72,17 @@ def execute(arguments: list[str]) -> int:
         return _INTERRUPTED
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "provml"
-        return _print_error(f"{error.format_message().rstrip('.')}; see {where} --help", 2)
+        return _echo_error(f"{error.format_message().rstrip('.')}; see {where} --help", 2)
     except click.ClickException as error:
-        return _print_error(error.format_message(), 2)
+        return _echo_error(error.format_message(), 2)
     except ProvMLError as error:
-        return _print_error(str(error), 2 if isinstance(error, _MISUSE) else 1)
+        return _echo_error(str(error), 2 if isinstance(error, _MISUSE) else 1)
     except OSError as error:
-        return _print_error(_os_error_text(error), 1)
+        return _echo_error(_os_error_text(error), 1)
     return status if isinstance(status, int) else 0
 
 
-def _print_error(message: str, status: int) -> int:
+def _echo_error(message: str, status: int) -> int:
     click.echo(f"provml: error: {printable(message)}", err=True)
     return status
 

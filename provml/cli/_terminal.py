@@ -154,7 +154,7 @@ def duration_s(started_ns: int, ended_ns: int | None) -> float | None:
     return (ended_ns - started_ns) / _NS_PER_S
 
 
-def duration_text(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Return a duration in one or two units: ``2 m 05 s``."""
     if seconds is None:
         return "-"

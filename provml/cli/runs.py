@@ -286,7 +286,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
             terminal.cell(run.experiment),
             terminal.styled(run.status, terminal.STYLES.get(run.status, "")),
             terminal.styled(terminal.local_text(run.started_ns, short=True)),
-            terminal.styled(terminal.duration_text(run.duration_s)),
+            terminal.styled(terminal.format_duration(run.duration_s)),
             terminal.styled("-" if run.samples is None else str(run.samples)),
         ]
         cells += [Text(str(run.dropped), "red" if run.dropped else "")] if lossy else []

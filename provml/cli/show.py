@@ -108,7 +108,7 @@ def _describe_run(found: Overview) -> RenderableType:
         rows.append(("exception", terminal.cell(f"{kind}: {message}", "red")))
     rows.append(("started", terminal.styled(terminal.local_text(state.started_ns))))
     if state.ended_ns is not None:
-        ended = f"{terminal.local_text(state.ended_ns)}, after {terminal.duration_text(length_s)}"
+        ended = f"{terminal.local_text(state.ended_ns)}, after {terminal.format_duration(length_s)}"
         rows.append(("ended", terminal.styled(ended)))
     if state.dropped_samples or state.dropped_events:
         lost = f"{state.dropped_samples:,} samples, {state.dropped_events:,} events"
@@ -220,7 +220,7 @@ def _spans_section(found: Overview) -> RenderableType | None:
             terminal.styled(f"  {terminal.local_text(span.started.time_ns)}"),
             terminal.cell(span.name),
             terminal.cell("-" if span.source is None else span.source),
-            terminal.styled(terminal.duration_text(span.duration_s)),
+            terminal.styled(terminal.format_duration(span.duration_s)),
         ]
         for span in found.last_spans
     ]
@@ -307,7 +307,7 @@ def _format_above(use: ResourceUse) -> str:
     """Return how long a reading was above its threshold."""
     if use.above_s is None or use.threshold is None:
         return "-"
-    return f"{terminal.duration_text(use.above_s)} > {terminal.value_text(use.threshold)}"
+    return f"{terminal.format_duration(use.above_s)} > {terminal.value_text(use.threshold)}"
 
 
 GROUP = "Look"

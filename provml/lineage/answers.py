@@ -101,3 +101,25 @@ class TableAnswer:
         frame = polars.from_arrow(self.to_arrow())
         assert isinstance(frame, polars.DataFrame)
         return frame
+
+
+class HasTable:
+    """An answer that can also be a table, for the libraries that people use."""
+
+    __slots__ = ()
+
+    def table(self) -> TableAnswer:
+        """Return the answer as a table."""
+        raise NotImplementedError
+
+    def to_arrow(self) -> pa.Table:
+        """Return `table` as a table of ``pyarrow``. Raises MissingExtraError."""
+        return self.table().to_arrow()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `table` as a data frame of ``pandas``. Raises MissingExtraError."""
+        return self.table().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return `table` as a data frame of ``polars``. Raises MissingExtraError."""
+        return self.table().to_polars()

@@ -20,7 +20,7 @@ from provml.collect.content import describe_path
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
-from provml.lineage.answers import TableAnswer
+from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.contents import Content, Row
 from provml.lineage.database import QuestionDatabase
 from provml.lineage.rows import CAUSAL
@@ -71,7 +71,7 @@ class LineageStart:
 
 
 @dataclass(slots=True)
-class Lineage:
+class Lineage(HasTable):
     """The causes or effects of a start.
 
     Attributes:
@@ -153,18 +153,6 @@ class Lineage:
             for place in content.places
         ]
         return TableAnswer(own, types, rows, self.notes)
-
-    def to_arrow(self) -> Any:
-        """Return `table` as a table of ``pyarrow``."""
-        return self.table().to_arrow()
-
-    def to_pandas(self) -> Any:
-        """Return `table` as a data frame of ``pandas``."""
-        return self.table().to_pandas()
-
-    def to_polars(self) -> Any:
-        """Return `table` as a data frame of ``polars``."""
-        return self.table().to_polars()
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
         """Return the PROV graph over all runs: nodes by IRI, edges from effect to cause.
