@@ -73,14 +73,14 @@ def export_command(
     if format_name is not None:
         chosen = find_format(format_name)
     else:
-        chosen = guess_format(output or "") or find_format(_default_for(output))
+        chosen = guess_format(output or "") or find_format(_default_format_for(output))
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
         raise click.UsageError("several runs become one document: name its file with -o")
     target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
-    with open_sink(target) as sink, _counted(sink, output == _STDOUT) as counted:
+    with open_sink(target) as sink, _count_bytes(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
             mapping = export(folders[0], chosen, written, detail, view)
@@ -106,10 +106,10 @@ def export_command(
     if note is not None:
         terminal.echo_note(note)
     if detail is None and "series" in details and chosen.default_detail is None:
-        terminal.echo_note(_advice(chosen.name, folders))
+        terminal.echo_note(_detail_advice(chosen.name, folders))
 
 
-def _advice(format_name: str, folders: list[Path]) -> str:
+def _detail_advice(format_name: str, folders: list[Path]) -> str:
     named = " ".join(shlex.quote(terminal.printable(folder)) for folder in folders)
     return (
         "the document summarises each series, because there are so many samples; to write every "
@@ -117,7 +117,7 @@ def _advice(format_name: str, folders: list[Path]) -> str:
     )
 
 
-def _default_for(output: str | None) -> str:
+def _default_format_for(output: str | None) -> str:
     """Return the format for a name without an ending. Raises UsageError for an unknown ending."""
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
@@ -127,7 +127,7 @@ def _default_for(output: str | None) -> str:
     return _DEFAULT_FORMAT
 
 
-class _Counted:
+class _CountingSink:
     """A sink that counts the bytes written to it."""
 
     def __init__(self, sink: BinaryIO) -> None:
@@ -140,9 +140,9 @@ class _Counted:
 
 
 @contextmanager
-def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
+def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
     """Count the bytes written, and show the count on a terminal that shows nothing else."""
-    counted = _Counted(sink)
+    counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):
         yield counted
         return
@@ -152,7 +152,7 @@ def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
     with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading")
 
-        class _Shown(_Counted):
+        class _Shown(_CountingSink):
             def write(self, data: bytes) -> int:
                 written = super().write(data)
                 progress.update(task, description=f"writing, {terminal.size_text(self.size)}")

@@ -39,7 +39,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
     folder = find_run(run, store)
     closed = recover(folder)
     if Journal(folder).state().status == "crashed":
-        closed += _what_is_left(folder)
+        closed += _record_leftovers(folder)
     chosen = find_format(format_name)
     document = document_path(folder, chosen)
     for line in closed:
@@ -56,7 +56,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
     click.echo(f"wrote {terminal.printable(document)} ({size}, {mapping.samples:,} samples)")
 
 
-def _what_is_left(folder: Path) -> list[str]:
+def _record_leftovers(folder: Path) -> list[str]:
     """Record what a killed `provml run` left; print a note if that fails."""
     from provml.capture.command.leftovers import record_leftovers
 
