@@ -55,13 +55,13 @@ def _warning_text(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """One line: where in the code a warning is from says nothing to who gives a command."""
-    what = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
-    return f"provml: {what}{printable(str(message))}\n"
+    """Return a warning as one line, without the place in the code, which tells a user nothing."""
+    kind = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
+    return f"provml: {kind}{printable(str(message))}\n"
 
 
 def execute(arguments: list[str]) -> int:
-    """Run one command; its exit status: 0, 1 for a finding or failure, 2 for misuse."""
+    """Run a command and return its exit status: 0, 1 for a finding or a failure, 2 for misuse."""
     try:
         status = program.main(arguments, "provml", standalone_mode=False)
         sys.stdout.flush()
@@ -72,28 +72,28 @@ def execute(arguments: list[str]) -> int:
         return _INTERRUPTED
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "provml"
-        return _complain(f"{error.format_message().rstrip('.')}; see {where} --help", 2)
+        return _echo_error(f"{error.format_message().rstrip('.')}; see {where} --help", 2)
     except click.ClickException as error:
-        return _complain(error.format_message(), 2)
+        return _echo_error(error.format_message(), 2)
     except ProvMLError as error:
-        return _complain(str(error), 2 if isinstance(error, _MISUSE) else 1)
+        return _echo_error(str(error), 2 if isinstance(error, _MISUSE) else 1)
     except OSError as error:
-        return _complain(_system_message(error), 1)
+        return _echo_error(_os_error_text(error), 1)
     return status if isinstance(status, int) else 0
 
 
-def _complain(message: str, status: int) -> int:
+def _echo_error(message: str, status: int) -> int:
     click.echo(f"provml: error: {printable(message)}", err=True)
     return status
 
 
-def _system_message(error: OSError) -> str:
-    """What the system says, as people write it."""
+def _os_error_text(error: OSError) -> str:
+    """Return an error of the operating system as ``file: reason``, without its number."""
     if error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _close_stdout() -> None:
-    """Point standard output nowhere, so that the interpreter's last flush meets no closed pipe."""
+    """Redirect standard output to nowhere, so that the final flush doesn't meet a closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

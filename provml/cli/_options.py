@@ -64,36 +64,38 @@ _VIEW_OPTIONS = (
     click.option(
         "--around",
         metavar="NODE",
-        help="Of graphs and pictures: only what NODE came from and what came of it; an IRI, a name "
-        "such as model/net/2, or a label.",
+        help="In graphs and pictures, show only NODE, its causes and its effects. NODE is an IRI, "
+        "a name such as model/net/2, or a label.",
     ),
-    click.option("--depth", type=click.IntRange(min=0), help="How many relations from NODE."),
-    click.option("--up", "reach", flag_value="up", help="Only what NODE came from."),
-    click.option("--down", "reach", flag_value="down", help="Only what came of NODE."),
-    click.option("--both", "reach", flag_value="both", help="Both, the default."),
+    click.option(
+        "--depth", type=click.IntRange(min=0), help="How many relations to follow from NODE."
+    ),
+    click.option("--up", "reach", flag_value="up", help="Show only the causes of NODE."),
+    click.option("--down", "reach", flag_value="down", help="Show only the effects of NODE."),
+    click.option("--both", "reach", flag_value="both", help="Show both, the default."),
     click.option(
         "--only",
         multiple=True,
         type=click.Choice(["metric", "model", "data"]),
-        help="Of graphs and pictures: only these, and the activities behind them; may be repeated.",
+        help="In graphs and pictures, show only these and their activities; can be repeated.",
     ),
     click.option(
         "--direction",
         type=click.Choice(["RL", "LR", "BT", "TB"]),
-        help="Where the edges of a picture lead, to what was earlier.  [default: RL; BT for few]",
+        help="Where the edges of a picture point, to the cause.  [default: RL; BT for few nodes]",
     ),
 )
 
 
 def view_options(command: _Command) -> _Command:
-    """The options that say what part of a run is shown; `view_of` takes them."""
+    """Add the options that choose the part of a run to show; pass them to `view_of`."""
     for option in reversed(_VIEW_OPTIONS):
         command = option(command)
     return command
 
 
 def view_of(options: dict[str, Any]) -> View:
-    """The view that the options say. Raises ExportError where they make no sense."""
+    """Return the view that the options describe. Raises ExportError if they contradict."""
     from provml.graph.view import View
 
     return View(**{**options, "only": tuple(options["only"])})

@@ -154,7 +154,7 @@ def duration_s(started_ns: int, ended_ns: int | None) -> float | None:
     return (ended_ns - started_ns) / _NS_PER_S
 
 
-def duration_text(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Return a duration in one or two units: ``2 m 05 s``."""
     if seconds is None:
         return "-"
@@ -195,11 +195,16 @@ def console(stderr: bool = False) -> Console:
     )
 
 
-def cell(text: object, style: str = "") -> Text:
-    """Return recorded text as a table cell, at most 200 characters long."""
+def styled(text: str, style: str = "") -> Text:
+    """Return text that is already printable in a style of rich."""
     from rich.text import Text
 
-    return Text(shortened(printable(text), _LONGEST_CELL), style)
+    return Text(text, style)
+
+
+def cell(text: object, style: str = "") -> Text:
+    """Return recorded text as a table cell, at most 200 characters long."""
+    return styled(shortened(printable(text), _LONGEST_CELL), style)
 
 
 def fold_heading(heading: str) -> str:

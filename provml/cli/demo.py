@@ -81,7 +81,7 @@ def _summarize(done: Demo) -> None:
         ("recorded", f"{done.samples:,} samples of {done.series} series"),
         ("PROV", f"{done.entities:,} entities, {done.activities:,} activities"),
         ("recording", f"{percent:.2f} % of the training loop: {_of_loop(done)}"),
-        ("at the end", f"{terminal.duration_text(done.end_s)} to write the document"),
+        ("at the end", f"{terminal.format_duration(done.end_s)} to write the document"),
         *([("page", str(done.page))] if done.page is not None else []),
     ]
     click.echo()
@@ -90,7 +90,7 @@ def _summarize(done: Demo) -> None:
 
 
 def _of_loop(done: Demo) -> str:
-    recording, loop = map(terminal.duration_text, (done.recording_s, done.loop_s))
+    recording, loop = map(terminal.format_duration, (done.recording_s, done.loop_s))
     return f"{recording} of {loop}"
 
 

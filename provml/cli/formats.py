@@ -1,19 +1,20 @@
-"""``provml formats``. Imports `formats`; `export` when it runs."""
+"""``provml formats``: the export formats. Imports `export` on use."""
 
 from __future__ import annotations
 
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option
+from provml.cli._options import examples, json_option
 
 
-@click.command("formats")
+@click.command("formats", epilog=examples("provml formats", "provml formats --json"))
 @json_option
 def formats_command(as_json: bool) -> None:
     """List the export formats.
 
-    Each with the ending of its files, whether it holds several runs, and what it is.
+    Shows of each format its name, the ending of its files, whether one document can hold several
+    runs, and a description.
     """
     from provml.export import load_formats
 

@@ -60,7 +60,8 @@ def _show_versions(answer: TableAnswer) -> None:
         context = row["context"] or "-"
         cells = [
             terminal.local_text(row["time_ns"]),
-            row["run"],
+            row["id"],
+            row["experiment"],
             str(row["version"]),
             f"{digest} (the same)" if is_same else digest,
             terminal.size_text(row["size"]) if row["size"] is not None else "-",
@@ -68,8 +69,16 @@ def _show_versions(answer: TableAnswer) -> None:
             row["status"],
         ]
         rows.append([terminal.cell(cell) for cell in cells])
-    columns = ("time", "run", "version", "sha256", "size", "made in", "run is")
-    terminal.show(terminal.table(columns, rows, right=("version", "size"), cut=("run", "made in")))
+    columns = ("time", "run", "experiment", "version", "sha256", "size", "made in", "run is")
+    terminal.show(
+        terminal.table(
+            columns,
+            rows,
+            right=("version", "size"),
+            cut=("experiment", "made in"),
+            drop=("run is", "made in", "experiment"),
+        )
+    )
 
 
 GROUP = "Compare"

@@ -29,7 +29,7 @@ def index_command(samples: bool, store: str | None) -> None:
     if samples:
         opened.sql("SELECT 1 FROM samples LIMIT 1")
     terminal.echo_notes(opened.notes())
-    seconds = terminal.duration_text(time.perf_counter() - begin)
+    seconds = terminal.format_duration(time.perf_counter() - begin)
     folder = terminal.printable(opened.tables_folder)
     click.echo(f"{count} runs, {read} read, in {seconds}: {folder}")
 

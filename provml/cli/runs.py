@@ -278,18 +278,16 @@ def _format_run_line(run: ListedRun) -> str:
 
 def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
     """Print the runs as a table; if it is too wide, the least important columns go first."""
-    from rich.text import Text
-
     lossy = any(run.dropped for run in runs)
     rows: list[list[Text]] = []
     for run in runs:
         cells = [
-            Text(terminal.printable(run.id), "bold"),
-            Text(terminal.printable(run.experiment)),
-            Text(run.status, terminal.STYLES.get(run.status, "")),
-            Text(terminal.local_text(run.started_ns, short=True)),
-            Text(terminal.duration_text(run.duration_s)),
-            Text("-" if run.samples is None else str(run.samples)),
+            terminal.cell(run.id, "bold"),
+            terminal.cell(run.experiment),
+            terminal.styled(run.status, terminal.STYLES.get(run.status, "")),
+            terminal.styled(terminal.local_text(run.started_ns, short=True)),
+            terminal.styled(terminal.format_duration(run.duration_s)),
+            terminal.styled("-" if run.samples is None else str(run.samples)),
         ]
         cells += [Text(str(run.dropped), "red" if run.dropped else "")] if lossy else []
         cells += [terminal.cell(terminal.value_text(value)) for value in run.values]

@@ -14,7 +14,6 @@ from typing import Any, Final
 from provml.base.text import size_text
 from provml.errors import ExportError
 from provml.export._text import lexical_form
-from provml.graph.labels import size_text
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.block_names import series_name

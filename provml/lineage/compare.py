@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from provml.lineage.answers import TableAnswer
+from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.database import QuestionDatabase
 from provml.lineage.segments import FoundRun
 
@@ -27,7 +27,7 @@ _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 
 
 @dataclass(slots=True)
-class Comparison:
+class Comparison(HasTable):
     """Runs side by side: each part maps a name to a value for each run, None if it has none.
 
     Attributes:
@@ -86,18 +86,6 @@ class Comparison:
             rows.append((part, name, *map(_exact_text, exact)))
         columns = ["part", "name", *self.runs]
         return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
-
-    def to_arrow(self) -> Any:
-        """Return `table` as a table of ``pyarrow``."""
-        return self.table().to_arrow()
-
-    def to_pandas(self) -> Any:
-        """Return `table` as a data frame of ``pandas``."""
-        return self.table().to_pandas()
-
-    def to_polars(self) -> Any:
-        """Return `table` as a data frame of ``polars``."""
-        return self.table().to_polars()
 
     def add(self, part: str, name: str, place: int, value: Any) -> None:
         """Set the value of the run at this place in `runs`."""

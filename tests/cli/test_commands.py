@@ -256,7 +256,7 @@ class TestShow:
             ["export", "first-run", "-o", "-"],
             ["export", "first-run", "second-run", "-o", "-", "--format", "provn"],
             ["query", "first-run", "ASK { ?s ?p ?o }"],
-            ["runs"],
+            ["runs", "--sort", "id"],
             ["lineage", "first-run"],
         )
         assert "torn last line" in call("show", "first-run", "--store", store).stdout
@@ -350,7 +350,7 @@ class TestExport:
         """A slip in a name would write PROV-JSON under it."""
         done = call("export", "first", "-o", tmp_path / "run.xyz", "--store", store)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "run.xyz says no format" in done.stderr
+        assert "run.xyz names no format" in done.stderr
         assert call("export", "first", "-o", tmp_path / "run", "--store", store).returncode == 0
 
     def test_several_runs_become_one_document(self, store: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_what_is_lost_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "data", "message"),
     [
-        (["-", "-"], b"{}", b"standard output says no format: give --to"),
+        (["-", "-"], b"{}", b"standard output has no ending that names the format: give --to"),
         (["-", "x.doc"], b"{}", b"x.doc: the ending says no format; there are .json .jsonld"),
         (["-", "-", "--to", "provjsom"], b"{}", b"unknown format 'provjsom'; there are: jsonld"),
         (["-", "x.json", "--from", "x"], b"{}", b"unknown format 'x'"),

@@ -77,8 +77,8 @@ def test_rejected_lines_are_told(
         (["."], 2, "'.' is a folder"),
         (["binary"], 2, "not text: it has a NUL byte at offset 1"),
         (["a.log", "--pattern", "x"], 2, "names no metric"),
-        (["-", "--follow"], 2, "--follow is for a file"),
-        (["a.log", "--run", "latest", "--experiment", "x"], 2, "--experiment is for a new run"),
+        (["-", "--follow"], 2, "--follow needs a file"),
+        (["a.log", "--run", "latest", "--experiment", "x"], 2, "--experiment names a new run"),
         (["a\0b"], 2, "not a path"),
     ],
 )

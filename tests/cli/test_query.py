@@ -110,8 +110,8 @@ class TestQuery:
             (["DELETE WHERE { ?s ?p ?o }"], "line 1, column 1: unexpected 'DELETE'"),
             (["SELECT * { SERVICE <http://localhost/> { ?s ?p ?o } }"], "SERVICE is not answered"),
             (["nothing", IDS], "run 'nothing' not found"),
-            (["latest"], "'latest' is no query"),
-            ([], "there is no query"),
+            (["latest"], "'latest' is not a query"),
+            ([], "the query is missing"),
             (["--name", "best"], "unknown query 'best'; there are: alerts, best-step"),
             (["--name", "series", "--set", "metrik=loss"], "no parameter 'metrik'; it has: metric"),
             (["--name", "series", "--set", "metric"], "--set takes NAME=VALUE"),
@@ -136,7 +136,7 @@ class TestQuery:
         assert done.stderr.endswith("none.rq: No such file or directory\n")
         (tmp_path / "binary.rq").write_bytes(b"\xff\xfe")
         done = call("query", "--file", tmp_path / "binary.rq", "--store", store)
-        assert "is no text in UTF-8" in done.stderr
+        assert "is not UTF-8 text" in done.stderr
 
     def test_a_time_limit_ends_a_query(self, store: Path, tmp_path: Path) -> None:
         """A query that multiplies everything by everything would run for ever."""

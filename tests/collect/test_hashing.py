@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import provml
-from provml.cli._overview import overview
+from provml.cli._overview import read_overview
 from provml.collect.content import digest_folder
 from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher
 from provml.journal.reader import Journal
@@ -54,7 +54,7 @@ def test_the_end_of_a_run_waits_for_a_large_file(store: Path, tmp_path: Path) ->
     assert stated["provml:sha256"] == recorded.sha256
     assert "provml:unread" not in stated
     assert run.hashing == []
-    (shown,) = overview(Journal(run.path)).contents
+    (shown,) = read_overview(Journal(run.path)).contents
     assert (shown.digests, shown.versions) == ({recorded.sha256}, 1)
     assert "unread" not in shown.facts
 

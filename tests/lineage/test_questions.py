@@ -128,7 +128,7 @@ def test_a_file_that_changed_since_says_so(pipeline: Any) -> None:
     path = pipeline.work / "clean.csv"
     path.write_text("changed")
     found = provml.open_store(pipeline.store).lineage(path)
-    assert "not what it was" in found.notes[0]
+    assert "has changed since" in found.notes[0]
     assert "raw.csv" in names(found)
 
 
