@@ -230,10 +230,10 @@ class Page:
         if not command.shown and self._is_plain(command.line):
             (arguments,) = provml_calls(command.line)
             output = io.StringIO()
-            output.buffer = io.BytesIO()  # type: ignore[misc]
+            output.buffer = binary = io.BytesIO()  # type: ignore[misc]
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
                 status = execute(arguments)
-            text = output.getvalue()
+            text = output.getvalue() + binary.getvalue().decode(errors="replace")
         else:
             status, text = run_on_terminal(command.line)
         assert status == block.status, f"{block}: {command.line}: exit status {status}\n{text}"
