@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib.util import find_spec
@@ -21,24 +24,63 @@ from provml.recording import process_hooks
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
+_TESTS = Path(__file__).parent
+
 # What the tests import beyond pytest and the packages that provml depends on.
 _PACKAGES = """
     codecarbon datasets duckdb fvcore h5py hypothesis ipykernel joblib jsonschema lxml matplotlib
-    mlflow mpld3 nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml pyoxigraph
-    pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX torch wandb
-    zstandard
+    mlflow mpld3 mypy nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml
+    pyoxigraph pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX
+    torch wandb zstandard
 """
-_OPTIONAL = frozenset(_PACKAGES.split())
+# Found once, before a test hides an installed package from provml.
+_MISSING = frozenset(package for package in _PACKAGES.split() if find_spec(package) is None)
+_MODULE_NAMES = {"scikit-learn": "sklearn"}
+# Python's message, and that of `provml.MissingExtraError`; in a repr the quotes may be escaped.
+_COMPLAINT = re.compile(r"No module named \\*'?(\w+)|needs ([^:\n]*): pip install \\*'provml\[")
 
 
-def _missing_package(error: BaseException | None) -> str | None:
-    """The optional package that an exception says is missing, if it is not installed."""
-    if isinstance(error, provml.MissingExtraError):
-        error = error.__context__
-    if not isinstance(error, ModuleNotFoundError) or error.name is None:
-        return None
-    package = error.name.partition(".")[0]
-    return package if package in _OPTIONAL and find_spec(package) is None else None
+def _missing_package(error: BaseException | None, output: Iterable[str] = ()) -> str | None:
+    """Find the optional package for want of which a test failed, if there is one.
+
+    This is how the tests run with any subset of the optional packages: a test that needs a missing
+    one is skipped, and no test has to say what it needs. A failure counts as one of a missing
+    package if both are true:
+
+    - A message names the package as missing: Python's "No module named 'lxml'", or provml's
+      "needs lxml: pip install 'provml[xml]'". The message is in the exception or in one that led
+      to it, in the values that the test's functions hold (such as what a subprocess wrote), or in
+      the output that pytest captured.
+    - The package is in `_PACKAGES` and is not installed. So no failure is hidden where all
+      packages are installed.
+
+    A test that fails without such a message says by `pytest.importorskip` what it needs.
+
+    Args:
+        error: the exception that ended the test.
+        output: what the test and its subprocesses wrote.
+    """
+    texts = [*output]
+    while error is not None:
+        texts += (str(error), *_held_texts(error))
+        error = error.__cause__ or error.__context__
+    for match in _COMPLAINT.finditer("\n".join(texts)):
+        for name in (match[1] or match[2]).split():
+            package = _MODULE_NAMES.get(name, name)
+            if package in _MISSING:
+                return package
+    return None
+
+
+def _held_texts(error: BaseException) -> Iterator[str]:
+    """The texts that an exception, and the tests' functions that it passed through, hold."""
+    if isinstance(error, subprocess.CalledProcessError):
+        yield repr((error.stdout, error.stderr))
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).is_relative_to(_TESTS):
+            for value in frame.f_locals.values():
+                if isinstance(value, (str, bytes, tuple, list, subprocess.CompletedProcess)):
+                    yield repr(value)
 
 
 class _Module(pytest.Module):
@@ -61,26 +103,19 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return module
 
 
-def _skip_if_package_missing() -> Generator[None, object, object]:
-    try:
-        return (yield)
-    except (ModuleNotFoundError, provml.MissingExtraError) as error:
-        package = _missing_package(error)
-        if package is None:
-            raise
-        pytest.skip(f"{package} is not installed")
-
-
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, object, object]:
-    """Skip a test if a fixture needs a missing package."""
-    return (yield from _skip_if_package_missing())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, object, object]:
-    """Skip a test that needs a missing package."""
-    return (yield from _skip_if_package_missing())
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that failed, itself or in a fixture, for want of a package."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        package = _missing_package(call.excinfo.value, (text for _, text in report.sections))
+        if package is not None:
+            path, line, _ = item.reportinfo()
+            report.outcome = "skipped"
+            report.longrepr = (str(path), (line or 0) + 1, f"{package} is not installed")
+    return report
 
 
 @pytest.fixture(autouse=True, scope="session")

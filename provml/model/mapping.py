@@ -36,7 +36,8 @@ from provml.model.names import (
     series_path,
     step_prefix,
 )
-from provml.model.records import RecordMapping, collector_name
+from provml.model.record_mapping import RESULTS, collector_name
+from provml.model.records import RecordMapping
 from provml.model.sample_targets import (
     by_version,
     derivation,
@@ -68,8 +69,6 @@ SAMPLE_DETAIL_LIMIT: Final = 1_000_000
 """Up to so many samples the default detail is ``sample``."""
 READING_DETAIL_LIMIT: Final = 50_000
 """Up to so many readings of the machine, some three hours of them, the default states each."""
-
-_RESULTS: Final = Name("run:results")
 
 
 class RunMapping:
@@ -279,7 +278,7 @@ class RunMapping:
             yield Statement(
                 "wasGeneratedBy", None, {"prov:entity": name, "prov:activity": activity}
             )
-            yield Statement("hadMember", None, {"prov:collection": _RESULTS, "prov:entity": name})
+            yield Statement("hadMember", None, {"prov:collection": RESULTS, "prov:entity": name})
             if self.detail == "series" and series.of is not None:
                 for version in self._versions_of(series):
                     yield Statement(

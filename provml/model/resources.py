@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from provml.journal.files import Record
 from provml.journal.reader import Journal
-from provml.journal.values import decode
+from provml.model.damage import DamagedRecordError, check_float, check_object, decode_field
 from provml.model.series import SAMPLING, Block, SeriesTable
 
 Path = tuple[str, ...] | None
@@ -136,13 +136,15 @@ def _thresholds(journal: Journal) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for _, _, record in journal.records():
         if record.get("record") == "collector" and isinstance(record.get("name"), str):
-            found |= {(record["name"], name): v for name, v in _own_thresholds(record).items()}
+            found |= {(record["name"], name): v for name, v in _read_thresholds(record).items()}
     return found
 
 
-def _own_thresholds(record: Record) -> dict[str, float]:
+def _read_thresholds(record: Record) -> dict[str, float]:
+    """Read the thresholds from a collector's settings; empty if they cannot be read."""
     try:
-        own = decode(record["settings"])["thresholds"]
-        return {str(name): float(value) for name, value in own.items()}
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+        settings = check_object(decode_field(record, "settings"))
+        thresholds = check_object(settings.get("thresholds"))
+        return {name: check_float(value) for name, value in thresholds.items()}
+    except DamagedRecordError:
         return {}

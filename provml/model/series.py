@@ -15,7 +15,8 @@ from provml.journal import history, layout
 from provml.journal.files import Series, WriterFiles, to_int64
 from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
-from provml.journal.values import decode, to_python
+from provml.journal.values import to_python
+from provml.model.damage import DamagedRecordError, decode_field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -321,8 +322,8 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
             and record.get("series") == series
         ):
             try:
-                values.append(decode(record["value"]))
-            except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+                values.append(decode_field(record, "value"))
+            except DamagedRecordError:
                 pass
             else:
                 kept.append(position)

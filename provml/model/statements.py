@@ -111,10 +111,11 @@ class Statement:
             yield self
             return
         for row in zip(*(column.rows() for column in columns), strict=True):
-            values = dict(zip(map(id, columns), row, strict=True))
+            values = dict(zip(columns, row, strict=True))  # columns are equal if they are the same
 
-            def pick(field: Any, values: dict[int, Any] = values) -> Any:
-                return values.get(id(field), field)
+            def pick(field: Any, values: dict[Any, Any] = values) -> Any:
+                is_column = isinstance(field, (NameColumn, TimeColumn, ValueColumn))
+                return values[field] if is_column else field
 
             yield Statement(
                 self.kind,

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
-from provml.journal.files import Record, record_context, series_number
+from provml.journal.files import Record, WriterFiles, record_context, series_number
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
+from provml.model.attributes import content_attributes
+from provml.model.damage import REASON, DamagedRecordError, check_object
 from provml.model.names import context_name, sample_prefix, series_path, step_prefix
 from provml.model.series import SAMPLING, Block, SeriesTable
 from provml.model.statements import Name
@@ -75,6 +77,7 @@ class Survey:
             alert; None where there is none.
         digests: what was found out later about a dataset, by its writer and its number there.
         summaries: the times at which each writer summarised what was stored of a name in a context.
+        damaged: the offsets of the records that were skipped, by writer.
         windows: the writers and contexts whose stored values no summary has followed.
         aliases: other words that the script used for a context: ``train`` for training.
     """
@@ -87,16 +90,23 @@ class Survey:
     steps: StepTable = field(default_factory=StepTable)
     named: dict[Path, dict[int, dict[int, int]]] = field(default_factory=dict)
     triggers: dict[TriggerKey, Name | None] = field(default_factory=dict)
+    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
+    damaged: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def collectors(self) -> list[str]:
         """What took readings, by name."""
         return list(dict.fromkeys(s.name for s in self.series.all if s.kind == SAMPLING))
 
-    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
     summaries: dict[tuple[int, Path, str], set[int]] = field(default_factory=dict)
     windows: set[tuple[int, Path]] = field(default_factory=set)
     aliases: dict[Path, set[str]] = field(default_factory=dict)
+
+    def count_damaged(self, files: WriterFiles, offset: int) -> None:
+        """Count a record that is skipped, once, however many passes meet it."""
+        skipped = self.damaged.setdefault(files.index, set())
+        skipped.add(offset)
+        files.damage[REASON] = max(files.damage[REASON], len(skipped))
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
         """Widen a context and all that it lies in; its number."""
@@ -145,10 +155,12 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
-    for files, _, record in journal.records():
-        number, content = series_number(record), record.get("content")
-        if record.get("record") == "digest" and number is not None and isinstance(content, dict):
-            result.digests[files.index, number] = content
+    for files, offset, record in journal.records():
+        if record.get("record") == "digest":
+            try:
+                _take_digest(result, files.index, record)
+            except DamagedRecordError:
+                result.count_damaged(files, offset)
         if record.get("record") == "context" and isinstance(record.get("alias"), str):
             result.aliases.setdefault(record_context(record), set()).add(record["alias"])
         if record.get("record") == "window":
@@ -178,6 +190,15 @@ def survey(journal: Journal, every_step: bool) -> Survey:
             own_epoch = layout.NO_EPOCH if epoch is None else epoch
             result.steps.add_one(result.numbers[record_context(record)], own_epoch, step, time_ns)
     return result
+
+
+def _take_digest(result: Survey, writer: int, record: Record) -> None:
+    """Note the digest of a dataset that was computed later. Raises DamagedRecordError."""
+    number, content = series_number(record), check_object(record.get("content"))
+    if number is None:
+        raise DamagedRecordError("a digest needs the number of its dataset")
+    content_attributes(content)
+    result.digests[writer, number] = content
 
 
 def _take_block(result: Survey, block: Block, every_step: bool) -> None:

@@ -6,14 +6,16 @@ Imports `checks` and the journal's writer; `metric_groups` builds on this module
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+import threading
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.writer import ExtraFields
 from provml.recording.checks import validate_epoch, validate_step
 
 if TYPE_CHECKING:
-    from provml.recording.metric_groups import MetricGroup
+    from provml.base.context import Context
+    from provml.journal.writer import AbsentWriter, JournalWriter, SeriesKey
 
 Number = int | float
 
@@ -39,6 +41,44 @@ class _StoredValues:
         self.values.append(value)
 
 
+class WriterOpener(Protocol):
+    """The part of a run that a summary cache uses."""
+
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process. Raises RunClosedError."""
+
+
+class SummarizedMetrics(Protocol):
+    """The part of a run's metrics that a summary cache uses."""
+
+    _lock: threading.RLock
+    _place: tuple[int | None, int | None]
+
+    @property
+    def _run(self) -> WriterOpener: ...
+
+    def _time_ns(self) -> int:
+        """Return the time now, never the same twice."""
+
+
+class SummarizedGroup(Protocol):
+    """The part of a metric group that a summary cache uses."""
+
+    _given: Context | str
+
+    @property
+    def _path(self) -> tuple[str, ...]: ...
+
+    @property
+    def _metrics(self) -> SummarizedMetrics: ...
+
+    def _encode_field(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
+        """Return the series of a field and its value as the journal stores it."""
+
+    def _count(self, points: int) -> int:
+        """Reserve indices for so many points; return the first of them."""
+
+
 class SummaryCache:
     """Values to record as a summary; ``run.metrics("train").summary_cache``.
 
@@ -49,7 +89,7 @@ class SummaryCache:
         keep_raw: whether to record each stored value at once too, so that nothing can be lost.
     """
 
-    def __init__(self, group: MetricGroup) -> None:
+    def __init__(self, group: SummarizedGroup) -> None:
         self.keep_raw = False
         self._group = group
         self._metrics = group._metrics
