@@ -19,10 +19,10 @@ from provml.base.results import DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
 from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
-from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.reader import Journal
+from provml.journal.record_building import add_later_digest
 from provml.journal.store import find_run
 from provml.journal.values import decode
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from provml.collect.readings import Collector, ReadingTable, find_unit, flatten_reading
 from provml.collect.thresholds import find_alerts
 from provml.journal import layout
-from provml.journal.event_records import build_event
+from provml.journal.record_building import build_event
 from provml.journal.values import encode
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
 from provml.journal.event_files import EventsFile
-from provml.journal.event_records import build_event
 from provml.journal.layout import Record as Record
+from provml.journal.record_building import build_event
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
 
 

@@ -10,6 +10,7 @@ from functools import partial
 
 from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, series_number
+from provml.journal.record_building import add_later_digest
 from provml.model.attributes import Attributes, content_attributes, json_literal
 from provml.model.damage import check_object
 from provml.model.names import context_name, encode_name, local_name

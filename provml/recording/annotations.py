@@ -13,7 +13,7 @@ from provml.base.clock import Timestamp, to_datetime, to_time_ns
 from provml.base.context import MAX_NAME_LENGTH, Context, validate_name
 from provml.base.event import Event, EventSource
 from provml.errors import InvalidArgumentError
-from provml.journal.event_records import build_event
+from provml.journal.record_building import build_event
 from provml.recording.checks import (
     flatten,
     metadata_record,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
-from provml.journal.event_records import build_event
+from provml.journal.record_building import build_event
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
 from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry

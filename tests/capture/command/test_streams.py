@@ -1,4 +1,4 @@
-"""The command's output on its way."""
+"""The command's output is passed on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from provml.capture.command.streams import CommandStream
 
 
 def test_output_passes_where_no_thread_is_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command would wait for ever for somebody to read what it prints."""
+    """The command would wait for ever, because nobody reads its output."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
