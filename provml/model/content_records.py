@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from provml.journal.event_records import add_later_digest
 from provml.journal.files import Record, series_number
 from provml.journal.record_building import add_later_digest
 from provml.model.attributes import Attributes, content_attributes, json_literal

@@ -63,7 +63,7 @@ def test_every_lost_sample_is_counted(small_disk, caught):
     assert len(series) + samples == calls
     assert series.value.tolist() == series.step.tolist() == list(range(len(series)))
     assert [message.category for message in caught] == [provml.ProvMLWarning]
-    assert "the run goes on" in str(caught[0].message)
+    assert "the run continues" in str(caught[0].message)
 
 
 def test_every_verb_loses_and_counts(small_disk, caught):

@@ -47,7 +47,7 @@ def file_of(run, suffix):
 
 @contextmanager
 def changed(path, content):
-    """The file with another content for a moment."""
+    """Replace the file's content for a moment."""
     before = path.read_bytes()
     path.write_bytes(content)
     try:
@@ -57,7 +57,7 @@ def changed(path, content):
 
 
 def read_all(run, exports=True):
-    """Everything that reads: whatever raises here would raise for a user."""
+    """Call everything that reads: whatever raises here would raise for a user."""
     recorded = provml.load(run.path)
     seen = {
         "status": recorded.status,
@@ -93,7 +93,7 @@ def prefix_of(shorter, longer):
 
 
 def test_an_undamaged_run_has_no_damage(run):
-    """A sound run would be said to be damaged."""
+    """A sound run would be reported as damaged."""
     assert read_all(run)["damage"] == {}
 
 
@@ -130,7 +130,7 @@ def test_a_samples_file_cut_within_its_header(run):
 
 @SWEEP
 def test_events_cut_at_every_byte(run, every):
-    """An events file cut short could not be read up to the cut, or its loss not be told."""
+    """A truncated events file could not be read up to the cut, or its loss would go unreported."""
     path = file_of(run, ".events.jsonl")
     content, whole = path.read_bytes(), read_all(run)
     ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]
@@ -146,7 +146,7 @@ def test_events_cut_at_every_byte(run, every):
 
 
 def test_events_cut_in_front_of_every_line(run):
-    """A text that was cut away would make its series, or all of them, unreadable."""
+    """A text that was cut off would make its series, or all series, unreadable."""
     path = file_of(run, ".events.jsonl")
     content = path.read_bytes()
     lines = content.splitlines(keepends=True)
@@ -197,7 +197,7 @@ def test_every_bit_of_a_few_samples(run, every):
 
 @SWEEP
 def test_every_bit_of_the_samples_header(run, every):
-    """One flipped bit in the header would raise, but for that of a newer version."""
+    """One flipped bit in the header would raise, except one that means a newer version."""
     path = file_of(run, ".samples")
     content, whole = path.read_bytes(), read_all(run)
     newer = 0
@@ -255,7 +255,7 @@ def test_every_bit_of_the_events(run, part, every):
 
 
 def check_others(record, seen, whole, joined):
-    """All that does not stand in the flipped line, or the one it was joined with, is there."""
+    """Everything outside the flipped line, and the line it was joined with, is still there."""
     lost = [event for event in whole["events"] if event not in seen["events"]]
     assert len(lost) <= (2 if joined else 1)
     assert not lost or joined or record["record"] == "event"
@@ -278,7 +278,7 @@ def check_others(record, seen, whole, joined):
 
 @SWEEP
 def test_every_bit_of_the_description(run, every):
-    """One flipped bit in run.json would make a run unreadable, but for a newer version."""
+    """One flipped bit in run.json would make a run unreadable, except for a newer version."""
     path = run.path / "run.json"
     content, whole = path.read_bytes(), read_all(run)
     for _, bit, flipped in flips(content, 0, len(content), every):
@@ -292,7 +292,7 @@ def test_every_bit_of_the_description(run, every):
 
 
 def test_garbage_instead_of_lines(run):
-    """Lines that are JSON but no records of ours would raise in some reader."""
+    """Lines that are JSON but not our records would raise in some reader."""
     path = file_of(run, ".events.jsonl")
     content, whole = path.read_bytes(), read_all(run)
     lines = content.splitlines(keepends=True)
@@ -340,8 +340,8 @@ def test_garbage_instead_of_lines(run):
 @pytest.mark.parametrize(
     "record", ["dataset", "artifact", "model", "source", "environment", "start"]
 )
-def test_content_that_makes_no_sense(run, record):
-    """A record of content with fields of other types would make the export raise."""
+def test_invalid_content(run, record):
+    """A record with fields of the wrong types would make the export raise."""
     path = file_of(run, ".events.jsonl")
     content = path.read_bytes()
     for value in (None, 5, "text", [1], {"sha256": [1]}, {"shape": {}, "members": 5, "uri": 5}):
@@ -369,7 +369,7 @@ def test_a_hole_is_skipped_and_counted(run):
 
 
 def test_holes_where_one_chunk_of_reading_ends(tmp_path):
-    """Holes at the border of two chunks would be taken for room that was not used yet."""
+    """Holes at the border of two chunks would be mistaken for unused space."""
     with provml.start_run("holes", store=tmp_path, formats=()) as run:
         for i in range(100):
             run.log_metric("m", i)
@@ -396,7 +396,7 @@ def test_the_lines_of_a_helper_do_not_say_how_the_run_ended(run):
         assert read_all(run)["status"] == "finished"
 
 
-def test_a_newer_version_is_refused(run):
+def test_a_newer_version_is_rejected(run):
     """A run of a newer provml would be misread instead of refused."""
     samples, events = file_of(run, ".samples"), file_of(run, ".events.jsonl")
     content = samples.read_bytes()
@@ -423,7 +423,7 @@ def test_a_newer_version_is_refused(run):
 
 
 def test_missing_files(run):
-    """A run of which a file is lost could not be read as far as it is there."""
+    """A run with a lost file could not be read at all."""
     whole = read_all(run)
     for path in (file_of(run, ".samples"), file_of(run, ".events.jsonl"), run.path / "run.json"):
         content = path.read_bytes()

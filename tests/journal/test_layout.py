@@ -1,4 +1,4 @@
-"""The files byte by byte, decoded by hand from what the docstring of `journal.layout` says."""
+"""The files byte by byte, decoded by hand according to the docstring of `journal.layout`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_every_byte_of_the_samples_file(recorded):
 
 
 def test_every_line_of_the_events_file(recorded):
-    """What stands in the events file would be misread by another program or version."""
+    """The events file would be misread by another program or version."""
     _, samples, events = recorded
     content = events.read_bytes()
     assert content.isascii()
@@ -114,7 +114,7 @@ def test_every_line_of_the_events_file(recorded):
 
 
 def test_a_file_made_by_hand_is_read(tmp_path):
-    """A file that another program wrote by the description would not be read."""
+    """A file that another program wrote according to the description would not be read."""
     journal = tmp_path / "store" / "by hand" / "one" / "journal"
     journal.mkdir(parents=True)
     stem = "00000000000000000005-12-0123abcd"
@@ -155,8 +155,8 @@ def test_the_header_says_how_the_writer_ended(tmp_path, status, code):
     assert struct.unpack("<I", content[48:52]) == (code,)
 
 
-def test_a_file_that_is_written_is_preallocated_and_zero(tmp_path):
-    """A full disk would meet a store to memory (SIGBUS) instead of the call that makes room."""
+def test_an_open_file_is_preallocated_with_zeros(tmp_path):
+    """A full disk would cause a SIGBUS when memory is written, not an error on allocation."""
     with provml.start_run("layout", store=tmp_path, formats=()) as run:
         (samples,) = run.path.glob("journal/*.samples")
         size = samples.stat().st_size
@@ -194,7 +194,7 @@ def test_the_folder_of_an_experiment(tmp_path, name, folder):
 
 
 def test_a_name_too_long_for_a_folder(tmp_path):
-    """A long experiment's name would fail in the file system, or two of them share a folder."""
+    """A long experiment name would fail in the file system, or two names would share a folder."""
     names = ["x" * 4000, "x" * 4001, "模型" * 200]
     folders = [layout.encode_folder_name(name) for name in names]
     assert len(set(folders)) == 3
