@@ -48,14 +48,14 @@ def push_command(
     from provml.journal.reader import Journal
     from provml.model.bundles import bundle_iri
     from provml.model.mapping import RunMapping
-    from provml.sparql.remote import Endpoint, checked_graph, push_graph
+    from provml.sparql.remote import Endpoint, push_graph, validate_graph_name
 
     if graph is not None and len(runs) > 1:
         raise click.UsageError(f"--graph names the graph of one run, but you gave {len(runs)} runs")
     endpoint = Endpoint(url)
     journals = [Journal(find_run(run, store)) for run in runs]
     for number, journal in enumerate(journals, 1):
-        name = bundle_iri(journal) if graph is None else checked_graph(graph)
+        name = bundle_iri(journal) if graph is None else validate_graph_name(graph)
         label = f"{journal.folder.name} ({number} of {len(journals)})"
         mapping = RunMapping(journal, detail)
         with _push_progress(label) as progress:

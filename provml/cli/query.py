@@ -140,9 +140,9 @@ def _ask_endpoint(
 
 
 def _list_ready_queries() -> None:
-    from provml.sparql.ready_queries import ready_queries
+    from provml.sparql.ready_queries import list_ready_queries
 
-    for query in ready_queries():
+    for query in list_ready_queries():
         click.echo(f"{query.name:20}{query.title}")
         for name, what in query.parameters.items():
             click.echo(f"{'':20}  --set {name}=...  {what}")
@@ -155,13 +155,13 @@ def _read_question(
     arguments: Sequence[str], file: str | None, ready_name: str | None, settings: Sequence[str]
 ) -> tuple[list[str], str, dict[str, Parameter]]:
     """Return the runs, the text of the query, and its parameters."""
-    from provml.sparql.ready_queries import describe_query, ready_query
+    from provml.sparql.ready_queries import describe_query, find_ready_query
 
     if file is not None and ready_name is not None:
         raise click.UsageError("give --file or --name, not both")
     runs = list(arguments)
     if ready_name is not None:
-        query = ready_query(ready_name)
+        query = find_ready_query(ready_name)
     elif file is not None:
         query = describe_query(file, _read_query_file(file))
     elif runs:
@@ -270,11 +270,11 @@ def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | N
 
 
 def _choose_answer_format(answer: SparqlAnswer, output: str | None) -> str:
-    from provml.sparql.answers import ENDINGS
+    from provml.sparql.answers import ANSWER_SUFFIXES
 
     if output not in (None, _STDOUT):
         name = str(output).lower().removesuffix(".gz").removesuffix(".zst")
-        for ending, format_name in ENDINGS.items():
+        for ending, format_name in ANSWER_SUFFIXES.items():
             if name.endswith(ending):
                 return format_name
     if answer.kind == "graph":

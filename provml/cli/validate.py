@@ -148,9 +148,9 @@ def _print_reports(reports: list[Report], form: str) -> None:
 
         click.echo(write_html_report(reports).encode("utf-8", "replace"))
     elif form == "github":
-        from provml.validation.github_report import github_annotations
+        from provml.validation.github_report import build_github_annotations
 
-        for line in github_annotations(reports):
+        for line in build_github_annotations(reports):
             click.echo(terminal.printable(line))
 
 

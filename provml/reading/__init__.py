@@ -1,7 +1,7 @@
-"""Reading PROV documents of any origin, and writing them again: one file a form.
+"""Read PROV documents from any source and write them again.
 
-A module here whose name begins with no underscore is a format of the module's name, as in
-`Format`. Everything that is read is bounded in size and depth, and nothing is fetched.
+Each module of this package without a leading underscore is one format; `DocumentForm` says what
+it provides. Everything that is read has a limit on size and depth, and nothing is downloaded.
 Imports `errors`.
 """
 
@@ -12,26 +12,26 @@ from functools import cache
 from typing import BinaryIO
 
 from provml.errors import DocumentError, InvalidArgumentError
-from provml.reading._document import Document, Format, find_reader, reading_formats
-from provml.reading._source import MAX_BYTES, load, plain_name, utf8_of
+from provml.reading._document import Document, DocumentForm, find_reader, reading_formats
+from provml.reading._source import MAX_BYTES, convert_to_utf8, load_bytes, uncompressed_name
 
 __all__ = [
     "MAX_BYTES",
     "Document",
-    "Format",
+    "DocumentForm",
     "find_reader",
     "format_for",
-    "load",
-    "plain_name",
+    "load_bytes",
     "read",
     "reading_formats",
+    "uncompressed_name",
 ]
 
 _HEAD_BYTES = 4096
 
 
 @cache
-def _suffixes() -> dict[str, str]:
+def _formats_by_suffix() -> dict[str, str]:
     return {suffix: name for name in reading_formats() for suffix in find_reader(name).SUFFIXES}
 
 
@@ -43,57 +43,62 @@ def read(
 ) -> Document:
     """Read a PROV document.
 
-    Memory is some tens of times the document's size, so its size is bounded.
+    Memory is up to 75 times the document's size, so the size is limited.
 
     Args:
-        source: a path, the document itself, or an open binary file; as it is, or compressed with
+        source: a path, the document's bytes, or an open binary file, as it is or compressed with
             gzip or Zstandard.
-        format: one of `reading_formats`; None has it guessed, from the file's ending and from what
-            the document begins with.
-        max_bytes: how large it may be, decompressed.
-        base: what relative IRIs of RDF are relative to, where the document itself says nothing.
+        format: one of `reading_formats`. By default it is guessed from the file's suffix and the
+            document's first bytes.
+        max_bytes: the largest size allowed, after decompression.
+        base: the IRI that relative IRIs in RDF refer to, unless the document declares its own.
 
     Raises:
-        InvalidArgumentError: an unknown format.
-        DocumentError: it is no PROV of the format, too large, or has what is not supported.
-        MissingExtraError: a package that the format needs is absent.
+        InvalidArgumentError: the format is unknown.
+        DocumentError: the document is not PROV in this format, is too large, or uses an
+            unsupported feature.
+        MissingExtraError: the format needs a package that is not installed.
         OSError: the file can't be read.
     """
-    data = load(source, max_bytes)
+    data = load_bytes(source, max_bytes)
     if format is not None:
         return find_reader(format).read(data, base)
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    return find_reader(_guessed(name, data)).read(data, base)
+    return find_reader(_guess_format(name, data)).read(data, base)
 
 
 def format_for(name: str) -> str:
-    """The format that a file's ending stands for.
+    """Return the format that a file's suffix stands for.
 
     Raises:
-        InvalidArgumentError: it stands for none; the message names those there are.
+        InvalidArgumentError: the suffix is unknown; the message lists the known ones.
     """
-    told = _told(name)
-    if told is None:
-        known = " ".join(sorted(_suffixes()))
-        raise InvalidArgumentError(f"{name}: the ending says no format; there are {known}")
-    return told
+    by_suffix = _find_suffix_format(name)
+    if by_suffix is None:
+        known = " ".join(sorted(_formats_by_suffix()))
+        raise InvalidArgumentError(f"{name}: unknown file suffix; use one of {known}")
+    return by_suffix
 
 
-def _told(name: str) -> str | None:
-    """The format that a file's ending stands for, if any; .prov.jsonld is longer than .jsonld."""
-    fitting = [each for each in _suffixes() if plain_name(name).endswith(each)]
-    return _suffixes()[max(fitting, key=len)] if fitting else None
+def _find_suffix_format(name: str) -> str | None:
+    """Return the format for a file's suffix, or None; the longest suffix wins (.prov.jsonld)."""
+    fitting = [each for each in _formats_by_suffix() if uncompressed_name(name).endswith(each)]
+    return _formats_by_suffix()[max(fitting, key=len)] if fitting else None
 
 
-def _guessed(name: str, data: bytes) -> str:
-    """The format that fits the beginning; among several the one that the ending says."""
-    head = utf8_of(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
+def _guess_format(name: str, data: bytes) -> str:
+    """Return the format that fits the first bytes, preferring the one that the suffix names."""
+    head = convert_to_utf8(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
     if not head.strip("\0"):
         raise DocumentError("the document is empty")
     fitting = [each for each in reading_formats() if find_reader(each).looks_like(head)]
-    told = _told(name)
-    if told is not None and (told in fitting or not fitting or told == "nquads"):
-        return told  # what begins with a triple may have quads later
+    by_suffix = _find_suffix_format(name)
+    if by_suffix is not None and (by_suffix in fitting or not fitting or by_suffix == "nquads"):
+        return by_suffix  # a file that starts with triples may still contain quads
     if fitting:
-        return min(fitting, key=lambda each: each == "ntriples")  # which Turtle may begin with
-    raise DocumentError("what this is can't be told from how it begins: give its format")
+        return min(
+            fitting, key=lambda each: each == "ntriples"
+        )  # Turtle may start with a triple too
+    raise DocumentError(
+        "the document's format can't be guessed from its first bytes: name the format"
+    )

@@ -1,4 +1,4 @@
-"""Whether two documents state the same.
+"""Compare what two documents state.
 
 Imports `_dictionary`, `_names`; prov when it runs.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from provml.errors import DocumentError
 from provml.reading._dictionary import typed_value
-from provml.reading._names import bundles_of
+from provml.reading._names import iter_bundles
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     Content = tuple[ProvDocument, Sequence[DictionaryStatement]]
     """What a document states: its statements, and those of PROV-Dictionary."""
 
-Statement = tuple[Any, Any, Any, frozenset[Any]]
-"""Bundle, type, id and attributes."""
+StatementKey = tuple[Any, Any, Any, frozenset[Any]]
+"""The bundle, type, identifier and attributes of a statement."""
 
 
-def statements_of(content: Content) -> dict[Hashable, str]:
-    """What a document states, each once, with the text that names it; its bundles are stated too.
+def collect_statements(content: Content) -> dict[Hashable, str]:
+    """Return the distinct statements of a document, its bundles included, each with a description.
 
-    Equal statements are equal keys: 1, 1.0 and True differ, NaN equals NaN.
+    Equal statements have equal keys: 1, 1.0 and True differ, and NaN equals NaN.
     """
     prov, dictionaries = content
     found: dict[Hashable, Any] = {}
-    for bundle in bundles_of(prov):
+    for bundle in iter_bundles(prov):
         name = bundle.identifier
         if name is not None:
             found[("bundle", name)] = f"bundle {name}"
@@ -40,60 +40,65 @@ def statements_of(content: Content) -> dict[Hashable, str]:
             attributes = frozenset((key, typed_value(value)) for key, value in record.attributes)
             found[(name, record.get_type(), record.identifier, attributes)] = record
     for statement in dictionaries:
-        found[statement.compared()] = statement.kind
+        found[statement.comparison_key()] = statement.kind
     return found
 
 
 def check_same(document: Content, back: Content, form: str) -> list[str]:
-    """Compare a document with what was read back.
+    """Compare a document with the copy that was read back.
 
     Returns:
-        A note where the form has merged statements of one identifier, as PROV-O does, and that is
-        the only difference.
+        A note if the only difference is that the format merged statements with the same
+        identifier, as PROV-O does.
 
     Raises:
-        DocumentError: they state different things.
+        DocumentError: the two documents state different things.
     """
-    here, there = statements_of(document), statements_of(back)
+    here, there = collect_statements(document), collect_statements(back)
     lost = [here[key] for key in here.keys() - there.keys()]
     if not lost and len(here) == len(there):
         return []
-    if _merged(here) == _merged(there):
+    if _merge_by_identifier(here) == _merge_by_identifier(there):
         return [
-            f"{form} states once what stands under one identifier: {len(lost):,} statements are "
-            f"merged with others, such as {_text(min(lost, key=str))}"
+            f"{form} merges statements that share an identifier: {len(lost):,} statements "
+            f"were merged into others, such as {_shorten_statement(min(lost, key=str))}"
             if lost
-            else f"{form} adds statements that repeat others"
+            else f"{form} adds statements that repeat existing ones"
         ]
     if not lost:
         added = [there[key] for key in there.keys() - here.keys()]
-        raise DocumentError(f"{form} can't carry the document: it would add {_text(added[0])}")
+        raise DocumentError(
+            f"{form} can't hold the document: reading it back adds {_shorten_statement(added[0])}"
+        )
     first = min(lost, key=str)
-    twins = sum(each is not first and _name(each) == _name(first) for each in here.values())
+    twins = sum(
+        each is not first and _find_identifier(each) == _find_identifier(first)
+        for each in here.values()
+    )
     because = (
-        f" ({twins + 1} statements have its identifier, which PROV-O can't tell apart)"
-        if twins and _name(first) is not None
+        f" ({twins + 1} statements share its identifier, and PROV-O can't tell them apart)"
+        if twins and _find_identifier(first) is not None
         else ""
     )
     raise DocumentError(
-        f"{form} can't carry {len(lost):,} of the document's {len(here):,} statements as they are: "
-        f"{_text(first)}{because}"
+        f"{form} can't hold {len(lost):,} of the document's {len(here):,} statements unchanged: "
+        f"{_shorten_statement(first)}{because}"
     )
 
 
-def _name(statement: Any) -> Any:
+def _find_identifier(statement: Any) -> Any:
     return getattr(statement, "identifier", None)
 
 
-def _text(statement: Any) -> str:
+def _shorten_statement(statement: Any) -> str:
     text = " ".join(str(statement).split())
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-def _merged(statements: dict[Hashable, Any]) -> dict[Hashable, set[Any]]:
-    """Statements such that those of one identifier and the same arguments are one.
+def _merge_by_identifier(statements: dict[Hashable, Any]) -> dict[Hashable, set[Any]]:
+    """Merge statements that have the same identifier and the same arguments.
 
-    An element's kinds are among its types, as in PROV-O.
+    An element's kind counts as one of its types, as in PROV-O.
     """
     from prov.constants import PROV_ATTRIBUTES, PROV_TYPE
 

@@ -1,7 +1,7 @@
-"""PROV-Dictionary's statements, for which the ``prov`` library has no classes.
+"""The statements of PROV-Dictionary, for which the ``prov`` library has no classes.
 
-They are taken out of a document before ``prov`` reads the rest, and written beside it again.
-Imports nothing of provml; prov when it runs.
+Readers take them out of a document before ``prov`` reads the rest, and writers put them back.
+Imports nothing from provml; prov when it runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INSERTION: Final = "derivedByInsertionFrom"
 REMOVAL: Final = "derivedByRemovalFrom"
 MEMBERSHIP: Final = "hadDictionaryMember"
-KINDS: Final = (INSERTION, REMOVAL, MEMBERSHIP)
+DICTIONARY_KINDS: Final = (INSERTION, REMOVAL, MEMBERSHIP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class DictionaryStatement:
     """An insertion, a removal or a membership.
 
     Attributes:
-        kind: one of `KINDS`.
-        bundle: the bundle it stands in; None for the document.
-        id: its own name.
-        dictionary: the dictionary that came of it, or that has the member.
-        old: the dictionary it was derived from.
-        pairs: keys and the entities under them; a membership has one.
-        keys: what was removed.
-        attributes: its other attributes.
+        kind: one of `DICTIONARY_KINDS`.
+        bundle: the bundle that contains the statement, or None for the document.
+        id: the statement's identifier.
+        dictionary: the dictionary that was derived, or that has the member.
+        old: the dictionary that it was derived from.
+        pairs: keys and their entities; a membership has one pair.
+        keys: the removed keys.
+        attributes: all other attributes.
     """
 
     kind: str
@@ -44,10 +44,10 @@ class DictionaryStatement:
     keys: tuple[Any, ...] = ()
     attributes: tuple[tuple[QualifiedName, Any], ...] = ()
 
-    def mapped(
+    def rename_terms(
         self, name: Callable[[QualifiedName], QualifiedName], value: Callable[[Any], Any]
     ) -> DictionaryStatement:
-        """The statement with other names for the same things."""
+        """Return the statement with every name and value converted."""
 
         def optional(given: QualifiedName | None) -> QualifiedName | None:
             return None if given is None else name(given)
@@ -63,8 +63,8 @@ class DictionaryStatement:
             tuple((name(attribute), value(each)) for attribute, each in self.attributes),
         )
 
-    def compared(self) -> Hashable:
-        """What is equal for equal statements."""
+    def comparison_key(self) -> Hashable:
+        """Return a key that is equal for equal statements."""
         return (
             self.kind,
             self.bundle,
@@ -76,8 +76,8 @@ class DictionaryStatement:
             frozenset((name, typed_value(value)) for name, value in self.attributes),
         )
 
-    def singly(self) -> list[DictionaryStatement]:
-        """A membership of several pairs as one for each."""
+    def split_pairs(self) -> list[DictionaryStatement]:
+        """Split a membership with several pairs into memberships with one pair each."""
         if self.kind != MEMBERSHIP or len(self.pairs) < 2:
             return [self]
         return [
@@ -87,14 +87,14 @@ class DictionaryStatement:
 
 
 def typed_value(value: Any) -> Hashable:
-    """A value such that 1, 1.0 and True differ, and NaN equals NaN."""
+    """Return a key for a value: 1, 1.0 and True have different keys, and NaN equals NaN."""
     if isinstance(value, float) and value != value:
         return (float, "NaN")
     return (type(value), value)
 
 
-def normal_value(bundle: ProvBundle, value: Any) -> Any:
-    """A value as ``prov`` keeps it: an ``xsd:int`` literal as an int, and so on."""
+def normalize_value(bundle: ProvBundle, value: Any) -> Any:
+    """Convert a value to the type that ``prov`` stores: an ``xsd:int`` literal becomes an int."""
     from prov.constants import PROV, PROV_VALUE
     from prov.model import ProvEntity
 

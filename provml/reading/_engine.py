@@ -1,4 +1,4 @@
-"""The libraries that read and write for us, kept quiet, and what they raise turned into one line.
+"""Keep the libraries that read and write documents quiet, and turn their errors into one line.
 
 Imports `errors`.
 """
@@ -20,53 +20,55 @@ _FUTURE: Final = re.compile(r"\. prov 3\.3\.0 will .*$|\s*See\s+https?://\S+.*$"
 _DROPPED: Final = re.compile(r"\b(?:dropped|ignored|skipped)\b")
 _FINE_TIME: Final = re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}([0-9]+)")
 
-_warning_filters = threading.RLock()
+_warnings_lock = threading.RLock()
 
 
 @contextmanager
-def guarded(what: str) -> Iterator[list[str]]:
-    """Have bad input raise DocumentError alone, and nothing be printed.
+def wrap_library_errors(what: str) -> Iterator[list[str]]:
+    """Turn every exception from a library into DocumentError, and keep warnings off the terminal.
 
-    This is the one place where any exception of a library becomes a DocumentError: what they raise
-    for bad input is not a closed list, and reaches from KeyError to RecursionError.
+    This is the one place that catches any exception: the libraries raise everything from KeyError
+    to RecursionError for bad input.
 
     Args:
-        what: the document's form, which the message begins with.
+        what: the name of the format, which starts the message.
 
     Yields:
-        The warnings, which are filled in when the block ends.
+        A list that holds the libraries' warnings once the block ends.
     """
-    told: list[str] = []
-    with _silent(told):
+    warned: list[str] = []
+    with _capture_warnings(warned):
         try:
-            yield told
+            yield warned
         except (ProvMLError, OSError):
             raise
         except RecursionError:
             raise DocumentError(f"{what}: nested too deeply") from None
         except MemoryError:
-            raise DocumentError(f"{what}: too large for the memory there is") from None
+            raise DocumentError(
+                f"{what}: the document is too large for the available memory"
+            ) from None
         except Exception as error:
-            raise DocumentError(f"{what}: {one_line(error)}") from error
+            raise DocumentError(f"{what}: {describe_error(error)}") from error
 
 
-def refuse_losses(what: str, told: list[str]) -> None:
-    """Refuse what a library has warned that it drops. Raises DocumentError."""
-    for message in told:
+def refuse_losses(what: str, warned: list[str]) -> None:
+    """Raise DocumentError if a library warned that it dropped something."""
+    for message in warned:
         if _DROPPED.search(message):
             raise DocumentError(f"{what}: {message}")
 
 
-def time_notes(data: bytes) -> list[str]:
-    """A note where times are finer than a microsecond, which is what a read document keeps."""
+def note_cut_times(data: bytes) -> list[str]:
+    """Return a note if times are finer than a microsecond, the precision of a document."""
     found = [each for each in _FINE_TIME.findall(data) if each.strip(b"0")]
     if not found:
         return []
-    return [f"{len(found):,} times are cut to the microsecond, which is what is kept of them"]
+    return [f"{len(found):,} times were cut to microseconds"]
 
 
-def one_line(error: object) -> str:
-    """What a library says, as one line, with the kind of error where that says more."""
+def describe_error(error: object) -> str:
+    """Return a library's error as one line, with the type of the error if that says more."""
     text = str(error)
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -74,10 +76,10 @@ def one_line(error: object) -> str:
 
 
 @contextmanager
-def _silent(told: list[str]) -> Iterator[None]:
-    """Collect warnings; have no logger fall back on standard error."""
+def _capture_warnings(warned: list[str]) -> Iterator[None]:
+    """Collect warnings, and stop loggers from falling back on standard error."""
     handlers = [(logging.getLogger(name), logging.NullHandler()) for name in _LOGGERS]
-    with _warning_filters, warnings.catch_warnings(record=True) as caught:
+    with _warnings_lock, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for logger, handler in handlers:
             logger.addHandler(handler)
@@ -86,4 +88,4 @@ def _silent(told: list[str]) -> Iterator[None]:
         finally:
             for logger, handler in handlers:
                 logger.removeHandler(handler)
-            told += [one_line(warning.message) for warning in caught]
+            warned += [describe_error(warning.message) for warning in caught]

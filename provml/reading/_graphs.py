@@ -1,4 +1,4 @@
-"""RDF as quads, in any syntax that pyoxigraph reads, and as a dataset of rdflib.
+"""RDF as quads, in any syntax that pyoxigraph reads, and as an rdflib dataset.
 
 Imports `_engine`; pyoxigraph and rdflib when it runs.
 """
@@ -10,18 +10,18 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import DocumentError, MissingExtraError
-from provml.reading._engine import time_notes
+from provml.reading._engine import note_cut_times
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from pyoxigraph import BlankNode, Quad, RdfFormat
 
-_PLACE: Final = re.compile(r"^Parser error (?:at |between )?")
+_PARSER_PLACE: Final = re.compile(r"^Parser error (?:at |between )?")
 
 
-def oxigraph() -> ModuleType:
-    """The package pyoxigraph. Raises MissingExtraError."""
+def import_pyoxigraph() -> ModuleType:
+    """Import pyoxigraph. Raises MissingExtraError."""
     try:
         import pyoxigraph
     except ImportError:
@@ -30,30 +30,30 @@ def oxigraph() -> ModuleType:
 
 
 class Graphs:
-    """An RDF document: its quads, read again each time they are asked for.
+    """An RDF document whose quads are parsed again each time.
 
-    Blank nodes are named b0, b1 ... in the order they come, so that equal input gives equal
-    output. Memory is that of the bytes and of the blank nodes' names.
+    Blank nodes are named b0, b1, ... in the order in which they appear, so equal input gives equal
+    output. Memory is the document's bytes plus the names of its blank nodes.
 
     Attributes:
         prefixes: the prefixes that the document declares.
-        name: what its syntax is called.
+        name: the name of its syntax.
     """
 
     def __init__(self, data: bytes, syntax: RdfFormat, base: str | None) -> None:
         self._data, self._syntax, self._base = data, syntax, base
         self.prefixes: dict[str, str] = {}
         self.name = str(syntax)
-        for _ in self.quads():  # all of it is looked at before anything is made of it
+        for _ in self.quads():  # find syntax errors before anything is written
             pass
 
     def losses(self) -> list[str]:
-        """What is cut where the quads become PROV's statements."""
-        return time_notes(self._data)
+        """Return notes on what is cut when the quads become PROV statements."""
+        return note_cut_times(self._data)
 
     def quads(self) -> Iterator[Quad]:
-        """The quads. Raises DocumentError with line and column."""
-        package = oxigraph()
+        """Parse the quads. Raises DocumentError with line and column."""
+        package = import_pyoxigraph()
         labels: dict[BlankNode, BlankNode] = {}
         quad_of, blank = package.Quad, package.BlankNode
 
@@ -71,7 +71,7 @@ class Graphs:
                 subject, predicate, value, graph = quad
                 if isinstance(value, package.Triple):
                     raise DocumentError(
-                        f"{self.name}: {subject} {predicate} has a triple as its value: triple "
+                        f"{self.name}: {subject} {predicate} has a triple as its value, but triple "
                         "terms are not supported"
                     )
                 yield quad_of(labelled(subject), predicate, labelled(value), labelled(graph))
@@ -83,21 +83,21 @@ class Graphs:
 
 
 def _syntax_message(error: SyntaxError) -> str:
-    message = _PLACE.sub("", " ".join(str(error.msg).split()))
+    message = _PARSER_PLACE.sub("", " ".join(str(error.msg).split()))
     if "No scheme found" in message:
-        message += " (a relative IRI needs a base: @base in the document, or one that is given)"
+        message += " (relative IRIs need a base: declare @base in the document, or give a base)"
     return message
 
 
 def to_rdflib(quads: Iterable[Quad], prefixes: dict[str, str]) -> Any:
-    """The quads as an rdflib Dataset that knows these prefixes and no others."""
+    """Return the quads as an rdflib Dataset with exactly these prefixes."""
     try:
         from rdflib import BNode, Dataset, Literal, URIRef
         from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
         from rdflib.namespace import NamespaceManager
     except ImportError:
         raise MissingExtraError("rdflib's graphs", "rdflib", "rdf") from None
-    package = oxigraph()
+    package = import_pyoxigraph()
     made = Dataset()
     made.namespace_manager = NamespaceManager(made, bind_namespaces="none")
     for prefix, iri in prefixes.items():

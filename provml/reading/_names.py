@@ -1,8 +1,8 @@
-"""Names: IRIs split into prefix and local part, and documents rewritten under chosen prefixes.
+"""Split IRIs into prefix and local name, and rewrite documents under one set of prefixes.
 
-Every form that is written goes through `tidy_prefixes`: one table of prefixes for the whole
-document, no default namespace, each prefix legal in every form. So a name never means another
-IRI because of its place. Imports `_dictionary`; prov when it runs.
+Every writer calls `tidy_prefixes`. It gives the whole document one table of prefixes without a
+default namespace, and only prefixes that every format accepts. A name therefore means the same IRI
+everywhere in the document. Imports `_dictionary`; prov when it runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
-_SCHEMES: Final = frozenset(  # as prefixes, readers would take the IRIs of a scheme for names
+_SCHEMES: Final = frozenset(  # as a prefix, a scheme would turn its IRIs into names
     ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
 )
 _NAMESPACE: Final = re.compile(
@@ -30,21 +30,21 @@ _NAMESPACE: Final = re.compile(
     r"(?:#(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+)?"
 )
 _NO_START: Final = re.compile("[\u00b7\u0300-\u036f\u203f\u2040]")
-"""What PROV-N can't have at a local name's beginning."""
+"""Characters that can't start a local name in PROV-N."""
 
-_NOT_DECLARED: Final = frozenset(  # XML has them declared, and lets nobody declare them
+_NOT_DECLARED: Final = frozenset(  # XML declares them itself and forbids declaring them
     ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
 )
 _DEFAULT: Final = "dn"
 
 
-def legal_prefix(prefix: str) -> bool:
-    """Whether every form can have the prefix."""
+def is_legal_prefix(prefix: str) -> bool:
+    """Whether every format accepts the prefix."""
     return _PREFIX.fullmatch(prefix) is not None
 
 
-class Prefixes:
-    """Prefixes for namespaces: those that were declared where they are legal, made up elsewhere."""
+class PrefixTable:
+    """Assigns prefixes to namespaces: the declared prefix if it is legal, else a new one."""
 
     def __init__(self, declared: Iterable[tuple[str, str]] = ()) -> None:
         self._by_iri: dict[str, Namespace] = {}
@@ -56,20 +56,20 @@ class Prefixes:
         for built_in in (PROV_NAMESPACE, XSD_NAMESPACE, XSI_NAMESPACE):
             self._by_iri[built_in.uri] = built_in
         for prefix, iri in declared:
-            if _legal_namespace(iri):
-                self.namespace(iri, prefix)
+            if _is_legal_namespace(iri):
+                self.assign(iri, prefix)
         self._declared = frozenset(self._by_iri)
         self._lengths = sorted({len(iri) for iri in self._declared}, reverse=True)
 
-    def namespace(self, iri: str, wish: str = "") -> Namespace:
-        """The namespace of an IRI, under the prefix wished for if that is legal and free."""
+    def assign(self, iri: str, wish: str = "") -> Namespace:
+        """Return the namespace of an IRI, under the wanted prefix if that is legal and free."""
         found = self._by_iri.get(iri)
         if found is not None:
             return found
         from prov.identifier import Namespace
 
         wish = wish or _DEFAULT
-        if not legal_prefix(wish) or (wish.lower() in _SCHEMES and iri != f"{wish}:"):
+        if not is_legal_prefix(wish) or (wish.lower() in _SCHEMES and iri != f"{wish}:"):
             wish = "ns"
         prefix, count = wish, 0
         while prefix in self._taken:
@@ -80,45 +80,43 @@ class Prefixes:
         self._by_iri[iri] = made
         return made
 
-    def qualified(self, name: QualifiedName) -> QualifiedName:
-        """The name, split where it was if that is legal, under this table's prefix."""
+    def rename(self, name: QualifiedName) -> QualifiedName:
+        """Return the name under this table's prefix, split at the same point if that is legal."""
         from prov.identifier import QualifiedName
 
-        if not _legal_namespace(name.namespace.uri) and _split_at(name.uri):
-            return self.split(name.uri)
-        namespace = self.namespace(name.namespace.uri, name.namespace.prefix)
+        if not _is_legal_namespace(name.namespace.uri) and _find_split(name.uri):
+            return self.split_iri(name.uri)
+        namespace = self.assign(name.namespace.uri, name.namespace.prefix)
         return name if name.namespace is namespace else QualifiedName(namespace, name.localpart)
 
-    def split(self, iri: str) -> QualifiedName:
-        """An IRI as a name: at the longest namespace known that leaves a local part, else before
-        its last step.
-        """
+    def split_iri(self, iri: str) -> QualifiedName:
+        """Split an IRI after the longest declared namespace, or before its last part."""
         from prov.identifier import QualifiedName
 
         for end in self._lengths:
             if end < len(iri) and iri[:end] in self._declared:
                 return QualifiedName(self._by_iri[iri[:end]], iri[end:])
-        end = _split_at(iri)
-        return QualifiedName(self.namespace(iri[:end], "ns"), iri[end:])
+        end = _find_split(iri)
+        return QualifiedName(self.assign(iri[:end], "ns"), iri[end:])
 
-    def declared(self) -> list[Namespace]:
-        """The namespaces but PROV's own, in the order they came."""
+    def namespaces(self) -> list[Namespace]:
+        """Return all namespaces except PROV's own, in the order they were added."""
         return [each for each in self._by_iri.values() if each.uri not in (PROV, XSD, XSI)]
 
-    def table(self) -> dict[str, str]:
-        """Prefixes and their IRIs."""
+    def to_dict(self) -> dict[str, str]:
+        """Return the IRIs by prefix."""
         return {each.prefix: each.uri for each in self._by_iri.values() if each.uri != XSI}
 
 
-def _legal_namespace(iri: str) -> bool:
-    """Whether every form can declare the namespace; XML's parser here knows no others."""
+def _is_legal_namespace(iri: str) -> bool:
+    """Whether every format can declare the namespace; expat and lxml accept no others."""
     return iri not in _NOT_DECLARED and _NAMESPACE.fullmatch(iri) is not None
 
 
-def _split_at(iri: str) -> int:
-    """Where an IRI's last step begins: after ``#``, ``/`` or ``:``, if something follows.
+def _find_split(iri: str) -> int:
+    """Return where the last part of an IRI starts: after ``#``, ``/`` or ``:``, or 0.
 
-    What is before it is a URI of ASCII, as every form can declare that.
+    The part before it is an ASCII URI, which every format can declare.
     """
     found = _NAMESPACE.match(iri)
     ascii_end = 0 if found is None else found.end()
@@ -130,8 +128,8 @@ def _split_at(iri: str) -> int:
     return 0
 
 
-def bundles_of(document: ProvDocument) -> Iterator[ProvBundle]:
-    """The document itself and its bundles."""
+def iter_bundles(document: ProvDocument) -> Iterator[ProvBundle]:
+    """Yield the document itself, then its bundles."""
     yield document
     yield from document.bundles
 
@@ -140,15 +138,15 @@ def tidy_prefixes(
     document: ProvDocument,
     statements: Iterable[DictionaryStatement] = (),
     declared: Mapping[str, str] | None = None,
-) -> tuple[ProvDocument, list[DictionaryStatement], Prefixes]:
-    """The same document under one table of prefixes.
+) -> tuple[ProvDocument, list[DictionaryStatement], PrefixTable]:
+    """Copy a document so that it uses one table of prefixes.
 
     Costs about 30 us a statement.
 
     Args:
-        document: what is copied.
-        statements: dictionary statements, copied with it.
-        declared: prefixes to prefer over the document's own.
+        document: the document to copy.
+        statements: its dictionary statements, which are copied too.
+        declared: prefixes that take precedence over the document's own.
     """
     wanted = list((declared or {}).items())
     if not wanted:
@@ -156,41 +154,44 @@ def tidy_prefixes(
         default = document.get_default_namespace()
         if default is not None:
             wanted.append(("", default.uri))
-    prefixes = Prefixes(wanted)
-    value = _value_mapper(prefixes)
+    prefixes = PrefixTable(wanted)
+    value = _build_value_mapper(prefixes)
     bundles = [
-        (bundle.identifier, [_copied(record, prefixes, value) for record in bundle.get_records()])
-        for bundle in bundles_of(document)
+        (
+            bundle.identifier,
+            [_rename_record(record, prefixes, value) for record in bundle.get_records()],
+        )
+        for bundle in iter_bundles(document)
     ]
-    mapped = [each.mapped(prefixes.qualified, value) for each in statements]
+    mapped = [each.rename_terms(prefixes.rename, value) for each in statements]
     return assemble_document(bundles, prefixes), mapped, prefixes
 
 
-Record = tuple[Any, Any, list[tuple[Any, Any]]]
-"""Type, id and attributes, as `ProvBundle.new_record` takes them."""
+RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
+"""The type, identifier and attributes of a record, as `ProvBundle.new_record` takes them."""
 
 
 def assemble_document(
-    bundles: Iterable[tuple[QualifiedName | None, list[Record]]], prefixes: Prefixes
+    bundles: Iterable[tuple[QualifiedName | None, list[RecordArguments]]], prefixes: PrefixTable
 ) -> ProvDocument:
-    """A document of records whose names are all of one table."""
+    """Build a document from records whose names all belong to one table."""
     from prov.model import ProvDocument
 
     made = ProvDocument()
-    for namespace in prefixes.declared():
+    for namespace in prefixes.namespaces():
         made.add_namespace(namespace)
     for name, records in bundles:
-        target = made if name is None else made.bundle(prefixes.qualified(name))
+        target = made if name is None else made.bundle(prefixes.rename(name))
         for kind, identifier, attributes in records:
-            for each in _single_members(kind, attributes):
+            for each in _split_members(kind, attributes):
                 target.new_record(kind, identifier, each)
-    for namespace in prefixes.declared():  # those that bundles brought
+    for namespace in prefixes.namespaces():  # bundles may have added some
         made.add_namespace(namespace)
     return made
 
 
-def _single_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
-    """A membership of several entities as one for each, which is what PROV-DM has."""
+def _split_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
+    """Split a membership with several entities into one for each, as PROV-DM defines it."""
     from prov.constants import PROV_ATTR_ENTITY, PROV_MEMBERSHIP
 
     members = [pair for pair in attributes if pair[0] == PROV_ATTR_ENTITY]
@@ -202,24 +203,26 @@ def _single_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[li
         yield [*others, member]
 
 
-def _copied(record: Any, prefixes: Prefixes, value: Callable[[Any], Any]) -> Record:
+def _rename_record(
+    record: Any, prefixes: PrefixTable, value: Callable[[Any], Any]
+) -> RecordArguments:
     identifier = record.identifier
     return (
         record.get_type(),
-        None if identifier is None else prefixes.qualified(identifier),
-        [(prefixes.qualified(name), value(each)) for name, each in record.attributes],
+        None if identifier is None else prefixes.rename(identifier),
+        [(prefixes.rename(name), value(each)) for name, each in record.attributes],
     )
 
 
-def _value_mapper(prefixes: Prefixes) -> Callable[[Any], Any]:
+def _build_value_mapper(prefixes: PrefixTable) -> Callable[[Any], Any]:
     from prov.identifier import QualifiedName
     from prov.model import Literal
 
-    def mapped(value: Any) -> Any:
+    def map_value(value: Any) -> Any:
         if isinstance(value, QualifiedName):
-            return prefixes.qualified(value)
+            return prefixes.rename(value)
         if isinstance(value, Literal) and value.datatype is not None and not value.langtag:
-            return Literal(value.value, prefixes.qualified(value.datatype))
+            return Literal(value.value, prefixes.rename(value.datatype))
         return value
 
-    return mapped
+    return map_value

@@ -1,4 +1,4 @@
-"""PROV-O (W3C Recommendation, 2013): how PROV's statements are triples, as tables.
+"""PROV-O (W3C Recommendation, 2013) as tables: which triples state which PROV statement.
 
 Imports `relations`, `vocabulary`.
 """
@@ -20,7 +20,7 @@ BESIDE: Final = tuple(kind for kind, each in RELATIONS.items() if each.beside)
 NODE_KINDS: Final = tuple(kind for kind, each in RELATIONS.items() if each.influencer)
 QUALIFIED: Final = {f"qualified{kind}": kind for kind in NODE_KINDS}
 QUALIFIED_DERIVATIONS: Final = {f"qualified{kind}": kind for kind in DERIVATIONS}
-MORE_INFLUENCERS: Final = {  # what else a reader takes for an argument of a node
+MORE_INFLUENCERS: Final = {  # other properties that state an argument of a node
     "Influence": {"entity": "influencer", "activity": "influencer", "agent": "influencer"},
     "Start": {"startedAtTime": "time", "activity": "starter"},
     "End": {"endedAtTime": "time", "activity": "ender"},
@@ -28,7 +28,7 @@ MORE_INFLUENCERS: Final = {  # what else a reader takes for an argument of a nod
 IMPLIED_TYPES: Final = frozenset(
     ("Influence", "EntityInfluence", "ActivityInfluence", "AgentInfluence", "InstantaneousEvent")
 )
-ELEMENTS: Final = (ENTITY, ACTIVITY, AGENT)
+ELEMENT_CLASSES: Final = (ENTITY, ACTIVITY, AGENT)
 ELEMENT_OF: Final = {
     "SoftwareAgent": AGENT,
     "Person": AGENT,
@@ -50,8 +50,8 @@ ELEMENT_WITH: Final = {
     "wasQuotedFrom": ENTITY,
     "hadPrimarySource": ENTITY,
 }
-TIMES: Final = {"startedAtTime": "startTime", "endedAtTime": "endTime"}
-ATTRIBUTES: Final = {
+TIME_PROPERTIES: Final = {"startedAtTime": "startTime", "endedAtTime": "endTime"}
+ATTRIBUTES_BY_PREDICATE: Final = {
     RDF_TYPE: "type",
     RDFS_LABEL: "label",
     f"{PROV}atLocation": "location",

@@ -1,7 +1,7 @@
-"""PROV-O's triples as PROV's statements.
+"""Read PROV-O triples as PROV statements.
 
-Gives what the ``prov`` library reads, but is exact where that is not: literals keep their text, a
-plain relation is never taken for another one's, names may be any IRI.
+The result is what the ``prov`` library would read, but exact: literals keep their text, a relation
+is never mistaken for another, and names may be any IRI.
 Imports `_dictionary`, `_names`, `_provo`; prov and pyoxigraph when it runs.
 """
 
@@ -22,24 +22,24 @@ from provml.reading._dictionary import (
     MEMBERSHIP,
     REMOVAL,
     DictionaryStatement,
-    normal_value,
+    normalize_value,
 )
-from provml.reading._names import Prefixes, Record, assemble_document
+from provml.reading._names import PrefixTable, RecordArguments, assemble_document
 from provml.reading._provo import (
-    ATTRIBUTES,
+    ATTRIBUTES_BY_PREDICATE,
     BESIDE,
     BY_PLAIN,
     DERIVATIONS,
+    ELEMENT_CLASSES,
     ELEMENT_OF,
     ELEMENT_WITH,
-    ELEMENTS,
     IMPLIED_TYPES,
     MORE_INFLUENCERS,
     NODE_KINDS,
     QUALIFIED,
     QUALIFIED_DERIVATIONS,
     RDF_TYPE,
-    TIMES,
+    TIME_PROPERTIES,
 )
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from prov.model import ProvDocument
     from pyoxigraph import Quad
 
-_MOST_ALIKE: Final = 100
-"""How many statements one node with several values of one argument may stand for."""
+_MAX_STATEMENTS_PER_NODE: Final = 100
+"""The largest number of statements that one node with several values of an argument may state."""
 
 Triples = dict[Any, dict[str, list[Any]]]
-"""Subject, predicate, values: a graph, each value once, in the order they came."""
+"""The values of each subject and predicate of a graph, in the order they came."""
 
 
 _SHORT_DERIVATIONS: Final = {
@@ -67,14 +67,14 @@ _INVERSES: Final = {
 _SHORT_TIMES: Final = {"generatedAtTime": "Generation", "invalidatedAtTime": "Invalidation"}
 
 
-def _spell_out(triples: Triples) -> None:
-    """Put PROV-O's shorter ways to state a relation (tables 2 and 3) as the ones that are read."""
+def _expand_short_forms(triples: Triples) -> None:
+    """Replace PROV-O's short forms of relations (tables 2 and 3) with the long ones."""
     from pyoxigraph import BlankNode, NamedNode
 
     def qualify(subject: Any, kind: str, property_: str, value: Any) -> None:
         nodes = triples[subject].setdefault(f"{PROV}qualified{kind}", [])
         if any(value in triples.get(node, {}).get(PROV + property_, ()) for node in nodes):
-            return  # it is stated in full
+            return  # the long form is already there
         node = BlankNode(f"short{len(triples)}")
         triples[node] = {RDF_TYPE: [NamedNode(PROV + kind)], PROV + property_: [value]}
         nodes.append(node)
@@ -96,13 +96,13 @@ def _spell_out(triples: Triples) -> None:
 def decode_provo(
     quads: Iterable[Quad], declared: dict[str, str]
 ) -> tuple[ProvDocument, list[DictionaryStatement], list[str]]:
-    """What the quads state in PROV, and notes on what else they state.
+    """Return the PROV statements in the quads, and notes on triples that are not PROV.
 
     Costs about 20 us a quad.
 
     Raises:
-        DocumentError: a relation whose argument is a literal, several values for what has one, a
-            graph without a name.
+        DocumentError: an argument of a relation is a literal, an argument that takes one value has
+            several, or a named graph is a blank node.
     """
     import pyoxigraph as package
 
@@ -115,41 +115,41 @@ def decode_provo(
         graph = graphs.setdefault(quad.graph_name, {})
         values = graph.setdefault(quad.subject, {}).setdefault(quad.predicate.value, [])
         values.append(quad.object)
-    names = _Names(Prefixes(declared.items()), digest.hexdigest()[:12])
-    bundles: list[tuple[QualifiedName | None, list[Record]]] = []
+    names = _TermNames(PrefixTable(declared.items()), digest.hexdigest()[:12])
+    bundles: list[tuple[QualifiedName | None, list[RecordArguments]]] = []
     statements: list[DictionaryStatement] = []
     left: list[str] = []
     for name, triples in graphs.items():
         if isinstance(name, package.BlankNode):
-            raise DocumentError(f"the graph {name} has no IRI, which a bundle needs")
+            raise DocumentError(f"the graph {name} needs an IRI, since a bundle has one")
         bundle = None if isinstance(name, package.DefaultGraph) else names.of(name)
-        _spell_out(triples)
+        _expand_short_forms(triples)
         reader = _GraphReader(triples, names, bundle)
         bundles.append((bundle, reader.records()))
         statements += reader.statements
         left += reader.left
     if count and not statements and not any(records for _, records in bundles):
-        raise DocumentError(f"none of the {count:,} triples is a statement of PROV: {left[0]}")
+        raise DocumentError(f"none of the {count:,} triples states PROV, such as {left[0]}")
     document = assemble_document(bundles, names.prefixes)
     notes = []
     if left:
-        notes.append(
-            f"{len(left):,} triples say nothing of PROV and have no place outside RDF: {left[0]}"
-        )
+        notes.append(f"{len(left):,} triples are not PROV and were dropped, such as {left[0]}")
     if names.blanks:
-        first = names.prefixes.table().get("blank", names.blank_iri)
-        notes.append(f"{len(names.blanks):,} blank nodes are given names, under {first}")
-    return document, [_normal(each, document) for each in statements], notes
+        first = names.prefixes.to_dict().get("blank", names.blank_iri)
+        notes.append(f"{len(names.blanks):,} blank nodes got names under {first}")
+    return document, [_normalize_dictionary(each, document) for each in statements], notes
 
 
-def _normal(statement: DictionaryStatement, document: ProvDocument) -> DictionaryStatement:
-    return statement.mapped(lambda name: name, lambda value: normal_value(document, value))
+def _normalize_dictionary(
+    statement: DictionaryStatement, document: ProvDocument
+) -> DictionaryStatement:
+    return statement.rename_terms(lambda name: name, lambda value: normalize_value(document, value))
 
 
-class _Names:
-    """Terms as names."""
+class _TermNames:
+    """Converts IRIs and blank nodes to names."""
 
-    def __init__(self, prefixes: Prefixes, digest: str) -> None:
+    def __init__(self, prefixes: PrefixTable, digest: str) -> None:
         self.prefixes = prefixes
         self.blanks: dict[Any, QualifiedName] = {}
         self.blank_iri = f"{DEFAULT_NAMESPACE}blank:{digest}:"
@@ -158,7 +158,7 @@ class _Names:
     def iri(self, iri: str) -> QualifiedName:
         found = self._known.get(iri)
         if found is None:
-            found = self._known[iri] = self.prefixes.split(iri)
+            found = self._known[iri] = self.prefixes.split_iri(iri)
         return found
 
     def of(self, term: Any) -> QualifiedName:
@@ -168,15 +168,15 @@ class _Names:
             return self.iri(term.value)
         found = self.blanks.get(term)
         if found is None:
-            namespace = self.prefixes.namespace(self.blank_iri, "blank")
+            namespace = self.prefixes.assign(self.blank_iri, "blank")
             found = self.blanks[term] = namespace[term.value]
         return found
 
 
 class _GraphReader:
-    """One graph as PROV's records."""
+    """Reads the records of one graph."""
 
-    def __init__(self, triples: Triples, names: _Names, bundle: QualifiedName | None) -> None:
+    def __init__(self, triples: Triples, names: _TermNames, bundle: QualifiedName | None) -> None:
         import pyoxigraph as package
 
         self._package = package
@@ -188,13 +188,13 @@ class _GraphReader:
         self.statements: list[DictionaryStatement] = []
         self.left: list[str] = []
 
-    def records(self) -> list[Record]:
-        """The records, subject by subject; what has no place in any is in `left`."""
+    def records(self) -> list[RecordArguments]:
+        """Return the records, subject by subject; `left` then lists the other triples."""
         self._take_dictionaries()
         self._find_relation_nodes()
         self._complete_nodes()
         kinds = self._element_kinds()
-        found: list[Record] = []
+        found: list[RecordArguments] = []
         for subject, predicates in self._triples.items():
             if subject in self._relation_nodes:
                 found += self._node_records(subject, predicates)
@@ -211,7 +211,7 @@ class _GraphReader:
 
     def _take_dictionaries(self) -> None:
         for subject in list(self._triples):
-            predicates = self._triples.get(subject, {})  # a pair that was met is gone
+            predicates = self._triples.get(subject, {})  # pairs that were read are removed
             for kind, property_, qualified, node_type, content in (
                 (INSERTION, "derivedByInsertionFrom", "qualifiedInsertion", "Insertion", "pairs"),
                 (REMOVAL, "derivedByRemovalFrom", "qualifiedRemoval", "Removal", "keys"),
@@ -248,10 +248,12 @@ class _GraphReader:
         own = self._triples.pop(node, {})
         old = own.pop(f"{PROV}dictionary", [])
         if len(old) > 1:
-            raise DocumentError(f"{node} has {len(old)} values of prov:dictionary, which has one")
+            raise DocumentError(f"{node} has {len(old)} values of prov:dictionary; expected one")
         pairs = tuple(self._pair(each) for each in own.pop(f"{PROV}insertedKeyEntityPair", []))
         keys = tuple(self._value(each) for each in own.pop(f"{PROV}removedKey", []))
-        own[RDF_TYPE] = [each for each in own.get(RDF_TYPE, []) if _local(each) != node_type]
+        own[RDF_TYPE] = [
+            each for each in own.get(RDF_TYPE, []) if _find_prov_class(each) != node_type
+        ]
         attributes = tuple(self._attributes(own))
         return DictionaryStatement(
             kind,
@@ -269,8 +271,8 @@ class _GraphReader:
         keys, entities = own.pop(f"{PROV}pairKey", []), own.pop(f"{PROV}pairEntity", [])
         if len(keys) != 1 or len(entities) > 1:
             raise DocumentError(
-                f"the key-entity pair {node} has {len(keys)} keys and {len(entities)} entities, "
-                "not one of each"
+                f"the key-entity pair {node} has {len(keys)} keys and {len(entities)} entities; "
+                "expected one of each"
             )
         entity = self._name(node, f"{PROV}pairEntity", entities[0]) if entities else None
         own.pop(RDF_TYPE, None)
@@ -279,38 +281,42 @@ class _GraphReader:
         ]
         return self._value(keys[0]), entity
 
-    # -- what is what
+    # -- classification
 
     def _find_relation_nodes(self) -> None:
-        """The nodes that stand for relations, by their types or by what points at them."""
+        """Find the nodes that state relations, by type or by the property that points to them."""
         for subject, predicates in self._triples.items():
-            types = [_local(each) for each in predicates.get(RDF_TYPE, [])]
+            types = [_find_prov_class(each) for each in predicates.get(RDF_TYPE, [])]
             exact = [each for each in types if each in NODE_KINDS and each != "Influence"]
             exact += ["Derivation" for each in types if each in DERIVATIONS]
             if not exact and "Influence" in types:
                 exact = ["Influence"]
             if len(set(exact)) > 1:
                 raise DocumentError(
-                    f"{subject} is a {exact[0]} and a {exact[1]}, which are different things"
+                    f"{subject} is both a {exact[0]} and a {exact[1]}, which exclude each other"
                 )
             if exact:
                 self._relation_nodes[subject] = exact[0]
         subtypes: list[tuple[Any, str]] = []
         for subject, predicates in self._triples.items():
             for predicate, values in predicates.items():
-                local = _after(predicate)
+                local = _find_prov_property(predicate)
                 subtype = QUALIFIED_DERIVATIONS.get(local)
                 kind = QUALIFIED.get(local) if subtype is None else "Derivation"
                 if kind is None:
                     continue
                 for node in values:
                     if isinstance(node, self._package.Literal):
-                        raise DocumentError(f"{subject} <{predicate}> has a literal: {node}")
+                        raise DocumentError(
+                            f"{subject} <{predicate}> has the literal {node} as its value"
+                        )
                     given = self._relation_nodes.setdefault(node, kind)
                     if given == "Influence":
                         self._relation_nodes[node] = kind
                     elif kind not in (given, "Influence"):
-                        raise DocumentError(f"{subject} has {node}, a {given}, as its {local}")
+                        raise DocumentError(
+                            f"{subject} has {node} as its {local}, but that is a {given}"
+                        )
                     self._influencees[node].append(subject)
                     if subtype is not None:
                         subtypes.append((node, subtype))
@@ -323,21 +329,21 @@ class _GraphReader:
                 given_types.append(node_type)
 
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
-        """The kinds of the elements: by type, else by what only such an element has."""
+        """Return each element's kind, from its types or from properties that only one kind has."""
         found: dict[Any, tuple[str, ...]] = {}
         untyped: set[Any] = set()
         for subject, predicates in self._triples.items():
             if subject in self._relation_nodes:
                 continue
-            types = [_local(each) for each in predicates.get(RDF_TYPE, [])]
-            kinds = dict.fromkeys(each for each in types if each in ELEMENTS)
+            types = [_find_prov_class(each) for each in predicates.get(RDF_TYPE, [])]
+            kinds = dict.fromkeys(each for each in types if each in ELEMENT_CLASSES)
             if not kinds:
                 kinds = dict.fromkeys(ELEMENT_OF[each] for each in types if each in ELEMENT_OF)
             if not kinds:
                 kinds = dict.fromkeys(
-                    ELEMENT_WITH[_after(each)]
+                    ELEMENT_WITH[_find_prov_property(each)]
                     for each in predicates
-                    if _after(each) in ELEMENT_WITH
+                    if _find_prov_property(each) in ELEMENT_WITH
                 )
             if kinds:
                 found[subject] = tuple(kinds)
@@ -348,10 +354,10 @@ class _GraphReader:
         return found
 
     def _kinds_by_relations(self, untyped: set[Any], found: dict[Any, tuple[str, ...]]) -> None:
-        """Tell what is untyped by the relations it stands in, so that its attributes are kept."""
+        """Derive the kind of untyped elements from their relations, so that attributes are kept."""
         for subject, predicates in self._triples.items():
             for predicate, values in predicates.items():
-                kind = BY_PLAIN.get(_after(predicate))
+                kind = BY_PLAIN.get(_find_prov_property(predicate))
                 if kind is None:
                     continue
                 first, second = RELATIONS[kind].kinds
@@ -371,34 +377,34 @@ class _GraphReader:
 
     @staticmethod
     def _is_attribute(predicate: str) -> bool:
-        local = _after(predicate)
+        local = _find_prov_property(predicate)
         return local not in BY_PLAIN and local != "asInBundle" and not _is_qualified(local)
 
     # -- records
 
     def _element_records(
         self, subject: Any, predicates: dict[str, list[Any]], kinds: tuple[str, ...]
-    ) -> Iterator[Record]:
+    ) -> Iterator[RecordArguments]:
         from prov.constants import PROV as PROV_NAMESPACE
 
         name = self._names.of(subject)
         own: dict[str, list[Any]] = {}
         attributes: list[tuple[Any, Any]] = []
         for predicate, values in predicates.items():
-            local = _after(predicate)
+            local = _find_prov_property(predicate)
             if not self._is_attribute(predicate):
                 continue
             if predicate == RDF_TYPE:
-                own[predicate] = [each for each in values if _local(each) not in kinds]
+                own[predicate] = [each for each in values if _find_prov_class(each) not in kinds]
                 continue
-            if local in TIMES and kinds[0] == "Activity":
+            if local in TIME_PROPERTIES and kinds[0] == "Activity":
                 distinct = list(dict.fromkeys(values))
                 if len(distinct) > 1:
                     raise DocumentError(
-                        f"{subject} has {len(distinct)} values of prov:{local}, which has one"
+                        f"{subject} has {len(distinct)} values of prov:{local}; expected one"
                     )
                 moment = self._time(subject, predicate, distinct[0])
-                attributes.append((PROV_NAMESPACE[TIMES[local]], moment))
+                attributes.append((PROV_NAMESPACE[TIME_PROPERTIES[local]], moment))
                 continue
             own[predicate] = values
         attributes += self._attributes(own)
@@ -406,8 +412,10 @@ class _GraphReader:
         for kind in kinds[1:]:
             yield PROV_NAMESPACE[kind], name, []
 
-    def _node_records(self, node: Any, predicates: dict[str, list[Any]]) -> Iterator[Record]:
-        """A qualified node as a statement; as several where one argument has several values."""
+    def _node_records(
+        self, node: Any, predicates: dict[str, list[Any]]
+    ) -> Iterator[RecordArguments]:
+        """Read a node as a statement, or as several if one argument has several values."""
         from prov.constants import PROV as PROV_NAMESPACE
 
         kind = self._relation_nodes[node]
@@ -421,13 +429,13 @@ class _GraphReader:
         formal = {str(relation.influencer): relation.second, **relation.others}
         formal.update(MORE_INFLUENCERS.get(kind, {}))
         for predicate, values in predicates.items():
-            local = _after(predicate)
+            local = _find_prov_property(predicate)
             if not self._is_attribute(predicate):
                 continue
             argument = formal.get(local)
             if predicate == RDF_TYPE:
                 implied = {kind, *(IMPLIED_TYPES if kind != "Influence" else ())}
-                own[predicate] = [each for each in values if _local(each) not in implied]
+                own[predicate] = [each for each in values if _find_prov_class(each) not in implied]
                 continue
             if argument is None:
                 own[predicate] = values
@@ -440,13 +448,13 @@ class _GraphReader:
         several = [name for name, values in arguments.items() if len(values) > 1]
         if len(several) > 1:
             raise DocumentError(
-                f"{node} has several values of prov:{several[0]} and of prov:{several[1]}: which "
-                "go together can't be told"
+                f"{node} has several values of prov:{several[0]} and of prov:{several[1]}: "
+                "it is unclear which belong together"
             )
-        if several and len(arguments[several[0]]) > _MOST_ALIKE:
+        if several and len(arguments[several[0]]) > _MAX_STATEMENTS_PER_NODE:
             raise DocumentError(
-                f"{node} has {len(arguments[several[0]]):,} values of prov:{several[0]}, which has "
-                f"one; up to {_MOST_ALIKE:,} are read as so many statements"
+                f"{node} has {len(arguments[several[0]]):,} values of prov:{several[0]}; at most "
+                f"{_MAX_STATEMENTS_PER_NODE:,} are read, as one statement each"
             )
         name = self._names.of(node) if isinstance(node, self._package.NamedNode) else None
         varying = several[0] if several else None
@@ -457,11 +465,13 @@ class _GraphReader:
             ]
             yield PROV_NAMESPACE[kind], name, [*formal_values, *attributes]
 
-    def _plain_records(self, subject: Any, predicates: dict[str, list[Any]]) -> Iterator[Record]:
+    def _plain_records(
+        self, subject: Any, predicates: dict[str, list[Any]]
+    ) -> Iterator[RecordArguments]:
         from prov.constants import PROV as PROV_NAMESPACE
 
         for predicate, values in predicates.items():
-            kind = BY_PLAIN.get(_after(predicate))
+            kind = BY_PLAIN.get(_find_prov_property(predicate))
             if kind is None:
                 continue
             relation = RELATIONS[kind]
@@ -477,8 +487,7 @@ class _GraphReader:
                     within = predicates.get(f"{PROV}asInBundle", [])
                     if len(within) > 1:
                         raise DocumentError(
-                            f"{subject} has {len(within)} values of prov:asInBundle: which one is "
-                            "meant can't be told"
+                            f"{subject} has {len(within)} values of prov:asInBundle; expected one"
                         )
                     arguments += [
                         (
@@ -490,7 +499,7 @@ class _GraphReader:
                 yield PROV_NAMESPACE[kind], None, arguments
 
     def _is_qualified(self, subject: Any, kind: str, value: Any) -> bool:
-        """Whether a node says the same as a plain triple, and more."""
+        """Whether a qualified node states the same as a plain triple, with more detail."""
         return any(
             value in self._influencers(node, kind)
             for node in self._triples[subject].get(f"{PROV}qualified{kind}", ())
@@ -500,7 +509,7 @@ class _GraphReader:
         return self._triples[node].get(f"{PROV}{RELATIONS[kind].influencer}", [])
 
     def _complete_nodes(self) -> None:
-        """Give a node without influencer the one that stands beside it, if there is just one.
+        """Give a node without an influencer the only influencer that a plain triple states.
 
         Versions of prov before 3 wrote the influencer as the plain triple alone.
         """
@@ -520,7 +529,7 @@ class _GraphReader:
         for subject, predicates in self._triples.items():
             kept = subject in kinds or subject in self._relation_nodes
             for predicate, values in predicates.items():
-                local = _after(predicate)
+                local = _find_prov_property(predicate)
                 if local == "asInBundle":
                     lost = f"{PROV}mentionOf" not in predicates
                 else:
@@ -535,7 +544,7 @@ class _GraphReader:
 
         found = []
         for predicate, values in predicates.items():
-            special = ATTRIBUTES.get(predicate)
+            special = ATTRIBUTES_BY_PREDICATE.get(predicate)
             name = self._names.iri(predicate) if special is None else PROV_NAMESPACE[special]
             found += [(name, self._value(value)) for value in values]
         return found
@@ -547,7 +556,7 @@ class _GraphReader:
         if not isinstance(term, self._package.Literal):
             return self._names.of(term)
         if term.direction:
-            raise DocumentError(f"a literal with a direction of writing is not supported: {term}")
+            raise DocumentError(f"literals with a text direction are not supported: {term}")
         if term.language:
             return Literal(term.value, langtag=term.language)
         datatype = term.datatype.value
@@ -560,7 +569,7 @@ class _GraphReader:
     def _name(self, subject: Any, predicate: str, term: Any) -> QualifiedName:
         if isinstance(term, self._package.Literal):
             raise DocumentError(
-                f"{subject} <{predicate}> has a literal, {term}, where PROV has the name of a thing"
+                f"{subject} <{predicate}> is the literal {term}; PROV needs an IRI or a blank node"
             )
         return self._names.of(term)
 
@@ -570,18 +579,18 @@ class _GraphReader:
         text = term.value if isinstance(term, self._package.Literal) else None
         time = None if text is None else parse_xsd_datetime(text)
         if time is None:
-            raise DocumentError(f"{subject} <{predicate}> is no time: {term}")
+            raise DocumentError(f"{subject} <{predicate}> is not an xsd:dateTime: {term}")
         return time
 
 
-def _after(predicate: str) -> str:
-    """The local part of one of PROV's properties; empty for others."""
+def _find_prov_property(predicate: str) -> str:
+    """Return the local name of a PROV property, or an empty string for other properties."""
     return predicate[len(PROV) :] if predicate.startswith(PROV) else ""
 
 
-def _local(term: Any) -> str:
-    """The local part of one of PROV's classes; empty for others."""
-    return _after(term.value) if isinstance(term, _named_node()) else ""
+def _find_prov_class(term: Any) -> str:
+    """Return the local name of a PROV class, or an empty string for other classes."""
+    return _find_prov_property(term.value) if isinstance(term, _named_node()) else ""
 
 
 @cache

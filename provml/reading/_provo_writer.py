@@ -1,4 +1,4 @@
-"""PROV's statements as PROV-O's triples, such that the ``prov`` library reads them back.
+"""Write PROV statements as PROV-O triples that the ``prov`` library can read back.
 
 Imports `_dictionary`, `_names`, `_provo`; prov and pyoxigraph when it runs.
 """
@@ -14,8 +14,14 @@ from provml.errors import DocumentError
 from provml.model.relations import RELATIONS
 from provml.model.vocabulary import PROV, XSD
 from provml.reading._dictionary import INSERTION, MEMBERSHIP, DictionaryStatement
-from provml.reading._names import bundles_of
-from provml.reading._provo import ATTRIBUTES, DERIVATIONS, ELEMENTS, RDF_TYPE, TIMES
+from provml.reading._names import iter_bundles
+from provml.reading._provo import (
+    ATTRIBUTES_BY_PREDICATE,
+    DERIVATIONS,
+    ELEMENT_CLASSES,
+    RDF_TYPE,
+    TIME_PROPERTIES,
+)
 
 if TYPE_CHECKING:
     from prov.identifier import QualifiedName
@@ -24,17 +30,17 @@ if TYPE_CHECKING:
 
 
 def encode_provo(document: ProvDocument, statements: list[DictionaryStatement]) -> Iterator[Quad]:
-    """The document's statements as quads.
+    """Yield the document's statements as quads.
 
     Costs about 10 us a quad.
 
     Raises:
-        DocumentError: a name that is no IRI, a statement that PROV-O has no form for.
+        DocumentError: a name is not an IRI, or PROV-O has no form for a statement.
     """
     import pyoxigraph as package
 
-    writer = _Writer()
-    for bundle in bundles_of(document):
+    writer = _TripleWriter()
+    for bundle in iter_bundles(document):
         name = bundle.identifier
         graph = package.DefaultGraph() if name is None else writer.node(name)
         writer.begin_graph()
@@ -51,7 +57,7 @@ def encode_provo(document: ProvDocument, statements: list[DictionaryStatement]) 
 Triple = tuple[Any, Any, Any]
 
 
-class _Writer:
+class _TripleWriter:
     def __init__(self) -> None:
         import pyoxigraph as package
 
@@ -61,11 +67,11 @@ class _Writer:
         self._times: dict[tuple[Any, str], Any] = {}
 
     def begin_graph(self) -> None:
-        """Forget what was stated under which identifier: the next graph is another one."""
+        """Forget the times that were stated: the next graph is independent."""
         self._times.clear()
 
     def node(self, name: QualifiedName) -> Any:
-        """A name's IRI."""
+        """Return the IRI of a name."""
         return self._iri(name.uri)
 
     def _iri(self, iri: str) -> Any:
@@ -74,7 +80,7 @@ class _Writer:
             try:
                 found = self._nodes[iri] = self._package.NamedNode(iri)
             except ValueError as error:
-                raise DocumentError(f"{iri!r} is no IRI, which RDF needs: {error}") from None
+                raise DocumentError(f"{iri!r} is not an IRI, which RDF needs: {error}") from None
         return found
 
     def _prov(self, local: str) -> Any:
@@ -85,12 +91,12 @@ class _Writer:
         return self._package.BlankNode(f"b{self._blanks - 1}")
 
     def record(self, record: Any) -> Iterator[Triple]:
-        """One record's triples."""
+        """Yield the triples of one record."""
         kind = record.get_type().localpart
-        if kind in ELEMENTS:
+        if kind in ELEMENT_CLASSES:
             subject = self.node(record.identifier)
             yield subject, self._iri(RDF_TYPE), self._prov(kind)
-            times = {f"{PROV}{argument}": local for local, argument in TIMES.items()}
+            times = {f"{PROV}{argument}": local for local, argument in TIME_PROPERTIES.items()}
             for name, value in record.attributes:
                 special = times.get(name.uri)
                 if special is not None:
@@ -110,8 +116,8 @@ class _Writer:
         if relation.influencer is None:
             if record.identifier is not None or extra or first is None or second is None:
                 raise DocumentError(
-                    f"PROV-O states {relation.plain} with both its arguments, and with no "
-                    f"identifier or attribute: {record}"
+                    f"PROV-O can state {relation.plain} only with both arguments, and without an "
+                    f"identifier and attributes: {record}"
                 )
             yield self.node(first), self._prov(relation.plain), self.node(second)
             if "bundle" in more:
@@ -121,7 +127,7 @@ class _Writer:
         if first is not None and second is not None and record.identifier is None:
             if plain_only or relation.beside:
                 yield self.node(first), self._prov(relation.plain), self.node(second)
-            # beside another association's node, prov takes a lone plain triple for part of that one
+            # prov would merge a lone plain triple into another association's node
             if plain_only and kind != "Association":
                 return
         yield from self._qualified(record, kind, first, second, more, extra)
@@ -132,7 +138,9 @@ class _Writer:
         relation = RELATIONS[kind]
         node = self._blank() if record.identifier is None else self.node(record.identifier)
         types = [
-            value.uri for name, value in extra if name.uri == f"{PROV}type" and _is_name(value)
+            value.uri
+            for name, value in extra
+            if name.uri == f"{PROV}type" and _is_qualified_name(value)
         ]
         subtypes = [each for each in DERIVATIONS if kind == "Derivation" and PROV + each in types]
         called = subtypes[0] if subtypes else kind
@@ -144,8 +152,8 @@ class _Writer:
         time = more.get("time")
         if self._times.setdefault((node, kind), time) != time:
             raise DocumentError(
-                f"PROV-O states one time for what stands under one identifier, and there are "
-                f"several {relation.plain} under {record.identifier}: {record}"
+                f"PROV-O holds one time for each identifier, but several {relation.plain} "
+                f"statements with different times share {record.identifier}: {record}"
             )
         for property_, argument in relation.others.items():
             if argument in more:
@@ -154,9 +162,9 @@ class _Writer:
             yield node, self._predicate(name), self._term(value)
 
     def dictionary(self, statement: DictionaryStatement) -> Iterator[Triple]:
-        """One dictionary statement's triples."""
+        """Yield the triples of one dictionary statement."""
         if statement.dictionary is None:
-            raise DocumentError(f"PROV-O can't state {statement.kind} without the dictionary")
+            raise DocumentError(f"PROV-O can't state {statement.kind} without a dictionary")
         subject = self.node(statement.dictionary)
         if statement.kind == MEMBERSHIP:
             for key, entity in statement.pairs:
@@ -186,14 +194,14 @@ class _Writer:
     def _predicate(self, name: QualifiedName, element: bool = False) -> Any:
         if name.uri == f"{PROV}role" and element:
             return self._iri(name.uri)
-        return self._iri(_predicates().get(name.uri, name.uri))
+        return self._iri(_predicates_by_attribute().get(name.uri, name.uri))
 
     def _term(self, value: Any) -> Any:
         from prov.identifier import Identifier
         from prov.model import Literal, canonical_xsd_datatype
 
         literal = self._package.Literal
-        if _is_name(value):
+        if _is_qualified_name(value):
             return self.node(value)
         if isinstance(value, Identifier):
             return literal(value.uri, datatype=self._iri(f"{XSD}anyURI"))
@@ -203,7 +211,7 @@ class _Writer:
                     return literal(value.value, language=value.langtag)
                 except ValueError as error:
                     raise DocumentError(
-                        f"{value.langtag!r} is no language tag, which RDF needs: {error}"
+                        f"{value.langtag!r} is not a language tag, which RDF needs: {error}"
                     ) from None
             if value.datatype is None:
                 return literal(value.value)
@@ -211,28 +219,28 @@ class _Writer:
         if isinstance(value, bool):
             return literal("true" if value else "false", datatype=self._iri(f"{XSD}boolean"))
         if isinstance(value, float):
-            return literal(_double_text(value), datatype=self._iri(f"{XSD}double"))
+            return literal(_format_double(value), datatype=self._iri(f"{XSD}double"))
         if isinstance(value, int):
             datatype = canonical_xsd_datatype(value)
             assert datatype is not None
             return literal(str(value), datatype=self.node(datatype))
         if isinstance(value, datetime.datetime):
-            return literal(_time_text(value), datatype=self._iri(f"{XSD}dateTime"))
+            return literal(_format_time(value), datatype=self._iri(f"{XSD}dateTime"))
         return literal(str(value))
 
 
 @cache
-def _predicates() -> dict[str, str]:
-    return {PROV + local: predicate for predicate, local in ATTRIBUTES.items()}
+def _predicates_by_attribute() -> dict[str, str]:
+    return {PROV + local: predicate for predicate, local in ATTRIBUTES_BY_PREDICATE.items()}
 
 
-def _is_name(value: Any) -> bool:
+def _is_qualified_name(value: Any) -> bool:
     from prov.identifier import QualifiedName
 
     return isinstance(value, QualifiedName)
 
 
-def _double_text(value: float) -> str:
+def _format_double(value: float) -> str:
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
@@ -240,8 +248,8 @@ def _double_text(value: float) -> str:
     return repr(value)
 
 
-def _time_text(value: datetime.datetime) -> str:
-    """ISO 8601; an offset of seconds, which xsd:dateTime can't state, becomes UTC."""
+def _format_time(value: datetime.datetime) -> str:
+    """Format a time as xsd:dateTime. Offsets with seconds, which it can't hold, become UTC."""
     offset = value.utcoffset()
     if offset is not None and offset.total_seconds() % 60:
         value = value.astimezone(datetime.UTC)

@@ -1,4 +1,4 @@
-"""Where a document comes from: a file, compressed or not, or bytes; bounded, and as UTF-8.
+"""Load a document's bytes from a file or from memory, decompressed and limited in size.
 
 Imports `errors`.
 """
@@ -15,10 +15,10 @@ from typing import BinaryIO, Final
 from provml.errors import DocumentError, MissingExtraError
 
 MAX_BYTES: Final = 64 * 2**20
-"""How large a document may be, decompressed, unless the caller says otherwise."""
+"""The default limit on a document's size, after decompression."""
 
 MAX_BRACKETS: Final = 100_000
-"""How deeply the brackets of Turtle and TriG may be nested; each takes some 600 bytes."""
+"""The deepest nesting of brackets in Turtle and TriG. Each level takes about 600 bytes."""
 
 _TURTLE_TOKENS: Final = re.compile(
     rb'"""(?:\\.|[^"\\]++|"(?!""))*+"""|'
@@ -35,37 +35,37 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _COMPRESSED: Final = (".gz", ".zst")
 _WIDE: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, because its mark starts with the same bytes
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
 
-def load(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> bytes:
-    """The document's bytes, decompressed where they are gzip or Zstandard.
+def load_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> bytes:
+    """Return a document's bytes, decompressed if they are gzip or Zstandard.
 
     Raises:
-        DocumentError: larger than ``max_bytes``, or compressed and damaged.
-        MissingExtraError: Zstandard without the package for it.
+        DocumentError: the document is larger than ``max_bytes``, or its compression is damaged.
+        MissingExtraError: the zstandard package is not installed.
         OSError: the file can't be read.
     """
     if isinstance(source, bytes):
-        return _unpacked(io.BytesIO(source), max_bytes)
+        return _decompress(io.BytesIO(source), max_bytes)
     if isinstance(source, (str, os.PathLike)):
         with open(source, "rb") as file:
-            return _unpacked(file, max_bytes)
-    return _unpacked(source, max_bytes)
+            return _decompress(file, max_bytes)
+    return _decompress(source, max_bytes)
 
 
-def plain_name(name: str) -> str:
-    """A file's name in lower case, the ending of a compression left away."""
+def uncompressed_name(name: str) -> str:
+    """Return a file's name in lower case, without the suffix of a compression."""
     name = os.path.basename(name).lower()
     return next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), name)
 
 
-def text_of(data: bytes) -> str:
-    """The text, of UTF-8 or what its byte order mark says. Raises DocumentError with the place."""
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8, or the encoding of the byte order mark. Raises DocumentError with the place."""
     encoding = next((name for mark, name in _WIDE if data.startswith(mark)), "utf-8-sig")
     try:
         return data.decode(encoding)
@@ -73,23 +73,23 @@ def text_of(data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         named = "UTF-8" if encoding == "utf-8-sig" else encoding.upper()
         raise DocumentError(
-            f"line {line}, byte {error.start}: this is no text in {named}"
+            f"line {line}, byte {error.start}: the text is not valid {named}"
         ) from None
 
 
-def utf8_of(data: bytes) -> bytes:
-    """The text as UTF-8 without a byte order mark; what is UTF-8 already is not looked at."""
+def convert_to_utf8(data: bytes) -> bytes:
+    """Return the text as UTF-8 without a byte order mark. UTF-8 is not validated."""
     if data.startswith(codecs.BOM_UTF8):
         return data[len(codecs.BOM_UTF8) :]
     if any(data.startswith(mark) for mark, _ in _WIDE):
-        return text_of(data).encode("utf-8", "surrogatepass")
+        return decode_text(data).encode("utf-8", "surrogatepass")
     return data
 
 
 def check_brackets(data: bytes) -> None:
-    """Refuse Turtle or TriG whose brackets are nested very deeply, as its parser keeps them all.
+    """Refuse Turtle or TriG with very deeply nested brackets, because its parser keeps them all.
 
-    Costs nothing where there are few brackets at all.
+    Costs almost nothing if the text has few brackets.
     """
     if data.count(b"(") + data.count(b"[") + data.count(b"<<") <= MAX_BRACKETS:
         return
@@ -105,13 +105,13 @@ def check_brackets(data: bytes) -> None:
             depth -= 1
 
 
-def _unpacked(file: BinaryIO, max_bytes: int) -> bytes:
-    """All of a file, or what it holds if it is compressed; never more than the limit."""
+def _decompress(file: BinaryIO, max_bytes: int) -> bytes:
+    """Return a file's content, decompressed if necessary, within the size limit."""
     head = file.read(_BLOCK_BYTES)
     if head.startswith(_GZIP):
-        return _inflated(head, file, max_bytes)
+        return _decompress_gzip(head, file, max_bytes)
     if head.startswith(_ZSTD):
-        return _unzstd(head, file, max_bytes)
+        return _decompress_zstd(head, file, max_bytes)
     taken = bytearray(head)
     while block := file.read(_BLOCK_BYTES):
         taken += block
@@ -120,14 +120,14 @@ def _unpacked(file: BinaryIO, max_bytes: int) -> bytes:
     return bytes(taken)
 
 
-def _inflated(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
+def _decompress_gzip(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     taken = bytearray()
     inflate = zlib.decompressobj(wbits=31)
     try:
         while block:
             taken += inflate.decompress(block, max_bytes + 1 - len(taken))
             _check_size(len(taken), max_bytes)
-            if inflate.eof:  # a gzip file may be several, one after the other
+            if inflate.eof:  # a gzip file may consist of several members
                 block = inflate.unused_data or file.read(_BLOCK_BYTES)
                 if block:
                     inflate = zlib.decompressobj(wbits=31)
@@ -140,7 +140,7 @@ def _inflated(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     return bytes(taken)
 
 
-def _unzstd(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
+def _decompress_zstd(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     try:
         import zstandard
     except ImportError:
@@ -150,7 +150,7 @@ def _unzstd(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     frame = frames.decompressobj()
     try:
         while block:
-            # in small pieces, each of which can only become 16 MiB: the output has no limit
+            # zstandard can't limit the output, but a small piece grows to at most 16 MiB
             for start in range(0, len(block), _ZSTD_FEED_BYTES):
                 piece = block[start : start + _ZSTD_FEED_BYTES]
                 while piece:
@@ -170,5 +170,6 @@ def _unzstd(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
 def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
         raise DocumentError(
-            f"the document is larger than {max_bytes:,} bytes, the limit; a larger one can be set"
+            f"the document is larger than the limit of {max_bytes:,} bytes; "
+            "raise the limit to read it"
         )

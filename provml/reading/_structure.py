@@ -1,4 +1,4 @@
-"""PROV-JSON's structure of what the ``prov`` library holds, dictionary statements included.
+"""Build PROV-JSON objects from a ``prov`` document and its dictionary statements.
 
 Imports `_dictionary`; prov when it runs.
 """
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from prov.model import ProvDocument
 
 
-def structure(prov: ProvDocument, statements: Iterable[DictionaryStatement]) -> dict[str, Any]:
-    """A document and its dictionary statements as PROV-JSON's objects."""
+def build_provjson(prov: ProvDocument, statements: Iterable[DictionaryStatement]) -> dict[str, Any]:
+    """Return a document and its dictionary statements as PROV-JSON objects."""
     from prov.serializers.provjson import encode_json_document
 
     made = encode_json_document(prov)

@@ -1,4 +1,4 @@
-"""What XML may begin with: no document type, whose entities grow and are fetched.
+"""Refuse XML with a document type, whose entities can expand without limit or name other files.
 
 Imports `errors`.
 """
@@ -13,10 +13,11 @@ _BLOCK_BYTES = 4096
 
 
 def check_xml(data: bytes, max_depth: int | None = None) -> None:
-    """Look at XML up to its first element, or all of it where the depth is to be bounded.
+    """Check XML up to its first element, or all of it if ``max_depth`` is given.
 
     Raises:
-        DocumentError: a document type declaration, more than ``max_depth`` nested elements.
+        DocumentError: there is a document type declaration, or elements are nested more than
+            ``max_depth`` levels deep.
     """
     parser = expat.ParserCreate()
     begun = False
@@ -24,8 +25,8 @@ def check_xml(data: bytes, max_depth: int | None = None) -> None:
 
     def refuse(*_: object) -> None:
         raise DocumentError(
-            f"line {parser.CurrentLineNumber}: a document type declaration (DOCTYPE) is refused, "
-            "as its entities may grow without bound or name other files"
+            f"line {parser.CurrentLineNumber}: document type declarations (DOCTYPE) are refused, "
+            "because entities can expand without limit or name other files"
         )
 
     def begin(*_: object) -> None:
@@ -55,7 +56,7 @@ def check_xml(data: bytes, max_depth: int | None = None) -> None:
         if not begun:
             reason = expat.ErrorString(error.code)
             raise DocumentError(
-                f"line {error.lineno}, column {error.offset + 1}: this is no XML: {reason}"
+                f"line {error.lineno}, column {error.offset + 1}: this is not XML: {reason}"
             ) from None
     except (LookupError, ValueError) as error:
-        raise DocumentError(f"this is no XML that can be read: {error}") from None
+        raise DocumentError(f"the XML can't be read: {error}") from None

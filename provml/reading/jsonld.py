@@ -1,4 +1,4 @@
-"""PROV-O in JSON-LD. No context is fetched: only PROV-JSONLD's own is at hand.
+"""PROV-O in JSON-LD. Contexts are never downloaded; only that of PROV-JSONLD is built in.
 
 Imports `_rdf`, `provjson`; prov when it runs.
 """
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from provml.errors import DocumentError
 from provml.reading._document import Document
-from provml.reading._engine import guarded
+from provml.reading._engine import wrap_library_errors
 from provml.reading._rdf import read_rdf, write_rdf
 from provml.reading.provjson import load_json, path_text
 from provml.reading.provjsonld import CONTEXTS
@@ -20,18 +20,18 @@ SUFFIXES: Final = (".jsonld",)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that begins so may be in this form."""
+    """Whether a text that starts with ``head`` may be JSON-LD."""
     if "openprovenance.org/prov-jsonld" in head:
-        return False  # PROV-JSONLD, whose context means more than JSON-LD can say of it
+        return False  # PROV-JSONLD has its own reader
     return head.startswith("[") or (head.startswith("{") and '"@' in head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """The document. Raises DocumentError."""
+    """Read a document. Raises DocumentError."""
     content = load_json(data)
-    if _contexts_put_in(content):
+    if _inline_contexts(content):
         data = json.dumps(content).encode()
-    with guarded(NAME):
+    with wrap_library_errors(NAME):
         return read_rdf(data, "JSON_LD", base)
 
 
@@ -40,11 +40,11 @@ def write(document: Document, sink: BinaryIO) -> None:
     write_rdf(document, sink, "JSON_LD", named=True)
 
 
-def _contexts_put_in(content: object) -> bool:
-    """Put the context that is at hand in where it is named; whether there was any.
+def _inline_contexts(content: object) -> bool:
+    """Replace references to built-in contexts with the contexts, and return whether there were any.
 
     Raises:
-        DocumentError: another one is named, which would have to be fetched.
+        DocumentError: the document names another context, which would have to be downloaded.
     """
     found = False
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(content, ())]
@@ -58,34 +58,34 @@ def _contexts_put_in(content: object) -> bool:
         for key, member in value.items():
             here = (*path, key)
             if key == "@context":
-                value[key], changed = _put_in(member, here)
+                value[key], changed = _inline_context(member, here)
                 found = found or changed
             elif key == "@import":
-                raise DocumentError(f"{path_text(here)}: @import is not followed")
+                raise DocumentError(f"{path_text(here)}: @import is not supported")
             else:
                 waiting.append((member, here))
     return found
 
 
-def _put_in(context: Any, path: tuple[str | int, ...]) -> tuple[Any, bool]:
+def _inline_context(context: Any, path: tuple[str | int, ...]) -> tuple[Any, bool]:
     if isinstance(context, list):
-        parts = [_put_in(each, (*path, place)) for place, each in enumerate(context)]
+        parts = [_inline_context(each, (*path, place)) for place, each in enumerate(context)]
         return [part for part, _ in parts], any(changed for _, changed in parts)
     if isinstance(context, str):
         if context not in CONTEXTS:
             raise DocumentError(
-                f"{path_text(path)}: the context {context} is elsewhere, and nothing is fetched: "
-                "put it in the document"
+                f"{path_text(path)}: the context {context} is not downloaded: copy it into the "
+                "document"
             )
         from prov.serializers.provjsonld import load_vendored_context
 
         return load_vendored_context(), True
     if isinstance(context, dict):
         if "@import" in context:
-            raise DocumentError(f"{path_text(path)}: @import is not followed")
-        for term, definition in context.items():  # a term may have a context of its own
+            raise DocumentError(f"{path_text(path)}: @import is not supported")
+        for term, definition in context.items():  # terms may have scoped contexts
             if isinstance(definition, dict) and "@context" in definition:
-                definition["@context"], _ = _put_in(
+                definition["@context"], _ = _inline_context(
                     definition["@context"], (*path, term, "@context")
                 )
     return context, False

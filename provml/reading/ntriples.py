@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import BinaryIO, Final
 
 from provml.reading._document import Document
-from provml.reading._rdf import read_rdf, triples_like, write_rdf
+from provml.reading._rdf import looks_like_ntriples, read_rdf, write_rdf
 
 NAME: Final = "N-Triples"
 SUFFIXES: Final = (".nt",)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that begins so may be in this form."""
-    return triples_like(head)
+    """Whether a text that starts with ``head`` may be N-Triples."""
+    return looks_like_ntriples(head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """The document. Raises DocumentError."""
+    """Read a document. Raises DocumentError."""
     return read_rdf(data, "N_TRIPLES", base)
 
 

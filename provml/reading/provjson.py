@@ -1,7 +1,7 @@
 """PROV-JSON (W3C Member Submission, 2013).
 
-Its structure is checked here, so that what is wrong is told with its place; the records are read
-by prov. Imports `_dictionary`, `_document`, `_engine`, `_source`; prov when it runs.
+This module checks the structure, so that errors name their place; prov then reads the records.
+Imports `_dictionary`, `_document`, `_engine`, `_source`; prov when it runs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 from provml.errors import DocumentError
-from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement, normal_value
+from provml.reading._dictionary import (
+    DICTIONARY_KINDS,
+    MEMBERSHIP,
+    DictionaryStatement,
+    normalize_value,
+)
 from provml.reading._document import Document
-from provml.reading._engine import guarded, refuse_losses, time_notes
-from provml.reading._source import text_of
+from provml.reading._engine import note_cut_times, refuse_losses, wrap_library_errors
+from provml.reading._source import decode_text
 
 if TYPE_CHECKING:
     from prov.identifier import QualifiedName
@@ -26,10 +31,10 @@ if TYPE_CHECKING:
 NAME: Final = "PROV-JSON"
 SUFFIXES: Final = (".json", ".provjson")
 
-Path = tuple[str | int, ...]
-"""A place in JSON."""
+JsonPath = tuple[str | int, ...]
+"""The path of a value in JSON."""
 
-_LONGEST_SHOWN: Final = 60
+_MAX_VALUE_CHARS: Final = 60
 _DICTIONARY_MEMBERS: Final = frozenset(
     (
         "prov:after",
@@ -40,48 +45,49 @@ _DICTIONARY_MEMBERS: Final = frozenset(
     )
 )
 
-MAX_DEPTH: Final = 100
-"""How deeply JSON may be nested; PROV-JSON needs seven levels."""
+MAX_JSON_DEPTH: Final = 100
+"""The deepest nesting of JSON. PROV-JSON itself needs seven levels."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that begins so may be in this form."""
+    """Whether a text that starts with ``head`` may be PROV-JSON."""
     return head.startswith("{") and '"@context"' not in head and '"@graph"' not in head
 
 
 def load_json(data: bytes) -> object:
-    """JSON text, in UTF-8 or with a byte order mark, as Python's own types.
+    """Parse JSON text in UTF-8, or in the encoding of its byte order mark.
 
-    The size is whoever read the bytes to bound; the depth is bounded here.
+    The depth is limited; the caller limits the size.
 
     Raises:
-        DocumentError: no JSON, with line and column; NaN or an infinity, a key that stands twice
-            in one object, half of a surrogate pair, more than `MAX_DEPTH` levels.
+        DocumentError: the text is not JSON (with line and column), holds NaN or an infinity,
+            repeats a key in an object, contains half a surrogate pair, or is nested deeper than
+            `MAX_JSON_DEPTH` levels.
     """
     try:
         content = json.loads(
-            text_of(data),
+            decode_text(data),
             object_pairs_hook=_without_repeats,
             parse_constant=_refuse_constant,
-            parse_float=_finite,
+            parse_float=_parse_finite,
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise DocumentError(f"{place}: this is no JSON: {error.msg}") from None
+        raise DocumentError(f"{place}: this is not JSON: {error.msg}") from None
     except RecursionError:
-        raise DocumentError(f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
+        raise DocumentError(f"the JSON is nested deeper than {MAX_JSON_DEPTH} levels") from None
     except DocumentError:
         raise
-    except ValueError as error:  # an integer of too many digits
-        raise DocumentError(f"the JSON has a number that can't be read: {error}") from None
+    except ValueError as error:  # an integer with too many digits
+        raise DocumentError(f"a number in the JSON can't be read: {error}") from None
     _check_tree(content)
     return content
 
 
-def path_text(path: Path) -> str:
-    """A place in JSON as people write it: ``$.entity['ex:e1'][0]``."""
+def path_text(path: JsonPath) -> str:
+    """Format a JSON path for people: ``$.entity['ex:e1'][0]``."""
     parts = ["$"]
     for step in path:
         if isinstance(step, int):
@@ -100,26 +106,29 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for key, _ in pairs:
             if key in seen:
                 raise DocumentError(
-                    f"the key {key!r} stands twice in one JSON object, of which readers drop one; "
-                    "PROV-JSON states two records of one id as a list"
+                    f"the key {key!r} appears twice in one JSON object; put records with the same "
+                    "identifier in a list"
                 )
             seen.add(key)
     return found
 
 
 def _refuse_constant(name: str) -> Any:
-    raise DocumentError(f'{name} is no JSON; PROV-JSON has {{"$": "NaN", "type": "xsd:double"}}')
+    raise DocumentError(
+        f'{name} is not JSON; write {{"$": "{name.replace("Infinity", "INF")}", '
+        '"type": "xsd:double"}'
+    )
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise DocumentError(f"the JSON number {text} is beyond what a double holds")
+        raise DocumentError(f"the JSON number {text} is too large for a double")
     return number
 
 
 def _check_tree(content: object) -> None:
-    """Refuse what is too deep, and text that is no Unicode. Memory is that of the depth."""
+    """Refuse deep nesting and text that is not Unicode. Takes memory for one path only."""
     path: list[str | int] = []
     levels: list[Iterator[tuple[str | int, object]]] = [iter([("", content)])]
     while levels:
@@ -130,29 +139,27 @@ def _check_tree(content: object) -> None:
                 path.pop()
             continue
         if isinstance(step, str) and not step.isascii():
-            _check_text(step, (*path[1:], step))
+            _check_surrogates(step, (*path[1:], step))
         if isinstance(value, str):
             if not value.isascii():
-                _check_text(value, (*path[1:], step))
+                _check_surrogates(value, (*path[1:], step))
         elif isinstance(value, (dict, list)):
-            if len(levels) > MAX_DEPTH:
-                raise DocumentError(f"the JSON is nested deeper than {MAX_DEPTH} levels")
+            if len(levels) > MAX_JSON_DEPTH:
+                raise DocumentError(f"the JSON is nested deeper than {MAX_JSON_DEPTH} levels")
             path.append(step)
             levels.append(iter(value.items() if isinstance(value, dict) else enumerate(value)))
 
 
-def _check_text(text: str, path: Path) -> None:
+def _check_surrogates(text: str, path: JsonPath) -> None:
     if _SURROGATE.search(text):
-        raise DocumentError(
-            f"{path_text(path)}: half of a surrogate pair is no character: {text!a}"
-        )
+        raise DocumentError(f"{path_text(path)}: the text contains half a surrogate pair: {text!a}")
 
 
 # -- reading ------------------------------------------------------------------------------------
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """The document. Raises DocumentError."""
+    """Read a document. Raises DocumentError."""
     from prov.model import ProvBundle, ProvDocument
 
     content = load_json(data)
@@ -165,136 +172,136 @@ def read(data: bytes, base: str | None = None) -> Document:
     for name, members in bundles.items():
         bundle = ProvBundle(document=document)
         found = _read_container(members, bundle, ("bundle", name), unnamed)
-        with guarded(f"PROV-JSON: {path_text(('bundle', name))}"):
+        with wrap_library_errors(f"PROV-JSON: {path_text(('bundle', name))}"):
             document.add_bundle(bundle, bundle.valid_qualified_name(name))
         statements += [replace(each, bundle=bundle.identifier) for each in found]
     notes: list[str] = []
     if unnamed:
         notes.append(
-            f"{len(unnamed):,} relations have an identifier without a prefix, and no default is "
-            f"declared: they are read as without one, such as {unnamed[0]}"
+            f"{len(unnamed):,} relations lost their identifier, because it has no prefix and there "
+            f"is no default namespace, such as {unnamed[0]}"
         )
-    return Document(document, statements, notes, time_notes(data))
+    return Document(document, statements, notes, note_cut_times(data))
 
 
 def _read_container(
-    content: dict[str, Any], bundle: ProvBundle, path: Path, notes: list[str]
+    content: dict[str, Any], bundle: ProvBundle, path: JsonPath, notes: list[str]
 ) -> list[DictionaryStatement]:
-    """Read one container, its dictionary statements apart; to notes go names that are none.
+    """Read the document or a bundle, and return its dictionary statements.
 
-    Raises DocumentError.
+    Paths of relations whose identifiers were dropped are added to ``notes``. Raises DocumentError.
     """
     from prov.serializers.provjson import decode_json_container
 
     prefix = content.pop("prefix", {})
-    stated = {kind: content.pop(kind) for kind in KINDS if kind in content}
-    # prov takes from what it decodes, and a record that fails is looked for afterwards
+    stated = {kind: content.pop(kind) for kind in DICTIONARY_KINDS if kind in content}
+    # prov changes the objects that it decodes, so a failing record is located afterwards
     try:
-        with guarded("PROV-JSON") as told:
+        with wrap_library_errors("PROV-JSON") as warned:
             decode_json_container({"prefix": prefix, **content}, bundle)
-        refuse_losses("PROV-JSON", told)
+        refuse_losses("PROV-JSON", warned)
         for kind, records in content.items():
-            for identifier in records:  # prov leaves away a relation's that it can't resolve
+            for identifier in records:  # prov drops a relation's identifier if it can't resolve it
                 if identifier.startswith("_:"):
                     continue
                 if ":" in identifier:
-                    _resolved(bundle, identifier, path_text((*path, kind, identifier)))
+                    _resolve_name(bundle, identifier, path_text((*path, kind, identifier)))
                 elif bundle.valid_qualified_name(identifier) is None:
                     notes.append(path_text((*path, kind, identifier)))
     except DocumentError as error:
-        raise _placed(error, prefix, content, bundle, path) from error.__cause__
+        raise _locate_record_error(error, prefix, content, bundle, path) from error.__cause__
     found = []
     for kind, records in stated.items():
-        for identifier, record in _records(records):
+        for identifier, record in _iter_records(records):
             place = path_text((*path, kind, identifier))
-            with guarded(f"PROV-JSON: {place}") as told:
-                found.append(_dictionary(kind, identifier, record, bundle, place))
-            refuse_losses(f"PROV-JSON: {place}", told)
+            with wrap_library_errors(f"PROV-JSON: {place}") as warned:
+                found.append(_read_dictionary(kind, identifier, record, bundle, place))
+            refuse_losses(f"PROV-JSON: {place}", warned)
     return found
 
 
-def _placed(
+def _locate_record_error(
     error: DocumentError,
     prefix: dict[str, str],
     content: dict[str, Any],
     bundle: ProvBundle,
-    path: Path,
+    path: JsonPath,
 ) -> DocumentError:
-    """The error of the first record that can't be read by itself, with its place."""
+    """Return the error of the first record that fails by itself, with its place."""
     from prov.model import ProvDocument
     from prov.serializers.provjson import decode_json_container
 
-    outer = {} if bundle.document in (None, bundle) else _prefixes_of(bundle.document)
+    outer = {} if bundle.document in (None, bundle) else _collect_prefixes(bundle.document)
     for kind, records in content.items():
-        for identifier, record in _records(records):
+        for identifier, record in _iter_records(records):
             alone: dict[str, Any] = {"prefix": {**outer, **prefix}, kind: {identifier: record}}
             place = path_text((*path, kind, identifier))
             try:
-                with guarded(f"PROV-JSON: {place}") as told:
+                with wrap_library_errors(f"PROV-JSON: {place}") as warned:
                     decode_json_container(alone, ProvDocument())
-                refuse_losses(f"PROV-JSON: {place}", told)
+                refuse_losses(f"PROV-JSON: {place}", warned)
             except DocumentError as found:
                 if "identifier is missing" in str(found):
-                    return _undeclared(identifier, place)
+                    return _build_undeclared_error(identifier, place)
                 return found
     return error
 
 
-def _undeclared(name: Any, place: str) -> DocumentError:
+def _build_undeclared_error(name: Any, place: str) -> DocumentError:
     return DocumentError(
-        f"PROV-JSON: {place}: {_shown(name)} is no name with a prefix that is declared"
+        f"PROV-JSON: {place}: {_describe_json(name)} is not a name with a declared prefix"
     )
 
 
-def _prefixes_of(document: Any) -> dict[str, str]:
+def _collect_prefixes(document: Any) -> dict[str, str]:
     found = {each.prefix: each.uri for each in document.get_registered_namespaces()}
     default = document.get_default_namespace()
     return found if default is None else {**found, "default": default.uri}
 
 
-def _records(records: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _iter_records(records: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for identifier, given in records.items():
         for record in given if isinstance(given, list) else [given]:
             yield identifier, record
 
 
-def _dictionary(
+def _read_dictionary(
     kind: str, identifier: str, record: dict[str, Any], bundle: ProvBundle, place: str
 ) -> DictionaryStatement:
-    """A dictionary statement, by the names that ProvToolbox gives its members."""
+    """Read a dictionary statement, whose members are named as ProvToolbox names them."""
     from prov.serializers.provjson import decode_json_representation
 
     def name(member: str) -> QualifiedName | None:
         text = record.get(member)
-        return None if text is None else _resolved(bundle, text, f"{place}[{member!r}]")
+        return None if text is None else _resolve_name(bundle, text, f"{place}[{member!r}]")
 
     def value(given: Any) -> Any:
-        return normal_value(bundle, decode_json_representation(given, bundle))
+        return normalize_value(bundle, decode_json_representation(given, bundle))
 
     attributes = []
     for member, given in record.items():
         if member not in _DICTIONARY_MEMBERS:
-            key = _resolved(bundle, member, place)
+            key = _resolve_name(bundle, member, place)
             for each in given if isinstance(given, list) else [given]:
                 attributes.append((key, value(each)))
     keys = record.get("prov:key-set", [])
     if isinstance(keys, dict) and "$" in keys:
         keys = [keys]
     elif isinstance(keys, dict):
-        keys = [{"$": key, "type": keys["$key-datatype"]} for key in _without_type(keys)]
+        keys = [{"$": key, "type": keys["$key-datatype"]} for key in _keys_without_datatype(keys)]
     pairs = []
-    for key, entity in _pairs(record.get("prov:key-entity-set", []), place):
-        entity_name = _resolved(bundle, entity, f"{place}['prov:key-entity-set']")
+    for key, entity in _read_pairs(record.get("prov:key-entity-set", []), place):
+        entity_name = _resolve_name(bundle, entity, f"{place}['prov:key-entity-set']")
         pairs.append((value(key), entity_name))
     anonymous = identifier.startswith("_:")
     if kind == MEMBERSHIP and (attributes or not anonymous):
         raise DocumentError(
-            f"PROV-JSON: {place}: PROV-Dictionary gives {MEMBERSHIP} no identifier and no attribute"
+            f"PROV-JSON: {place}: {MEMBERSHIP} can't have an identifier or attributes"
         )
     return DictionaryStatement(
         kind,
         None,
-        None if anonymous else _resolved(bundle, identifier, place),
+        None if anonymous else _resolve_name(bundle, identifier, place),
         name("prov:dictionary") if kind == MEMBERSHIP else name("prov:after"),
         name("prov:before"),
         tuple(pairs),
@@ -303,30 +310,30 @@ def _dictionary(
     )
 
 
-def _pairs(given: Any, place: str) -> list[tuple[Any, Any]]:
-    """Keys and entities: a list of both, or an object of keys that share a datatype."""
+def _read_pairs(given: Any, place: str) -> list[tuple[Any, Any]]:
+    """Return keys and entities, from a list of pairs or an object with one key datatype."""
     found = []
     if isinstance(given, dict):
         datatype = given.get("$key-datatype", "xsd:string")
-        return [({"$": key, "type": datatype}, given[key]) for key in _without_type(given)]
+        return [({"$": key, "type": datatype}, given[key]) for key in _keys_without_datatype(given)]
     for each in given:
         if not isinstance(each, dict) or set(each) != {"key", "$"}:
             raise DocumentError(
-                f'PROV-JSON: {place}[\'prov:key-entity-set\']: a pair has "key" and "$", not '
-                f"{_shown(each)}"
+                f"PROV-JSON: {place}['prov:key-entity-set']: "
+                f'expected a pair with "key" and "$", not {_describe_json(each)}'
             )
         found.append((each["key"], each["$"]))
     return found
 
 
-def _without_type(given: dict[str, Any]) -> list[str]:
+def _keys_without_datatype(given: dict[str, Any]) -> list[str]:
     return [key for key in given if key != "$key-datatype"]
 
 
-def _resolved(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
+def _resolve_name(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
     name = bundle.valid_qualified_name(text) if isinstance(text, str) else None
     if name is None:
-        raise _undeclared(text, place)
+        raise _build_undeclared_error(text, place)
     return name
 
 
@@ -334,18 +341,22 @@ def _resolved(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
 
 
 def check_document(content: object) -> None:
-    """Refuse what is no PROV-JSON by its structure, with the place. Values are made plain."""
-    document = _object(content, ())
+    """Check that the structure is PROV-JSON, and simplify values in place.
+
+    Raises:
+        DocumentError: with the place of the error.
+    """
+    document = _expect_object(content, ())
     _check_container(document, ())
-    bundles = _object(document.get("bundle", {}), ("bundle",))
+    bundles = _expect_object(document.get("bundle", {}), ("bundle",))
     for name, members in bundles.items():
-        container = _object(members, ("bundle", name))
+        container = _expect_object(members, ("bundle", name))
         if "bundle" in container:
-            _fail(("bundle", name, "bundle"), "a bundle within a bundle is no PROV")
+            _fail_at_path(("bundle", name, "bundle"), "a bundle can't contain a bundle")
         _check_container(container, ("bundle", name))
 
 
-def _check_container(content: dict[str, Any], path: Path) -> None:
+def _check_container(content: dict[str, Any], path: JsonPath) -> None:
     from prov.constants import PROV_RECORD_IDS_MAP
 
     for kind, records in content.items():
@@ -353,15 +364,18 @@ def _check_container(content: dict[str, Any], path: Path) -> None:
         if kind == "bundle":
             continue
         if kind == "prefix":
-            for prefix, iri in _object(records, here).items():
+            for prefix, iri in _expect_object(records, here).items():
                 if not isinstance(iri, str) or not iri:
-                    _fail((*here, prefix), f"a namespace is an IRI, not {_shown(iri)}")
+                    _fail_at_path(
+                        (*here, prefix),
+                        f"expected the IRI of a namespace, not {_describe_json(iri)}",
+                    )
             continue
-        if kind not in PROV_RECORD_IDS_MAP and kind not in KINDS:
-            _fail(here, f"{kind!r} is no kind of statement in PROV-JSON")
-        for identifier, given in _object(records, here).items():
+        if kind not in PROV_RECORD_IDS_MAP and kind not in DICTIONARY_KINDS:
+            _fail_at_path(here, f"{kind!r} is not a kind of statement in PROV-JSON")
+        for identifier, given in _expect_object(records, here).items():
             if not identifier:
-                _fail((*here, identifier), "an identifier is empty")
+                _fail_at_path((*here, identifier), "the identifier is empty")
             if isinstance(given, list):
                 for place, record in enumerate(given):
                     _check_record(record, kind, (*here, identifier, place))
@@ -369,96 +383,96 @@ def _check_container(content: dict[str, Any], path: Path) -> None:
                 _check_record(given, kind, (*here, identifier))
 
 
-def _check_record(given: object, kind: str, path: Path) -> None:
-    record = _object(given, path)
-    names, times = _formal_names()
+def _check_record(given: object, kind: str, path: JsonPath) -> None:
+    record = _expect_object(given, path)
+    names, times = _formal_attributes()
     for attribute, value in record.items():
         here = (*path, attribute)
-        if kind in KINDS and attribute in _DICTIONARY_MEMBERS:
+        if kind in DICTIONARY_KINDS and attribute in _DICTIONARY_MEMBERS:
             _check_dictionary_member(attribute, value, here)
         elif attribute in names:
             if isinstance(value, list):
                 if not value:
-                    _fail(here, "a list of no names")
+                    _fail_at_path(here, "expected at least one name in the list")
                 record[attribute] = [
-                    _plain_name(each, (*here, place)) for place, each in enumerate(value)
+                    _expect_name(each, (*here, place)) for place, each in enumerate(value)
                 ]
             else:
-                record[attribute] = _plain_name(value, here)
+                record[attribute] = _expect_name(value, here)
         elif attribute in times:
             time = value[0] if isinstance(value, list) and len(value) == 1 else value
             _check_time(time, here)
             record[attribute] = time
         elif isinstance(value, list):
             record[attribute] = [
-                _plain_value(each, (*here, place)) for place, each in enumerate(value)
+                _expect_value(each, (*here, place)) for place, each in enumerate(value)
             ]
         else:
-            record[attribute] = _plain_value(value, here)
+            record[attribute] = _expect_value(value, here)
 
 
-def _check_dictionary_member(member: str, value: Any, path: Path) -> None:
+def _check_dictionary_member(member: str, value: Any, path: JsonPath) -> None:
     if member in ("prov:after", "prov:before", "prov:dictionary"):
-        _plain_name(value, path)
+        _expect_name(value, path)
         return
     if not isinstance(value, (dict, list)):
-        _fail(path, f"expected an object or a list, not {_shown(value)}")
+        _fail_at_path(path, f"expected an object or a list, not {_describe_json(value)}")
     if isinstance(value, list):
         for place, each in enumerate(value):
             key = each.get("key") if isinstance(each, dict) and "key" in each else each
             if not isinstance(each, (dict, str)):
-                _fail((*path, place), f"expected a key, not {_shown(each)}")
-            _plain_value(key, (*path, place))
+                _fail_at_path((*path, place), f"expected a key, not {_describe_json(each)}")
+            _expect_value(key, (*path, place))
 
 
-def _plain_name(value: object, path: Path) -> str:
-    """A name; some write it as a typed value."""
+def _expect_name(value: object, path: JsonPath) -> str:
+    """Return a name, also if it is written as a typed value."""
     if isinstance(value, dict) and value.get("type") in ("xsd:QName", "prov:QUALIFIED_NAME"):
         value = value.get("$")
     if not isinstance(value, str) or not value:
-        _fail(path, f"expected the name of a thing, not {_shown(value)}")
+        _fail_at_path(path, f"expected a name, not {_describe_json(value)}")
     return value
 
 
-def _check_time(value: object, path: Path) -> None:
+def _check_time(value: object, path: JsonPath) -> None:
     from prov.model import parse_xsd_datetime
 
     text = value.get("$") if isinstance(value, dict) else value
     if not isinstance(text, str) or parse_xsd_datetime(text) is None:
-        _fail(path, f"expected a time, as xsd:dateTime writes it, not {_shown(text)}")
+        _fail_at_path(path, f"expected an xsd:dateTime, not {_describe_json(text)}")
 
 
-def _plain_value(value: object, path: Path) -> Any:
-    """A value with the text that its type writes; refused where it is none."""
+def _expect_value(value: object, path: JsonPath) -> Any:
+    """Return a value whose content matches its datatype. Raises DocumentError."""
     if isinstance(value, (str, int, float)):
         return value
     if not isinstance(value, dict):
-        _fail(path, f"expected a value, not {_shown(value)}")
+        _fail_at_path(path, f"expected a value, not {_describe_json(value)}")
     text = value.get("$")
     if not isinstance(text, (str, int, float)):
-        _fail((*path, "$"), f"expected the text of a value, not {_shown(text)}")
+        _fail_at_path((*path, "$"), f"expected the text of a value, not {_describe_json(text)}")
     for member in value:
         if member not in ("$", "type", "lang"):
-            _fail(path, f'a value has "$", "type" and "lang", no {member!r}')
+            _fail_at_path(path, f'a value has only "$", "type" and "lang", not {member!r}')
     for member in ("type", "lang"):
         if not isinstance(value.get(member, ""), str):
-            _fail((*path, member), f"expected text, not {_shown(value[member])}")
+            _fail_at_path((*path, member), f"expected text, not {_describe_json(value[member])}")
     if isinstance(text, bool):
         return {**value, "$": "true" if text else "false"}
     return value
 
 
-def _object(value: object, path: Path) -> dict[str, Any]:
+def _expect_object(value: object, path: JsonPath) -> dict[str, Any]:
     if not isinstance(value, dict):
-        _fail(path, f"expected an object, not {_shown(value)}")
+        _fail_at_path(path, f"expected an object, not {_describe_json(value)}")
     return value
 
 
-def _fail(path: Path, what: str) -> NoReturn:
+def _fail_at_path(path: JsonPath, what: str) -> NoReturn:
     raise DocumentError(f"PROV-JSON: {path_text(path)}: {what}")
 
 
-def _shown(value: object) -> str:
+def _describe_json(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, dict):
@@ -466,12 +480,12 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return "a list"
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[: _MAX_VALUE_CHARS - 1]}…"
 
 
 @cache
-def _formal_names() -> tuple[frozenset[str], frozenset[str]]:
-    """The attributes that are names, and those that are times."""
+def _formal_attributes() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the attributes that hold names, and those that hold times."""
     from prov.constants import PROV_ATTRIBUTE_LITERALS, PROV_ATTRIBUTE_QNAMES
 
     return frozenset(map(str, PROV_ATTRIBUTE_QNAMES)), frozenset(map(str, PROV_ATTRIBUTE_LITERALS))
@@ -481,6 +495,6 @@ def _formal_names() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError."""
+    """Write a document. Raises DocumentError."""
     sink.write(json.dumps(document.provjson(), indent=1, ensure_ascii=False).encode())
     sink.write(b"\n")

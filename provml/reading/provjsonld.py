@@ -1,4 +1,4 @@
-"""PROV-JSONLD (W3C Member Submission, 2024), in its canonical shape.
+"""PROV-JSONLD (W3C Member Submission, 2024), in its canonical form.
 
 Imports `_document`, `_engine`, `provjson`; prov when it runs.
 """
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from provml.errors import DocumentError
 from provml.reading._document import Document
-from provml.reading._engine import guarded, refuse_losses, time_notes
+from provml.reading._engine import note_cut_times, refuse_losses, wrap_library_errors
 from provml.reading.provjson import load_json, path_text
 
 NAME: Final = "PROV-JSONLD"
@@ -21,16 +21,16 @@ CONTEXTS: Final = (
     "http://openprovenance.org/prov-jsonld/context.jsonld",
     "https://openprovenance.org/prov-jsonld/context.json",
 )
-"""The addresses of the context that is at hand."""
+"""The addresses of the built-in context."""
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that begins so may be in this form."""
+    """Whether a text that starts with ``head`` may be PROV-JSONLD."""
     return head.startswith("{") and "openprovenance.org/prov-jsonld" in head
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """The document. Raises DocumentError."""
+    """Read a document. Raises DocumentError."""
     from prov.model import ProvDocument
     from prov.serializers.provjsonld import decode_jsonld_document
 
@@ -40,23 +40,23 @@ def read(data: bytes, base: str | None = None) -> Document:
     _check_context(content.get("@context"), ("@context",))
     document = ProvDocument()
     try:
-        with guarded(NAME) as told:
+        with wrap_library_errors(NAME) as warned:
             decode_jsonld_document(content, document)
-        refuse_losses(NAME, told)
+        refuse_losses(NAME, warned)
     except DocumentError as error:
-        raise _placed(error, content) from error.__cause__
-    return Document(document, losses=time_notes(data))
+        raise _locate_statement_error(error, content) from error.__cause__
+    return Document(document, losses=note_cut_times(data))
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError for what the submission has no terms for."""
+    """Write a document. Raises DocumentError if it uses PROV-Dictionary."""
     from prov.serializers.provjsonld import encode_jsonld_document
 
-    prov, statements, _ = document.tidied()
+    prov, statements, _ = document.tidy_statements()
     if statements:
         raise DocumentError(
-            f"{NAME} has no terms for PROV-Dictionary, and the document has {len(statements):,} of "
-            f"its statements: {statements[0].kind}"
+            f"{NAME} can't hold PROV-Dictionary: the document has {len(statements):,} such "
+            f"statements, the first is {statements[0].kind}"
         )
     made = encode_jsonld_document(prov, "url")
     sink.write(json.dumps(made, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -67,13 +67,11 @@ def _check_context(context: Any, path: tuple[str | int, ...]) -> None:
         for place, each in enumerate(context):
             _check_context(each, (*path, place))
     elif isinstance(context, str) and context not in CONTEXTS:
-        raise DocumentError(
-            f"{NAME}: {path_text(path)}: the context {context} is elsewhere, and nothing is fetched"
-        )
+        raise DocumentError(f"{NAME}: {path_text(path)}: the context {context} is not downloaded")
 
 
-def _placed(error: DocumentError, content: dict[str, Any]) -> DocumentError:
-    """The error of the first statement that can't be read by itself, with its place."""
+def _locate_statement_error(error: DocumentError, content: dict[str, Any]) -> DocumentError:
+    """Return the error of the first statement that fails by itself, with its place."""
     from prov.model import ProvDocument
     from prov.serializers.provjsonld import decode_jsonld_document
 
@@ -81,9 +79,9 @@ def _placed(error: DocumentError, content: dict[str, Any]) -> DocumentError:
     for place, item in enumerate(graph if isinstance(graph, list) else ()):
         where = f"{NAME}: {path_text(('@graph', place))}"
         try:
-            with guarded(where) as told:
+            with wrap_library_errors(where) as warned:
                 decode_jsonld_document({**content, "@graph": [item]}, ProvDocument())
-            refuse_losses(where, told)
+            refuse_losses(where, warned)
         except DocumentError as found:
             return found
     return error

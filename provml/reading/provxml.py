@@ -1,7 +1,7 @@
 """PROV-XML (W3C Note, 2013).
 
-What prov's reader would drop or stumble over is looked for first, so that it is told with its line.
-Imports `_dictionary`, `_document`, `_engine`, `_xml`; prov and lxml when it runs.
+This module first looks for everything that prov's reader would drop or misread, so that errors
+name their line. Imports `_dictionary`, `_document`, `_engine`, `_xml`; prov and lxml when it runs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn
 
 from provml.errors import DocumentError, MissingExtraError
 from provml.model.vocabulary import PROV, RDF
-from provml.reading._dictionary import KINDS, MEMBERSHIP, DictionaryStatement
+from provml.reading._dictionary import DICTIONARY_KINDS, MEMBERSHIP, DictionaryStatement
 from provml.reading._document import Document, Places
-from provml.reading._engine import guarded, one_line, refuse_losses, time_notes
-from provml.reading._names import XSI, bundles_of
+from provml.reading._engine import (
+    describe_error,
+    note_cut_times,
+    refuse_losses,
+    wrap_library_errors,
+)
+from provml.reading._names import XSI, iter_bundles
 from provml.reading._xml import check_xml
 
 if TYPE_CHECKING:
@@ -27,13 +32,13 @@ _ID: Final = f"{{{PROV}}}id"
 _REF: Final = f"{{{PROV}}}ref"
 _TYPE: Final = f"{{{XSI}}}type"
 _LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
-_STATED: Final = frozenset((_REF, _TYPE, _LANG))
+_KNOWN_ATTRIBUTES: Final = frozenset((_REF, _TYPE, _LANG))
 _LANGUAGE_TYPES: Final = ("InternationalizedString", "string", "langString")
 _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that begins so may be in this form."""
+    """Whether a text that starts with ``head`` may be PROV-XML."""
     return head.startswith("<") and "rdf:RDF" not in head and "document" in head
 
 
@@ -41,30 +46,32 @@ def looks_like(head: str) -> bool:
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """The document. Raises DocumentError."""
+    """Read a document. Raises DocumentError."""
     from prov.model import ProvDocument
 
     check_xml(data)
-    root = _parsed(data)
+    root = _parse_xml(data)
     if root.tag != f"{{{PROV}}}document":
-        _fail(root, f"the root is {_shown(root)}, not prov:document")
+        _fail_at_element(
+            root, f"the root element is {_describe_element(root)}; expected prov:document"
+        )
     document = ProvDocument()
     reader = _Reader(document)
     reader.container(root, document)
     notes: list[str] = []
     if reader.other:
         count, line = len(reader.other), reader.other[0]
-        notes.append(f"{count:,} elements prov:other, from line {line} on, are left out: no PROV")
+        notes.append(f"{count:,} prov:other elements were dropped; the first is on line {line}")
     if reader.mended:
         count, line = len(reader.mended), reader.mended[0]
         notes.append(
-            f"{count:,} values, from line {line} on, have both a language and a type, or XML in "
-            "them: all of it is kept, of which the prov library by itself would drop a part"
+            f"{count:,} values with both a language and a type, or with XML content, were kept "
+            f"whole, unlike in the prov library; the first is on line {line}"
         )
-    return Document(document, reader.statements, notes, time_notes(data), places=reader.places)
+    return Document(document, reader.statements, notes, note_cut_times(data), places=reader.places)
 
 
-def _parsed(data: bytes) -> Any:
+def _parse_xml(data: bytes) -> Any:
     try:
         from lxml import etree
     except ImportError:
@@ -87,7 +94,7 @@ def _parsed(data: bytes) -> Any:
 
 
 class _Reader:
-    """Reads elements into a document; what prov has no classes for beside it."""
+    """Reads elements into a document, and collects the statements of PROV-Dictionary."""
 
     def __init__(self, document: ProvDocument) -> None:
         from prov.serializers.provxml import FULL_PROV_RECORD_IDS_MAP, ProvXMLSerializer
@@ -101,40 +108,40 @@ class _Reader:
         self.places: Places = {}
 
     def container(self, parent: Any, bundle: ProvBundle) -> None:
-        """Read what stands in the document or in a bundle."""
+        """Read the statements of the document or of a bundle."""
         _check_no_text(parent)
         for element in parent:
-            kind = _local(element)
+            kind = _prov_tag(element)
             if kind is None:
-                _fail(element, f"{_shown(element)} is no element of PROV-XML")
+                _refuse_element(element, "is not an element of PROV-XML")
             if kind == "other":
                 self.other.append(element.sourceline)
             elif kind == "bundleContent":
                 self._bundle(element, bundle)
-            elif kind in KINDS:
+            elif kind in DICTIONARY_KINDS:
                 self.mended += _check_statement(element)
                 self._dictionary(element, kind, bundle)
             elif kind in self._kinds:
                 self.mended += _check_statement(element)
                 self._record(element, bundle)
             else:
-                _fail(element, f"{_shown(element)} is no statement of PROV-XML")
+                _refuse_element(element, "is not a statement of PROV-XML")
 
     def _bundle(self, element: Any, bundle: ProvBundle) -> None:
         if bundle is not self._document:
-            _fail(element, "a bundle within a bundle is no PROV")
+            _fail_at_element(element, "a bundle can't contain a bundle")
         name = element.get(_ID)
         if name is None:
-            _fail(element, "prov:bundleContent has no prov:id")
-        with guarded(_place(element)):
+            _fail_at_element(element, "prov:bundleContent has no prov:id")
+        with wrap_library_errors(_element_place(element)):
             made = self._document.bundle(self._name(element, name))
         self.container(element, made)
 
     def _record(self, element: Any, bundle: ProvBundle) -> None:
-        with guarded(_place(element)) as told:
-            # prov goes over the children of what it is given: here, of one
+        with wrap_library_errors(_element_place(element)) as warned:
+            # prov reads the children of its argument: here there is one
             self._prov.deserialize_subtree([element], bundle)
-        refuse_losses(_place(element), told)
+        refuse_losses(_element_place(element), warned)
         self.places.setdefault(bundle.identifier, []).append((element.sourceline, 0))
 
     def _dictionary(self, element: Any, kind: str, bundle: ProvBundle) -> None:
@@ -142,12 +149,12 @@ class _Reader:
         pairs: list[tuple[Any, Any]] = []
         keys: list[Any] = []
         attributes: list[tuple[Any, Any]] = []
-        with guarded(_place(element)):
+        with wrap_library_errors(_element_place(element)):
             for child in list(element):
-                local = _local(child)
+                local = _prov_tag(child)
                 if local in ("newDictionary", "oldDictionary", "dictionary"):
                     if local in names or child.get(_REF) is None:
-                        _fail(child, f"{_shown(child)} is there twice, or has no prov:ref")
+                        _refuse_element(child, "appears twice, or has no prov:ref")
                     names[local] = self._name(child, child.get(_REF))
                 elif local == "keyEntityPair":
                     pairs.append(self._pair(child))
@@ -167,23 +174,25 @@ class _Reader:
                 tuple(attributes),
             )
         if kind == MEMBERSHIP and (attributes or identifier is not None):
-            _fail(element, f"PROV-Dictionary gives {kind} no identifier and no attribute")
+            _fail_at_element(element, f"{kind} can't have an identifier or attributes")
         self.statements.append(made)
 
     def _pair(self, element: Any) -> tuple[Any, Any]:
         key, entity = element.find(f"{{{PROV}}}key"), element.find(f"{{{PROV}}}entity")
         if key is None or entity is None or len(element) != 2 or entity.get(_REF) is None:
-            _fail(element, "prov:keyEntityPair has one prov:key and one prov:entity with prov:ref")
+            _fail_at_element(
+                element, "prov:keyEntityPair needs one prov:key and one prov:entity with prov:ref"
+            )
         return self._attribute(key)[1], self._name(entity, entity.get(_REF))
 
     def _attribute(self, element: Any) -> tuple[Any, Any]:
-        """An element as prov reads it when it is an entity's attribute."""
+        """Read an element as prov reads an attribute of an entity."""
         from lxml import etree
         from prov.model import ProvDocument
 
         parent = element.getparent()
         entity = etree.Element(f"{{{PROV}}}entity", {_ID: "prov:entity"})
-        # where it stands, as the prefixes of its values are declared around it
+        # in its place in the tree, where the prefixes of its values are declared
         parent.replace(element, entity)
         entity.append(element)
         scratch = ProvDocument()
@@ -201,49 +210,49 @@ class _Reader:
 
 
 def _check_statement(element: Any) -> list[int]:
-    """Refuse what prov would drop from a statement; the lines of what it would misread, mended."""
+    """Refuse content that prov would drop, and repair what it would misread.
+
+    Returns:
+        The lines that were repaired.
+    """
     mended: list[int] = []
     _check_no_text(element)
     for name in element.attrib:
         if name not in (_ID, _TYPE):
-            _fail(
-                element, f"{_shown(element)} has the attribute {_plain(name)!r}, which is no PROV"
-            )
+            _refuse_element(element, f"has the attribute {_local_tag(name)!r}, which is not PROV")
     for child in element:
         for name, value in child.attrib.items():
-            if name not in _STATED:
-                _fail(
-                    child, f"{_shown(child)} has the attribute {_plain(name)!r}, which is no PROV"
-                )
+            if name not in _KNOWN_ATTRIBUTES:
+                _refuse_element(child, f"has the attribute {_local_tag(name)!r}, which is not PROV")
             if name != _LANG:
                 child.set(name, value.strip())
         if child.get(_LANG) is not None:
-            # prov takes the last of the two, and with it may drop the language
+            # prov keeps only the last of the two, which may drop the language
             datatype = child.attrib.pop(_TYPE, None)
             if datatype is not None:
                 mended.append(child.sourceline)
             if (datatype or _LANGUAGE_TYPES[0]).rpartition(":")[2] not in _LANGUAGE_TYPES:
-                _fail(child, f"{_shown(child)} has a language and a datatype that has none")
-        if len(child) and _local(child) not in ("keyEntityPair", "entity"):
-            _take_markup(child)
+                _refuse_element(child, "has a language, but its datatype takes none")
+        if len(child) and _prov_tag(child) not in ("keyEntityPair", "entity"):
+            _flatten_markup(child)
             mended.append(child.sourceline)
     return mended
 
 
-def _take_markup(element: Any) -> None:
-    """Have the elements in an rdf:XMLLiteral be its text, which prov leaves out."""
+def _flatten_markup(element: Any) -> None:
+    """Turn the elements of an rdf:XMLLiteral into text, since prov would drop them."""
     from lxml import etree
 
     prefix, _, local = element.get(_TYPE, "").partition(":")
     if local != "XMLLiteral" or element.nsmap.get(prefix) != RDF:
-        _fail(element, f"{_shown(element)} has elements in it, but is no rdf:XMLLiteral")
+        _refuse_element(element, "contains elements, but is not an rdf:XMLLiteral")
     try:
         markup = [
             etree.tostring(each, method="c14n", exclusive=True).decode() + (each.tail or "")
             for each in element
         ]
-    except etree.C14NError as error:  # a namespace that is a relative IRI has no canonical form
-        _fail(element, f"{_shown(element)} has markup that can't be taken: {one_line(error)}")
+    except etree.C14NError as error:  # relative namespace IRIs have no canonical form
+        _refuse_element(element, f"has markup that can't be read: {describe_error(error)}")
     text = (element.text or "") + "".join(markup)
     for each in list(element):
         element.remove(each)
@@ -254,64 +263,66 @@ def _check_no_text(element: Any) -> None:
     texts = [element.text, *(child.tail for child in element)]
     for text in texts:
         if text is not None and text.strip():
-            _fail(
-                element, f"{_shown(element)} has text between its elements: {text.strip()[:60]!r}"
-            )
+            _refuse_element(element, f"has text between its elements: {text.strip()[:60]!r}")
 
 
-def _local(element: Any) -> str | None:
-    """The name of one of PROV's elements; None of others."""
+def _prov_tag(element: Any) -> str | None:
+    """Return the local name of a PROV element, or None for other elements."""
     tag = element.tag
     if not isinstance(tag, str) or not tag.startswith(f"{{{PROV}}}"):
         return None
     return tag[len(PROV) + 2 :]
 
 
-def _plain(name: str) -> str:
+def _local_tag(name: str) -> str:
     return name.rpartition("}")[2]
 
 
-def _shown(element: Any) -> str:
+def _describe_element(element: Any) -> str:
     if not isinstance(element.tag, str):
         return "an entity"
-    local = _plain(element.tag)
+    local = _local_tag(element.tag)
     return f"<{element.prefix}:{local}>" if element.prefix else f"<{local}>"
 
 
-def _place(element: Any) -> str:
+def _element_place(element: Any) -> str:
     return f"{NAME}: line {element.sourceline}"
 
 
-def _fail(element: Any, what: str) -> NoReturn:
-    raise DocumentError(f"{_place(element)}: {what}")
+def _refuse_element(element: Any, problem: str) -> NoReturn:
+    _fail_at_element(element, f"{_describe_element(element)} {problem}")
+
+
+def _fail_at_element(element: Any, what: str) -> NoReturn:
+    raise DocumentError(f"{_element_place(element)}: {what}")
 
 
 # -- writing ------------------------------------------------------------------------------------
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError for text that XML can't hold."""
+    """Write a document. Raises DocumentError for characters that XML can't hold."""
     try:
         from lxml import etree
     except ImportError:
         raise MissingExtraError(NAME, "lxml", "xml") from None
     from prov.serializers.provxml import ProvXMLSerializer
 
-    prov, statements, _ = document.tidied()
-    _check_texts(prov, statements)
+    prov, statements, _ = document.tidy_statements()
+    _check_all_characters(prov, statements)
     writer = ProvXMLSerializer(prov)
     root = writer.serialize_bundle(prov)
     within: dict[Any, Any] = {None: root}
     for bundle in prov.bundles:
         within[bundle.identifier] = writer.serialize_bundle(bundle, root)
     for statement in statements:
-        _Dictionary(prov, within[statement.bundle], statement).write()
+        _DictionaryWriter(prov, within[statement.bundle], statement).write()
     tree = etree.ElementTree(root)
     tree.write(sink, pretty_print=True, xml_declaration=True, encoding="UTF-8")
 
 
-class _Dictionary:
-    """Writes one dictionary statement; its values as prov writes an entity's attributes."""
+class _DictionaryWriter:
+    """Writes one dictionary statement, with values as prov writes an entity's attributes."""
 
     def __init__(self, document: ProvDocument, parent: Any, statement: DictionaryStatement) -> None:
         self._document, self._parent, self._statement = document, parent, statement
@@ -354,20 +365,20 @@ class _Dictionary:
         return etree.SubElement(parent, f"{{{PROV}}}{name}")
 
 
-def _check_texts(document: ProvDocument, statements: list[DictionaryStatement]) -> None:
-    """Refuse characters that XML has no way to write."""
-    for bundle in bundles_of(document):
+def _check_all_characters(document: ProvDocument, statements: list[DictionaryStatement]) -> None:
+    """Refuse characters that XML can't hold."""
+    for bundle in iter_bundles(document):
         for record in bundle.get_records():
             for name, value in record.attributes:
-                _check_text(record.identifier or record, name, value)
+                _check_characters(record.identifier or record, name, value)
     for statement in statements:
         for key in (*statement.keys, *(key for key, _ in statement.pairs)):
-            _check_text(statement.kind, "a key", key)
+            _check_characters(statement.kind, "a key", key)
         for name, value in statement.attributes:
-            _check_text(statement.kind, name, value)
+            _check_characters(statement.kind, name, value)
 
 
-def _check_text(subject: Any, name: Any, value: Any) -> None:
+def _check_characters(subject: Any, name: Any, value: Any) -> None:
     found = _NOT_XML.search(str(getattr(value, "value", value)))
     if found is not None:
         raise DocumentError(

@@ -1,17 +1,17 @@
-"""SPARQL over recorded runs: each is a named graph of PROV-O, loaded into pyoxigraph.
+"""SPARQL over recorded runs: each run is a named graph of PROV-O, loaded into pyoxigraph.
 
     with provml.sparql.load_runs(["latest"]) as runs:
         for name, value in runs.query("SELECT ?name ?value { ... }"):
             ...
 
-`loaded` keeps runs on disk beside them, `query` asks, `answers` writes what was found, `ready` has
-the queries that ship, `remote` speaks to SPARQL servers. Imports `export`, `store` and what lies
-beneath; pyoxigraph when it runs.
+`loaded_runs` loads runs and keeps them on disk, `query` runs queries, `answers` converts results,
+`ready_queries` holds the queries that ship with provml, and `remote` talks to SPARQL servers.
+Imports `export`, `journal.store` and the rooms below them; pyoxigraph when it runs.
 """
 
 from __future__ import annotations
 
 from provml.sparql.answers import SparqlAnswer
-from provml.sparql.loaded_runs import LoadedRuns, Refreshed, load_runs
+from provml.sparql.loaded_runs import LoadedRuns, LoadReport, load_runs
 
-__all__ = ["LoadedRuns", "Refreshed", "SparqlAnswer", "load_runs"]
+__all__ = ["LoadReport", "LoadedRuns", "SparqlAnswer", "load_runs"]

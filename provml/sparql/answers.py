@@ -1,6 +1,6 @@
-"""What a query answered: a table, a graph, or yes or no.
+"""The answer to a query: a table, a graph, or true or false.
 
-Imports `model.statements`, `clock`, `errors`; pyoxigraph and pyarrow when it runs.
+Imports `model.statements`, `model.vocabulary`, `errors`; pyoxigraph and pyarrow when it runs.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.errors import MissingExtraError, QueryError, StoreError
-from provml.model import vocabulary
 from provml.model.statements import Iri
+from provml.model.vocabulary import XSD
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLE_FORMATS: Final = ("csv", "json", "arrow", "parquet")
 GRAPH_FORMATS: Final = ("turtle", "ntriples", "jsonld")
-FORMATS: Final = (*TABLE_FORMATS, *GRAPH_FORMATS)
-ENDINGS: Final = {
+ANSWER_FORMATS: Final = (*TABLE_FORMATS, *GRAPH_FORMATS)
+ANSWER_SUFFIXES: Final = {
     ".csv": "csv",
     ".json": "json",
     ".arrow": "arrow",
@@ -31,26 +31,25 @@ ENDINGS: Final = {
     ".jsonld": "jsonld",
 }
 
-_XSD: Final = vocabulary.XSD
 _INTEGERS: Final = {
-    f"{_XSD}{name}"
+    f"{XSD}{name}"
     for name in (
         *("integer", "int", "long", "short", "byte", "nonNegativeInteger", "positiveInteger"),
         *("nonPositiveInteger", "negativeInteger"),
         *("unsignedLong", "unsignedInt", "unsignedShort", "unsignedByte"),
     )
 }
-_FLOATS: Final = {f"{_XSD}double", f"{_XSD}float"}
+_FLOATS: Final = {f"{XSD}double", f"{XSD}float"}
 _EXACT_INTEGER: Final = 2**53
 
 
 class SparqlAnswer:
-    """The answer to a query; what pyoxigraph gave, read as it is asked for.
+    """The answer to a query, read as you iterate over it.
 
-    A table iterates as tuples of Python values, a graph as triples of them: an IRI is a
-    `provml.model.statements.Iri`, an xsd:dateTime a datetime cut to microseconds, a number an int,
-    float or Decimal, what has another datatype its text, what is unbound None. An answer is read
-    once.
+    A table yields tuples of Python values, a graph yields triples of them. IRIs become
+    `provml.model.statements.Iri`, xsd:dateTime becomes a datetime (cut to microseconds), numbers
+    become int, float or Decimal, and unbound variables become None. Values of other datatypes are
+    text. You can read an answer once.
 
     Attributes:
         kind: ``table``, ``graph`` or ``boolean``.
@@ -72,18 +71,18 @@ class SparqlAnswer:
 
     def __bool__(self) -> bool:
         if self.kind != "boolean":
-            raise QueryError("only the answer to an ASK query is true or false")
+            raise QueryError(f"only the answer to an ASK query is true or false, not a {self.kind}")
         return bool(self._result)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         if self.kind == "boolean":
-            raise QueryError("the answer to an ASK query is true or false, no rows")
+            raise QueryError("the answer to an ASK query has no rows: use bool(answer)")
         for row in self.rows():
             yield tuple(map(python_value, row))
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """The rows, or triples, as pyoxigraph's terms. Raises StoreError for a damaged store."""
-        with _damage_named():
+        """Yield the rows or triples as pyoxigraph terms. Raises StoreError for a damaged store."""
+        with _explain_damage():
             if self.kind == "table":
                 yield from map(tuple, self._result)
             else:
@@ -91,17 +90,18 @@ class SparqlAnswer:
                     yield triple.subject, triple.predicate, triple.object
 
     def to_arrow(self) -> pa.Table:
-        """A table as a table of pyarrow; a column whose values have one datatype is typed.
+        """Return a table as a pyarrow table. Columns whose values share a datatype are typed.
 
-        Integers are int64, doubles float64 (also with integers among them, where that is exact),
-        booleans bool, times timestamp[ns, UTC]; all else, and what does not fit, is text.
+        Integers become int64, doubles float64 (also if mixed with integers that are exact as
+        floats), booleans bool, and times timestamp[ns, UTC]. Anything else, or too large, becomes
+        text.
 
         Raises:
-            QueryError: it is no table.
+            QueryError: the answer is not a table.
             MissingExtraError: pyarrow is not installed.
         """
         if self.kind != "table":
-            raise QueryError(f"the answer is a {self.kind}, no table")
+            raise QueryError(f"the answer is a {self.kind}, not a table")
         try:
             import pyarrow as pa
         except ImportError:
@@ -110,22 +110,24 @@ class SparqlAnswer:
         for row in self.rows():
             for column, term in zip(columns, row, strict=True):
                 column.append(term)
-        return pa.Table.from_arrays([_arrow(column) for column in columns], list(self.variables))
+        return pa.Table.from_arrays(
+            [_build_arrow_array(column) for column in columns], list(self.variables)
+        )
 
     def write(self, format: str, sink: BinaryIO) -> None:
-        """Write the answer in a format, csv, json and the graphs' as they come.
+        """Write the answer. CSV, JSON and graphs are streamed.
 
         Args:
-            format: ``csv`` or ``json`` (SPARQL 1.1 results), ``arrow`` (IPC file), ``parquet``
-                for a table; ``json`` for yes or no; ``turtle``, ``ntriples``, ``jsonld`` for a
-                graph.
+            format: ``csv`` or ``json`` (SPARQL 1.1 results), ``arrow`` (IPC file) or ``parquet``
+                for a table, ``json`` for true or false, ``turtle``, ``ntriples`` or ``jsonld`` for
+                a graph.
 
         Raises:
-            QueryError: the answer does not go into that format.
+            QueryError: the format can't hold this kind of answer.
             MissingExtraError: pyarrow is not installed.
-            StoreError: what was loaded is damaged.
+            StoreError: the loaded data is damaged.
         """
-        with _damage_named():
+        with _explain_damage():
             self._write(format, sink)
 
     def _write(self, format: str, sink: BinaryIO) -> None:
@@ -134,16 +136,18 @@ class SparqlAnswer:
         if self.kind == "graph":
             forms = {"turtle": "TURTLE", "ntriples": "N_TRIPLES", "jsonld": "JSON_LD"}
             if format not in forms:
-                raise QueryError(f"the answer is a graph: {format} holds a table, no graph")
+                raise QueryError(
+                    f"the answer is a graph, which {format} can't hold; use {', '.join(forms)}"
+                )
             form = getattr(pyoxigraph.RdfFormat, forms[format])
             prefixes = self.prefixes if format != "ntriples" else None
             pyoxigraph.serialize(self._result, sink, form, prefixes=prefixes)
         elif format in GRAPH_FORMATS:
-            raise QueryError(f"the answer is a {self.kind}: {format} holds a graph")
+            raise QueryError(f"the answer is a {self.kind}; {format} can only hold a graph")
         elif format == "json":
             self._result.serialize(sink, pyoxigraph.QueryResultsFormat.JSON)
         elif self.kind == "boolean":
-            raise QueryError(f"the answer is yes or no, which {format} does not hold; json does")
+            raise QueryError(f"the answer is true or false, which {format} can't hold; use json")
         elif format == "csv":
             self._result.serialize(sink, pyoxigraph.QueryResultsFormat.CSV)
         elif format == "arrow":
@@ -151,24 +155,24 @@ class SparqlAnswer:
         elif format == "parquet":
             _write_parquet(self.to_arrow(), sink)
         else:
-            raise QueryError(f"unknown format {format!r}; there are: {', '.join(FORMATS)}")
+            raise QueryError(f"unknown format {format!r}; use one of {', '.join(ANSWER_FORMATS)}")
 
 
 @contextmanager
-def _damage_named() -> Iterator[None]:
-    """Say what helps where the database's files turn out to be damaged while they are read."""
+def _explain_damage() -> Iterator[None]:
+    """Turn errors from a damaged database into StoreError, which says how to repair it."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         if "corruption" not in str(error).lower():
             raise
         raise StoreError(
-            f"what was loaded is damaged: delete .provml/sparql in the store ({error})"
+            f"the loaded data is damaged: delete .provml/sparql in the store ({error})"
         ) from error
 
 
 def python_value(term: Any) -> Any:
-    """A term as a Python value; see `SparqlAnswer`."""
+    """Convert a term to a Python value; see `SparqlAnswer`."""
     if term is None:
         return None
     datatype = getattr(term, "datatype", None)
@@ -180,28 +184,28 @@ def python_value(term: Any) -> Any:
             return int(text)
         if kind in _FLOATS:
             return float(text.replace("INF", "inf"))
-        if kind == f"{_XSD}boolean":
+        if kind == f"{XSD}boolean":
             return text in ("true", "1")
-        if kind == f"{_XSD}decimal":
+        if kind == f"{XSD}decimal":
             return Decimal(text)
-        if kind == f"{_XSD}dateTime":
+        if kind == f"{XSD}dateTime":
             return datetime.fromisoformat(text)
     except (ValueError, InvalidOperation):
-        pass  # a lexical form that its datatype does not have
+        pass  # the text does not fit its datatype
     return text
 
 
-def _datatype(term: Any) -> str:
+def _find_column_type(term: Any) -> str:
     datatype = getattr(term, "datatype", None)
     kind = "" if datatype is None else datatype.value
     return "integer" if kind in _INTEGERS else "double" if kind in _FLOATS else kind
 
 
-def _arrow(terms: list[Any]) -> pa.Array:
-    """A column as an array, of the type that holds all of it exactly."""
+def _build_arrow_array(terms: list[Any]) -> pa.Array:
+    """Return a column as an array of the type that holds all values exactly."""
     import pyarrow as pa
 
-    kinds = {_datatype(term) for term in terms if term is not None}
+    kinds = {_find_column_type(term) for term in terms if term is not None}
     values = [None if term is None else python_value(term) for term in terms]
     numbers = [value for value in values if isinstance(value, int)]
     if kinds == {"integer"} and all(-(2**63) <= number < 2**63 for number in numbers):
@@ -209,23 +213,23 @@ def _arrow(terms: list[Any]) -> pa.Array:
     exact = all(abs(number) <= _EXACT_INTEGER for number in numbers)
     if kinds and kinds <= {"integer", "double"} and "double" in kinds and exact:
         return pa.array([None if v is None else float(v) for v in values], pa.float64())
-    if kinds == {f"{_XSD}boolean"} and all(isinstance(v, bool | None) for v in values):
+    if kinds == {f"{XSD}boolean"} and all(isinstance(v, bool | None) for v in values):
         return pa.array(values, pa.bool_())
-    if kinds == {f"{_XSD}dateTime"}:
-        moments = [None if term is None else _time_ns(term.value) for term in terms]
+    if kinds == {f"{XSD}dateTime"}:
+        moments = [None if term is None else _parse_time_ns(term.value) for term in terms]
         if all(isinstance(m, int) or t is None for m, t in zip(moments, terms, strict=True)):
             return pa.array(moments, pa.timestamp("ns", "UTC"))
-    texts = [None if term is None else _text(term) for term in terms]
+    texts = [None if term is None else _lexical_form(term) for term in terms]
     return pa.array(texts, pa.string())
 
 
-def _text(term: Any) -> str:
+def _lexical_form(term: Any) -> str:
     value: str = term.value
     return value
 
 
-def _time_ns(text: str) -> int | None:
-    """An xsd:dateTime in UTC as nanoseconds since the epoch; None where that can't be."""
+def _parse_time_ns(text: str) -> int | None:
+    """Return an xsd:dateTime in UTC as nanoseconds since the epoch, or None if it doesn't fit."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     if not text.endswith("Z") or len(fraction) > 9:
         return None
@@ -240,7 +244,7 @@ def _time_ns(text: str) -> int | None:
 def _write_arrow(table: pa.Table, sink: BinaryIO) -> None:
     import pyarrow as pa
 
-    with pa.ipc.new_file(pa.PythonFile(_Sink(sink), "w"), table.schema) as writer:
+    with pa.ipc.new_file(pa.PythonFile(_ArrowSink(sink), "w"), table.schema) as writer:
         writer.write_table(table)
 
 
@@ -248,11 +252,11 @@ def _write_parquet(table: pa.Table, sink: BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(table, pa.PythonFile(_Sink(sink), "w"))
+    pq.write_table(table, pa.PythonFile(_ArrowSink(sink), "w"))
 
 
-class _Sink:
-    """A sink for pyarrow, which asks where it is and would close it."""
+class _ArrowSink:
+    """Wraps a sink for pyarrow, which needs its position and would close it."""
 
     closed = False
 

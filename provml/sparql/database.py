@@ -1,12 +1,12 @@
-"""The folder beside the runs that holds them loaded: a lock, an index, and pyoxigraph's own files.
+"""The folder that keeps runs loaded: a lock, an index, and pyoxigraph's own files.
 
-    <store>/.provml/sparql/lock         who reads shares it, who loads has it alone
-    <store>/.provml/sparql/index.json   which run each graph holds, and as of when
+    <store>/.provml/sparql/lock         shared by readers, exclusive while loading
+    <store>/.provml/sparql/index.json   the run in each graph, and its state when it was loaded
     <store>/.provml/sparql/data/        the RocksDB database
 
-All of it is derived and can be deleted at any time. A graph counts as loaded only while the index
-names it: it leaves the index before it is touched and enters it when it is whole and flushed, so a
-process killed in between leaves a graph that is loaded again. Imports `output`.
+The folder can be deleted at any time. Only graphs in the index count as loaded. A graph leaves the
+index before it is changed, and enters it once it is complete and flushed. If a process is killed in
+between, the graph is loaded again. Imports `sinks`.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from provml.version import __version__
 if TYPE_CHECKING:
     from pyoxigraph import Store
 
-Note = Callable[[str], None]
-"""Takes a line for people."""
+NoteTaker = Callable[[str], None]
+"""Takes a message, one line for people."""
 
-FOLDER: Final = Path(".provml", "sparql")
-_FORMAT: Final = 1
+DATABASE_FOLDER: Final = Path(".provml", "sparql")
+_INDEX_FORMAT: Final = 1
 _LARGEST_INDEX: Final = 2**28
 _REMOVED_AT_ONCE: Final = 50_000
-_MADE_BY: Final = {"format": _FORMAT, "provml": __version__}
+_INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
-_OPEN: Final = Counter[str]()
-"""How many databases of a folder this process has open."""
+_open_counts: Final = Counter[str]()
+"""The number of open databases in this process, by folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A graph that is loaded.
+class GraphEntry:
+    """A loaded graph.
 
     Attributes:
-        folder: the run's folder, below the store.
-        stamps, status, tails, final: the run's fingerprint from before it was loaded.
+        folder: the run's folder, relative to the store.
+        stamps, status, tails, final: the run's fingerprint, taken before it was loaded.
         detail: ``sample`` or ``series``.
-        samples: how many samples the run had.
-        triples: how many triples the graph has.
+        samples: the number of samples in the run.
+        triples: the number of triples in the graph.
     """
 
     folder: str
@@ -64,14 +64,14 @@ class Entry:
 
 
 class LoadedDatabase:
-    """The database of one store, under a lock."""
+    """The database of a store, protected by a lock."""
 
-    def __init__(self, store: Path, note: Note) -> None:
-        """Make the folder, or open what is there.
+    def __init__(self, store: Path, note: NoteTaker) -> None:
+        """Open the folder, creating it if necessary.
 
-        Raises OSError where neither is possible, or its file system has no locks.
+        Raises OSError if that fails, or if the file system does not support locks.
         """
-        self._folder = store / FOLDER
+        self._folder = store / DATABASE_FOLDER
         self._data = self._folder / "data"
         self._note = note
         self.writable = True
@@ -80,28 +80,30 @@ class LoadedDatabase:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
-            self._fd = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)  # what is there can be read
+            self._fd = os.open(
+                lock, os.O_RDONLY | os.O_CLOEXEC
+            )  # an existing database can still be read
             self.writable = False
         self._key = os.path.realpath(self._folder)
-        _OPEN[self._key] += 1
+        _open_counts[self._key] += 1
         try:
-            self.share()
+            self.lock_shared()
         except OSError:
             self.close()
             raise
 
-    def share(self) -> None:
-        """Wait until nobody loads, and keep it so."""
-        self._lock(fcntl.LOCK_SH, "waiting for another process that loads runs")
+    def lock_shared(self) -> None:
+        """Take the lock for reading. Waits until no process loads."""
+        self._lock(fcntl.LOCK_SH, "waiting for another process to load runs")
 
-    def own(self) -> None:
-        """Wait until nobody else reads or loads, and keep it so.
+    def lock_alone(self) -> None:
+        """Take the lock for loading. Waits until no other process reads or loads.
 
-        Raises OSError where this process itself would be waited for.
+        Raises OSError if this process itself would be waited for.
         """
-        if _OPEN[self._key] > 1:
-            raise OSError("this process has runs of the store open already")
-        self._lock(fcntl.LOCK_EX, "waiting for queries of other processes to end")
+        if _open_counts[self._key] > 1:
+            raise OSError("this process already has runs of the store open")
+        self._lock(fcntl.LOCK_EX, "waiting for other processes to finish their queries")
 
     def _lock(self, kind: int, what: str) -> None:
         try:
@@ -111,70 +113,72 @@ class LoadedDatabase:
             fcntl.flock(self._fd, kind)
 
     def close(self) -> None:
-        """Give up the lock."""
-        _OPEN[self._key] -= 1
+        """Release the lock."""
+        _open_counts[self._key] -= 1
         os.close(self._fd)
 
     # -- the index --------------------------------------------------------------------------------
 
-    def index(self) -> dict[str, Entry] | None:
-        """The graphs that are loaded, by name; None where there is no index that can be trusted."""
-        return self._read()[0]
+    def read_index(self) -> dict[str, GraphEntry] | None:
+        """Return the loaded graphs by name, or None if there is no usable index."""
+        return self._load_index()[0]
 
-    def unfinished(self) -> list[str]:
-        """The graphs that were being loaded, or removed, when the index was last written."""
-        return self._read()[1]
+    def read_unfinished(self) -> list[str]:
+        """Return the graphs that were being loaded or removed when the index was last written."""
+        return self._load_index()[1]
 
-    def _read(self) -> tuple[dict[str, Entry] | None, list[str]]:
+    def _load_index(self) -> tuple[dict[str, GraphEntry] | None, list[str]]:
         try:
             with open(self._folder / "index.json", "rb") as file:
                 content = json.loads(file.read(_LARGEST_INDEX))
-            if {key: content[key] for key in _MADE_BY} != _MADE_BY:
+            if {key: content[key] for key in _INDEX_VERSION} != _INDEX_VERSION:
                 return None, []
-            index = {name: Entry(**entry) for name, entry in content["graphs"].items()}
-            return index, [str(name) for name in content["unfinished"]]
+            index = {name: GraphEntry(**entry) for name, entry in content["graphs"].items()}
+            return index, [str(name) for name in content["read_unfinished"]]
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None, []
 
-    def write_index(self, index: dict[str, Entry], unfinished: Sequence[str] = ()) -> None:
-        """Put an index in place of the one before; costs an fsync."""
+    def write_index(
+        self, index: dict[str, GraphEntry], read_unfinished: Sequence[str] = ()
+    ) -> None:
+        """Replace the index. Costs an fsync."""
         graphs = {name: asdict(entry) for name, entry in index.items()}
-        content = {**_MADE_BY, "graphs": graphs, "unfinished": list(unfinished)}
+        content = {**_INDEX_VERSION, "graphs": graphs, "read_unfinished": list(read_unfinished)}
         with open_sink(self._folder / "index.json") as sink:
             sink.write(json.dumps(content).encode())
 
     def exists(self) -> bool:
-        """Whether something was loaded before, by whichever version."""
+        """Whether anything was loaded before, by any version."""
         return self._data.exists()
 
     # -- pyoxigraph's files -----------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Delete all that is loaded."""
+        """Delete everything that was loaded."""
         (self._folder / "index.json").unlink(missing_ok=True)
         shutil.rmtree(self._data, ignore_errors=True)
 
     def open_to_write(self) -> Store:
-        """The database for a process that owns the lock. Raises OSError where it is damaged."""
+        """Open the database with an exclusive lock. Raises OSError if it is damaged."""
         import pyoxigraph
 
-        return self._opened(pyoxigraph.Store)
+        return self._open_store(pyoxigraph.Store)
 
     def open_to_read(self) -> Store:
-        """The database for a process that shares the lock. Raises OSError where it is damaged."""
+        """Open the database with a shared lock. Raises OSError if it is damaged."""
         import pyoxigraph
 
-        return self._opened(pyoxigraph.Store.read_only)
+        return self._open_store(pyoxigraph.Store.read_only)
 
-    def _opened(self, open_store: Callable[[str], Store]) -> Store:
+    def _open_store(self, open_store: Callable[[str], Store]) -> Store:
         try:
             return open_store(os.fspath(self._data))
-        except RuntimeError as error:  # what RocksDB calls corruption
+        except RuntimeError as error:  # RocksDB reports corruption
             raise OSError(str(error)) from error
 
 
 def remove_graph(database: Store, name: str) -> None:
-    """Take a graph out, piece by piece, so that memory stays bounded. Costs 40 us a triple."""
+    """Remove a graph in pieces, so that memory stays limited. Costs 40 us a triple."""
     import pyoxigraph
 
     graph = pyoxigraph.NamedNode(name)

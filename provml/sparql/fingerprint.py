@@ -1,8 +1,8 @@
-"""What tells whether a run changed since it was loaded, without reading it.
+"""Detect cheaply whether a run changed since it was loaded.
 
-The files' names, sizes and times tell it of a run that ended. Samples are written into mapped,
-preallocated files, whose size and time stay: of a run whose files were not closed, the end of what
-is written is looked at, too. Imports `journal`.
+For a run that ended, names, sizes and times of its files suffice. Samples are written to mapped,
+preallocated files, whose size and time do not change. If such a file was not closed, the end of
+its data is checked too. Imports `journal`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 from provml.journal import layout
 from provml.journal.reader import Journal
 
-_BLOCK: Final = 2**20
-_TAIL: Final = 4096
+_SCAN_BYTES: Final = 2**20
+_TAIL_BYTES: Final = 4096
 
 Stamps = list[list[Any]]
 """Name, size and time of each file of a journal."""
@@ -24,13 +24,13 @@ Stamps = list[list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A run's state as far as it can be told cheaply.
+    """A run's state, as far as it can be found cheaply.
 
     Attributes:
-        stamps: the files' names, sizes and times, nanoseconds since the epoch.
-        status: how the run stood.
-        tails: of each samples file that was not closed, where its records end, and a checksum.
-        final: whether nothing can change but the stamps.
+        stamps: the files' names, sizes, and times in nanoseconds since the epoch.
+        status: the run's status.
+        tails: the end of the data in each samples file that was not closed, with a checksum.
+        final: whether only the stamps can still change.
     """
 
     stamps: Stamps
@@ -39,8 +39,8 @@ class Fingerprint:
     final: bool
 
 
-def stamps(journal: Journal) -> Stamps:
-    """The journal's files as they stand; costs a ``stat`` each."""
+def read_stamps(journal: Journal) -> Stamps:
+    """Return names, sizes and times of the journal's files. Costs a ``stat`` for each."""
     paths = [journal.folder / layout.RUN_FILE]
     for files in journal.writers:
         paths += [files.events_path, files.samples_path]
@@ -54,33 +54,33 @@ def stamps(journal: Journal) -> Stamps:
     return found
 
 
-def fingerprint(journal: Journal) -> Fingerprint:
-    """A run's fingerprint; reads the unused ends of files that were not closed.
+def take_fingerprint(journal: Journal) -> Fingerprint:
+    """Return a run's fingerprint. Reads the unused ends of files that were not closed.
 
-    Raises JournalError for a journal of a newer version.
+    Raises JournalError if a newer version wrote the journal.
     """
-    before = stamps(journal)  # a change after this is a change
+    before = read_stamps(journal)  # before the rest is read, so that later changes are noticed
     state = journal.state()
     tails: Stamps = []
     for files in journal.writers:
         if files.header().status is None and files.samples_path.exists():
-            tails.append([files.name, *_tail(os.fspath(files.samples_path))])
+            tails.append([files.name, *_read_tail(os.fspath(files.samples_path))])
     final = state.status in layout.END_STATUSES and not tails
     return Fingerprint(before, state.status, tails, final)
 
 
-def _tail(path: str) -> tuple[int, int]:
-    """Where the last byte lies that is not zero; the checksum of the header and what ends there."""
+def _read_tail(path: str) -> tuple[int, int]:
+    """Return the end of the data, and a checksum of the header and the last bytes."""
     with open(path, "rb") as file:
         header = zlib.crc32(file.read(layout.HEADER_SIZE))
         end = os.fstat(file.fileno()).st_size
         while end > 0:
-            start = max(0, end - _BLOCK)
+            start = max(0, end - _SCAN_BYTES)
             file.seek(start)
             block = file.read(end - start).rstrip(b"\0")
             if block:
                 end = start + len(block)
-                file.seek(max(0, end - _TAIL))
-                return end, zlib.crc32(file.read(min(end, _TAIL)), header)
+                file.seek(max(0, end - _TAIL_BYTES))
+                return end, zlib.crc32(file.read(min(end, _TAIL_BYTES)), header)
             end = start
     return 0, header

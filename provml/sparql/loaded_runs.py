@@ -1,6 +1,6 @@
-"""Runs in a SPARQL store, refreshed for what changed since.
+"""Load runs into a SPARQL store, and refresh those that changed.
 
-Imports `database`, `fingerprint`, `query`, `export`, `store`; pyoxigraph when it runs.
+Imports `database`, `fingerprint`, `query`, `export`, `journal.store`; pyoxigraph when it runs.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from provml.journal.store import find_run, list_run_folders
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import DETAILS, SAMPLE_DETAIL_LIMIT, RunMapping, run_prefixes
 from provml.sparql.answers import SparqlAnswer
-from provml.sparql.database import Entry, LoadedDatabase, Note, remove_graph
-from provml.sparql.fingerprint import Fingerprint, fingerprint, stamps
+from provml.sparql.database import GraphEntry, LoadedDatabase, NoteTaker, remove_graph
+from provml.sparql.fingerprint import Fingerprint, read_stamps, take_fingerprint
 from provml.sparql.query import Parameter, ask
 
 if TYPE_CHECKING:
     from pyoxigraph import Store
 
 _SMALL_BYTES: Final = 16 * 2**10
-"""A journal of so little is loaded in a transaction, which costs less than files of its own."""
-_REMOVAL: Final = 6
-"""Taking a triple out costs so many times what loading one does."""
+"""Smaller journals are loaded in a transaction, which is cheaper than separate database files."""
+_REMOVAL_COST_RATIO: Final = 6
+"""Removing a triple takes this many times as long as loading one."""
 _TRIPLES_A_FLUSH: Final = 200_000
-_ATTEMPTS: Final = 5
+_LOCK_ATTEMPTS: Final = 5
 
 
 @dataclass(slots=True)
-class Refreshed:
-    """What opening runs for queries came to.
+class LoadReport:
+    """What `load_runs` had to do.
 
     Attributes:
-        loaded: the graphs that were loaded, new or again.
-        unchanged: how many were there already, as the runs still are.
-        removed: the graphs of runs that are gone.
-        triples: how many triples were loaded.
-        on_disk: whether they are kept for the next time.
-        left_out: runs that can't be read, and why.
+        loaded: the graphs that were loaded or reloaded.
+        unchanged: the number of graphs that were still up to date.
+        removed: the graphs of deleted runs.
+        triples: the number of triples that were loaded.
+        on_disk: whether the graphs are kept for the next time.
+        left_out: unreadable runs, each with the reason.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -60,20 +60,20 @@ class Refreshed:
 
 
 @dataclass(slots=True)
-class _Wanted:
-    """A run that is to be loaded, and what is known of it."""
+class _WantedRun:
+    """A run to be loaded."""
 
     journal: Journal
-    entry: Entry | None = None
-    """What is loaded of it, where that is as the run still is."""
+    entry: GraphEntry | None = None
+    """The loaded graph, if it is up to date."""
 
 
 class LoadedRuns:
-    """Runs, ready for queries; made by `load_runs`, closed by `close` or at a with block's end.
+    """Runs that are ready for queries. Create with `load_runs`; close with `close` or a with block.
 
     Attributes:
-        graphs: the names of the runs' graphs and the runs' folders.
-        refreshed: what had to be loaded.
+        graphs: the runs' folders by the names of their graphs.
+        load_report: what had to be loaded.
     """
 
     def __init__(
@@ -82,37 +82,38 @@ class LoadedRuns:
         prefixes: dict[str, str],
         store: Store,
         whole: bool,
-        refreshed: Refreshed,
+        load_report: LoadReport,
         database: LoadedDatabase | None,
     ) -> None:
         self.graphs = graphs
-        self.refreshed = refreshed
+        self.load_report = load_report
         self._prefixes = prefixes
         self._store: Store | None = store
         self._whole = whole
         self._database = database
 
     def query(self, text: str, /, **parameters: Parameter) -> SparqlAnswer:
-        """Ask a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
+        """Run a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
-        The default graph is all of the runs' together, ``GRAPH`` sees each; ``FROM`` has no
-        effect. Prefixes that are known: prov, provml, rdf, rdfs, xsd, dcterms, and of a single
-        run its own, run. The answer is read as it is iterated, while the runs are open.
+        The default graph is the union of all runs, and ``GRAPH`` selects single runs. Known
+        prefixes are prov, provml, rdf, rdfs, xsd and dcterms, and run for a single run. The answer
+        is read while you iterate, so keep the runs open.
 
         Args:
             text: the query.
-            parameters: values for what the query has as ``VALUES ?name { UNDEF }``.
+            parameters: values for variables that the query declares as ``VALUES ?name { UNDEF }``.
 
         Raises:
-            QueryError: a syntax error, an update, a SERVICE, or an unknown parameter.
+            QueryError: the query has a syntax error, is an update, uses SERVICE or FROM, or lacks a
+                parameter that was given.
         """
         if self._store is None:
-            raise QueryError("the runs were closed: query within the with block")
+            raise QueryError("the runs are closed: query them inside the with block")
         graphs = None if self._whole else list(self.graphs)
         return ask(self._store, text, parameters, self._prefixes, graphs)
 
     def close(self) -> None:
-        """Let others load."""
+        """Release the lock, so that other processes can load."""
         self._store = None
         if self._database is not None:
             self._database.close()
@@ -134,26 +135,27 @@ def load_runs(
     runs: Sequence[str | os.PathLike[str]] | None = None,
     store: str | os.PathLike[str] | None = None,
     detail: str | None = None,
-    note: Note = lambda line: None,
+    note: NoteTaker = lambda line: None,
     keep: bool = True,
 ) -> LoadedRuns:
-    """Open runs for SPARQL, loading those that are new or changed.
+    """Open runs for SPARQL, and load those that are new or changed.
 
-    What is loaded stays on disk, in ``.provml`` in the runs' store, for the next time; where that
-    can't be, in memory. Costs about 0.1 ms and 2 kB of disk a sample that has to be loaded, else a
-    look at the files of each run; into memory 0.05 ms and 2 kB of memory, each time.
+    Loaded runs stay on disk for the next time, in ``.provml`` in the store. If that is not
+    possible, they are loaded into memory. Loading costs about 0.1 ms and 2 kB of disk a sample, or
+    0.05 ms and 2 kB of memory. A run that is up to date costs a look at its files.
 
     Args:
-        runs: as `provml.journal.store.find_run` takes them; None is all runs of the store.
-        store: the folder of the runs; by default ``PROVML_STORE``, else ``provenance``.
-        detail: ``sample``, ``series``, or None: ``sample`` up to a million samples a run.
-        note: takes lines for people: what waits, what is rebuilt, what is left out.
-        keep: whether what is loaded is kept on disk; else it is loaded into memory.
+        runs: as for `provml.journal.store.find_run`; by default all runs of the store.
+        store: the folder of runs; by default ``PROVML_STORE``, else ``provenance``.
+        detail: ``sample``, ``series`` or None. None means ``sample`` for runs of up to a million
+            samples, else ``series``.
+        note: called with messages, one line each: what is waited for, reloaded or left out.
+        keep: whether to keep the loaded runs on disk.
 
     Raises:
-        RunNotFoundError: there is no such run, or none at all.
-        JournalError: a run that was named is of a newer version.
-        QueryError: another detail.
+        RunNotFoundError: a run does not exist, or the store has no runs.
+        JournalError: a newer version wrote one of the given runs.
+        QueryError: the detail is unknown.
         MissingExtraError: pyoxigraph is not installed.
     """
     if detail is not None and detail not in DETAILS:
@@ -162,22 +164,24 @@ def load_runs(
         import pyoxigraph  # noqa: F401
     except ImportError:
         raise MissingExtraError("SPARQL", "pyoxigraph", "rdf") from None
-    refreshed = Refreshed()
+    load_report = LoadReport()
     root: Path | None = Path(default_store() if store is None else store)
     if runs is None:
-        wanted = _all_wanted(Path(default_store() if store is None else store), refreshed, note)
+        wanted = _find_all_runs(
+            Path(default_store() if store is None else store), load_report, note
+        )
     else:
-        wanted = _named(_journals([find_run(run, store) for run in runs]), note)
-        root = _common_store([want.journal for want in wanted.values()])
+        wanted = _name_graphs(_journals([find_run(run, store) for run in runs]), note)
+        root = _find_common_store([want.journal for want in wanted.values()])
         if root is None and keep:
-            note("the runs are in no store together: they are loaded into memory")
+            note("the runs are not in one store: loading them into memory")
     graphs = {name: want.journal.folder for name, want in wanted.items()}
     prefixes = {}
     if len(wanted) == 1:
         (only,) = wanted.values()
         prefixes["run"] = run_prefixes(only.journal)["run"]
-    loading = _Loading(wanted, runs is None, detail, refreshed, note)
-    database = _database(root, note) if keep and root is not None else None
+    loading = _Loader(wanted, runs is None, detail, load_report, note)
+    database = _open_database(root, note) if keep and root is not None else None
     opened = None
     if database is not None:
         try:
@@ -187,125 +191,127 @@ def load_runs(
                 database.close()
     if opened is None:
         database, opened = None, loading.in_memory()
-    return LoadedRuns(graphs, prefixes, opened, runs is None, refreshed, database)
+    return LoadedRuns(graphs, prefixes, opened, runs is None, load_report, database)
 
 
 def _journals(folders: Sequence[Path]) -> list[Journal]:
     return [Journal(folder) for folder in folders]
 
 
-def _all_wanted(root: Path, refreshed: Refreshed, note: Note) -> dict[str, _Wanted]:
+def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict[str, _WantedRun]:
     journals: list[Journal] = []
     for folder in list_run_folders(root):
         try:
             journal = Journal(folder)
             journal.state()
         except JournalError as error:
-            refreshed.left_out[folder] = str(error)
+            load_report.left_out[folder] = str(error)
             note(f"left out: {error}")
         except RunNotFoundError:
-            continue  # removed since it was seen
+            continue  # deleted in the meantime
         else:
             journals.append(journal)
     if not journals:
-        raise RunNotFoundError(f"there is nothing to query: {os.fspath(root)!r} holds no runs")
-    return _named(journals, note)
+        raise RunNotFoundError(
+            f"there is nothing to query: the store {os.fspath(root)!r} has no runs"
+        )
+    return _name_graphs(journals, note)
 
 
-def _named(journals: Sequence[Journal], note: Note) -> dict[str, _Wanted]:
-    """The runs by their graphs' names; of copies of one run the first."""
-    wanted: dict[str, _Wanted] = {}
+def _name_graphs(journals: Sequence[Journal], note: NoteTaker) -> dict[str, _WantedRun]:
+    """Return the runs by the names of their graphs; of several copies of a run, the first."""
+    wanted: dict[str, _WantedRun] = {}
     for journal in journals:
         name = bundle_iri(journal)
-        other = wanted.setdefault(name, _Wanted(journal)).journal
+        other = wanted.setdefault(name, _WantedRun(journal)).journal
         if other is not journal and other.folder.resolve() != journal.folder.resolve():
-            note(f"{journal.folder} and {other.folder} are both named {name}: the latter is used")
+            note(f"{journal.folder} and {other.folder} are copies of {name}: using the latter")
     return wanted
 
 
-def _common_store(journals: Sequence[Journal]) -> Path | None:
-    stores = {_store_of(journal) for journal in journals}
+def _find_common_store(journals: Sequence[Journal]) -> Path | None:
+    stores = {_find_store(journal) for journal in journals}
     return stores.pop() if len(stores) == 1 else None
 
 
-def _store_of(journal: Journal) -> Path | None:
-    """The store that a run lies in; None where its folders are not named as in a store."""
+def _find_store(journal: Journal) -> Path | None:
+    """Return the store that contains a run, or None if its folders are not named as in a store."""
     folder, description = journal.folder.resolve(), journal.description
     names = (layout.encode_folder_name(str(description["experiment"])), str(description["id"]))
     return folder.parent.parent if (folder.parent.name, folder.name) == names else None
 
 
-def _database(root: Path, note: Note) -> LoadedDatabase | None:
+def _open_database(root: Path, note: NoteTaker) -> LoadedDatabase | None:
     try:
         return LoadedDatabase(root, note)
     except OSError as error:
-        note(f"nothing can be kept in {root} ({error.strerror}): the runs are loaded into memory")
+        note(f"can't write to {root} ({error.strerror}): loading the runs into memory")
         return None
 
 
-class _Loading:
-    """One refreshing of a store, on disk or in memory."""
+class _Loader:
+    """Refreshes a store once, on disk or in memory."""
 
     def __init__(
         self,
-        wanted: dict[str, _Wanted],
+        wanted: dict[str, _WantedRun],
         whole: bool,
         detail: str | None,
-        refreshed: Refreshed,
-        note: Note,
+        load_report: LoadReport,
+        note: NoteTaker,
     ) -> None:
         self._wanted = wanted
         self._whole = whole
         self._detail = detail
-        self._refreshed = refreshed
+        self._refreshed = load_report
         self._note = note
 
     def in_memory(self) -> Store:
-        """A store of its own for this process."""
+        """Load all runs into a new store in memory."""
         import pyoxigraph
 
         store = pyoxigraph.Store()
         for name, want in self._wanted.items():
-            self._load(store, name, want.journal)
+            self._load_run(store, name, want.journal)
         return store
 
     def on_disk(self, database: LoadedDatabase) -> Store | None:
-        """The store's database, refreshed; None where it can't be used."""
+        """Refresh the database on disk and open it; return None if it can't be used."""
         try:
-            index = database.index()
-            if index is None or self._compare(index):
+            index = database.read_index()
+            if index is None or self._find_stale_graphs(index):
                 if not database.writable:
-                    self._note("what is loaded is out of date, and not ours to refresh: in memory")
+                    self._note("the loaded runs are outdated and read-only: loading into memory")
                     return None
-                self._alone(database, self._refresh)
-            return self._reading(database)
+                self._run_alone(database, self._refresh)
+            return self._open_for_reading(database)
         except OSError as error:
-            self._note(f"nothing can be kept beside the runs ({_first_line(error)}): in memory")
+            self._note(f"can't use the database ({_error_first_line(error)}): loading into memory")
             return None
 
-    def _alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do what needs the database alone, until it holds what is wanted.
+    def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
+        """Do work that needs an exclusive lock, until the database contains all wanted runs.
 
-        Between giving it up and reading it, another process may take it and start anew.
+        Another process may take over and start afresh before this one reads the database.
         """
-        for _ in range(_ATTEMPTS):
-            database.own()
+        for _ in range(_LOCK_ATTEMPTS):
+            database.lock_alone()
             try:
                 work(database)
             finally:
-                database.share()
-            if self._wanted.keys() <= (database.index() or {}).keys():
+                database.lock_shared()
+            if self._wanted.keys() <= (database.read_index() or {}).keys():
                 return
-        raise OSError("other processes keep on changing it")
+        raise OSError("other processes keep changing it")
 
-    def _reading(self, database: LoadedDatabase) -> Store:
+    def _open_for_reading(self, database: LoadedDatabase) -> Store:
         try:
             store = database.open_to_read()
         except OSError as error:
             if not database.writable:
                 raise
-            self._note(f"what was loaded is damaged ({_first_line(error)}): loading it again")
-            self._alone(database, self._rebuild)
+            self._note(f"the loaded data is damaged ({_error_first_line(error)}): loading it again")
+            self._run_alone(database, self._rebuild)
             store = database.open_to_read()
         self._refreshed.on_disk = True
         self._refreshed.unchanged = len(self._wanted) - len(set(self._refreshed.loaded))
@@ -315,54 +321,54 @@ class _Loading:
         database.clear()
         self._refresh(database)
 
-    # -- what is to be done -----------------------------------------------------------------------
+    # -- planning ---------------------------------------------------------------------------------
 
-    def _compare(self, index: dict[str, Entry]) -> list[str]:
-        """Note what is loaded already; the graphs that must go, or be loaded."""
+    def _find_stale_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
+        """Mark the runs that are up to date, and return the graphs to load or remove."""
         for name, want in self._wanted.items():
             entry = index.get(name)
             same = entry is not None and self._is_current(want.journal, entry)
             want.entry = entry if same else None
         missing = [name for name, want in self._wanted.items() if want.entry is None]
-        return missing + (self._gone(index) if self._whole else [])
+        return missing + (self._find_removed_graphs(index) if self._whole else [])
 
-    def _gone(self, index: dict[str, Entry]) -> list[str]:
+    def _find_removed_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
         return [name for name in index if name not in self._wanted]
 
-    def _is_current(self, journal: Journal, entry: Entry) -> bool:
+    def _is_current(self, journal: Journal, entry: GraphEntry) -> bool:
         few = entry.samples <= SAMPLE_DETAIL_LIMIT
         detail = self._detail or ("sample" if few else "series")
-        if entry.folder != _place(journal) or entry.detail != detail:
+        if entry.folder != _describe_run_place(journal) or entry.detail != detail:
             return False
         if entry.final:
-            return entry.stamps == stamps(journal)
-        now = fingerprint(journal)
+            return entry.stamps == read_stamps(journal)
+        now = take_fingerprint(journal)
         return (entry.stamps, entry.status, entry.tails) == (now.stamps, now.status, now.tails)
 
-    # -- doing it ---------------------------------------------------------------------------------
+    # -- loading ----------------------------------------------------------------------------------
 
     def _refresh(self, database: LoadedDatabase) -> None:
-        index = database.index()
+        index = database.read_index()
         if index is None:
             if database.exists():
-                self._note("what was loaded is of another version, or damaged: loading it again")
+                self._note("the loaded data is damaged or from another version: loading it again")
             database.clear()
             index = {}
-        self._compare(index)
+        self._find_stale_graphs(index)
         missing = [name for name, want in self._wanted.items() if want.entry is None]
-        doomed = [*(name for name in missing if name in index), *database.unfinished()]
+        doomed = [*(name for name in missing if name in index), *database.read_unfinished()]
         if self._whole:
-            doomed += self._gone(index)
+            doomed += self._find_removed_graphs(index)
         kept = {name: entry for name, entry in index.items() if name not in doomed}
         self._refreshed.removed = [name for name in index if name not in self._wanted | kept.keys()]
         going = sum(index[name].triples for name in doomed if name in index)
-        if going * _REMOVAL > going + sum(entry.triples for entry in kept.values()):
-            database.clear()  # sooner done than taking out what has to go
+        if going * _REMOVAL_COST_RATIO > going + sum(entry.triples for entry in kept.values()):
+            database.clear()  # faster than removing single graphs
             kept, doomed, missing = {}, [], list(self._wanted)
         try:
             store = database.open_to_write()
         except OSError as error:
-            self._note(f"what was loaded is damaged ({_first_line(error)}): loading it again")
+            self._note(f"the loaded data is damaged ({_error_first_line(error)}): loading it again")
             database.clear()
             kept, doomed, missing = {}, [], list(self._wanted)
             store = database.open_to_write()
@@ -372,13 +378,17 @@ class _Loading:
         self._load_all(store, database, kept, missing)
 
     def _load_all(
-        self, store: Store, database: LoadedDatabase, index: dict[str, Entry], missing: list[str]
+        self,
+        store: Store,
+        database: LoadedDatabase,
+        index: dict[str, GraphEntry],
+        missing: list[str],
     ) -> None:
-        """Load graphs, noting from time to time which are whole."""
+        """Load graphs, and save in the index from time to time which ones are complete."""
         waiting = 0
         for done, name in enumerate(missing, 1):
             journal = Journal(self._wanted[name].journal.folder)
-            index[name] = self._load(store, name, journal)
+            index[name] = self._load_run(store, name, journal)
             waiting += index[name].triples
             if waiting > _TRIPLES_A_FLUSH or done == len(missing):
                 store.flush()
@@ -388,8 +398,8 @@ class _Loading:
             store.flush()
             database.write_index(index)
 
-    def _load(self, store: Store, name: str, journal: Journal) -> Entry:
-        before: Fingerprint = fingerprint(journal)
+    def _load_run(self, store: Store, name: str, journal: Journal) -> GraphEntry:
+        before: Fingerprint = take_fingerprint(journal)
         small = sum(size for _, size, _ in before.stamps) <= _SMALL_BYTES
         mapping = RunMapping(journal, self._detail)
         triples = _load_graph(store, name, mapping, small)
@@ -397,9 +407,9 @@ class _Loading:
         self._refreshed.triples += triples
         note = describe_damage(journal.damage())
         if note is not None:
-            self._note(f"{_place(journal)}: {note}")
-        return Entry(
-            folder=_place(journal),
+            self._note(f"{_describe_run_place(journal)}: {note}")
+        return GraphEntry(
+            folder=_describe_run_place(journal),
             stamps=before.stamps,
             status=before.status,
             tails=before.tails,
@@ -410,16 +420,16 @@ class _Loading:
         )
 
 
-def _place(journal: Journal) -> str:
+def _describe_run_place(journal: Journal) -> str:
     return "/".join(journal.folder.resolve().parts[-2:])
 
 
-def _first_line(error: OSError) -> str:
+def _error_first_line(error: OSError) -> str:
     return str(error).partition("\n")[0]
 
 
-class _Counter:
-    """A sink that counts the lines that go through."""
+class _LineCounter:
+    """A sink that counts the lines written through it."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -431,7 +441,7 @@ class _Counter:
 
 
 def _load_graph(store: Store, name: str, mapping: RunMapping, small: bool) -> int:
-    """Load a run's triples, entailed ones too, as they are made; how many."""
+    """Load a run's triples and those they entail while they are generated; return their number."""
     import pyoxigraph
 
     graph, form = pyoxigraph.NamedNode(name), pyoxigraph.RdfFormat.N_TRIPLES
@@ -443,18 +453,18 @@ def _load_graph(store: Store, name: str, mapping: RunMapping, small: bool) -> in
     reading, writing = os.pipe()
     failure: list[BaseException] = []
     with open(reading, "rb") as source, open(writing, "wb") as sink:
-        counter: Any = _Counter(sink)
+        counter: Any = _LineCounter(sink)
 
         def write() -> None:
             try:
                 ntriples.write(mapping, counter, entailed=True)
-            except BaseException as error:  # noqa: BLE001 - it is raised where it can be seen
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 failure.append(error)
             finally:
                 try:
                     sink.close()
                 except OSError:
-                    pass  # nobody reads any more
+                    pass  # the reader has closed the pipe
 
         writer = threading.Thread(target=write, name="provml-sparql")
         writer.start()

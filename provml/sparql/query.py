@@ -1,6 +1,6 @@
-"""Asking a SPARQL query of a pyoxigraph store: prefixes, parameters, errors with their place.
+"""Run a SPARQL query on a pyoxigraph store: prefixes, parameters, errors with their place.
 
-Queries read: updates are no queries, and SERVICE, which fetches from elsewhere, is refused.
+Queries are read-only: updates are rejected, and so is SERVICE, which reads from other servers.
 Imports `answers`, `model.vocabulary`, `errors`; pyoxigraph when it runs.
 """
 
@@ -28,7 +28,7 @@ PREFIXES: Final = {
     "xsd": vocabulary.XSD,
     "dcterms": "http://purl.org/dc/terms/",
 }
-"""The prefixes that every query has."""
+"""The prefixes that are declared for every query."""
 
 _LITERALS: Final = r"""
       \#[^\r\n]*                                 # a comment
@@ -40,17 +40,17 @@ _LITERALS: Final = r"""
     | [?$@]\w[\w-]*                              # a variable, a language
 """
 _NAME_REST: Final = r":(?:[\w.%-]|\\.|:)*"
-_DEEPEST: Final = 500
+_MAX_NESTING: Final = 500
 _NOT_CODE: Final = re.compile(rf"{_LITERALS} | {_NAME_REST} | \\.", re.VERBOSE | re.DOTALL)
 _TOKEN: Final = re.compile(
     rf"{_LITERALS} | [\w.-]*{_NAME_REST} | \w+ | && | \|\| | [!<>]= | \^\^ | \s+ | .",
     re.VERBOSE | re.DOTALL,
 )
-_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
+_ERROR_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _MARGIN: Final = "\n" + " " * 40
-"""Longer than any keyword: the parser gives the end of one that it tried as an error's place."""
-_LONGEST_SHOWN: Final = 40
-_FORMS: Final = "a query begins with SELECT, ASK, CONSTRUCT or DESCRIBE"
+"""Longer than any keyword: an error's place is the end of a keyword that the parser tried."""
+_MAX_TOKEN_CHARS: Final = 40
+_FORMS: Final = "a query starts with SELECT, ASK, CONSTRUCT or DESCRIBE"
 _IRI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
 
 
@@ -61,16 +61,16 @@ def ask(
     prefixes: Mapping[str, str],
     graphs: Sequence[str] | None,
 ) -> SparqlAnswer:
-    """Ask a query of some of a store's graphs.
+    """Run a query on some or all graphs of a store.
 
     Args:
         text: a SPARQL 1.1 query.
-        parameters: values for its ``VALUES ?name { UNDEF }``.
-        prefixes: those that are known beside `PREFIXES`.
-        graphs: the graphs that are seen, together as the default graph; None for all.
+        parameters: values for variables declared as ``VALUES ?name { UNDEF }``.
+        prefixes: more prefixes beside `PREFIXES`.
+        graphs: the graphs to query, whose union is the default graph; None for all.
 
     Raises:
-        QueryError: it is none that can be asked.
+        QueryError: the query is invalid or not allowed.
     """
     from pyoxigraph import NamedNode
 
@@ -87,82 +87,83 @@ def ask(
     try:
         return SparqlAnswer(store.query(whole, prefixes=known, **seen), known)
     except SyntaxError as error:
-        raise QueryError(_syntax_error(whole, error, known)) from None
+        raise QueryError(_describe_syntax_error(whole, error, known)) from None
 
 
 def check_syntax(text: str, prefixes: Mapping[str, str]) -> None:
-    """Raise QueryError, with its place, for a text that is no SPARQL query."""
+    """Raise QueryError, with line and column, if the text is not a SPARQL query."""
     from pyoxigraph import Store
 
     try:
         Store().query(text, prefixes=dict(prefixes))
     except SyntaxError as error:
-        raise QueryError(_syntax_error(text, error, prefixes)) from None
+        raise QueryError(_describe_syntax_error(text, error, prefixes)) from None
 
 
 def refuse_depth(text: str) -> None:
-    """Raise QueryError for a query nested so deeply that the engine's stack would not hold it."""
+    """Raise QueryError if the query is nested so deeply that pyoxigraph's stack would overflow."""
     depth = 0
     for place, character in enumerate(text):
         depth += character in "({["
         depth -= character in ")}]"
-        if depth > _DEEPEST:
+        if depth > _MAX_NESTING:
             raise QueryError(
-                f"{_at(text, place)}: the query is nested deeper than {_DEEPEST} levels"
+                f"{_describe_position(text, place)}: the query is nested deeper than "
+                f"{_MAX_NESTING} levels"
             )
 
 
 def refuse_service(text: str) -> None:
-    """Raise QueryError for a query with a SERVICE: it would send data to, and read from, others.
+    """Raise QueryError if the query uses SERVICE, which would exchange data with other servers.
 
-    Where it is not clear, in odd names, the query is refused, too.
+    A query is also rejected in unclear cases, such as an unusual name that contains "service".
     """
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search("service", code, re.IGNORECASE)
     if found is not None:
         raise QueryError(
-            f"{_at(text, found.start())}: SERVICE is not answered: a query here reads the chosen "
-            "runs and nothing else"
+            f"{_describe_position(text, found.start())}: SERVICE is not supported: a query "
+            "reads only the chosen runs"
         )
 
 
 def refuse_from(text: str) -> None:
-    """Raise QueryError for a query with FROM, which the choice of runs would override unheard."""
+    """Raise QueryError if the query uses FROM, which the choice of runs would silently override."""
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search(r"(?<![\w:?$-])FROM(?![\w:-])", code, re.IGNORECASE)
     if found is not None:
         raise QueryError(
-            f"{_at(text, found.start())}: FROM is not heeded here: name the runs to be asked "
-            "before the query, or ask for GRAPH"
+            f"{_describe_position(text, found.start())}: FROM is not supported: choose the runs "
+            "before the query, or use GRAPH"
         )
 
 
 def bind_parameters(text: str, parameters: Mapping[str, Parameter]) -> str:
-    """The query with values for its parameters.
+    """Return the query with values for its parameters.
 
-    A parameter is a variable with a line of its own, ``VALUES ?name { UNDEF }``; where no value is
-    given, the line goes. What is given is written as a SPARQL term, whatever it holds.
+    A parameter is a variable that the query declares on a line ``VALUES ?name { UNDEF }``. Without
+    a value, the line is removed. Values are escaped as SPARQL terms.
 
     Raises:
-        QueryError: the query has no such parameter, or the value is no IRI.
+        QueryError: the query has no such parameter, or a value is not an absolute IRI.
     """
-    names = set(re.findall(_values(r"(\w+)"), text))
+    names = set(re.findall(_parameter_pattern(r"(\w+)"), text))
     for name in parameters:
         if name not in names:
             known = f"it has: {', '.join(sorted(names))}" if names else "it has none"
             raise QueryError(f"the query has no parameter {name!r}; {known}")
     for name in names:
         value = parameters.get(name)
-        given = "" if value is None else f"VALUES ?{name} {{ {_term(name, value)} }}"
-        text = re.sub(_values(name), lambda _, given=given: given, text)  # type: ignore[misc]
+        given = "" if value is None else f"VALUES ?{name} {{ {_format_parameter(name, value)} }}"
+        text = re.sub(_parameter_pattern(name), lambda _, given=given: given, text)  # type: ignore[misc]
     return text
 
 
-def _values(name: str) -> str:
+def _parameter_pattern(name: str) -> str:
     return rf"VALUES[ \t]*\?{name}[ \t]*\{{[ \t]*UNDEF[ \t]*\}}"
 
 
-def _term(name: str, value: Parameter) -> str:
+def _format_parameter(name: str, value: Parameter) -> str:
     from pyoxigraph import Literal, NamedNode
 
     if isinstance(value, Iri):
@@ -173,47 +174,47 @@ def _term(name: str, value: Parameter) -> str:
 
 
 def is_absolute_iri(text: str) -> bool:
-    """Whether a text can be written between ``<`` and ``>``."""
+    """Whether a text is an IRI that can be written between ``<`` and ``>``."""
     return _IRI.fullmatch(text) is not None
 
 
-def _at(text: str, offset: int) -> str:
+def _describe_position(text: str, offset: int) -> str:
     line = text.count("\n", 0, offset) + 1
     column = offset - (text.rfind("\n", 0, offset) + 1) + 1
     return f"line {line}, column {column}"
 
 
-def _syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str, str]) -> str:
-    """The parser's error as one line, with the place in the user's text."""
-    found = _PLACE.match(str(error))
+def _describe_syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str, str]) -> str:
+    """Return the parser's error as one line, with its place in the user's text."""
+    found = _ERROR_PLACE.match(str(error))
     parts = found[3].removeprefix("expected one of ").split(", ") if found is not None else []
     senses = [part for part in parts if re.search("[a-z] [a-z]", part)]
     tokens = [token for token in _TOKEN.finditer(text) if not token[0].isspace()]
-    token = _first_misplaced(text, tokens, prefixes)
-    if token is None:  # what can be said only at the end: an unbound variable, a grouping
-        line_and_column = _at(text, len(text.rstrip()))
-        return f"{line_and_column}: {senses[0] if senses else 'the query breaks off'}"
-    where, own = _at(text, token.start()), token[0].split("\n")[0]
+    token = _find_misplaced_token(text, tokens, prefixes)
+    if token is None:  # an error in the whole query, such as an unbound variable
+        line_and_column = _describe_position(text, len(text.rstrip()))
+        return f"{line_and_column}: {senses[0] if senses else 'the query is incomplete'}"
+    where, own = _describe_position(text, token.start()), token[0].split("\n")[0]
     if "Prefix not found" in senses and ":" in own:
-        return f"{where}: unknown prefix in {own!r}; there are: {', '.join(sorted(prefixes))}"
+        return f"{where}: unknown prefix in {own!r}; known prefixes: {', '.join(sorted(prefixes))}"
     hint = f"; {_FORMS}" if token is tokens[0] else ""
-    return f"{where}: unexpected {own[:_LONGEST_SHOWN]!r}{hint}"
+    return f"{where}: unexpected {own[:_MAX_TOKEN_CHARS]!r}{hint}"
 
 
-def _first_misplaced(
+def _find_misplaced_token(
     text: str, tokens: Sequence[re.Match[str]], prefixes: Mapping[str, str]
 ) -> re.Match[str] | None:
-    """The first token with which the text can't be the beginning of a query."""
+    """Return the first token that can't continue a query, or None."""
     from pyoxigraph import Store
 
     store = Store()
 
-    def could_go_on(end: int) -> bool:
+    def is_beginning(end: int) -> bool:
         beginning = text[:end] + _MARGIN
         try:
             store.query(beginning, prefixes=dict(prefixes))
         except SyntaxError as error:
-            found = _PLACE.match(str(error))
+            found = _ERROR_PLACE.match(str(error))
             last = (beginning.count("\n") + 1, len(_MARGIN))
             return found is None or (int(found[1]), int(found[2])) == last
         return True
@@ -221,7 +222,7 @@ def _first_misplaced(
     low, high = 0, len(tokens)
     while low < high:
         middle = (low + high) // 2
-        if could_go_on(tokens[middle].end()):
+        if is_beginning(tokens[middle].end()):
             low = middle + 1
         else:
             high = middle

@@ -1,8 +1,8 @@
-"""The queries that ship: files ``queries/<name>.rq``, each telling itself what it is.
+"""The queries that ship with provml, in files ``queries/<name>.rq`` that describe themselves.
 
-A file begins with comments: a line that says what it asks, then a line for each parameter,
-``# name: what it is`` or ``# name (iri): what it is``; in the query the parameter is
-``VALUES ?name { UNDEF }``. Imports `errors`, `query`.
+A file starts with comments: one line that says what the query returns, then one line for each
+parameter, ``# name: description`` or ``# name (iri): description``. In the query, the parameter is
+declared as ``VALUES ?name { UNDEF }``. Imports `errors`, `query`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _PARAMETER: Final = re.compile(r"# (\w+)(?: \((string|integer|number|boolean|iri
 
 @dataclass(frozen=True, slots=True)
 class ReadyQuery:
-    """A query with its own description.
+    """A query with its description.
 
     Attributes:
-        name: its file's name without the ending.
-        title: what it asks.
-        parameters: what each parameter is, by name.
-        kinds: the parameters' types, by name: ``string`` where the query does not say.
+        name: the name of its file, without the suffix.
+        title: what the query returns.
+        parameters: the description of each parameter, by name.
+        kinds: the type of each parameter, by name; ``string`` by default.
         text: the query.
     """
 
@@ -40,12 +40,14 @@ class ReadyQuery:
     text: str
 
     def values(self, given: Mapping[str, str]) -> dict[str, Parameter]:
-        """Parameters given as text, as values of their types. Raises QueryError."""
-        return {name: _value(name, text, self.kinds.get(name)) for name, text in given.items()}
+        """Convert parameters from text to their types. Raises QueryError."""
+        return {
+            name: _parse_parameter(name, text, self.kinds.get(name)) for name, text in given.items()
+        }
 
 
 def describe_query(name: str, text: str) -> ReadyQuery:
-    """A query's text with what its leading comments say."""
+    """Return a query with the description from its first comments."""
     title, parameters, kinds = "", {}, {}
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -59,23 +61,27 @@ def describe_query(name: str, text: str) -> ReadyQuery:
     return ReadyQuery(name, title, parameters, kinds, text)
 
 
-def ready_queries() -> list[ReadyQuery]:
-    """All queries that ship, by name."""
+def list_ready_queries() -> list[ReadyQuery]:
+    """Return all queries that ship with provml, sorted by name."""
     files = resources.files("provml.sparql").joinpath("queries").iterdir()
     names = sorted(file.name for file in files if file.name.endswith(_SUFFIX))
-    return [ready_query(name.removesuffix(_SUFFIX)) for name in names]
+    return [find_ready_query(name.removesuffix(_SUFFIX)) for name in names]
 
 
-def ready_query(name: str) -> ReadyQuery:
-    """The query of a name. Raises QueryError, naming those there are."""
+def find_ready_query(name: str) -> ReadyQuery:
+    """Return the query with this name.
+
+    Raises:
+        QueryError: the name is unknown; the message lists the known ones.
+    """
     folder = resources.files("provml.sparql").joinpath("queries")
     known = [file.name.removesuffix(_SUFFIX) for file in folder.iterdir()]
     if name not in known:
-        raise QueryError(f"unknown query {name!r}; there are: {', '.join(sorted(known))}")
+        raise QueryError(f"unknown query {name!r}; use one of {', '.join(sorted(known))}")
     return describe_query(name, folder.joinpath(name + _SUFFIX).read_text(encoding="utf-8"))
 
 
-def _value(name: str, text: str, kind: str | None) -> Parameter:
+def _parse_parameter(name: str, text: str, kind: str | None) -> Parameter:
     try:
         if kind == "iri":
             return Iri(text)
@@ -86,5 +92,5 @@ def _value(name: str, text: str, kind: str | None) -> Parameter:
         if kind == "boolean":
             return {"true": True, "false": False}[text.lower()]
     except (ValueError, KeyError):
-        raise QueryError(f"parameter {name!r} must be of the type {kind}: {text!r}") from None
+        raise QueryError(f"parameter {name!r} must be of type {kind}, not {text!r}") from None
     return text

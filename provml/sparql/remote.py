@@ -1,9 +1,9 @@
-"""Speaking to a SPARQL 1.1 server: credentials, retries, queries, and graphs that are put there.
+"""Talk to a SPARQL 1.1 server: credentials, retries, queries, and graphs to upload.
 
-A graph travels in one request (Graph Store HTTP Protocol, ``PUT``), its body streamed in chunks: a
-server takes a request as a whole, so nobody sees half a graph, a killed push leaves the graph
-before it, and blank nodes keep apart. HTTP is the standard library's. Imports `query`, `answers`,
-`export`, `settings`, `errors`; pyoxigraph when it runs.
+A graph is sent in one ``PUT`` request (Graph Store HTTP Protocol), streamed in chunks. The server
+replaces the graph as a whole: nobody sees half a graph, and if the upload fails, the old graph
+stays. HTTP is that of the standard library. Imports `query`, `answers`, `export`, `settings`,
+`errors`; pyoxigraph when it runs.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from provml.sparql.answers import SparqlAnswer
 from provml.sparql.query import PREFIXES, Parameter, bind_parameters, check_syntax, is_absolute_iri
 from provml.version import __version__
 
-_ATTEMPTS: Final = 5
+_REQUEST_ATTEMPTS: Final = 5
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _CONNECT_S: Final = 20.0
 _ANSWER_S: Final = 3600.0
-_AGAIN: Final = (408, 425, 429, 500, 502, 503, 504)
+_RETRY_STATUSES: Final = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_REASON: Final = 200
 _LARGEST_ANSWER: Final = 2**28
 _CHUNK: Final = 2**18
@@ -45,59 +45,62 @@ _WAITING_CHUNKS: Final = 16
 _ANSWERS: Final = "application/sparql-results+json, application/n-triples, text/turtle;q=0.8"
 
 Body = Callable[[], Iterable[bytes]]
-"""Makes a request's body, anew for each attempt."""
+"""Creates the request's body, once for each attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a server answered."""
+    """A server's response."""
 
     content: bytes
     media_type: str
 
 
 class Endpoint:
-    """A URL of a SPARQL server.
+    """The URL of a SPARQL server.
 
-    Credentials are those of ``PROVML_SPARQL_TOKEN`` or ``PROVML_SPARQL_USER`` and ``_PASSWORD``,
-    else of the user's netrc file; they travel over TLS alone, or within this machine. Certificates
-    are checked. Redirects are not followed: credentials would follow them.
+    Credentials come from ``PROVML_SPARQL_TOKEN``, or from ``PROVML_SPARQL_USER`` and
+    ``PROVML_SPARQL_PASSWORD``, or else from the user's netrc file. They are sent only over TLS or
+    to this machine. Certificates are checked. Redirects are not followed, since credentials would
+    go with them.
     """
 
     def __init__(self, url: str, wait_s: float = _FIRST_WAIT_S) -> None:
-        """Check the URL; no connection is made.
+        """Check the URL. No connection is made.
 
         Args:
             url: ``https://...`` or ``http://...``.
-            wait_s: how long to wait before the second attempt; each further wait is twice as long.
+            wait_s: seconds before the second attempt. Each further wait is twice as long.
 
         Raises:
-            InvalidArgumentError: it is no such URL, or holds credentials.
-            EndpointError: credentials would travel unprotected, or netrc can't be read.
+            InvalidArgumentError: the URL is invalid or contains credentials.
+            EndpointError: credentials would be sent unencrypted, or netrc can't be read.
         """
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise InvalidArgumentError(f"{url!r} is no URL: {error}") from None
+            raise InvalidArgumentError(f"{url!r} is not a URL: {error}") from None
         if "@" in parts.netloc:
             raise InvalidArgumentError(
-                "the URL holds credentials, which others can see: give them as "
+                "the URL contains credentials, which others can see: put them in "
                 "PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or in ~/.netrc"
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii():
-            raise InvalidArgumentError(f"a server's URL begins with https:// or http://: {url!r}")
+            raise InvalidArgumentError(
+                f"a server's URL must start with https:// or http://: {url!r}"
+            )
         if any(character <= " " for character in url) or parts.fragment:
-            raise InvalidArgumentError(f"{url!r} is no URL of a server")
+            raise InvalidArgumentError(f"a server's URL has no spaces and no fragment: {url!r}")
         self.url = url
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname, port
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._wait_s = wait_s
-        self._authorization = _authorization(sparql_credentials(), parts.hostname)
-        if self._authorization and not self._secure and not _is_here(parts.hostname):
+        self._authorization = _build_authorization(sparql_credentials(), parts.hostname)
+        if self._authorization and not self._secure and not _is_loopback(parts.hostname):
             raise EndpointError(
-                f"credentials would travel to {parts.hostname} for all to read: use https://"
+                f"credentials would be sent to {parts.hostname} unencrypted: use https://"
             )
 
     def request(
@@ -107,50 +110,52 @@ class Endpoint:
         headers: Mapping[str, str],
         body: Body | bytes | None = None,
     ) -> Response:
-        """Send a request that may be sent again, until it succeeds or was tried five times.
+        """Send a request, up to five times.
 
-        It is sent again where the connection fails or the server says that it is busy or broken.
+        It is sent again if the connection fails, or if the server reports that it is busy or
+        broken.
 
         Raises:
-            EndpointError: no connection, or the server refuses, redirects or answers too much.
+            EndpointError: there is no connection, the server refuses or redirects, or the answer is
+                too large.
         """
         path = self._path
         if parameters:
             joint = "&" if "?" in path else "?"
             path += joint + urlencode(parameters, quote_via=quote)
         reason = ""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(_REQUEST_ATTEMPTS):
             if attempt:
-                time.sleep(self._pause_s(attempt))
+                time.sleep(self._choose_pause_s(attempt))
             try:
                 status, asked_s, response = self._send(method, path, headers, body)
             except ssl.SSLCertVerificationError as error:
                 raise EndpointError(
-                    f"{self.url}: its certificate is not to be trusted: {error.verify_message}"
+                    f"{self.url}: its certificate can't be verified: {error.verify_message}"
                 ) from None
             except EndpointError:
                 raise
             except (OSError, http.client.HTTPException) as error:
                 reason = str(error) or type(error).__name__
                 continue
-            if status in _AGAIN:
-                reason = _refusal(status, response.content)
-                if asked_s and attempt + 1 < _ATTEMPTS:
+            if status in _RETRY_STATUSES:
+                reason = _describe_refusal(status, response.content)
+                if asked_s and attempt + 1 < _REQUEST_ATTEMPTS:
                     time.sleep(min(asked_s, _LONGEST_WAIT_S))
                 continue
             if not 200 <= status < 300:
-                raise EndpointError(f"{self.url}: {_refusal(status, response.content)}")
+                raise EndpointError(f"{self.url}: {_describe_refusal(status, response.content)}")
             return response
-        raise EndpointError(f"{self.url}: {reason}; tried {_ATTEMPTS} times")
+        raise EndpointError(f"{self.url}: {reason}; tried {_REQUEST_ATTEMPTS} times")
 
-    def _pause_s(self, attempt: int) -> float:
+    def _choose_pause_s(self, attempt: int) -> float:
         wait_s: float = min(self._wait_s * 2 ** (attempt - 1), _LONGEST_WAIT_S)
         return wait_s * random.uniform(0.75, 1.25)
 
     def _send(
         self, method: str, path: str, headers: Mapping[str, str], body: Body | bytes | None
     ) -> tuple[int, float, Response]:
-        connection = self._connection()
+        connection = self._open_connection()
         own = {"User-Agent": f"provml/{__version__}", **headers}
         if self._authorization:
             own["Authorization"] = self._authorization
@@ -165,25 +170,27 @@ class Endpoint:
                 else:
                     connection.request(method, path, body, own)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # a server that refuses does not read on; it has said why
+                pass  # a server that refuses stops reading; its response says why
             try:
                 response = connection.getresponse()
-            except TimeoutError:  # it may be at work: sent again, it would have twice as much
+            except TimeoutError:  # no retry: the server may still be at work
                 raise EndpointError(f"{self.url}: no answer within {_ANSWER_S:.0f} s") from None
             content = response.read(_LARGEST_ANSWER + 1)
             if len(content) > _LARGEST_ANSWER:
-                raise EndpointError(f"{self.url}: the answer is larger than {_LARGEST_ANSWER} B")
+                raise EndpointError(
+                    f"{self.url}: the answer has more than {_LARGEST_ANSWER:,} bytes"
+                )
             asked = response.getheader("Retry-After", "")
             media_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
             asked_s = float(asked) if asked.isdecimal() else 0.0
             if 300 <= response.status < 400:
                 where = response.getheader("Location", "elsewhere")
-                raise EndpointError(f"{self.url}: it redirects to {where}: give that URL")
+                raise EndpointError(f"{self.url} redirects to {where}: use that URL")
             return response.status, asked_s, Response(content, media_type)
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _open_connection(self) -> http.client.HTTPConnection:
         if not self._secure:
             return http.client.HTTPConnection(self._host, self._port, timeout=_CONNECT_S)
         context = ssl.create_default_context()
@@ -192,16 +199,16 @@ class Endpoint:
         )
 
 
-def _is_here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def _authorization(known: SparqlCredentials, host: str) -> str | None:
+def _build_authorization(known: SparqlCredentials, host: str) -> str | None:
     if known.token is not None:
-        return f"Bearer {_one_line(known.token)}"
+        return f"Bearer {_check_token(known.token)}"
     user, password = known.user, known.password
     if user is None:
         try:
@@ -217,18 +224,20 @@ def _authorization(known: SparqlCredentials, host: str) -> str | None:
     return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
-def _one_line(token: str) -> str:
+def _check_token(token: str) -> str:
     if not token.isascii() or not token.isprintable():
-        raise EndpointError("PROVML_SPARQL_TOKEN holds characters that no header can")
+        raise EndpointError(
+            "PROVML_SPARQL_TOKEN contains characters that an HTTP header can't hold"
+        )
     return token
 
 
-def _refusal(status: int, content: bytes) -> str:
-    """What a server said, as one line."""
+def _describe_refusal(status: int, content: bytes) -> str:
+    """Return a server's error response as one line."""
     said = " ".join(content[: 4 * _LONGEST_REASON].decode(errors="replace").split())
     name = http.client.responses.get(status, "")
     if status in (401, 403):
-        said = "credentials are PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or ~/.netrc"
+        said = "set PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or use ~/.netrc"
     return f"{status} {name}" + (f": {said[:_LONGEST_REASON]}" if said else "")
 
 
@@ -239,20 +248,20 @@ def ask_endpoint(
     prefixes: Mapping[str, str],
     graphs: Sequence[str] = (),
 ) -> SparqlAnswer:
-    """Ask a server a query, by the SPARQL 1.1 Protocol; the answer is read whole.
+    """Send a query to a server (SPARQL 1.1 Protocol) and read the whole answer.
 
     Args:
         text, parameters: as for `provml.sparql.LoadedRuns.query`.
-        prefixes: those that are known beside `query.PREFIXES`.
-        graphs: the graphs to see; without any, what the server shows of itself.
+        prefixes: more prefixes beside `query.PREFIXES`.
+        graphs: the graphs to query; by default the server's own default.
 
     Raises:
-        QueryError: the query can't be read.
-        EndpointError: as `Endpoint.request`; or the answer is none.
+        QueryError: the query is invalid.
+        EndpointError: as for `Endpoint.request`, or the answer can't be read.
     """
     known = {**PREFIXES, **prefixes}
     whole = bind_parameters(text, parameters)
-    # on one line, so that the lines that a server names are the user's
+    # on one line, so that line numbers in a server's errors stay close to the user's
     declared = " ".join(f"PREFIX {prefix}: <{iri}>" for prefix, iri in known.items())
     fields = [("query", f"{declared} {whole}")]
     for graph in graphs:
@@ -263,10 +272,10 @@ def ask_endpoint(
     except EndpointError:
         check_syntax(whole, known)
         raise
-    return SparqlAnswer(_read(endpoint, response), known)
+    return SparqlAnswer(_parse_response(endpoint, response), known)
 
 
-def _read(endpoint: Endpoint, response: Response) -> Any:
+def _parse_response(endpoint: Endpoint, response: Response) -> Any:
     import pyoxigraph
 
     kind = response.media_type
@@ -279,7 +288,7 @@ def _read(endpoint: Endpoint, response: Response) -> Any:
             return iter(list(pyoxigraph.parse(response.content, graph_form)))
     except (SyntaxError, ValueError) as error:
         raise EndpointError(f"{endpoint.url}: the answer can't be read: {error}") from None
-    raise EndpointError(f"{endpoint.url}: the answer is {kind or 'of no type'}, not SPARQL's")
+    raise EndpointError(f"{endpoint.url}: the answer is {kind or 'untyped'}, not a SPARQL result")
 
 
 # -- graphs -----------------------------------------------------------------------------------
@@ -291,26 +300,26 @@ def push_graph(
     mapping: RunMapping,
     progress: Callable[[int], None] = lambda sent: None,
 ) -> int:
-    """Put a run on a server as a graph, in place of what the graph held; how many bytes were sent.
+    """Upload a run as a graph, replacing the graph if it exists; return the number of bytes sent.
 
-    The triples are those of the N-Triples export and what they entail. The body is streamed:
-    memory does not grow with the run here; it may at the server.
+    The triples are those of the N-Triples export and what they entail. The body is streamed, so
+    memory does not grow with the run on this side; it may on the server.
 
     Args:
         endpoint: the server's Graph Store URL.
         graph: the graph's name, an absolute IRI.
         mapping: the run.
-        progress: is told the bytes sent so far, from 0 again where it is sent again.
+        progress: called with the bytes sent so far; starts again from 0 on a retry.
 
     Raises:
-        EndpointError: as `Endpoint.request`.
+        EndpointError: as for `Endpoint.request`.
     """
     sent = 0
 
     def body() -> Iterator[bytes]:
         nonlocal sent
         sent = 0
-        for chunk in _streamed(mapping):
+        for chunk in _stream_triples(mapping):
             yield chunk
             sent += len(chunk)
             progress(sent)
@@ -320,8 +329,8 @@ def push_graph(
     return sent
 
 
-def _streamed(mapping: RunMapping) -> Iterator[bytes]:
-    """A run's triples as they are made, in another thread, a few chunks ahead."""
+def _stream_triples(mapping: RunMapping) -> Iterator[bytes]:
+    """Yield a run's triples, generated in another thread a few chunks ahead."""
     chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING_CHUNKS)
     gone = threading.Event()
 
@@ -344,7 +353,7 @@ def _streamed(mapping: RunMapping) -> Iterator[bytes]:
         end: BaseException | None = None
         try:
             ntriples.write(mapping, Sink(), entailed=True)  # type: ignore[arg-type]
-        except BaseException as error:  # noqa: BLE001 - it is raised where it can be seen
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             end = error
         if not gone.is_set():
             _put(end)
@@ -361,8 +370,8 @@ def _streamed(mapping: RunMapping) -> Iterator[bytes]:
         maker.join()
 
 
-def checked_graph(name: str) -> str:
-    """A graph's name. Raises InvalidArgumentError where it is no absolute IRI."""
+def validate_graph_name(name: str) -> str:
+    """Return a graph's name. Raises InvalidArgumentError if it is not an absolute IRI."""
     if not is_absolute_iri(name):
-        raise InvalidArgumentError(f"a graph's name is an absolute IRI: {name!r}")
+        raise InvalidArgumentError(f"a graph's name must be an absolute IRI: {name!r}")
     return name

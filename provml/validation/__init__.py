@@ -1,7 +1,8 @@
-"""Judging documents: by the JSON Schemas, by the shapes, by PROV-CONSTRAINTS.
+"""Validate documents with JSON Schemas, SHACL shapes and PROV-CONSTRAINTS.
 
-Each judge is one module and gives `Finding`s; a `Report` holds those of one document, and `page`,
-`sarif` and `github` are forms of reports. Imports `export`, `reading` and what lies beneath.
+`schema`, `shapes` and `constraints` each yield `Finding`s. A `Report` holds the findings of one
+document; `html_report`, `sarif_report` and `github_report` format reports.
+Imports `export`, `reading` and the rooms below them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias, runtime_checkable
 
 from provml.errors import DocumentError
-from provml.reading import MAX_BYTES, Document, find_reader, load, plain_name, read
+from provml.reading import MAX_BYTES, Document, find_reader, load_bytes, read, uncompressed_name
 from provml.validation.report import Finding, Report
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LARGE_BYTES",
-    "SAMPLE_DETAIL_LIMIT",
+    "VALIDATED_SAMPLES_LIMIT",
     "Finding",
     "Report",
     "RunLike",
@@ -36,27 +37,27 @@ __all__ = [
     "validate_run",
 ]
 
-SAMPLE_DETAIL_LIMIT: Final = 10_000
-"""Up to so many samples a run is judged with each of them, unless the caller says otherwise."""
+VALIDATED_SAMPLES_LIMIT: Final = 10_000
+"""The largest number of samples that are validated one by one by default."""
 
 LARGE_BYTES: Final = 8 * 2**20
-"""A document beyond this is judged by schema and shapes only where the caller asks for it."""
+"""Larger documents are validated by schema and shapes only on request."""
 
 _HEAD_BYTES: Final = 4096
-_NOT_OURS: Final = "it holds no terms of provml, so the shapes say nothing of it"
+_NOT_OURS: Final = "the shapes don't apply: the document has no provml terms"
 
 
 @runtime_checkable
 class RunLike(Protocol):
-    """A recorded run, as `provml.load` gives it."""
+    """A recorded run, as returned by `provml.load`."""
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The run's folder."""
 
     @property
     def experiment(self) -> str:
-        """Its experiment."""
+        """The name of the run's experiment."""
 
 
 def validate(
@@ -69,25 +70,28 @@ def validate(
     name: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Report:
-    """Judge a document of any origin: ``report.conforms``, and if not, ``report.findings``.
+    """Validate a document from any source.
 
-    PROV-JSON is judged as it stands, another form by its statements, and by the PROV-JSON and the
-    RDF that say the same. The rules of provml itself apply where the document holds its terms.
+    Returns a report: ``report.conforms`` tells whether the document is valid, and
+    ``report.findings`` lists what is wrong. PROV-JSON is validated as it is. Documents in other
+    formats are converted to PROV-JSON and RDF first. The rules of provml apply only if the document
+    uses provml's terms.
 
     Args:
         source: a path, a document's bytes, an open binary file, a document of the ``prov`` library,
             a run or its folder.
         format, max_bytes: as for `provml.reading.read`.
-        schema: judge by the JSON Schemas; None has it done up to `LARGE_BYTES`, as it takes some
-            0.4 ms a statement.
-        shapes: judge by the shapes, which take some 2 ms a statement; None as for ``schema``.
-        constraints: judge by PROV-CONSTRAINTS, some 20 us a statement.
-        name: what the report calls the document.
+        schema: validate with the JSON Schemas, which takes about 0.4 ms a statement. The default
+            is True for documents up to `LARGE_BYTES`.
+        shapes: validate with the shapes, which takes about 2 ms a statement. The default is as for
+            ``schema``.
+        constraints: validate with PROV-CONSTRAINTS, which takes about 20 us a statement.
+        name: the document's name in the report.
 
     Raises:
-        DocumentError: it can't be read.
-        RunNotFoundError, JournalError: a folder that holds no run that can be read.
-        MissingExtraError: a package that this needs is absent.
+        DocumentError: the document can't be read.
+        RunNotFoundError, JournalError: the folder holds no readable run.
+        MissingExtraError: a needed package is not installed.
         OSError: the file can't be read.
     """
     from prov.model import ProvDocument
@@ -100,22 +104,24 @@ def validate(
     if isinstance(source, RunLike):
         source = source.path
     file = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
-    if file and _is_folder(file):
+    if file and _is_directory(file):
         judges = {"schema": schema is not False, "shapes": shapes is not False}
         return validate_run(file, None, constraints=constraints, name=name, **judges)
-    data = load(source, max_bytes)
+    data = load_bytes(source, max_bytes)
     report = Report(name if name is not None else file or "the document")
     by_default = len(data) <= LARGE_BYTES
     unasked = [word for word, asked in (("schema", schema), ("shapes", shapes)) if asked is None]
     if unasked and not by_default:
-        said = "unless asked for: it is large"
-        report.notes.append(f"it was not judged by {' and '.join(unasked)}, {said}")
+        report.notes.append(
+            f"not validated by {' and '.join(unasked)}, because the document is larger than "
+            f"{LARGE_BYTES:,} bytes; request them to validate it anyway"
+        )
     schema = by_default if schema is None else schema
     shapes = by_default if shapes is None else shapes
     if format == "provjson" or (format is None and _is_prov_json(file, data)):
         _judge_prov_json(data, report, schema, shapes, constraints, max_bytes)
     else:
-        # the ending helps to tell the form, but what is no file can't be read twice
+        # the path's suffix helps to guess the format, but a stream can't be read twice
         again: Any = source if os.path.isfile(file) else data
         document = read(again, format, max_bytes)
         _judge_document(document, report, schema, shapes, constraints)
@@ -126,53 +132,58 @@ def _judge_prov_json(
     data: bytes, report: Report, schema: bool, shapes: bool, constraints: bool, max_bytes: int
 ) -> None:
     from provml.reading.provjson import check_document, load_json
-    from provml.validation.constraints import judge, provjson_instances
-    from provml.validation.positions import with_lines
-    from provml.validation.schema import PROV_JSON, PROVML_JSON, holds_provml, schema_findings
-    from provml.validation.shapes import shape_findings
+    from provml.validation.constraints import check_constraints, provjson_instances
+    from provml.validation.positions import add_lines
+    from provml.validation.schema import (
+        PROV_JSON,
+        PROVML_JSON,
+        find_schema_violations,
+        uses_provml_terms,
+    )
+    from provml.validation.shapes import find_shape_violations
 
     content: Any = load_json(data)
-    ours = holds_provml(content)
+    ours = uses_provml_terms(content)
     if schema:
-        report.add(schema_findings(content, PROVML_JSON if ours else PROV_JSON))
+        report.add(find_schema_violations(content, PROVML_JSON if ours else PROV_JSON))
     try:
         if shapes and ours:
-            judged = "shapes"
-            graphs = _graphs(read(data, "provjson", max_bytes).rdf())
-            report.add(shape_findings(graphs))
+            step = "shapes"
+            graphs = _nonempty_graphs(read(data, "provjson", max_bytes).rdf())
+            report.add(find_shape_violations(graphs))
         if constraints:
-            judged = "constraints"
+            step = "constraints"
             check_document(content)
-            judge(provjson_instances(content), report)
+            check_constraints(provjson_instances(content), report)
     except DocumentError as error:
         if report.conforms:
             raise
-        report.notes.append(f"the {judged} can't be judged: {error}")
+        report.notes.append(f"not validated by {step}: {error}")
     if shapes and not ours:
         report.notes.append(_NOT_OURS)
-    report.findings = with_lines(report.findings, data)
+    report.findings = add_lines(report.findings, data)
 
 
 def _judge_document(
     document: Document, report: Report, schema: bool, shapes: bool, constraints: bool
 ) -> None:
-    from provml.validation.constraints import judge, prov_instances
-    from provml.validation.schema import PROV_JSON, holds_provml, schema_findings
-    from provml.validation.shapes import shape_findings
+    from provml.validation.constraints import check_constraints, prov_instances
+    from provml.validation.schema import PROV_JSON, find_schema_violations, uses_provml_terms
+    from provml.validation.shapes import find_shape_violations
 
     prov = document.prov
     report.notes += document.notes
     if schema or shapes:
         content = document.provjson()
-        ours = holds_provml(content)
-        if schema:  # names may have another prefix than provml's own form gives them
-            report.add(schema_findings(content, PROV_JSON))
+        ours = uses_provml_terms(content)
+        if schema:  # provml's own schema expects fixed prefixes
+            report.add(find_schema_violations(content, PROV_JSON))
         if shapes and ours:
-            report.add(shape_findings(_graphs(document.rdf())))
+            report.add(find_shape_violations(_nonempty_graphs(document.rdf())))
         elif shapes:
             report.notes.append(_NOT_OURS)
     if constraints:
-        judge(prov_instances(prov, document.places), report)
+        check_constraints(prov_instances(prov, document.places), report)
 
 
 def validate_run(
@@ -184,59 +195,60 @@ def validate_run(
     constraints: bool = True,
     name: str | None = None,
 ) -> Report:
-    """Judge what a run's documents say.
+    """Validate a recorded run.
 
-    By schema and shapes they are judged as exported anew, by the constraints straight from the
-    journal.
+    The schema and the shapes validate a fresh export, the constraints the journal itself.
 
     Args:
-        run_folder: the run's folder; the run may be under way.
-        detail: ``sample``, ``series``, or None: ``sample`` up to `SAMPLE_DETAIL_LIMIT` samples by
-            schema and shapes, and as in its documents by the constraints.
-        name: what the report calls the run.
+        run_folder: the run's folder; the run may still be running.
+        detail: ``sample``, ``series`` or None. None means ``sample`` for up to
+            `VALIDATED_SAMPLES_LIMIT` samples with schema and shapes, and the detail of the run's
+            documents with the constraints.
+        name: the run's name in the report.
 
     Raises:
-        ExportError: another detail.
-        RunNotFoundError, JournalError: the folder holds no run that can be read.
-        MissingExtraError: a package that this needs is absent.
+        ExportError: the detail is unknown.
+        RunNotFoundError, JournalError: the folder holds no readable run.
+        MissingExtraError: a needed package is not installed.
     """
     from provml import export
     from provml.journal.reader import Journal
     from provml.model.mapping import RunMapping
     from provml.reading.provjson import load_json
-    from provml.validation.constraints import judge, run_instance
-    from provml.validation.schema import PROVML_JSON, schema_findings
-    from provml.validation.shapes import load_shapes, shape_findings
+    from provml.validation.constraints import check_constraints, run_instance
+    from provml.validation.schema import PROVML_JSON, find_schema_violations
+    from provml.validation.shapes import find_shape_violations, load_shapes
 
     report = Report(name if name is not None else os.fspath(run_folder))
     journal = Journal(run_folder)
     if schema or shapes:
         mapping = RunMapping(journal, detail or "series")
-        if detail is None and mapping.samples <= SAMPLE_DETAIL_LIMIT:
+        if detail is None and mapping.samples <= VALIDATED_SAMPLES_LIMIT:
             mapping = RunMapping(journal, "sample")
         elif detail is None:
             judges = " and ".join(["schema"] * schema + ["shapes"] * shapes)
             report.notes.append(
-                f"its {mapping.samples:,} samples were not judged one by one by {judges}"
+                f"{judges} checked the series, not each of the {mapping.samples:,} samples; "
+                "detail 'sample' checks all of them"
             )
     if schema:
         sink = BytesIO()
         export.find_format("provjson").write(mapping, sink)
-        report.add(schema_findings(load_json(sink.getvalue()), PROVML_JSON))
+        report.add(find_schema_violations(load_json(sink.getvalue()), PROVML_JSON))
     if shapes:
-        load_shapes()  # says what is missing before there is anything to do
+        load_shapes()  # fails early if a package is missing
         from rdflib import Graph
 
         sink = BytesIO()
         export.find_format("ntriples").write(mapping, sink)
-        report.add(shape_findings([Graph().parse(data=sink.getvalue(), format="nt11")]))
+        report.add(find_shape_violations([Graph().parse(data=sink.getvalue(), format="nt11")]))
     if constraints:
-        judge([run_instance(RunMapping(journal, detail))], report)
+        check_constraints([run_instance(RunMapping(journal, detail))], report)
     return report
 
 
 def read_source(source: Source, format: str | None = None, max_bytes: int = MAX_BYTES) -> Document:
-    """The document of what `validate` takes. Raises as it."""
+    """Read what `validate` accepts as a document. Raises the same errors."""
     from prov.model import ProvDocument
 
     from provml.journal.reader import Journal
@@ -246,14 +258,14 @@ def read_source(source: Source, format: str | None = None, max_bytes: int = MAX_
         return source if isinstance(source, Document) else Document(source)
     if isinstance(source, RunLike):
         source = source.path
-    if isinstance(source, (str, os.PathLike)) and _is_folder(os.fspath(source)):
+    if isinstance(source, (str, os.PathLike)) and _is_directory(os.fspath(source)):
         from provml.model.prov_document import build_prov_document
 
         return Document(build_prov_document(RunMapping(Journal(source))))
     return read(source, format, max_bytes)
 
 
-def _is_folder(path: str) -> bool:
+def _is_directory(path: str) -> bool:
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (OSError, ValueError):
@@ -265,10 +277,10 @@ def _is_prov_json(file: str, data: bytes) -> bool:
     head = data[:_HEAD_BYTES].decode("utf-8", "replace").lstrip("\ufeff\n\r\t ")
     if provjson.looks_like(head):
         return True
-    return plain_name(file).endswith(provjson.SUFFIXES) and '"@' not in head
+    return uncompressed_name(file).endswith(provjson.SUFFIXES) and '"@' not in head
 
 
-def _graphs(dataset: Dataset) -> Iterator[Graph]:
+def _nonempty_graphs(dataset: Dataset) -> Iterator[Graph]:
     for graph in dataset.graphs():
         if len(graph):
             yield graph

@@ -1,4 +1,7 @@
-"""Reports as the annotations that GitHub shows beside a changed line. Imports `report`."""
+"""Format reports as GitHub annotations, which appear beside the changed lines.
+
+Imports `report`.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,32 @@ from collections.abc import Iterable, Iterator
 from provml.validation.report import Finding, Report
 
 
-def github_annotations(reports: Iterable[Report]) -> Iterator[str]:
-    """A workflow command for each finding: ``::error file=...,line=...,title=...::message``."""
+def build_github_annotations(reports: Iterable[Report]) -> Iterator[str]:
+    """Yield workflow commands, one a finding: ``::error file=...,line=...,title=...::message``."""
     for report in reports:
         for finding in report.findings:
-            yield _command("error", report.document, finding)
+            yield _format_command("error", report.document, finding)
         if report.further:
             message = f"and {report.further:,} more findings"
-            yield f"::warning file={_property(report.document)}::{_data(message)}"
+            yield f"::warning file={_escape_property(report.document)}::{_escape_data(message)}"
 
 
-def _command(level: str, document: str, finding: Finding) -> str:
-    properties = [f"file={_property(document)}"]
+def _format_command(level: str, document: str, finding: Finding) -> str:
+    properties = [f"file={_escape_property(document)}"]
     if finding.line:
         properties.append(f"line={finding.line}")
     if finding.column:
         properties.append(f"col={finding.column}")
-    properties.append(f"title={_property(f'{finding.kind} {finding.name}')}")
+    properties.append(f"title={_escape_property(f'{finding.kind} {finding.name}')}")
     lines = [finding.message, *(f"{e.place()}: {e.statement}" for e in finding.evidence)]
     if not finding.line and finding.where:
         lines.insert(1, f"at {finding.where}")
-    return f"::{level} {','.join(properties)}::{_data(chr(10).join(lines))}"
+    return f"::{level} {','.join(properties)}::{_escape_data(chr(10).join(lines))}"
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

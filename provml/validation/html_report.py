@@ -1,4 +1,4 @@
-"""Reports as one HTML page that stands alone: no scripts, nothing fetched. Imports `report`."""
+"""Format reports as one self-contained HTML page, without scripts. Imports `report`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ article p { margin: .3rem 0; } .place { opacity: .75; font-size: .9em; }
 li { margin: .3rem 0; } details { margin-left: 1rem; }
 """
 
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+_CONTENT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_html_report(reports: Iterable[Report]) -> str:
-    """The reports as a page, every statement of a finding with what it led to."""
-    return "\n".join(_lines(reports))
+    """Return an HTML page with all reports, including the statements behind each finding."""
+    return "\n".join(_render_page(reports))
 
 
-def _lines(reports: Iterable[Report]) -> Iterator[str]:
+def _render_page(reports: Iterable[Report]) -> Iterator[str]:
     yield "<!DOCTYPE html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}">'
     yield f"<title>Validation of provenance</title><style>{_STYLE}</style></head><body>"
     yield "<h1>Validation of provenance</h1>"
     for report in reports:
@@ -42,18 +42,18 @@ def _lines(reports: Iterable[Report]) -> Iterator[str]:
             plural = "" if count == 1 else "s"
             yield f'<p class="invalid">Not valid: {count:,} finding{plural}.</p>'
         else:
-            yield '<p class="valid">Nothing found.</p>'
+            yield '<p class="valid">Valid.</p>'
         for note in report.notes:
             yield f"<p>{escape(note)}</p>"
         for finding in report.findings:
-            yield from _finding(finding)
+            yield from _render_finding(finding)
         if report.further:
             yield f"<p>And {report.further:,} more.</p>"
         yield "</section>"
     yield "</body></html>"
 
 
-def _finding(finding: Finding) -> Iterator[str]:
+def _render_finding(finding: Finding) -> Iterator[str]:
     name = escape(finding.name)
     if finding.rule.startswith(("https:", "http:")):
         name = f'<a href="{escape(finding.rule)}">{name}</a>'
@@ -64,16 +64,16 @@ def _finding(finding: Finding) -> Iterator[str]:
     if finding.evidence:
         yield "<ol>"
         for each in finding.evidence:
-            yield from _evidence(each)
+            yield from _render_evidence(each)
         yield "</ol>"
     yield "</article>"
 
 
-def _evidence(evidence: Evidence) -> Iterator[str]:
+def _render_evidence(evidence: Evidence) -> Iterator[str]:
     place = f' <span class="place">{escape(evidence.place())}</span>' if evidence.place() else ""
     yield f"<li><code>{escape(evidence.statement)}</code>{place}"
     if evidence.explanation:
-        yield "<details><summary>how it bears on this</summary><ul>"
+        yield "<details><summary>how it leads to this finding</summary><ul>"
         yield from (f"<li><code>{escape(line)}</code></li>" for line in evidence.explanation)
         yield "</ul></details>"
     yield "</li>"

@@ -1,4 +1,4 @@
-"""Where in a JSON text a pointer leads: the line. Imports `report`."""
+"""Find the lines that JSON pointers refer to. Imports `report`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final
 
 from provml.validation.report import Finding
 
-_MOST_BYTES: Final = 2**31
-"""So many bytes are searched in all; findings after that have no line."""
+_SEARCH_BUDGET_BYTES: Final = 2**31
+"""The number of bytes that are searched in total. Findings beyond that have no line."""
 
 _COLON: Final = re.compile(rb"\s*:")
 
 
-def with_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
-    """Findings with the lines of their places in a JSON text.
+def add_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
+    """Add line numbers in a JSON text to findings.
 
-    A pointer's keys are searched for one after the other, without parsing again; where a key also
-    stands elsewhere between them, the line is that of the first.
+    The keys of a pointer are searched for one after the other, without parsing. If a key appears
+    several times after the one before it, the first is used.
     """
-    lines = _Lines(data)
+    lines = _PointerLines(data)
     located = []
     for finding in findings:
         evidence = tuple(replace(each, line=lines.line(each.where)) for each in finding.evidence)
@@ -30,41 +30,46 @@ def with_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
     return located
 
 
-class _Lines:
-    """The lines of pointers into one text."""
+def escape_pointer(part: str) -> str:
+    """Escape one part of a JSON pointer (RFC 6901)."""
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+class _PointerLines:
+    """Finds the lines of pointers into one text."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._left = _MOST_BYTES
-        self._found: dict[str, int] = {"": 0}
+        self._left = _SEARCH_BUDGET_BYTES
+        self._offsets: dict[str, int] = {"": 0}
 
     def line(self, pointer: str) -> int:
-        """The line of a JSON pointer (RFC 6901), from 1; 0 where it is not found."""
+        """Return the line of a JSON pointer (RFC 6901), from 1, or 0 if it is not found."""
         if not pointer.startswith("/"):
             return 0
-        at = self._position(pointer.split("/")[1:])
+        at = self._find_position(pointer.split("/")[1:])
         if at < 0:
             return 0
         self._left -= at
         return self._data.count(b"\n", 0, at) + 1
 
-    def _position(self, parts: list[str]) -> int:
+    def _find_position(self, parts: list[str]) -> int:
         at, path = 0, ""
         for part in parts:
             path += f"/{part}"
-            if path not in self._found:
+            if path not in self._offsets:
                 key = part.replace("~1", "/").replace("~0", "~")
-                found = self._key(key, at)
+                found = self._find_key(key, at)
                 if found < 0 and part.isdigit():
-                    found = at  # a place in a list
-                self._found[path] = found
-            at = self._found[path]
+                    found = at  # an index into a list
+                self._offsets[path] = found
+            at = self._offsets[path]
             if at < 0:
                 return -1
         return at
 
-    def _key(self, key: str, start: int) -> int:
-        """Where a key stands after a place; -1 where it doesn't."""
+    def _find_key(self, key: str, start: int) -> int:
+        """Return the offset of a key at or after ``start``, or -1."""
         for text in {json.dumps(key), json.dumps(key, ensure_ascii=False)}:
             wanted = text.encode("utf-8", "surrogatepass")
             at = start

@@ -1,6 +1,6 @@
-"""What was found in one document: findings, each with the rule it names and its place.
+"""The report on one document: its findings, each with a rule and a place.
 
-Imports nothing of provml.
+Imports nothing from provml.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 KEPT_FINDINGS: Final = 1000
-"""So many findings of a document are kept; further ones are counted."""
+"""The largest number of findings in a report; more are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A statement that a finding rests on.
+    """A statement that a finding is based on.
 
     Attributes:
-        statement: in PROV-N, in the document's own terms.
+        statement: the statement in PROV-N, with the document's prefixes.
         where: its place.
-        explanation: how it came to bear: the inferences and merges that led from it, a line each.
-        line, column: where it stands in a text, from 1; 0 where that is not known.
+        explanation: how it leads to the finding: one line for each inference and merge.
+        line, column: its position in a text, from 1, or 0 if it is unknown.
     """
 
     statement: str
@@ -31,11 +31,11 @@ class Evidence:
     column: int = field(default=0, compare=False)
 
     def place(self) -> str:
-        """Its place in words."""
-        return _place(self.where, self.line, self.column)
+        """Return the place in words."""
+        return _describe_place(self.where, self.line, self.column)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Return a dict for JSON."""
         return {
             "statement": self.statement,
             "where": self.where,
@@ -50,12 +50,12 @@ class Finding:
     """One thing that is wrong with a document.
 
     Attributes:
-        kind: what judged it: ``schema``, ``shape``, ``constraint``.
-        rule: the IRI of the rule that it breaks.
-        message: what the rule says, and what was met, on one line.
-        where: the place: a JSON pointer, the node's IRI, or the statement's number.
-        evidence: the statements that together break it.
-        line, column: the place in a text, from 1; 0 where that is not known.
+        kind: ``schema``, ``shape`` or ``constraint``.
+        rule: the IRI of the broken rule.
+        message: what the rule says and what was found, on one line.
+        where: the place: a JSON pointer, a node's IRI, or a statement's number.
+        evidence: the statements that break the rule together.
+        line, column: the position in a text, from 1, or 0 if it is unknown.
     """
 
     kind: str
@@ -72,15 +72,15 @@ class Finding:
         return self.rule.rpartition("#")[2]
 
     def place(self) -> str:
-        """Its place in words."""
-        return _place(self.where, self.line, self.column)
+        """Return the place in words."""
+        return _describe_place(self.where, self.line, self.column)
 
     def text(self) -> str:
-        """One line: the rule's short name, what it says, the place."""
+        """Return one line with the rule's short name, the message and the place."""
         return f"{self.kind} {self.name}: {self.message} (at {self.place() or 'the document'})"
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Return a dict for JSON."""
         return {
             "kind": self.kind,
             "rule": self.rule,
@@ -92,20 +92,20 @@ class Finding:
         }
 
 
-def _place(where: str, line: int, column: int) -> str:
+def _describe_place(where: str, line: int, column: int) -> str:
     position = f"line {line}" + (f", column {column}" if column else "") if line else ""
     return ", ".join(part for part in (where, position) if part)
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found in a document.
+    """The findings in one document.
 
     Attributes:
-        document: what the document is called.
-        findings: the first `KEPT_FINDINGS`, in the order they were found.
-        further: how many more there are.
-        notes: what a reader should know that is no finding.
+        document: the document's name.
+        findings: the first `KEPT_FINDINGS` findings, in the order they were found.
+        further: the number of findings beyond those.
+        notes: other remarks, such as checks that were skipped.
     """
 
     document: str
@@ -115,11 +115,11 @@ class Report:
 
     @property
     def conforms(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the document is valid: there are no findings."""
         return not self.findings
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Take findings in; memory does not grow beyond those kept."""
+        """Add findings. Those beyond `KEPT_FINDINGS` are only counted."""
         for finding in findings:
             if len(self.findings) < KEPT_FINDINGS:
                 self.findings.append(finding)
@@ -127,7 +127,7 @@ class Report:
                 self.further += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole report for programs."""
+        """Return a dict for JSON."""
         return {
             "document": self.document,
             "conforms": self.conforms,

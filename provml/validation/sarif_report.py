@@ -1,4 +1,4 @@
-"""Reports in SARIF 2.1.0 (OASIS Standard, 2020), which code hosts and editors read.
+"""Format reports as SARIF 2.1.0 (OASIS Standard, 2020), for code hosts and editors.
 
 Imports `report`, `version`.
 """
@@ -14,16 +14,16 @@ from provml.version import __version__
 
 
 def build_sarif(reports: Iterable[Report]) -> dict[str, Any]:
-    """One SARIF log with one run, the findings of all documents in it."""
+    """Return a SARIF log with one run that holds the findings of all documents."""
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     for report in reports:
         for finding in report.findings:
-            rules.setdefault(finding.rule, _rule(finding))
-            results.append(_result(report.document, finding, list(rules).index(finding.rule)))
-        told = [f"and {report.further:,} more findings"] if report.further else []
-        for note in (*told, *report.notes):
+            rules.setdefault(finding.rule, _build_rule(finding))
+            results.append(_build_result(report.document, finding, list(rules).index(finding.rule)))
+        more = [f"and {report.further:,} more findings"] if report.further else []
+        for note in (*more, *report.notes):
             notes.append({"level": "note", "message": {"text": f"{report.document}: {note}"}})
     driver = {"name": "provml", "version": __version__, "rules": list(rules.values())}
     invocation = {"executionSuccessful": True, "toolExecutionNotifications": notes}
@@ -34,7 +34,7 @@ def build_sarif(reports: Iterable[Report]) -> dict[str, Any]:
     }
 
 
-def _rule(finding: Finding) -> dict[str, Any]:
+def _build_rule(finding: Finding) -> dict[str, Any]:
     sentence = finding.message.split("; ")[0]
     return {
         "id": f"{finding.kind}/{finding.name}",
@@ -43,27 +43,31 @@ def _rule(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _result(document: str, finding: Finding, index: int) -> dict[str, Any]:
+def _build_result(document: str, finding: Finding, index: int) -> dict[str, Any]:
     made: dict[str, Any] = {
         "ruleId": f"{finding.kind}/{finding.name}",
         "ruleIndex": index,
         "level": "error",
         "message": {"text": finding.message},
-        "locations": [_location(document, finding)],
+        "locations": [_build_location(document, finding)],
     }
     if finding.evidence:
         made["relatedLocations"] = [
-            {"id": number, **_location(document, each), "message": {"text": _evidence_text(each)}}
+            {
+                "id": number,
+                **_build_location(document, each),
+                "message": {"text": _describe_evidence(each)},
+            }
             for number, each in enumerate(finding.evidence, 1)
         ]
     return made
 
 
-def _evidence_text(evidence: Evidence) -> str:
+def _describe_evidence(evidence: Evidence) -> str:
     return "\n".join([evidence.statement, *evidence.explanation])
 
 
-def _location(document: str, at: Finding | Evidence) -> dict[str, Any]:
+def _build_location(document: str, at: Finding | Evidence) -> dict[str, Any]:
     physical: dict[str, Any] = {"artifactLocation": {"uri": quote(document, safe="/:.-_~")}}
     if at.line:
         physical["region"] = {"startLine": at.line}

@@ -1,6 +1,7 @@
-"""PROV-JSON judged by the JSON Schemas: all of it as PROV-JSON, that of provml as ours too.
+"""Validate PROV-JSON with the JSON Schemas.
 
-Nothing is fetched: the schemas come with the package, and references are resolved among them.
+Every document is checked as PROV-JSON; documents with provml's terms are checked as provml's too.
+Nothing is downloaded: the schemas come with the package.
 Imports `report`, `model.vocabulary`, `errors`; jsonschema and referencing when it runs.
 """
 
@@ -14,44 +15,43 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.base.schema_files import read_schema
 from provml.errors import MissingExtraError
 from provml.model.vocabulary import PROVML
+from provml.validation.positions import escape_pointer
 from provml.validation.report import Finding
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
-    from referencing._core import Resolver
 
 PROV_JSON: Final = "prov-json.schema.json"
 PROVML_JSON: Final = "provml.schema.json"
 
-_SHOWN: Final = 80
+_MAX_SHOWN_CHARS: Final = 80
 _JSON_TYPES: Final = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
 
 
-def schema_findings(content: object, schema: str) -> Iterator[Finding]:
-    """What a schema finds in a parsed PROV-JSON document.
+def find_schema_violations(content: object, schema: str) -> Iterator[Finding]:
+    """Yield the findings of a schema in a parsed PROV-JSON document.
 
-    Costs about 0.6 ms for each sample that is stated with its step, and 0.4 ms by the schema for
-    PROV-JSON of any origin.
+    Costs about 0.6 ms for each sample with a step, and 0.4 ms with the schema for any PROV-JSON.
 
     Args:
         schema: `PROV_JSON`, or `PROVML_JSON`, which includes it.
 
     Raises:
-        MissingExtraError: jsonschema is absent.
+        MissingExtraError: jsonschema is not installed.
     """
-    for error in _validator(schema).iter_errors(content):
-        yield _finding(error)
+    for error in _build_validator(schema).iter_errors(content):
+        yield _build_schema_finding(error)
 
 
-def holds_provml(content: object) -> bool:
-    """Whether a parsed PROV-JSON document, or a bundle in it, declares a prefix of our terms."""
+def uses_provml_terms(content: object) -> bool:
+    """Whether a PROV-JSON document, or a bundle in it, declares the namespace of provml's terms."""
     if not isinstance(content, dict):
         return False
     prefixes = content.get("prefix")
     if isinstance(prefixes, dict) and PROVML in prefixes.values():
         return True
     bundles = content.get("bundle")
-    # a bundle has no bundles, so this goes no deeper
+    # bundles can't be nested
     return isinstance(bundles, dict) and any(
         isinstance(bundle, dict)
         and isinstance(bundle.get("prefix"), dict)
@@ -61,35 +61,37 @@ def holds_provml(content: object) -> bool:
 
 
 def load_schema(name: str) -> Any:
-    """A schema as the package ships it, parsed."""
+    """Return a schema of the package, parsed."""
     return json.loads(read_schema(name))
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    """A validator of one of the schemas, its references replaced by what they stand for."""
+def _build_validator(name: str) -> Draft202012Validator:
+    """Return a validator for one of the schemas, with all references inlined."""
     try:
         from jsonschema import Draft202012Validator
         from referencing import Registry, Resource
     except ImportError:
-        raise MissingExtraError("validating by schema", "jsonschema", "validation") from None
+        raise MissingExtraError(
+            "validation with JSON Schemas", "jsonschema", "validation"
+        ) from None
     schemas = [load_schema(PROV_JSON), load_schema(PROVML_JSON)]
     registry: Registry[Any] = Registry().with_resources(
         [(schema["$id"], Resource.from_contents(schema)) for schema in schemas]
     )
     wanted = schemas[name == PROVML_JSON]
     resolver = registry.resolver(wanted["$id"])
-    # an empty registry: should a reference be left, it is an error and not a request
-    return Draft202012Validator(_inlined(wanted, resolver, {}), registry=Registry())
+    # with an empty registry, a remaining reference is an error instead of a download
+    return Draft202012Validator(_inline_references(wanted, resolver, {}), registry=Registry())
 
 
-def _inlined(part: Any, resolver: Resolver[Any], done: dict[int, Any]) -> Any:
-    """A schema whose references are the schemas they name: validating takes half the time so.
+def _inline_references(part: Any, resolver: Any, done: dict[int, Any]) -> Any:
+    """Replace references by the schemas that they name, which halves the time of validation.
 
-    Ours do not refer to themselves. What several refer to is one object.
+    The schemas are not recursive. References to the same schema share one object.
     """
     if isinstance(part, list):
-        return [_inlined(member, resolver, done) for member in part]
+        return [_inline_references(member, resolver, done) for member in part]
     if not isinstance(part, dict):
         return part
     if id(part) in done:
@@ -97,7 +99,7 @@ def _inlined(part: Any, resolver: Resolver[Any], done: dict[int, Any]) -> Any:
     made: dict[str, Any] = {}
     if "$ref" in part:
         found = resolver.lookup(part["$ref"])
-        target = _inlined(found.contents, found.resolver, done)
+        target = _inline_references(found.contents, found.resolver, done)
         if len(part) == 1:
             done[id(part)] = target
             return target
@@ -105,7 +107,9 @@ def _inlined(part: Any, resolver: Resolver[Any], done: dict[int, Any]) -> Any:
     for keyword, content in part.items():
         if keyword in ("$ref", "$defs", "$id", "$schema"):
             continue
-        own = content if keyword in ("const", "enum") else _inlined(content, resolver, done)
+        own = (
+            content if keyword in ("const", "enum") else _inline_references(content, resolver, done)
+        )
         made[keyword] = made["allOf"] + own if keyword == "allOf" and "allOf" in made else own
     if "$id" in part:
         made["$comment"] = part["$id"]
@@ -114,39 +118,39 @@ def _inlined(part: Any, resolver: Resolver[Any], done: dict[int, Any]) -> Any:
 
 
 @cache
-def rules() -> dict[str, str]:
-    """The IRIs of all rules of the schemas, by their short names."""
+def rule_iris() -> dict[str, str]:
+    """Return the IRIs of all rules by their short names."""
     found: dict[str, str] = {}
     for schema in (load_schema(PROV_JSON), load_schema(PROVML_JSON)):
-        found |= {anchor: f"{schema['$id']}#{anchor}" for anchor in _anchors(schema)}
+        found |= {anchor: f"{schema['$id']}#{anchor}" for anchor in _find_anchors(schema)}
     return found
 
 
-def _anchors(part: Any) -> Iterator[str]:
+def _find_anchors(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         if isinstance(part.get("$anchor"), str):
             yield part["$anchor"]
         for content in part.values():
-            yield from _anchors(content)
+            yield from _find_anchors(content)
     elif isinstance(part, list):
         for content in part:
-            yield from _anchors(content)
+            yield from _find_anchors(content)
 
 
-def _finding(error: ValidationError) -> Finding:
+def _build_schema_finding(error: ValidationError) -> Finding:
     schema = error.schema
     assert isinstance(schema, dict)
-    where = "".join(f"/{_escaped(str(part))}" for part in error.absolute_path)
-    return Finding("schema", rules()[schema["$anchor"]], f"{schema['title']}: {_met(error)}", where)
+    where = "".join(f"/{escape_pointer(str(part))}" for part in error.absolute_path)
+    return Finding(
+        "schema",
+        rule_iris()[schema["$anchor"]],
+        f"{schema['title']}: {_describe_violation(error)}",
+        where,
+    )
 
 
-def _escaped(part: str) -> str:
-    """A part of a JSON pointer (RFC 6901)."""
-    return part.replace("~", "~0").replace("/", "~1")
-
-
-def _met(error: ValidationError) -> str:
-    """What was met instead of what the rule says."""
+def _describe_violation(error: ValidationError) -> str:
+    """Describe what was found instead of what the rule demands."""
     instance, keyword, wanted = error.instance, error.validator, error.validator_value
     if keyword in ("required", "dependentRequired"):
         asked = wanted
@@ -155,21 +159,21 @@ def _met(error: ValidationError) -> str:
         missing = [name for name in asked if name not in instance]
         return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     if keyword == "anyOf":
-        return "it has none of these"
+        return "none of these is present"
     if keyword == "additionalProperties":
         known = error.schema["properties"]
-        strange = [_shown(name) for name in instance if name not in known]
-        return f"it has {', '.join(strange[:5])}" + (" and more" if len(strange) > 5 else "")
+        strange = [_shorten_json(name) for name in instance if name not in known]
+        return f"unknown: {', '.join(strange[:5])}" + (" and more" if len(strange) > 5 else "")
     if keyword == "minItems":
         return "the list is empty"
-    if keyword == "not" and not wanted:  # what stands under a name that may not be
-        return f"this is {_shown(error.absolute_path[-1])}"
-    return f"this is {_shown(instance)}"
+    if keyword == "not" and not wanted:  # a forbidden name
+        return f"this is {_shorten_json(error.absolute_path[-1])}"
+    return f"this is {_shorten_json(instance)}"
 
 
-def _shown(value: Any) -> str:
-    """A value in short: text and numbers themselves, of the rest what it is."""
+def _shorten_json(value: Any) -> str:
+    """Return text and numbers, shortened if long, and the type of anything else."""
     if value is None or isinstance(value, (str, bool, int, float)):
         text = json.dumps(value, ensure_ascii=False)
-        return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[: _MAX_SHOWN_CHARS - 1]}…"
     return _JSON_TYPES[type(value)]

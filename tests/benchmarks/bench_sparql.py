@@ -22,7 +22,7 @@ from provml.export import ntriples
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 from provml.sparql import LoadedRuns, load_runs
-from provml.sparql.ready_queries import ready_query
+from provml.sparql.ready_queries import find_ready_query
 
 TRAINING = provml.Context.TRAINING
 
@@ -46,7 +46,7 @@ def loading(store: str, samples: int) -> LoadedRuns:
     theirs = perf_counter() - start
     start = perf_counter()
     with load_runs([path], keep=False) as loaded:
-        triples = loaded.refreshed.triples
+        triples = loaded.load_report.triples
     in_memory = perf_counter() - start
     start = perf_counter()
     loaded = load_runs([path])
@@ -62,14 +62,14 @@ def opening(store: str) -> None:
     start = perf_counter()
     with load_runs(None, store) as loaded:
         cost = perf_counter() - start
-        assert not loaded.refreshed.loaded
+        assert not loaded.load_report.loaded
     print(f"  opened again {cost * 1e3:14.1f} ms  (no budget)")
 
 
 def queries(loaded: LoadedRuns, rounds: int) -> None:
     """Ready queries when warm, as a median."""
     for name in ("series", "best-step", "parameters", "run-times", "metric-samples"):
-        text = ready_query(name).text
+        text = find_ready_query(name).text
         costs = []
         for _ in range(rounds):
             start = perf_counter()

@@ -108,17 +108,17 @@ class TestQuery:
         [
             (["SELECT ?x {\n ?x prov:value }"], "line 2, column 16: unexpected '}'"),
             (["DELETE WHERE { ?s ?p ?o }"], "line 1, column 1: unexpected 'DELETE'"),
-            (["SELECT * { SERVICE <http://localhost/> { ?s ?p ?o } }"], "SERVICE is not answered"),
+            (["SELECT * { SERVICE <http://localhost/> { ?s ?p ?o } }"], "SERVICE is not supported"),
             (["nothing", IDS], "run 'nothing' not found"),
             (["latest"], "'latest' is not a query"),
             ([], "the query is missing"),
-            (["--name", "best"], "unknown query 'best'; there are: alerts, best-step"),
+            (["--name", "best"], "unknown query 'best'; use one of alerts, best-step"),
             (["--name", "series", "--set", "metrik=loss"], "no parameter 'metrik'; it has: metric"),
             (["--name", "series", "--set", "metric"], "--set takes NAME=VALUE"),
             (["--name", "series", "--file", "q.rq"], "not both"),
-            (["--name", "series", "--format", "turtle"], "turtle holds a graph"),
+            (["--name", "series", "--format", "turtle"], "turtle can only hold a graph"),
             (["--name", "series", "-o", "no/where.csv"], "there is no folder no"),
-            (["--name", "series", "--endpoint", "http://a:b@c/"], "URL holds credentials"),
+            (["--name", "series", "--endpoint", "http://a:b@c/"], "URL contains credentials"),
         ],
         ids=range(13),
     )
@@ -191,12 +191,12 @@ class TestPush:
     @pytest.mark.parametrize(
         ("arguments", "status", "said"),
         [
-            (["run1", "--to", "https://a:secret@host/"], 2, "the URL holds credentials"),
-            (["run1", "--to", "host/store"], 2, "begins with https:// or http://"),
+            (["run1", "--to", "https://a:secret@host/"], 2, "the URL contains credentials"),
+            (["run1", "--to", "host/store"], 2, "must start with https:// or http://"),
             (["none", "--to", "http://localhost/"], 2, "run 'none' not found"),
             (["run1", "run2", "--graph", "urn:g", "--to", "http://localhost/"], 2, "of one run"),
-            (["run1", "--graph", "g", "--to", "http://localhost/"], 2, "is an absolute IRI"),
-            (["run1", "--to", "http://example.org/"], 1, "for all to read: use https://"),
+            (["run1", "--graph", "g", "--to", "http://localhost/"], 2, "must be an absolute IRI"),
+            (["run1", "--to", "http://example.org/"], 1, "unencrypted: use https://"),
         ],
     )
     def test_misuse_is_one_line(

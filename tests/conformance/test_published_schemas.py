@@ -1,4 +1,4 @@
-"""What is written, against the schemas that others published for it."""
+"""Output is checked against the schemas that others published for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recorded(store: Path) -> provml.RecordedRun:
 
 
 def written(recorded: provml.RecordedRun, form: str, detail: str) -> bytes:
-    """The document."""
+    """The written document."""
     sink = io.BytesIO()
     recorded.export(form, sink, detail)
     return sink.getvalue()
@@ -50,7 +50,7 @@ def written(recorded: provml.RecordedRun, form: str, detail: str) -> bytes:
 def test_prov_jsonld_meets_the_submissions_schema(
     recorded: provml.RecordedRun, detail: str
 ) -> None:
-    """Another tool that checks what it reads would refuse our PROV-JSONLD."""
+    """Tools that validate their input would refuse our PROV-JSONLD."""
     schema = json.loads((SCHEMAS / "prov-jsonld.schema.json").read_bytes())
     validator = jsonschema.validators.validator_for(schema)(schema)
     document = json.loads(written(recorded, "provjsonld", detail))
@@ -61,7 +61,7 @@ def test_prov_jsonld_meets_the_submissions_schema(
 def test_prov_xml_meets_the_notes_schema_but_for_what_is_known(
     recorded: provml.RecordedRun, detail: str
 ) -> None:
-    """Elements would stand where PROV-XML does not have them."""
+    """Elements would be in places where PROV-XML does not allow them."""
     schema = etree.XMLSchema(etree.parse(SCHEMAS / "prov.xsd"))
     schema.validate(etree.fromstring(written(recorded, "provxml", detail)))
     messages = [error.message for error in schema.error_log]

@@ -169,9 +169,9 @@ def test_many_readings_are_stated_as_series(
     derived = [s for s in statements if s.kind == "wasDerivedFrom"]
     assert {s.arguments["prov:usedEntity"] for s in derived} <= known
     assert typed(list(recorded.statements("sample")), "Reading")
-    from provml.validation.shapes import shape_findings
+    from provml.validation.shapes import find_shape_violations
 
-    assert list(shape_findings([graph_of(recorded)])) == []
+    assert list(find_shape_violations([graph_of(recorded)])) == []
 
 
 def test_names_are_declared_once_and_times_nest(recorded: provml.RecordedRun) -> None:

@@ -31,14 +31,14 @@ PROV_FORMS = {
 
 
 def by_prov(data: bytes, form: str) -> ProvDocument:
-    """What the prov library by itself reads."""
+    """What the prov library reads by itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ProvDocument.deserialize(io.BytesIO(data), **PROV_FORMS[form])
 
 
 def written(document: Document, form: str) -> bytes:
-    """The document in a form, checked as it is written."""
+    """Write a document in a format, with the check switched on."""
     sink = io.BytesIO()
     document.write(form, sink)
     return sink.getvalue()
@@ -46,7 +46,7 @@ def written(document: Document, form: str) -> bytes:
 
 @pytest.fixture
 def turtle() -> Callable[[str], Document]:
-    """Reads Turtle with a few prefixes."""
+    """Read Turtle with a few prefixes declared."""
 
     def reading(text: str) -> Document:
         head = (

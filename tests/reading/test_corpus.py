@@ -1,4 +1,4 @@
-"""Documents that others wrote: each is read, and written in every form, or a line says why not."""
+"""Documents from other tools are read and written in every format, or an error says why not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from provml.errors import DocumentError
 from provml.reading import Document, format_for, read, reading_formats
-from provml.reading._compare import statements_of
+from provml.reading._compare import collect_statements
 
 from .conftest import DOCUMENTS, by_prov, written
 
@@ -23,7 +23,7 @@ RDF = {"turtle", "ntriples", "nquads", "trig", "jsonld"}
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no corpus at {DOCUMENTS}: see PROVML_CORPUS")
 
 KNOWN = {
-    # what a form can't carry, by the file's name: nothing else may be refused
+    # what a format can't hold, by file name: nothing else may be refused
     "provjsonld": r"attr_dict_|dictionary",
     "rdf": r"scruffy-|issues_unification-membership-f2|primary\.cwlprov",
     "from rdf": r"scruffy-start3-M",
@@ -32,7 +32,7 @@ KNOWN = {
 
 
 def may_refuse(path: Path, form: str) -> bool:
-    """Whether a form is known not to carry a file."""
+    """Whether a format is known not to hold a file."""
     name = path.name
     if form == "provjsonld" and re.match(KNOWN["provjsonld"], name):
         return True
@@ -45,9 +45,9 @@ def may_refuse(path: Path, form: str) -> bool:
 
 @pytest.mark.parametrize("form", TARGETS)
 def test_every_file_goes_to_every_form(form: str) -> None:
-    """A document would come out as another one, or fail without a word of why.
+    """Converting a document would change what it states, or fail without a reason.
 
-    `written` reads back what it wrote and compares: what differs is an error.
+    `written` reads its output back and compares it; a difference is an error.
     """
     refused: list[str] = []
     for path in FILES:
@@ -62,35 +62,35 @@ def test_every_file_goes_to_every_form(form: str) -> None:
 
 
 def test_what_is_no_prov_is_said() -> None:
-    """A file of another kind would become an empty document."""
+    """A file that is not PROV would become an empty document."""
     for path in set(FOUND) - set(FILES):
-        with pytest.raises(DocumentError, match=r"context .* is elsewhere"):
+        with pytest.raises(DocumentError, match=r"context .* is not downloaded"):
             read(path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["provjson", "provn", "provxml", "trig"])
 def test_the_prov_library_reads_the_same(form: str) -> None:
-    """Our own reading back would hide what we write wrong."""
+    """Reading back with our own reader would hide errors in what we write."""
     compared = 0
     for path in SUITE:
         origin = format_for(path.name)
         try:
             before = by_prov(path.read_bytes(), origin)
             after = written(read(path), form)
-        except Exception:  # what either can't read is for other tests
+        except Exception:  # other tests cover files that one of them can't read
             continue
         if b"ictionary" in after or b"ByRemoval" in after or b"ByInsertion" in after:
             continue  # prov has no classes for it
         if path.suffix == ".provx" and re.search(rb"xml:lang|XMLLiteral", path.read_bytes()):
-            continue  # prov drops what these say: below
+            continue  # prov drops content of these; tested below
         assert by_prov(after, form) == before, path.name
         compared += 1
     assert compared > len(SUITE) / 2
 
 
 def test_the_forms_of_a_case_are_one_document() -> None:
-    """Another's PROV-N and its PROV-JSON would become different documents."""
+    """The PROV-N and the PROV-JSON of one test case would become different documents."""
     different: dict[str, list[str]] = {}
     for path in SUITE:
         twin = path.with_suffix(".json")
@@ -103,7 +103,7 @@ def test_the_forms_of_a_case_are_one_document() -> None:
             continue
         if not same:
             different.setdefault(path.suffix, []).append(path.name)
-    # the suite's own: the converters of it differ on these, and escape names in XML their own way
+    # the suite's own converters disagree on these, and escape names in XML differently
     for ending in (".trig", ".ttl"):
         assert {Path(name).stem for name in different.pop(ending)} <= _DIFFER_IN_RDF
     for name in different.pop(".provx"):
@@ -115,32 +115,32 @@ def test_the_forms_of_a_case_are_one_document() -> None:
 
 _DIFFER_IN_RDF = {
     "attr_dict_insert_one_key26",  # a name in a default namespace, which Turtle does not declare
-    "issues_unification-membership-f2-FAIL-DM",  # left out, as it has no collection
-    "primer",  # alternateOf the other way round in its PROV-JSON alone
-    "scruffy-usage2-M",  # two statements of one node, whose attributes are not told apart
+    "issues_unification-membership-f2-FAIL-DM",  # left out, because it has no collection
+    "primer",  # only its PROV-JSON has alternateOf the other way round
+    "scruffy-usage2-M",  # two statements share a node, so their attributes can't be told apart
     "scruffy-usage2-S",
 }
 
 
 def statements(document: Document) -> set[object]:
-    """What it states."""
-    return set(statements_of(document.content()))
+    """The statements of a document."""
+    return set(collect_statements(document.content()))
 
 
 def test_what_prov_drops_of_xml_is_kept() -> None:
-    """Languages and XML literals would be lost on the way in, as they are in prov alone."""
+    """Languages and XML literals would be lost, as they are with the prov library alone."""
     path = SUITE[0].parent / "international_HE1.provx"
     document = read(path)
     text = document.prov.get_provn()
     assert "@he" in text
     assert "@en" in text
     (note,) = document.notes
-    assert note.startswith("2 values, from line 4 on, have both a language and a type")
+    assert note.startswith("2 values with both a language and a type")
 
 
 @pytest.mark.parametrize("path", FILES[::40], ids=lambda path: path.name)
 def test_a_file_is_known_by_its_content(path: Path) -> None:
-    """A pipe, which has no name, would need its format told."""
+    """A pipe, which has no name, would need an explicit format."""
     named, unnamed = read(path), read(path.read_bytes())
     if path.suffix in (".nt",):
         assert set(map(str, named.quads()[0])) == set(map(str, unnamed.quads()[0]))

@@ -1,4 +1,4 @@
-"""Input that means harm, or is broken: a line that says what and where, soon, in little memory."""
+"""Malicious or broken input gives a one-line error with a place, quickly and in little memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RDF_XML = '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
 
 @pytest.fixture(autouse=True)
 def bounded_memory() -> Iterator[None]:
-    """No more than two GB may be asked for while a test runs."""
+    """Limit a test to two GB of memory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 2 * 2**30, hard))
@@ -54,8 +54,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a huge string": (b'document entity(prov:e,[prov:a="' + b'\\"' * 600_000, "more than 1,000,0"),
     "endless escapes": (b"document entity(prov:" + b"\\." * MANY, "end of input"),
     "an endless comment": (b"document /*" + b"*/ /*" * MANY, "unterminated comment"),
-    "a bomb": (gzip.compress(b"\0" * 200 * 2**20), "larger than 67,108,864 bytes"),
-    "a bomb of zstd": (zstandard.compress(b"\0" * 200 * 2**20), "larger than 67,108,864"),
+    "a bomb": (gzip.compress(b"\0" * 200 * 2**20), "larger than the limit of 67,108,864 bytes"),
+    "a bomb of zstd": (
+        zstandard.compress(b"\0" * 200 * 2**20),
+        "larger than the limit of 67,108,864",
+    ),
     "half a gzip": (gzip.compress(b'{"entity": {}}')[:-4], "cut short"),
     "half a zstd": (zstandard.compress(b"{}" * 500)[:-3], "cut short"),
     "a damaged gzip": (gzip.compress(b"{}")[:-8] + b"\0" * 8, "gzip data is damaged"),
@@ -66,32 +69,38 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an include": (
         XML.encode() + b'<i:include xmlns:i="http://www.w3.org/2001/XInclude" href="/etc/passwd"/>'
         b"</prov:document>",
-        "line 1: <i:include> is no element of PROV-XML",
+        "line 1: <i:include> is not an element of PROV-XML",
     ),
     "an entity": (XML.encode() + b"&x;</prov:document>", "line 1"),
-    "a context": (b'{"@context": "https://e.example/c", "@id": "http://a.example/"}', "elsewhere"),
+    "a context": (
+        b'{"@context": "https://e.example/c", "@id": "http://a.example/"}',
+        "is not downloaded",
+    ),
     "a context in a term": (
         b'{"@context": {"a": {"@id": "ex:a", "@context": "https://e.example/c"}}}',
-        r"\$\['@context'\]\.a\['@context'\]: the context https://e.example/c is elsewhere",
+        r"\$\['@context'\]\.a\['@context'\]: the context https://e.example/c is not downloaded",
     ),
-    "an import": (b'{"@context": {"@import": "https://e.example/c"}}', "not followed"),
+    "an import": (b'{"@context": {"@import": "https://e.example/c"}}', "@import is not supported"),
     "PROV-JSONLD's": (
         b'{"@context": ["https://openprovenance.org/prov-jsonld/context.jsonld", "https://e.example/"]}',
-        "elsewhere, and nothing is fetched",
+        "is not downloaded",
     ),
     "nothing": (b"", "is empty"),
     "spaces": (b" \n\t ", "is empty"),
     "zeros": (b"\0" * 100, "is empty"),
-    "garbage": (bytes(range(256)), "can't be told"),
-    "no text": (b'{"entity": {"\xff": {}}}', "line 1, byte 13: this is no text in UTF-8"),
-    "half of it": (b'{"entity": {"prov:e', "line 1, column 13: this is no JSON"),
-    "NaN": (b'{"entity": {"prov:e": {"prov:v": NaN}}}', "NaN is no JSON"),
-    "infinity": (b'{"entity": {"prov:e": {"prov:v": -Infinity}}}', "-Infinity is no JSON"),
-    "beyond a double": (b'{"entity": {"prov:e": {"prov:v": 1e999}}}', "1e999 is beyond"),
+    "garbage": (bytes(range(256)), "can't be guessed"),
+    "no text": (b'{"entity": {"\xff": {}}}', "line 1, byte 13: the text is not valid UTF-8"),
+    "half of it": (b'{"entity": {"prov:e', "line 1, column 13: this is not JSON"),
+    "NaN": (b'{"entity": {"prov:e": {"prov:v": NaN}}}', "NaN is not JSON"),
+    "infinity": (b'{"entity": {"prov:e": {"prov:v": -Infinity}}}', "-Infinity is not JSON"),
+    "beyond a double": (b'{"entity": {"prov:e": {"prov:v": 1e999}}}', "1e999 is too large"),
     "digits": (b'{"entity": {"prov:e": {"prov:v": ' + b"9" * 5000 + b"}}}", "can't be read"),
-    "a key twice": (b'{"entity": {"prov:e": {}, "prov:e": {}}}', "'prov:e' stands twice"),
-    "half a pair": (b'{"entity": {"prov:e": {"prov:v": "\\ud800"}}}', r"\['prov:v'\]: half of a"),
-    "half a key": (b'{"entity": {"prov:\\udc00": {}}}', "half of a surrogate pair"),
+    "a key twice": (b'{"entity": {"prov:e": {}, "prov:e": {}}}', "'prov:e' appears twice"),
+    "half a pair": (
+        b'{"entity": {"prov:e": {"prov:v": "\\ud800"}}}',
+        r"\['prov:v'\]: the text contains half a",
+    ),
+    "half a key": (b'{"entity": {"prov:\\udc00": {}}}', "half a surrogate pair"),
     "an escape": (TTL + b'ex:a ex:b "\\ud800" .', "line 2 between columns 12 and 18"),
     "half a string": (TTL + b'ex:a ex:b "x .', "line 2 between columns 11 and 15"),
 }
@@ -99,7 +108,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_it_is_refused_in_a_line(what: str) -> None:
-    """A traceback, a hang, an end of memory; or a file or a server that was asked for something."""
+    """A file could cause a traceback or a hang, fill the memory, or make provml fetch something."""
     data, message = REFUSED[what]
     with pytest.raises(DocumentError, match=message) as caught:
         _ = read(data).prov
@@ -108,18 +117,18 @@ def test_it_is_refused_in_a_line(what: str) -> None:
 
 
 def test_the_limit_can_be_set(tmp_path: Path) -> None:
-    """A large document of one's own could not be read at all."""
+    """Nobody could read a large document of their own."""
     file = tmp_path / "large.json.gz"
     text = b'{"entity": {"prov:e": {"prov:label": "' + b"a" * 1000 + b'"}}}'
     file.write_bytes(gzip.compress(text))
-    with pytest.raises(DocumentError, match="larger than 1,000 bytes"):
+    with pytest.raises(DocumentError, match="larger than the limit of 1,000 bytes"):
         read(file, max_bytes=1000)
     assert len(read(file, max_bytes=len(text))) == 1
     assert len(read(gzip.compress(text[:20]) + gzip.compress(text[20:]))) == 1
 
 
 def test_byte_order_marks_are_no_text() -> None:
-    """A document saved on Windows could not be read."""
+    """Documents saved on Windows could not be read."""
     text = '{"prefix": {"ex": "http://é.example/"}, "entity": {"ex:é": {}}}'
     turtle = "@prefix prov: <http://www.w3.org/ns/prov#> . <http://é.example/é> a prov:Entity ."
     provn = "document prefix ex <http://é.example/> entity(ex:é) endDocument"
@@ -147,7 +156,7 @@ PLAIN: dict[str, Any] = {
 
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places in JSON."""
+    """All paths in JSON."""
     yield path
     if isinstance(content, (dict, list)):
         members = content.items() if isinstance(content, dict) else enumerate(content)
@@ -156,7 +165,7 @@ def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 
 def replaced(content: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """The content with something else at a place."""
+    """The content with another value at a path."""
     if not path:
         return value
     copy = json.loads(json.dumps(content))
@@ -169,7 +178,7 @@ def replaced(content: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 @pytest.mark.parametrize("value", [None, [], {}, 1, True, "", "zz:x", [[]], [None]], ids=repr)
 def test_a_wrong_type_anywhere_is_said_with_its_place(value: Any) -> None:
-    """A mistake in a large file could not be found; or what is wrong would be dropped."""
+    """An error in a large file could not be found, or wrong content would be dropped."""
     assert len(read(json.dumps(PLAIN).encode())) == 8
     refused = 0
     for path in places(PLAIN):
@@ -189,19 +198,19 @@ def test_a_wrong_type_anywhere_is_said_with_its_place(value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"thing": {}}', r"\$\.thing: 'thing' is no kind of statement"),
-        ('{"entity": {"zz:e": {}}}', r"\['zz:e'\]: \"zz:e\" is no name with a prefix"),
-        ('{"used": {"zz:u": {"prov:activity": "prov:a"}}}', r"\['zz:u'\]: \"zz:u\" is no name"),
+        ('{"thing": {}}', r"\$\.thing: 'thing' is not a kind of statement"),
+        ('{"entity": {"zz:e": {}}}', r"\['zz:e'\]: \"zz:e\" is not a name with a declared prefix"),
+        ('{"used": {"zz:u": {"prov:activity": "prov:a"}}}', r"\['zz:u'\]: \"zz:u\" is not a name"),
         ('{"used": {"_:u": {"prov:activity": "zz:a"}}}', r"\['_:u'\]: .*'zz:a' does not resolve"),
-        ('{"used": {"_:u": {"prov:time": "noon"}}}', r"\['prov:time'\]: expected a time"),
+        ('{"used": {"_:u": {"prov:time": "noon"}}}', r"\['prov:time'\]: expected an xsd:dateTime"),
         ('{"entity": {"prov:e": {"prov:v": {"$": "1", "type": "zz:t"}}}}', "zz:t"),
-        ('{"entity": {"prov:e": {"prov:v": {"$": "1", "x": 1}}}}', "no 'x'"),
+        ('{"entity": {"prov:e": {"prov:v": {"$": "1", "x": 1}}}}', "not 'x'"),
         ('{"entity": {"prov:e": {"zz:v": 1}}}', "zz:v"),
         ("[]", "expected an object, not a list"),
     ],
 )
 def test_prov_json_that_is_none(text: str, message: str) -> None:
-    """It would be dropped, as prov drops much of it with a warning."""
+    """Wrong content would be dropped, as prov does with a mere warning."""
     with pytest.raises(DocumentError, match=message):
         read(text.encode(), "provjson")
 
@@ -209,45 +218,45 @@ def test_prov_json_that_is_none(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("element", "message"),
     [
-        ("<ex:thing/>", "line 1: <ex:thing> is no element of PROV-XML"),
-        ("<prov:thing/>", "line 1: <prov:thing> is no statement"),
+        ("<ex:thing/>", "line 1: <ex:thing> is not an element of PROV-XML"),
+        ("<prov:thing/>", "line 1: <prov:thing> is not a statement"),
         ('\n<prov:entity id="ex:e"/>', "line 2: <prov:entity> has the attribute 'id'"),
         ('<prov:entity prov:id="zz:e"/>', "line 1: .*zz:e"),
         ("<prov:entity/>", "line 1: An identifier is missing"),
         ('<prov:entity prov:id="ex:e">text</prov:entity>', "text between its elements: 'text'"),
-        ('<prov:entity prov:id="ex:e"><ex:a><ex:b/></ex:a></prov:entity>', "has elements in it"),
+        ('<prov:entity prov:id="ex:e"><ex:a><ex:b/></ex:a></prov:entity>', "contains elements"),
         ('<prov:entity prov:id="ex:e"><ex:a b="c"/></prov:entity>', "has the attribute 'b'"),
         ("<prov:used><prov:activity/></prov:used>", "line 1"),
         ("<prov:used><prov:time>noon</prov:time></prov:used>", "line 1: .*noon"),
         ("<prov:bundleContent/>", "has no prov:id"),
         ('<prov:bundleContent prov:id="ex:b"><prov:bundleContent prov:id="ex:c"/>'
-         "</prov:bundleContent>", "a bundle within a bundle"),
+         "</prov:bundleContent>", "a bundle can't contain a bundle"),
         ("<prov:hadDictionaryMember><prov:keyEntityPair/></prov:hadDictionaryMember>", "line 1: "),
         ('<prov:entity prov:id="ex:e"><ex:a xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
          'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="r:XMLLiteral">'
-         '<b xmlns="//relative/"/></ex:a></prov:entity>', "can't be taken"),
+         '<b xmlns="//relative/"/></ex:a></prov:entity>', "can't be read"),
     ],
 )  # fmt: skip
 def test_prov_xml_that_is_none(element: str, message: str) -> None:
-    """It would be dropped, or be a KeyError."""
+    """Wrong content would be dropped, or raise a KeyError."""
     with pytest.raises(DocumentError, match=message):
         read((XML + element + "</prov:document>").encode())
 
 
 def test_what_xml_says_beside_prov_is_noted() -> None:
-    """It would be left out without a word."""
+    """Content that is not PROV would be dropped silently."""
     text = XML + "\n<prov:other><ex:x/></prov:other></prov:document>"
     assert read(text.encode()).notes == [
-        "1 elements prov:other, from line 2 on, are left out: no PROV"
+        "1 prov:other elements were dropped; the first is on line 2"
     ]
 
 
 def test_times_beyond_the_microsecond_are_noted() -> None:
-    """A nanosecond would be lost without a word; or there would be words where it is kept."""
+    """Nanoseconds would be lost silently, or reported as lost although they are kept."""
     text = '{"used": {"_:u": {"prov:activity": "prov:a", "prov:time": "2020-01-01T00:00:00.%sZ"}}}'
     document = read((text % "123456789").encode())
     assert document.notes == []
-    assert "1 times are cut to the microsecond" in document.write("provn", io.BytesIO())[0]
+    assert "1 times were cut to microseconds" in document.write("provn", io.BytesIO())[0]
     assert read((text % "123456000").encode()).write("provn", io.BytesIO()) == []
     turtle = TTL + b'ex:a a prov:Activity ; prov:endedAtTime "2020-01-01T00:00:00.123456789Z" .'
     document = read(turtle)
@@ -257,7 +266,7 @@ def test_times_beyond_the_microsecond_are_noted() -> None:
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """A library's warnings, which are for its programmers, would stand among a command's output."""
+    """Warnings of libraries would mix with a command's output."""
     text = '{"prefix": {"ex": "http://e.example/"}, "entity": {"ex:a b": {"ex:v": {"$": "x",' + (
         ' "type": "xsd:int", "lang": "en_US"}}}}'
     )
@@ -273,10 +282,10 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_forms_that_can_not_carry_it_say_so() -> None:
-    """A document would be written that says something else."""
+    """The output would state something other than the document."""
     odd = {
         "provxml": ({"prov:v": "\u0001"}, r"can't hold the character U\+0001, .* in prov:v of"),
-        "turtle": ({"prov:v": {"$": "x", "lang": "no tag"}}, "is no language tag"),
+        "turtle": ({"prov:v": {"$": "x", "lang": "no tag"}}, "is not a language tag"),
     }
     for form, (attributes, message) in odd.items():
         document = read(json.dumps({"entity": {"prov:e": attributes}}).encode())
@@ -284,8 +293,8 @@ def test_forms_that_can_not_carry_it_say_so() -> None:
             document.write(form, io.BytesIO())
     spaced = read(b'{"prefix": {"ex": "http://e.example/"}, "entity": {"ex:a b": {}}}')
     for form, message in (
-        ("ntriples", "is no IRI"),
-        ("provn", "can't carry 1 of the document's 1"),
+        ("ntriples", "is not an IRI"),
+        ("provn", "can't hold 1 of the document's 1"),
     ):
         with pytest.raises(DocumentError, match=message):
             spaced.write(form, io.BytesIO())
@@ -293,18 +302,18 @@ def test_forms_that_can_not_carry_it_say_so() -> None:
         b'{"used": {"prov:u": [{"prov:activity": "prov:a", "prov:v": 1},'
         b' {"prov:activity": "prov:a", "prov:v": 2}, {"prov:activity": "prov:b"}]}}'
     )
-    with pytest.raises(DocumentError, match="3 statements have its identifier, which PROV-O"):
+    with pytest.raises(DocumentError, match="3 statements share its identifier, and PROV-O"):
         twice.write("turtle", io.BytesIO())
 
 
 def test_an_unknown_format_is_misuse() -> None:
-    """A slip of the pen would look like a broken document."""
-    with pytest.raises(InvalidArgumentError, match="unknown format 'provjsom'; there are: jsonld"):
+    """A typing error in a format's name would look like a broken document."""
+    with pytest.raises(InvalidArgumentError, match="unknown format 'provjsom'; use one of jsonld"):
         read(b"{}", "provjsom")
 
 
 def test_load_json_keeps_what_it_reads() -> None:
-    """A number or a text would be changed while it is checked."""
+    """A number or text would change while it is checked."""
     text = (
         '{"a": [1, 12345678901234567890, 0.1, "\U0001f989", "\\ud83e\\udd89", null, {"é": true}]}'
     )
@@ -322,7 +331,7 @@ BITS = [b"", b"null", b'""', b"[]", b"{}", b"_:x", b"prov:", b"zz:", b"xsd:int",
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[bytes, str | None]:
-    """A document of the corpus with one to three wounds, and the format to read it in."""
+    """A corpus document with one to three random changes, and the format to read it in."""
     path = draw(st.sampled_from(SAMPLES))
     data = path.read_bytes()
     for _ in range(draw(st.integers(1, 3))):
@@ -349,7 +358,7 @@ def mutated(draw: st.DrawFn) -> tuple[bytes, str | None]:
 )
 @given(given=mutated(), form=st.sampled_from(sorted(PROV_FORMS)))
 def test_a_wounded_document_is_read_or_refused(given: tuple[bytes, str | None], form: str) -> None:
-    """Somebody's broken file would end in a traceback."""
+    """A broken file would end in a traceback."""
     data, origin = given
     try:
         document = read(data, origin)

@@ -1,4 +1,4 @@
-"""IRIs that people write, whose names are awkward: they stand for the same IRIs afterwards."""
+"""IRIs with awkward names still stand for the same IRIs after a conversion."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FORMS = ["provjson", "provn", "provxml", "provjsonld", "turtle", "trig"]
 
 
 def iris_of(document: object) -> set[str]:
-    """The IRIs of everything in a document of the prov library."""
+    """All IRIs in a document of the prov library."""
     found = set()
     for record in document.get_records():  # type: ignore[attr-defined]
         found.add(record.identifier and record.identifier.uri)
@@ -57,7 +57,7 @@ def iris_of(document: object) -> set[str]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_names_stand_for_the_same_iris(turtle: Callable[[str], Document], form: str) -> None:
-    """Another thing would be talked about: as an identifier, a value, an attribute's name."""
+    """An identifier, a value or an attribute would refer to something else."""
     text = "".join(f"<{iri}> a prov:Entity ; <{iri}> <{iri}> .\n" for iri in IRIS)
     document = turtle(text)
     assert iris_of(by_prov(written(document, form), form)) == set(IRIS)
@@ -66,7 +66,7 @@ def test_names_stand_for_the_same_iris(turtle: Callable[[str], Document], form: 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("iri", IRIS)
 def test_each_alone(turtle: Callable[[str], Document], form: str, iri: str) -> None:
-    """A name would only work beside others that declare what it needs."""
+    """A name would work only beside others that declare its prefix."""
     document = turtle(f"<{iri}> a prov:Entity ; <{iri}> <{iri}> .")
     assert iris_of(by_prov(written(document, form), form)) == {iri}
 
@@ -76,7 +76,7 @@ PREFIXES = ["urn", "http", "xml1", "a.b", "é", "entity", "bundle", "_x", "docum
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_prefixes_that_mean_something_else(prefix: str) -> None:
-    """A prefix that one form allows would break another, or mean a namespace of its own."""
+    """A prefix that is legal in one format would break another, or mean a reserved namespace."""
     text = '{"prefix": {"%s": "http://p.example/"}, "entity": {"%s:e": {"%s:k": "v"}}}'
     document = read((text % (prefix, prefix, prefix)).encode())
     expected = {"http://www.w3.org/2001/XMLSchema-instance"} if prefix == "xsi" else set()
@@ -89,7 +89,7 @@ def test_prefixes_that_mean_something_else(prefix: str) -> None:
 
 
 def test_bundles_may_declare_a_prefix_again() -> None:
-    """A name in a bundle would mean what it means outside."""
+    """A name in a bundle would be resolved with the prefixes outside."""
     text = """document
     default <http://one.example/>
     prefix ex <http://ex-one.example/>
@@ -111,7 +111,7 @@ def test_bundles_may_declare_a_prefix_again() -> None:
 
 
 def test_only_prefixes_of_the_document_are_written(turtle: Callable[[str], Document]) -> None:
-    """A document would be full of vocabularies that it has nothing of."""
+    """The output would declare vocabularies that the document does not use."""
     document = turtle("ex:e a prov:Entity .")
     assert set(document.provjson()["prefix"]) == {"ex", "foaf", "dcterms"}
     declared = {prefix for prefix, _ in document.rdf().namespaces()}
@@ -121,7 +121,7 @@ def test_only_prefixes_of_the_document_are_written(turtle: Callable[[str], Docum
 
 
 def test_xsd_declared_again_is_xsd() -> None:
-    """Documents of ProvToolbox would be refused for a declaration that says nothing new."""
+    """ProvToolbox's documents would be refused for a harmless declaration."""
     for iri in ("http://www.w3.org/2001/XMLSchema", "http://www.w3.org/2001/XMLSchema#"):
         text = (
             f'document prefix xsd <{iri}> entity(prov:e, [prov:value="1" %% xsd:int]) endDocument'

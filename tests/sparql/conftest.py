@@ -1,4 +1,4 @@
-"""Runs to ask about."""
+"""Fixtures: runs to query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRAINING = provml.Context.TRAINING
 
 
 def record(store: Path, number: int, **options: object) -> Path:
-    """A run with something of each kind; runs of other numbers differ in what is said here."""
+    """Record a run with one thing of each kind; its values depend on the number."""
     with provml.start_run(
         "digits", store=store, formats=(), run_id=f"run{number}", owner="ann", **options
     ) as run:

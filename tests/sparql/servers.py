@@ -1,4 +1,4 @@
-"""Real servers for tests: Oxigraph's, and a plain HTTP server that answers as it is told."""
+"""Real servers for tests: Oxigraph, and an HTTP server with scripted answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from waiting import LIMIT_S
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 @contextmanager
 def oxigraph(folder: Path) -> Iterator[str]:
-    """Oxigraph's server on a folder; its URL."""
+    """Run Oxigraph's server on a folder; yields its URL."""
     beside = Path(sys.executable).with_name("oxigraph")
     program = str(beside) if beside.exists() else shutil.which("oxigraph")
     if program is None:
@@ -64,7 +64,7 @@ class Scripted:
 
 @contextmanager
 def scripted(*answers: tuple[int, dict[str, str], bytes], tls: object = None) -> Iterator[Scripted]:
-    """Run such a server."""
+    """Run a scripted server."""
     told = Scripted(list(answers))
 
     class Handler(BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ def scripted(*answers: tuple[int, dict[str, str], bytes], tls: object = None) ->
 
 
 def graph_size(url: str, graph: str) -> int:
-    """How many triples a server's graph has; read from the server itself."""
+    """Ask a server for the number of triples in a graph."""
     host = url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=LIMIT_S)
     text = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{graph}> {{ ?s ?p ?o }} }}"

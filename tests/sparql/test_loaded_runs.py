@@ -1,4 +1,4 @@
-"""What is loaded is what was recorded, once, and again only where it changed."""
+"""Runs are loaded completely, once, and again only after they changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = Path(".provml", "sparql", "data")
 
 
 def count(store: Path, *runs: str, detail: str | None = None) -> int:
-    """The samples in some runs, or in all."""
+    """The number of samples in some or all runs."""
     with load_runs(runs or None, store, detail) as loaded:
         ((number,),) = loaded.query(SAMPLES)
     return int(number)
@@ -34,38 +34,38 @@ def count(store: Path, *runs: str, detail: str | None = None) -> int:
 def test_an_unchanged_run_is_loaded_once(store: Path) -> None:
     """Every query would load all runs again."""
     with load_runs(None, store) as loaded:
-        assert len(loaded.refreshed.loaded) == 2
-        assert loaded.refreshed.on_disk
+        assert len(loaded.load_report.loaded) == 2
+        assert loaded.load_report.on_disk
         assert [row[0] for row in loaded.query(RUNS)] == ["run1", "run2"]
     with load_runs(None, store) as loaded:
-        assert loaded.refreshed.loaded == []
-        assert loaded.refreshed.unchanged == 2
+        assert loaded.load_report.loaded == []
+        assert loaded.load_report.unchanged == 2
     record(store, 3)
     with load_runs(None, store) as loaded:
-        assert loaded.refreshed.loaded == ["urn:provml:digits/run3/bundle"]
-        assert loaded.refreshed.unchanged == 2
+        assert loaded.load_report.loaded == ["urn:provml:digits/run3/bundle"]
+        assert loaded.load_report.unchanged == 2
         assert [row[0] for row in loaded.query(RUNS)] == ["run1", "run2", "run3"]
 
 
 def test_a_run_under_way_is_loaded_again_when_it_grew(store: Path) -> None:
-    """A query would show a run as it was when it was first asked about."""
+    """A query would show an old state of a running run."""
     run = provml.start_run("live", store=store, formats=(), run_id="live")
     for step in range(5):
         run.log_metric("loss", step, "training", step)
     assert count(store, "live") == 5
-    run.log_metric("loss", 6.0, "training", 5)  # into a mapped file: neither size nor time change
+    run.log_metric("loss", 6.0, "training", 5)  # in a mapped file, neither size nor time changes
     assert count(store, "live") == 6
     with load_runs(["live"], store) as loaded:
-        assert loaded.refreshed.loaded == []
+        assert loaded.load_report.loaded == []
     run.end_run()
     with load_runs(["live"], store) as loaded:
         assert list(loaded.query("SELECT ?s { ?r provml:status ?s }")) == [("finished",)]
-        # not merged with what was loaded before: one generation for each sample
+        # one generation for each sample: not merged with the earlier load
         assert list(loaded.query(GENERATIONS)) == [(6,)]
 
 
 def test_a_killed_run_is_read_from_its_journal(store: Path) -> None:
-    """A crashed run would stay running, or be left out."""
+    """A crashed run would appear as running, or not at all."""
     script = (
         "import sys, provml\n"
         "run = provml.start_run('killed', store=sys.argv[1], run_id='dead')\n"
@@ -89,7 +89,7 @@ def test_a_killed_run_is_read_from_its_journal(store: Path) -> None:
 
 
 def test_a_removed_run_is_not_seen_any_more(store: Path) -> None:
-    """A run that was deleted would go on answering."""
+    """A deleted run would still appear in answers."""
     assert count(store) == 82
     shutil.rmtree(store / "digits" / "run1")
     with load_runs(None, store) as loaded:
@@ -99,14 +99,14 @@ def test_a_removed_run_is_not_seen_any_more(store: Path) -> None:
 
 
 def test_a_few_of_many_are_taken_out_alone(store: Path) -> None:
-    """To remove one small run, all others would be loaded again."""
+    """Removing one small run would reload all others."""
     for number in range(3, 12):
         record(store, number)
     assert count(store) == 11 * 41
     shutil.rmtree(store / "digits" / "run5")
     with load_runs(None, store) as loaded:
-        assert loaded.refreshed.removed == ["urn:provml:digits/run5/bundle"]
-        assert loaded.refreshed.loaded == []
+        assert loaded.load_report.removed == ["urn:provml:digits/run5/bundle"]
+        assert loaded.load_report.loaded == []
         assert list(loaded.query(SAMPLES)) == [(10 * 41,)]
 
 
@@ -121,7 +121,7 @@ def test_only_the_runs_named_are_seen(store: Path) -> None:
 
 
 def test_detail_is_what_was_asked_for(store: Path) -> None:
-    """Series detail would hold samples, or stick."""
+    """Series detail would contain samples, or stay when sample detail is requested."""
     assert count(store, "run1", detail="series") == 0
     assert count(store, "run1") == 41
     with pytest.raises(provml.QueryError, match="detail must be"):
@@ -152,18 +152,18 @@ def test_entailed_triples_and_qualified_ones_are_both_there(store: Path) -> None
     ids=["index", "newer", "manifest", "current", "tables", "gone"],
 )
 def test_a_damaged_store_is_made_anew(store: Path, damage: object) -> None:
-    """A torn or foreign file in .provml would end every query, or falsify it."""
+    """A damaged or foreign file in .provml would break every query, or falsify it."""
     assert count(store) == 82
     damage(store)  # type: ignore[operator]
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
         assert list(loaded.query(SAMPLES)) == [(82,)]
-        assert loaded.refreshed.on_disk
+        assert loaded.load_report.on_disk
     assert any("loading it again" in note for note in notes)
 
 
 def test_deleting_what_is_loaded_costs_a_load(store: Path) -> None:
-    """The folder could not be deleted at any time."""
+    """The folder could not be deleted safely."""
     assert count(store) == 82
     shutil.rmtree(store / ".provml")
     assert count(store) == 82
@@ -171,44 +171,44 @@ def test_deleting_what_is_loaded_costs_a_load(store: Path) -> None:
 
 
 def test_a_store_that_can_not_be_written_is_asked_in_memory(store: Path) -> None:
-    """Somebody else's runs could not be asked about."""
+    """A read-only store could not be queried."""
     (store / ".provml").write_text("in the way")
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
-        assert not loaded.refreshed.on_disk
+        assert not loaded.load_report.on_disk
         assert list(loaded.query(SAMPLES)) == [(82,)]
         assert [row[0] for row in loaded.query(RUNS)] == ["run1", "run2"]
     assert "into memory" in notes[0]
 
 
 def test_a_run_apart_from_any_store_is_asked_in_memory(store: Path, tmp_path: Path) -> None:
-    """A copied run's parent folders would be written into."""
+    """The parent folders of a copied run would be written to."""
     place = tmp_path / "elsewhere"
     shutil.copytree(store / "digits" / "run1", place)
     with load_runs([place]) as loaded:
-        assert not loaded.refreshed.on_disk
+        assert not loaded.load_report.on_disk
         assert list(loaded.query(SAMPLES)) == [(41,)]
     assert not list(tmp_path.parent.glob(".provml"))
 
 
 def test_a_copy_within_the_store_counts_once(store: Path) -> None:
-    """Two folders of one run would be added up."""
+    """Two copies of a run would be added up."""
     shutil.copytree(store / "digits" / "run1", store / "digits" / "copy")
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
         assert list(loaded.query(SAMPLES)) == [(82,)]
-    assert "both named" in notes[0]
+    assert "are copies of" in notes[0]
 
 
 def test_a_newer_run_is_left_out_with_a_line(store: Path) -> None:
-    """One run of tomorrow's format would keep all others from answering."""
+    """One run in a newer format would block all queries."""
     description = store / "digits" / "run1" / "run.json"
     content = json.loads(description.read_text())
     description.write_text(json.dumps(content | {"format": 99}))
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
         assert [row[0] for row in loaded.query(RUNS)] == ["run2"]
-        assert list(loaded.refreshed.left_out) == [store / "digits" / "run1"]
+        assert list(loaded.load_report.left_out) == [store / "digits" / "run1"]
     assert "left out" in notes[0]
     with pytest.raises(provml.JournalError, match="upgrade"):
         load_runs(["run1"], store)
@@ -224,21 +224,21 @@ with load_runs(None, sys.argv[1]) as loaded:
 
 
 def test_two_processes_at_once_both_answer(store: Path) -> None:
-    """Two terminals with a query each would fail on the database's lock."""
+    """Two queries at the same time would fail on the database's lock."""
     command = [sys.executable, "-c", LOADER, str(store), SAMPLES]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert [process.communicate(timeout=LIMIT_S)[0] for process in both] == ["82\n"] * 4
 
 
 def test_a_query_does_not_keep_others_from_reading(store: Path) -> None:
-    """A long query would lock everybody out."""
+    """A long query would block all others."""
     with load_runs(None, store), load_runs(None, store) as second:
         assert list(second.query(SAMPLES)) == [(82,)]
 
 
 @pytest.mark.slow
 def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
-    """Half a run would pass as the whole of it ever after."""
+    """Half a run would pass for a complete one."""
     with provml.start_run("big", store=store, formats=(), run_id="big") as run:
         for step in range(20_000):
             run.log_metric("loss", step * 0.5, "training", step)
@@ -269,7 +269,7 @@ def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
 
 
 def test_nothing_to_ask_about_is_said(tmp_path: Path) -> None:
-    """An empty store would answer with an empty table, as if runs had nothing."""
-    with pytest.raises(provml.RunNotFoundError, match="holds no runs"):
+    """An empty store would give an empty table instead of an error."""
+    with pytest.raises(provml.RunNotFoundError, match="has no runs"):
         load_runs(None, tmp_path)
     assert os.listdir(tmp_path) == []

@@ -1,4 +1,4 @@
-"""What can be asked, what is refused, and what the ready queries answer."""
+"""Allowed queries, refused queries, and the answers of the ready queries."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ import provml
 from provml.model.statements import Iri
 from provml.sparql import LoadedRuns, load_runs
 from provml.sparql.query import bind_parameters, refuse_service
-from provml.sparql.ready_queries import describe_query, ready_queries, ready_query
+from provml.sparql.ready_queries import describe_query, find_ready_query, list_ready_queries
 
 ERRORS = [
     ("SELECT ?x WHERE { ?x ?y }", "line 1, column 25: unexpected '}'"),
     (
         "SELECT *\nWHERE {\n  ?x foo:a ?y }",
-        "line 3, column 6: unknown prefix in 'foo:a'; there are",
+        "line 3, column 6: unknown prefix in 'foo:a'; known prefixes",
     ),
-    ("INSERT DATA { <urn:a> <urn:b> 1 }", "line 1, column 1: unexpected 'INSERT'; a query begins"),
-    ("DROP ALL", "line 1, column 1: unexpected 'DROP'; a query begins with"),
+    ("INSERT DATA { <urn:a> <urn:b> 1 }", "line 1, column 1: unexpected 'INSERT'; a query starts"),
+    ("DROP ALL", "line 1, column 1: unexpected 'DROP'; a query starts with"),
     ("SELECT * { ?s ?p ?o } ODER BY ?s", "line 1, column 23: unexpected 'ODER'"),
     ("SELECT * {\n ?s ?p 'é>{' .\n 'é' ?x ?? }", "line 3, column 9: unexpected '?'"),
-    ("SELECT * # a { comment\n{ ?s ?p ?o", "line 2, column 11: the query breaks off"),
+    ("SELECT * # a { comment\n{ ?s ?p ?o", "line 2, column 11: the query is incomplete"),
     ("SELECT ?a\nWHERE { ?a ?b ?c .\n FILTER(?a = ) }", "line 3, column 14: unexpected ')'"),
     ("SELECT * { ?s ?p <urn:a b> }", "line 1, column 26: unexpected '>'"),
     ("SELECT * { ?a ?b ?c } }", "line 1, column 23: unexpected '}'"),
     ("SELECT (SUM(?x) AS ?y) ?z { ?z ?p ?x }", "a variable that is unbound"),
-    ("", "line 1, column 1: the query breaks off"),
+    ("", "line 1, column 1: the query is incomplete"),
 ]
 
 SERVICES = [
@@ -57,20 +57,20 @@ SERVICES = [
 
 @pytest.fixture
 def loaded(store: Path) -> Any:
-    """Both runs, for queries."""
+    """Both runs, loaded."""
     with load_runs(None, store) as runs:
         yield runs
 
 
 def rows(loaded: LoadedRuns, query: str, /, **parameters: Any) -> list[dict[str, Any]]:
-    """What a ready query answers, by column."""
-    answer = loaded.query(ready_query(query).text, **parameters)
+    """The rows of a ready query, as dicts."""
+    answer = loaded.query(find_ready_query(query).text, **parameters)
     return [dict(zip(answer.variables, row, strict=True)) for row in answer]
 
 
 @pytest.mark.parametrize(("text", "said"), ERRORS, ids=range(len(ERRORS)))
 def test_an_error_is_told_with_its_place(loaded: LoadedRuns, text: str, said: str) -> None:
-    """Whoever wrote a long query would have to search it for the mistake."""
+    """The author of a long query would have to search for the error."""
     with pytest.raises(provml.QueryError) as caught:
         loaded.query(text)
     assert said in str(caught.value)
@@ -79,21 +79,21 @@ def test_an_error_is_told_with_its_place(loaded: LoadedRuns, text: str, said: st
 
 @pytest.mark.parametrize("text", ["SELECT * FROM <urn:x> { ?s ?p ?o }", "ASK from named <u:x> {}"])
 def test_from_is_refused(loaded: LoadedRuns, text: str) -> None:
-    """The choice of runs would stand in its place, and nothing say so."""
-    with pytest.raises(provml.QueryError, match=r"line 1, column .*FROM is not heeded"):
+    """The choice of runs would silently replace FROM."""
+    with pytest.raises(provml.QueryError, match=r"line 1, column .*FROM is not supported"):
         loaded.query(text)
     loaded.query("SELECT ?from { ?from ?p 'FROM' }")
 
 
 def test_a_query_too_deep_is_refused(loaded: LoadedRuns) -> None:
-    """The engine's stack would overflow, and the process be gone."""
+    """The engine's stack would overflow and kill the process."""
     with pytest.raises(provml.QueryError, match="nested deeper than 500"):
         loaded.query("SELECT * {" + "{" * 50_000 + "}" * 50_000 + "}")
 
 
 @pytest.mark.parametrize("text", SERVICES, ids=range(len(SERVICES)))
 def test_a_service_is_refused(loaded: LoadedRuns, text: str) -> None:
-    """A query from a stranger would send what it reads to a server of theirs."""
+    """A stranger's query could send data to a server of theirs."""
     with scripted((200, {"Content-Type": "application/sparql-results+json"}, b"{}")) as server:
         with pytest.raises(provml.QueryError, match=r"line \d+, column \d+"):
             list(loaded.query(text.replace("URL", server.url)))
@@ -109,7 +109,7 @@ def test_a_service_is_refused(loaded: LoadedRuns, text: str) -> None:
     ],
 )
 def test_the_word_service_may_be_used(loaded: LoadedRuns, text: str) -> None:
-    """A metric called service could not be asked for."""
+    """A metric called service could not be queried."""
     refuse_service(text)
     assert list(loaded.query(text)) == []
 
@@ -134,8 +134,8 @@ def test_values_are_exact(store: Path) -> None:
 
 
 def test_a_table_of_arrow_is_typed(loaded: LoadedRuns) -> None:
-    """Numbers would be texts in a data frame."""
-    table = loaded.query(ready_query("metric-samples").text, metric="loss").to_arrow()
+    """Numbers would be text in a data frame."""
+    table = loaded.query(find_ready_query("metric-samples").text, metric="loss").to_arrow()
     types = {name: str(table.schema.field(name).type) for name in table.column_names}
     assert types == {
         "run": "string",
@@ -159,7 +159,7 @@ def test_a_table_of_arrow_is_typed(loaded: LoadedRuns) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "json", "arrow", "parquet"])
 def test_tables_are_written_in_standard_forms(loaded: LoadedRuns, form: str) -> None:
-    """What is written could not be read by others."""
+    """Other tools could not read the output."""
     sink = io.BytesIO()
     loaded.query("SELECT ?id { ?r provml:runId ?id } ORDER BY ?id").write(form, sink)
     content = sink.getvalue()
@@ -175,7 +175,7 @@ def test_tables_are_written_in_standard_forms(loaded: LoadedRuns, form: str) -> 
 
 
 def test_a_recorded_run_answers_itself(store: Path) -> None:
-    """A notebook would need the machinery for one question."""
+    """A single question would need `load_runs`."""
     recorded = provml.load("run1", store)
     text = "SELECT ?count { VALUES ?m { UNDEF } ?s a provml:Series ; provml:name ?m ; ?p ?count }"
     text = text.replace("?p", "provml:count")
@@ -190,9 +190,9 @@ def test_a_graph_is_no_table(loaded: LoadedRuns) -> None:
     sink = io.BytesIO()
     loaded.query(graph).write("ntriples", sink)
     assert sink.getvalue().count(b"\n") == 2
-    with pytest.raises(provml.QueryError, match="csv holds a table"):
+    with pytest.raises(provml.QueryError, match="csv can't hold"):
         loaded.query(graph).write("csv", sink)
-    with pytest.raises(provml.QueryError, match="turtle holds a graph"):
+    with pytest.raises(provml.QueryError, match="turtle can only hold a graph"):
         loaded.query("ASK {}").write("turtle", sink)
     assert len(list(loaded.query("DESCRIBE <urn:provml:digits/run1/run>"))) > 10
 
@@ -204,19 +204,19 @@ def test_a_graph_is_no_table(loaded: LoadedRuns) -> None:
     "value", ["loss", '"', "\\", "} SERVICE <x> {", "\n", "é", "' UNION {}", ""]
 )
 def test_a_parameter_is_a_value_whatever_it_holds(loaded: LoadedRuns, value: str) -> None:
-    """A name with a quote would break the query, or change what it asks."""
+    """A name with a quote would break the query, or change its meaning."""
     (found,) = loaded.query("SELECT ?x { VALUES ?x { UNDEF } BIND(1 AS ?y) }", x=value)
     assert found == (value,)
 
 
 def test_a_parameter_that_is_not_set_restricts_nothing(loaded: LoadedRuns) -> None:
-    """A ready query would answer nothing without its parameters."""
+    """A ready query would return nothing without its parameters."""
     assert {row["metric"] for row in rows(loaded, "series")} == {"loss", "level", "accuracy"}
     assert {row["metric"] for row in rows(loaded, "series", metric="loss")} == {"loss"}
 
 
 def test_a_parameter_must_be_there_and_fit() -> None:
-    """A typing error in a parameter's name would be passed over."""
+    """A typing error in a parameter's name would be ignored."""
     with pytest.raises(provml.QueryError, match="no parameter 'y'; it has: x"):
         bind_parameters("SELECT * { VALUES ?x { UNDEF } }", {"y": 1})
     for iri in ("x", "urn:a> <urn:b", "urn:{", "urn:a b", ""):
@@ -224,7 +224,7 @@ def test_a_parameter_must_be_there_and_fit() -> None:
             bind_parameters("SELECT * { VALUES ?x { UNDEF } }", {"x": Iri(iri)})
     query = describe_query("q", "# title\n# n (integer): a number\nASK { VALUES ?n { UNDEF } }")
     assert query.values({"n": "5"}) == {"n": 5}
-    with pytest.raises(provml.QueryError, match="of the type integer"):
+    with pytest.raises(provml.QueryError, match="of type integer"):
         query.values({"n": "five"})
 
 
@@ -232,8 +232,8 @@ def test_a_parameter_must_be_there_and_fit() -> None:
 
 
 def test_every_ready_query_is_described_and_tested_here() -> None:
-    """A query would ship that nobody ever ran, or that has parameters it does not tell."""
-    queries = ready_queries()
+    """A query would ship untested, or with an undocumented parameter."""
+    queries = list_ready_queries()
     assert len(queries) >= 10
     own = Path(__file__).read_text(encoding="utf-8")
     for query in queries:
@@ -243,7 +243,7 @@ def test_every_ready_query_is_described_and_tested_here() -> None:
 
 
 def test_metric_samples(loaded: LoadedRuns) -> None:
-    """Samples would be missing, double, or of other steps."""
+    """Samples would be missing, duplicated or at the wrong step."""
     found = rows(loaded, "metric-samples", metric="loss", context="training")
     assert len(found) == 40
     first = [row for row in found if row["run"] == "run1"]
@@ -255,25 +255,25 @@ def test_metric_samples(loaded: LoadedRuns) -> None:
 
 
 def test_best_step(loaded: LoadedRuns) -> None:
-    """The best step would be another one."""
+    """The wrong step would be reported as the best."""
     found = rows(loaded, "best-step", metric="loss", extreme="lowest")
     best = [(row["run"], row["context"], row["value"], row["epoch"], row["step"]) for row in found]
     assert best == [("run1", "training", 1.0, 0, 7), ("run2", "training", 2.0, 0, 7)]
     (flat, _) = rows(loaded, "best-step", metric="level", extreme="highest")
-    assert (flat["value"], flat["step"]) == (5, 0)  # the first of many that are equal
+    assert (flat["value"], flat["step"]) == (5, 0)  # the first of several equal values
     (worst, _) = rows(loaded, "best-step", metric="loss", extreme="highest")
     assert (worst["value"], worst["step"]) == (7.0, 19)
 
 
 def test_series(loaded: LoadedRuns) -> None:
-    """A series' summary would be another series'."""
+    """A series would have the summary of another one."""
     (first, _) = rows(loaded, "series", metric="loss")
     keys = ("run", "context", "count", "min", "max", "last")
     assert [first[key] for key in keys] == ["run1", "training", 20, 1.0, 7.0, 7.0]
 
 
 def test_parameters_and_changed_parameters(store: Path, loaded: LoadedRuns) -> None:
-    """A comparison of runs would show what is equal, or values that were replaced."""
+    """A comparison of runs would list equal parameters, or values that were replaced."""
     found = {(row["run"], row["parameter"]): row["value"] for row in rows(loaded, "parameters")}
     assert found == {
         ("run1", "lr"): 0.1,
@@ -291,7 +291,7 @@ def test_parameters_and_changed_parameters(store: Path, loaded: LoadedRuns) -> N
 
 
 def test_model_ancestry(store: Path, tmp_path: Path) -> None:
-    """What a model was made of would end at its own run."""
+    """The ancestry of a model would stop at its own run."""
     weights = tmp_path / "weights.bin"
     weights.write_bytes(b"weights")
     with provml.start_run("before", store=store, formats=(), run_id="before") as run:
@@ -307,7 +307,7 @@ def test_model_ancestry(store: Path, tmp_path: Path) -> None:
 
 
 def test_shared_datasets(loaded: LoadedRuns) -> None:
-    """Data that one run alone used would pass as shared."""
+    """A dataset of one run would appear as shared."""
     found = rows(loaded, "shared-datasets")
     assert [(row["dataset"], row["run"]) for row in found] == [
         ("shared", "run1"),
@@ -317,7 +317,7 @@ def test_shared_datasets(loaded: LoadedRuns) -> None:
 
 
 def test_who_ran_what_and_run_times(loaded: LoadedRuns) -> None:
-    """A person's runs would be counted double, or be nobody's."""
+    """A person's runs would be counted twice, or missing."""
     who = [(row["person"], row["experiment"], row["run"]) for row in rows(loaded, "who-ran-what")]
     assert who == [("ann", "digits", "run1"), ("ann", "digits", "run2")]
     times = rows(loaded, "run-times", experiment="digits")
@@ -326,7 +326,7 @@ def test_who_ran_what_and_run_times(loaded: LoadedRuns) -> None:
 
 
 def test_events(loaded: LoadedRuns) -> None:
-    """An event would be in another context, or at another step."""
+    """An event would be in the wrong context or at the wrong step."""
     (first, _) = rows(loaded, "events", event="save")
     keys = ("run", "source", "context", "step")
     assert [first[key] for key in keys] == ["run1", "trainer", "training", 3]
@@ -349,7 +349,7 @@ def test_outputs_and_file_history(store: Path, loaded: LoadedRuns) -> None:
 
 
 def test_failures(store: Path, loaded: LoadedRuns) -> None:
-    """A failed run would not be found, or a good one be taken for it."""
+    """A failed run would not be found, or a finished one would be listed."""
     assert rows(loaded, "failures") == []
     loaded.close()
     with (
@@ -364,7 +364,7 @@ def test_failures(store: Path, loaded: LoadedRuns) -> None:
 
 
 def test_alerts() -> None:
-    """What a sample set off would not be found; nothing that is recorded does so yet."""
+    """The sample that triggered an alert would not be found."""
     from pyoxigraph import NamedNode, RdfFormat, Store
 
     from provml.sparql.query import PREFIXES, ask
@@ -378,12 +378,12 @@ def test_alerts() -> None:
     declared = "".join(f"PREFIX {prefix}: <{iri}>\n" for prefix, iri in PREFIXES.items())
     store = Store()
     store.load(declared + text, RdfFormat.TURTLE, to_graph=NamedNode("urn:g"))
-    (found,) = ask(store, ready_query("alerts").text, {}, {}, ["urn:g"])
+    (found,) = ask(store, find_ready_query("alerts").text, {}, {}, ["urn:g"])
     assert found == ("r", None, "too high", "loss", 9.5)
 
 
 def test_compressed_files_are_what_was_asked(loaded: LoadedRuns, tmp_path: Path) -> None:
-    """A .gz would hold something else."""
+    """A .gz file would hold something other than the answer."""
     from provml.base.sinks import open_sink
 
     with open_sink(tmp_path / "x.csv.gz") as sink:

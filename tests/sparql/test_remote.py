@@ -1,4 +1,4 @@
-"""Runs on a server: whole, once, safely."""
+"""Runs are pushed to a server completely, once and safely."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from provml.journal.reader import Journal
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import RunMapping
 from provml.model.statements import Iri
-from provml.sparql.ready_queries import ready_queries
+from provml.sparql.ready_queries import list_ready_queries
 from provml.sparql.remote import Endpoint, ask_endpoint, push_graph
 
 DONE = (204, {}, b"")
@@ -29,45 +29,45 @@ DONE = (204, {}, b"")
 
 @pytest.fixture(autouse=True)
 def no_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own credentials reach no test."""
+    """Keep the developer's own credentials out of the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """An Oxigraph server, empty."""
+    """An empty Oxigraph server."""
     with oxigraph(tmp_path / "server") as url:
         yield url
 
 
 def mapping_of(path: Path, detail: str | None = None) -> RunMapping:
-    """A run, to be pushed."""
+    """A run's mapping, ready to push."""
     return RunMapping(Journal(path), detail)
 
 
 def triples_of(path: Path) -> int:
-    """How many triples a run has, by the lines of its export."""
+    """The number of lines in a run's N-Triples export."""
     sink = io.BytesIO()
     ntriples.write(mapping_of(path), sink, entailed=True)
     return sink.getvalue().count(b"\n")
 
 
 def push(url: str, path: Path, detail: str | None = None) -> str:
-    """Push a run to an Oxigraph server; its graph."""
+    """Push a run to an Oxigraph server; returns its graph."""
     graph = bundle_iri(Journal(path))
     push_graph(Endpoint(f"{url}/store", wait_s=0.01), graph, mapping_of(path, detail))
     return graph
 
 
 def test_a_pushed_run_is_the_run(store: Path, server: str) -> None:
-    """A server would hold another graph than the export."""
-    for name in ("run1", "run2", "run1"):  # again: it changes nothing
+    """The server would hold a graph other than the export."""
+    for name in ("run1", "run2", "run1"):  # pushing again changes nothing
         path = store / "digits" / name
         assert graph_size(server, push(server, path)) == triples_of(path)
 
 
 def test_a_push_takes_the_place_of_what_was_there(store: Path, server: str) -> None:
-    """A run pushed after it went on would be mixed with what it was."""
+    """Pushing a run again would mix it with its old state."""
     path = store / "digits" / "run1"
     graph = push(server, path)
     full = graph_size(server, graph)
@@ -91,7 +91,7 @@ push_graph(Endpoint(sys.argv[2] + "/store"), bundle_iri(journal), RunMapping(jou
 
 
 def test_a_push_killed_in_its_middle_and_pushed_again_is_whole(store: Path, server: str) -> None:
-    """Half a graph would stand on the server, or stay in the way of the whole one."""
+    """Half a graph would stay on the server, or block a complete one."""
     with provml.start_run("big", store=store, formats=(), run_id="big") as run:
         for step in range(3000):
             run.log_metric("loss", step * 0.5, "training", step)
@@ -105,13 +105,13 @@ def test_a_push_killed_in_its_middle_and_pushed_again_is_whole(store: Path, serv
 
 
 def test_a_server_answers_as_the_store_does(store: Path, server: str) -> None:
-    """The same query would say one thing here and another there."""
+    """The same query would give different answers here and on the server."""
     from provml.sparql import load_runs
 
     graphs = [push(server, store / "digits" / name) for name in ("run1", "run2")]
     endpoint = Endpoint(f"{server}/query")
     with load_runs(["run1", "run2"], store) as loaded:
-        for query in ready_queries():
+        for query in list_ready_queries():
             here = sorted(map(str, loaded.query(query.text)))
             there = sorted(map(str, ask_endpoint(endpoint, query.text, {}, {}, graphs)))
             assert there == here, query.name
@@ -127,13 +127,13 @@ def test_a_server_answers_as_the_store_does(store: Path, server: str) -> None:
 
 
 def test_a_syntax_error_is_placed_in_the_users_text(server: str) -> None:
-    """The prefixes put in front would shift the place."""
+    """The added prefixes would shift the line of an error."""
     with pytest.raises(provml.QueryError, match=r"^line 2, column 3: unexpected '\}'"):
         ask_endpoint(Endpoint(f"{server}/query"), "SELECT * { ?s ?p\n  }", {}, {})
 
 
 def test_a_busy_server_is_asked_again(store: Path) -> None:
-    """A push would fail for a moment's trouble, or be sent in part."""
+    """A moment's trouble would fail a push, or truncate it."""
     path = store / "digits" / "run1"
     with scripted((503, {}, b"busy"), (429, {}, b""), DONE) as server:
         sent = push_graph(Endpoint(server.url, wait_s=0.01), "urn:g", mapping_of(path))
@@ -143,7 +143,7 @@ def test_a_busy_server_is_asked_again(store: Path) -> None:
 
 
 def test_a_broken_server_is_not_asked_for_ever(store: Path) -> None:
-    """A push would never end, or not say why."""
+    """A push would never end, or not say why it failed."""
     with (
         scripted((500, {}, b"the disk\nis full")) as server,
         pytest.raises(provml.EndpointError, match=r"500 .*: the disk is full; tried 5 times"),
@@ -153,14 +153,14 @@ def test_a_broken_server_is_not_asked_for_ever(store: Path) -> None:
 
 
 def test_a_server_that_is_down_is_said_so(store: Path) -> None:
-    """A push to nowhere would end with a traceback."""
+    """A push to a dead server would end in a traceback."""
     endpoint = Endpoint(f"http://127.0.0.1:{free_port()}/store", wait_s=0.01)
     with pytest.raises(provml.EndpointError, match="refused; tried 5 times"):
         push_graph(endpoint, "urn:g", mapping_of(store / "digits" / "run1"))
 
 
 def test_a_refusal_is_not_tried_again(store: Path) -> None:
-    """Bad credentials would be shown five times, and lock the account."""
+    """Wrong credentials would be sent five times and lock the account."""
     with (
         scripted((401, {}, b"")) as server,
         pytest.raises(provml.EndpointError, match=r"401 Unauthorized: .*PROVML_SPARQL_USER"),
@@ -170,13 +170,13 @@ def test_a_refusal_is_not_tried_again(store: Path) -> None:
 
 
 def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials would be carried to wherever a server points."""
+    """Credentials would be sent wherever a server points."""
     monkeypatch.setenv("PROVML_SPARQL_TOKEN", "secret")
     with scripted(DONE) as other:
         away = (307, {"Location": other.url}, b"")
         with (
             scripted(away) as server,
-            pytest.raises(provml.EndpointError, match=f"redirects to {other.url}: give that URL"),
+            pytest.raises(provml.EndpointError, match=f"redirects to {other.url}: use that URL"),
         ):
             ask_endpoint(Endpoint(server.url), "ASK {}", {}, {})
     assert other.requests == []
@@ -196,7 +196,7 @@ def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_credentials_come_from_netrc(tmp_path: Path) -> None:
-    """Who keeps passwords in netrc would have to copy them."""
+    """Users with a netrc file would have to copy their passwords."""
     (tmp_path / ".netrc").write_text("machine localhost login bob password x\n")
     (tmp_path / ".netrc").chmod(0o600)
     answer = (200, {"Content-Type": "application/sparql-results+json"}, b'{"boolean":true}')
@@ -207,38 +207,38 @@ def test_credentials_come_from_netrc(tmp_path: Path) -> None:
 
 
 def test_credentials_do_not_travel_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password would pass every router as text."""
+    """A password would be readable on the network."""
     Endpoint("http://example.org/store")
     monkeypatch.setenv("PROVML_SPARQL_TOKEN", "secret")
     Endpoint("https://example.org/store")
     Endpoint("http://127.0.0.1:7878/store")
-    with pytest.raises(provml.EndpointError, match="for all to read: use https"):
+    with pytest.raises(provml.EndpointError, match="unencrypted: use https"):
         Endpoint("http://example.org/store")
-    with pytest.raises(provml.EndpointError, match="for all to read: use https"):
+    with pytest.raises(provml.EndpointError, match="unencrypted: use https"):
         Endpoint("http://127.0.0.1.example.org/store")
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://ann:secret@example.org/store", "holds credentials"),
-        ("ftp://example.org/", "begins with https"),
-        ("example.org/store", "begins with https"),
-        ("https://", "begins with https"),
-        ("https://example.org:port/", "no URL"),
-        ("https://example.org/a b", "no URL of a server"),
-        ("https://example.org/\r\nX: y", "no URL of a server"),
+        ("https://ann:secret@example.org/store", "contains credentials"),
+        ("ftp://example.org/", "must start with https"),
+        ("example.org/store", "must start with https"),
+        ("https://", "must start with https"),
+        ("https://example.org:port/", "not a URL"),
+        ("https://example.org/a b", "no spaces and no fragment"),
+        ("https://example.org/\r\nX: y", "no spaces and no fragment"),
     ],
 )
 def test_a_url_that_is_none_is_refused(url: str, said: str) -> None:
-    """A typing error would end in a traceback, or a password in a log."""
+    """A typing error would end in a traceback, or write a password to a log."""
     with pytest.raises(provml.InvalidArgumentError, match=said) as caught:
         Endpoint(url)
     assert "secret" not in str(caught.value)
 
 
 def test_a_certificate_of_nobody_is_not_trusted(tmp_path: Path) -> None:
-    """Anybody on the way could read and change what is pushed."""
+    """Anybody on the network could read and change what is pushed."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl makes the certificate, and is not installed")
@@ -250,7 +250,7 @@ def test_a_certificate_of_nobody_is_not_trusted(tmp_path: Path) -> None:
     context.load_cert_chain(certificate, key)
     with (
         scripted(DONE, tls=context) as server,
-        pytest.raises(provml.EndpointError, match="certificate is not to be trusted"),
+        pytest.raises(provml.EndpointError, match="certificate can't be verified"),
     ):
         ask_endpoint(Endpoint(server.url), "ASK {}", {}, {})
     assert server.requests == []

@@ -1,4 +1,4 @@
-"""A run in which everything happens that a document can state."""
+"""Fixtures: a run with everything that a document can state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org")
 
 
 def _repository(folder: Path) -> Path:
-    """A git repository with a commit, a remote, a change too long to keep, and much untracked."""
+    """Create a git repository with a commit, a remote, a long diff and many untracked files."""
     folder.mkdir()
     (folder / "train.py").write_text("pass\n")
     commands: list[tuple[str, ...]] = [("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")]
@@ -40,7 +40,7 @@ def _repository(folder: Path) -> Path:
 
 
 class _Fixed:
-    """A collector of values that do not change."""
+    """A collector whose values do not change."""
 
     def __init__(self, name: str, **more: Any) -> None:
         self.name = name
@@ -201,7 +201,7 @@ def _graph(run: provml.RecordedRun, detail: str | None = None) -> rdflib.Graph:
 
 @pytest.fixture(scope="session")
 def graph_of() -> Callable[..., rdflib.Graph]:
-    """A run as RDF."""
+    """The run as an RDF graph."""
     return _graph
 
 
@@ -213,5 +213,5 @@ def _json(run: provml.RecordedRun, detail: str | None = None) -> Any:
 
 @pytest.fixture(scope="session")
 def json_of() -> Callable[..., Any]:
-    """A run as PROV-JSON, parsed."""
+    """The run as parsed PROV-JSON."""
     return _json

@@ -1,8 +1,8 @@
-"""PROV-CONSTRAINTS, slow and plain: what the engine is judged by.
+"""A slow, plain implementation of PROV-CONSTRAINTS to check the engine against.
 
-Written from the Recommendation alone: every unknown is a variable of its own, every inference adds
-facts until none is missing, merging substitutes in all facts, and every pair of events that a
-constraint orders is an edge. Nothing here is clever; documents of some ten statements are its size.
+It is written from the Recommendation alone: every unknown is a variable, every inference adds
+facts until none is missing, merging substitutes in all facts, and every ordered pair of events is
+an edge. It is meant for documents of about ten statements.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Fact = tuple[Any, ...]
 
 
 class Conflict(Exception):
-    """Two facts that a uniqueness constraint makes one can't be merged."""
+    """Two facts that a uniqueness constraint merges contradict each other."""
 
 
 class Oracle:
-    """One instance: ``valid``, and ``broken``, the constraints that are."""
+    """One instance: ``valid``, and ``broken`` with the violated constraints."""
 
     def __init__(self, statements: Iterable[tuple[str, Any, tuple[Any, ...], tuple[str, ...]]]):
         self._fresh = count()
@@ -92,7 +92,7 @@ class Oracle:
             pass
 
     def _merged(self) -> bool:
-        """Apply the first uniqueness constraint that has something to do."""
+        """Apply the first uniqueness constraint that applies."""
         for number, one, other in self._equal():
             bindings: dict[int, Any] = {}
             for a, b in zip(one, other, strict=True):
@@ -122,7 +122,7 @@ class Oracle:
         self.facts = {(fact[0], *map(final, fact[1:])) for fact in self.facts}
 
     def _equal(self) -> Iterator[tuple[int, Fact, Fact]]:
-        """What uniqueness constraints 22-29 make equal: facts, or (28, 29) times."""
+        """Yield what uniqueness constraints 22-29 make equal: facts, or times (28, 29)."""
         for kind in (*OBJECTS, *PROPERTIES):
             for one, other in combinations(self.all(kind), 2):
                 if one[1] == other[1]:
@@ -201,7 +201,7 @@ class Oracle:
                     self.facts.add(("alternateOf", NONE, e2, e3))
 
     def _some(self, kind: str, *terms: Any) -> None:
-        """That there is a fact of these arguments; None is any."""
+        """Whether a fact with these arguments exists; None matches anything."""
         for fact in self.all(kind):
             if all(t is None or t == f for t, f in zip(terms, fact[2:], strict=True)):
                 return

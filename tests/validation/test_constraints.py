@@ -1,4 +1,4 @@
-"""PROV-CONSTRAINTS rule by rule: documents that keep each and that break it, and why."""
+"""PROV-CONSTRAINTS rule by rule: documents that keep each rule, and documents that break it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from validation.oracle import Oracle
 
 from provml import DocumentError, normal_form, reading, validate
 from provml.model.relations import ARGUMENTS
-from provml.validation.constraints import Instance, Prefixes, Stated, judge, rules
+from provml.model.vocabulary import PROV
+from provml.validation.constraints import (
+    ConstraintStatement,
+    Instance,
+    NamespaceScope,
+    check_constraints,
+    rules,
+)
 from provml.validation.constraints.engine import Engine
 from provml.validation.constraints.instances import prov_instances
 from provml.validation.report import Report
@@ -24,13 +31,13 @@ NOON, ONE = "2020-01-01T12:00:00", "2020-01-01T13:00:00"
 
 
 def document(text: str) -> bytes:
-    """A PROV-N document of statements, whose names are all under one prefix."""
+    """A PROV-N document of statements whose names share one prefix."""
     statements = "\n".join(line.strip() for line in text.split(";;"))
     return f"document\ndefault <https://example.org/>\n{statements}\nendDocument".encode()
 
 
 def broken(text: str) -> set[tuple[int, ...]]:
-    """The rules that a document breaks, those together that one finding names."""
+    """The rules that a document breaks, grouped by finding."""
     document_read = reading.read(document(text), "provn")
     found: set[tuple[int, ...]] = set()
     for instance in prov_instances(document_read.prov, document_read.places):
@@ -360,7 +367,7 @@ OVERLAP += ["wasInformedBy", "wasAttributedTo", "wasAssociatedWith", "actedOnBeh
     ("number", "text"), [(number, text) for number, texts in VALID.items() for text in texts]
 )
 def test_what_keeps_a_rule_is_valid(number: int, text: str) -> None:
-    """A rule would refuse more than it says."""
+    """A rule would refuse a valid document."""
     assert broken(text) == set(), number
 
 
@@ -368,13 +375,13 @@ def test_what_keeps_a_rule_is_valid(number: int, text: str) -> None:
     ("numbers", "text"), [(numbers, text) for numbers, texts in INVALID.items() for text in texts]
 )
 def test_what_breaks_a_rule_is_found_under_its_number(numbers: tuple[int, ...], text: str) -> None:
-    """A rule would not be applied, or another one be blamed."""
+    """A rule would not be applied, or another one would be blamed."""
     assert broken(text) == {numbers}
 
 
 @pytest.mark.parametrize("kind", OVERLAP)
 def test_relations_of_two_kinds_share_no_identifier(kind: str) -> None:
-    """Impossibility 53 would not hold for one of the nine kinds."""
+    """Impossibility 53 would not hold for one of the nine kinds of relations."""
 
     def statement(kind: str) -> str:
         needed = rules.MANDATORY[kind]
@@ -389,7 +396,7 @@ def test_relations_of_two_kinds_share_no_identifier(kind: str) -> None:
 
 
 def test_every_rule_has_three_documents_that_keep_it_and_three_that_break_it() -> None:
-    """A rule of the Recommendation would be without a test."""
+    """A rule of the Recommendation would lack tests."""
     numbers = {*range(22, 50), *range(51, 57)}
     assert {number for number, texts in VALID.items() if len(texts) >= 3} == numbers
     breakable = {number for each, texts in INVALID.items() if len(texts) >= 3 for number in each}
@@ -399,7 +406,7 @@ def test_every_rule_has_three_documents_that_keep_it_and_three_that_break_it() -
 
 
 def test_nothing_leads_back_from_an_end_or_an_invalidation() -> None:
-    """Orders that the engine leaves out could close a cycle; 41 is checked by the oracle."""
+    """Orders that the engine leaves out could close a cycle. The oracle checks 41."""
     ends = {rules.END, rules.INVALIDATION, rules.USAGE}
     for orders in rules.ORDERING.values():
         for order in orders:
@@ -414,7 +421,7 @@ def test_nothing_leads_back_from_an_end_or_an_invalidation() -> None:
 
 
 def test_relations_without_identifiers_are_not_held_to_the_keys_of_a_form() -> None:
-    """PROV-JSON, which gives every relation a key, would be refused for keys that say nothing."""
+    """PROV-JSON gives every relation a key; keys without meaning would be errors."""
     content = {
         "prefix": {"ex": "https://example.org/"},
         "entity": {"ex:s": {}},
@@ -432,7 +439,7 @@ def test_relations_without_identifiers_are_not_held_to_the_keys_of_a_form() -> N
 
 
 def test_a_bundle_is_judged_by_itself() -> None:
-    """What two bundles say would be held against each other, or a bundle be passed over."""
+    """Two bundles would be checked against each other, or a bundle would be skipped."""
     fine = "activity(x) ;; bundle b ;; entity(x) ;; endBundle"
     assert broken(fine) == set()
     report = validate(document("bundle b ;; entity(x) ;; activity(x) ;; endBundle"))
@@ -446,7 +453,7 @@ CASES = CORPUS / "constraints" / "expected.tsv"
 
 
 def cases() -> list[tuple[str, str]]:
-    """The cases with a verdict."""
+    """The W3C's cases that have a verdict."""
     if not CASES.is_file():
         return []
     with CASES.open(newline="") as file:
@@ -456,7 +463,7 @@ def cases() -> list[tuple[str, str]]:
 @pytest.mark.skipif(not CASES.is_file(), reason=f"no corpus at {CORPUS}: set PROVML_CORPUS")
 @pytest.mark.parametrize(("name", "expected"), cases())
 def test_the_w3c_cases_have_their_verdicts(name: str, expected: str) -> None:
-    """A verdict would differ from the W3C's, or by the form that a document is in."""
+    """A verdict would differ from the W3C's, or depend on the document's format."""
     data = (CASES.parent / name).read_bytes()
     verdicts = {"provn": _verdict(data, "provn")}
     origin = reading.read(data, "provn")
@@ -482,24 +489,24 @@ def _verdict(data: bytes, form: str) -> str:
 SIZE = 20_000
 
 
-def judged(statements: list[Stated]) -> Engine:
-    """An engine that has judged them."""
+def judged(statements: list[ConstraintStatement]) -> Engine:
+    """Check statements; returns the engine."""
     engine = Engine(Instance(None, statements))
     engine.check()
     return engine
 
 
-def derived(new: str, old: str) -> Stated:
-    return Stated("wasDerivedFrom", None, (new, old, None, None, None))
+def derived(new: str, old: str) -> ConstraintStatement:
+    return ConstraintStatement("wasDerivedFrom", None, (new, old, None, None, None))
 
 
-def special(specific: str, general: str) -> Stated:
-    return Stated("specializationOf", None, (specific, general))
+def special(specific: str, general: str) -> ConstraintStatement:
+    return ConstraintStatement("specializationOf", None, (specific, general))
 
 
 def test_things_derived_from_each_other_are_told_apart_and_counted() -> None:
-    """A document of many cycles would not end, or hide how many there are."""
-    entities = [Stated("entity", f"e{n}", ()) for n in range(SIZE)]
+    """A document with many cycles would take forever, or hide their number."""
+    entities = [ConstraintStatement("entity", f"e{n}", ()) for n in range(SIZE)]
     pairs = judged([*entities, *(derived(f"e{n}", f"e{n ^ 1}") for n in range(SIZE))])
     assert len(pairs.breaches) + pairs.further == SIZE / 2
     assert all(len(breach.facts) == 2 for breach in pairs.breaches)
@@ -516,53 +523,57 @@ def test_things_derived_from_each_other_are_told_apart_and_counted() -> None:
 def test_a_finding_of_a_long_cycle_is_short() -> None:
     """A finding would be as long as the document."""
     report = Report("x")
-    statements = [Stated("entity", f"e{n}", ()) for n in range(SIZE)]
+    statements = [ConstraintStatement("entity", f"e{n}", ()) for n in range(SIZE)]
     statements += [derived(f"e{n}", f"e{(n + 1) % SIZE}") for n in range(SIZE)]
-    judge([Instance(None, statements)], report)
+    check_constraints([Instance(None, statements)], report)
     (finding,) = report.findings
     assert len(finding.evidence) == 50
     assert "19,950 more statements" in finding.message
 
 
 def test_long_chains_of_specializations_end() -> None:
-    """A chain would take the square of its length, or as deep a stack."""
+    """A chain would take quadratic time, or overflow the stack."""
     chain = [special(f"e{n + 1}", f"e{n}") for n in range(SIZE)]
     chain.reverse()
-    assert judged([Stated("entity", "e0", ()), *chain]).breaches == []
-    (breach,) = judged([Stated("entity", "e0", ()), *chain, derived("e0", f"e{SIZE}")]).breaches
+    assert judged([ConstraintStatement("entity", "e0", ()), *chain]).breaches == []
+    (breach,) = judged(
+        [ConstraintStatement("entity", "e0", ()), *chain, derived("e0", f"e{SIZE}")]
+    ).breaches
     assert breach.numbers == (45, 42)
     assert len(breach.facts) == SIZE + 1
     (breach,) = judged([*chain, special("e0", f"e{SIZE}")]).breaches
     assert breach.numbers == (52, 19)
-    empty = Stated("entity", "e0", (), (rules.PROV + "EmptyCollection",))
-    member = Stated("hadMember", None, (f"e{SIZE}", "x"))
+    empty = ConstraintStatement("entity", "e0", (), (PROV + "EmptyCollection",))
+    member = ConstraintStatement("hadMember", None, (f"e{SIZE}", "x"))
     (breach,) = judged([*chain, empty, member]).breaches
     assert breach.numbers == (56, 21)
 
 
 def test_many_relations_of_one_identifier_end() -> None:
-    """Statements of one identifier would each be compared with all others."""
-    same = [Stated("used", "u", ("a", "e", None)) for _ in range(SIZE)]
+    """Statements with the same identifier would be compared pairwise."""
+    same = [ConstraintStatement("used", "u", ("a", "e", None)) for _ in range(SIZE)]
     assert judged(same).breaches == []
-    clashing = judged([Stated("used", "u", ("a", f"e{n}", None)) for n in range(SIZE)])
+    clashing = judged([ConstraintStatement("used", "u", ("a", f"e{n}", None)) for n in range(SIZE)])
     assert len(clashing.breaches) + clashing.further == SIZE - 1
-    influences = [Stated("wasInfluencedBy", "u", ("a", f"e{n}")) for n in range(SIZE)]
-    clashing = judged([*influences, Stated("used", "u", ("a", None, None))])
+    influences = [ConstraintStatement("wasInfluencedBy", "u", ("a", f"e{n}")) for n in range(SIZE)]
+    clashing = judged([*influences, ConstraintStatement("used", "u", ("a", None, None))])
     assert len(clashing.breaches) + clashing.further == SIZE - 1
 
 
 def test_names_are_shown_by_the_longest_namespace_that_fits() -> None:
-    """A finding would name things as the document does not, or take long over many prefixes."""
+    """A finding would not use the document's prefixes, or take long with many of them."""
     prefixes = {f"p{n}": f"https://example.org/{n}/" for n in range(SIZE)}
     prefixes |= {"": "https://example.org/", "deep": "https://example.org/7/deep#", "no": ""}
-    instance = Instance(None, [], Prefixes(prefixes))
+    instance = Instance(None, [], NamespaceScope(prefixes))
     assert instance.name_text("https://example.org/12/x") == "p12:x"
     assert instance.name_text("https://example.org/7/deep#x") == "deep:x"
     assert instance.name_text("https://example.org/7/deep") == "p7:deep"
     assert instance.name_text("https://example.org/none") == "none"
     assert instance.name_text("http://example.org/") == "<http://example.org/>"
     assert instance.name_text("") == "<>"
-    own = Prefixes({"p7": "urn:other:", "b": "https://example.org/12/3"}, Prefixes(prefixes))
+    own = NamespaceScope(
+        {"p7": "urn:other:", "b": "https://example.org/12/3"}, NamespaceScope(prefixes)
+    )
     bundle = Instance("urn:b", [], own)
     assert bundle.name_text("https://example.org/7/x") == "<https://example.org/7/x>"
     assert bundle.name_text("https://example.org/12/x") == "p12:x"
@@ -570,7 +581,7 @@ def test_names_are_shown_by_the_longest_namespace_that_fits() -> None:
 
 
 def test_many_bundles_end() -> None:
-    """Bundles would each take what all of them have."""
+    """Each bundle would cost as much as all bundles."""
     prefixes = {f"p{n}": f"https://example.org/{n}/" for n in range(500)}
     bundle = {"entity": {"p1:x": {}}, "activity": {"p1:x": {}}}
     content = {"prefix": prefixes, "bundle": {f"p1:b{n}": bundle for n in range(3000)}}
@@ -579,7 +590,7 @@ def test_many_bundles_end() -> None:
 
 
 def test_a_bundle_in_a_bundle_is_refused() -> None:
-    """Bundles could be nested as deep as the stack."""
+    """Nested bundles could overflow the stack."""
     content: dict[str, object] = {"entity": {"ex:e": {}}}
     for _ in range(50):
         content = {"bundle": {"ex:b": content}}
@@ -588,7 +599,7 @@ def test_a_bundle_in_a_bundle_is_refused() -> None:
 
 
 def test_a_normal_form_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Alternates, which are all related to all, would fill the memory."""
+    """Alternates, which are all related to each other, would fill the memory."""
     monkeypatch.setattr("provml.validation.constraints.normal_forms.MOST_FACTS", 500)
     pairs = " ;; ".join(f"alternateOf(e{n}, e{n + 1})" for n in range(40))
     with pytest.raises(DocumentError, match="more than 500 facts"):

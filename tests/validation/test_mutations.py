@@ -1,4 +1,4 @@
-"""One thing broken in a document that was valid, and what the report says of it."""
+"""Break one thing in a valid document, and check what the report says."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def some(content: Json, kind: str, *needed: str) -> tuple[str, Json]:
 
 
 def times_differ(content: Json) -> None:
-    """An activity's start is said twice."""
+    """An activity's start is stated twice, with different times."""
     name, activity = some(content, "activity", "startTime")
     other = dict(activity)
     other["prov:startTime"] = "1999-01-01T00:00:00Z"
@@ -49,7 +49,7 @@ def times_differ(content: Json) -> None:
 
 
 def times_swapped(content: Json) -> None:
-    """A start is said to be where the activity's end is."""
+    """A start has the time of its activity's end."""
     name, activity = some(content, "activity", "startTime", "endTime")
     activity["prov:startTime"], activity["prov:endTime"] = (
         "2001-01-01T00:00:00Z",
@@ -71,32 +71,32 @@ def ended_otherwise(content: Json) -> None:
 
 
 def generated_twice(content: Json) -> None:
-    """A generation is said again under another name."""
+    """A second generation has another identifier."""
     _, record = some(content, "wasGeneratedBy", "entity", "activity")
     content["wasGeneratedBy"]["run:g1"] = dict(record)
     content["wasGeneratedBy"]["run:g2"] = dict(record)
 
 
 def invalidated_twice(content: Json) -> None:
-    """The same of an invalidation."""
+    """A second invalidation has another identifier."""
     _, record = some(content, "wasGeneratedBy", "entity", "activity")
     content["wasInvalidatedBy"] = {"run:i1": dict(record), "run:i2": dict(record)}
 
 
 def ids_merged(content: Json) -> None:
-    """Two usages get one identifier."""
+    """Two usages share an identifier."""
     first, second, *_ = content["used"].values()
     content["used"] = {"run:u": [first, second]}
 
 
 def relation_is_thing(content: Json) -> None:
-    """A usage gets an entity's identifier."""
+    """A usage has an entity's identifier."""
     name = next(iter(content["entity"]))
     content["used"][name] = content["used"].pop(next(iter(content["used"])))
 
 
 def relations_overlap(content: Json) -> None:
-    """A generation gets a communication's identifier."""
+    """A generation has a communication's identifier."""
     _, made = some(content, "wasGeneratedBy", "entity", "activity")
     maker = made["prov:activity"]
     content["wasGeneratedBy"]["run:x"] = {"prov:entity": "run:new"}
@@ -105,12 +105,12 @@ def relations_overlap(content: Json) -> None:
 
 
 def retyped(content: Json) -> None:
-    """An activity is an entity, too."""
+    """An activity is also an entity."""
     content["entity"][next(iter(content["activity"]))] = {}
 
 
 def self_derived(content: Json) -> None:
-    """A thing comes from itself."""
+    """A thing is derived from itself."""
     name = next(iter(content["entity"]))
     content.setdefault("wasDerivedFrom", {})["_:d"] = {
         "prov:generatedEntity": name,
@@ -119,7 +119,7 @@ def self_derived(content: Json) -> None:
 
 
 def derivation_reversed(content: Json) -> None:
-    """What a thing comes from comes from it."""
+    """A source is also derived from what was derived from it."""
     _, record = some(content, "wasDerivedFrom", "generatedEntity", "usedEntity")
     content["wasDerivedFrom"]["_:back"] = {
         "prov:generatedEntity": record["prov:usedEntity"],
@@ -135,7 +135,7 @@ def derivation_unspecified(content: Json) -> None:
 
 
 def specialized_in_a_circle(content: Json) -> None:
-    """Two things are special cases of each other."""
+    """Two things are specializations of each other."""
     one, other = next(iter(content["entity"])), "mut:other"
     content.setdefault("specializationOf", {}).update(
         {
@@ -146,7 +146,7 @@ def specialized_in_a_circle(content: Json) -> None:
 
 
 def emptied(content: Json) -> None:
-    """A collection with members is said to be empty."""
+    """A collection with members is declared empty."""
     _, record = next(iter(content["hadMember"].items()))
     content["entity"][record["prov:collection"]].setdefault("prov:type", [])
     types = content["entity"][record["prov:collection"]]["prov:type"]
@@ -156,7 +156,7 @@ def emptied(content: Json) -> None:
 
 
 def nameless(content: Json) -> None:
-    """A usage lacks its activity."""
+    """A usage has no activity."""
     _, record = some(content, "used", "activity")
     del record["prov:activity"]
 
@@ -186,7 +186,7 @@ def test_one_thing_broken_is_one_constraint_named(
     json_of: Callable[..., Any],
     mutation: Callable[[Json], None],
 ) -> None:
-    """A break would be missed, or be blamed on a constraint that is kept."""
+    """An error would be missed, or blamed on a constraint that holds."""
     content = json_of(everything, "sample")
     assert findings(content) == set()
     before = copy.deepcopy(content)
@@ -205,7 +205,7 @@ READABLE = sorted(set(reading.reading_formats()) & set(format_names()))
 def test_what_provml_writes_is_a_consistent_history(
     everything: provml.RecordedRun, name: str, detail: str
 ) -> None:
-    """A document of ours would be called inconsistent by who checks it."""
+    """A validator would call our documents inconsistent."""
     sink = io.BytesIO()
     everything.export(name, sink, detail)
     report = validate(sink.getvalue(), name, schema=False, shapes=False)
@@ -216,7 +216,7 @@ def test_what_provml_writes_is_a_consistent_history(
 def test_a_run_is_consistent_straight_from_its_journal(
     everything: provml.RecordedRun, detail: str
 ) -> None:
-    """A run would be judged otherwise than its documents."""
+    """A run and its documents would get different verdicts."""
     assert validate_run(everything.path, detail, schema=False, shapes=False).conforms
 
 
@@ -224,7 +224,7 @@ def test_a_run_is_consistent_straight_from_its_journal(
 def test_several_runs_in_one_document_are_consistent(
     everything: provml.RecordedRun, store: Path, name: str
 ) -> None:
-    """Runs that are fine alone would be inconsistent together."""
+    """Valid runs would be inconsistent together."""
     with provml.start_run("other", store=store, owner="o", formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
     sink = io.BytesIO()
@@ -235,7 +235,7 @@ def test_several_runs_in_one_document_are_consistent(
 
 
 def test_a_report_from_the_journal_is_that_of_the_document(everything: provml.RecordedRun) -> None:
-    """The fast path would see other statements than the documents have."""
+    """The fast path would check statements other than those in the document."""
     from provml.journal.reader import Journal
     from provml.model.mapping import RunMapping
     from provml.reading.provjson import load_json
@@ -283,7 +283,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_a_killed_run_of_two_processes_is_consistent(store: Path, detail: str) -> None:
-    """What a crash leaves, or what is merged of several processes, would be inconsistent."""
+    """A crashed or merged run would be inconsistent."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     subprocess.run([sys.executable, "-c", KILLED, str(store)], env=environment, timeout=LIMIT_S)
     run = provml.load("latest", store)
@@ -297,7 +297,7 @@ def test_a_killed_run_of_two_processes_is_consistent(store: Path, detail: str) -
 
 
 def test_equal_documents_in_other_forms_are_equivalent(store: Path) -> None:
-    """A document would not be equivalent to itself in another form."""
+    """A document would not be equivalent to itself in another format."""
     with provml.start_run("e", store=store, formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
         run.log_param("lr", 0.1)
@@ -321,26 +321,26 @@ CORPUS = Path(os.environ.get("PROVML_CORPUS", Path(__file__).parents[3] / "share
 
 
 def retyped_foreign(content: Json) -> None:
-    """An entity is an activity, too."""
+    """An entity is also an activity."""
     content.setdefault("activity", {})[next(iter(content["entity"]))] = {}
 
 
 def cleared_of_plan(content: Json) -> None:
-    """An association is said with a plan, and again without."""
+    """An association is stated with and without a plan."""
     without = {"prov:activity": next(iter(content["activity"])), "prov:agent": "mut:agent"}
     with_plan = {**without, "prov:plan": "mut:plan"}
     content.setdefault("wasAssociatedWith", {})["mut:s"] = [with_plan, without]
 
 
 def generated_twice_foreign(content: Json) -> None:
-    """A generation is said under two more names."""
+    """A generation is stated under two more identifiers."""
     _, record = some(content, "wasGeneratedBy", "entity", "activity")
     plain = {name: record[name] for name in ("prov:entity", "prov:activity")}
     content["wasGeneratedBy"] |= {"mut:g1": plain, "mut:g2": plain}
 
 
 def derived_from_its_own_special_case(content: Json) -> None:
-    """An entity comes from a special case of itself."""
+    """An entity is derived from its own specialization."""
     name = next(iter(content["entity"]))
     content.setdefault("specializationOf", {})["_:mut"] = {
         "prov:specificEntity": "mut:e",
@@ -353,7 +353,7 @@ def derived_from_its_own_special_case(content: Json) -> None:
 
 
 def derived_from_what_it_starts(content: Json) -> None:
-    """What a thing comes from is made by an activity that the thing starts."""
+    """A source is made by an activity that the derived thing starts."""
     name = next(iter(content["entity"]))
     content.setdefault("wasStartedBy", {})["_:mut"] = {
         "prov:activity": "mut:a",
@@ -370,7 +370,7 @@ def derived_from_what_it_starts(content: Json) -> None:
 
 
 def attributed_to_its_own_work(content: Json) -> None:
-    """An entity is the work of what was made from it."""
+    """An entity is attributed to something that was made from it."""
     name = next(iter(content["entity"]))
     content["entity"]["mut:agent"] = {}
     content.setdefault("wasAttributedTo", {})["_:mut"] = {
@@ -396,7 +396,7 @@ FOREIGN = {
 
 
 def foreign() -> Iterator[tuple[str, Json]]:
-    """Valid documents of others: the W3C's cases, and what is PROV-JSON in the corpus."""
+    """Valid documents from other tools: the W3C's cases and the PROV-JSON of the corpus."""
     for file in sorted(CORPUS.glob("constraints/*.provn")):
         content = reading.read(file).provjson()
         if not findings(content):
@@ -411,7 +411,7 @@ def foreign() -> Iterator[tuple[str, Json]]:
 
 @pytest.mark.parametrize("mutation", FOREIGN, ids=lambda each: each.__name__)
 def test_one_thing_broken_in_a_document_of_others(mutation: Callable[[Json], None]) -> None:
-    """What is found in our own documents would be missed in those of others."""
+    """Errors would be found only in our own documents."""
     if not CORPUS.is_dir():
         pytest.skip(f"no corpus at {CORPUS}: set PROVML_CORPUS")
     tried = 0
@@ -420,7 +420,7 @@ def test_one_thing_broken_in_a_document_of_others(mutation: Callable[[Json], Non
         try:
             mutation(content)
         except (AssertionError, KeyError, ValueError, StopIteration):
-            continue  # nothing there to break
+            continue  # this document has nothing to break
         assert findings(content) == {FOREIGN[mutation]}, name
         tried += 1
     assert tried >= 3

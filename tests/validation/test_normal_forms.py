@@ -1,4 +1,4 @@
-"""Normal forms and equivalence; and that every way to read a document gives the same statements."""
+"""Normal forms and equivalence; and every way to read a document gives the same statements."""
 
 from __future__ import annotations
 
@@ -14,47 +14,50 @@ from validation.test_oracle import DOCUMENTS
 from provml import equivalent, normal_form, reading
 from provml.errors import DocumentError
 from provml.model.relations import ARGUMENTS
+from provml.model.vocabulary import PROV
 from provml.reading.provjson import load_json
 from provml.validation.constraints import (
+    ConstraintStatement,
     Instance,
-    Prefixes,
-    Stated,
+    NamespaceScope,
     prov_instances,
     provjson_instances,
 )
-from provml.validation.constraints.rules import ELEMENTS, PROV, TIMES
+from provml.validation.constraints.rules import ELEMENT_KINDS, TIME_ARGUMENTS
 
 BASE = "https://example.org/"
 PREFIXES = {"": BASE, "prov": PROV}
-NAMELESS = ("specializationOf", "alternateOf", "hadMember", *ELEMENTS)
+NAMELESS = ("specializationOf", "alternateOf", "hadMember", *ELEMENT_KINDS)
 
 
-def full(statement: Stated) -> Stated:
-    """The statement with IRIs in place of names."""
+def full(statement: ConstraintStatement) -> ConstraintStatement:
+    """The statement with full IRIs."""
     arguments = tuple(
-        value if value is None or name in TIMES else BASE + value
+        value if value is None or name in TIME_ARGUMENTS else BASE + value
         for name, value in zip(ARGUMENTS[statement.kind], statement.arguments, strict=True)
     )
     identifier = None if statement.id is None else BASE + statement.id
     return statement._replace(id=identifier, arguments=arguments)
 
 
-def provn(statements: list[Stated]) -> bytes:
+def provn(statements: list[ConstraintStatement]) -> bytes:
     """The statements in PROV-N, as findings show them."""
-    instance = Instance(None, statements, Prefixes(PREFIXES))
+    instance = Instance(None, statements, NamespaceScope(PREFIXES))
     lines = [instance.text(each, each.types) for each in map(full, statements)]
     return "\n".join(["document", f"default <{BASE}>", *lines, "endDocument"]).encode()
 
 
-def shown(statements: list[Stated]) -> list[str]:
+def shown(statements: list[ConstraintStatement]) -> list[str]:
     """Statements without their places, sorted."""
     return sorted(repr((s.kind, s.id, s.arguments, s.types)) for s in statements)
 
 
 @settings(max_examples=150, deadline=None)
 @given(document=DOCUMENTS)
-def test_every_way_to_read_a_document_gives_its_statements(document: list[Stated]) -> None:
-    """A verdict would depend on the form, or a finding show what was not stated."""
+def test_every_way_to_read_a_document_gives_its_statements(
+    document: list[ConstraintStatement],
+) -> None:
+    """A verdict would depend on the format, or a finding would show unstated content."""
     read = reading.read(provn(document), "provn")
     wanted = shown([full(each) for each in document])
     (instance,) = prov_instances(read.prov, read.places)
@@ -70,9 +73,9 @@ def test_every_way_to_read_a_document_gives_its_statements(document: list[Stated
 @settings(max_examples=80, deadline=None)
 @given(document=DOCUMENTS, seed=st.integers(0, 2**16))
 def test_order_and_what_follows_anyway_make_no_difference(
-    document: list[Stated], seed: int
+    document: list[ConstraintStatement], seed: int
 ) -> None:
-    """Two documents that say the same would be told apart."""
+    """Two documents with the same meaning would differ."""
     assume(Oracle((s.kind, s.id, s.arguments, s.types) for s in document).valid)
     other = [*document, *document]
     for each in document:
@@ -80,13 +83,13 @@ def test_order_and_what_follows_anyway_make_no_difference(
             other.append(each._replace(id=None))
             names = each.arguments[:2]
             if None not in names:
-                other.append(Stated("wasInfluencedBy", None, names))
+                other.append(ConstraintStatement("wasInfluencedBy", None, names))
         if each.kind == "entity":
-            other.append(Stated("wasGeneratedBy", None, (each.id, None, None)))
-            other.append(Stated("alternateOf", None, (each.id, each.id)))
+            other.append(ConstraintStatement("wasGeneratedBy", None, (each.id, None, None)))
+            other.append(ConstraintStatement("alternateOf", None, (each.id, each.id)))
     random.Random(seed).shuffle(other)
     assert equivalent(provn(document), provn(other))
-    more = [*document, Stated("entity", "another", ())]
+    more = [*document, ConstraintStatement("entity", "another", ())]
     assert not equivalent(provn(document), provn(more))
     assert not equivalent(provn(more), provn(document))
 
@@ -141,20 +144,20 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_documents_that_say_the_same_are_equivalent(one: str, other: str) -> None:
-    """An inference or a merge would be left out."""
+    """An inference or a merge would be missing."""
     assert equivalent(text(one), text(other))
     assert equivalent(text(other), text(one))
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_documents_that_differ_are_not_equivalent(one: str, other: str) -> None:
-    """A difference would be lost."""
+    """A difference would be missed."""
     assert not equivalent(text(one), text(other))
     assert not equivalent(text(other), text(one))
 
 
 def test_a_normal_form_holds_what_follows_and_no_echoes() -> None:
-    """A normal form would lack what the Recommendation infers, or say one thing twice."""
+    """A normal form would lack inferred facts, or contain redundant ones."""
     form = normal_form(text("entity(e) wasGeneratedBy(g; e, a, -) used(a, e, -) used(a, e, -)"))
     facts = form.instances[None]
     assert len(form) == len(facts)
@@ -175,7 +178,7 @@ def test_a_normal_form_holds_what_follows_and_no_echoes() -> None:
 
 
 def test_an_invalid_document_has_no_normal_form() -> None:
-    """Two documents would be compared that say what can't be."""
+    """Contradictory documents would be compared."""
     with pytest.raises(DocumentError, match="not valid: 55"):
         normal_form(text("entity(e) activity(e)"))
     with pytest.raises(DocumentError, match="not valid"):

@@ -1,4 +1,4 @@
-"""The engine against a plain implementation of the same Recommendation."""
+"""Check the engine against a plain implementation of the same Recommendation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from validation.oracle import EMPTY, Oracle
 
 from provml.model.relations import ARGUMENTS
 from provml.validation.constraints.engine import Engine
-from provml.validation.constraints.rules import MANDATORY, TIMES
-from provml.validation.constraints.statements import Instance, Stated
+from provml.validation.constraints.rules import MANDATORY, TIME_ARGUMENTS
+from provml.validation.constraints.statements import ConstraintStatement, Instance
 
 _THINGS_THEMSELVES = ("entity", "activity", "agent")
 UNIQUENESS = range(22, 30)
@@ -58,14 +58,14 @@ _ORDERED = [
 
 
 def _argument(kind: str, place: int, name: str) -> st.SearchStrategy[str | None]:
-    if name in TIMES:
+    if name in TIME_ARGUMENTS:
         return st.none() | st.none() | _MOMENTS
     known = _ROLES.get(name, _ENTITIES)
     return known if place in MANDATORY.get(kind, ()) else st.none() | known
 
 
 @st.composite
-def _statement(draw: Any, kinds: list[str], named: bool) -> Stated:
+def _statement(draw: Any, kinds: list[str], named: bool) -> ConstraintStatement:
     kind = draw(st.sampled_from(kinds))
     if kind in ("entity", "activity", "agent"):
         identifier = draw({"entity": _ENTITIES, "activity": _ACTIVITIES, "agent": _AGENTS}[kind])
@@ -77,12 +77,12 @@ def _statement(draw: Any, kinds: list[str], named: bool) -> Stated:
         draw(_argument(kind, place, name)) for place, name in enumerate(ARGUMENTS[kind])
     )
     types = (EMPTY,) if kind == "entity" and draw(st.integers(0, 3)) == 0 else ()
-    return Stated(kind, identifier, arguments, types)
+    return ConstraintStatement(kind, identifier, arguments, types)
 
 
 @st.composite
-def _dense(draw: Any) -> list[Stated]:
-    """Many statements of few kinds without identifiers: what only the order can rule out."""
+def _dense(draw: Any) -> list[ConstraintStatement]:
+    """Many statements of few kinds without identifiers, which only the order can invalidate."""
     kinds = draw(st.lists(st.sampled_from(_ORDERED), min_size=2, max_size=4, unique=True))
     statements = _statement(["wasDerivedFrom", *kinds], False).map(
         lambda one: one if one.kind in _THINGS_THEMSELVES else one._replace(id=None)
@@ -98,8 +98,8 @@ DOCUMENTS = st.one_of(
 )
 
 
-def disagreement(document: list[Stated]) -> str | None:
-    """How the two differ, if they do."""
+def disagreement(document: list[ConstraintStatement]) -> str | None:
+    """The difference between engine and oracle, if any."""
     plain = Oracle((each.kind, each.id, each.arguments, each.types) for each in document)
     numbers = {breach.numbers[0] for breach in Engine(Instance(None, document)).check()}
     if plain.valid != (not numbers):
@@ -117,6 +117,6 @@ def disagreement(document: list[Stated]) -> str | None:
 
 @settings(max_examples=400, deadline=None)
 @given(document=DOCUMENTS)
-def test_the_engine_agrees_with_the_plain_rules(document: list[Stated]) -> None:
-    """The engine's short cuts would change a verdict, or what a document is blamed for."""
+def test_the_engine_agrees_with_the_plain_rules(document: list[ConstraintStatement]) -> None:
+    """The engine's optimisations would change a verdict or its reason."""
     assert disagreement(document) is None

@@ -1,4 +1,4 @@
-"""The forms of a report, and where its findings stand."""
+"""The formats of a report, and the places of its findings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from provml import reading, validate
 from provml.cli import execute as command
 from provml.errors import DocumentError
 from provml.testing import assert_valid
-from provml.validation.github_report import github_annotations
+from provml.validation.github_report import build_github_annotations
 from provml.validation.html_report import write_html_report
 from provml.validation.report import KEPT_FINDINGS, Report
 from provml.validation.sarif_report import build_sarif
@@ -42,7 +42,7 @@ GOOD = BAD.replace("wasStartedBy", "wasEndedBy").replace("activity(ex:x)", "agen
 
 @pytest.fixture
 def bad(tmp_path: Path) -> Path:
-    """A document with a fault in its order, and one in a bundle."""
+    """A document with an ordering error, and one in a bundle."""
     path = tmp_path / "bad <&>.provn"
     path.write_text(BAD)
     return path
@@ -55,7 +55,7 @@ def in_form(form: str) -> bytes:
 
 
 def test_a_finding_shows_the_statements_that_break_it_and_where_they_stand() -> None:
-    """A reader would have to search for what is wrong."""
+    """A reader would have to search for the error."""
     order, types = validate(BAD.encode()).findings
     assert order.name == "generation-within-activity"
     assert order.message.startswith("34 (with 43, 42): ")
@@ -71,7 +71,7 @@ def test_a_finding_shows_the_statements_that_break_it_and_where_they_stand() -> 
 
 
 def test_an_explanation_tells_the_inferences_and_merges() -> None:
-    """It would not be said how a statement came to bear on a finding."""
+    """A finding would not explain how a statement leads to it."""
     order = validate(BAD.encode()).findings[0]
     assert order.evidence[1].explanation == (
         "wasStartedBy(ex:s; ex:a, ex:e2, -, -) is known from wasInfluencedBy(ex:s; ex:a, ex:e2) "
@@ -105,7 +105,7 @@ def test_lines_are_known_in_other_forms(form: str) -> None:
 
 
 def test_sarif_is_what_the_standard_asks_for(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A code host would refuse the log, or point at another place."""
+    """A code host would refuse the log, or point at the wrong place."""
     assert command(["validate", "--report", "sarif", str(bad)]) == 1
     log = json.loads(capsys.readouterr().out)
     assert (log["version"], set(log)) == ("2.1.0", {"$schema", "version", "runs"})
@@ -133,7 +133,7 @@ def test_sarif_is_what_the_standard_asks_for(bad: Path, capsys: pytest.CaptureFi
 
 
 def test_sarif_of_nothing_found_is_a_log_too() -> None:
-    """A code host could not tell that all was well."""
+    """A code host could not tell that a document is valid."""
     log = build_sarif([validate(GOOD.encode())])
     assert log["runs"][0]["results"] == []
     assert log["runs"][0]["invocations"][0]["toolExecutionNotifications"]
@@ -159,7 +159,7 @@ class _Tags(HTMLParser):
 def test_the_page_stands_alone_and_runs_nothing(
     bad: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """A report would fetch something, or run what a document holds."""
+    """A report would download something, or run content of a document."""
     assert command(["validate", "--report", "html", str(bad)]) == 1
     made = capsysbinary.readouterr().out.decode()
     tags = _Tags()
@@ -172,7 +172,7 @@ def test_the_page_stands_alone_and_runs_nothing(
 
 
 def test_the_page_escapes_what_documents_hold() -> None:
-    """A document could put its own elements into a report."""
+    """A document could inject HTML into a report."""
     content = {
         "prefix": {"<b>": "https://example.org/"},
         "entity": {"<b>:<script>alert(1)</script>": {}},
@@ -188,20 +188,20 @@ def test_the_page_escapes_what_documents_hold() -> None:
 def test_github_annotations_name_file_and_line(
     bad: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An annotation would stand at no line, or its text end it."""
+    """An annotation would have no line, or its text would break the command."""
     assert command(["validate", "--report", "github", str(bad)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"::error file={bad},line=5,col=3,title=constraint generation-with")
     assert "%0A" in lines[0]
     report = Report("a,b:c%\n::error::x", further=1)
-    assert list(github_annotations([report])) == [
+    assert list(build_github_annotations([report])) == [
         "::warning file=a%2Cb%3Ac%25%0A%3A%3Aerror%3A%3Ax::and 1 more findings"
     ]
 
 
 def test_the_command_explains_on_demand(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The chain that led to a finding could not be seen, or hide the finding."""
+    """The chain behind a finding could not be shown, or would hide the finding."""
     assert command(["validate", str(bad)]) == 1
     short = capsys.readouterr().out
     assert "(statement 3, line 5, column 3)" in short and "by 15" not in short
@@ -210,7 +210,7 @@ def test_the_command_explains_on_demand(bad: Path, capsys: pytest.CaptureFixture
 
 
 def test_only_the_judges_asked_for_judge(bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Constraints would be left out by default, or judged unasked."""
+    """A check would be skipped by default, or run without being requested."""
     assert command(["validate", "--schema", str(bad)]) == 0
     assert command(["validate", "--constraints", "--format", "provn", str(bad)]) == 1
     assert command(["validate", "--constraints", "--format", "auto", str(bad)]) == 1
@@ -221,7 +221,7 @@ def test_only_the_judges_asked_for_judge(bad: Path, capsys: pytest.CaptureFixtur
 def test_anything_that_holds_a_document_can_be_judged(
     bad: Path, everything: provml.RecordedRun
 ) -> None:
-    """A user would have to write a file to have a document judged."""
+    """Users would have to write a file to validate a document."""
     prov = ProvDocument.deserialize(content=BAD, format="provn")
     packed = bad.with_name("bad.provn.gz")
     packed.write_bytes(gzip.compress(BAD.encode()))
@@ -232,7 +232,7 @@ def test_anything_that_holds_a_document_can_be_judged(
 
 
 def test_assert_valid_says_what_is_wrong(everything: provml.RecordedRun) -> None:
-    """A test of a user's would pass on a broken document, or fail without a reason."""
+    """A user's test would pass on a broken document, or fail without a reason."""
     assert_valid(everything)
     assert_valid(GOOD.encode())
     with pytest.raises(AssertionError, match=r"34 \(with 43, 42\)(.|\n)*wasDerivedFrom") as raised:
@@ -243,7 +243,7 @@ def test_assert_valid_says_what_is_wrong(everything: provml.RecordedRun) -> None
 
 
 def test_all_findings_are_told_up_to_a_limit_and_the_rest_counted() -> None:
-    """A finding would hide the others, or a broken document fill the memory."""
+    """One finding would hide the others, or a broken document would fill the memory."""
     count = KEPT_FINDINGS + 200
     entities = {f"ex:{n}": {} for n in range(count)}
     content = {
@@ -260,13 +260,13 @@ def test_all_findings_are_told_up_to_a_limit_and_the_rest_counted() -> None:
 def test_a_large_document_is_judged_by_the_constraints_alone_unless_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A large document would take hours, or what was left out not be said."""
+    """A large document would take hours, or skipped checks would not be mentioned."""
     monkeypatch.setattr("provml.validation.LARGE_BYTES", 10)
     report = validate(BAD.encode())
     assert {f.kind for f in report.findings} == {"constraint"}
-    assert any("not judged by schema and shapes" in note for note in report.notes)
+    assert any("not validated by schema and shapes" in note for note in report.notes)
     asked = validate(BAD.encode(), schema=True, shapes=True)
-    assert not any("not judged" in note for note in asked.notes)
+    assert not any("not validated" in note for note in asked.notes)
 
 
 HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
@@ -274,7 +274,7 @@ HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
 
 @pytest.mark.skipif(not HOOKS.is_file(), reason="the hooks are not part of a source package")
 def test_the_hook_runs_the_command_on_documents() -> None:
-    """A hook would call what is not there, or judge files that are no provenance."""
+    """The hook would call a missing command, or check files that are not provenance."""
     said = dict(line.strip(" -").split(": ", 1) for line in HOOKS.read_text().splitlines())
     assert said["entry"] == "provml validate"
     documents = re.compile(said["files"])

@@ -1,4 +1,4 @@
-"""The JSON Schemas accept what is written, and refuse what breaks any of their rules."""
+"""The JSON Schemas accept what provml writes, and refuse documents that break a rule."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from provml.validation.report import Finding
 from provml.validation.schema import (
     PROV_JSON,
     PROVML_JSON,
+    find_schema_violations,
     load_schema,
-    rules,
-    schema_findings,
+    rule_iris,
 )
 
 CORPUS = Path(os.environ.get("PROVML_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
@@ -42,22 +42,22 @@ Json = dict[str, Any]
 
 
 def findings(content: object, schema: str = PROV_JSON) -> list[Finding]:
-    """What a schema finds."""
-    return list(schema_findings(content, schema))
+    """The findings of a schema."""
+    return list(find_schema_violations(content, schema))
 
 
 def document(**kinds: Any) -> Json:
-    """A PROV-JSON document of some records."""
+    """A PROV-JSON document with some records."""
     return {"prefix": {"ex": "https://example.org/"}, **kinds}
 
 
 def relation(kind: str, **attributes: Any) -> Json:
-    """A document of one relation, with attributes under PROV's names."""
+    """A document with one relation, its attributes in PROV's namespace."""
     return document(**{kind: {"_:r": {f"prov:{n}": v for n, v in attributes.items()}}})
 
 
 def entity(value: Any, attribute: str = "ex:a") -> Json:
-    """A document of an entity with a value."""
+    """A document with an entity that has a value."""
     return document(entity={"ex:e": {attribute: value}})
 
 
@@ -113,7 +113,7 @@ GENERIC: dict[str, Json] = {
 
 
 def of_class(document: Json, name: str) -> Json:
-    """The last element of a class of provml's."""
+    """The last element of a provml class."""
     return [
         record
         for kind in ("entity", "activity")
@@ -126,7 +126,7 @@ Breaking = Callable[[Json], None]
 
 
 def without(name: str, *attributes: str) -> Breaking:
-    """Have an element of a class lack attributes."""
+    """Remove attributes from an element of a class."""
 
     def broken(document: Json) -> None:
         record = of_class(document, name)
@@ -137,7 +137,7 @@ def without(name: str, *attributes: str) -> Breaking:
 
 
 def having(name: str, attribute: str, value: Any) -> Breaking:
-    """Have an element of a class have another value."""
+    """Change an attribute of an element of a class."""
 
     def broken(document: Json) -> None:
         of_class(document, name)[attribute] = value
@@ -151,7 +151,7 @@ def integer(content: Any, datatype: str = "xsd:int") -> Json:
 
 
 def prefixed(prefix: str, iri: str) -> Breaking:
-    """Have a document declare a prefix."""
+    """Declare a prefix in a document."""
 
     def broken(document: Json) -> None:
         document["prefix"][prefix] = iri
@@ -247,7 +247,7 @@ OURS: dict[str, Breaking] = {
 
 @pytest.fixture(scope="module")
 def written(everything: provml.RecordedRun, json_of: Callable[..., Any]) -> dict[str, Json]:
-    """A run in which everything happens, as PROV-JSON at each detail."""
+    """A run with everything, as PROV-JSON at each detail."""
     return {detail: json_of(everything, detail) for detail in ("sample", "series")}
 
 
@@ -265,15 +265,15 @@ def changed(content: Json, before: Json) -> Json:
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_what_is_written_passes(written: dict[str, Json], detail: str) -> None:
-    """A document of our own would be called wrong."""
+    """Our own documents would be called invalid."""
     assert findings(written[detail], PROVML_JSON) == []
     bundled = document(bundle={"ex:b": written[detail]})
     assert findings(bundled, PROVML_JSON) == []
 
 
-@pytest.mark.parametrize("rule", rules())
+@pytest.mark.parametrize("rule", rule_iris())
 def test_every_rule_refuses_what_breaks_it(written: dict[str, Json], rule: str) -> None:
-    """A rule would be there in name only, or its finding would not say which it is."""
+    """A rule would have no effect, or its finding would not name it."""
     if rule in GENERIC:
         content, schema = GENERIC[rule], PROV_JSON
     else:
@@ -283,7 +283,7 @@ def test_every_rule_refuses_what_breaks_it(written: dict[str, Json], rule: str) 
         content = changed(content, written[detail])
     found = findings(content, schema)
     assert rule in {finding.rule.rpartition("#")[2] for finding in found}, found
-    if rule in OURS:  # what is wrong in a bundle is found there too
+    if rule in OURS:  # the same error is found in a bundle
         bundled = findings(document(bundle={"ex:b": content}), PROVML_JSON)
         assert {f.where for f in bundled} == {f"/bundle/ex:b{f.where}" for f in found}
     for finding in found:
@@ -293,12 +293,12 @@ def test_every_rule_refuses_what_breaks_it(written: dict[str, Json], rule: str) 
 
 
 def test_every_rule_has_a_breaking_case_of_its_own() -> None:
-    """A case would be left over of a rule that is gone, or serve two."""
-    assert sorted([*GENERIC, *OURS]) == sorted(rules())
+    """A test case would belong to no rule, or to two."""
+    assert sorted([*GENERIC, *OURS]) == sorted(rule_iris())
 
 
 def subschemas(part: Any, place: str = "") -> Iterator[tuple[str, Json]]:
-    """Every part of a schema that may assert something."""
+    """All parts of a schema that may assert something."""
     if isinstance(part, dict):
         yield place, part
         for keyword, content in part.items():
@@ -312,7 +312,7 @@ def subschemas(part: Any, place: str = "") -> Iterator[tuple[str, Json]]:
 
 @pytest.mark.parametrize("name", [PROV_JSON, PROVML_JSON])
 def test_what_can_fail_has_a_name(name: str) -> None:
-    """A finding could not say which rule it comes from."""
+    """A finding could not name its rule."""
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
     names = [
@@ -327,7 +327,7 @@ def test_what_can_fail_has_a_name(name: str) -> None:
 
 
 def test_the_corpus_passes() -> None:
-    """PROV-JSON that other programs write would be refused."""
+    """PROV-JSON from other programs would be refused."""
     if not CORPUS.is_dir():
         pytest.skip(f"no corpus at {CORPUS}: set PROVML_CORPUS")
     files = sorted(CORPUS.glob("documents/prov-suite/*.json"))
@@ -340,7 +340,7 @@ def test_the_corpus_passes() -> None:
 
 
 def test_what_the_submission_s_schema_refuses_passes() -> None:
-    """Correct PROV-JSON would be refused for what the submission's own schema gets wrong."""
+    """Correct PROV-JSON would be refused because of errors in the submission's schema."""
     mention = {"prov:specificEntity": "ex:a", "prov:generalEntity": "ex:b", "prov:bundle": "ex:c"}
     times = [{"prov:activity": "ex:a", "prov:time": f"2026-01-0{day}T00:00:00Z"} for day in (1, 2)]
     content = document(
@@ -361,14 +361,14 @@ def test_what_the_submission_s_schema_refuses_passes() -> None:
 def test_what_the_prov_library_writes_passes(
     everything: provml.RecordedRun, written: dict[str, Json]
 ) -> None:
-    """A document of ours would be called wrong once another program has written it again."""
+    """Our documents would be invalid once another program has rewritten them."""
     again = json.loads(everything.to_prov("sample").serialize(format="json"))
     assert findings(again, PROVML_JSON) == []
     assert ProvDocument.deserialize(content=json.dumps(again), format="json")
 
 
 def test_a_pointer_names_the_place() -> None:
-    """Nobody would find the place of a finding in a large document."""
+    """Nobody could locate a finding in a large document."""
     content = document(entity={"ex:a/b~c": {"ex:n": [1, {"$": "x", "type": ""}]}})
     (finding,) = findings(content)
     assert finding.where == "/entity/ex:a~1b~0c/ex:n/1/type"
@@ -380,6 +380,6 @@ def test_a_pointer_names_the_place() -> None:
     "content", [None, 1, "x", [], [[{}]], {"entity": {"ex:e": {"ex:a": [[[]]]}}}]
 )
 def test_what_is_no_prov_json_at_all_is_a_finding(content: object) -> None:
-    """Validating would end in a traceback."""
+    """Validation would end in a traceback."""
     assert findings(content) != []
     assert findings(content, PROVML_JSON) != []

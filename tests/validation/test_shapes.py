@@ -1,4 +1,4 @@
-"""The shapes accept what is written, and refuse what breaks any of them."""
+"""The shapes accept what provml writes, and refuse documents that break a rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdflib.namespace import SH
 import provml
 from provml.base.schema_files import read_schema
 from provml.model.vocabulary import PROVML
-from provml.validation.shapes import load_shapes, shape_findings
+from provml.validation.shapes import find_shape_violations, load_shapes
 
 TERM = rdflib.Namespace(PROVML)
 SHAPE = rdflib.Namespace("https://w3id.org/provml/shapes#")
@@ -25,37 +25,37 @@ REPORTING = sorted(str(shape).removeprefix(SHAPE) for shape in load_shapes().sub
 
 
 def one(graph: Graph, name: str) -> Any:
-    """A thing of a class."""
+    """One node of a class."""
     return sorted(graph.subjects(RDF.type, TERM[name]))[-1]
 
 
 def without(name: str, term: Any) -> Breaking:
-    """Have a thing of a class lack a property."""
+    """Remove a property from a node of a class."""
     return lambda graph: graph.remove((one(graph, name), term, None))
 
 
 def with_two(name: str, term: Any, value: Any) -> Breaking:
-    """Have a thing of a class have one more value."""
+    """Add a second value to a property of a node of a class."""
     return lambda graph: graph.add((one(graph, name), term, Literal(value)))
 
 
 def having(name: str, term: Any, value: Any) -> Breaking:
-    """Have a thing of a class have another value."""
+    """Change a property of a node of a class."""
     return lambda graph: graph.set((one(graph, name), term, Literal(value)))
 
 
 def unnamed_by(name: str, term: Any) -> Breaking:
-    """Have nothing say a property of a thing of a class."""
+    """Remove all triples that refer to a node of a class by a property."""
     return lambda graph: graph.remove((None, term, one(graph, name)))
 
 
 def not_a(name: str, kind: Any) -> Breaking:
-    """Have a thing of a class lack one of its other classes."""
+    """Remove one of the other classes from a node of a class."""
     return lambda graph: graph.remove((one(graph, name), RDF.type, kind))
 
 
 def generated_without(name: str, term: Any) -> Breaking:
-    """Have the generation of a thing of a class lack a property."""
+    """Remove a property from the generation of a node of a class."""
 
     def broken(graph: Graph) -> None:
         graph.remove((graph.value(one(graph, name), PROV.qualifiedGeneration), term, None))
@@ -176,18 +176,18 @@ BROKEN: dict[str, Breaking] = {
 
 @pytest.fixture(scope="module")
 def written(everything: provml.RecordedRun, graph_of: Callable[..., Graph]) -> dict[str, Graph]:
-    """A run in which everything happens, as RDF at each detail."""
+    """A run with everything, as RDF at each detail."""
     return {detail: graph_of(everything, detail) for detail in ("sample", "series")}
 
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_what_is_written_passes(written: dict[str, Graph], detail: str) -> None:
     """A document of our own would be called wrong."""
-    assert list(shape_findings([written[detail]])) == []
+    assert list(find_shape_violations([written[detail]])) == []
 
 
 def test_what_is_entailed_is_no_second_statement(everything: provml.RecordedRun) -> None:
-    """The triples that queries need would make each generation two."""
+    """Entailed triples, which queries need, would double each generation."""
     import io
 
     from provml.export import ntriples
@@ -198,12 +198,12 @@ def test_what_is_entailed_is_no_second_statement(everything: provml.RecordedRun)
     ntriples.write(RunMapping(Journal(everything.path)), sink, entailed=True)
     graph = Graph().parse(data=sink.getvalue(), format="nt11")
     assert (one(graph, "Metric"), PROV.wasGeneratedBy, None) in graph
-    assert list(shape_findings([graph])) == []
+    assert list(find_shape_violations([graph])) == []
 
 
 @pytest.mark.parametrize("status", ["running", "crashed", "empty"])
 def test_a_run_in_any_state_passes(store: Any, graph_of: Callable[..., Graph], status: str) -> None:
-    """A run under way, a dead one or one that logged nothing would be called wrong."""
+    """A running, crashed or empty run would be called invalid."""
     run = provml.start_run("e", store=store, formats=())
     if status != "empty":
         run.log_metric("loss", float("nan"), "training", 0)
@@ -214,18 +214,18 @@ def test_a_run_in_any_state_passes(store: Any, graph_of: Callable[..., Graph], s
     for detail in ("sample", "series"):
         graph = graph_of(provml.load(run.path), detail)
         assert graph.value(one(graph, "Run"), TERM.status) is not None
-        assert list(shape_findings([graph])) == []
+        assert list(find_shape_violations([graph])) == []
 
 
 @pytest.mark.parametrize("shape", REPORTING)
 def test_every_shape_refuses_what_breaks_it(written: dict[str, Graph], shape: str) -> None:
-    """A shape would be there in name only, or its finding would not say which it is."""
+    """A shape would have no effect, or its finding would not name it."""
     original = written["series" if shape.startswith("file-") else "sample"]
     graph = Graph()
     graph += original
     BROKEN[shape](graph)
     assert set(graph) != set(original)
-    found = list(shape_findings([graph]))
+    found = list(find_shape_violations([graph]))
     assert shape in {finding.rule.removeprefix(SHAPE) for finding in found}, found
     for finding in found:
         assert finding.message.startswith(
@@ -235,12 +235,12 @@ def test_every_shape_refuses_what_breaks_it(written: dict[str, Graph], shape: st
 
 
 def test_every_shape_has_a_breaking_case_of_its_own() -> None:
-    """A case would be left over of a shape that is gone."""
+    """A test case would belong to a shape that is gone."""
     assert sorted(BROKEN) == REPORTING
 
 
 def test_shapes_have_names_in_their_namespace() -> None:
-    """A finding would name a blank node, or say nothing."""
+    """A finding would name a blank node, or have no message."""
     shapes = load_shapes()
     used = set(shapes.subjects(RDF.type, SH.NodeShape)) | set(
         shapes.subjects(RDF.type, SH.PropertyShape)
@@ -259,7 +259,7 @@ def test_shapes_have_names_in_their_namespace() -> None:
 
 
 def test_every_class_of_the_vocabulary_has_a_shape() -> None:
-    """Things of a class could be stated in any way."""
+    """Nodes of a class would be unchecked."""
     text = read_schema("provml.ttl")
     vocabulary = Graph().parse(data=text, format="turtle")
     classes = set(vocabulary.subjects(RDF.type, rdflib.OWL.Class))
@@ -268,7 +268,7 @@ def test_every_class_of_the_vocabulary_has_a_shape() -> None:
 
 
 def test_the_shapes_are_shacl() -> None:
-    """An engine other than ours would refuse the shapes, or pass over a misspelled part."""
+    """Other engines would refuse the shapes, or ignore a misspelled part."""
     from pyshacl import validate as conforms
 
     assert conforms(Graph(), shacl_graph=load_shapes(), meta_shacl=True, inference="none")[0]

@@ -1,4 +1,4 @@
-"""Judging documents and runs as a whole, and the command that does it."""
+"""Validating whole documents and runs, and the command that does it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from provml.errors import DocumentError
 from provml.export import export_bundles, find_format
 from provml.validation import validate, validate_run
 from provml.validation.report import KEPT_FINDINGS, Finding, Report
-from provml.validation.schema import PROVML_JSON, schema_findings
+from provml.validation.schema import PROVML_JSON, find_schema_violations
 
 CORPUS = Path(os.environ.get("PROVML_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
 FOREIGN = {
@@ -37,7 +37,7 @@ FOREIGN = {
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plan=RUNS)
 def test_every_document_of_a_run_passes_schema_and_shapes(plan: dict[str, Any]) -> None:
-    """Some names, values or times would give a document that our own rules call wrong."""
+    """Some names, values or times would produce documents that break our own rules."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
@@ -48,20 +48,20 @@ def test_every_document_of_a_run_passes_schema_and_shapes(plan: dict[str, Any]) 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plan=RUNS)
 def test_every_document_of_a_run_passes_the_schema(plan: dict[str, Any]) -> None:
-    """Some names, values or times would give PROV-JSON that the schema calls wrong."""
+    """Some names, values or times would produce invalid PROV-JSON."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
             sink = io.BytesIO()
             recorded.export("provjson", sink, detail)
-            assert list(schema_findings(json.loads(sink.getvalue()), PROVML_JSON)) == []
+            assert list(find_schema_violations(json.loads(sink.getvalue()), PROVML_JSON)) == []
 
 
 OTHER_FORMS = sorted(set(reading.reading_formats()) & set(format_names()) - {"provjson"})
 
 
 def broken(json_of: Callable[..., Any], run: provml.RecordedRun) -> Any:
-    """A document of provml's with something for each judge to find."""
+    """A provml document with one error for each kind of check."""
     content = json_of(run, "sample")
     metric = next(name for name in content["entity"] if name.startswith("run:metric/"))
     del content["entity"][metric]["prov:value"]
@@ -71,7 +71,7 @@ def broken(json_of: Callable[..., Any], run: provml.RecordedRun) -> Any:
 def test_a_document_is_judged_by_both_or_by_what_is_asked_for(
     everything: provml.RecordedRun, json_of: Callable[..., Any]
 ) -> None:
-    """A judge would be left out, or judge unasked."""
+    """A check would be skipped, or run without being requested."""
     data = json.dumps(broken(json_of, everything)).encode()
     assert {f.kind for f in validate(data).findings} == {"schema", "shape"}
     assert {f.kind for f in validate(data, shapes=False).findings} == {"schema"}
@@ -84,7 +84,7 @@ def test_a_document_is_judged_by_both_or_by_what_is_asked_for(
 def test_a_document_of_several_runs_passes(
     tmp_path: Path, everything: provml.RecordedRun, store: Path, name: str
 ) -> None:
-    """What is fine by itself would be called wrong beside another run."""
+    """A valid run would be invalid beside another one."""
     with provml.start_run("other", store=store, owner="o", formats=()) as run:
         run.log_metric("loss", 1.0, "training", 0)
     path = tmp_path / f"runs{find_format(name).suffix}"
@@ -97,7 +97,7 @@ def test_a_document_of_several_runs_passes(
 def test_every_run_of_a_document_of_several_is_judged(
     everything: provml.RecordedRun, json_of: Callable[..., Any]
 ) -> None:
-    """What is wrong in a bundle would be passed over."""
+    """Errors in a bundle would be missed."""
     good, bad = json_of(everything, "series"), broken(json_of, everything)
     bundles = {"prefix": {"ex": "https://example.org/"}, "bundle": {"ex:a": good, "ex:b": bad}}
     report = validate(json.dumps(bundles).encode())
@@ -110,25 +110,25 @@ def test_every_run_of_a_document_of_several_is_judged(
 def test_what_cannot_be_read_after_the_schema_still_has_its_findings(
     everything: provml.RecordedRun, json_of: Callable[..., Any]
 ) -> None:
-    """A finding would be lost behind an error that it is the cause of."""
+    """A finding would be lost behind the error that it explains."""
     content = json_of(everything, "series")
     content["wasStolenBy"] = {"_:s": {"prov:entity": "run:run"}}
     report = validate(json.dumps(content).encode())
     assert [f.rule.rpartition("#")[2] for f in report.findings] == ["document"]
-    assert any("shapes can't be judged" in note for note in report.notes)
+    assert any("not validated by shapes" in note for note in report.notes)
     with pytest.raises(DocumentError):
         validate(json.dumps(content).encode(), schema=False)
 
 
 def test_a_foreign_document_is_not_judged_by_our_shapes() -> None:
-    """Every document that is not ours would have findings."""
+    """Every document from other tools would have findings."""
     report = validate(json.dumps(FOREIGN).encode(), schema=False)
     assert report.conforms
-    assert any("no terms of provml" in note for note in report.notes)
+    assert any("no provml terms" in note for note in report.notes)
 
 
 def test_every_document_of_the_corpus_is_judged_or_refused_in_one_line() -> None:
-    """A document that others wrote would end in a traceback, or with nothing that helps."""
+    """A document from another tool would end in a traceback or an unhelpful error."""
     if not CORPUS.is_dir():
         pytest.skip(f"no corpus at {CORPUS}: set PROVML_CORPUS")
     endings = {".json", ".jsonld", ".provn", ".provx", ".trig", ".ttl", ".nt"}
@@ -147,7 +147,7 @@ def test_every_document_of_the_corpus_is_judged_or_refused_in_one_line() -> None
 
 
 def test_a_report_keeps_so_many_findings_and_counts_the_rest() -> None:
-    """A large broken document would take memory without bound."""
+    """A large broken document would fill the memory."""
     report = Report("x")
     report.add(Finding("schema", f"urn:x#{n}", "m", "") for n in range(KEPT_FINDINGS + 5))
     assert (len(report.findings), report.further, report.conforms) == (KEPT_FINDINGS, 5, False)
@@ -159,7 +159,7 @@ def test_a_report_keeps_so_many_findings_and_counts_the_rest() -> None:
 
 @pytest.fixture
 def good(tmp_path: Path, everything: provml.RecordedRun) -> Path:
-    """A document of ours, in a file."""
+    """A valid document in a file."""
     path = tmp_path / "good.json"
     everything.export("provjson", path)
     return path
@@ -167,7 +167,7 @@ def good(tmp_path: Path, everything: provml.RecordedRun) -> Path:
 
 @pytest.fixture
 def bad(tmp_path: Path, everything: provml.RecordedRun, json_of: Callable[..., Any]) -> Path:
-    """A broken one."""
+    """A broken document in a file."""
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(broken(json_of, everything)))
     return path
@@ -177,7 +177,7 @@ def bad(tmp_path: Path, everything: provml.RecordedRun, json_of: Callable[..., A
 def test_the_command_judges_files_and_runs(
     good: Path, bad: Path, everything: provml.RecordedRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The exit status would not tell, or a finding not be a line that names its rule."""
+    """The exit status would be wrong, or a finding would not be one line that names its rule."""
     assert command(["validate", str(good), str(everything.path)]) == 0
     told = capsys.readouterr()
     assert told.out == ""
@@ -208,7 +208,7 @@ def test_the_command_gives_json(bad: Path, capsys: pytest.CaptureFixture[str]) -
 def test_what_cannot_be_read_is_one_line_and_status_2(
     tmp_path: Path, good: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A broken file would be a traceback, or keep the other files from being judged."""
+    """A broken file would cause a traceback, or stop the check of other files."""
     path = tmp_path / "broken.json"
     path.write_bytes(content)
     assert command(["validate", str(path), str(tmp_path / "absent"), str(good)]) == 2
@@ -236,18 +236,18 @@ def test_compressed_files_and_standard_input_are_judged(bad: Path) -> None:
 
 @pytest.mark.parametrize("name", OTHER_FORMS)
 def test_other_forms_are_judged(tmp_path: Path, everything: provml.RecordedRun, name: str) -> None:
-    """A document of ours in another form could not be judged, or would be called wrong."""
+    """Our documents in other formats could not be validated, or would be invalid."""
     path = tmp_path / f"run{find_format(name).suffix}"
     everything.export(name, path)
     report = validate(path)
     assert report.conforms, [finding.text() for finding in report.findings]
-    assert not any("no terms of provml" in note for note in report.notes)
+    assert not any("no provml terms" in note for note in report.notes)
 
 
 def test_nothing_of_a_document_reaches_the_terminal_as_a_control_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A document could rewrite what the terminal shows."""
+    """A document could manipulate the terminal."""
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"entity": {"ex:\x1b[2J": {}, "ex:e": {"ex:a\x07b": [None]}}}))
     assert command(["validate", str(path)]) == 1
@@ -258,7 +258,7 @@ def test_nothing_of_a_document_reaches_the_terminal_as_a_control_code(
 
 @pytest.mark.parametrize("package", ["jsonschema", "pyshacl"])
 def test_an_absent_package_is_one_line_with_the_command(good: Path, package: str) -> None:
-    """Who lacks the extra would get a traceback, or not learn how to get it."""
+    """Users without the extra would get a traceback, or no hint how to install it."""
     code = f"import sys; sys.modules[{package!r}] = None; from provml.cli import main; main()"
     told = subprocess.run(
         [sys.executable, "-c", code, "validate", str(good)],
@@ -274,20 +274,23 @@ def test_an_absent_package_is_one_line_with_the_command(good: Path, package: str
 def test_a_document_larger_than_the_limit_is_refused_until_it_is_raised(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A small compressed file could fill the memory, or a large one never be judged."""
+    """A small compressed file could fill the memory, or a large one could not be validated."""
     path = tmp_path / "large.json.gz"
     text = json.dumps(FOREIGN | {"entity": {"ex:e": {"ex:a": "x" * 2**20}}})
     path.write_bytes(gzip.compress(text.encode()))
     assert command(["validate", str(path), "--max-size", "1"]) == 2
-    assert "larger than 1,048,576 bytes" in capsys.readouterr().err
+    assert "larger than the limit of 1,048,576 bytes" in capsys.readouterr().err
     assert command(["validate", str(path), "--max-size", "2"]) == 0
 
 
 def test_a_run_of_many_samples_is_judged_by_its_series(store: Path) -> None:
-    """Judging a large run would take hours."""
+    """Validating a large run would take hours."""
     with provml.start_run("e", store=store, formats=()) as run:
         for step in range(10_001):
             run.log_metric("loss", 1.0, "training", step)
     report = validate_run(run.path)
     assert report.conforms
-    assert report.notes == ["its 10,001 samples were not judged one by one by schema and shapes"]
+    assert report.notes == [
+        "schema and shapes checked the series, not each of the 10,001 samples; "
+        "detail 'sample' checks all of them"
+    ]

@@ -1,4 +1,4 @@
-"""Every term that is written is defined, and every term that is defined is written."""
+"""The vocabulary defines exactly the terms that provml writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Graphs = list[rdflib.Graph]
 
 
 def shipped(name: str) -> str:
-    """A file of the schemas, as the installed package has it."""
+    """A schema file of the installed package."""
     return read_schema(name).decode()
 
 
@@ -36,12 +36,12 @@ def vocabulary() -> rdflib.Graph:
 
 @pytest.fixture(scope="module")
 def graphs(everything: provml.RecordedRun, graph_of: Callable[..., rdflib.Graph]) -> Graphs:
-    """The documents of a run in which everything happens."""
+    """The documents of a run with everything."""
     return [graph_of(everything, detail) for detail in ("sample", "series")]
 
 
 def terms(graph: rdflib.Graph) -> set[str]:
-    """The terms of ours that a graph uses: as class, property, object or datatype."""
+    """The provml terms in a graph: classes, properties, objects and datatypes."""
     used = set()
     for triple in graph:
         for node in triple:
@@ -60,7 +60,7 @@ def defined(vocabulary: rdflib.Graph) -> set[str]:
 def test_every_term_written_is_defined_and_every_term_defined_is_written(
     vocabulary: rdflib.Graph, graphs: Graphs
 ) -> None:
-    """A reader would meet a term that no file explains, or look for one that never comes."""
+    """A reader would meet an undefined term, or look for one that is never used."""
     pytest.importorskip("torch", reason="torch is not installed: its terms are not written")
     written = set().union(*(terms(graph) for graph in graphs))
     assert written - defined(vocabulary) == set()
@@ -68,7 +68,7 @@ def test_every_term_written_is_defined_and_every_term_defined_is_written(
 
 
 def test_a_term_is_explained(vocabulary: rdflib.Graph) -> None:
-    """A term would have no label, no comment, no kind or no place under PROV."""
+    """A term would lack a label, a comment, a type or a parent in PROV."""
     for term in defined(vocabulary):
         kinds = set(vocabulary.objects(TERM[term], RDF.type))
         assert len(kinds) == 1 and kinds <= {OWL.Class, OWL.DatatypeProperty, RDFS.Datatype}, term
@@ -84,14 +84,14 @@ def test_a_term_is_explained(vocabulary: rdflib.Graph) -> None:
 
 
 def superclasses(vocabulary: rdflib.Graph, name: Any) -> set[Any]:
-    """A class and all that it is a subclass of."""
+    """A class and all its superclasses."""
     return set(vocabulary.transitive_objects(name, RDFS.subClassOf))
 
 
 def test_a_property_is_written_of_its_domain_with_values_of_its_range(
     vocabulary: rdflib.Graph, graphs: Graphs
 ) -> None:
-    """The vocabulary would say of a term what is not so."""
+    """The vocabulary would be wrong about a term."""
     pytest.importorskip("torch", reason="torch is not installed: its terms are not written")
     domains: dict[Any, set[Any]] = {}
     for graph in graphs:
@@ -115,7 +115,7 @@ def test_a_property_is_written_of_its_domain_with_values_of_its_range(
 
 
 def in_range(vocabulary: rdflib.Graph, term: Any, value: Any) -> bool:
-    """Whether a value is of a property's range."""
+    """Whether a value is in a property's range."""
     range_ = vocabulary.value(term, RDFS.range)
     if not isinstance(value, rdflib.Literal):
         return False
@@ -134,7 +134,7 @@ def in_range(vocabulary: rdflib.Graph, term: Any, value: Any) -> bool:
 
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # rdflib's own
 def test_the_json_ld_context_has_every_term(vocabulary: rdflib.Graph) -> None:
-    """JSON-LD with the context would lose a term, or read its value with another datatype."""
+    """JSON-LD with the context would lose a term, or read a value with the wrong datatype."""
     context = json.loads(shipped("provml.context.jsonld"))["@context"]
     for term in defined(vocabulary) - {"decimal"}:
         entry = context[term]
@@ -165,7 +165,7 @@ def test_the_json_ld_context_has_every_term(vocabulary: rdflib.Graph) -> None:
 
 
 def test_every_file_of_the_schemas_is_in_their_table() -> None:
-    """A file would ship that nobody is told of."""
+    """A file would ship without documentation."""
     table = shipped("README.md")
     folder = schema_folder()
     names = {Path(str(file)).name for file in folder.iterdir()} - {"README.md"}

@@ -1,7 +1,8 @@
-"""PROV-CONSTRAINTS (W3C Recommendation, 2013): whether a document is a consistent history.
+"""Check PROV-CONSTRAINTS (W3C Recommendation, 2013): is a document a consistent history?
 
-`rules` holds the Recommendation's rules as data, `engine` applies them to an instance, `sources`
-makes instances of documents, `normal` compares them. Imports `report` and what lies beneath.
+`rules` holds the rules of the Recommendation as data, `engine` applies them to an instance,
+`instances` turns documents into instances, and `normal_forms` compares them.
+Imports `report` and the rooms below it.
 """
 
 from __future__ import annotations
@@ -9,49 +10,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from provml.validation.constraints.engine import Breach, Engine, Fact
+from provml.validation.constraints.engine import ConstraintBreach, Engine, Fact
 from provml.validation.constraints.instances import prov_instances, provjson_instances, run_instance
 from provml.validation.constraints.rules import DATA_MODEL, INFERENCES, RECOMMENDATION, RULES
-from provml.validation.constraints.statements import Instance, Prefixes, Stated
+from provml.validation.constraints.statements import ConstraintStatement, Instance, NamespaceScope
 from provml.validation.report import KEPT_FINDINGS, Evidence, Finding, Report
 
 __all__ = [
+    "ConstraintStatement",
     "Instance",
-    "Prefixes",
-    "Stated",
-    "judge",
+    "NamespaceScope",
+    "check_constraints",
     "prov_instances",
     "provjson_instances",
     "run_instance",
 ]
 
-_KEPT_EVIDENCE: Final = 50
-"""So many statements of one finding are kept."""
+_MAX_EVIDENCE: Final = 50
+"""The largest number of statements in a finding."""
 
-_KEPT_EXPLANATION: Final = 20
-"""So many lines explain how one statement came to bear."""
+_MAX_EXPLANATION: Final = 20
+"""The largest number of lines that explain one statement."""
 
 
-def judge(instances: Iterable[Instance], report: Report) -> None:
-    """Report every way in which the instances are not valid.
+def check_constraints(instances: Iterable[Instance], report: Report) -> None:
+    """Report every violation in the instances.
 
-    Costs some ten microseconds and half a kilobyte a statement. The top level and each bundle are
-    judged by themselves (PROV-CONSTRAINTS, 7.2).
+    Costs about 20 us and half a kilobyte a statement. The document and each of its bundles are
+    checked separately (PROV-CONSTRAINTS, 7.2).
     """
     for instance in instances:
         engine = Engine(instance, max(0, KEPT_FINDINGS - len(report.findings)))
         for breach in engine.check():
-            report.add([_finding(instance, breach)])
+            report.add([_build_constraint_finding(instance, breach)])
         report.further += engine.further
 
 
-def _finding(instance: Instance, breach: Breach) -> Finding:
+def _build_constraint_finding(instance: Instance, breach: ConstraintBreach) -> Finding:
     first = RULES[breach.numbers[0]]
     others = [f"{number}" for number in breach.numbers[1:]]
     within = "" if instance.name is None else f", in bundle {instance.name_text(instance.name)}"
     also = f" (with {', '.join(others)})" if others else ""
-    evidence = tuple(_evidence(instance, breach.facts))
-    further = sum(1 for _ in breach.facts) - _KEPT_EVIDENCE
+    evidence = tuple(_collect_evidence(instance, breach.facts))
+    further = sum(1 for _ in breach.facts) - _MAX_EVIDENCE
     more = f" (and {further:,} more statements)" if further > 0 else ""
     at = evidence[0] if evidence else Evidence("", "")
     return Finding(
@@ -65,31 +66,31 @@ def _finding(instance: Instance, breach: Breach) -> Finding:
     )
 
 
-def _evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evidence]:
-    """The statements behind some facts, each once, in the order in which they are needed."""
+def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evidence]:
+    """Yield the statements behind some facts, each once, in the order they are needed."""
     shown: set[int] = set()
     for fact in facts:
-        for source in _sources(fact):
+        for source in _find_sources(fact):
             if id(source) in shown:
                 continue
-            if len(shown) == _KEPT_EVIDENCE:
+            if len(shown) == _MAX_EVIDENCE:
                 return
             shown.add(id(source))
             yield Evidence(
                 instance.text(source, source.types),
                 source.place,
-                tuple(_explanation(instance, fact)),
+                tuple(_explain_fact(instance, fact)),
                 source.line,
                 source.column,
             )
 
 
-def _sources(fact: Fact) -> Iterator[Stated]:
-    """The statement that a fact comes from, and those that gave it arguments."""
+def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
+    """Yield the statement that a fact comes from, and those that contributed arguments."""
     waiting, seen = [fact], {id(fact)}
     while waiting:
         each = waiting.pop()
-        if isinstance(each.source, Stated):
+        if isinstance(each.source, ConstraintStatement):
             yield each.source
         before = [each.source] if isinstance(each.source, Fact) else []
         for other in (*before, *(teacher for _, teacher in each.taught)):
@@ -98,11 +99,11 @@ def _sources(fact: Fact) -> Iterator[Stated]:
                 waiting.append(other)
 
 
-def _explanation(instance: Instance, fact: Fact) -> list[str]:
-    """The inferences and merges that made a fact what it is, the last one first."""
+def _explain_fact(instance: Instance, fact: Fact) -> list[str]:
+    """Return the inferences and merges that led to a fact, the last one first."""
     lines: list[str] = []
     waiting, seen = [fact], {id(fact)}
-    while waiting and len(lines) < _KEPT_EXPLANATION:
+    while waiting and len(lines) < _MAX_EXPLANATION:
         each = waiting.pop(0)
         text = instance.text(each)
         steps = [(f"{text} is known from", number, other) for number, other in each.taught]

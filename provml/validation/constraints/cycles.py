@@ -1,4 +1,4 @@
-"""Cycles in a graph of strict and other steps. Imports nothing of provml."""
+"""Find cycles in a graph of strict and non-strict steps. Imports nothing from provml."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-_MOST_STEPS: Final = 1_000_000
-"""So many steps are looked at for the shortest cycles; what is left is told by one cycle each."""
+_SEARCH_BUDGET: Final = 1_000_000
+"""The number of steps that the search for shortest cycles may look at.
+
+After that, each remaining component is reported by one cycle.
+"""
 
 
-class Arrow(NamedTuple):
-    """One step, and the fact that is its reason."""
+class Step(NamedTuple):
+    """One step, and the fact that it follows from."""
 
     start: Any
     end: Any
@@ -21,57 +24,58 @@ class Arrow(NamedTuple):
 
 
 @dataclass(slots=True)
-class Arrows:
-    """Steps between nodes of any kind."""
+class StepGraph:
+    """Steps between nodes of any type."""
 
     nodes: dict[Hashable, int] = field(default_factory=dict)
-    steps: list[list[tuple[int, Arrow]]] = field(default_factory=list)
-    strict: list[Arrow] = field(default_factory=list)
+    steps: list[list[tuple[int, Step]]] = field(default_factory=list)
+    strict: list[Step] = field(default_factory=list)
 
     def add(self, start: Hashable, end: Hashable, fact: Any, *, strict: bool) -> None:
         """Add a step."""
-        arrow = Arrow(start, end, fact, strict)
-        self.steps[self._number(start)].append((self._number(end), arrow))
+        arrow = Step(start, end, fact, strict)
+        self.steps[self._number_node(start)].append((self._number_node(end), arrow))
         if strict:
             self.strict.append(arrow)
 
-    def _number(self, node: Hashable) -> int:
+    def _number_node(self, node: Hashable) -> int:
         number = self.nodes.setdefault(node, len(self.steps))
         if number == len(self.steps):
             self.steps.append([])
         return number
 
 
-def shortest_cycles(arrows: Arrows) -> Iterator[list[Arrow]]:
-    """Cycles that hold every strict step that lies on one, each a shortest one of some such step.
+def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
+    """Yield cycles that together contain every strict step that lies on a cycle.
 
-    Costs a pass over what can be reached from strict steps, and for each cycle a search of its
-    component, up to a limit on all of them together; then one cycle a component.
+    Each is a shortest cycle through one of its strict steps. Costs one pass over everything that
+    is reachable from strict steps, and a search of the component for each cycle. Once
+    `_SEARCH_BUDGET` is spent, only one cycle a component is reported.
     """
-    component = _components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
-    told: set[int] = set()
+    component = _find_components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
+    reported: set[int] = set()
     looked_at: set[int] = set()
-    budget = _MOST_STEPS
+    budget = _SEARCH_BUDGET
     for arrow in arrows.strict:
         start, end = arrows.nodes[arrow.start], arrows.nodes[arrow.end]
         inside = component.get(end)
-        if inside is None or component.get(start) != inside or id(arrow) in told:
+        if inside is None or component.get(start) != inside or id(arrow) in reported:
             continue
         if budget <= 0 and inside in looked_at:
             continue
         looked_at.add(inside)
-        path, steps = _shortest_path(arrows, end, start, component, inside)
+        path, steps = _find_shortest_path(arrows, end, start, component, inside)
         budget -= steps
         cycle = [arrow, *path]
-        told.update(map(id, cycle))
+        reported.update(map(id, cycle))
         yield cycle
 
 
-def _shortest_path(
-    arrows: Arrows, start: int, end: int, component: dict[int, int], inside: int
-) -> tuple[list[Arrow], int]:
-    """The steps of a shortest path within a component, and how many were looked at."""
-    came: dict[int, tuple[int, Arrow] | None] = {start: None}
+def _find_shortest_path(
+    arrows: StepGraph, start: int, end: int, component: dict[int, int], inside: int
+) -> tuple[list[Step], int]:
+    """Return the steps of a shortest path within a component, and how many steps were examined."""
+    came: dict[int, tuple[int, Step] | None] = {start: None}
     waiting = deque([start])
     steps = 0
     while waiting and end not in came:
@@ -81,7 +85,7 @@ def _shortest_path(
             if follower not in came and component.get(follower) == inside:
                 came[follower] = (node, arrow)
                 waiting.append(follower)
-    path: list[Arrow] = []
+    path: list[Step] = []
     step = came[end]
     while step is not None:
         node, arrow = step
@@ -90,8 +94,8 @@ def _shortest_path(
     return path[::-1], steps
 
 
-def _components(arrows: Arrows, roots: set[int]) -> dict[int, int]:
-    """The strongly connected component of each node that the roots reach (Tarjan, 1972)."""
+def _find_components(arrows: StepGraph, roots: set[int]) -> dict[int, int]:
+    """Return the strongly connected component of each reachable node (Tarjan, 1972)."""
     order: dict[int, int] = {}
     low: dict[int, int] = {}
     component: dict[int, int] = {}

@@ -1,8 +1,9 @@
-"""The constraints, checked: facts are merged to a fixpoint, then ordered, typed, and told apart.
+"""Check the constraints: merge facts until nothing changes, then check order, types and names.
 
-One pass takes the statements in; what is inferred is kept as few facts as bear on validity, and
-what a closure answers is never listed, so that costs grow with the statements. What is a table in
-`rules` is known by no number here. Imports `rules`, `statements`, `graphs`, `times`, `report`.
+The statements are read in one pass. Only inferences that affect validity are made, and closures
+are searched rather than listed, so the cost is linear in the statements. The tables in `rules`
+hold everything that is specific to a kind of statement.
+Imports `rules`, `statements`, `cycles`, `times`, `report`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any, Final
 
 from provml.model.relations import ARGUMENTS
 from provml.validation.constraints import rules
-from provml.validation.constraints.cycles import Arrow, Arrows, shortest_cycles
-from provml.validation.constraints.statements import Instance, Stated
+from provml.validation.constraints.cycles import Step, StepGraph, shortest_cycles
+from provml.validation.constraints.statements import ConstraintStatement, Instance
 from provml.validation.constraints.times import same_time
 from provml.validation.report import KEPT_FINDINGS
 
@@ -24,51 +25,51 @@ Subject = str | Callable[[], str]
 
 EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
 
-_SHOWN_STEPS: Final = 20
-"""So many steps of a cycle or a chain are put into words."""
+_MAX_SHOWN_STEPS: Final = 20
+"""The largest number of steps of a cycle or chain in a message."""
 
 
 @dataclass(slots=True, eq=False)
 class Fact:
-    """What is known of a statement, or of one that is implied.
+    """What is known about a statement, or about one that is implied.
 
     Attributes:
-        arguments: as stated, and what merging added.
+        arguments: the stated arguments, and those that merging added.
         source: the statement, or the fact that implies this one.
-        inference: the number of the inference; None where it is stated.
+        inference: the number of the inference; None if the fact is stated.
         into: the fact that this one was merged into.
-        taught: what gave it arguments: the rule's number, and the fact.
+        taught: the rules and facts that added arguments.
     """
 
     kind: str
     id: str | None
     arguments: tuple[str | None, ...]
-    source: Stated | Fact
+    source: ConstraintStatement | Fact
     inference: int | None = None
     into: Fact | None = None
     taught: tuple[tuple[int, Fact], ...] = ()
 
     def live(self) -> Fact:
-        """The fact that this one is part of by now."""
+        """Return the fact that this one has been merged into, or itself."""
         fact = self
         while fact.into is not None:
             fact = fact.into
         return fact
 
     def learn(self, place: int, value: str, number: int, other: Fact) -> None:
-        """Take an argument over from another fact, by a rule."""
+        """Take an argument from another fact, according to a rule."""
         self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
         self.taught = (*self.taught, (number, other))
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
-    """One way in which an instance is not valid.
+class ConstraintBreach:
+    """One violation in an instance.
 
     Attributes:
-        numbers: the rules that it breaks together, the one that it is called by first.
-        subject: what it is about, for people.
-        facts: the facts that together break them.
+        numbers: the rules that are broken together; the first one gives the name.
+        subject: what the violation is about, for people.
+        facts: the facts that break the rules together.
     """
 
     numbers: tuple[int, ...]
@@ -81,13 +82,13 @@ class Engine:
     """Checks one instance.
 
     Attributes:
-        kept: so many breaches are kept.
-        further: how many more there are.
+        kept: the largest number of breaches to keep.
+        further: the number of breaches beyond those.
     """
 
     instance: Instance
     kept: int = KEPT_FINDINGS
-    breaches: list[Breach] = field(default_factory=list)
+    breaches: list[ConstraintBreach] = field(default_factory=list)
     further: int = 0
     _facts: list[Fact] = field(default_factory=list)
     _by_key: dict[Any, Fact] = field(default_factory=dict)
@@ -96,33 +97,33 @@ class Engine:
     _differing: set[tuple[int, int]] = field(default_factory=set)
     _empty: dict[str, Fact] = field(default_factory=dict)
 
-    def check(self) -> list[Breach]:
-        """All breaches. Costs some ten microseconds a statement."""
+    def check(self) -> list[ConstraintBreach]:
+        """Return all breaches. Costs about 20 us a statement."""
         for statement in self.instance.statements:
-            self._take(statement)
+            self._add_statement(statement)
         live = [fact for fact in self._facts if fact.into is None]
-        self._times_of_activities(live)
-        inherited = self._specializations(live)
-        self._kinds_of_identifiers(live, inherited)
-        self._types(live)
-        self._derivations_and_members(live, inherited)
-        self._order(live, inherited)
+        self._check_activity_times(live)
+        inherited = self._check_specializations(live)
+        self._check_identifier_kinds(live, inherited)
+        self._check_types(live)
+        self._check_derivations_and_members(live, inherited)
+        self._check_order(live, inherited)
         return self.breaches
 
-    def _name(self, iri: str) -> str:
+    def _abbreviate(self, iri: str) -> str:
         return self.instance.name_text(iri)
 
-    def _breach(self, numbers: tuple[int, ...], subject: Subject, *facts: Fact) -> None:
-        """Keep a breach, up to a limit; what it is about is only put into words if it is kept."""
+    def _report_breach(self, numbers: tuple[int, ...], subject: Subject, *facts: Fact) -> None:
+        """Record a breach. Its subject is put into words only if the breach is kept."""
         if len(self.breaches) >= self.kept:
             self.further += 1
             return
         text = subject if isinstance(subject, str) else subject()
-        self.breaches.append(Breach(numbers, text, facts))
+        self.breaches.append(ConstraintBreach(numbers, text, facts))
 
     # -- facts and their merging --------------------------------------------------------------
 
-    def _take(self, statement: Stated) -> None:
+    def _add_statement(self, statement: ConstraintStatement) -> None:
         identifier = None if statement.kind in rules.NAMELESS else statement.id
         fact = Fact(statement.kind, identifier, statement.arguments, statement)
         missing = [
@@ -131,34 +132,34 @@ class Engine:
             if fact.arguments[place] is None
         ]
         if missing:
-            self._breach((0,), f"it has no {' and no '.join(missing)}", fact)
+            self._report_breach((0,), f"missing: {', '.join(missing)}", fact)
             return
         if fact.kind == "entity" and EMPTY_COLLECTION in statement.types and fact.id is not None:
             self._empty.setdefault(fact.id, fact)
-        self._add(fact)
+        self._add_fact(fact)
 
-    def _add(self, fact: Fact) -> None:
+    def _add_fact(self, fact: Fact) -> None:
         self._facts.append(fact)
         waiting = [fact]
         while waiting:
             fact = waiting.pop().live()
-            for number, key in self._keys(fact):
+            for number, key in self._find_keys(fact):
                 other = self._by_key.setdefault(key, fact).live()
                 if other is fact:
                     self._by_key[key] = fact
                 elif self._merge(other, fact, number):
-                    waiting.append(other)  # it may have learned what it shares with a third
+                    waiting.append(other)  # new arguments may match a third fact
                     break
             else:
-                waiting += self._influence(fact)
-                for implied in self._implications(fact):
+                waiting += self._merge_influences(fact)
+                for implied in self._imply_facts(fact):
                     self._facts.append(implied)
                     waiting.append(implied)
 
-    def _keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """What only one fact has."""
+    def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
+        """Yield the keys that identify a fact, each with the number of its rule."""
         if fact.id is not None:
-            yield 22 if fact.kind in rules.ELEMENTS else 23, (fact.kind, fact.id)
+            yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
         if unique is not None:
             number, first, second = unique
@@ -167,15 +168,15 @@ class Engine:
                 yield number, (number, one, other)
 
     def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
-        """Make two facts one; where they can't be, that is a breach, and they stay two."""
+        """Merge two facts. If they conflict, report a breach and keep both."""
         if (id(into), id(fact)) in self._differing:
             return False
-        differing = self._differences(into, fact)
+        differing = self._find_differences(into, fact)
         if differing:
             self._differing |= {(id(into), id(fact)), (id(fact), id(into))}
-            self._breach(
+            self._report_breach(
                 (number,),
-                lambda: f"they differ in {self._words(into, fact, differing)}",
+                lambda: f"they differ in {self._describe_differences(into, fact, differing)}",
                 into,
                 fact,
             )
@@ -191,8 +192,8 @@ class Engine:
         fact.into = into
         return True
 
-    def _differences(self, one: Fact, other: Fact) -> list[int]:
-        """The arguments in which two facts can't be one, by position; -1 is the identifier."""
+    def _find_differences(self, one: Fact, other: Fact) -> list[int]:
+        """Return the positions of conflicting arguments; -1 is the identifier."""
         found = []
         if one.id is not None and other.id is not None and one.id != other.id:
             found.append(-1)
@@ -200,13 +201,13 @@ class Engine:
             return found
         names = ARGUMENTS[one.kind]
         for place, (a, b) in enumerate(zip(one.arguments, other.arguments, strict=True)):
-            if a == b or (names[place] in rules.TIMES and same_time(a, b)):
+            if a == b or (names[place] in rules.TIME_ARGUMENTS and same_time(a, b)):
                 continue
-            if (a is not None and b is not None) or self._excludes(one, other, place):
+            if (a is not None and b is not None) or self._excludes_value(one, other, place):
                 found.append(place)
         return found
 
-    def _words(self, one: Fact, other: Fact, places: list[int]) -> str:
+    def _describe_differences(self, one: Fact, other: Fact, places: list[int]) -> str:
         names = ARGUMENTS[one.kind]
         words = []
         for place in places:
@@ -217,24 +218,25 @@ class Engine:
             )
             name = "identifier" if place == -1 else names[place]
             shown = [
-                "-" if v is None else v if name in rules.TIMES else self._name(v) for v in (a, b)
+                "-" if v is None else v if name in rules.TIME_ARGUMENTS else self._abbreviate(v)
+                for v in (a, b)
             ]
             words.append(f"{name} ({shown[0]}, {shown[1]})")
         return " and ".join(words)
 
     @staticmethod
-    def _excludes(one: Fact, other: Fact, place: int) -> bool:
-        """Whether an argument that one of the two lacks is none there, not an unknown one."""
+    def _excludes_value(one: Fact, other: Fact, place: int) -> bool:
+        """Whether an argument that one fact lacks is known to be absent, rather than unknown."""
         lacking = one if one.arguments[place] is None else other
         if lacking.inference is not None:
             return False
         return rules.is_placeholder(lacking.kind, lacking.arguments, place)
 
-    def _influence(self, fact: Fact) -> list[Fact]:
-        """Relations of one identifier are one influence, so they join the same two things.
+    def _merge_influences(self, fact: Fact) -> list[Fact]:
+        """Merge relations with the same identifier: as influences, they join the same two things.
 
         Returns:
-            Those that learned by it what they join.
+            The facts that gained an argument.
         """
         ends = rules.INFLUENCES.get(fact.kind)
         if fact.id is None or ends is None:
@@ -260,13 +262,15 @@ class Engine:
                             learned.append(poor)
                 elif a != b and (id(other), id(fact)) not in self._differing:
                     self._differing |= {(id(other), id(fact)), (id(fact), id(other))}
-                    self._breach((23, 15), partial(self._influence_text, b, a), other, fact)
+                    self._report_breach(
+                        (23, 15), partial(self._describe_influences, b, a), other, fact
+                    )
         return learned
 
-    def _influence_text(self, one: str, other: str) -> str:
-        return f"as influences they join {self._name(one)} and {self._name(other)}"
+    def _describe_influences(self, one: str, other: str) -> str:
+        return f"as influences they refer to {self._abbreviate(one)} and {self._abbreviate(other)}"
 
-    def _implications(self, fact: Fact) -> Iterator[Fact]:
+    def _imply_facts(self, fact: Fact) -> Iterator[Fact]:
         for implied in rules.IMPLIED.get(fact.kind, ()):
             if fact.arguments[implied.needs] is None:
                 continue
@@ -281,8 +285,8 @@ class Engine:
                 self._implied.add(key)
                 yield Fact(implied.kind, identifier, arguments, fact, implied.number)
 
-    def _times_of_activities(self, live: list[Fact]) -> None:
-        """An activity's times are those of its start and end, also where it leaves them open."""
+    def _check_activity_times(self, live: list[Fact]) -> None:
+        """Check an activity's times against those of its start and end events."""
         declared = {fact.id: fact for fact in live if fact.kind == "activity"}
         known: dict[tuple[int, str], tuple[str, Fact]] = {}
         for number, place, kind in ((28, 0, "wasStartedBy"), (29, 1, "wasEndedBy")):
@@ -299,15 +303,15 @@ class Engine:
                     known.setdefault((number, activity), (own, declaration))
                 time, source = known.setdefault((number, activity), (fact.arguments[3], fact))
                 if not same_time(time, fact.arguments[3]):
-                    subject = f"{self._name(activity)}: {time} and {fact.arguments[3]}"
-                    self._breach((number,), subject, source, fact)
+                    subject = f"{self._abbreviate(activity)}: {time} and {fact.arguments[3]}"
+                    self._report_breach((number,), subject, source, fact)
 
     # -- impossibilities ----------------------------------------------------------------------
 
-    def _specializations(self, live: list[Fact]) -> dict[str, Fact]:
-        """Cycles of specializations; and what is an entity as a declared one's specialization."""
+    def _check_specializations(self, live: list[Fact]) -> dict[str, Fact]:
+        """Report cycles of specializations, and return what they make an entity."""
         specific: defaultdict[str, list[Fact]] = defaultdict(list)
-        arrows = Arrows()
+        arrows = StepGraph()
         for fact in live:
             if fact.kind == "specializationOf":
                 general = fact.arguments[1]
@@ -315,7 +319,11 @@ class Engine:
                 specific[general].append(fact)
                 arrows.add(fact.arguments[0], general, fact, strict=True)
         for cycle in shortest_cycles(arrows):
-            self._breach((52, 19), partial(self._names, cycle), *(arrow.fact for arrow in cycle))
+            self._report_breach(
+                (52, 19),
+                partial(self._describe_specializations, cycle),
+                *(arrow.fact for arrow in cycle),
+            )
         declared = {fact.id: fact for fact in live if fact.kind == "entity" and fact.id is not None}
         inherited: dict[str, Fact] = {}
         waiting = deque(name for name in declared if name in specific)
@@ -335,16 +343,18 @@ class Engine:
                 waiting.append(name)
         return inherited
 
-    def _names(self, cycle: list[Arrow]) -> str:
-        shown = ", ".join(self._name(str(arrow.start)) for arrow in cycle[:_SHOWN_STEPS])
-        return shown + (f" and {len(cycle) - _SHOWN_STEPS:,} more" * (len(cycle) > _SHOWN_STEPS))
+    def _describe_specializations(self, cycle: list[Step]) -> str:
+        shown = ", ".join(self._abbreviate(str(arrow.start)) for arrow in cycle[:_MAX_SHOWN_STEPS])
+        return shown + (
+            f" and {len(cycle) - _MAX_SHOWN_STEPS:,} more" * (len(cycle) > _MAX_SHOWN_STEPS)
+        )
 
-    def _reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
-        """Why a thing has what it inherits (21): the specializations, and what is stated."""
+    def _find_reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
+        """Return why a thing has an inherited property (21): specializations and a statement."""
         found: list[Fact] = []
         while name in why and why[name] not in found:
             found.append(why[name])
-            if why[name].kind != "specializationOf" or len(found) == _SHOWN_STEPS:
+            if why[name].kind != "specializationOf" or len(found) == _MAX_SHOWN_STEPS:
                 break
             name = str(why[name].arguments[1])
         declared = self._by_key.get(("entity", name))
@@ -352,28 +362,28 @@ class Engine:
             found.append(declared)
         return found
 
-    def _kinds_of_identifiers(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+    def _check_identifier_kinds(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
         relations: dict[str, dict[str, Fact]] = {}
         for fact in live:
-            if fact.id is not None and fact.kind not in rules.ELEMENTS:
+            if fact.id is not None and fact.kind not in rules.ELEMENT_KINDS:
                 relations.setdefault(fact.id, {}).setdefault(fact.kind, fact)
         if not relations:
             return
         for name, kinds in relations.items():
             exclusive = [fact for kind, fact in kinds.items() if kind in rules.DISJOINT]
             if len(exclusive) > 1:
-                self._breach((53,), self._name(name), *exclusive)
+                self._report_breach((53,), self._abbreviate(name), *exclusive)
         for fact in live:
-            if fact.kind in rules.ELEMENTS and fact.id in relations:
+            if fact.kind in rules.ELEMENT_KINDS and fact.id in relations:
                 other = next(iter(relations[fact.id].values()))
-                self._breach((54,), self._name(fact.id), fact, other)
+                self._report_breach((54,), self._abbreviate(fact.id), fact, other)
         for thing in inherited:
             if thing in relations:
                 other = next(iter(relations[thing].values()))
-                reasons = self._reasons(thing, inherited)
-                self._breach((54, 21), self._name(thing), *reasons, other)
+                reasons = self._find_reasons(thing, inherited)
+                self._report_breach((54, 21), self._abbreviate(thing), *reasons, other)
 
-    def _types(self, live: list[Fact]) -> None:
+    def _check_types(self, live: list[Fact]) -> None:
         first: dict[str, dict[str, Fact]] = {rules.ENTITY: {}, rules.ACTIVITY: {}}
         for fact in live:
             if fact.kind in first and fact.id is not None:
@@ -388,31 +398,31 @@ class Engine:
         entities, activities = first[rules.ENTITY], first[rules.ACTIVITY]
         for name, fact in entities.items():
             if name in activities:
-                self._breach((55, 50), self._name(name), fact, activities[name])
+                self._report_breach((55, 50), self._abbreviate(name), fact, activities[name])
 
-    def _derivations_and_members(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+    def _check_derivations_and_members(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
         for fact in live:
             if fact.kind == "wasDerivedFrom":
                 _, _, activity, generation, usage = fact.arguments
                 if activity is None and (generation is not None or usage is not None):
-                    self._breach((51,), "it names one", fact)
+                    self._report_breach((51,), "a generation or a usage is given", fact)
             elif fact.kind == "hadMember" and fact.arguments[0] in self._empty:
                 collection = str(fact.arguments[0])
                 numbers = (56,) if self._empty[collection].kind == "entity" else (56, 21)
-                reasons = self._reasons(collection, self._empty)
-                self._breach(numbers, self._name(collection), *reasons, fact)
+                reasons = self._find_reasons(collection, self._empty)
+                self._report_breach(numbers, self._abbreviate(collection), *reasons, fact)
 
     # -- order --------------------------------------------------------------------------------
 
-    def _order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
-        """No event precedes itself strictly: every cycle that holds a strict step is a breach.
+    def _check_order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
+        """Report every cycle with a strict step, since no event precedes itself strictly.
 
-        What no cycle passes is left out: ends, invalidations, usages.
+        Events that are on no cycle are left out: ends, invalidations, usages.
         """
         if not any(fact.kind == "wasDerivedFrom" for fact in live):
-            return  # nothing is strictly before anything
-        happens = self._events(live, inherited)
-        arrows = Arrows()
+            return  # only derivations are strict
+        happens = self._find_events(live, inherited)
+        arrows = StepGraph()
         for fact in live:
             for order in rules.BINDING.get(fact.kind, ()):
                 earlier, later = (
@@ -424,15 +434,17 @@ class Engine:
         for cycle in shortest_cycles(arrows):
             numbers = sorted({arrow.fact[0] for arrow in cycle}, key=lambda n: (n == 42, n))
             facts = (arrow.fact[1] for arrow in cycle)
-            self._breach(tuple(numbers), partial(self._cycle_text, cycle), *facts)
+            self._report_breach(tuple(numbers), partial(self._describe_event_cycle, cycle), *facts)
 
-    def _cycle_text(self, cycle: list[Arrow]) -> str:
-        steps = [self._event_text(arrow.start) for arrow in cycle[:_SHOWN_STEPS]]
-        if len(cycle) > _SHOWN_STEPS:
-            steps.append(f"{len(cycle) - _SHOWN_STEPS:,} more")
-        return f"{', then '.join(steps)}, then {self._event_text(cycle[0].start)} again"
+    def _describe_event_cycle(self, cycle: list[Step]) -> str:
+        steps = [self._describe_event(arrow.start) for arrow in cycle[:_MAX_SHOWN_STEPS]]
+        if len(cycle) > _MAX_SHOWN_STEPS:
+            steps.append(f"{len(cycle) - _MAX_SHOWN_STEPS:,} more")
+        return f"{', then '.join(steps)}, then {self._describe_event(cycle[0].start)} again"
 
-    def _events(self, live: list[Fact], inherited: dict[str, Fact]) -> set[tuple[int, str | None]]:
+    def _find_events(
+        self, live: list[Fact], inherited: dict[str, Fact]
+    ) -> set[tuple[int, str | None]]:
         happens: set[tuple[int, str | None]] = set()
         for fact in live:
             for event, place in rules.HAPPENS.get(fact.kind, ()):
@@ -441,5 +453,5 @@ class Engine:
         happens.update((rules.GENERATION, name) for name in inherited)
         return happens
 
-    def _event_text(self, node: Any) -> str:
-        return f"the {rules.EVENT_NAMES[node[0]]} of {self._name(node[1])}"
+    def _describe_event(self, node: Any) -> str:
+        return f"the {rules.EVENT_NAMES[node[0]]} of {self._abbreviate(node[1])}"

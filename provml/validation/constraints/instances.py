@@ -1,4 +1,4 @@
-"""Documents as instances of PROV statements: PROV-JSON, what the ``prov`` library holds, runs.
+"""Read documents as instances of PROV statements, from PROV-JSON, the ``prov`` library and runs.
 
 Imports `model`, `statements`, `rules`; prov when it runs.
 """
@@ -13,8 +13,9 @@ from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.relations import FORMAL
 from provml.model.statements import Name
-from provml.validation.constraints.rules import ELEMENTS, TIMES
-from provml.validation.constraints.statements import Instance, Prefixes, Stated
+from provml.validation.constraints.rules import ELEMENT_KINDS, TIME_ARGUMENTS
+from provml.validation.constraints.statements import ConstraintStatement, Instance, NamespaceScope
+from provml.validation.positions import escape_pointer
 
 if TYPE_CHECKING:
     from prov.model import ProvBundle, ProvDocument, ProvRecord
@@ -22,29 +23,29 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
     from provml.reading._document import Places
 
-_NAMES: Final = frozenset({"xsd:QName", "prov:QUALIFIED_NAME", "xsd:anyURI"})
-_STANDARD: Final = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD}
+_NAME_DATATYPES: Final = frozenset({"xsd:QName", "prov:QUALIFIED_NAME", "xsd:anyURI"})
+_STANDARD_PREFIXES: Final = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD}
 
 
 def run_instance(mapping: RunMapping) -> Instance:
-    """A run, straight from its journal. Costs some ten microseconds a statement."""
-    prefixes = Prefixes(mapping.prefixes())
+    """Return a run as an instance, directly from its journal. Costs about 20 us a statement."""
+    prefixes = NamespaceScope(mapping.prefixes())
 
-    def expanded(value: Any) -> str | None:
+    def expand(value: Any) -> str | None:
         if isinstance(value, Moment):
             return iso_text(value.time_ns)
-        return None if value is None else _expanded(value, prefixes)
+        return None if value is None else _expand_name(value, prefixes)
 
-    def statements() -> Iterator[Stated]:
+    def statements() -> Iterator[ConstraintStatement]:
         for table in mapping.statements():
             formal = FORMAL[table.kind]
             for one in table.singly():
-                yield Stated(
+                yield ConstraintStatement(
                     one.kind,
-                    None if one.id is None else expanded(one.id),
-                    tuple(expanded(one.arguments.get(name)) for name in formal),
+                    None if one.id is None else expand(one.id),
+                    tuple(expand(one.arguments.get(name)) for name in formal),
                     tuple(
-                        _expanded(value, prefixes)
+                        _expand_name(value, prefixes)
                         for name, value in one.attributes
                         if name == "prov:type" and isinstance(value, Name)
                     ),
@@ -53,8 +54,8 @@ def run_instance(mapping: RunMapping) -> Instance:
     return Instance(None, statements(), prefixes)
 
 
-def _expanded(name: str, prefixes: Prefixes) -> str:
-    """The IRI of a qualified name; a name under no known prefix stands for itself."""
+def _expand_name(name: str, prefixes: NamespaceScope) -> str:
+    """Return the IRI of a qualified name. A name with an unknown prefix is returned unchanged."""
     prefix, colon, local = name.partition(":")
     if not colon:
         return (prefixes.get("") or "") + name
@@ -66,50 +67,50 @@ def _expanded(name: str, prefixes: Prefixes) -> str:
 
 
 def provjson_instances(content: Mapping[str, Any]) -> Iterator[Instance]:
-    """The top level and each bundle of a PROV-JSON document that meets its schema."""
-    prefixes = _prefixes(content, Prefixes(_STANDARD))
-    yield Instance(None, _provjson_statements(content, prefixes, ""), prefixes)
+    """Yield the top level and each bundle of a PROV-JSON document that conforms to its schema."""
+    prefixes = _read_prefixes(content, NamespaceScope(_STANDARD_PREFIXES))
+    yield Instance(None, _read_provjson_statements(content, prefixes, ""), prefixes)
     for name, bundle in content.get("bundle", {}).items():
-        own = _prefixes(bundle, prefixes)
-        statements = _provjson_statements(bundle, own, f"/bundle/{_pointer(name)}")
-        yield Instance(_expanded(name, own), statements, own)
+        own = _read_prefixes(bundle, prefixes)
+        statements = _read_provjson_statements(bundle, own, f"/bundle/{escape_pointer(name)}")
+        yield Instance(_expand_name(name, own), statements, own)
 
 
-def _prefixes(content: Mapping[str, Any], outer: Prefixes) -> Prefixes:
+def _read_prefixes(content: Mapping[str, Any], outer: NamespaceScope) -> NamespaceScope:
     declared = dict(content.get("prefix", {}))
     if not declared:
         return outer
     if "default" in declared:
         declared[""] = declared.pop("default")
-    return Prefixes(declared, outer)
+    return NamespaceScope(declared, outer)
 
 
-def _provjson_statements(
-    content: Mapping[str, Any], prefixes: Prefixes, place: str
-) -> Iterator[Stated]:
+def _read_provjson_statements(
+    content: Mapping[str, Any], prefixes: NamespaceScope, place: str
+) -> Iterator[ConstraintStatement]:
     referred = {
         record.get(name)
-        for _, record, _ in _records(content.get("wasDerivedFrom", {}))
+        for _, record, _ in _iter_keyed_records(content.get("wasDerivedFrom", {}))
         for name in ("prov:generation", "prov:usage")
     }
     for kind, formal in FORMAL.items():
-        for key, record, suffix in _records(content.get(kind, {})):
-            blank = key.startswith("_:") and kind not in ELEMENTS and key not in referred
-            identifier = None if blank else _expanded(key, prefixes)
-            types = _provjson_types(record, prefixes) if "prov:type" in record else ()
-            where = f"{place}/{kind}/{_pointer(key)}{suffix}"
-            for values in _argument_rows(record, formal):
+        for key, record, suffix in _iter_keyed_records(content.get(kind, {})):
+            blank = key.startswith("_:") and kind not in ELEMENT_KINDS and key not in referred
+            identifier = None if blank else _expand_name(key, prefixes)
+            types = _read_provjson_types(record, prefixes) if "prov:type" in record else ()
+            where = f"{place}/{kind}/{escape_pointer(key)}{suffix}"
+            for values in _iter_argument_rows(record, formal):
                 arguments = tuple(
                     value
-                    if value is None or name.removeprefix("prov:") in TIMES
-                    else _expanded(value, prefixes)
+                    if value is None or name.removeprefix("prov:") in TIME_ARGUMENTS
+                    else _expand_name(value, prefixes)
                     for name, value in zip(formal, values, strict=True)
                 )
-                yield Stated(kind, identifier, arguments, types, where)
+                yield ConstraintStatement(kind, identifier, arguments, types, where)
 
 
-def _records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Each record under its key; several under one key are a list."""
+def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Yield each record with its key; several records under one key are a list."""
     for key, found in members.items():
         if isinstance(found, list):
             for number, record in enumerate(found):
@@ -118,56 +119,54 @@ def _records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
             yield key, found, ""
 
 
-def _argument_rows(
+def _iter_argument_rows(
     record: Mapping[str, Any], formal: tuple[str, ...]
 ) -> Iterator[tuple[str | None, ...]]:
-    """The arguments; of a membership with a list of members, those of each."""
-    values = [_plain(record.get(name)) for name in formal]
+    """Yield the arguments of a record; a membership with a list of members yields one row each."""
+    values = [_unwrap_value(record.get(name)) for name in formal]
     lists = [place for place, value in enumerate(values) if isinstance(value, list)]
     if not lists:
         yield tuple(values)
         return
     for member in values[lists[0]]:
-        yield tuple(_plain(member) if place == lists[0] else v for place, v in enumerate(values))
+        yield tuple(
+            _unwrap_value(member) if place == lists[0] else v for place, v in enumerate(values)
+        )
 
 
-def _plain(value: Any) -> Any:
+def _unwrap_value(value: Any) -> Any:
     return value["$"] if isinstance(value, dict) else value
 
 
-def _provjson_types(record: Mapping[str, Any], prefixes: Prefixes) -> tuple[str, ...]:
+def _read_provjson_types(record: Mapping[str, Any], prefixes: NamespaceScope) -> tuple[str, ...]:
     values = record["prov:type"]
     return tuple(
-        _expanded(str(value["$"]), prefixes)
+        _expand_name(str(value["$"]), prefixes)
         for value in (values if isinstance(values, list) else [values])
-        if isinstance(value, dict) and value.get("type") in _NAMES
+        if isinstance(value, dict) and value.get("type") in _NAME_DATATYPES
     )
-
-
-def _pointer(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 # -- the prov library -------------------------------------------------------------------------
 
 
 def prov_instances(document: ProvDocument, places: Places | None = None) -> Iterator[Instance]:
-    """The top level and each bundle of a document that the ``prov`` library read.
+    """Yield the top level and each bundle of a document of the ``prov`` library.
 
     Args:
-        places: where the records stand in their file, as `provml.reading.Document` has them.
+        places: the positions of the records in their file, as in `provml.reading.Document`.
     """
     known = places or {}
-    prefixes = Prefixes({**_STANDARD, **_prov_prefixes(document)})
-    yield Instance(None, _prov_statements(document, known.get(None, [])), prefixes)
+    prefixes = NamespaceScope({**_STANDARD_PREFIXES, **_read_prov_prefixes(document)})
+    yield Instance(None, _read_prov_statements(document, known.get(None, [])), prefixes)
     for bundle in document.bundles:
-        own = Prefixes(_prov_prefixes(bundle), prefixes)
+        own = NamespaceScope(_read_prov_prefixes(bundle), prefixes)
         assert bundle.identifier is not None
-        statements = _prov_statements(bundle, known.get(bundle.identifier, []))
+        statements = _read_prov_statements(bundle, known.get(bundle.identifier, []))
         yield Instance(bundle.identifier.uri, statements, own)
 
 
-def _prov_prefixes(bundle: ProvBundle) -> dict[str, str]:
+def _read_prov_prefixes(bundle: ProvBundle) -> dict[str, str]:
     prefixes = {namespace.prefix: namespace.uri for namespace in bundle.namespaces}
     default = bundle.get_default_namespace()
     if default is not None:
@@ -175,18 +174,22 @@ def _prov_prefixes(bundle: ProvBundle) -> dict[str, str]:
     return prefixes
 
 
-def _prov_statements(bundle: ProvBundle, places: list[tuple[int, int]]) -> Iterator[Stated]:
+def _read_prov_statements(
+    bundle: ProvBundle, places: list[tuple[int, int]]
+) -> Iterator[ConstraintStatement]:
     records = list(bundle.get_records())
     if len(places) != len(records):
         places = [(0, 0)] * len(records)
     for number, (record, (line, column)) in enumerate(zip(records, places, strict=True), 1):
-        kind, identifier, arguments = stated(record)
+        kind, identifier, arguments = split_record(record)
         types = tuple(t.uri for t in record.get_asserted_types() if hasattr(t, "uri"))
-        yield Stated(kind, identifier, arguments, types, f"statement {number}", line, column)
+        yield ConstraintStatement(
+            kind, identifier, arguments, types, f"statement {number}", line, column
+        )
 
 
-def stated(record: ProvRecord) -> tuple[str, str | None, tuple[str | None, ...]]:
-    """A record's kind, identifier and arguments, as in `Stated`."""
+def split_record(record: ProvRecord) -> tuple[str, str | None, tuple[str | None, ...]]:
+    """Return a record's kind, identifier and arguments, as in `ConstraintStatement`."""
     from prov import constants
     from prov.identifier import Identifier
 

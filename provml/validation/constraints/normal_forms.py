@@ -1,9 +1,9 @@
-"""Normal forms (PROV-CONSTRAINTS, 6), and whether two documents say the same.
+"""Normal forms (PROV-CONSTRAINTS, 6): compare what two documents mean.
 
-A normal form holds what a document states and all that follows from it, with unknowns for what
-must exist without being named. It is made for comparing documents of moderate size: unlike the
-engine it lists what it infers, up to a limit. Imports `rules`, `sources`, `times`, `reading` and,
-when it runs, `validation`.
+A normal form contains everything that a document states or implies. Things that must exist but
+have no name are unknowns. It is meant for comparing documents of moderate size: unlike the engine,
+it lists what it infers, up to a limit. Imports `rules`, `instances`, `times`, `reading`, and
+`validation` when it runs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import DocumentError
 from provml.model.relations import ARGUMENTS
+from provml.model.vocabulary import PROV
 from provml.validation.constraints import rules
-from provml.validation.constraints.times import instant
+from provml.validation.constraints.times import normalize_time
 
 if TYPE_CHECKING:
     from prov.model import ProvBundle
@@ -25,24 +26,24 @@ if TYPE_CHECKING:
     from provml.validation import Source
 
 MOST_FACTS: Final = 100_000
-"""So many facts a normal form has at most."""
+"""The largest number of facts in a normal form."""
 
-_MOST_STEPS: Final = 5_000_000
-"""So many facts are looked at to compare two normal forms."""
+_COMPARISON_BUDGET: Final = 5_000_000
+"""The number of facts that a comparison may look at."""
 
 NONE: Final = "-"
-"""What stands for nothing, as opposed to something unknown."""
+"""Stands for an argument that is absent, rather than unknown."""
 
 ATTRIBUTE: Final = "attribute"
-"""The kind of a fact that a statement has an attribute: of which kind, name, value."""
+"""The kind of a fact about an attribute: identifier, kind of statement, name, value."""
 
 Term = str | int
-"""An IRI, time or value; a number is an unknown, the same wherever it stands in an instance."""
+"""An IRI, time or value, or an unknown, which is a number within an instance."""
 
-Fact = tuple[Any, ...]
-"""Kind, identifier (`NONE` where the kind has none), arguments."""
+NormalFact = tuple[Any, ...]
+"""Kind, identifier (`NONE` for kinds without one), arguments."""
 
-_REVISION: Final = (f"<{rules.PROV}type>", f"<{rules.PROV}Revision>")
+_REVISION_ATTRIBUTE: Final = (f"<{PROV}type>", f"<{PROV}Revision>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,61 +54,62 @@ class NormalForm:
         instances: the facts of the top level, under None, and of each bundle, under its IRI.
     """
 
-    instances: dict[str | None, frozenset[Fact]]
+    instances: dict[str | None, frozenset[NormalFact]]
 
     def __len__(self) -> int:
         return sum(map(len, self.instances.values()))
 
 
 def normal_form(document: Source) -> NormalForm:
-    """What a document states and what follows from it, without what says nothing more.
+    """Return everything that a document states or implies, without redundant unknowns.
 
-    Costs some 50 us a fact; for inferences that relate all with all (alternates) facts grow with
-    the square of the statements, for others with the statements.
+    Costs about 50 us a fact. The number of facts grows with the number of statements, and with its
+    square for alternates, which are all related to each other.
 
     Args:
         document: as for `provml.validate`.
 
     Raises:
-        DocumentError: it can't be read; it is not valid; the form has more than `MOST_FACTS`.
+        DocumentError: the document can't be read or is not valid, or the normal form has more than
+            `MOST_FACTS` facts.
     """
-    saturated = _saturated(document)
-    return NormalForm({name: each.without_echoes() for name, each in saturated.items()})
+    saturated = _saturate_document(document)
+    return NormalForm({name: each.remove_redundant() for name, each in saturated.items()})
 
 
 def equivalent(one: Source, other: Source) -> bool:
-    """Whether two documents say the same: their normal forms differ in names of unknowns alone.
+    """Whether two documents mean the same: their normal forms differ only in the names of unknowns.
 
-    Where a statement without an identifier says nothing that another doesn't say too, it counts as
-    no more than that one. Costs as `normal_form`, and the comparison.
+    A statement without an identifier counts only if no other statement says the same. Costs as much
+    as `normal_form`, plus the comparison.
 
     Raises:
-        DocumentError: as `normal_form`; or it can't be told in a bounded number of steps.
+        DocumentError: as for `normal_form`, or the comparison takes too many steps.
     """
-    first, second = _saturated(one), _saturated(other)
+    first, second = _saturate_document(one), _saturate_document(other)
     if set(first) != set(second):
         return False
     return all(
-        _is_mapped(first[name].facts, second[name].facts)
-        and _is_mapped(second[name].facts, first[name].facts)
+        _can_map(first[name].facts, second[name].facts)
+        and _can_map(second[name].facts, first[name].facts)
         for name in first
     )
 
 
-def _saturated(document: Source) -> dict[str | None, _Instance]:
+def _saturate_document(document: Source) -> dict[str | None, _SaturatedInstance]:
     found = {}
-    for name, statements in _valid_instances(document):
-        found[name] = instance = _Instance(statements)
+    for name, statements in _read_valid_instances(document):
+        found[name] = instance = _SaturatedInstance(statements)
         instance.saturate()
     return found
 
 
 # -- statements with their attributes -----------------------------------------------------------
 
-_Statement = tuple[str, str | None, tuple[str | None, ...], list[tuple[str, str]]]
+_AttributedStatement = tuple[str, str | None, tuple[str | None, ...], list[tuple[str, str]]]
 
 
-def _valid_instances(source: Source) -> list[tuple[str | None, list[_Statement]]]:
+def _read_valid_instances(source: Source) -> list[tuple[str | None, list[_AttributedStatement]]]:
     from provml.validation import read_source, validate
 
     document = read_source(source)
@@ -115,28 +117,32 @@ def _valid_instances(source: Source) -> list[tuple[str | None, list[_Statement]]
     if not report.conforms:
         raise DocumentError(f"the document is not valid: {report.findings[0].message}")
     prov = document.prov
-    found: list[tuple[str | None, list[_Statement]]] = [(None, list(_statements(prov)))]
+    found: list[tuple[str | None, list[_AttributedStatement]]] = [
+        (None, list(_read_attributed_statements(prov)))
+    ]
     for bundle in prov.bundles:
         assert bundle.identifier is not None
-        found.append((bundle.identifier.uri, list(_statements(bundle))))
+        found.append((bundle.identifier.uri, list(_read_attributed_statements(bundle))))
     return found
 
 
-def _statements(bundle: ProvBundle) -> Iterator[_Statement]:
-    from provml.validation.constraints.instances import stated
+def _read_attributed_statements(bundle: ProvBundle) -> Iterator[_AttributedStatement]:
+    from provml.validation.constraints.instances import split_record
 
     for record in bundle.get_records():
-        kind, identifier, arguments = stated(record)
+        kind, identifier, arguments = split_record(record)
         names = ARGUMENTS[kind]
         terms = tuple(
-            instant(value) if value is not None and name in rules.TIMES else value
+            normalize_time(value) if value is not None and name in rules.TIME_ARGUMENTS else value
             for name, value in zip(names, arguments, strict=True)
         )
-        attributes = [(f"<{n.uri}>", _value_text(v)) for n, v in record.extra_attributes]
+        attributes = [
+            (f"<{n.uri}>", _format_attribute_value(v)) for n, v in record.extra_attributes
+        ]
         yield kind, identifier, terms, attributes
 
 
-def _value_text(value: Any) -> str:
+def _format_attribute_value(value: Any) -> str:
     from prov.identifier import Identifier
     from prov.model import Literal
 
@@ -151,13 +157,13 @@ def _value_text(value: Any) -> str:
 # -- one instance, saturated --------------------------------------------------------------------
 
 
-class _Instance:
-    """The facts of one instance, to which all that follows is added."""
+class _SaturatedInstance:
+    """The facts of one instance, with everything that follows from them."""
 
-    def __init__(self, statements: Iterable[_Statement]) -> None:
+    def __init__(self, statements: Iterable[_AttributedStatement]) -> None:
         self._fresh = count()
         self._bound: dict[int, Term] = {}
-        self.facts: set[Fact] = set()
+        self.facts: set[NormalFact] = set()
         for kind, identifier, arguments, attributes in statements:
             name: Term | None = identifier
             if kind in rules.NAMELESS:
@@ -176,12 +182,12 @@ class _Instance:
             self.facts.update((ATTRIBUTE, name, kind, *each) for each in attributes)
 
     def saturate(self) -> None:
-        """Merge what is one and infer what follows, until there is no more."""
+        """Merge and infer until nothing changes."""
         while True:
             while self._merge():
                 pass
             before = len(self.facts)
-            self._infer(_Index(self.facts))
+            self._infer_once(_Index(self.facts))
             if len(self.facts) == before:
                 return
             if len(self.facts) > MOST_FACTS:
@@ -193,8 +199,8 @@ class _Instance:
     # -- uniqueness ---------------------------------------------------------------------------
 
     def _merge(self) -> bool:
-        """Make one of what uniqueness makes one (22-29); whether anything was."""
-        first: dict[Any, Fact] = {}
+        """Merge what uniqueness makes the same (22-29), and return whether anything changed."""
+        first: dict[Any, NormalFact] = {}
         declared = {fact[1]: fact for fact in self.facts if fact[0] == "activity"}
         for fact in self.facts:
             kind = fact[0]
@@ -206,22 +212,22 @@ class _Instance:
                 keys.append((number, fact[2 + one], fact[2 + other]))
             for key in keys:
                 for a, b in zip(first.setdefault(key, fact)[1:], fact[1:], strict=True):
-                    self._equal(a, b)
+                    self._unify(a, b)
             if kind in ("wasStartedBy", "wasEndedBy") and fact[2] in declared:
-                self._equal(declared[fact[2]][2 + (kind == "wasEndedBy")], fact[5])
+                self._unify(declared[fact[2]][2 + (kind == "wasEndedBy")], fact[5])
         if not self._bound:
             return False
-        self.facts = {(fact[0], *map(self._known, fact[1:])) for fact in self.facts}
+        self.facts = {(fact[0], *map(self._find_binding, fact[1:])) for fact in self.facts}
         self._bound.clear()
         return True
 
-    def _known(self, term: Term) -> Term:
+    def _find_binding(self, term: Term) -> Term:
         while isinstance(term, int) and term in self._bound:
             term = self._bound[term]
         return term
 
-    def _equal(self, one: Term, other: Term) -> None:
-        one, other = self._known(one), self._known(other)
+    def _unify(self, one: Term, other: Term) -> None:
+        one, other = self._find_binding(one), self._find_binding(other)
         if one == other:
             return
         if isinstance(one, int):
@@ -229,83 +235,88 @@ class _Instance:
         elif isinstance(other, int):
             self._bound[other] = one
         else:
-            raise DocumentError(f"the document is not valid: {one} and {other} can't be one")
+            raise DocumentError(f"the document is not valid: {one} and {other} can't be the same")
 
     # -- inferences ---------------------------------------------------------------------------
 
-    def _infer(self, index: _Index) -> None:
-        """Add what follows in one step from the facts that there are (5-21)."""
+    def _infer_once(self, index: _Index) -> None:
+        """Add everything that follows in one step from the current facts (5-21)."""
         for fact in list(index.facts):
             for group in self._consequences(fact, index):
-                if next(_mappings(group, index, _Budget()), None) is None:
+                if next(_find_mappings(group, index, _Budget()), None) is None:
                     names: defaultdict[str, int] = defaultdict(self._unknown)
                     for each in group:
-                        index.add((each[0], *(_named(term, names) for term in each[1:])))
+                        index.add((each[0], *(_replace_variable(term, names) for term in each[1:])))
             if len(index.facts) > MOST_FACTS:
                 raise DocumentError(f"the normal form has more than {MOST_FACTS:,} facts")
         self.facts = set(index.facts)
 
-    def _consequences(self, fact: Fact, index: _Index) -> Iterator[list[Fact]]:
-        """What follows from a fact: groups of facts, their unknowns as `_Some`."""
+    def _consequences(self, fact: NormalFact, index: _Index) -> Iterator[list[NormalFact]]:
+        """Yield what follows from a fact: groups of facts with `_Variable`s for unknowns."""
         kind, identifier, *terms = fact
         if kind in rules.INFLUENCES:
             yield [("wasInfluencedBy", identifier, *terms[:2])]  # 15
         match kind:
             case "wasInformedBy":  # 5
-                made = ("wasGeneratedBy", _Some("g"), _Some("e"), terms[1], _Some("t"))
-                yield [made, ("used", _Some("u"), terms[0], _Some("e"), _Some("v"))]
+                made = ("wasGeneratedBy", _Variable("g"), _Variable("e"), terms[1], _Variable("t"))
+                yield [made, ("used", _Variable("u"), terms[0], _Variable("e"), _Variable("v"))]
             case "used":  # 6
-                for other in index.having("wasGeneratedBy", 2, terms[1]):
-                    yield [("wasInformedBy", _Some("i"), terms[0], other[3])]
+                for other in index.find("wasGeneratedBy", 2, terms[1]):
+                    yield [("wasInformedBy", _Variable("i"), terms[0], other[3])]
             case "entity":
-                some = (_Some("a"), _Some("t"))
-                yield [("wasGeneratedBy", _Some("g"), identifier, *some)]  # 7
-                yield [("wasInvalidatedBy", _Some("g"), identifier, *some)]
+                some = (_Variable("a"), _Variable("t"))
+                yield [("wasGeneratedBy", _Variable("g"), identifier, *some)]  # 7
+                yield [("wasInvalidatedBy", _Variable("g"), identifier, *some)]
                 yield [("alternateOf", NONE, identifier, identifier)]  # 16
             case "activity":  # 8
-                some = (_Some("e"), _Some("a"))
-                yield [("wasStartedBy", _Some("s"), identifier, *some, terms[0])]
-                yield [("wasEndedBy", _Some("s"), identifier, *some, terms[1])]
+                some = (_Variable("e"), _Variable("a"))
+                yield [("wasStartedBy", _Variable("s"), identifier, *some, terms[0])]
+                yield [("wasEndedBy", _Variable("s"), identifier, *some, terms[1])]
             case "wasStartedBy" | "wasEndedBy":  # 9, 10
-                yield [("wasGeneratedBy", _Some("g"), terms[1], terms[2], _Some("t"))]
+                yield [("wasGeneratedBy", _Variable("g"), terms[1], terms[2], _Variable("t"))]
             case "wasDerivedFrom":
                 new, old, activity, generation, usage = terms
                 if NONE not in (activity, generation, usage):  # 11
-                    yield [("used", usage, activity, old, _Some("t"))]
-                    yield [("wasGeneratedBy", generation, new, activity, _Some("t"))]
-                if (ATTRIBUTE, identifier, kind, *_REVISION) in index.facts:  # 12
+                    yield [("used", usage, activity, old, _Variable("t"))]
+                    yield [("wasGeneratedBy", generation, new, activity, _Variable("t"))]
+                if (ATTRIBUTE, identifier, kind, *_REVISION_ATTRIBUTE) in index.facts:  # 12
                     yield [("alternateOf", NONE, new, old)]
             case "wasAttributedTo":  # 13
-                made = ("wasGeneratedBy", _Some("g"), terms[0], _Some("a"), _Some("t"))
-                by = ("wasAssociatedWith", _Some("s"), _Some("a"), terms[1], _Some("p"))
+                made = ("wasGeneratedBy", _Variable("g"), terms[0], _Variable("a"), _Variable("t"))
+                by = ("wasAssociatedWith", _Variable("s"), _Variable("a"), terms[1], _Variable("p"))
                 yield [made, by]
             case "actedOnBehalfOf":  # 14
                 for agent in terms[:2]:
-                    yield [("wasAssociatedWith", _Some("s"), terms[2], agent, _Some("p"))]
+                    yield [("wasAssociatedWith", _Variable("s"), terms[2], agent, _Variable("p"))]
             case "alternateOf":
                 yield [("alternateOf", NONE, terms[1], terms[0])]  # 18
-                for other in index.having(kind, 2, terms[1]):  # 17
+                for other in index.find(kind, 2, terms[1]):  # 17
                     yield [("alternateOf", NONE, terms[0], other[3])]
             case "specializationOf":
                 yield [("alternateOf", NONE, *terms)]  # 20
-                for other in index.having(kind, 2, terms[1]):  # 19
+                for other in index.find(kind, 2, terms[1]):  # 19
                     yield [(kind, NONE, terms[0], other[3])]
                 if ("entity", terms[1]) in index.facts:  # 21
                     yield [("entity", terms[0])]
-                    for other in index.having(ATTRIBUTE, 1, terms[1]):
+                    for other in index.find(ATTRIBUTE, 1, terms[1]):
                         if other[2] == "entity":
                             yield [(ATTRIBUTE, terms[0], *other[2:])]
             case "attribute" if terms[0] in rules.INFLUENCES:  # 15
                 yield [(kind, identifier, "wasInfluencedBy", *terms[1:])]
 
-    # -- what says nothing of its own ---------------------------------------------------------
+    # -- redundant unknowns ---------------------------------------------------------
 
-    def without_echoes(self) -> frozenset[Fact]:
-        """The facts without the unknowns of which nothing is said that isn't said of others."""
+    def remove_redundant(self) -> frozenset[NormalFact]:
+        """Return the facts without unknowns that only repeat what is known of others."""
         index, budget = _Index(self.facts), _Budget()
-        for part in _parts(self.facts):
+        for part in _group_by_unknowns(self.facts):
             index.remove(part)
-            if next(_mappings([_asked(each) for each in part], index, budget), None) is None:
+            if (
+                next(
+                    _find_mappings([_replace_unknowns(each) for each in part], index, budget), None
+                )
+                is None
+            ):
                 for each in part:
                     index.add(each)
         return frozenset(index.facts)
@@ -315,70 +326,76 @@ class _Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class _Some:
-    """An unknown that is to be mapped to a term."""
+class _Variable:
+    """An unknown that can be mapped to a term."""
 
     name: str | int
 
 
-def _named(term: Any, names: defaultdict[str, int]) -> Any:
-    return names[str(term.name)] if isinstance(term, _Some) else term
+def _replace_variable(term: Any, names: defaultdict[str, int]) -> Any:
+    return names[str(term.name)] if isinstance(term, _Variable) else term
 
 
 class _Budget:
-    """How many facts may be looked at."""
+    """Counts down the facts that may be looked at."""
 
     def __init__(self) -> None:
-        self.left = _MOST_STEPS
+        self.left = _COMPARISON_BUDGET
 
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise DocumentError(f"more than {_MOST_STEPS:,} steps are needed to compare unknowns")
+            raise DocumentError(f"comparing unknowns takes more than {_COMPARISON_BUDGET:,} steps")
 
 
 class _Index:
-    """Facts, found by kind and a term at a place."""
+    """Facts, indexed by kind and the term at each position."""
 
-    def __init__(self, facts: Iterable[Fact]) -> None:
-        self.facts: dict[Fact, None] = {}
-        self._by_term: defaultdict[Any, dict[Fact, None]] = defaultdict(dict)
+    def __init__(self, facts: Iterable[NormalFact]) -> None:
+        self.facts: dict[NormalFact, None] = {}
+        self._by_term: defaultdict[Any, dict[NormalFact, None]] = defaultdict(dict)
         for fact in facts:
             self.add(fact)
 
-    def add(self, fact: Fact) -> None:
+    def add(self, fact: NormalFact) -> None:
         self.facts[fact] = None
         for place, term in enumerate(fact):
             self._by_term[fact[0], place, term][fact] = None
 
-    def remove(self, facts: Iterable[Fact]) -> None:
+    def remove(self, facts: Iterable[NormalFact]) -> None:
         for fact in facts:
             del self.facts[fact]
             for place, term in enumerate(fact):
                 del self._by_term[fact[0], place, term][fact]
 
-    def having(self, kind: str, place: int, term: Term) -> list[Fact]:
+    def find(self, kind: str, place: int, term: Term) -> list[NormalFact]:
         return list(self._by_term.get((kind, place, term), ()))
 
-    def fitting(self, kind: str, terms: Iterable[tuple[int, Any]]) -> dict[Fact, None]:
-        """The fewest facts among which all that have these terms at these places are."""
-        empty: dict[Fact, None] = {}
+    def find_candidates(
+        self, kind: str, terms: Iterable[tuple[int, Any]]
+    ) -> dict[NormalFact, None]:
+        """Return the smallest indexed set that includes all facts with these terms."""
+        empty: dict[NormalFact, None] = {}
         lists = [self._by_term.get((kind, place, term), empty) for place, term in terms]
         return min([*lists, self._by_term.get((kind, 0, kind), empty)], key=len)
 
 
-def _mappings(wanted: list[Fact], index: _Index, budget: _Budget) -> Iterator[dict[_Some, Term]]:
-    """The ways to replace unknowns so that all wanted facts are there."""
-    known: dict[_Some, Term] = {}
-    # each level: a wanted fact, the candidates that are left for it, what it has bound
-    levels: list[tuple[Iterator[Fact], list[_Some]]] = []
+def _find_mappings(
+    wanted: list[NormalFact], index: _Index, budget: _Budget
+) -> Iterator[dict[_Variable, Term]]:
+    """Yield the mappings of variables with which all wanted facts exist."""
+    known: dict[_Variable, Term] = {}
+    # each level: a wanted fact's remaining candidates, and the variables that it bound
+    levels: list[tuple[Iterator[NormalFact], list[_Variable]]] = []
     open_facts = list(wanted)
 
     def descend() -> None:
         best = (
             max(
                 range(len(levels), len(open_facts)),
-                key=lambda n: sum(not isinstance(t, _Some) or t in known for t in open_facts[n]),
+                key=lambda n: sum(
+                    not isinstance(t, _Variable) or t in known for t in open_facts[n]
+                ),
             )
             if len(open_facts) < 50
             else len(levels)
@@ -387,11 +404,11 @@ def _mappings(wanted: list[Fact], index: _Index, budget: _Budget) -> Iterator[di
         open_facts[at], open_facts[best] = open_facts[best], open_facts[at]
         fact = open_facts[at]
         terms = [
-            (place, known.get(term, term) if isinstance(term, _Some) else term)
+            (place, known.get(term, term) if isinstance(term, _Variable) else term)
             for place, term in enumerate(fact)
-            if not isinstance(term, _Some) or term in known
+            if not isinstance(term, _Variable) or term in known
         ]
-        levels.append((iter(list(index.fitting(fact[0], terms))), []))
+        levels.append((iter(list(index.find_candidates(fact[0], terms))), []))
 
     if not wanted:
         yield known
@@ -405,7 +422,7 @@ def _mappings(wanted: list[Fact], index: _Index, budget: _Budget) -> Iterator[di
         fact = open_facts[len(levels) - 1]
         for candidate in candidates:
             budget.spend()
-            if _matches(fact, candidate, known, bound):
+            if _bind_variables(fact, candidate, known, bound):
                 break
             for some in bound:
                 del known[some]
@@ -419,9 +436,11 @@ def _mappings(wanted: list[Fact], index: _Index, budget: _Budget) -> Iterator[di
         descend()
 
 
-def _matches(fact: Fact, candidate: Fact, known: dict[_Some, Term], bound: list[_Some]) -> bool:
+def _bind_variables(
+    fact: NormalFact, candidate: NormalFact, known: dict[_Variable, Term], bound: list[_Variable]
+) -> bool:
     for term, value in zip(fact, candidate, strict=True):
-        if isinstance(term, _Some):
+        if isinstance(term, _Variable):
             if term not in known:
                 known[term] = value
                 bound.append(term)
@@ -432,8 +451,8 @@ def _matches(fact: Fact, candidate: Fact, known: dict[_Some, Term], bound: list[
     return True
 
 
-def _parts(facts: Iterable[Fact]) -> list[list[Fact]]:
-    """The facts that hold unknowns, those together that share some."""
+def _group_by_unknowns(facts: Iterable[NormalFact]) -> list[list[NormalFact]]:
+    """Return the facts with unknowns, grouped so that facts that share an unknown are together."""
     parent: dict[int, int] = {}
 
     def root(unknown: int) -> int:
@@ -450,24 +469,24 @@ def _parts(facts: Iterable[Fact]) -> list[list[Fact]]:
             holding.append((unknowns[0], fact))
             for other in unknowns[1:]:
                 parent[root(other)] = root(unknowns[0])
-    parts: defaultdict[int, list[Fact]] = defaultdict(list)
+    parts: defaultdict[int, list[NormalFact]] = defaultdict(list)
     for unknown, fact in holding:
         parts[root(unknown)].append(fact)
     return sorted(parts.values(), key=len)
 
 
-def _is_mapped(one: Iterable[Fact], other: Iterable[Fact]) -> bool:
-    """Whether all that the one says, the other says too, of named things or of unknown ones."""
+def _can_map(one: Iterable[NormalFact], other: Iterable[NormalFact]) -> bool:
+    """Whether one set of facts implies nothing beyond the other."""
     index, budget = _Index(other), _Budget()
     known = [fact for fact in one if not any(isinstance(term, int) for term in fact)]
     if not all(fact in index.facts for fact in known):
         return False
-    for part in _parts(one):
-        wanted = [_asked(fact) for fact in part]
-        if next(_mappings(wanted, index, budget), None) is None:
+    for part in _group_by_unknowns(one):
+        wanted = [_replace_unknowns(fact) for fact in part]
+        if next(_find_mappings(wanted, index, budget), None) is None:
             return False
     return True
 
 
-def _asked(fact: Fact) -> Fact:
-    return tuple(_Some(term) if isinstance(term, int) else term for term in fact)
+def _replace_unknowns(fact: NormalFact) -> NormalFact:
+    return tuple(_Variable(term) if isinstance(term, int) else term for term in fact)

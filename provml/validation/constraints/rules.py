@@ -1,7 +1,7 @@
-"""PROV-CONSTRAINTS (W3C Recommendation, 2013) as data, by the numbers it gives its rules.
+"""PROV-CONSTRAINTS (W3C Recommendation, 2013) as data, with the numbers of its rules.
 
-What the engine does with a kind of statement stands here: how its absent arguments are taken, which
-facts it implies, what it shares with which other, what came before what. Imports nothing of provml.
+The tables say, for each kind of statement: how to treat absent arguments, which facts it implies,
+which facts it is unique with, and which events it orders. Imports nothing from provml.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Final, NamedTuple
 RECOMMENDATION: Final = "https://www.w3.org/TR/prov-constraints/"
 
 DATA_MODEL: Final = "https://www.w3.org/TR/prov-dm/"
-
-PROV: Final = "http://www.w3.org/ns/prov#"
 
 ENTITY, ACTIVITY = "entity", "activity"
 
@@ -33,24 +31,24 @@ MANDATORY: Final[dict[str, tuple[int, ...]]] = {
     "mentionOf": (0, 1, 2),
     "hadMember": (0, 1),
 }
-"""The arguments without which a statement is none (PROV-DM, 5).
+"""The positions of the arguments that a statement must have (PROV-DM, 5).
 
-The W3C's cases let a delegation leave the responsible open.
+The W3C's test cases allow a delegation without a responsible agent.
 """
 
-TIMES: Final = frozenset({"startTime", "endTime", "time"})
+TIME_ARGUMENTS: Final = frozenset({"startTime", "endTime", "time"})
 
-ELEMENTS: Final = ("entity", "activity", "agent")
+ELEMENT_KINDS: Final = ("entity", "activity", "agent")
 
 NAMELESS: Final = frozenset({"specializationOf", "alternateOf", "mentionOf", "hadMember"})
-"""The relations that have no identifier (PROV-DM); what a form writes as one says nothing."""
+"""The relations that have no identifier (PROV-DM). If a format writes one, it is ignored."""
 
 
 def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> bool:
-    """Whether an absent argument is none at all, rather than one that is not known (definition 4).
+    """Whether an absent argument means "none" rather than "unknown" (definition 4).
 
-    That is an association's plan, and of a derivation the activity, and the generation and usage
-    where there is no activity.
+    This holds for the plan of an association, the activity of a derivation, and its generation and
+    usage if it has no activity.
     """
     if kind == "wasAssociatedWith":
         return place == 2
@@ -58,14 +56,14 @@ def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> 
 
 
 class Implied(NamedTuple):
-    """That a statement implies another (inferences 9-11, 14).
+    """A statement that another one implies (inferences 9-11, 13, 14).
 
     Attributes:
-        number: the inference's.
-        needs: the argument without which it implies nothing.
-        kind: what is implied.
-        identifier: the argument that is its identifier, where there is one.
-        arguments: which arguments it takes over, by position; None is one that is not known.
+        number: the number of the inference.
+        needs: the argument that must be given.
+        kind: the kind of the implied statement.
+        identifier: the argument that becomes its identifier, if any.
+        arguments: the positions of the arguments that it takes over; None means unknown.
     """
 
     number: int
@@ -88,10 +86,10 @@ IMPLIED: Final[dict[str, tuple[Implied, ...]]] = {
     ),
     "wasAttributedTo": (Implied(13, 0, "wasGeneratedBy", None, (0, None, None)),),
 }
-"""What of the inferences bears on validity.
+"""The inferences that affect validity.
 
-The others never do: what 5, 6, 12, 13 and 16-18 add is about things that nothing else is said of; 7
-and 8 are `HAPPENS`; 15 is in `INFLUENCES`; 19-21 are answered from the specializations themselves.
+The others never do: 5, 6, 12, 13 and 16-18 add statements about things that nothing else refers
+to. 7 and 8 are in `HAPPENS` and 15 is in `INFLUENCES`; 19-21 are answered from the specializations.
 """
 
 UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
@@ -100,7 +98,7 @@ UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
     "wasStartedBy": (26, 0, 2),
     "wasEndedBy": (27, 0, 2),
 }
-"""Which two arguments only one statement of a kind has (uniqueness 24-27)."""
+"""The two arguments that identify a statement of a kind (uniqueness 24-27), after the rule."""
 
 INFLUENCES: Final[dict[str, tuple[int, int]]] = {
     "wasGeneratedBy": (0, 1),
@@ -115,10 +113,10 @@ INFLUENCES: Final[dict[str, tuple[int, int]]] = {
     "actedOnBehalfOf": (0, 1),
     "wasInfluencedBy": (0, 1),
 }
-"""Influencee and influencer of each relation that is an influence under its identifier (15)."""
+"""The positions of influencee and influencer of each relation that is an influence (15)."""
 
 DISJOINT: Final = frozenset(INFLUENCES) - {"wasDerivedFrom", "wasInfluencedBy"}
-"""The relations of which no two kinds share an identifier (impossibility 53)."""
+"""The kinds of relations that must not share an identifier (impossibility 53)."""
 
 TYPING: Final[dict[str, tuple[str | None, ...]]] = {
     "wasGeneratedBy": (ENTITY, ACTIVITY, None),
@@ -136,19 +134,19 @@ TYPING: Final[dict[str, tuple[str | None, ...]]] = {
     "mentionOf": (ENTITY, ENTITY, ENTITY),
     "hadMember": (ENTITY, ENTITY),
 }
-"""What an argument is (typing 50), of the two that exclude each other; an agent may be either."""
+"""Whether an argument is an entity or an activity (typing 50); an agent may be either."""
 
 # -- events -----------------------------------------------------------------------------------
 
 GENERATION, INVALIDATION, START, END, USAGE = range(5)
-"""The events of a thing; a usage is one of its statement."""
+"""The events of a thing; a usage belongs to its statement."""
 
 EVENT_NAMES: Final = ("generation", "invalidation", "start", "end", "usage")
 
-Event = tuple[int, int]
-"""Which event, of which argument; -1 is the statement's own subject."""
+EventOf = tuple[int, int]
+"""An event and the position of the argument it belongs to; -1 is the statement's own subject."""
 
-HAPPENS: Final[dict[str, tuple[Event, ...]]] = {
+HAPPENS: Final[dict[str, tuple[EventOf, ...]]] = {
     "entity": ((GENERATION, -1), (INVALIDATION, -1)),
     "activity": ((START, -1), (END, -1)),
     "wasGeneratedBy": ((GENERATION, 0),),
@@ -156,21 +154,20 @@ HAPPENS: Final[dict[str, tuple[Event, ...]]] = {
     "wasStartedBy": ((START, 0),),
     "wasEndedBy": ((END, 0),),
 }
-"""Which events a statement says there are (inferences 7, 8). An event that nothing speaks of has
-no place in the order."""
+"""The events that a statement implies (inferences 7, 8). Other events are not ordered."""
 
 
 class Order(NamedTuple):
-    """That one event precedes another (constraints 30-49).
+    """One event precedes another (constraints 30-49).
 
     Attributes:
-        strict: they are not simultaneous either.
-        through: it also joins what an event that nothing speaks of stands between (19).
+        strict: the events are not simultaneous either.
+        through: it also holds across an event that no statement mentions (19).
     """
 
     number: int
-    earlier: Event
-    later: Event
+    earlier: EventOf
+    later: EventOf
     strict: bool = False
     through: bool = False
 
@@ -194,7 +191,7 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
         Order(30, (START, 0), (END, 0)),
         Order(43, (GENERATION, 1), (START, 0)),
         Order(43, (START, 0), (INVALIDATION, 1)),
-        Order(43, (START, 2), (START, 0)),  # by 9 and 34, also of a trigger that is not known
+        Order(43, (START, 2), (START, 0)),  # by 9 and 34, even if the trigger is unknown
     ),
     "wasEndedBy": (
         Order(44, (GENERATION, 1), (END, 0)),
@@ -221,15 +218,17 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
         Order(49, (START, 1), (END, 0)),
     ),
 }
-"""What precedes what. The starts of one activity, its ends, and the generations and invalidations
-of one entity are simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 has no place
-here: what precedes the usage that a derivation names are the start of the derivation's activity
-(33) and the generation of what is used (37), and these precede the new thing's generation anyhow,
-by 34 (with 11) and 42."""
+"""The order of events for each kind of statement.
+
+The starts of one activity, its ends, and the generations and invalidations of one entity are
+simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 is not needed: the usage that a
+derivation names is preceded by the start of the derivation's activity (33) and the generation of
+the used entity (37), and both precede the new entity's generation by 34 (with 11) and 42.
+"""
 
 
-def _recurring() -> frozenset[int]:
-    """The events that something can bring back to a generation, where the strict steps are."""
+def _find_recurring_events() -> frozenset[int]:
+    """Return the events that can lead back to a generation, where the strict steps are."""
     found = {GENERATION}
     orders = [order for each in ORDERING.values() for order in each]
     while True:
@@ -239,10 +238,12 @@ def _recurring() -> frozenset[int]:
         found |= more
 
 
-RECURRING: Final = _recurring()
-"""The events that a cycle can pass: an end, an invalidation or a usage precedes no other event than
-ends and invalidations, so that the constraints on what comes before these (30, 33, 35-38, 44, 46,
-47, 49) make no document invalid."""
+RECURRING: Final = _find_recurring_events()
+"""The events that can lie on a cycle.
+
+Ends, invalidations and usages precede only ends and invalidations. Constraints on what comes before
+these (30, 33, 35-38, 44, 46, 47, 49) therefore never make a document invalid.
+"""
 
 BINDING: Final[dict[str, tuple[Order, ...]]] = {
     kind: binding
@@ -255,7 +256,7 @@ BINDING: Final[dict[str, tuple[Order, ...]]] = {
         )
     )
 }
-"""The orders that a cycle can hold."""
+"""The orders that can be part of a cycle."""
 
 
 INFERENCES: Final[dict[int, str]] = {
@@ -268,7 +269,7 @@ INFERENCES: Final[dict[int, str]] = {
     19: "specialization-transitive",
     21: "specialization-attributes-inference",
 }
-"""The names that the Recommendation gives the inferences that explanations speak of."""
+"""The Recommendation's names of the inferences that appear in explanations."""
 
 
 class Rule(NamedTuple):
@@ -279,18 +280,20 @@ class Rule(NamedTuple):
 
 
 RULES: Final[dict[int, Rule]] = {
-    0: Rule("statement", "a statement has the arguments that make it one (PROV-DM)"),
-    22: Rule("key-object", "statements of one identifier are one, so what they say is equal"),
-    23: Rule("key-properties", "statements of one identifier are one, so what they say is equal"),
-    24: Rule("unique-generation", "an entity has one generation by an activity"),
-    25: Rule("unique-invalidation", "an entity has one invalidation by an activity"),
-    26: Rule("unique-wasStartedBy", "an activity has one start by an activity"),
-    27: Rule("unique-wasEndedBy", "an activity has one end by an activity"),
+    0: Rule("statement", "a statement has all its mandatory arguments (PROV-DM)"),
+    22: Rule("key-object", "statements with the same identifier do not contradict each other"),
+    23: Rule("key-properties", "statements with the same identifier do not contradict each other"),
+    24: Rule("unique-generation", "an entity has only one generation by an activity"),
+    25: Rule("unique-invalidation", "an entity has only one invalidation by an activity"),
+    26: Rule("unique-wasStartedBy", "an activity has only one start by another activity"),
+    27: Rule("unique-wasEndedBy", "an activity has only one end by another activity"),
     28: Rule("unique-startTime", "an activity's start time is the time of its start"),
     29: Rule("unique-endTime", "an activity's end time is the time of its end"),
     30: Rule("start-precedes-end", "an activity's start precedes its end"),
-    33: Rule("usage-within-activity", "a usage is between its activity's start and end"),
-    34: Rule("generation-within-activity", "a generation is between its activity's start and end"),
+    33: Rule("usage-within-activity", "a usage lies between its activity's start and end"),
+    34: Rule(
+        "generation-within-activity", "a generation lies between its activity's start and end"
+    ),
     35: Rule("wasInformedBy-ordering", "the informant's start precedes the informed's end"),
     36: Rule("generation-precedes-invalidation", "a generation precedes the invalidation"),
     37: Rule("generation-precedes-usage", "an entity's generation precedes its usage"),
@@ -301,7 +304,7 @@ RULES: Final[dict[int, Rule]] = {
     ),
     42: Rule(
         "derivation-generation-generation-ordering",
-        "what a thing was derived from was generated strictly before it",
+        "a source was generated strictly before the entity that was derived from it",
     ),
     43: Rule("wasStartedBy-ordering", "a trigger exists when it starts an activity"),
     44: Rule("wasEndedBy-ordering", "a trigger exists when it ends an activity"),
@@ -314,19 +317,21 @@ RULES: Final[dict[int, Rule]] = {
         "the specific entity's invalidation precedes the general one's",
     ),
     47: Rule("wasAssociatedWith-ordering", "the lifetimes of an activity and its agent overlap"),
-    48: Rule("wasAttributedTo-ordering", "an agent exists before what is attributed to it"),
-    49: Rule("actedOnBehalfOf-ordering", "the responsible exists before the delegate ends"),
+    48: Rule(
+        "wasAttributedTo-ordering", "an agent exists before the entity that is attributed to it"
+    ),
+    49: Rule("actedOnBehalfOf-ordering", "the responsible agent exists before the delegate ends"),
     51: Rule(
         "impossible-unspecified-derivation-generation-use",
         "a derivation without an activity has no generation and no usage",
     ),
     52: Rule("impossible-specialization-reflexive", "nothing is a specialization of itself"),
-    53: Rule("impossible-property-overlap", "an identifier is of one kind of relation"),
+    53: Rule("impossible-property-overlap", "an identifier belongs to only one kind of relation"),
     54: Rule(
         "impossible-object-property-overlap",
-        "an identifier is of a thing or of a relation, not of both",
+        "an identifier belongs to a thing or to a relation, not to both",
     ),
     55: Rule("entity-activity-disjoint", "nothing is both an entity and an activity"),
     56: Rule("membership-empty-collection", "an empty collection has no members"),
 }
-"""The constraints; 0 is what PROV-DM itself demands."""
+"""The constraints; 0 stands for the requirements of PROV-DM."""

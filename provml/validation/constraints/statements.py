@@ -1,4 +1,4 @@
-"""PROV statements as the constraints see them: names are IRIs, absent arguments are None.
+"""PROV statements as the constraints use them: names are IRIs, absent arguments are None.
 
 Imports `rules`.
 """
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from provml.model.relations import ARGUMENTS
-from provml.validation.constraints.rules import TIMES
+from provml.validation.constraints.rules import TIME_ARGUMENTS
 
 
-class Stated(NamedTuple):
+class ConstraintStatement(NamedTuple):
     """One statement of a document.
 
     Attributes:
-        kind: its PROV-N name: ``entity``, ``wasGeneratedBy``, ...
-        id: its identifier, an IRI; None where it has none.
-        arguments: IRIs, and times as they are written, in the order of `rules.ARGUMENTS`.
+        kind: its name in PROV-N: ``entity``, ``wasGeneratedBy``, ...
+        id: its identifier, an IRI, or None.
+        arguments: IRIs, and times as written, in the order of `model.relations.ARGUMENTS`.
         types: the IRIs among its ``prov:type`` attributes.
-        place: where it stands in the document.
-        line, column: the same in a text, from 1; 0 where that is not known.
+        place: where it is in the document.
+        line, column: its position in a text, from 1, or 0 if it is unknown.
     """
 
     kind: str
@@ -35,8 +35,8 @@ class Stated(NamedTuple):
     column: int = 0
 
 
-class Statement(Protocol):
-    """What can be shown as a statement."""
+class ShowableStatement(Protocol):
+    """Anything that can be shown as a statement."""
 
     @property
     def kind(self) -> str: ...  # noqa: D102
@@ -46,33 +46,33 @@ class Statement(Protocol):
     def arguments(self) -> tuple[str | None, ...]: ...  # noqa: D102
 
 
-class Prefixes:
-    """How a document or a bundle abbreviates IRIs; a bundle's table stands upon the document's."""
+class NamespaceScope:
+    """The prefixes of a document or a bundle. A bundle's scope extends the document's."""
 
-    def __init__(self, own: Mapping[str, str], outer: Prefixes | None = None) -> None:
+    def __init__(self, own: Mapping[str, str], outer: NamespaceScope | None = None) -> None:
         self._own = own
         self._outer = outer
         self._bases: dict[str, str] | None = None
         self._sorted: list[str] = []
 
     def get(self, prefix: str) -> str | None:
-        """The namespace of a prefix."""
+        """Return the namespace of a prefix."""
         found = self._own.get(prefix)
         return self._outer.get(prefix) if found is None and self._outer is not None else found
 
-    def abbreviated(self, iri: str) -> str | None:
-        """An IRI under the longest namespace that it begins with; None where there is none."""
-        base = self._longest(iri)
+    def abbreviate(self, iri: str) -> str | None:
+        """Return the IRI with the prefix of its longest namespace, or None if no namespace fits."""
+        base = self._find_longest(iri)
         if base is None:
             return None
         prefix, local = base[1], iri[len(base[0]) :]
         return f"{prefix}:{local}" if prefix else local
 
-    def _longest(self, iri: str) -> tuple[str, str] | None:
-        """The namespace and its prefix."""
-        outer = None if self._outer is None else self._outer._longest(iri)
+    def _find_longest(self, iri: str) -> tuple[str, str] | None:
+        """Return the longest namespace that the IRI starts with, and its prefix."""
+        outer = None if self._outer is None else self._outer._find_longest(iri)
         if outer is not None and outer[1] in self._own:
-            outer = None  # that prefix means something else here
+            outer = None  # the prefix is redefined in this scope
         if self._bases is None:
             self._bases = {base: prefix for prefix, base in self._own.items() if base}
             self._sorted = sorted(self._bases)
@@ -85,34 +85,34 @@ class Prefixes:
             if iri.startswith(base):
                 own = (base, self._bases[base])
                 return own if outer is None or len(base) >= len(outer[0]) else outer
-            before = base[: _shared(base, before)]
+            before = base[: _common_prefix_length(base, before)]
         return outer
 
 
-def _shared(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
+def _common_prefix_length(one: str, other: str) -> int:
+    """Return the number of leading characters that two texts share."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 @dataclass(slots=True)
 class Instance:
-    """The statements of a document's top level, or of one bundle, which stand on their own.
+    """The statements of a document's top level or of one bundle, which are checked separately.
 
     Attributes:
         name: the bundle's IRI; None for the top level.
-        prefixes: how the document abbreviates IRIs, for what is shown to people.
+        prefixes: the document's prefixes, used in messages.
     """
 
     name: str | None
-    statements: Iterable[Stated]
-    prefixes: Prefixes = field(default_factory=lambda: Prefixes({}))
+    statements: Iterable[ConstraintStatement]
+    prefixes: NamespaceScope = field(default_factory=lambda: NamespaceScope({}))
 
-    def text(self, statement: Statement, types: tuple[str, ...] = ()) -> str:
-        """The statement in PROV-N, in the document's own terms, with those types."""
+    def text(self, statement: ShowableStatement, types: tuple[str, ...] = ()) -> str:
+        """Return the statement in PROV-N, with the document's prefixes and the given types."""
         names = ARGUMENTS[statement.kind]
         parts = [
-            "-" if value is None else value if name in TIMES else self.name_text(value)
+            "-" if value is None else value if name in TIME_ARGUMENTS else self.name_text(value)
             for name, value in zip(names, statement.arguments, strict=True)
         ]
         if types:
@@ -125,5 +125,5 @@ class Instance:
         return f"{statement.kind}({', '.join([identifier, *parts])})"
 
     def name_text(self, iri: str) -> str:
-        """An IRI as the document abbreviates it."""
-        return self.prefixes.abbreviated(iri) or f"<{iri}>"
+        """Return the IRI with the document's prefix."""
+        return self.prefixes.abbreviate(iri) or f"<{iri}>"

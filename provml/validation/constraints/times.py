@@ -1,4 +1,4 @@
-"""When two times are one: xsd:dateTime compared by value. Imports nothing of provml."""
+"""Compare xsd:dateTime values. Imports nothing from provml."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ _DATE_TIME: Final = re.compile(
 
 
 def same_time(one: str | None, other: str | None) -> bool:
-    """Whether two times are the same instant; one with a zone is none without."""
-    return one == other or (one is not None and other is not None and _key(one) == _key(other))
+    """Whether two times are the same instant. Times with and without a zone differ."""
+    return one == other or (
+        one is not None
+        and other is not None
+        and _normalize_instant(one) == _normalize_instant(other)
+    )
 
 
-def instant(text: str) -> str:
-    """A time as text that equal times share."""
-    return str(_key(text))
+def normalize_time(text: str) -> str:
+    """Return a text that is equal for equal times."""
+    return str(_normalize_instant(text))
 
 
-def _key(text: str) -> object:
-    """What equal times share: the instant, its fraction as written without trailing zeros."""
+def _normalize_instant(text: str) -> object:
+    """Return a key that is equal for equal times: the instant, and its fraction without zeros."""
     found = _DATE_TIME.fullmatch(text.strip())
     if found is None:
         return text
@@ -30,6 +34,6 @@ def _key(text: str) -> object:
     digits = (fraction or "").rstrip("0")
     try:
         moment = datetime.fromisoformat(whole + (zone or ""))
-    except ValueError:  # a year or an hour that Python's calendar does not have
+    except ValueError:  # a year or an hour that datetime can't represent
         return whole, digits, zone
     return moment if moment.tzinfo is None else moment.astimezone(UTC), digits
