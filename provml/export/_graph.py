@@ -1,4 +1,4 @@
-"""A run as an ``rdflib`` graph. Imports `ntriples`; rdflib and pyoxigraph when used."""
+"""A run as an ``rdflib`` graph. Imports `ntriples`; rdflib and pyoxigraph only when needed."""
 
 from __future__ import annotations
 

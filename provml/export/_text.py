@@ -1,7 +1,7 @@
 """Turning values and columns into text, and joining columns to rows: what all writers share.
 
 A table is written column by column. Each piece of its text is either the same for all rows, or a
-list with the text of each row. Imports `model.statements` and `clock`; orjson and numpy when used.
+list with the text of each row. Imports `model.statements` and `clock`; orjson and numpy only when needed.
 """
 
 from __future__ import annotations

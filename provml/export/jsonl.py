@@ -22,7 +22,7 @@ Values:
 The lines of one series or group keep the order in which they were written, process after process.
 The order between different series is not meaningful.
 
-Imports `model`, `journal`, `history` and `_text`; numpy when used.
+Imports `model`, `journal`, `history` and `_text`; numpy only when needed.
 """
 
 from __future__ import annotations
