@@ -1,7 +1,7 @@
 """The command line: a thin layer over the library, with the same verbs.
 
 Each module here without a leading underscore holds commands; `_program` lists them. A command
-imports heavy packages (numpy, prov, DuckDB) only when it runs. May import every other part of
+imports heavy packages (numpy, prov, DuckDB) only when called. May import every other part of
 provml.
 """
 

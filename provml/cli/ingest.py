@@ -120,7 +120,8 @@ def ingest_command(
 def _check_stdin(fd: int) -> None:
     """Raise InvalidArgumentError if standard input is closed.
 
-    Otherwise, the next file that is opened would get its number and be read instead.
+    Without this check, the next file that is opened would get the number of standard input, and
+    would be read instead.
     """
     try:
         os.fstat(fd)

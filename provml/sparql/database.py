@@ -122,7 +122,7 @@ class LoadedDatabase:
     # -- the index --------------------------------------------------------------------------------
 
     def read_index(self) -> dict[str, GraphEntry] | None:
-        """Return the loaded graphs by name, or None if there is no usable index."""
+        """Return the loaded graphs by name, or None if the index is missing or unusable."""
         return self._load_index()[0]
 
     def read_unfinished(self) -> list[str]:
