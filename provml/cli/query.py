@@ -312,7 +312,7 @@ def _show_bindings(answer: SparqlAnswer) -> None:
 
 
 def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
-    """Format a term for display. Also return whether it aligns right: numbers and empty cells do."""
+    """Format a term for display, and return whether it aligns right (numbers and empty cells)."""
     from provml.model.statements import Iri
     from provml.sparql.answers import python_value
 
