@@ -46,7 +46,7 @@ BUILT_IN: Final = {
     "index": "index",
     "demo": "demo",
 }
-"""Our commands in the order of the help, each with the module in this folder that holds it."""
+"""provml's own commands in the order of the help, each with its module in this folder."""
 
 _OTHERS: Final = "From other packages"
 _LEAST_HELP: Final = 30

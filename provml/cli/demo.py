@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LINE_EPOCHS = 4
 _NEEDED = ("duckdb", "pyarrow", "jsonschema", "pyshacl", "rdflib")
-"""What the commands that the demo suggests import and provml does not bring."""
+"""Optional packages that the commands suggested by the demo import."""
 
 
 @click.command("demo")

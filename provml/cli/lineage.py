@@ -22,7 +22,7 @@ _MOST_PARAMS = 8
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
-"""Kinds of content that the tree shows as a fact of the run, not as a branch."""
+"""The kinds of content that the tree shows in the lines of a run, not as branches."""
 
 _depth_option = click.option(
     "--depth", metavar="N", type=click.IntRange(min=0), help="Follow at most N steps."

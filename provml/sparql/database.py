@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyoxigraph import Store
 
 NoteTaker = Callable[[str], None]
-"""Takes a message, one line for people."""
+"""A function that shows a one-line message to the user."""
 
 DATABASE_FOLDER: Final = Path(".provml", "sparql")
 _INDEX_FORMAT: Final = 1
@@ -38,7 +38,7 @@ _REMOVED_AT_ONCE: Final = 50_000
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
-"""The number of open databases in this process, by folder."""
+"""The number of times that this process has each database open, by folder."""
 
 
 @dataclass(frozen=True, slots=True)
