@@ -53,8 +53,8 @@ class Settings(NamedTuple):
     joined_run: str | None
     """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
-    """``PROVML_COMMAND``: the command of the run that this process belongs to; empty if the run has
-    only one command."""
+    """``PROVML_COMMAND``: identifies the ``provml run`` command that started this process; empty if
+    there is none."""
     capture: tuple[str, ...] | None
     """``PROVML_CAPTURE``: what ``provml run`` records in the script's process, as names; None means
     everything."""
