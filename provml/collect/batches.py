@@ -148,7 +148,7 @@ def call_arguments(module: Any, batch: object) -> Arguments:
     Anything else becomes one argument.
 
     Raises:
-        InvalidArgumentError: the batch holds no tensor or array.
+        InvalidArgumentError: the batch contains no tensor or array.
     """
     args, kwargs = _split_batch(module, batch)
     arguments = Arguments(_to_specs(args), _to_specs(kwargs), (args, kwargs))

@@ -47,7 +47,7 @@ class NetworkTraffic(NamedTuple):
 
 
 class ProcessTimes(NamedTuple):
-    """A process with its CPU time since its start, in seconds, and its resident memory, in bytes."""
+    """A process, its CPU time in seconds since its start, and its resident memory in bytes."""
 
     pid: int
     name: str

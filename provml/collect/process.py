@@ -42,7 +42,7 @@ class ProcessCollector:
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the process. Raises UnavailableError if there is no ``proc`` file system."""
+        """Find the process. Raises UnavailableError if ``proc`` does not contain the process."""
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
             raise UnavailableError(f"{self._folder / 'stat'} does not exist")

@@ -49,7 +49,7 @@ class Collector(Protocol):
     A collector can also have these optional members, which provml looks up by name:
 
     - ``initialize()``: called once before the first `collect`, in the thread that reads. Raises
-      `UnavailableError` if there is nothing to read on this machine;
+      `UnavailableError` if the machine has nothing to read;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
     - ``thresholds``: metric names and the values above which a reading raises an alert;

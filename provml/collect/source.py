@@ -93,7 +93,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # not hashed: commit and diff describe a repository, and other folders may be huge
+            # not hashed: commit and diff describe a repository, and other folders can be huge
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)

@@ -48,7 +48,7 @@ class SystemMetricsCollector:
 
         collector = SystemMetricsCollector(collect_interval=5.0)
         collector.initialize()
-        collector.start()        # in the background: into the active run, if there is one
+        collector.start()        # in the background; the active run, if any, records it
         now = collector.collect()
         collector.stop()
 
@@ -100,7 +100,7 @@ class SystemMetricsCollector:
             track_system: read CPU and memory.
             track_disk: read disk usage, and bytes read and written.
             track_network: read bytes sent and received.
-            track_gpu: read NVIDIA GPUs, if there are any.
+            track_gpu: read NVIDIA GPUs, if the machine has any.
             thresholds: by default 90 % of CPU, 85 % of memory, 95 % of the disk.
             disk_path: a path on the disk to read.
             machine, gpu, cgroup: replacements for the real machine, which tests pass.
@@ -329,7 +329,7 @@ class SystemMetricsCollector:
 
     def _read_disk(self) -> dict[str, Any]:
         total, used, free = _disk_usage(self.disk_path)
-        # some space is reserved for the system: count only the space that users may fill
+        # the system reserves a part of the space: count only the space that users may fill
         fillable = used + free
         return {
             "disk_total": total,

@@ -9,8 +9,8 @@ DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_
 _CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
-"""A dict with the keys ``timestamp`` (seconds since the epoch), ``metric``, ``value``, ``threshold`` and
-``severity``."""
+"""A dict with the keys ``timestamp`` (seconds since the epoch), ``metric``, ``value``,
+``threshold`` and ``severity``."""
 
 
 def find_alerts(
