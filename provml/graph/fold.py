@@ -160,7 +160,7 @@ def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
 
 
 def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
-    """Return a node's attributes. ``made_by`` holds those of the activity that generated the node."""
+    """Return a node's attributes, with the attributes of its generating activity as ``made_by``."""
     for _, goal, edge in graph.out_edges(key, data=True):
         if edge["relation"] == "wasGeneratedBy":
             return {**graph.nodes[key], "made_by": graph.nodes[goal]}

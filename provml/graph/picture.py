@@ -54,14 +54,14 @@ _EDGE_STYLES: Final = {
     "alternateOf": ("#6B7075", "dotted"),
 }
 _LABELLED_EDGES: Final = 24
-"""If a picture has at most this many edges, each has a label; otherwise a legend explains them."""
+"""If a picture has at most this many edges, each has a label. Otherwise it has a legend."""
 _NARROW: Final = 3
 """A graph with fewer nodes per rank than this counts as narrow."""
 _ROW: Final = 3
 """The number of leaves per row, if a node has many leaves; the limit is `_MOST_ROWS` rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
-"""If a run has at most this many results, an edge leads to each; otherwise a count is shown."""
+"""If a run has at most this many results, an edge leads to each. Otherwise a count is shown."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:

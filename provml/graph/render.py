@@ -110,7 +110,7 @@ def _first_time_s(graph: Graph) -> int:
 
 
 def _set_creation_date(pdf: bytes, date_s: int) -> bytes:
-    """Set the creation date in a PDF, because some versions of Graphviz do not set it."""
+    """Set the creation date in a PDF, as some Graphviz versions ignore SOURCE_DATE_EPOCH."""
     date = to_datetime(date_s * 1_000_000_000).strftime("%Y%m%d%H%M%S").encode()
     return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", date, pdf)
 

@@ -25,7 +25,7 @@ _GAP: Final = " "
 def spark(values: Numbers, width: int) -> str:
     """Draw values as a row of block characters.
 
-    Each block shows the mean of consecutive values, or a space if none of these is a number.
+    Each block shows the mean of consecutive values, or a space if these are not numbers.
     """
     import numpy as np
 

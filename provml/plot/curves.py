@@ -48,7 +48,7 @@ class Curve:
 
     @property
     def thinned(self) -> bool:
-        """Whether the columns leave out some of the samples."""
+        """Return whether the curve has fewer points than samples."""
         return len(self.value) < self.count
 
     def axes(self) -> list[str]:
