@@ -82,7 +82,7 @@ def test_a_file_is_written_in_the_format_its_ending_says(folder: Path) -> None:
             ["loss", "--context", "x"],
             "no context 'x' with these series; it has: 'training', 'validation'",
         ),
-        (["-o", "chart.bmp"], "which format is 'chart.bmp' to have?"),
+        (["-o", "chart.bmp"], "the format of 'chart.bmp' is unknown"),
         (["-o", "-"], "--format"),
         (["--format", "png"], "-o"),
     ],

@@ -43,7 +43,7 @@ _GUEST = """
     threads = set(threading.enumerate())
     with provml.start_run("guest") as run:
         if os.environ["PROVML_SAMPLE_INTERVAL_S"] != "0":
-            while run._writer.number_of(("process", "threads", None, None, "i64")) is None:
+            while run._writer.find_number(("process", "threads", None, None, "i64")) is None:
                 os.sched_yield()
         for i in range(5000):
             run.log_metric("m", np.float64(i), "training", step=i)
