@@ -1,8 +1,8 @@
-"""Records what a script logs to other trackers, which still get everything.
+"""Records the calls that a script makes to other trackers, which work as usual.
 
-Each tracker has one module here; other packages announce theirs by the entry point group
-``provml.trackers``. A tracker is a module or object that follows `Tracker`. None of the tools is
-imported here: an import hook waits until the script imports it.
+A tracker is a module or object that follows `Tracker`. Each built-in tracker is a module here;
+other packages announce their trackers in the entry point group ``provml.trackers``. The modules
+here do not import the tools: an import hook waits until the script imports a tool.
 """
 
 from __future__ import annotations
@@ -32,18 +32,23 @@ class Tracker(Protocol):
 
     @property
     def name(self) -> str:
-        """The tool's name. It becomes an agent of the run."""
+        """The tool's name. The tool becomes an agent of the run."""
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The full names of the modules that contain the functions to record."""
 
     def patch(self, module: ModuleType, calls: RecordedCalls) -> None:
-        """Call ``calls.record`` for each function to record. Called after the module's import."""
+        """Call ``calls.record`` for each function to record.
+
+        Args:
+            module: the module that was just imported, one of `modules`.
+            calls: the recorded calls of this tracker.
+        """
 
 
 class _TrackerHooks:
-    """The recorded calls of all trackers, and the callbacks that wait for imports."""
+    """The recorded calls of all trackers, and the callbacks that wait for modules."""
 
     def __init__(self) -> None:
         self.calls: list[RecordedCalls] = []
@@ -51,14 +56,14 @@ class _TrackerHooks:
 
 
 def install() -> None:
-    """Start to record the calls of other trackers. Idempotent.
+    """Start recording the calls to other trackers. Idempotent.
 
-    Costs some milliseconds, most of them to look for the entry points of other packages.
+    Costs a few milliseconds, mostly to search for the entry points of other packages.
     """
     hooks = STATE.part(_TrackerHooks)
     if hooks.waits:
         return
-    # exit handlers run in reverse order: the run must end after the trackers have finished
+    # exit handlers run in reverse order, and the run must end after the trackers have finished
     process_hooks.install()
     atexit.register(uninstall)
     for tracker in [*_load_built_in(), *_load_announced()]:
@@ -67,14 +72,14 @@ def install() -> None:
             patch = partial(_patch_module, tracker, calls)
             hooks.waits.extend([(name, patch) for name in tracker.modules])
             hooks.calls.append(calls)
-        except Exception as error:  # an error in another package
+        except Exception as error:  # the code of another package may raise anything
             note_missed(f"tracker {tracker!r:.200}", error)
     for name, callback in hooks.waits:
         call_on_import(name, callback)
 
 
 def uninstall() -> None:
-    """Stop recording, and restore the original functions."""
+    """Stop recording, and restore the original functions of all trackers."""
     hooks = STATE.part(_TrackerHooks)
     while hooks.waits:
         cancel_call_on_import(*hooks.waits.pop())
@@ -93,10 +98,10 @@ def _load_built_in() -> list[Tracker]:
 
 
 def _load_announced() -> list[Tracker]:
-    """Load the trackers that other packages announce. Count those that can't be loaded."""
+    """Load the trackers that other packages announce. Count each one that fails as missed."""
     if not _has_announcement():
         return []
-    from importlib import metadata  # costs some 30 ms in each process
+    from importlib import metadata  # costs about 30 ms in each process
 
     found = []
     for point in metadata.entry_points(group=TRACKER_ENTRY_POINTS):
@@ -108,7 +113,7 @@ def _load_announced() -> list[Tracker]:
 
 
 def _has_announcement() -> bool:
-    """Whether any package on the path has an entry point for trackers. Costs some milliseconds."""
+    """Return whether any package on ``sys.path`` announces a tracker. Costs a few milliseconds."""
     section = f"[{TRACKER_ENTRY_POINTS}]".encode()
     for folder in sys.path:
         try:

@@ -1,8 +1,8 @@
-"""Wraps functions of other packages so that their calls are recorded.
+"""Wraps functions of other packages, to record each call.
 
-`RecordedCalls.record` replaces a function by a wrapper that calls the original, and then, if that
-succeeded, a recorder. The result, exceptions and tracebacks, signature and name stay those of the
-original.
+`RecordedCalls.record` replaces a function with a wrapper that calls the original and, if it
+succeeds, a recorder. The wrapper keeps the original's result, exceptions, tracebacks, signature and
+name.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 CallRecorder = Callable[..., None]
-"""Records a call. Called as ``after(result, *args, **kwargs)`` once the original has returned."""
+"""A function that records a call. It is called as ``after(result, *args, **kwargs)``."""
 
 
 class _ThreadCalls(threading.local):
-    """Whether a recorded call is under way (`within`), for each thread."""
+    """The state of each thread: `within` is True during a recorded call."""
 
     within = False
 
@@ -35,7 +35,7 @@ class RecordedCalls:
     """The wrapped functions of one tracker. `restore` puts the originals back."""
 
     def __init__(self, tool: str) -> None:
-        """Wrap nothing yet.
+        """Create an empty collection; `record` adds functions.
 
         Args:
             tool: the tracker's name, for messages about calls that could not be recorded.
@@ -55,15 +55,17 @@ class RecordedCalls:
     ) -> None:
         """Record the calls of a function, method or class method.
 
-        Costs half a microsecond a call, a third of one for a leaf, and the time of ``after``. If
-        this version of the tracker has no such function, `note_missed` counts it.
+        Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time of
+        ``after``. If this version of the tracker lacks the function, `note_missed` counts it.
 
         Args:
             owner: the class or module that contains the function.
-            name: its name there.
-            after: records a call. If it raises an error, `note_missed` counts it.
-            nested: record also calls that another recorded call of the same thread makes.
-            leaf: promise that the function itself makes no recorded calls.
+            name: the name of the function in ``owner``.
+            after: the function that records a call. If it raises an error, `note_missed` counts
+                the error.
+            nested: whether to record a call that is made during another recorded call of the
+                same thread.
+            leaf: whether the function itself never makes recorded calls, which saves time.
         """
         original = getattr(owner, name, None)
         if original is None:
@@ -115,7 +117,10 @@ class RecordedCalls:
         return recorded
 
     def restore(self) -> None:
-        """Restore the originals. A wrapper that other code has replaced stays, but does nothing."""
+        """Restore the original functions. If other code has replaced a wrapper, leave that.
+
+        Wrappers that are still in use then only call their originals.
+        """
         self._on = False
         for owner, name, wrapper, own in reversed(self._replaced):
             if vars(owner).get(name) is wrapper:
@@ -129,7 +134,7 @@ class RecordedCalls:
 
 
 def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any) -> None:
-    """Restore a function in the tracker's other modules that have imported it by name."""
+    """Restore a function in other modules of the tracker, which imported the wrapper by name."""
     package = owner.__name__.partition(".")[0]
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] != package or not isinstance(module, ModuleType):
@@ -139,7 +144,7 @@ def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any)
 
 
 def _was_raised_by_signal_handler(error: BaseException) -> bool:
-    """Whether the error comes from a signal handler of the script that interrupted the recorder."""
+    """Return whether a signal handler of the script raised the error during the recorder."""
     codes = set()
     for number in signal.valid_signals():
         handler = signal.getsignal(number)

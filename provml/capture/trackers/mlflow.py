@@ -1,7 +1,8 @@
-"""Records MLflow: its functions (``mlflow.log_metric``), its client, and thereby its autologging.
+"""Records the calls to MLflow: its functions (``mlflow.log_metric``), client and autologging.
 
-If the script calls MLflow's functions, values are recorded as the script gave them: without a step
-if it gave none, and parameters with their types. A source is a run of MLflow.
+Autologging is included because it calls the client. If the script calls MLflow's functions, values
+are recorded as the script passes them: without a step if the script passes no step, and parameters
+with their types. A source is a run of MLflow.
 """
 
 from __future__ import annotations
@@ -34,21 +35,21 @@ _MODEL_FILE: Final = "MLmodel"
 
 
 class _MlflowState:
-    """The name and run id of each model that was created, by the model's id."""
+    """The name and the run id of each new MLflow model, by the model's id."""
 
     def __init__(self) -> None:
         self.models: dict[str, tuple[str, str | None]] = {}
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the functions of the module, or the methods of its client."""
+    """Record the calls of the module's functions, or of the methods of its classes."""
     if module.__name__ == "mlflow.tracking.fluent":
         calls.record(module, "log_metric", _log_metric)
         calls.record(module, "log_metrics", _log_metrics)
         calls.record(module, "log_params", _log_params)
         return
     if module.__name__ == "mlflow.models.model":
-        # it logs the metrics of the run a second time, for the model
+        # `Model.log` logs the metrics of the run a second time, for the model
         calls.record(module.Model, "log", _ignore_call)
         return
     client = module.MlflowClient
@@ -56,19 +57,19 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record(client, "log_param", _client_log_param)
     calls.record(client, "set_tag", _client_set_tag)
     calls.record(client, "log_batch", _client_log_batch)
-    # the functions above may call these in addition, so they are recorded there too
+    # the functions above may also call these methods, so record nested calls too
     calls.record(client, "create_run", _client_create_run, nested=True)
     calls.record(client, "set_terminated", _client_set_terminated, nested=True)
     calls.record(client, "log_inputs", _client_log_inputs, nested=True)
     calls.record(client, "log_artifact", _client_log_artifact, nested=True)
     calls.record(client, "log_artifacts", _client_log_artifacts, nested=True)
-    if hasattr(client, "log_model_artifacts"):  # since MLflow 3; earlier, a model was a folder
+    if hasattr(client, "log_model_artifacts"):  # since MLflow 3; before, a model was a folder
         calls.record(client, "_create_logged_model", _client_create_model, nested=True)
         calls.record(client, "log_model_artifacts", _client_log_model_artifacts, nested=True)
 
 
 def _ignore_call(*_: Any, **__: Any) -> None:
-    """Record nothing: the client's methods that it calls are recorded."""
+    """Record nothing: the calls that `Model.log` makes to the client are recorded."""
 
 
 def _run_source(run_id: str, tracking_uri: str | None = None, **facts: Any) -> TrackerSource:
@@ -78,7 +79,11 @@ def _run_source(run_id: str, tracking_uri: str | None = None, **facts: Any) -> T
 
 
 def _active_source(run_id: str | None) -> TrackerSource:
-    """Return the source of the run that a call names, else of MLflow's active run."""
+    """Return the source of an MLflow run.
+
+    Args:
+        run_id: the id of the run; None means MLflow's active run.
+    """
     fluent = sys.modules["mlflow.tracking.fluent"]
     own_id = run_id or fluent.active_run().info.run_id
     return _run_source(own_id, sys.modules["mlflow.tracking"].get_tracking_uri())
@@ -216,7 +221,11 @@ def _client_log_inputs(
 
 
 def _find_local_path(described: Any) -> str | None:
-    """Return the path or URI of a dataset from MLflow's description of its source, if it exists."""
+    """Return the path or URI of a dataset; None if it is not known, or the path does not exist.
+
+    Args:
+        described: MLflow's description of the dataset's source, as JSON text.
+    """
     try:
         uri = json.loads(described).get("uri")
     except (ValueError, TypeError, AttributeError):

@@ -1,16 +1,16 @@
-"""Records what a tracker's writer or run logs, and keeps several of them apart.
+"""Records the values that each source logs, and keeps the values of different sources apart.
 
-A *source* is what a tracker calls a writer or a run. The rule for the context of a metric:
+A *source* is one writer or run of a tracker. These rules give the context of a metric:
 
-1. The context that its name implies, see `metric_contexts`: ``train/loss``, ``val_loss``.
+1. The context that the name implies, see `metric_contexts`: ``train/loss``, ``val_loss``.
 2. Else the context of the source, such as a log folder named ``train`` or ``val``.
-3. Else none: the metric belongs to the run itself.
-4. A name in a context belongs to the source that uses it first. If another source uses the same
-   name, its metric goes to a context of its own below that one, named by the source's label. A
-   parameter or tag of the same name becomes ``<label>/<name>``.
+3. Else no context: the metric belongs to the run itself.
+4. A name in a context belongs to the first source that uses it. If another source uses the same
+   name, its metric goes to a separate context below that context, named by the source's label.
 
-If another process of the same rank has another source, all names of this source count as used.
-Names do not change otherwise.
+A parameter, tag, artifact, model or dataset whose name belongs to another source becomes
+``<label>/<name>``. If another process of the same rank has another source, all names of this source
+count as taken. Otherwise, names do not change.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The event of a new source: the tool, its version, and where it writes."""
+"""The event that announces a new source: its tool, the tool's version, and where it writes."""
 TRACKER_FINISHED: Final = "tracker finished"
-"""The event of the end of a tracker's run."""
+"""The event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
-"""The event of a value that can't be a metric: its name, type and text."""
+"""The event for a value that can't be a metric, with its name, type and text."""
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[^\w.-]+", re.ASCII)
 _MAX_REPR_LENGTH: Final = 1000
 _MAX_SCANNED_LINES: Final = 100_000
@@ -51,9 +51,9 @@ class _SourceRegistry:
     """All sources of this process.
 
     Attributes:
-        sources: by tool and key.
+        sources: the sources, by tool and key.
         labels: the source that owns each label.
-        owners: the source that owns each name, by kind, name and context.
+        owners: the source that owns each name, by kind (``metric``, ``tag``), name and context.
     """
 
     def __init__(self) -> None:
@@ -63,18 +63,18 @@ class _SourceRegistry:
 
 
 class TrackerSource:
-    """One writer or run of a tracker. Call `get_source` to get the instance for it.
+    """One writer or run of a tracker. `get_source` returns the instance for it.
 
-    Each method records into the active run; without a run, it does nothing.
+    Each method that records uses the active run; without a run, it does nothing.
 
     Attributes:
         tool: the tracker's name.
-        key: identifies the source among those of the tracker: a log folder, a run's id.
-        label: a short name.
+        key: the identifier of the source in the tracker: a log folder or the id of a run.
+        label: a short name of the source.
     """
 
     def __init__(self, tool: str, key: str, label: str, context: Context | None) -> None:
-        """Create a source; for `get_source` only."""
+        """Create a source. Only `get_source` calls this."""
         labels = STATE.part(_SourceRegistry).labels
         self.tool = tool
         self.key = key
@@ -85,10 +85,12 @@ class TrackerSource:
         self._names: dict[tuple[str, str], str] = {}
 
     def announce(self, facts: Mapping[str, Any]) -> None:
-        """Log an event that this tracker is used.
+        """Log an event that says that the script uses this source.
+
+        Reads the events of the run's other processes, to find out whether they use other sources.
 
         Args:
-            facts: further metadata of the event.
+            facts: more metadata of the event.
         """
         run = find_active_run()
         if run is not None:
@@ -105,24 +107,25 @@ class TrackerSource:
         timestamp: float | datetime | None = None,
         within: Context | None = None,
     ) -> None:
-        """Record a value as a metric, or as an event with its type if it can't be a metric.
+        """Record a value as a metric. If it can't be a metric, record an event with its type.
 
         Costs half a microsecond more than `Run.log_metric`, and raises the same errors, except
-        those about the value.
+        the errors about the value.
 
         Args:
             name: the metric's name.
             value: the value.
             step, epoch, timestamp: as in `Run.log_metric`.
-            within: the context, if the tracker gives one; by default see the module.
+            within: the context, if the tracker supplies one; by default, the rules of this module
+                give the context.
         """
         kind = value.__class__
         if kind is not float and kind is not int:
             value = plain_number(value)
             if value is True or value is False:
-                value = int(value)  # the trackers plot it so
+                value = int(value)  # the trackers also plot it as an integer
         if step is not None and step.__class__ is not int:
-            step = int(step)  # the trackers do so
+            step = int(step)  # the trackers also convert the step
         try:
             context = self._contexts[name if within is None else (name, within)]
         except KeyError:
@@ -158,9 +161,9 @@ class TrackerSource:
         timestamp: float | datetime | None = None,
         within: Context | None = None,
     ) -> None:
-        """Record each value of a mapping. Values in nested mappings get dotted names.
+        """Record each value of a mapping as a metric. Values in nested mappings get dotted names.
 
-        If one of them is an integer named ``epoch``, it is the epoch of all.
+        If the mapping has an integer named ``epoch``, that is the epoch of all values.
 
         Args:
             values: the values by name.
@@ -172,15 +175,16 @@ class TrackerSource:
         for name, value in _flatten_names(values):
             try:
                 self.log_metric(name, value, step, epoch, timestamp, within)
-            except ProvMLError as error:  # go on with the others
+            except ProvMLError as error:  # go on with the other values
                 note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
         """Return the context of a metric or other record of this source.
 
         Args:
-            name: its name.
-            within: the context, if the tracker gives one; by default see the module.
+            name: the name of the metric or other record.
+            within: the context, if the tracker supplies one; by default, the rules of this module
+                give the context.
         """
         try:
             return self._contexts[name if within is None else (name, within)]
@@ -195,7 +199,7 @@ class TrackerSource:
         return context
 
     def _claim(self, kind: str, name: str, path: tuple[str, ...] | None = None) -> bool:
-        """Claim a name for this source; return whether it belongs to it."""
+        """Claim a name for this source; return whether the name now belongs to this source."""
         owners = STATE.part(_SourceRegistry).owners
         return not self._names_are_taken and owners.setdefault((kind, name, path), self) is self
 
@@ -208,32 +212,38 @@ class TrackerSource:
             return own
 
     def log_params(self, params: Mapping[Any, Any]) -> None:
-        """Record parameters. Those in nested mappings get dotted names."""
+        """Record parameters. Parameters in nested mappings get dotted names."""
         run = find_active_run()
         if run is not None:
             for name, value in _flatten_names(params):
                 run.log_param(self._name_for("param", name), value)
 
     def set_tags(self, tags: Mapping[Any, Any]) -> None:
-        """Record tags."""
+        """Set tags of the run."""
         run = find_active_run()
         if run is not None:
             for name, value in tags.items():
                 run.set_tag(self._name_for("tag", str(name)), value)
 
     def log_event(self, name: str, metadata: Mapping[str, Any], **place: Any) -> None:
-        """Record an event. ``place`` holds further arguments of `Run.log_event`: ``step=3``."""
+        """Record an event.
+
+        Args:
+            name: the event's name.
+            metadata: the event's metadata.
+            place: more arguments of `Run.log_event`, such as ``step=3``.
+        """
         run = find_active_run()
         if run is not None:
             run.log_event(name, source=self.tool, metadata=metadata, **place)
 
     def log_artifact(self, path: Any, name: str, **facts: Any) -> None:
-        """Record a file or folder as an artifact, with the tracker that it was given to.
+        """Record a file or folder as an artifact, and note which tracker it was logged to.
 
         Args:
             path: the file or folder, or a URI.
             name: the artifact's name.
-            facts: further arguments of `Run.log_artifact`.
+            facts: more arguments of `Run.log_artifact`.
         """
         run = find_active_run()
         if run is not None:
@@ -249,14 +259,14 @@ class TrackerSource:
         timestamp: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record bytes that the tracker was given as an artifact, and keep a copy with the run.
+        """Record bytes that were logged to the tracker as an artifact, with a copy in the run.
 
         Args:
             content: the bytes.
             name: the artifact's name.
-            ending: the extension of the file's name: ``png``.
-            step, timestamp: as the tracker was given them.
-            metadata: further metadata of the artifact.
+            ending: the extension of the file name: ``png``.
+            step, timestamp: the step and time that the script passed to the tracker.
+            metadata: more metadata of the artifact.
         """
         run = find_active_run()
         if run is not None:
@@ -289,10 +299,10 @@ def get_source(
 
     Args:
         tool: the tracker's name.
-        key: identifies the source among those of the tracker.
-        label: a short name for it.
-        facts: metadata for the event that announces it.
-        context: the context of metrics whose names imply none.
+        key: the identifier of the source in the tracker.
+        label: a short name for the source.
+        facts: metadata for the event that announces the source.
+        context: the context of metrics whose names do not imply a context.
     """
     sources = STATE.part(_SourceRegistry).sources
     known = sources.get((tool, key))
@@ -306,7 +316,10 @@ def get_source(
 
 
 def find_active_run() -> Run | None:
-    """Return the run to record into: the script's own run if it has one, else the outer run."""
+    """Return the run to record into: the script's own run if it started one, else the outer run.
+
+    Returns None if neither exists.
+    """
     run: Run | None = process_hooks.active()
     return get_outer_run() if run is None or isinstance(run, DisabledRun) else run
 
@@ -314,7 +327,7 @@ def find_active_run() -> Run | None:
 def _flatten_names(
     values: Mapping[Any, Any], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
-    """Yield dotted names and values. A mapping that is nested too deeply is itself a value."""
+    """Yield the dotted name and value of each item. A mapping at `_MAX_DEPTH` counts as a value."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
             yield from _flatten_names(value, f"{prefix}{name}.", depth + 1)
@@ -323,19 +336,19 @@ def _flatten_names(
 
 
 def context_from_folder(path: str) -> Context | None:
-    """Return the context that the last part of a log folder's path names: ``runs/exp1/val``."""
+    """Return the context that a log folder's name implies, or None: validation for ``runs/val``."""
     last = os.path.basename(os.path.normpath(path))
     return context_from_name(f"x/{last}") if last.isalpha() else None
 
 
 def find_package_version(package: str) -> str | None:
-    """Return the ``__version__`` of an imported package; None if it has none."""
+    """Return the ``__version__`` of an imported package; None if it is not known."""
     version = getattr(sys.modules.get(package), "__version__", None)
     return version if isinstance(version, str) else None
 
 
 def describe_object(value: object) -> str:
-    """Return the beginning of a value's ``repr``."""
+    """Return the ``repr`` of a value, shortened to 1,000 characters. Raises nothing."""
     try:
         text = repr(value)
     except Exception as error:  # a foreign __repr__ may raise anything
@@ -348,7 +361,7 @@ def _qualified_type_name(value: object) -> str:
 
 
 def _has_other_source(run: Run, source: TrackerSource) -> bool:
-    """Whether another process of this rank has announced another source."""
+    """Return whether another process of the same rank has announced another source."""
     folder = run.path / layout.JOURNAL_FOLDER
     own = f"-{os.getpid()}-"
     for path in folder.glob(f"*{layout.EVENTS_SUFFIX}"):
@@ -373,5 +386,5 @@ def _names_other_source(lines: Iterable[bytes], run: Run, source: TrackerSource)
                 if (announced["tool"], announced["source"]) != (source.tool, source.key):
                     return True
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a line that is not finished yet, or of another writer
+            continue  # the line is not complete yet, or another program wrote it
     return False

@@ -1,13 +1,13 @@
-"""Records TensorBoard: the ``SummaryWriter`` of torch and of tensorboardX.
+"""Records the calls to TensorBoard's ``SummaryWriter``, of torch and of tensorboardX.
 
 | TensorBoard | provml |
 |---|---|
-| scalars | metrics, with the values of the call (TensorBoard itself keeps 32-bit floats) |
+| scalars | metrics, with the exact values of the call (TensorBoard keeps 32-bit floats) |
 | hyperparameters | parameters and metrics |
-| images, figures, audio, video | artifacts, with the bytes that TensorBoard was given |
+| images, figures, audio, video | artifacts, with the encoded bytes that TensorBoard writes |
 | histograms | artifacts: JSON with the buckets that are not empty |
 | texts | events |
-| everything else | an event with its tag |
+| everything else | events with the tag |
 
 A source is a log folder.
 """
@@ -52,19 +52,19 @@ _MEDIA_VERBS: Final = (
 )
 _HISTOGRAM_VERBS: Final = ("add_histogram", "add_histogram_raw")
 _SUMMARY_FUNCTIONS: Final = ("image", "image_boxes", "video", "audio", "histogram", "histogram_raw")
-"""The functions in the writers' modules that create the protocol buffers of media."""
+"""The functions in the writers' modules that create protocol buffers of media and histograms."""
 
 _MOMENTS: Final = ("min", "max", "num", "sum", "sum_squares")
 
 
 class _TensorBoardState:
-    """What provml remembers of TensorBoard.
+    """The memory of this module: the writers, their trials, and the last protocol buffer.
 
     Attributes:
         sources: the source of each writer.
-        trials: the run name of the trial that a source belongs to, by the source's key.
-        trial_numbers: numbers for further trials without a name.
-        last: its ``summary`` is the last protocol buffer that this thread created.
+        trials: the run name of each writer's first trial, by the key of the writer's source.
+        trial_numbers: the numbers for later trials without a name.
+        last: its attribute ``summary`` is the last protocol buffer that the thread created.
     """
 
     def __init__(self) -> None:
@@ -75,8 +75,8 @@ class _TensorBoardState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls of the module's writer class."""
-    import inspect  # slow to import, so only if the script uses a writer
+    """Record the calls to the methods of the module's writer class."""
+    import inspect  # slow to import, so import it only if the script uses a writer
 
     writer = module.SummaryWriter
     special: dict[str, Callable[..., None]] = {
@@ -170,7 +170,12 @@ def _add_hparams(
 
 
 def _trial_source(source: TrackerSource, run_name: str | None) -> TrackerSource:
-    """Return the source for a trial: the writer's own for its first trial, else a separate one."""
+    """Return the source for a trial: the writer's source for its first trial, else another one.
+
+    Args:
+        source: the source of the writer.
+        run_name: the trial's name; None if it has no name.
+    """
     state = STATE.part(_TensorBoardState)
     if source.key not in state.trials:
         state.trials[source.key] = run_name
@@ -205,7 +210,7 @@ def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
 
 
 def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
-    """Return the values of these kinds in the summary that the call has just created."""
+    """Return the values of these kinds in the summary that the recorded call has just created."""
     last = STATE.part(_TensorBoardState).last
     summary, last.summary = getattr(last, "summary", None), None
     if summary is None:
@@ -216,7 +221,7 @@ def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
 def _bind_arguments(
     signature: Signature, *args: Any, **kwargs: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of a call by name, and apart from them its step and timestamp."""
+    """Return the arguments of a call by name, and separately its step and timestamp."""
     arguments = signature.bind(*args, **kwargs).arguments
     step = _to_step(arguments.get("global_step"))
     return arguments, {"step": step, "timestamp": arguments.get("walltime")}
@@ -237,7 +242,7 @@ def _add_media(signature: Signature, result: Any, writer: Any, *args: Any, **kwa
             source.log_bytes(content, own_tag, ending, **place)
         else:
             _log_tag_event(source, own_tag, {"bytes": len(content)}, place)
-    if not contents:  # this version creates them in another way
+    if not contents:  # this version of the writer creates media in another way
         _add_other("media", signature, result, writer, *args, **kwargs)
 
 

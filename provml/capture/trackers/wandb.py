@@ -1,8 +1,9 @@
-"""Records Weights & Biases: ``wandb.init`` and everything logged to its run, even offline.
+"""Records the calls to Weights & Biases (W&B): ``wandb.init`` and the methods of its run.
 
-The values given to ``log`` are recorded by their types: numbers and text as metrics, pictures and
-other files as artifacts, everything else as an event with its type. Values set in ``summary`` are
-metrics of a context ``summary``. A source is a run of W&B.
+It works offline and in disabled mode too. The type of a value passed to ``log`` decides how it is
+recorded: numbers and text as metrics, pictures and other files as artifacts, everything else as an
+event with the type. Values set in ``summary`` are metrics in the context ``summary``. A source is a
+run of W&B.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ _RECORDED_SETTINGS: Final = (
 
 
 class _WandbRunState:
-    """What provml remembers of one run of W&B.
+    """The memory of this module about one run of W&B.
 
     Attributes:
-        source: its source.
-        step: its present step.
-        config: the texts of its configuration values recorded so far.
-        finished: whether its end has been recorded.
+        source: the source of the run.
+        step: the current step of the run.
+        config: the text of each configuration value recorded so far, by key.
+        finished: whether the end of the run has been recorded.
     """
 
     def __init__(self, run: Any, source: TrackerSource) -> None:
@@ -67,7 +68,7 @@ class _WandbRunState:
 
 
 class _WandbState:
-    """The state of each run of W&B, by the run and by its configuration."""
+    """The state of each run of W&B, by the run object and by its configuration object."""
 
     def __init__(self) -> None:
         self.by_run: IdentityMap[_WandbRunState] = IdentityMap()
@@ -75,7 +76,7 @@ class _WandbState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the functions of the module, or the methods of its classes."""
+    """Record the calls of the module's functions, or of the methods of its classes."""
     part = module.__name__.rpartition(".")[2]
     if part == "wandb_init":
         calls.record(module, "init", _init)
@@ -155,7 +156,7 @@ def _log(
 ) -> None:
     state = _run_state(run)
     source = state.source
-    # count as `Run._log` does: asking the run for its step is a call to another process
+    # count the steps as `Run._log` does, because `run.step` would call another process
     own_step = state.step if step is None else int(step)
     state.step = max(state.step, own_step)
     if (step is None and commit is None) or commit:
