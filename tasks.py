@@ -2,16 +2,19 @@
 """The project's commands, for Python 3.11 or later; each makes the environment it needs.
 
     python3 tasks.py demo          install provml and run its demo
+    python3 tasks.py quick [ARG..] the tests that are not slow, such as tests/journal; no lint
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
+    python3 tasks.py docs [ARG..]  the documentation, in build/site; arguments go to mkdocs build
     python3 tasks.py peers [ARG..] the same work by other trackers, each in its own environment
     python3 tasks.py clean         remove what these commands made
 
-Arguments to ``test`` go to pytest. Uses the standard library alone.
+Arguments to ``quick`` and ``test`` go to pytest. Uses the standard library alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -22,11 +25,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
+EXTRAS = "arrow,demo,frames,graph,html,lineage,plot,rdf,validation,xml,zstd"
 
 
 def main(arguments: list[str]) -> int:
     """Run a command; its exit status."""
-    commands = {"demo": demo, "test": test, "bench": bench, "peers": peers, "clean": clean}
+    commands = {
+        "demo": demo,
+        "quick": quick,
+        "test": test,
+        "bench": bench,
+        "docs": docs,
+        "peers": peers,
+        "clean": clean,
+    }
     if not arguments or arguments[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 2
@@ -39,8 +51,25 @@ def main(arguments: list[str]) -> int:
 def demo(arguments: list[str]) -> int:
     """Install provml with what the demo needs, and run it."""
     python = environment("demo")
-    pip(python, ".[demo]")
+    pip(python, ".[all]")
     return subprocess.call([script(python, "provml"), "demo", *arguments])
+
+
+def quick(arguments: list[str]) -> int:
+    """Run tests on the sources as they are, without those marked ``slow``.
+
+    The first call makes an environment. Later calls install nothing, unless the requirements have
+    changed.
+    """
+    python = environment("quick")
+    stamp = python.parent.parent / "requirements.sha256"
+    digest = requirements_digest()
+    if not stamp.exists() or stamp.read_text() != digest:
+        print("installing what the tests need ...", flush=True)
+        pip(python, "--editable", f".[{EXTRAS}]", *group("test"))
+        stamp.write_text(digest)
+    options = ["-q", "-m", "not slow", "-n", "auto", "--dist", "worksteal", *arguments]
+    return subprocess.call([script(python, "pytest"), *options], cwd=ROOT)
 
 
 def test(arguments: list[str]) -> int:
@@ -72,6 +101,14 @@ def bench(arguments: list[str]) -> int:
     return 0
 
 
+def docs(arguments: list[str]) -> int:
+    """Build the documentation; a broken link or reference fails."""
+    python = environment("docs")
+    pip(python, ".", *group("docs"))
+    command = [script(python, "mkdocs"), "build", "--strict", *arguments]
+    return subprocess.call(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 def peers(arguments: list[str]) -> int:
     """Compare with other trackers."""
     python = environment("bench")
@@ -81,7 +118,7 @@ def peers(arguments: list[str]) -> int:
 
 def clean(arguments: list[str]) -> int:
     """Remove environments, builds and caches."""
-    for pattern in (".venv-*", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
+    for pattern in (".venv-*", "build", "dist", ".mypy_cache", ".ruff_cache", ".pytest_cache"):
         for path in ROOT.glob(pattern):
             shutil.rmtree(path)
     return 0
@@ -95,6 +132,14 @@ def environment(name: str) -> Path:
         print(f"making {folder.name} ...", flush=True)
         venv.create(folder, with_pip=True)
     return python
+
+
+def requirements_digest() -> str:
+    """A digest of all that decides what an environment holds."""
+    digest = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
+    for path in (ROOT / "pyproject.toml", CONSTRAINTS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def group(name: str) -> list[str]:
@@ -116,7 +161,7 @@ def install_wheel(python: Path) -> None:
     shutil.rmtree(wheels, ignore_errors=True)
     run(str(python), "-m", "build", "--wheel", "--outdir", str(wheels), stdout=subprocess.DEVNULL)
     (wheel,) = wheels.glob("*.whl")
-    pip(python, f"{wheel}[arrow,demo,frames,graph,html,lineage,plot,rdf,validation,xml,zstd]")
+    pip(python, f"{wheel}[{EXTRAS}]")
     again = ["--force-reinstall", "--no-deps"]  # the same version may stand for newer sources
     pip(python, *again, str(wheel))
 

@@ -6,8 +6,9 @@
         provml.log_param("lr", 0.01)
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
-The recording half imports nothing beyond the standard library; what reads a recording is
-imported when it is asked for, and what derives from one (numpy, orjson, prov) when it is used.
+``import provml`` loads only what recording needs, which is the standard library. The names that
+read a recorded run, and the modules `provml.testing`, `provml.reading` and `provml.sparql`, are
+imported the first time you use them.
 """
 
 from typing import TYPE_CHECKING
@@ -55,22 +56,46 @@ from provml.errors import (
     RunClosedError,
     RunExistsError,
     RunNotFoundError,
+    SeriesNotFoundError,
     StoreError,
 )
+from provml.recording.annotations import MetadataUpdate
 from provml.recording.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml import reading as reading
+    from provml import sparql as sparql
+    from provml import testing as testing
+    from provml.base.results import (
+        AppendedBatch,
+        AppendedPoint,
+        DroppedCounts,
+        Point,
+        PointPage,
+        RecordedException,
+    )
     from provml.capture.printed_output import capture_output
+    from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
-    from provml.recorded_run import RecordedRun, load
+    from provml.recorded_run import (
+        RecordedAlert,
+        RecordedContent,
+        RecordedRun,
+        SeriesArrays,
+        SeriesName,
+        load,
+    )
     from provml.validation import validate
     from provml.validation.constraints.normal_forms import equivalent, normal_form
 
 __all__ = [
+    "AppendedBatch",
+    "AppendedPoint",
     "ContentNotFoundError",
     "Context",
     "DocumentError",
+    "DroppedCounts",
     "EndpointError",
     "Event",
     "EventSource",
@@ -78,17 +103,28 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidMetricError",
     "JournalError",
+    "MetadataUpdate",
     "MissingExtraError",
     "MissingProgramError",
     "NoActiveRunError",
+    "Point",
+    "PointPage",
     "ProvMLError",
     "ProvMLWarning",
     "QueryError",
+    "RecordedAlert",
+    "RecordedContent",
+    "RecordedEvent",
+    "RecordedException",
     "RecordedRun",
+    "RecordedSpan",
     "Run",
     "RunClosedError",
     "RunExistsError",
     "RunNotFoundError",
+    "SeriesArrays",
+    "SeriesName",
+    "SeriesNotFoundError",
     "Store",
     "StoreError",
     "__version__",
@@ -122,25 +158,40 @@ __all__ = [
     "validate",
 ]
 
-_LATE = {
+_IMPORTED_ON_USE = {
+    "AppendedBatch": "provml.base.results",
+    "AppendedPoint": "provml.base.results",
+    "DroppedCounts": "provml.base.results",
+    "Point": "provml.base.results",
+    "PointPage": "provml.base.results",
+    "RecordedAlert": "provml.recorded_run",
+    "RecordedContent": "provml.recorded_run",
+    "RecordedEvent": "provml.journal.history",
+    "RecordedException": "provml.base.results",
     "RecordedRun": "provml.recorded_run",
+    "RecordedSpan": "provml.journal.history",
+    "SeriesArrays": "provml.recorded_run",
+    "SeriesName": "provml.recorded_run",
     "Store": "provml.lineage.questions",
     "capture_output": "provml.capture.printed_output",
+    "equivalent": "provml.validation.constraints.normal_forms",
     "load": "provml.recorded_run",
+    "normal_form": "provml.validation.constraints.normal_forms",
     "open_store": "provml.lineage.questions",
     "validate": "provml.validation",
-    "normal_form": "provml.validation.constraints.normal_forms",
-    "equivalent": "provml.validation.constraints.normal_forms",
 }
+_MODULES = ("reading", "sparql", "testing")
 
 
 def __getattr__(name: str) -> object:
-    if name in _LATE:
-        from importlib import import_module
+    from importlib import import_module
 
-        return getattr(import_module(_LATE[name]), name)
+    if name in _IMPORTED_ON_USE:
+        return getattr(import_module(_IMPORTED_ON_USE[name]), name)
+    if name in _MODULES:
+        return import_module(f"provml.{name}")
     raise AttributeError(f"module 'provml' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_MODULES])

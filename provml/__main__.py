@@ -1,4 +1,4 @@
-"""``python -m provml`` is the command line, as ``provml`` is. Imports `cli`."""
+"""``python -m provml`` runs the command line, as ``provml`` does. Imports `cli`."""
 
 from provml.cli import main
 

@@ -21,6 +21,7 @@ from provml.base.settings import read_settings
 from provml.errors import InvalidArgumentError, MissingExtraError
 from provml.export import document_path
 from provml.journal.reader import Journal
+from provml.recorded_run import RecordedRun
 from provml.recording.run import Run
 
 TRAINING: Final = Context.TRAINING
@@ -53,6 +54,8 @@ class Demo:
         loop_s: seconds that the training loop took, recording and all.
         recording_s: seconds of these that provml's verbs took.
         end_s: seconds that the run's end took, its document included.
+        page: the web page of the run's graph; None if it could not be made.
+        missing: what the page needs and is not installed, with the command that installs it.
     """
 
     path: Path
@@ -67,6 +70,8 @@ class Demo:
     loop_s: float
     recording_s: float
     end_s: float
+    page: Path | None
+    missing: str | None
 
 
 @dataclass(slots=True)
@@ -97,7 +102,9 @@ def run_demo(
     store: str | os.PathLike[str] | None = None,
     report: Callable[[Epoch], None] | None = None,
 ) -> Demo:
-    """Train and record; the same results each time. Takes a few seconds.
+    """Train, record, and write the run's graph as a web page. Takes a few seconds.
+
+    The results are the same each time. Without the extra ``html`` there is no page.
 
     Args:
         epochs: how often to go through the training data, 1 or more.
@@ -240,6 +247,7 @@ def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, floa
         series += ("prov:type", "provml:Series") in statement.attributes
     document = document_path(run.path, "provjson")
     loop_s, recording_s, end_s = seconds
+    page, missing = _write_page(run.path)
     return Demo(
         path=run.path,
         run_id=run.id,
@@ -253,4 +261,16 @@ def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, floa
         loop_s=loop_s,
         recording_s=recording_s,
         end_s=end_s,
+        page=page,
+        missing=missing,
     )
+
+
+def _write_page(run_folder: Path) -> tuple[Path | None, str | None]:
+    """Write the page beside the run's document; return its path, or what it needs."""
+    page = document_path(run_folder, "html")
+    try:
+        RecordedRun(run_folder).export("html", page)
+    except MissingExtraError as error:
+        return None, str(error)
+    return page, None

@@ -1,89 +1,112 @@
-"""Every exception and warning that provml raises.
+"""The exceptions that provml raises, and the warning that it gives.
 
-    ProvMLError
-    ├── InvalidMetricError    (TypeError, ValueError)  a metric's name or value
-    ├── InvalidArgumentError  (TypeError, ValueError)  any other argument
-    ├── NoActiveRunError      (RuntimeError)           a module-level verb outside a run
-    ├── RunClosedError        (RuntimeError)           a verb of a run that has ended
-    ├── RunExistsError        (FileExistsError)        a run id that is taken
-    ├── RunNotFoundError      (LookupError)            no run answers to a name
-    ├── ContentNotFoundError  (FileNotFoundError)      a path that was to be recorded
-    ├── StoreError            (OSError)                a folder that can't hold a run
-    ├── JournalError          (ValueError)             files that are no journal of ours
-    ├── ExportError           (ValueError)             an export that can't be made
-    ├── QueryError            (ValueError)             a question that can't be asked
-    ├── EndpointError         (OSError)                a SPARQL server that refuses or fails
-    ├── DocumentError         (ValueError)             a document that is no PROV we can carry
-    ├── MissingExtraError     (ImportError)            an optional package is absent
-    └── MissingProgramError   (FileNotFoundError)      a program that draws is absent
+    Exception
+    └── ProvMLError                                    every error of provml
+        ├── InvalidMetricError    TypeError, ValueError  the name or value of a metric is unusable
+        ├── InvalidArgumentError  TypeError, ValueError  another argument is unusable
+        ├── NoActiveRunError      RuntimeError           provml.log_...() was called outside a run
+        ├── RunClosedError        RuntimeError           the run has already ended
+        ├── RunExistsError        FileExistsError        the run id is taken
+        ├── RunNotFoundError      LookupError            no run matches, or several do
+        ├── SeriesNotFoundError   LookupError            the run has no such series
+        ├── ContentNotFoundError  FileNotFoundError      the file or folder to record is missing
+        ├── StoreError            OSError                the store can't be read or written
+        ├── JournalError          ValueError             the journal's files can't be read
+        ├── ExportError           ValueError             the export can't be made
+        ├── QueryError            ValueError             the query is wrong
+        ├── EndpointError         OSError                the SPARQL server refused or failed
+        ├── DocumentError         ValueError             the PROV document can't be read or written
+        ├── MissingExtraError     ImportError            an optional package is not installed
+        └── MissingProgramError   FileNotFoundError      an external program is not installed
+    UserWarning
+    └── ProvMLWarning                                  recording continues, but something is lost
 
-Imports nothing of provml.
+The second column is the built-in exception that the class also inherits, so that ``except
+ValueError`` catches what you expect. Every exception can be pickled and copied, so that it comes
+back whole from a process pool.
+
+This module imports nothing from provml.
 """
 
 from __future__ import annotations
 
 
 class ProvMLError(Exception):
-    """The root of all errors that provml raises."""
+    """Base class of all errors that provml raises."""
 
 
 class InvalidMetricError(ProvMLError, TypeError, ValueError):
-    """A metric's name or value can't be recorded; nothing was."""
+    """The name or value of a metric can't be recorded. Nothing was recorded."""
 
 
 class InvalidArgumentError(ProvMLError, TypeError, ValueError):
-    """An argument other than a metric's name or value is unusable; nothing was recorded."""
+    """An argument other than a metric's name or value is unusable. Nothing was recorded."""
 
 
 class NoActiveRunError(ProvMLError, RuntimeError):
-    """A module-level verb was called while no run is active."""
+    """A function such as `provml.log_metric` was called while no run is active.
+
+    Args:
+        verb: the function's name, without the module.
+    """
 
     def __init__(self, verb: str) -> None:
-        super().__init__(
-            f"provml.{verb}() needs an active run: call provml.start_run('my-experiment') first"
+        super().__init__(verb)
+        self.verb = verb
+
+    def __str__(self) -> str:
+        return (
+            f"provml.{self.verb}() needs an active run: "
+            "call provml.start_run('my-experiment') first"
         )
 
 
 class RunClosedError(ProvMLError, RuntimeError):
-    """A verb was called on a run that has ended."""
+    """A method was called on a run that has ended."""
 
 
 class RunExistsError(ProvMLError, FileExistsError):
-    """The run id is taken; pass ``resume=True`` to go on with that run."""
+    """The run id is taken. Pass ``resume=True`` to continue that run."""
 
 
 class RunNotFoundError(ProvMLError, LookupError):
-    """No run, or more than one, answers to the name given."""
+    """No run matches the name or id, or more than one does."""
+
+
+class SeriesNotFoundError(ProvMLError, LookupError):
+    """The run has no series of that name and context, or several that the call must tell apart."""
 
 
 class ContentNotFoundError(ProvMLError, FileNotFoundError):
-    """A file or folder that was to be recorded does not exist."""
+    """The file or folder to record does not exist."""
 
 
 class StoreError(ProvMLError, OSError):
-    """The folder that is to hold a run can't be made or written."""
+    """The store, or a run's folder in it, can't be created, read or written."""
 
 
 class JournalError(ProvMLError, ValueError):
-    """The files are no provml journal, or one of a newer version."""
+    """The files are not a provml journal, or a newer version of provml wrote them."""
 
 
 class ExportError(ProvMLError, ValueError):
-    """The export asked for can't be made: an unknown format, detail or target."""
+    """The export can't be made: the format, detail or target is unknown."""
 
 
 class QueryError(ProvMLError, ValueError):
-    """A question that can't be asked: a condition or query in error, a name that means nothing."""
+    """The query is wrong: a condition can't be parsed, or a name in it is unknown."""
 
 
 class EndpointError(ProvMLError, OSError):
-    """A SPARQL server can't be reached, refuses, or answers what can't be read."""
+    """The SPARQL server can't be reached, refuses the request, or gives an unreadable answer."""
 
 
 class DocumentError(ProvMLError, ValueError):
-    """A document is not PROV, or has what a form can't carry; the line says what, and where.
+    """The document is not valid PROV, or the format can't express something in it.
 
-    The message is one line of limited length, whatever of a document stands in it.
+    Args:
+        message: what is wrong, and where. It may quote the document, so line breaks become spaces
+            and the text is cut to 500 characters.
     """
 
     def __init__(self, message: str) -> None:
@@ -92,15 +115,27 @@ class DocumentError(ProvMLError, ValueError):
 
 
 class MissingExtraError(ProvMLError, ImportError):
-    """An optional package is absent; the message gives the pip command."""
+    """An optional package is not installed. The message gives the pip command.
+
+    Args:
+        what: what needs the package: ``"a graph"``.
+        package: the package: ``"networkx"``.
+        extra: the extra of provml that installs it: ``"graph"``.
+    """
 
     def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(f"{what} needs {package}: pip install 'provml[{extra}]'")
+        super().__init__(what, package, extra)
+        self.what = what
+        self.package = package
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f"{self.what} needs {self.package}: pip install 'provml[{self.extra}]'"
 
 
 class MissingProgramError(ProvMLError, FileNotFoundError):
-    """A program that is called is not installed; the message says how to install it."""
+    """An external program is not installed. The message says how to install it."""
 
 
 class ProvMLWarning(UserWarning):
-    """Recording met trouble in its environment and goes on; what is lost is counted."""
+    """Recording continues, but something in its environment failed. Lost records are counted."""

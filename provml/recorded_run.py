@@ -1,7 +1,7 @@
-"""A recorded run, to be read: under way, ended or dead.
+"""A recorded run to read: running, ended or crashed.
 
-Reading raises; nothing here records. Imports `journal`, `store`; what derives (`model`, `export`,
-numpy, prov) when it is used.
+Reading raises errors; nothing here records. Imports `journal` and `base`; the packages that derive
+(`model`, `export`, numpy, prov) are imported on use.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provml.base.clock import to_datetime
-from provml.base.context import Context, context_from_path, context_path, group_path
+from provml.base.context import Context, context_from_path, given_path, group_path, matching_paths
+from provml.base.results import DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
-from provml.errors import RunNotFoundError
+from provml.errors import SeriesNotFoundError
 from provml.journal import history, layout
 from provml.journal.files import Record, record_context, series_number
-from provml.journal.history import RecordedEvent, RecordedSpan, Time
+from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.reader import Journal
+from provml.journal.record_building import add_later_digest
 from provml.journal.store import find_run
 from provml.journal.values import decode
 
@@ -43,13 +45,13 @@ NO_EPOCH = layout.NO_EPOCH
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesArrays:
-    """A series as columns of one length, in the order written.
+    """A series as columns of equal length, in the order written.
 
     Attributes:
-        time_ns: int64, nanoseconds since the epoch.
-        step: int64; `NO_STEP` (-2**63) where a sample has none.
-        epoch: int64; `NO_EPOCH` (-1) where a sample has none.
-        value: float64, or int64 where all are ints, or objects where neither holds them exactly.
+        time_ns: int64, nanoseconds since the Unix epoch.
+        step: int64; `NO_STEP` (-2**63) if a sample has no step.
+        epoch: int64; `NO_EPOCH` (-1) if a sample has no epoch.
+        value: float64; int64 if all values are ints; objects if neither type is exact.
     """
 
     time_ns: NDArray[np.int64]
@@ -61,9 +63,16 @@ class SeriesArrays:
         return len(self.time_ns)
 
 
+class SeriesName(NamedTuple):
+    """The name and the context of a series; a context of None is the run itself."""
+
+    name: str
+    context: Context | None
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedAlert:
-    """A reading that was above its threshold: ``warning``, or ``critical`` from 1.1 times it on."""
+    """A reading above its threshold: a ``warning``, or ``critical`` from 1.1 times it."""
 
     time_ns: int
     metric: str
@@ -77,7 +86,7 @@ class RecordedAlert:
 
     @property
     def timestamp(self) -> float:
-        """When, in seconds since the epoch."""
+        """The time of the reading in seconds since the Unix epoch."""
         return self.time_ns / 1e9
 
 
@@ -87,7 +96,7 @@ class RecordedContent:
 
     Attributes:
         kind: ``dataset``, ``artifact`` or ``model``.
-        facts: path, sha256, size, shape and the like, as far as they apply.
+        facts: its path, sha256, size, shape and other facts, depending on the kind.
     """
 
     kind: str
@@ -101,7 +110,7 @@ class RecordedContent:
 
     @property
     def sha256(self) -> str | None:
-        """The content's digest, hexadecimal; None where there is none."""
+        """The hexadecimal digest of the content; None if it was not hashed."""
         digest = self.facts.get("sha256")
         return digest if isinstance(digest, str) else None
 
@@ -110,19 +119,19 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
     """Open a recorded run for reading.
 
     Args:
-        run: a run's folder, its id, a beginning of one that no other has, ``<experiment>/<id>``, or
+        run: the run's folder, its id or an unambiguous beginning of it, ``<experiment>/<id>``, or
             ``latest``.
-        store: where to look for ids; by default ``PROVML_STORE``, else ``provenance``.
+        store: the folder to search for ids; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
-        RunNotFoundError: none, or more than one, is meant.
-        JournalError: it is of a newer version.
+        RunNotFoundError: no run, or more than one, matches.
+        JournalError: a newer version of provml recorded the run.
     """
     return RecordedRun(find_run(run, store))
 
 
 class RecordedRun:
-    """What was recorded of a run; made by `load`. Each call reads what is there by then."""
+    """A recorded run, as `load` returns it. Each call reads what has been recorded by then."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -148,7 +157,7 @@ class RecordedRun:
 
     @property
     def owner(self) -> str | None:
-        """Who is responsible."""
+        """The person responsible for the run."""
         return self._journal.description.get("owner")
 
     @property
@@ -158,74 +167,78 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """Why it ended so, where that is known."""
+        """The reason why the run ended this way, if known."""
         return self._journal.state().reason
 
     @property
-    def exception(self) -> dict[str, Any] | None:
-        """Type, message and traceback of the exception that ended it."""
-        return self._journal.state().exception
+    def exception(self) -> RecordedException | None:
+        """The exception that ended the run; None if none did."""
+        found = self._journal.state().exception
+        if found is None:
+            return None
+        kind, message, traceback = (str(found.get(n, "")) for n in RecordedException.__slots__)
+        return RecordedException(kind, message, traceback)
 
     @property
     def started(self) -> datetime:
-        """When it started, cut to microseconds."""
+        """The start time, cut to microseconds."""
         return to_datetime(self._journal.state().started_ns)
 
     @property
     def ended(self) -> datetime | None:
-        """When it ended, cut to microseconds; None while it runs or where it died."""
+        """The end time, cut to microseconds; None while the run is running or if it crashed."""
         ended_ns = self._journal.state().ended_ns
         return None if ended_ns is None else to_datetime(ended_ns)
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events that were lost to trouble of the environment."""
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost, for example to a full disk."""
         state = self._journal.state()
-        return state.dropped_samples, state.dropped_events
+        return DroppedCounts(state.dropped_samples, state.dropped_events)
 
     @property
     def params(self) -> dict[str, Any]:
-        """The last value of every parameter."""
+        """All parameters with their last values."""
         return self._last_values("param")
 
     @property
     def tags(self) -> dict[str, Any]:
-        """The last value of every tag."""
+        """All tags with their last values."""
         return self._last_values("tag")
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The last value of every key of the metadata."""
+        """All metadata keys with their last values."""
         return self._last_values("metadata")
 
     @property
     def external_id(self) -> str | None:
-        """What the run is called elsewhere."""
+        """The run's id in another system."""
         return self._journal.description.get("external_id")
 
     @property
     def framework(self) -> str | None:
-        """The framework that it was made with."""
+        """The machine-learning framework that the run used."""
         return self._journal.description.get("framework")
 
     @property
     def task(self) -> str | None:
-        """What the model is to do."""
+        """The task of the model."""
         return self._journal.description.get("task")
 
     def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.records(Journal(self.path), *kinds)  # afresh: a live run grows
+        return history.read_records(Journal(self.path), *kinds)  # read again: a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
 
-    def series_names(self, kind: str = "metric") -> list[tuple[str, Context | None]]:
-        """Name and context of every series of a kind, as `series` takes them."""
+    def series_names(self, kind: str = "metric") -> list[SeriesName]:
+        """Return the name and context of every series of a kind, as `series` takes them."""
         from provml.model.series import SeriesTable
 
         table = SeriesTable(Journal(self.path))
         own = (series for series in table.all if series.kind == kind)
-        return list(dict.fromkeys((s.name, context_from_path(s.context)) for s in own))
+        return list(dict.fromkeys(SeriesName(s.name, context_from_path(s.context)) for s in own))
 
     def series(
         self,
@@ -236,28 +249,32 @@ class RecordedRun:
         kind: str | None = None,
         of: str | tuple[str, str] | None = None,
     ) -> SeriesArrays:
-        """The samples of a metric or reading, in the order written, process after process.
+        """Return the samples of a metric or reading, in the order written, process by process.
 
-        Costs about 20 ms for a million samples in a samples file of theirs alone.
+        Costs about 20 ms for a million samples.
 
         Args:
             name: the metric's name.
-            context: its context; None for what was logged without one.
-            rank: only what the processes of this rank wrote.
-            kind: only ``metric``, ``flops``, ``cumulative-flops``; of readings their collector:
-                ``system``, ``process``, ``gpu``, ``energy`` ...; by default metrics or, where no
-                metric has the name, the first kind of samples that has it.
-            of: only what is of the model or artifact of this name, ``("model", name)`` where both
-                have it; None for what is of none, or of the only one that there is.
+            context: its context, or a word for one as in `Context`; None selects the samples that
+                were logged without a context.
+            rank: select the samples of the processes with this rank.
+            kind: ``metric``, ``flops`` or ``cumulative-flops``; for readings the name of the
+                collector, such as ``system`` or ``gpu``. By default metrics or, if no metric has
+                the name, the first kind that has it.
+            of: the name of the model or artifact that was measured; ``("model", name)`` if a model
+                and an artifact share the name. None selects samples without one, or those of the
+                only one.
 
         Raises:
-            RunNotFoundError: there is no such series, or one each of several models; the message
-                names those there are.
+            SeriesNotFoundError: no series matches, or the series of several models do; the message
+                lists the candidates.
         """
         from provml.model.series import SeriesTable, series_columns
 
         table = SeriesTable(Journal(self.path))
-        path = context_path(context)
+        paths = matching_paths(context)
+        found = {s.context for s in table.all if s.name == name}
+        path = next((path for path in paths if path in found), paths[0])
         chosen = [
             s
             for s in table.all
@@ -271,14 +288,14 @@ class RecordedRun:
         targets = list(dict.fromkeys(s.of for s in chosen))
         if of is None and len(targets) > 1:
             if None not in targets:
-                raise RunNotFoundError(
-                    f"run {self.id} has {name!r} in {context} of each of "
-                    f"{', '.join(map(repr, targets[:10]))}: say which, of={targets[0]!r}"
+                raise SeriesNotFoundError(
+                    f"run {self.id} has {name!r} in {context} for several models: "
+                    f"{', '.join(map(repr, targets[:10]))}: choose one, of={targets[0]!r}"
                 )
             chosen = [s for s in chosen if s.of is None]
         if not chosen:
             known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
-            raise RunNotFoundError(
+            raise SeriesNotFoundError(
                 f"run {self.id} has no series {name!r} of kind {own!r} in {context}"
                 f"{'' if of is None else f' of {of!r}'}; "
                 f"it has: {known or 'none'}"
@@ -290,50 +307,55 @@ class RecordedRun:
         name: str | None = None,
         *,
         source: str | None = None,
-        since: Time | None = None,
-        until: Time | None = None,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
-        """The events in the order logged, all or those of a name, a source, a stretch of time.
+        """Return the events in the order logged, optionally only those of a name, source or period.
 
         Args:
+            name: the event's name.
+            source: the person or program that the event comes from.
             since, until: the first and the last moment, as `Run.log_metric` takes a timestamp.
 
         Raises:
-            InvalidArgumentError: a time that is none.
+            InvalidArgumentError: a time is invalid.
         """
-        return history.events(Journal(self.path), name, source, since, until)
+        return history.find_events(Journal(self.path), name, source, since, until)
 
     def spans(
         self,
         name: str | None = None,
         *,
         source: str | None = None,
-        since: Time | None = None,
-        until: Time | None = None,
+        since: TimeLike | None = None,
+        until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
-        """The events that last, in the order begun: from ``X_started`` to ``X_finish``.
+        """Return the events with a duration (``X_started`` to ``X_finish``), as they began.
 
         Args:
-            name: ``X``.
+            name: the name of the span, ``X``.
             source: as in `events`.
-            since, until: a stretch of time that it touches.
+            since, until: a period; spans that overlap it are returned.
 
         Raises:
-            InvalidArgumentError: a time that is none.
+            InvalidArgumentError: a time is invalid.
         """
-        return history.spans(Journal(self.path), name, source, since, until)
+        return history.find_spans(Journal(self.path), name, source, since, until)
 
-    def points(
-        self, group: Context | str, start_index: int = 0, limit: int = 1000
-    ) -> dict[str, Any]:
-        """Points that a group of metrics recorded, by their index; as `MetricGroup.read`.
+    def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
+        """Return a page of the points of a metric group; see `MetricGroup.read`.
 
         Costs a pass over the samples.
         """
-        return history.read_points(Journal(self.path), group_path(group), start_index, limit)
+        journal, path, given = Journal(self.path), group_path(group), given_path(group)
+        if given is not None and given != path:
+            points = history.read_points(journal, given, start_index, limit)
+            if points.total:
+                return points
+        return history.read_points(journal, path, start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
-        """Where readings went above their thresholds, or further, in the order recorded."""
+        """Return the alerts, in the order recorded: readings that rose above their thresholds."""
         found: list[RecordedAlert] = []
         for record in self._records("alert"):
             try:
@@ -355,16 +377,16 @@ class RecordedRun:
         return found
 
     def resources(self) -> list[ResourceUse]:
-        """What of the machine was used: each reading's mean, extremes and sum, over all contexts.
+        """Return the mean, extremes and sum of each reading of the machine.
 
-        Costs a pass over the samples.
+        All contexts count together. Costs a pass over the samples.
         """
         from provml.model.resources import resource_use
 
         return resource_use(Journal(self.path))
 
     def artifacts(self) -> list[RecordedContent]:
-        """The artifacts, models and datasets in the order logged."""
+        """Return the artifacts, models and datasets in the order logged."""
         found: list[RecordedContent] = []
         for files in Journal(self.path).writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
@@ -380,7 +402,7 @@ class RecordedRun:
                 number = series_number(record)
                 later = None if number is None else digests.get(number)
                 if isinstance(later, dict):
-                    facts = {k: v for k, v in facts.items() if k != "unread"} | later
+                    facts = add_later_digest(facts, later)
                 found.append(
                     RecordedContent(
                         kind=record["record"],
@@ -390,19 +412,20 @@ class RecordedRun:
                         step=record.get("step"),
                         epoch=record.get("epoch"),
                         facts=facts,
-                        metadata=history.metadata_of(record),
+                        metadata=history.decode_metadata(record),
                     )
                 )
         return found
 
     def statements(self, detail: str | None = None) -> Iterator[Statement]:
-        """The run's PROV statements one by one; about 10 microseconds each.
+        """Yield the PROV statements of the run one by one; about 10 microseconds each.
 
         Args:
-            detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
+            detail: ``sample``, ``series``, or None: ``sample`` up to a million samples, else
+                ``series``.
 
         Raises:
-            ExportError: another detail.
+            ExportError: the detail is unknown.
         """
         from provml.model.mapping import RunMapping
 
@@ -410,10 +433,10 @@ class RecordedRun:
             yield from statement.singly()
 
     def to_prov(self, detail: str | None = None) -> ProvDocument:
-        """The run as a document of the ``prov`` library, built by its API.
+        """Build a document of the ``prov`` library from the run.
 
-        Costs about 0.1 ms a statement and some kilobytes of memory. Times are cut to
-        microseconds, which is what that library keeps.
+        Costs about 0.1 ms and some kilobytes of memory per statement. Times are cut to
+        microseconds, the precision of that library.
 
         Args:
             detail: as in `statements`.
@@ -424,9 +447,9 @@ class RecordedRun:
         return build_prov_document(RunMapping(Journal(self.path), detail))
 
     def to_rdflib(self, detail: str | None = None) -> Graph:
-        """The run as a graph of ``rdflib``, in PROV-O's terms.
+        """Build a graph of ``rdflib`` from the run, in PROV-O terms.
 
-        Costs about 0.2 ms a sample and some kilobytes of memory.
+        Costs about 0.2 ms and some kilobytes of memory per sample.
 
         Args:
             detail: as in `statements`.
@@ -440,17 +463,18 @@ class RecordedRun:
         return rdflib_graph(RunMapping(Journal(self.path), detail))
 
     def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
-        """What a SPARQL SELECT query finds in the run: a row each, its values by variable.
+        """Run a SPARQL SELECT query on the run; return one dict per row, with values by variable.
 
-        For other queries, several runs or large answers there is `provml.sparql.load_runs`.
-        The run is loaded when it is first asked, and again when it changed: 0.1 ms a sample.
+        Use `provml.sparql.load_runs` for other queries, several runs or large answers. Each call
+        loads the run if it changed since the last call: 0.1 ms a sample.
 
         Args:
-            text: the query; the prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are known.
-            parameters: values for what it has as ``VALUES ?name { UNDEF }``.
+            text: the query; the prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are
+                predefined.
+            parameters: values for the query's ``VALUES ?name { UNDEF }`` clauses.
 
         Raises:
-            QueryError: it can't be read, or is no SELECT query.
+            QueryError: the query is invalid or not a SELECT query.
             MissingExtraError: pyoxigraph is not installed.
         """
         from provml.errors import QueryError
@@ -459,7 +483,9 @@ class RecordedRun:
         with load_runs([self.path]) as loaded:
             answer = loaded.query(text, **parameters)
             if answer.kind != "table":
-                raise QueryError(f"the answer is a {answer.kind}: provml.sparql.load_runs has it")
+                raise QueryError(
+                    f"the answer is a {answer.kind}, not a table: use provml.sparql.load_runs"
+                )
             return [dict(zip(answer.variables, row, strict=True)) for row in answer]
 
     def plot(
@@ -470,29 +496,30 @@ class RecordedRun:
         by: str | None = None,
         log: bool = False,
     ) -> None:
-        """Draw series into a file, a chart for each name; costs one pass over the samples.
+        """Draw series into a file, one chart per name; costs one pass over the samples.
 
         Args:
             file: a path ending in ``.png``, ``.svg`` or ``.html``.
-            series: names as they were logged; by default all.
-            contexts: names of contexts; by default all.
-            by: ``step``, ``epoch`` or ``time``; by default the first that the samples have.
-            log: a logarithmic vertical axis.
+            series: the names of the series; by default all.
+            contexts: the names of the contexts; by default all.
+            by: the horizontal axis: ``step``, ``epoch`` or ``time``; by default the first of these
+                that the samples have.
+            log: whether the vertical axis is logarithmic.
 
         Raises:
-            InvalidArgumentError: another ending or axis.
-            RunNotFoundError: no such series or context.
-            MissingExtraError: matplotlib, or for a page mpld3, is not installed.
+            InvalidArgumentError: the file ending or the axis is unknown.
+            SeriesNotFoundError: the run has no such series or context.
+            MissingExtraError: matplotlib, or mpld3 for a page, is not installed.
         """
         from provml.plot import draw
 
         draw(self.path, file, series, contexts=contexts, by=by, log=log)
 
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
-        """The run as a graph of ``networkx``; `provml.graph.build` says what nodes and edges have.
+        """Build a graph of ``networkx`` from the run; `provml.graph.build` describes it.
 
-        Nodes are keyed by IRI, edges by relation; they point as PROV does, to what was earlier.
-        Costs about 5 microseconds and a kilobyte a statement; at ``series`` detail, one pass over
+        Nodes are keyed by IRI, edges by relation. Edges point as in PROV, to what was earlier.
+        Costs about 5 microseconds and a kilobyte per statement; at ``series`` detail, one pass over
         the samples.
 
         Args:
@@ -507,18 +534,18 @@ class RecordedRun:
         return run_graph(RunMapping(Journal(self.path), detail))
 
     def to_pydot(self, detail: str | None = "series", view: View | None = None) -> Dot:
-        """The run as a picture for Graphviz, after the PROV layout conventions.
+        """Build a Graphviz picture of the run that follows the PROV layout conventions.
 
-        At ``series`` detail what is many and alike is one node: the series of a context with their
-        plots, parameters, steps.
+        At ``series`` detail, large groups of similar things share one node: the series of a context
+        with their plots, the parameters, the steps.
 
         Args:
             detail: as in `statements`.
-            view: what part of it.
+            view: the part of the graph to draw.
 
         Raises:
             MissingExtraError: networkx or pydot is not installed.
-            ExportError: the view is around a node that is not there.
+            ExportError: the node at the centre of the view does not exist.
         """
         from provml.graph.picture import build_picture, dot_graph
         from provml.graph.view import View
@@ -535,18 +562,20 @@ class RecordedRun:
         detail: str | None = None,
         view: View | None = None,
     ) -> None:
-        """Write the run in a format; but for graphs and pictures, memory does not grow with it.
+        """Write the run in a format. Except for graphs and pictures, memory does not grow with the
+        run.
 
         Args:
-            format: ``provjson``, or another that ``provml export --help`` names.
+            format: ``provjson``, or another format that ``provml formats`` lists.
             file: a path (``.gz`` and ``.zst`` compress), or a binary file.
-            detail: as in `statements`; ``series`` by default for graphs and pictures.
-            view: what part of it, for graphs and pictures: a `provml.graph.view.View`.
+            detail: as in `statements`; the default for graphs and pictures is ``series``.
+            view: the part to draw, for graphs and pictures: a `provml.graph.view.View`.
 
         Raises:
-            ExportError: an unknown format or detail, or a view that the format does not heed.
-            MissingExtraError, MissingProgramError: what the format needs is not installed.
-            OSError: the file can't be written.
+            ExportError: the format or detail is unknown, or the format does not support a view.
+            MissingExtraError, MissingProgramError: a package or program that the format needs is
+                missing.
+            OSError: the file cannot be written.
         """
         from provml.export import export
 

@@ -1,4 +1,6 @@
-"""For the tests of those who log with provml: what did my script record?
+"""Test what a script records, and whether a PROV document is valid.
+
+Check what your training script logs:
 
     from provml.testing import capture
 
@@ -7,14 +9,14 @@
             train(epochs=2)
         assert len(recorded.series("loss", provml.Context.TRAINING)) == 2
 
-and is a PROV document that a project makes, with provml or without, a consistent history?
+Check that a PROV document, written by provml or any other tool, is a consistent history:
 
     from provml.testing import assert_valid
 
     def test_our_provenance_is_valid(tmp_path):
         assert_valid(make_provenance(tmp_path / "provenance.json"))
 
-Imports `_api` and `recorded`; `validation` when it is used.
+Imports `_api` and `recorded_run`; `validation` is imported on use.
 """
 
 from __future__ import annotations
@@ -36,20 +38,20 @@ from provml.base.settings import (
     STORE_VARIABLE,
 )
 from provml.errors import RunNotFoundError
-from provml.journal.store import run_folders
+from provml.journal.store import list_run_folders
 from provml.recorded_run import RecordedRun
 
 if TYPE_CHECKING:
     from provml.validation import Source
 
-_SHOWN_FINDINGS = 10
+_MAX_FINDINGS = 10
 
 
 class Captured:
-    """What was recorded within `capture`: a `RecordedRun` to read, during the block and after it.
+    """The runs recorded within a `capture` block, to read during the block and after it.
 
-    Attributes of `RecordedRun` (``series``, ``params``, ``events``, ...) are those of the run that
-    the block's code started, or of the run that `capture` itself started for it.
+    It has the attributes of a `RecordedRun` (``series``, ``params``, ``events``, ...): those of the
+    run that the block's code started, else of the run that `capture` started.
     """
 
     def __init__(self, store: Path) -> None:
@@ -57,14 +59,15 @@ class Captured:
 
     @property
     def runs(self) -> list[RecordedRun]:
-        """Every run recorded in the block, oldest first; one that `capture` started comes first."""
-        return [RecordedRun(folder) for folder in run_folders(self._store)]
+        """Every run recorded in the block, oldest first. The run of `capture` comes first."""
+        return [RecordedRun(folder) for folder in list_run_folders(self._store)]
 
     @property
     def run(self) -> RecordedRun:
-        """The run that the block's code started; else the one that `capture` started.
+        """The run that the block's code started, else the run that `capture` started.
 
-        Raises RunNotFoundError where there is none.
+        Raises:
+            RunNotFoundError: nothing was recorded in the block.
         """
         runs = self.runs
         if not runs:
@@ -77,20 +80,20 @@ class Captured:
 
 @contextmanager
 def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
-    """Record what the block logs in a temporary folder; what it yields reads it, also afterwards.
+    """Record everything that the block logs in a temporary folder, and yield an object to read it.
 
     The folder is removed when nothing refers to the yielded object any more.
 
     Args:
-        start: start a run for the block, so that module-level verbs work; False where the code
-            under test calls `provml.start_run` itself. In both cases its runs land in the
-            temporary folder, unless it gives ``store``.
-        sample: read the machine in the background, as runs do outside of tests.
+        start: whether to start a run for the block, so that module-level verbs work. Use False if
+            the code under test calls `provml.start_run` itself. Either way its runs land in the
+            temporary folder, unless it passes ``store``.
+        sample: whether to read the machine in the background, as runs outside of tests do.
     """
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
-    # an environment that disables recording, or has it join a run, would leave the test nothing
+    # override an environment that disables recording or makes it join a run
     own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0", JOINED_VARIABLE: ""}
     if not sample:
         own[SAMPLE_INTERVAL_VARIABLE] = "0"
@@ -117,17 +120,18 @@ def assert_valid(
     shapes: bool | None = None,
     constraints: bool = True,
 ) -> None:
-    """Fail, saying why, unless a document is valid.
+    """Raise AssertionError, with the reasons, unless a document is valid.
 
     Args:
-        document: a path, a document's bytes, a document of the ``prov`` library, a run or its
+        document: a path, the bytes of a document, a document of the ``prov`` library, a run or its
             folder.
-        schema, shapes, constraints: which judges are asked, as for `provml.validate`.
+        schema, shapes, constraints: the checks to make, as for `provml.validate`.
 
     Raises:
-        AssertionError: with a line for each of the first findings, and the statements behind them.
-        DocumentError: it can't be read.
-        MissingExtraError: a package that a judge needs is absent; ``schema=False, shapes=False``
+        AssertionError: the document is not valid; the message lists the first findings with the
+            statements behind them.
+        DocumentError: the document cannot be read.
+        MissingExtraError: a package that a check needs is missing; ``schema=False, shapes=False``
             needs none.
     """
     from provml.validation import validate
@@ -136,10 +140,10 @@ def assert_valid(
     if report.conforms:
         return
     lines = []
-    for finding in report.findings[:_SHOWN_FINDINGS]:
+    for finding in report.findings[:_MAX_FINDINGS]:
         lines.append(finding.text())
         lines += [f"    {each.statement}" for each in finding.evidence]
-    further = len(report.findings) + report.further - _SHOWN_FINDINGS
+    further = len(report.findings) + report.further - _MAX_FINDINGS
     if further > 0:
         lines.append(f"and {further:,} more findings")
     raise AssertionError("\n".join([f"{report.document} is not valid:", *lines]))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import subprocess
 import sys
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,99 @@ from provml.recording import process_hooks
 
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+
+_TESTS = Path(__file__).parent
+
+# What the tests import beyond pytest and the packages that provml depends on.
+_PACKAGES = """
+    codecarbon datasets duckdb fvcore h5py hypothesis ipykernel joblib jsonschema lxml matplotlib
+    mlflow mpld3 mypy nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml
+    pyoxigraph pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX
+    torch wandb zstandard
+"""
+# Found once, before a test hides an installed package from provml.
+_MISSING = frozenset(package for package in _PACKAGES.split() if find_spec(package) is None)
+_MODULE_NAMES = {"scikit-learn": "sklearn"}
+# Python's message, and that of `provml.MissingExtraError`; in a repr the quotes may be escaped.
+_COMPLAINT = re.compile(r"No module named \\*'?(\w+)|needs ([^:\n]*): pip install \\*'provml\[")
+
+
+def _missing_package(error: BaseException | None, output: Iterable[str] = ()) -> str | None:
+    """Find the optional package for want of which a test failed, if there is one.
+
+    This is how the tests run with any subset of the optional packages: a test that needs a missing
+    one is skipped, and no test has to say what it needs. A failure counts as one of a missing
+    package if both are true:
+
+    - A message names the package as missing: Python's "No module named 'lxml'", or provml's
+      "needs lxml: pip install 'provml[xml]'". The message is in the exception or in one that led
+      to it, in the values that the test's functions hold (such as what a subprocess wrote), or in
+      the output that pytest captured.
+    - The package is in `_PACKAGES` and is not installed. So no failure is hidden where all
+      packages are installed.
+
+    A test that fails without such a message says by `pytest.importorskip` what it needs.
+
+    Args:
+        error: the exception that ended the test.
+        output: what the test and its subprocesses wrote.
+    """
+    texts = [*output]
+    while error is not None:
+        texts += (str(error), *_held_texts(error))
+        error = error.__cause__ or error.__context__
+    for match in _COMPLAINT.finditer("\n".join(texts)):
+        for name in (match[1] or match[2]).split():
+            package = _MODULE_NAMES.get(name, name)
+            if package in _MISSING:
+                return package
+    return None
+
+
+def _held_texts(error: BaseException) -> Iterator[str]:
+    """The texts that an exception, and the tests' functions that it passed through, hold."""
+    if isinstance(error, subprocess.CalledProcessError):
+        yield repr((error.stdout, error.stderr))
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).is_relative_to(_TESTS):
+            for value in frame.f_locals.values():
+                if isinstance(value, (str, bytes, tuple, list, subprocess.CompletedProcess)):
+                    yield repr(value)
+
+
+class _Module(pytest.Module):
+    """A test module, skipped as a whole if it imports an optional package that is missing."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            package = _missing_package(error.__cause__)
+            if package is None:
+                raise
+            reason = f"{self.path.name} needs {package}, which is not installed"
+            pytest.skip(reason, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Skip modules that need a missing package, instead of ending the collection."""
+    module: pytest.Module = _Module.from_parent(parent, path=module_path)
+    return module
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that failed, itself or in a fixture, for want of a package."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        package = _missing_package(call.excinfo.value, (text for _, text in report.sections))
+        if package is not None:
+            path, line, _ = item.reportinfo()
+            report.outcome = "skipped"
+            report.longrepr = (str(path), (line or 0) + 1, f"{package} is not installed")
+    return report
 
 
 @pytest.fixture(autouse=True, scope="session")

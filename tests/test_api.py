@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 import math
+import pickle
 import subprocess
 import sys
 import types
@@ -377,7 +379,7 @@ def test_verbs_without_a_run_say_so() -> None:
         if verb == "log_current_execution_time":
             arguments = ["x"]
         if verb == "log_flops_per_epoch":
-            arguments = ["x", 1, None]
+            arguments = ["x", 1]
         with pytest.raises(provml.NoActiveRunError, match=verb):
             getattr(provml, verb)(*arguments)
     with pytest.raises(provml.NoActiveRunError):
@@ -386,11 +388,11 @@ def test_verbs_without_a_run_say_so() -> None:
 
 
 def public_verbs(kind: type) -> set[str]:
-    """The public functions that a class itself defines."""
+    """The public methods of a class."""
     return {
         name
-        for name, value in vars(kind).items()
-        if isinstance(value, types.FunctionType) and not name.startswith("_")
+        for name in dir(kind)
+        if isinstance(getattr(kind, name), types.FunctionType) and not name.startswith("_")
     }
 
 
@@ -514,17 +516,98 @@ def test_public_names_are_sorted_and_there() -> None:
     assert provml.__all__ == sorted(provml.__all__)
     for name in provml.__all__:
         assert getattr(provml, name).__doc__ or name == "__version__"
-    assert dir(provml) == provml.__all__
+    assert dir(provml) == sorted([*provml.__all__, "reading", "sparql", "testing"])
 
 
-def test_module_verbs_have_the_signatures_of_the_runs() -> None:
-    """A module-level verb would take other arguments than the method of its name."""
-    import inspect
+@pytest.mark.parametrize("name", ["reading", "sparql", "testing"])
+def test_a_module_is_imported_the_first_time_it_is_used(name: str) -> None:
+    """`provml.testing` would be an AttributeError, or `import provml` would load all modules."""
+    code = (
+        f"import sys, provml\nassert 'provml.{name}' not in sys.modules\n"
+        f"print(provml.{name}.__name__)"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert output.strip() == f"provml.{name}"
 
-    for name in provml.__all__:
-        if name.startswith("log_") or name == "set_tag":
-            method = list(inspect.signature(getattr(provml.Run, name)).parameters.values())[1:]
-            assert list(inspect.signature(getattr(provml, name)).parameters.values()) == method
+
+def test_every_error_and_verb_is_exported() -> None:
+    """A new error or verb would be missing from the package's public names."""
+    from provml import errors
+
+    own_errors = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert own_errors <= set(provml.__all__)
+    verbs = public_verbs(Run)
+    assert verbs - {"log", "events", "spans"} <= set(provml.__all__)
+
+
+MODULE_VERBS = [
+    name
+    for name in provml.__all__
+    if name.startswith("log_") or name in ("set_tag", "update_metadata", "count_flops", "end_run")
+]
+
+
+@pytest.mark.parametrize("name", MODULE_VERBS)
+def test_a_module_verb_has_the_signature_and_documentation_of_the_method(name: str) -> None:
+    """A module-level verb would take other arguments than the method, or help() would be empty."""
+    verb, method = getattr(provml, name), getattr(provml.Run, name)
+    expected = list(inspect.signature(method).parameters.values())[1:]
+    assert list(inspect.signature(verb).parameters.values()) == expected
+    assert verb.__doc__ == method.__doc__
+    assert pickle.loads(pickle.dumps(verb)) is verb
+
+
+def test_the_verb_of_the_hot_path_takes_the_parameters_that_it_shows() -> None:
+    """`log_metric`, whose parameters are written out twice, would differ from `Run.log_metric`."""
+    shown = inspect.signature(provml.log_metric).parameters.values()
+    written = inspect.signature(provml.log_metric, follow_wrapped=False).parameters.values()
+    assert [(p.name, p.kind, p.default) for p in written] == [
+        (p.name, p.kind, p.default) for p in shown
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(public_verbs(Run)))
+def test_the_disabled_twin_has_the_signatures_of_a_run(name: str) -> None:
+    """An editor or help() would show other arguments for a disabled run."""
+    method, twin = getattr(Run, name), getattr(DisabledRun, name)
+    assert inspect.signature(twin) == inspect.signature(method)
+    assert twin.__doc__ == method.__doc__
+
+
+@pytest.mark.parametrize("name", MODULE_VERBS)
+def test_context_step_and_epoch_come_in_this_order_and_flags_by_keyword(name: str) -> None:
+    """Each verb would want to be looked up before it is called."""
+    parameters = list(inspect.signature(getattr(provml, name)).parameters.values())
+    place = [p for p in parameters if p.name in ("context", "step", "epoch")]
+    assert [p.name for p in place] == [
+        p for p in ("context", "step", "epoch") if p in [each.name for each in place]
+    ]
+    assert all(p.default is None for p in place)
+    if name != "log_system_metrics":  # a call of another library's documentation, kept as it is
+        positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert positional[-len(place) :] == [p.name for p in place] or not place
+        assert all(type(p.default) is not bool or p.kind is p.KEYWORD_ONLY for p in parameters)
+
+
+WRONG_CALLS = """
+import provml
+provml.log_metric("loss")
+provml.log_metric("loss", 0.5, steps=3)
+provml.log_metric("loss", 0.5, step="three")
+provml.log_param(1, 2)
+provml.testing.no_such_name
+"""
+
+
+def test_a_type_checker_reports_a_wrong_call_of_a_module_verb(tmp_path: Path) -> None:
+    """A user's typing error in a call would go unnoticed until the run."""
+    api = pytest.importorskip("mypy.api")
+    script = tmp_path / "script.py"
+    script.write_text(WRONG_CALLS)
+    options = ["--config-file=", "--cache-dir", str(tmp_path / "cache"), "--follow-imports=silent"]
+    report, _, _ = api.run([*options, str(script)])
+    reported = {int(line.split(":")[1]) for line in report.splitlines() if ": error:" in line}
+    assert reported == {3, 4, 5, 6, 7}, report
 
 
 def test_import_is_light() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 from provml.demo import Epoch, run_demo
@@ -56,7 +58,7 @@ def demo(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=os.environ | variables,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -69,8 +71,8 @@ def test_the_commands_it_suggests_work(tmp_path: Path) -> None:
     assert "epoch  4 of 4" in done.stdout
     assert "% of the training loop" in done.stdout
     assert re.search(r"^results +evaluation loss [.\d]+, accuracy [.\d]+$", done.stdout, re.M)
-    commands = done.stdout.partition("next:\n")[2].splitlines()
-    assert len(commands) == 4
+    commands = done.stdout.partition("next:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(commands) == 6
     for command in commands:
         ran = subprocess.run(
             command,
@@ -78,11 +80,33 @@ def test_the_commands_it_suggests_work(tmp_path: Path) -> None:
             executable="/bin/bash",
             capture_output=True,
             env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            timeout=120,
+            timeout=LIMIT_S,
             check=False,
         )
         assert ran.returncode == 0, (command, ran.stderr)
-        assert ran.stdout
+        assert ran.stdout or ran.stderr
+
+
+def test_it_ends_with_a_page_to_open(tmp_path: Path) -> None:
+    """A newcomer has nothing to look at."""
+    pytest.importorskip("mpld3", reason="mpld3 is not installed")
+    done = demo("--epochs", "1", "--store", str(tmp_path / "my runs"))
+    opener, path = shlex.split(done.stdout.splitlines()[-1])
+    assert opener in ("xdg-open", "open")
+    page = Path(path).read_text(encoding="utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    assert "digits-demo" in page
+
+
+def test_without_what_draws_the_page_it_names_the_command_that_installs_it(tmp_path: Path) -> None:
+    """The demo of a small installation ends in a traceback."""
+    broken = tmp_path / "mpld3-0.0.dist-info"  # an installation without its files
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: mpld3\nVersion: 0.0\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = demo("--epochs", "1", "--store", str(tmp_path / "runs"), PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'provml[html]'" in done.stdout.splitlines()[-1]
 
 
 def test_without_scikit_learn_it_names_the_command_that_installs_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Time as provml keeps it: whole nanoseconds since the Unix epoch, in a signed 64-bit integer.
+"""Times as provml stores them: nanoseconds since the Unix epoch in a signed 64-bit integer.
 
 Imports only `errors`.
 """
@@ -11,21 +11,24 @@ from typing import Final
 
 from provml.errors import InvalidArgumentError
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Timestamp = int | float | datetime
+"""Seconds since the Unix epoch, or a ``datetime`` with a time zone."""
+
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_S: Final = 1_000_000_000
 _LIMIT: Final = 2**63
 
 
 def to_time_ns(timestamp: object) -> int:
-    """A user's timestamp as nanoseconds since the epoch, rounded only where a float must be.
+    """Return a user's timestamp in nanoseconds since the epoch. Only floats are rounded.
 
     Args:
-        timestamp: seconds since the epoch (int, float or a numpy scalar of either), or a
-            ``datetime`` with a time zone.
+        timestamp: seconds since the epoch (int, float or a numpy scalar), or a ``datetime`` with a
+            time zone.
 
     Raises:
-        InvalidArgumentError: a naive datetime, a bool, NaN, another type, or a time
-            outside the years 1678 to 2262 that 64 bits of nanoseconds span.
+        InvalidArgumentError: a naive datetime, a bool, NaN, another type, or a time outside the
+            years 1678 to 2262, the range of 64-bit nanoseconds.
     """
     if isinstance(timestamp, datetime):
         if timestamp.utcoffset() is None:
@@ -33,13 +36,13 @@ def to_time_ns(timestamp: object) -> int:
                 f"timestamp {timestamp!r} has no time zone: give it one, "
                 "for example timestamp.astimezone()"
             )
-        elapsed = timestamp - _EPOCH
+        elapsed = timestamp - _UNIX_EPOCH
         time_ns = (elapsed // timedelta(microseconds=1)) * 1000
     elif isinstance(timestamp, float):
         if not math.isfinite(timestamp):
             raise InvalidArgumentError(f"timestamp must be finite: {timestamp!r}")
         whole = math.floor(timestamp)
-        # the difference of two floats this close is exact, a product by 1e9 is not
+        # this difference of floats is exact, a product by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)
     elif hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
         time_ns = timestamp.__index__() * _NS_PER_S
@@ -56,12 +59,12 @@ def to_time_ns(timestamp: object) -> int:
 
 
 def iso_text(time_ns: int) -> str:
-    """The xsd:dateTime of a time in UTC, always with nine digits: ``...T12:30:00.000000001Z``."""
+    """Return a time as xsd:dateTime in UTC, with nine digits: ``...T12:30:00.000000001Z``."""
     seconds, fraction = divmod(time_ns, _NS_PER_S)
-    moment = _EPOCH + timedelta(seconds=seconds)
+    moment = _UNIX_EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def to_datetime(time_ns: int) -> datetime:
-    """The time as an aware datetime, cut to its microseconds."""
-    return _EPOCH + timedelta(microseconds=time_ns // 1000)
+    """Return the time as an aware datetime, cut to microseconds."""
+    return _UNIX_EPOCH + timedelta(microseconds=time_ns // 1000)

@@ -1,4 +1,4 @@
-"""Contexts: the phase of a run that a record belongs to (training, validation, the user's own).
+"""Contexts: the phase of a run that a record belongs to, such as training or validation.
 
 Imports only `errors`.
 """
@@ -13,11 +13,11 @@ MAX_NAME_LENGTH: Final = 4096
 
 
 def validate_name(value: object, what: str) -> str:
-    """The name as a plain ``str``; any Unicode text up to 4,096 characters is legal, "" too.
+    """Return the name as a plain ``str``. Any Unicode text of at most 4,096 characters is valid.
 
     Raises:
-        InvalidArgumentError: not a ``str``, too long, or holding a lone surrogate
-            (which no UTF-8 document can carry).
+        InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,
+            which no UTF-8 document can hold.
     """
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{what} must be a str, not {type(value).__name__}: {value!r}")
@@ -33,15 +33,27 @@ def validate_name(value: object, what: str) -> str:
             raise InvalidArgumentError(
                 f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
             ) from None
-    return str.__str__(value)  # str() of an Enum that is a str gives another text
+    return str.__str__(value)  # str() of a str Enum member would give another text
+
+
+ContextPath = tuple[str, ...] | None
+"""The names from the outermost context to the innermost; None: the run itself."""
 
 
 class Context:
-    """A phase of a run; equal names under equal parents are the same object.
+    """A phase of a run, such as training; contexts with the same name and parent are one object.
 
-    ``Context.TRAINING``, ``Context.VALIDATION`` and ``Context.EVALUATION`` are there from the
-    start; ``Context("warm-up", parent=Context.TRAINING)`` makes one's own. Verbs also take a
-    plain ``str``, which stands for a context of that name without a parent.
+    ``Context.TRAINING``, ``Context.VALIDATION`` and ``Context.EVALUATION`` always exist. Create
+    your own with a name and, optionally, a parent: ``Context("warm-up", parent=Context.TRAINING)``.
+
+    Wherever provml takes a context, a ``str`` stands for the context of that name without a parent.
+    These words mean the three standard contexts, in every verb, query and command:
+
+    - ``train``, ``training``: `Context.TRAINING`
+    - ``val``, ``valid``, ``validation``: `Context.VALIDATION`
+    - ``eval``, ``evaluation``, ``test``, ``testing``: `Context.EVALUATION`
+
+    The word that you gave is recorded as an alias of the context.
     """
 
     __slots__ = ("name", "parent", "path")
@@ -56,7 +68,9 @@ class Context:
     path: tuple[str, ...]
 
     def __new__(cls, name: str, parent: Context | None = None) -> Context:
-        """Raise InvalidArgumentError for a name that is no Unicode text."""
+        """Return the context of this name. Raises InvalidArgumentError if the name is not Unicode
+        text.
+        """
         if parent is not None and not isinstance(parent, Context):
             raise InvalidArgumentError(f"a context's parent must be a Context: {parent!r}")
         own = validate_name(name, "a context's name")
@@ -90,8 +104,30 @@ Context.VALIDATION = Context("validation")
 Context.EVALUATION = Context("evaluation")
 
 
-def context_path(context: Context | str | None) -> tuple[str, ...] | None:
-    """The names from the outermost context down to this one; None where there is none."""
+_BY_WORD: Final = {
+    "train": Context.TRAINING,
+    "training": Context.TRAINING,
+    "val": Context.VALIDATION,
+    "valid": Context.VALIDATION,
+    "validation": Context.VALIDATION,
+    "eval": Context.EVALUATION,
+    "evaluation": Context.EVALUATION,
+    "test": Context.EVALUATION,
+    "testing": Context.EVALUATION,
+}
+
+
+def context_from_word(word: str) -> Context | None:
+    """Return the standard context that a word stands for, such as ``val``, or None."""
+    return _BY_WORD.get(word)
+
+
+def given_path(context: Context | str | None) -> ContextPath:
+    """Return the names from the outermost context to this one, as given; None for None.
+
+    Raises:
+        InvalidArgumentError: the context is neither a `Context`, a ``str`` nor None.
+    """
     if context is None:
         return None
     if isinstance(context, Context):
@@ -104,30 +140,52 @@ def context_path(context: Context | str | None) -> tuple[str, ...] | None:
     )
 
 
+def context_path(context: Context | str | None) -> ContextPath:
+    """Return the path that a context is recorded under: ``("training",)`` for ``"train"``.
+
+    Raises:
+        InvalidArgumentError: the context is neither a `Context`, a ``str`` nor None.
+    """
+    path = given_path(context)
+    return None if path is None else standard_path(path)
+
+
+def standard_path(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the path with an outermost ``train``, ``val``, ... replaced by its context's name."""
+    standard = _BY_WORD.get(path[0])
+    return path if standard is None else (*standard.path, *path[1:])
+
+
+def context_alias(context: Context | str | None) -> str | None:
+    """Return the word given for a standard context if it is not the context's name, else None."""
+    path, recorded = given_path(context), context_path(context)
+    return None if path is None or recorded is None or path[0] == recorded[0] else path[0]
+
+
+def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
+    """Return the paths to look for when a query names a context, the best match first.
+
+    A journal of an early version may hold a context named ``train``: it is found under its own
+    name. Otherwise ``train`` means training, as it does for the verbs.
+    """
+    return tuple(dict.fromkeys((given_path(context), context_path(context))))
+
+
 def context_from_path(path: tuple[str, ...] | None) -> Context | None:
-    """The context of a path; None for None."""
+    """Return the context of a path; None for None."""
     context: Context | None = None
     for name in path or ():
         context = Context(name, context)
     return context
 
 
-_GROUPS: Final = {
-    "train": Context.TRAINING,
-    "training": Context.TRAINING,
-    "val": Context.VALIDATION,
-    "validation": Context.VALIDATION,
-    "eval": Context.EVALUATION,
-    "evaluation": Context.EVALUATION,
-}
-
-
 def group_path(group: Context | str) -> tuple[str, ...]:
-    """The context that a group of metrics stands for: ``train`` for training, and so on.
+    """Return the path of the context that a group of metrics stands for.
 
-    Raises InvalidArgumentError where the group has no name that is Unicode text.
+    Raises:
+        InvalidArgumentError: the group is None, or neither a `Context` nor a ``str``.
     """
-    path = context_path(_GROUPS.get(group, group) if isinstance(group, str) else group)
+    path = context_path(group)
     if path is None:
-        raise InvalidArgumentError("a group must have a name: 'train', 'eval' or one of your own")
+        raise InvalidArgumentError("a group must have a name, such as 'train', 'eval' or 'system'")
     return path

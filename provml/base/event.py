@@ -1,4 +1,4 @@
-"""Events as objects, for those who build them before they log them. Imports nothing of provml."""
+"""Events as objects, for code that builds them before it logs them. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, NamedTuple
 
 
 class EventSource(NamedTuple):
-    """Who or what an event comes from: becomes an agent."""
+    """The person or program that an event comes from; it becomes a PROV agent."""
 
     name: str
 
 
 class Event(NamedTuple):
-    """Something that happened at an instant.
+    """Something that happened at one instant.
 
-    ``X_started`` and ``X_finish`` (also ``X_start``, ``X_finished``, ``X_end``, ``X_ended``) of
-    one source and context read as one span with a start and an end.
+    Two events ``X_started`` and ``X_finish`` of one source and context are read as one span with a
+    start and an end. ``X_start``, ``X_finished``, ``X_end`` and ``X_ended`` work as well.
 
     Attributes:
         name: what happened.
-        source: who or what it comes from.
-        wallclock_time: when, as `log_event` takes a timestamp; None is now.
-        metadata: whatever else there is to say, as JSON can hold it.
+        source: the person or program that the event comes from.
+        wallclock_time: the time, as `log_event` takes a timestamp; None means now.
+        metadata: any further facts, as JSON can hold them.
     """
 
     name: str

@@ -1,12 +1,18 @@
-"""The names of the export formats, listed here so that nothing need be imported to know them.
+"""The names of the export formats, and the loading of the formats that other packages add.
 
-A format is named after its module in `provml.export`, with a dash for an underscore:
-``cytoscape-json``. Imports nothing of provml.
+provml's own formats are listed in `BUILT_IN`: nothing is imported or searched for to know them, so
+they also work from a zip. Another package adds a format with an entry point in the group
+``provml.formats``. `provml.export` describes what a format must define. Imports only `errors`.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.errors import ExportError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BUILT_IN: Final = (
     "cytoscape-json",
@@ -28,8 +34,69 @@ BUILT_IN: Final = (
     "trig",
     "turtle",
 )
+"""Each name is a module of `provml.export`, with a dash for an underscore: ``cytoscape-json``."""
+
+ENTRY_POINTS: Final = "provml.formats"
 
 
 def format_names() -> tuple[str, ...]:
-    """Return the names of all formats, sorted."""
-    return BUILT_IN
+    """Return the names of all formats, sorted. Reads the metadata of the installed packages."""
+    return tuple(sorted({*BUILT_IN, *added_formats()}))
+
+
+def added_formats() -> dict[str, EntryPoint]:
+    """Return the entry points of the formats that other packages add, by name.
+
+    A built-in name cannot be replaced. If two packages use the same name, the one that Python
+    would import first wins.
+    """
+    from importlib import metadata  # takes as long to import as the rest of provml
+
+    found: dict[str, EntryPoint] = {}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        if point.name not in BUILT_IN:
+            found.setdefault(point.name, point)
+    return found
+
+
+def load_added_format(point: EntryPoint) -> Any:
+    """Import another package's format.
+
+    Raises:
+        ExportError: the import fails, or the object lacks a ``SUFFIX`` or a ``write()``.
+    """
+    try:
+        writer = point.load()
+    except Exception as error:  # importing another package may raise anything
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        suffix = getattr(writer, "SUFFIX", None)
+        if not isinstance(suffix, str) or not suffix.startswith("."):
+            reason = f"its SUFFIX must be a string that starts with a dot, not {suffix!r:.80}"
+        elif not callable(getattr(writer, "write", None)):
+            reason = f"{point.value} has no write(mapping, sink)"
+        else:
+            return writer
+    package = point.dist.name if point.dist is not None else point.value
+    raise ExportError(
+        f"the package {package} adds the format {point.name!r}, but it cannot be loaded "
+        f"({reason}): repair or uninstall {package}"
+    ) from None
+
+
+def check_format(name: object) -> None:
+    """Check that a format exists and, if another package adds it, that it can be loaded.
+
+    Costs nothing for a built-in format. Raises ExportError.
+    """
+    if name in BUILT_IN:
+        return
+    added = added_formats()
+    if not isinstance(name, str) or name not in added:
+        raise unknown_format(name)
+    load_added_format(added[name])
+
+
+def unknown_format(name: object) -> ExportError:
+    """Return the error for a format that does not exist. It lists the formats that do."""
+    return ExportError(f"unknown format {name!r}; choose from: {', '.join(format_names())}")

@@ -1,6 +1,6 @@
-"""Settings that come from the environment: of recording, read once when a run starts, and others.
+"""Settings from environment variables. Those of recording are read once, when a run starts.
 
-Nothing else of provml reads ``PROVML_*``. Imports only `errors`.
+No other module of provml reads ``PROVML_*``. Imports only `errors`.
 """
 
 from __future__ import annotations
@@ -24,72 +24,75 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 
 
 def default_store() -> str:
-    """The folder that holds the runs: ``PROVML_STORE``, or ``provenance``."""
+    """Return the folder that holds the runs: ``PROVML_STORE``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
 
 
 def cache_folder() -> Path:
-    """Where what can be made again may lie: ``provml`` in ``XDG_CACHE_HOME``, or ``~/.cache``."""
+    """Return the folder for files that can be recreated: ``provml`` in ``XDG_CACHE_HOME`` or
+    ``~/.cache``.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
     return Path(cache) / "provml"
 
 
 class Settings(NamedTuple):
-    """What the environment says about how to record."""
+    """The settings of recording, from the environment."""
 
     hash_wait_s: float
-    """Seconds that the end of a run waits for digests of large datasets that are under way."""
+    """``PROVML_HASH_WAIT_S``: how long `end_run` waits for digests of large datasets."""
     sync_interval_s: float
-    """Seconds between two calls of fdatasync; what a power loss costs at most; 0 is never."""
+    """``PROVML_SYNC_INTERVAL_S``: seconds between two fdatasync calls, the most that a power loss
+    can cost; 0 means never."""
     disabled: bool
     """``PROVML_DISABLED=1``: every run is a disabled one."""
     run_id: str | None
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
     joined_run: str | None
-    """``PROVML_JOINED_RUN``: the folder of the run around this process, as ``provml run`` says."""
+    """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
-    """``PROVML_COMMAND``: which of the run's commands this process is of; "" where that is one."""
+    """``PROVML_COMMAND``: the run's command that this process belongs to; "" for the only one."""
     capture: tuple[str, ...] | None
-    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None is all."""
+    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None means all."""
     rank: int | None
     """This process's rank in a distributed job, from the launcher's variables."""
     local_rank: int | None
     """Its rank among the job's processes on this machine."""
     sample_interval_s: float
-    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 is never."""
+    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 means never."""
     collect: tuple[str, ...] | None
-    """``PROVML_COLLECT``: the collectors that read it, by name, separated by commas."""
+    """``PROVML_COLLECT``: the names of the collectors, separated by commas."""
 
 
 def read_settings() -> Settings:
-    """Read the environment.
+    """Read the settings from the environment.
 
     Raises:
-        InvalidArgumentError: a ``PROVML_*`` variable has an unusable value.
+        InvalidArgumentError: a ``PROVML_*`` variable has an invalid value.
     """
     return Settings(
-        hash_wait_s=_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
-        sync_interval_s=_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
+        hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
+        sync_interval_s=_read_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         joined_run=os.environ.get(JOINED_VARIABLE) or None,
         command=os.environ.get(COMMAND_VARIABLE, ""),
-        capture=_names(CAPTURE_VARIABLE),
-        rank=_first_number(_RANK_VARIABLES),
-        local_rank=_first_number(_LOCAL_RANK_VARIABLES),
-        sample_interval_s=_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
-        collect=_names(COLLECT_VARIABLE),
+        capture=_read_names(CAPTURE_VARIABLE),
+        rank=_read_first_number(_RANK_VARIABLES),
+        local_rank=_read_first_number(_LOCAL_RANK_VARIABLES),
+        sample_interval_s=_read_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
+        collect=_read_names(COLLECT_VARIABLE),
     )
 
 
-def _names(variable: str) -> tuple[str, ...] | None:
+def _read_names(variable: str) -> tuple[str, ...] | None:
     text = os.environ.get(variable)
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _seconds(variable: str, default: str, zero: str) -> float:
+def _read_seconds(variable: str, default: str, zero: str) -> float:
     text = os.environ.get(variable, default)
     try:
         seconds = float(text)
@@ -102,7 +105,7 @@ def _seconds(variable: str, default: str, zero: str) -> float:
     return seconds
 
 
-def _first_number(variables: tuple[str, ...]) -> int | None:
+def _read_first_number(variables: tuple[str, ...]) -> int | None:
     for variable in variables:
         text = os.environ.get(variable, "")
         if text.isdecimal():
@@ -111,7 +114,7 @@ def _first_number(variables: tuple[str, ...]) -> int | None:
 
 
 class SparqlCredentials(NamedTuple):
-    """What to show a SPARQL server: a token, or a user's name and password."""
+    """The credentials for a SPARQL server: a token, or a user name and password."""
 
     token: str | None
     user: str | None
@@ -119,6 +122,6 @@ class SparqlCredentials(NamedTuple):
 
 
 def sparql_credentials() -> SparqlCredentials:
-    """``PROVML_SPARQL_TOKEN``, ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``."""
+    """Read ``PROVML_SPARQL_TOKEN``, ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``."""
     names = ("TOKEN", "USER", "PASSWORD")
     return SparqlCredentials(*(os.environ.get(f"PROVML_SPARQL_{name}") or None for name in names))

@@ -1,4 +1,4 @@
-"""Where an export goes: a file renamed into place, compressed or not, or an open stream.
+"""The targets of exports: a file, compressed or not, or an open stream.
 
 Imports `errors`.
 """
@@ -20,14 +20,15 @@ Destination = str | os.PathLike[str] | BinaryIO
 
 @contextmanager
 def open_sink(target: Destination) -> Iterator[BinaryIO]:
-    """A binary sink for the target; a path is replaced only when all was written.
+    """Open a binary sink for the target. A file is replaced only after everything was written.
 
-    A link stays one: what it points to is replaced. A file that is there keeps its permissions.
+    If the path is a link, the file that it points to is replaced. An existing file keeps its
+    permissions.
 
     Raises:
-        ExportError: the path is empty or a folder, or its own folder is not there.
-        MissingExtraError: ``.zst`` without the package for it.
-        OSError: it can't be written; nothing is left behind.
+        ExportError: the path is empty or a folder, or its parent folder does not exist.
+        MissingExtraError: ``.zst`` needs a package that is not installed.
+        OSError: the file cannot be written; nothing is left behind.
     """
     if not isinstance(target, (str, os.PathLike)):
         given: object = target
@@ -43,7 +44,7 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
         raise ExportError(f"{path} is a folder: give the name of a file in it")
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}")
-    if path.exists() and not path.is_file():  # a device or a pipe is written as it is
+    if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
         with open(path, "wb") as stream:
             yield stream
         return
@@ -53,15 +54,15 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
             raise ExportError(f"{target} points to {path}, but there is no folder {path.parent}")
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
-        with _naming(target):
+        with _name_target_in_errors(target):
             file = open(temporary, "xb")
         with file:
-            _take_mode(file, path)
-            with _compressed(file, suffix) as sink:
+            _copy_permissions(file, path)
+            with _open_compressor(file, suffix) as sink:
                 yield sink
             file.flush()
             os.fsync(file.fileno())
-        with _naming(target):
+        with _name_target_in_errors(target):
             os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -69,8 +70,8 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _naming(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Have the system's errors name the target, not the temporary file, and say what helps."""
+def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
+    """Make the system's errors name the target, not the temporary file, and suggest a remedy."""
     try:
         yield
     except OSError as error:
@@ -78,20 +79,20 @@ def _naming(target: str | os.PathLike[str]) -> Iterator[None]:
         raise OSError(error.errno, reason, os.fspath(target)) from None
 
 
-def _take_mode(file: BinaryIO, path: Path) -> None:
-    """Give a new file the permissions of the one it is to replace, before it holds anything."""
+def _copy_permissions(file: BinaryIO, path: Path) -> None:
+    """Give a new, still empty file the permissions of the file that it will replace."""
     try:
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
     except OSError:
-        pass  # there is none, or the file system has no permissions
+        pass  # no such file, or a file system without permissions
 
 
 @contextmanager
-def _compressed(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+def _open_compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
         import gzip
 
-        # no name and no time in the header: equal documents are equal files
+        # without name and time in the header, equal documents give equal files
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
             yield cast(BinaryIO, sink)
     elif suffix == ".zst":

@@ -1,5 +1,10 @@
-"""What is recorded from outside a script: its output, the calls it makes to other trackers, files.
+"""Records a script from outside: what it prints, its calls to other trackers, the files it opens.
 
-`joined` is the way from a script's process to the run around it; `naming` says which context a
-name means. Imports what records, and nothing that derives.
+The modules here import the packages that record (`recording`, `collect`, `journal`), and never
+those that derive documents. To find your way:
+
+- `state` owns everything that capture remembers in a process.
+- `bootstrap` sets capture up in each Python process of a command.
+- `get_outer_run` opens the run that ``provml run`` started around the process.
+- `metric_contexts` guesses the context of a metric from its name.
 """

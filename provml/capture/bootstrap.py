@@ -1,6 +1,6 @@
-"""What ``provml run`` sets up in each Python process of its command, before the script runs.
+"""Sets up capture in each Python process that ``provml run`` starts, before the script runs.
 
-Costs the import of provml. Imports each part when it is asked for.
+Costs the import of provml. Each part is imported only if the settings ask for it.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from provml.base.settings import read_settings
 from provml.capture.outer_run import note_missed
 
 PARTS: Final[tuple[str, ...]] = ("files", "trackers")
-"""Modules here that have an ``install()``, to be called before the script runs."""
+"""Modules of this package with an ``install()`` function to call before the script runs."""
 SITE: Final = Path(__file__).with_name("site")
 """The folder to put first in PYTHONPATH."""
 
+_MARKER: Final = ".inside"
+
 
 def install() -> None:
-    """Set up what the settings ask for; where one part fails the others go on."""
+    """Install the parts that the settings ask for. If one part fails, the others go on."""
     settings = read_settings()
     if settings.joined_run is None:
         return
-    _say_so(Path(settings.joined_run))
+    _create_marker(Path(settings.joined_run))
     for part in PARTS:
         if settings.capture is None or part in settings.capture:
             try:
@@ -33,25 +35,23 @@ def install() -> None:
                 note_missed(part, error)
 
 
-_SIGN: Final = ".inside"
-
-
-def _say_so(run_folder: Path) -> None:
-    """Leave a sign that provml could be imported: without, nothing inside is recorded."""
+def _create_marker(run_folder: Path) -> None:
+    """Create a file in the run's folder that proves that the command could import provml."""
     try:
-        os.close(os.open(run_folder / _SIGN, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        os.close(os.open(run_folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     except OSError:
         pass
 
 
-def was_inside(run_folder: Path, keep: bool) -> bool:
+def was_installed(run_folder: Path, keep: bool) -> bool:
     """Whether a Python process of the command has called `install`.
 
     Args:
-        keep: leave the sign, where commands of other ranks may be under way in the run.
+        run_folder: the folder of the run.
+        keep: keep the marker file, because commands of other ranks may still use this run.
     """
-    sign = run_folder / _SIGN
-    found = sign.exists()
+    marker = run_folder / _MARKER
+    found = marker.exists()
     if found and not keep:
-        sign.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
     return found

@@ -1,9 +1,9 @@
-"""Calls that are made when a module has been imported: where what it offers is then watched.
+"""Calls a function once a module has been imported, so that its contents can be replaced then.
 
-A finder before all others, which leaves the finding to them. Of a module that is waited for it has
-the loader, this one, not its class, say when it has run the module. A module's ``__spec__`` and
-``__loader__`` are those that it would have without, and nothing of this is in the traceback of a
-module's own error. Imports `joined`.
+One finder stands in front of all others in ``sys.meta_path`` and lets them find the modules. If
+somebody waits for a module, the finder overrides ``exec_module`` on that one loader instance, not
+on its class, and calls back after the module has run. The module's ``__spec__`` and ``__loader__``
+are the usual ones, and if the module raises an error, its traceback shows nothing of provml.
 """
 
 from __future__ import annotations
@@ -13,65 +13,31 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from provml.capture.outer_run import note_missed
+from provml.capture.state import STATE
 
-_Call = Callable[[ModuleType], None]
-_lock = threading.Lock()
-_waiting: Final[dict[str, list[_Call]]] = {}
-
-
-def when_imported(name: str, call: _Call) -> None:
-    """Make a call once a module has been imported, each time that it is; at once where it is.
-
-    Costs an import of another module a look-up in a dictionary. What the call raises is counted as
-    missed, and the import goes on.
-
-    Args:
-        name: the module's full name: ``torch.serialization``.
-        call: what to do with it, in the thread that imports it, before its importer goes on.
-    """
-    with _lock:
-        _waiting.setdefault(name, []).append(call)
-        if _FINDER not in sys.meta_path:
-            sys.meta_path.insert(0, _FINDER)
-    module = sys.modules.get(name)
-    if isinstance(module, ModuleType) and not _is_loading(module):
-        _make(call, module)
+ImportCallback = Callable[[ModuleType], None]
+"""Called with the module that was imported."""
 
 
-def wait_no_more(name: str, call: _Call) -> None:
-    """Take back a `when_imported`; where nothing waits any more, the finder goes too."""
-    with _lock:
-        calls = _waiting.get(name, [])
-        if call in calls:
-            calls.remove(call)
-        if not calls:
-            _waiting.pop(name, None)
-        if not _waiting and _FINDER in sys.meta_path:
-            sys.meta_path.remove(_FINDER)
+class _ImportFinder:
+    """The finder, with the functions to call for each module, by the module's full name."""
 
+    def __init__(self) -> None:
+        self.callbacks: dict[str, list[ImportCallback]] = {}
+        self.lock = threading.Lock()
 
-def _is_loading(module: ModuleType) -> bool:
-    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
-
-
-def _make(call: _Call, module: ModuleType) -> None:
-    try:
-        call(module)
-    except Exception as error:
-        note_missed(f"import of {module.__name__}", error)
-
-
-class _Finder:
-    """Asks the finders after it."""
+    def after_fork_in_child(self) -> None:
+        """Replace the lock: another thread of the parent may have held it."""
+        self.lock = threading.Lock()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the finders after this one find; None of a module that nobody waits for."""
-        if name not in _waiting:
+        """Return what the finders after this one find; None if nobody waits for the module."""
+        if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)
         after = finders[finders.index(self) + 1 :] if self in finders else []
@@ -80,36 +46,77 @@ class _Finder:
             spec: ModuleSpec | None = None if find is None else find(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    _follow(name, spec.loader)
+                    self._watch_loader(name, spec.loader)
                 return spec
         return None
 
+    def _watch_loader(self, name: str, loader: Any) -> None:
+        """Call back after this loader has run the module, once."""
+        execute = getattr(loader, "exec_module", None)
+        if execute is None or isinstance(loader, type):
+            error = TypeError(f"can't watch a loader of this kind: {loader!r}")
+            note_missed(f"import of {name}", error)
+            return
 
-_FINDER: Final = _Finder()
+        def exec_module(module: ModuleType) -> None:
+            is_ours = module.__name__ == name  # all modules of a zip file share one loader
+            if is_ours:
+                vars(loader).pop("exec_module", None)
+            try:
+                execute(module)
+            except BaseException as error:
+                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                    error.__traceback__ = error.__traceback__.tb_next
+                raise
+            if is_ours:
+                for callback in list(self.callbacks.get(name, ())):
+                    _call_safely(callback, module)
 
-
-def _follow(name: str, loader: Any) -> None:
-    """Have this loader say when it has run the module: once."""
-    execute = getattr(loader, "exec_module", None)
-    if execute is None or isinstance(loader, type):
-        note_missed(f"import of {name}", TypeError(f"a loader of another kind: {loader!r}"))
-        return
-
-    def exec_module(module: ModuleType) -> None:
-        own = module.__name__ == name  # a loader may be shared, as that of a zip file is
-        if own:
-            vars(loader).pop("exec_module", None)
         try:
-            execute(module)
-        except BaseException as error:
-            if error.__traceback__ is not None:  # the traceback is the import system's alone
-                error.__traceback__ = error.__traceback__.tb_next
-            raise
-        if own:
-            for call in list(_waiting.get(name, ())):
-                _make(call, module)
+            loader.exec_module = exec_module
+        except AttributeError as error:
+            note_missed(f"import of {name}", error)
 
+
+def call_on_import(name: str, callback: ImportCallback) -> None:
+    """Call a function each time a module is imported; at once if it has been imported already.
+
+    While somebody waits, the import of any other module costs one dictionary look-up more. If the
+    function raises an error, it is counted as missed and the import goes on.
+
+    Args:
+        name: the module's full name: ``torch.serialization``.
+        callback: called in the importing thread, before the import statement returns.
+    """
+    finder = STATE.part(_ImportFinder)
+    with finder.lock:
+        finder.callbacks.setdefault(name, []).append(callback)
+        if finder not in sys.meta_path:
+            sys.meta_path.insert(0, finder)
+    module = sys.modules.get(name)
+    if isinstance(module, ModuleType) and not _is_loading(module):
+        _call_safely(callback, module)
+
+
+def cancel_call_on_import(name: str, callback: ImportCallback) -> None:
+    """Undo one `call_on_import`. The last one to go removes the finder from ``sys.meta_path``."""
+    finder = STATE.part(_ImportFinder)
+    with finder.lock:
+        callbacks = finder.callbacks.get(name, [])
+        if callback in callbacks:
+            callbacks.remove(callback)
+        if not callbacks:
+            finder.callbacks.pop(name, None)
+        if not finder.callbacks and finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+
+
+def _is_loading(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
+def _call_safely(callback: ImportCallback, module: ModuleType) -> None:
     try:
-        loader.exec_module = exec_module
-    except AttributeError as error:
-        note_missed(f"import of {name}", error)
+        callback(module)
+    except Exception as error:
+        note_missed(f"import of {module.__name__}", error)

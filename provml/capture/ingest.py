@@ -1,6 +1,6 @@
-"""A run out of text that is there already, or comes in: a log file, another program's output.
+"""Reads metrics from existing or arriving text: a log file, or the output of another program.
 
-Imports `lines`, `errors`; `_api` is the caller's.
+The caller supplies the `LineReader`, and with it the run to record into.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ from provml.capture.lines import LineReader
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 
 STDIN: Final = 0
-_BLOCK: Final = 2**16
-_LOOKED_AT: Final = 2**13
+_INGEST_BLOCK_BYTES: Final = 2**16
+_CHECKED_HEAD_BYTES: Final = 2**13
 _POLL_S: Final = 0.2
-_MOVED: Final = re.compile(r"[.-]\d[\d_.:T-]*")
-"""What follows the name of a log that was moved away: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
+_ROTATED_SUFFIX: Final = re.compile(r"[.-]\d[\d_.:T-]*")
+"""The end of a rotated log's name: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
 
 
 def open_text(path: str) -> int:
-    """A file descriptor to read a text from.
+    """Open a text file, and return its file descriptor.
 
     Raises:
         ContentNotFoundError: there is no such file.
-        InvalidArgumentError: a folder, or a file that is not text.
-        OSError: it can't be read.
+        InvalidArgumentError: the path is a folder, or a file that is not text.
+        OSError: the file can't be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise ContentNotFoundError(f"there is no file {path!r}") from None
     except ValueError as error:
-        raise InvalidArgumentError(f"not a path: {path!r} ({error})") from None
+        raise InvalidArgumentError(f"{path!r} is not a path: {error}") from None
     try:
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
-            raise InvalidArgumentError(f"{path!r} is a folder: give a file of text")
+            raise InvalidArgumentError(f"{path!r} is a folder; give a text file")
         if stat.S_ISREG(status.st_mode):
-            head = os.pread(fd, _LOOKED_AT, 0)
+            head = os.pread(fd, _CHECKED_HEAD_BYTES, 0)
             if b"\0" in head:
                 raise InvalidArgumentError(
-                    f"{path!r} is not text: it has a NUL byte at {head.index(0)}; of UTF-16 make "
-                    "UTF-8 first (iconv), and unpack what is packed (zcat FILE | provml ingest -)"
+                    f"{path!r} is not text: it has a NUL byte at offset {head.index(0)}. Convert "
+                    "UTF-16 to UTF-8 (iconv), and unpack compressed files "
+                    "(zcat FILE | provml ingest -)"
                 )
     except BaseException:
         os.close(fd)
@@ -56,7 +57,7 @@ def open_text(path: str) -> int:
 
 
 def is_file(fd: int) -> bool:
-    """Whether it is a file that can be read again, not a pipe or a terminal."""
+    """Whether the descriptor is a regular file, not a pipe or a terminal."""
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
@@ -68,23 +69,27 @@ def read_text(
     goes_on: Callable[[], bool] | None = None,
     path: str | None = None,
 ) -> None:
-    """Read a text to its end.
+    """Read a text to its end, and feed it to a line reader.
 
     Args:
-        pass_on: a file descriptor to write it to, unchanged, block by block before it is read for
-            metrics; let go where nobody reads it any more.
-        goes_on: asked at the end of what there is, whether to wait for more; a file that has
-            become shorter is read from its beginning then. None: the end is the end.
-        path: where the file is; where others have taken its place since, these are read next: those
-            that were moved away by now, as to ``train.log.1``, before it.
+        fd: the descriptor to read from.
+        reader: gets each block.
+        pass_on: a file descriptor that each block is copied to first, unchanged. If nobody reads
+            it any more, copying stops and reading goes on.
+        goes_on: called at the end of the file: whether to wait for more. While waiting, a file
+            that became shorter is read from its beginning. None: stop at the end.
+        path: the path of the file, to follow log rotation. If another file has taken its place,
+            that one is read next; files that were rotated away in between (``train.log.1``) are
+            read before it.
 
-    Raises OSError where it can't be read.
+    Raises:
+        OSError: the text can't be read.
     """
-    rotation = None if path is None else _Rotation(path)
+    rotation = None if path is None else _LogRotation(path)
     while True:
-        block = os.read(fd, _BLOCK)
+        block = os.read(fd, _INGEST_BLOCK_BYTES)
         if block:
-            if pass_on is not None and not _written(pass_on, block):
+            if pass_on is not None and not _write_if_read(pass_on, block):
                 pass_on = None
             reader.feed(block)
         elif goes_on is None or not goes_on():
@@ -99,32 +104,34 @@ def read_text(
 
 
 def pass_through(fd: int, to: int) -> None:
-    """Write all that comes to another descriptor, until its end or nobody takes it."""
-    while block := os.read(fd, _BLOCK):
-        if not _written(to, block):
+    """Copy everything to another descriptor, until the end or until nobody reads it."""
+    while block := os.read(fd, _INGEST_BLOCK_BYTES):
+        if not _write_if_read(to, block):
             return
 
 
-class _Rotation:
-    """The files that take each other's place under one path.
+class _LogRotation:
+    """Follows the log files that replace each other under one path.
 
     Attributes:
-        is_behind: whether what is read now has been moved away by now.
+        is_behind: whether the file that is read now has itself been rotated away.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._read = {_mark(status) for _, status in self._moved_away() or ()}
+        self._read_files = {_file_identity(status) for _, status in self._find_rotated() or ()}
         self.is_behind = False
 
-    def _moved_away(self) -> list[tuple[str, os.stat_result]] | None:
-        """The files beside it that are called as those moved away; None while they are moved."""
+    def _find_rotated(self) -> list[tuple[str, os.stat_result]] | None:
+        """List the rotated files beside the path; None if they are being moved at the moment."""
         folder, name = os.path.split(self._path)
         found = []
         try:
             with os.scandir(folder or os.curdir) as entries:
                 for entry in entries:
-                    if entry.name.startswith(name) and _MOVED.fullmatch(entry.name[len(name) :]):
+                    if entry.name.startswith(name) and _ROTATED_SUFFIX.fullmatch(
+                        entry.name[len(name) :]
+                    ):
                         status = entry.stat()
                         if stat.S_ISREG(status.st_mode):
                             found.append((entry.path, status))
@@ -133,46 +140,47 @@ class _Rotation:
         return found
 
     def take_next(self, fd: int) -> None:
-        """Have the descriptor lead to the file to read next, where there is another one."""
+        """Point the descriptor at the file to read next, if there is another one."""
         own = os.fstat(fd)
         try:
             now = os.stat(self._path)
         except OSError:
-            return  # a log is moved away before the next one is there
+            return  # the log was rotated away, and the next one does not exist yet
         self.is_behind = False
         if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino) or not stat.S_ISREG(now.st_mode):
             return
-        moved, again = self._moved_away(), self._moved_away()
-        if moved is None or again is None or _places(moved) != _places(again):
-            return  # a folder that changes may hide a file: the next look finds all
-        self._read.add(_mark(own))
+        moved, again = self._find_rotated(), self._find_rotated()
+        if moved is None or again is None or _inodes_by_path(moved) != _inodes_by_path(again):
+            return  # a listing of a changing folder may lack a file: try again later
+        self._read_files.add(_file_identity(own))
         unread = [
             (status.st_mtime_ns, path, status)
             for path, status in moved
-            if _mark(status) not in self._read and status.st_mtime_ns >= own.st_mtime_ns
+            if _file_identity(status) not in self._read_files
+            and status.st_mtime_ns >= own.st_mtime_ns
         ]
         _, path, status = min(unread, key=lambda one: one[:2], default=(0, self._path, now))
         try:
             new = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return  # moved on: the next look finds it
+            return  # it was moved meanwhile: try again later
         if os.fstat(new).st_ino == status.st_ino:
             os.dup2(new, fd, inheritable=False)
             self.is_behind = status.st_ino != now.st_ino
         os.close(new)
 
 
-def _places(files: list[tuple[str, os.stat_result]]) -> dict[str, int]:
+def _inodes_by_path(files: list[tuple[str, os.stat_result]]) -> dict[str, int]:
     return {path: status.st_ino for path, status in files}
 
 
-def _mark(status: os.stat_result) -> tuple[int, int, int]:
-    """What tells a file that is written no more from others, also from one of its number later."""
+def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
+    """Identify a finished file. The time tells it from a later file with the same inode number."""
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
-def _written(fd: int, block: bytes) -> bool:
-    """Write all of a block; whether there is still one who takes it."""
+def _write_if_read(fd: int, block: bytes) -> bool:
+    """Write a whole block; return whether anybody still reads the output."""
     rest = memoryview(block)
     while rest:
         try:
@@ -180,5 +188,5 @@ def _written(fd: int, block: bytes) -> bool:
         except BlockingIOError:
             select.select([], [fd], [])
         except OSError:
-            return False  # a closed pipe, a full disk: the recording goes on
+            return False  # a closed pipe or a full disk must not stop the recording
     return True

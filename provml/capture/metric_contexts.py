@@ -1,9 +1,9 @@
-"""Which context a metric's name means, where a tool has names alone.
+"""Guesses the context of a metric from its name, for tools that have nothing but names.
 
-The rule: a name is cut at ``/``, ``.``, ``_``, ``-`` and spaces; its first or its last part, in
-either case, says the context: ``train``, ``training``; ``val``, ``valid``, ``validation``;
-``test``, ``testing``, ``eval``, ``evaluation``. The first part counts before the last. The name
-itself is kept as it is. Imports `context`.
+The rule: split the name at ``/``, ``.``, ``_``, ``-`` and spaces. If there are two parts or more,
+the first or else the last one may name the context, in upper or lower case: ``train``,
+``training``; ``val``, ``valid``, ``validation``; ``test``, ``testing``, ``eval``, ``evaluation``.
+The name itself does not change.
 """
 
 from __future__ import annotations
@@ -12,29 +12,18 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from provml.base.context import Context
+from provml.base.context import Context, context_from_word
 
-_PARTS: Final = re.compile(r"[/._\-\s]+")
-_CONTEXTS: Final = {
-    "train": Context.TRAINING,
-    "training": Context.TRAINING,
-    "val": Context.VALIDATION,
-    "valid": Context.VALIDATION,
-    "validation": Context.VALIDATION,
-    "test": Context.EVALUATION,
-    "testing": Context.EVALUATION,
-    "eval": Context.EVALUATION,
-    "evaluation": Context.EVALUATION,
-}
+_NAME_SEPARATORS: Final = re.compile(r"[/._\-\s]+")
 
 
 @lru_cache(maxsize=4096)
 def context_from_name(name: str) -> Context | None:
-    """The context that a metric's name means: ``val_loss``, ``Loss/test``; None for none.
+    """Return the context that a metric's name implies: ``val_loss``, ``Loss/test``; else None.
 
-    Costs a dictionary's look-up for a name seen before.
+    Costs a dictionary look-up for a name that was seen before.
     """
-    parts = [part.lower() for part in _PARTS.split(name) if part]
+    parts = [part.lower() for part in _NAME_SEPARATORS.split(name) if part]
     if len(parts) < 2:
         return None
-    return _CONTEXTS.get(parts[0]) or _CONTEXTS.get(parts[-1])
+    return context_from_word(parts[0]) or context_from_word(parts[-1])

@@ -1,7 +1,7 @@
-"""The run around this process, for what records from outside the script.
+"""Opens the run that ``provml run`` started around this process, for code that records for it.
 
-`outer_run` opens it in files of this process's own when something is first recorded. What befalls
-that is counted by `note_missed`, and never reaches the script. Imports `joining`, `lifecycle`.
+`get_outer_run` opens the run at the first record, with journal files of this process's own. If
+something can't be recorded, `note_missed` counts it; the script never sees the error.
 """
 
 from __future__ import annotations
@@ -12,25 +12,46 @@ from collections import Counter
 from typing import Final
 
 from provml.base.settings import read_settings
+from provml.capture.state import STATE
 from provml.errors import ProvMLError
 from provml.recording import process_hooks
 from provml.recording.joined_run import SOURCE, join_run
 from provml.recording.run import Run
 
 MISSED: Final = "capture missed"
-"""The event that says what was not recorded: the first time for each kind of trouble."""
+"""The event that says what was not recorded. It is logged once for each kind of failure."""
 
 MISSED_IN_ALL: Final = "capture missed in all"
-"""The event of a process's end that says how often, where something was missed more than once."""
+"""The event at a process's end that counts the failures, if any happened more than once."""
 
-_lock = threading.RLock()
-_state: dict[str, Run | None] = {}
-_opening: set[bool] = set()
-_misses: Counter[tuple[str, str]] = Counter()
+_MAX_REASON_LENGTH: Final = 1000
+
+
+class _OuterRunState:
+    """The outer run of this process, and how often something could not be recorded in it.
+
+    Attributes:
+        run: the run; None if there is none, or it can't be opened.
+        is_known: whether an attempt to open the run has ended, so that `run` is final.
+        is_opening: whether an attempt is under way; calls that it makes itself get no run.
+    """
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.is_known = False
+        self.is_opening = False
+        self.misses: Counter[tuple[str, str]] = Counter()
+        self.lock = threading.RLock()
+
+    def after_fork_in_child(self) -> None:
+        """Replace the lock, which another thread may have held, and start counting anew."""
+        self.lock = threading.RLock()
+        self.is_opening = False
+        self.misses.clear()
 
 
 class _OuterRun(Run):
-    """The run around this process, in files of its own; it ends with the process."""
+    """The outer run, in journal files of this process. It ends with the process."""
 
     def end_run(
         self,
@@ -39,25 +60,25 @@ class _OuterRun(Run):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Say how often something was missed, and close the files."""
-        counts = {f"{what}: {kind}": count for (what, kind), count in _misses.items()}
+        """Log how often something was missed, and close the files."""
+        misses = STATE.part(_OuterRunState).misses
+        counts = {f"{what}: {kind}": count for (what, kind), count in misses.items()}
         if not self._closed and self._pid == os.getpid() and any(n > 1 for n in counts.values()):
             self.log_event(MISSED_IN_ALL, source=SOURCE, metadata=counts)
         super().end_run(status)
 
 
-def outer_run() -> Run | None:
-    """The run around this process; None where there is none or it can't be recorded into.
+def get_outer_run() -> Run | None:
+    """Return the outer run; None if there is none, or if it can't be opened.
 
-    Costs a dictionary's look-up, the first time some milliseconds. Raises nothing.
+    The first call takes some milliseconds, others a dictionary look-up. Raises nothing.
     """
-    try:
-        return _state["run"]
-    except KeyError:
-        pass
-    with _lock:  # another thread waits until it is open
-        if "run" not in _state and not _opening:
-            _opening.add(True)  # what a call made by opening it gets is None
+    state = STATE.part(_OuterRunState)
+    if state.is_known:
+        return state.run
+    with state.lock:  # another thread waits here until the run is open
+        if not state.is_known and not state.is_opening:
+            state.is_opening = True
             run: Run | None = None
             try:
                 run = join_run(read_settings(), _OuterRun)
@@ -65,38 +86,31 @@ def outer_run() -> Run | None:
             except (ProvMLError, OSError):
                 pass
             finally:
-                _opening.clear()
-            _state["run"] = run
-        return _state.get("run")
+                state.is_opening = False
+            state.run = run
+            state.is_known = True
+        return state.run
 
 
 def note_missed(what: str, error: BaseException) -> None:
-    """Count something that could not be recorded; say so in the run, once for each kind.
+    """Count something that could not be recorded, and log the first failure of each kind.
+
+    Raises nothing.
 
     Args:
-        what: what was to be recorded: ``tensorboard.add_scalar``.
-        error: why not. Raises nothing.
+        what: what should have been recorded: ``tensorboard.add_scalar``.
+        error: why it was not.
     """
+    misses = STATE.part(_OuterRunState).misses
     kind = type(error).__qualname__
-    _misses[what, kind] += 1
-    if _misses[what, kind] > 1:
+    misses[what, kind] += 1
+    if misses[what, kind] > 1:
         return
     try:
-        run = outer_run()
+        run = get_outer_run()
         if run is not None and not run.closed:
-            reason = f"{kind}: {error}"[:1000].encode("utf-8", "backslashreplace").decode()
+            reason = f"{kind}: {error}"[:_MAX_REASON_LENGTH]
+            reason = reason.encode("utf-8", "backslashreplace").decode()
             run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason})
     except Exception:
-        pass  # a guest says nothing where it can't be heard
-
-
-def _forget() -> None:
-    """In a forked child: a lock that another thread held would be held for ever."""
-    global _lock
-    _lock = threading.RLock()
-    _opening.clear()
-    _misses.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+        pass  # the failure can't be recorded either, and the script must not see it

@@ -1,14 +1,13 @@
-r"""What Python code prints in a ``with`` block, read for metrics as it passes through.
+r"""Reads metrics from what Python code prints in a ``with`` block.
 
-``sys.stdout`` and ``sys.stderr`` are stood in for by objects that hand everything on and have
-whatever else the real ones have. No file descriptor is touched: what other programs and C code
-print is not seen, nor what goes through a stream that was taken from ``sys`` before. Imports
-`lines`, `lifecycle`, `joining`.
+``sys.stdout`` and ``sys.stderr`` are replaced by objects that pass everything on to the original
+streams and offer their attributes and methods. File descriptors stay as they are. So these are not
+seen: the output of other programs and of C code, and text written to a stream that the script took
+from ``sys`` before the block.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import weakref
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from provml.capture.lines import LineReader, compile_patterns
+from provml.capture.state import STATE
 from provml.errors import NoActiveRunError
 from provml.recording import process_hooks
 from provml.recording.disabled_run import DisabledRun
@@ -24,10 +24,10 @@ from provml.recording.joined_run import JoinedRun
 from provml.recording.run import Run
 
 _MAX_PIECES: Final = 256
-_LONG_PIECE: Final = 4096
+_LONG_PIECE_LENGTH: Final = 4096
 
-_OWN: Final = frozenset({"write", "writelines"})
-_set: Final = object.__setattr__
+_OVERRIDABLE: Final = frozenset({"write", "writelines"})
+_set_on_self: Final = object.__setattr__
 
 
 def capture_output(
@@ -36,61 +36,64 @@ def capture_output(
     *,
     stdout: bool = True,
     stderr: bool = True,
-) -> CapturedOutput:
-    """Record the metrics that code in a ``with`` block prints; what it prints stays as it is.
+) -> PrintedOutputCapture:
+    """Record the metrics that code prints in a ``with`` block. The output itself does not change.
 
         with provml.capture_output(patterns=["epoch {epoch} loss {loss}"]):
             train()
 
-    Costs some microseconds for each line printed. Known without patterns are JSON lines
-    (``{"metric": "loss", "value": 0.5, "step": 3}``), Keras's and tqdm's bars. Lines that look
-    like a metric and are none are counted in the event ``lines rejected``. Within another one for
-    the same run, the inner one records. Under ``provml run``, which reads the output itself, only
-    what the patterns find is recorded here.
+    Three formats need no pattern: JSON lines (``{"metric": "loss", "value": 0.5, "step": 3}``),
+    Keras progress bars and tqdm bars. Lines that look like a metric but can't be read as one are
+    counted in the event ``lines rejected``. If blocks for the same run are nested, the inner one
+    records. Under ``provml run``, which reads these formats from the output itself, only your
+    patterns are used here.
+
+    Costs some microseconds for each printed line.
 
     Args:
-        run: what to record into; by default the active run.
+        run: the run to record into; by default the active run.
         patterns: templates and regular expressions, as for ``provml ingest``.
-        stdout, stderr: which of the two to read.
+        stdout, stderr: which of the two streams to read.
 
     Raises:
-        NoActiveRunError: no run is given and none is active, when the block is entered.
-        InvalidArgumentError: a pattern that can't be one.
+        NoActiveRunError: when the block is entered without a ``run`` argument and no run is active.
+        InvalidArgumentError: a pattern is invalid.
     """
     compile_patterns(patterns)
     names = [name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted]
-    return CapturedOutput(run, tuple(patterns), names)
+    return PrintedOutputCapture(run, tuple(patterns), names)
 
 
-class CapturedOutput:
-    """What `capture_output` gives; each ``with`` block captures anew."""
+class PrintedOutputCapture:
+    """The context manager that `capture_output` returns. It can be entered more than once."""
 
     def __init__(self, run: Run | None, patterns: tuple[str, ...], names: list[str]) -> None:
         self._run = run
         self._patterns = patterns
         self._names = names
-        self._open: list[tuple[list[_Standing], list[_Lines]]] = []
+        self._open: list[tuple[list[_ReplacedStream], list[_PrintedLines]]] = []
 
     def __enter__(self) -> None:
         run: Run | None = process_hooks.active() if self._run is None else self._run
         if run is None:
             raise NoActiveRunError("capture_output")
-        # what the command around reads too is not to be there twice
-        forms = not isinstance(run, JoinedRun)
-        standing: list[_Standing] = []
-        outer: list[_Lines] = []
-        if not isinstance(run, DisabledRun) and (forms or self._patterns):
+        # `provml run` reads the built-in formats itself: don't record them twice
+        built_in = not isinstance(run, JoinedRun)
+        replaced: list[_ReplacedStream] = []
+        outer: list[_PrintedLines] = []
+        if not isinstance(run, DisabledRun) and (built_in or self._patterns):
             for name in self._names:
                 original = getattr(sys, name)
                 if original is None:
                     continue
-                outer += [known for known in list(_known) if known.reads(run, name)]
-                stream = _Stream(original, _Lines(run, self._patterns, name, forms))
+                open_lines = list(STATE.part(_OpenPrintedLines).all)
+                outer += [lines for lines in open_lines if lines.reads(run, name)]
+                stream = _TextStandIn(original, _PrintedLines(run, self._patterns, name, built_in))
                 setattr(sys, name, stream)
-                standing.append(_Standing(name, original, stream))
+                replaced.append(_ReplacedStream(name, original, stream))
         for lines in outer:
             lines.pauses += 1
-        self._open.append((standing, outer))
+        self._open.append((replaced, outer))
 
     def __exit__(
         self,
@@ -98,10 +101,9 @@ class CapturedOutput:
         exception: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        standing, outer = self._open.pop()
-        for name, original, stream in reversed(standing):
-            # another may have taken its place, or stand in for its method: then it stays, and
-            # hands on what it is given
+        replaced, outer = self._open.pop()
+        for name, original, stream in reversed(replaced):
+            # if somebody has replaced or patched our stream since, it stays and only passes on
             if getattr(sys, name) is stream and not stream._is_patched():
                 setattr(sys, name, original)
             stream._lines.finish()
@@ -109,40 +111,41 @@ class CapturedOutput:
             lines.pauses -= 1
 
 
-class _Standing(NamedTuple):
-    """A stream of `sys` and what stands in for it."""
+class _ReplacedStream(NamedTuple):
+    """A stream of `sys` and the object that replaces it during the block."""
 
     name: str
     original: Any
-    stream: _Stream
+    stream: _TextStandIn
 
 
-class _Lines:
-    """What was written to a stream, on its way to a reader. Raises nothing.
+class _PrintedLines:
+    """Collects the pieces that each thread writes into lines, and reads metrics from them.
 
-    What a thread writes is put together to lines of its own, as most are printed in two pieces.
+    ``print`` writes a line in two pieces, so the pieces of different threads are kept apart.
+    Raises nothing.
     """
 
-    def __init__(self, run: Run, patterns: tuple[str, ...], source: str, forms: bool) -> None:
+    def __init__(self, run: Run, patterns: tuple[str, ...], source: str, built_in: bool) -> None:
         self.pauses = 0
         self._run = run
-        self._arguments = (patterns, source, forms)
+        self._arguments = (patterns, source, built_in)
         self.begin()
-        _known.add(self)
+        STATE.part(_OpenPrintedLines).all.add(self)
 
     def begin(self) -> None:
-        """Start anew: also in a forked child, where other threads' locks are held for ever."""
-        patterns, source, forms = self._arguments
-        self._reader = LineReader(self._run, patterns, source=source, forms=forms)
+        """Start with a new reader and lock; also in a forked child, where the old may be locked."""
+        patterns, source, built_in = self._arguments
+        self._reader = LineReader(self._run, patterns, source=source, built_in=built_in)
         self._lock = threading.Lock()
         self._local = threading.local()
 
     def reads(self, run: Run, source: str) -> bool:
-        """Whether this is what reads a stream for a run."""
+        """Whether this object reads the named stream for this run, and is not paused."""
         return not self.pauses and self._run is run and self._arguments[1] == source
 
     def take(self, piece: str | bytes) -> None:
-        """Read on, once a line is there."""
+        """Add a piece of text, and read what is there once it ends a line."""
         if self.pauses:
             return
         local = self._local
@@ -156,9 +159,9 @@ class _Lines:
             ends = "\n" in piece or "\r" in piece
         else:
             ends = b"\n" in piece or b"\r" in piece
-        if not ends and len(pieces) < _MAX_PIECES and len(piece) < _LONG_PIECE:
+        if not ends and len(pieces) < _MAX_PIECES and len(piece) < _LONG_PIECE_LENGTH:
             return
-        if not local.reads:  # else a signal handler, or recording itself, prints within `_read`
+        if not local.reads:  # true if a signal handler or the recording prints during `_read`
             local.reads = True
             try:
                 self._read(pieces)
@@ -168,59 +171,57 @@ class _Lines:
     def _read(self, pieces: list[str | bytes]) -> None:
         with self._lock:
             while pieces:
-                own = pieces[:]
-                del pieces[: len(own)]
-                self._reader.feed(
-                    b"".join(
-                        [p.encode("utf-8", "replace") if isinstance(p, str) else p for p in own]
-                    )
-                )
+                taken = pieces[:]
+                del pieces[: len(taken)]
+                blocks = [p.encode("utf-8", "replace") if isinstance(p, str) else p for p in taken]
+                self._reader.feed(b"".join(blocks))
 
     def finish(self) -> None:
-        """Read what this thread has begun, and no more after it."""
+        """Read this thread's unfinished line, and ignore all further pieces."""
         self.take("\n")
         self.pauses += 1
         with self._lock:
             self._reader.finish()
 
 
-class _Passing:
-    """Hands on whatever it does not have itself."""
+class _StandIn:
+    """Passes on to the original stream every attribute that the subclass does not define."""
 
     _original: Any
-    _lines: _Lines
+    _lines: _PrintedLines
     _write: Any
     _take: Any
 
-    def __init__(self, original: Any, lines: _Lines) -> None:
-        _set(self, "_original", original)
-        _set(self, "_lines", lines)
-        _set(self, "_write", original.write)  # not looked up later: it may come to lead here
-        _set(self, "_take", lines.take)
+    def __init__(self, original: Any, lines: _PrintedLines) -> None:
+        _set_on_self(self, "_original", original)
+        _set_on_self(self, "_lines", lines)
+        # bind it now: the original's `write` may later be patched to call ours
+        _set_on_self(self, "_write", original.write)
+        _set_on_self(self, "_take", lines.take)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        # code asks isinstance(sys.stdout, io.TextIOWrapper)
+        # so that isinstance(sys.stdout, io.TextIOWrapper) stays true
         return type(self._original)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._original, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _OWN:
-            _set(self, name, value)
+        if name in _OVERRIDABLE:
+            _set_on_self(self, name, value)
         else:
             setattr(self._original, name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name in _OWN:
+        if name in _OVERRIDABLE:
             object.__delattr__(self, name)
         else:
             delattr(self._original, name)
 
     def _is_patched(self) -> bool:
-        """Whether another stands in for a method of this."""
-        return not _OWN.isdisjoint(vars(self))
+        """Whether other code has replaced a method of this object."""
+        return not _OVERRIDABLE.isdisjoint(vars(self))
 
     def __dir__(self) -> list[str]:
         return dir(self._original)
@@ -242,8 +243,8 @@ class _Passing:
         return next(self._original)
 
 
-class _Stream(_Passing):
-    """Stands in for a text stream."""
+class _TextStandIn(_StandIn):
+    """Replaces ``sys.stdout`` or ``sys.stderr``."""
 
     def write(self, text: str) -> Any:
         written = self._write(text)
@@ -257,11 +258,11 @@ class _Stream(_Passing):
 
     @property
     def buffer(self) -> Any:
-        return _Buffer(self._original.buffer, self._lines)
+        return _BufferStandIn(self._original.buffer, self._lines)
 
 
-class _Buffer(_Passing):
-    """Stands in for a text stream's buffer."""
+class _BufferStandIn(_StandIn):
+    """Replaces the binary ``buffer`` of such a stream."""
 
     def write(self, data: Any) -> Any:
         written = self._write(data)
@@ -274,13 +275,13 @@ class _Buffer(_Passing):
             self.write(line)
 
 
-_known: weakref.WeakSet[_Lines] = weakref.WeakSet()
+class _OpenPrintedLines:
+    """All the line collectors of this process that are in use."""
 
+    def __init__(self) -> None:
+        self.all: weakref.WeakSet[_PrintedLines] = weakref.WeakSet()
 
-def _after_fork_in_child() -> None:
-    for lines in _known:
-        lines.begin()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    def after_fork_in_child(self) -> None:
+        """Restart each of them."""
+        for lines in self.all:
+            lines.begin()

@@ -1,21 +1,18 @@
-"""The command line: a thin skin over the library, with its verbs.
+"""The command line: a thin layer over the library that uses the same verbs.
 
-A module here whose name begins with no underscore is a group of commands: it has ``COMMANDS``, a
-list of click commands. What is heavy (numpy, prov, tables) a command imports when it runs.
-Imports `_api` and what lies beneath, `demo`.
+A module here without a leading underscore holds commands; `_program` lists them. A command imports
+heavy packages (numpy, prov, DuckDB) when it runs. May import every other room.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import sys
 import warnings
-from functools import cache
 
 import click
 
+from provml.cli._program import program
 from provml.cli._terminal import printable
 from provml.errors import (
     ExportError,
@@ -26,11 +23,12 @@ from provml.errors import (
     ProvMLWarning,
     QueryError,
     RunNotFoundError,
+    SeriesNotFoundError,
 )
-from provml.version import __version__
 
 _MISUSE = (
     RunNotFoundError,
+    SeriesNotFoundError,
     InvalidArgumentError,
     ExportError,
     MissingExtraError,
@@ -38,36 +36,6 @@ _MISUSE = (
     QueryError,
 )
 _INTERRUPTED = 130
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-@cache
-def program(only: str | None = None) -> click.Group:
-    """The command ``provml``, with a command for each that the modules here have.
-
-    Args:
-        only: the one module to take them from.
-    """
-
-    @click.group("provml", context_settings=_SETTINGS, invoke_without_command=True)
-    @click.version_option(__version__, message="provml %(version)s", help="Print the version.")
-    @click.pass_context
-    def group(context: click.Context) -> None:
-        """List, show, export and recover recorded machine-learning runs.
-
-        RUN is a run's folder, its id, a beginning of one that no other has, or latest; where
-        several experiments have the id, EXPERIMENT/ID, the folders' names below the store.
-        """
-        if context.invoked_subcommand is None:
-            click.echo(context.get_help(), err=True)
-            context.exit(2)
-
-    names = [module.name for module in pkgutil.iter_modules(__path__)] if only is None else [only]
-    for name in names:
-        if not name.startswith("_"):
-            for command in importlib.import_module(f"{__name__}.{name}").COMMANDS:
-                group.add_command(command)
-    return group
 
 
 def main() -> None:
@@ -87,16 +55,15 @@ def _warning_text(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """One line: where in the code a warning is from says nothing to who gives a command."""
-    what = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
-    return f"provml: {what}{printable(str(message))}\n"
+    """Return a warning as one line, without the place in the code, which tells a user nothing."""
+    kind = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
+    return f"provml: {kind}{printable(str(message))}\n"
 
 
 def execute(arguments: list[str]) -> int:
-    """Run one command; its exit status: 0, 1 for a finding or failure, 2 for misuse."""
+    """Run a command and return its exit status: 0, 1 for a finding or a failure, 2 for misuse."""
     try:
-        only = "run" if arguments[:1] == ["run"] else None  # the others' imports take time
-        status = program(only).main(arguments, "provml", standalone_mode=False)
+        status = program.main(arguments, "provml", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         _close_stdout()
@@ -105,28 +72,28 @@ def execute(arguments: list[str]) -> int:
         return _INTERRUPTED
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "provml"
-        return _complain(f"{error.format_message().rstrip('.')}; see {where} --help", 2)
+        return _echo_error(f"{error.format_message().rstrip('.')}; see {where} --help", 2)
     except click.ClickException as error:
-        return _complain(error.format_message(), 2)
+        return _echo_error(error.format_message(), 2)
     except ProvMLError as error:
-        return _complain(str(error), 2 if isinstance(error, _MISUSE) else 1)
+        return _echo_error(str(error), 2 if isinstance(error, _MISUSE) else 1)
     except OSError as error:
-        return _complain(_system_message(error), 1)
+        return _echo_error(_os_error_text(error), 1)
     return status if isinstance(status, int) else 0
 
 
-def _complain(message: str, status: int) -> int:
+def _echo_error(message: str, status: int) -> int:
     click.echo(f"provml: error: {printable(message)}", err=True)
     return status
 
 
-def _system_message(error: OSError) -> str:
-    """What the system says, as people write it."""
+def _os_error_text(error: OSError) -> str:
+    """Return an error of the operating system as ``file: reason``, without its number."""
     if error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _close_stdout() -> None:
-    """Point standard output nowhere, so that the interpreter's last flush meets no closed pipe."""
+    """Redirect standard output to nowhere, so that the final flush doesn't meet a closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

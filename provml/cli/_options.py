@@ -1,4 +1,7 @@
-"""Arguments and options that several commands share. Imports click; `graph.view` when used."""
+"""Arguments and options that several commands share.
+
+Imports click and `base.format_names`; `graph.view` when a view is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,55 +10,92 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from provml.base.format_names import check_format, format_names
+from provml.errors import ExportError
+
 if TYPE_CHECKING:
     from provml.graph.view import View
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help: calls that can be copied, one a line."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
 
 run_argument = click.argument("run", metavar="RUN")
 
 store_option = click.option(
     "--store",
     metavar="DIR",
-    help="The folder that holds the runs.  [default: $PROVML_STORE, else provenance]",
+    help="The folder of the runs.  [default: $PROVML_STORE, else provenance]",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, exact.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
+
+
+class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
+    """The name of an export format. Other packages' formats are looked up only if they are used."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return the names for the usage line, as click shows a choice."""
+        return f"[{'|'.join(format_names())}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name if the format exists and can be loaded."""
+        try:
+            check_format(value)
+        except ExportError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Complete the name."""
+        names = [name for name in format_names() if name.startswith(incomplete)]
+        return [click.shell_completion.CompletionItem(name) for name in names]
+
 
 _VIEW_OPTIONS = (
     click.option(
         "--around",
         metavar="NODE",
-        help="Of graphs and pictures: only what NODE came from and what came of it; an IRI, a name "
-        "such as model/net/2, or a label.",
+        help="In graphs and pictures, show only NODE, its causes and its effects. NODE is an IRI, "
+        "a name such as model/net/2, or a label.",
     ),
-    click.option("--depth", type=click.IntRange(min=0), help="How many relations from NODE."),
-    click.option("--up", "reach", flag_value="up", help="Only what NODE came from."),
-    click.option("--down", "reach", flag_value="down", help="Only what came of NODE."),
-    click.option("--both", "reach", flag_value="both", help="Both, the default."),
+    click.option(
+        "--depth", type=click.IntRange(min=0), help="How many relations to follow from NODE."
+    ),
+    click.option("--up", "reach", flag_value="up", help="Show only the causes of NODE."),
+    click.option("--down", "reach", flag_value="down", help="Show only the effects of NODE."),
+    click.option("--both", "reach", flag_value="both", help="Show both, the default."),
     click.option(
         "--only",
         multiple=True,
         type=click.Choice(["metric", "model", "data"]),
-        help="Of graphs and pictures: only these, and the activities behind them; may be repeated.",
+        help="In graphs and pictures, show only these and their activities; can be repeated.",
     ),
     click.option(
         "--direction",
         type=click.Choice(["RL", "LR", "BT", "TB"]),
-        help="Where the edges of a picture lead, to what was earlier.  [default: RL; BT for few]",
+        help="Where the edges of a picture point, to the cause.  [default: RL; BT for few nodes]",
     ),
 )
 
 
 def view_options(command: _Command) -> _Command:
-    """The options that say what part of a run is shown; `view_of` takes them."""
+    """Add the options that choose the part of a run to show; pass them to `view_of`."""
     for option in reversed(_VIEW_OPTIONS):
         command = option(command)
     return command
 
 
 def view_of(options: dict[str, Any]) -> View:
-    """The view that the options say. Raises ExportError where they make no sense."""
+    """Return the view that the options describe. Raises ExportError if they contradict."""
     from provml.graph.view import View
 
     return View(**{**options, "only": tuple(options["only"])})

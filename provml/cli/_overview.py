@@ -1,6 +1,7 @@
-"""What ``provml show`` knows of a run, from one pass; bounded by the names and digests in use.
+"""An overview of a run for ``provml show``, read in one pass.
 
-Imports `journal`, `model.samples`, `export` for the documents' name.
+Memory grows with the number of names and digests, not of samples. Imports `journal`,
+`model.series`, and `export` for the documents' file name.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
 from provml.journal.files import Record, record_context, series_number
-from provml.journal.history import RecordedSpan, spans
+from provml.journal.history import RecordedSpan, find_spans
 from provml.journal.reader import Journal
+from provml.journal.record_building import add_later_digest
 from provml.journal.status import RunState
 from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
@@ -26,7 +28,7 @@ _CONTENTS = ("dataset", "artifact", "model")
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """An event that happened."""
+    """An event that the run recorded."""
 
     name: str
     time_ns: int
@@ -38,11 +40,11 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """A dataset, artifact or model of a name, as it was logged last.
+    """A dataset, artifact or model, as it was last logged under its name.
 
     Attributes:
-        contexts: those it was logged in, the first one first.
-        digests: the SHA-256 digests of its contents, each once.
+        contexts: the contexts that it was logged in, in order.
+        digests: the SHA-256 digests of its contents.
     """
 
     kind: str
@@ -55,28 +57,28 @@ class SeenContent:
 
     @property
     def versions(self) -> int:
-        """How many contents it had; those without a digest count as one where there is no other."""
+        """How many different contents it had; 1 if none has a digest."""
         return max(1, len(self.digests))
 
     def add(self, time_ns: int, record: Record) -> None:
-        """Take in that it was logged."""
+        """Add a record that logs it."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
-        self.step = _integer(record.get("step"))
+        self.step = _int_or_none(record.get("step"))
         self.facts = facts if isinstance(facts, dict) else {}
         if context not in self.contexts:
             self.contexts.append(context)
         self._count()
 
     def complete(self, facts: Record, later: Record) -> None:
-        """Take in what became of a digest that was not there yet.
+        """Add a digest that was computed after logging.
 
         Args:
-            facts: of what it is, as it was logged.
-            later: what was found out.
+            facts: the description in the record that logged it.
+            later: the description with the digest.
         """
         if self.facts is facts:
-            self.facts = {name: fact for name, fact in facts.items() if name != "unread"} | later
+            self.facts = add_later_digest(facts, later)
             self._count()
         elif isinstance(later.get("sha256"), str):
             self.digests.add(later["sha256"])
@@ -89,7 +91,7 @@ class SeenContent:
 
 @dataclass(frozen=True, slots=True)
 class SeenDocument:
-    """A document of the run, and whether the journal went on after it was written."""
+    """A document of the run; out of date if the journal was written after it."""
 
     size: int
     out_of_date: bool
@@ -100,11 +102,11 @@ class Overview:
     """A run at a glance.
 
     Attributes:
-        collectors: what read the machine, by the kind of its series.
-        command: the command line of the process that began the run, or last resumed it.
-        damage: what reading had to skip, by reason.
-        unsummarised: windows of values that were stored for a summary which never came.
-        documents: by the files' names.
+        collectors: the collectors that read the machine; each is the kind of its series.
+        command: the command line of the process that started the run, or last resumed it.
+        damage: how many records could not be read, by reason.
+        unsummarised: how many windows of values were stored but never summarised.
+        documents: the run's documents by file name.
     """
 
     folder: Path
@@ -125,7 +127,7 @@ class Overview:
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
+        """Return everything as plain JSON."""
         state, description = self.state, self.description
         content: dict[str, Any] = {
             "id": description["id"],
@@ -159,14 +161,14 @@ class Overview:
         return plain
 
 
-def overview(journal: Journal) -> Overview:
-    """Read the run once. Costs some 20 ms for a million samples, 10 microseconds a record."""
+def read_overview(journal: Journal) -> Overview:
+    """Read a run once. Costs about 20 ms for a million samples and 10 microseconds a record."""
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     windows: set[object] = set()
-    without_digest: dict[object, tuple[SeenContent, Record]] = {}
+    awaiting_digest: dict[object, tuple[SeenContent, Record]] = {}
     for files, _, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
         number = series_number(record)
@@ -175,52 +177,52 @@ def overview(journal: Journal) -> Overview:
         elif kind == "summary":
             windows.discard((files.index, record_context(record)))
         elif kind == "digest" and isinstance(record.get("content"), dict):
-            owed = without_digest.pop((files.index, number), None)
-            if owed is not None:
-                owed[0].complete(owed[1], record["content"])
+            logged = awaiting_digest.pop((files.index, number), None)
+            if logged is not None:
+                logged[0].complete(logged[1], record["content"])
         if kind == "start" and isinstance(record.get("command"), list):
             found.command = [str(word) for word in record["command"]]
         if not isinstance(name, str) or not isinstance(time_ns, int):
             continue
         if kind in settings:
-            _take_value(settings[kind], name, record)
+            _store_setting(settings[kind], name, record)
         elif kind in _CONTENTS:
             seen = contents.setdefault((kind, name), SeenContent(kind, name))
             seen.add(time_ns, record)
             if number is not None:
-                without_digest[files.index, number] = seen, seen.facts
+                awaiting_digest[files.index, number] = seen, seen.facts
         elif kind == "event":
             found.events += 1
-            last.append(_event(name, time_ns, record))
+            last.append(_seen_event(name, time_ns, record))
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
     found.last_events = list(last)
-    found.last_spans = [span for span in spans(journal) if span.finished][-_LAST_EVENTS:]
+    found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)
     for block in table.blocks():
         block.series.add(block)
     found.collectors = list(dict.fromkeys(s.name for s in table.all if s.kind == SAMPLING))
-    found.series = _by_rank([series for series in table.all if series.kind != SAMPLING])
+    found.series = _sort_by_rank([series for series in table.all if series.kind != SAMPLING])
     found.damage = dict(sorted(journal.damage().items()))
-    found.documents = _documents(journal.folder)
+    found.documents = _find_documents(journal.folder)
     return found
 
 
-def _take_value(values: dict[str, Any], name: str, record: Record) -> None:
-    decoded = _decoded(record.get("value"), absent=KeyError)
+def _store_setting(values: dict[str, Any], name: str, record: Record) -> None:
+    decoded = _decode_or(record.get("value"), absent=KeyError)
     if decoded is not KeyError:
         values[name] = decoded
 
 
-def _decoded(value: Any, absent: Any = None) -> Any:
+def _decode_or(value: Any, absent: Any = None) -> Any:
     try:
         return decode(value)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
         return absent
 
 
-def _by_rank(series: list[RunSeries]) -> list[RunSeries]:
-    """The series in their order, those of one name and context together, by rank."""
+def _sort_by_rank(series: list[RunSeries]) -> list[RunSeries]:
+    """Sort series by first appearance, with the ranks of one name and context together."""
     first: dict[tuple[object, ...], int] = {}
     for one in series:
         first.setdefault((one.kind, one.context, one.name), one.index)
@@ -231,23 +233,23 @@ def _by_rank(series: list[RunSeries]) -> list[RunSeries]:
     return sorted(series, key=place)
 
 
-def _event(name: str, time_ns: int, record: Record) -> SeenEvent:
+def _seen_event(name: str, time_ns: int, record: Record) -> SeenEvent:
     source = record.get("source")
     return SeenEvent(
         name=name,
         time_ns=time_ns,
         source=source if isinstance(source, str) else None,
         context=record_context(record),
-        step=_integer(record.get("step")),
-        metadata=_decoded(record.get("metadata")),
+        step=_int_or_none(record.get("step")),
+        metadata=_decode_or(record.get("metadata")),
     )
 
 
-def _integer(value: Any) -> int | None:
+def _int_or_none(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _documents(folder: Path) -> dict[str, SeenDocument]:
+def _find_documents(folder: Path) -> dict[str, SeenDocument]:
     journal = (path for path in (folder / layout.JOURNAL_FOLDER).glob("*") if path.is_file())
     written_ns = max((path.stat().st_mtime_ns for path in journal), default=0)
     found: dict[str, SeenDocument] = {}

@@ -1,7 +1,7 @@
-"""How text, times and numbers look on a terminal and in a pipe.
+"""Text, times, numbers and tables as a terminal, a pipe or JSON shows them.
 
-What was recorded is data: nothing of it reaches a terminal as a control code or as markup.
-Imports `clock`; rich when a table is made.
+Recorded text is data: it never reaches a terminal as a control code or as markup.
+Imports `base.clock`, `journal.values`; rich when a table is built.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
-import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from provml.base.clock import iso_text
+from provml.base.text import printable as printable
+from provml.base.text import size_text as size_text
 from provml.journal.values import Array, Moment, Opaque
 
 if TYPE_CHECKING:
@@ -32,49 +34,55 @@ STYLES: Final = {
     "failed": "red",
     "crashed": "red",
     "interrupted": "yellow",
+    "unreadable": "red",
 }
 
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_JOINERS: Final = "\u200c\u200d"
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
+_GAP: Final = 2
+_HEADING_WIDTH: Final = 16
+_LONGEST_CELL: Final = 200
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
 
 
-def printable(text: object) -> str:
-    r"""Text in which control, direction and line-ending characters are escapes: ``\x1b``."""
-    own = str(text)
-    if own.isascii() and own.isprintable():
-        return own
-    return "".join(
-        c.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(c) in _HIDDEN and c not in _JOINERS
-        else c
-        for c in own
-    )
-
-
 def shortened(text: str, length: int) -> str:
-    """Text cut to some number of characters, the cut marked."""
+    """Cut text to this number of characters, with an ellipsis at the end."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def echo_note(text: str) -> None:
-    """A line on standard error, for people."""
+    """Print a line for people on standard error."""
     click.echo(text, err=True)
 
 
+def echo_notes(notes: Iterable[str]) -> None:
+    """Print notes that may quote recorded text, each on a line of standard error."""
+    for note in notes:
+        echo_note(printable(note))
+
+
 def echo_json(content: Any) -> None:
-    """JSON on standard output, in ASCII, so that no terminal can mistake it."""
+    """Print JSON on standard output, in ASCII, so that it can't control a terminal."""
     click.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+def tab_line(cells: Iterable[Any]) -> str:
+    """Return cells as a line of fields separated by tabs, exact; None is an empty field."""
+    fields: list[str] = []
+    for value in cells:
+        plain = exact(value)
+        if isinstance(plain, (list, dict)):
+            plain = json.dumps(plain, ensure_ascii=False)
+        fields.append("" if plain is None else printable(plain))
+    return "\t".join(fields)
 
 
 # -- values -----------------------------------------------------------------------------------
 
 
 def exact(value: Any) -> Any:
-    """A decoded value as plain JSON: what JSON can't hold exactly is a string."""
+    """Return a value as plain JSON; a value that JSON can't hold exactly becomes a string."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -94,12 +102,12 @@ def exact(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [exact(member) for member in value]
     if isinstance(value, dict):
-        return {key: exact(member) for key, member in value.items()}
-    return value
+        return {str(key): exact(member) for key, member in value.items()}
+    return value if value is None or isinstance(value, (str, float)) else str(value)
 
 
 def value_text(value: Any) -> str:
-    """A decoded value for people: text as it is, numbers to six digits, the rest as JSON."""
+    """Return a value for people: floats to six digits, text unchanged, the rest as JSON."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -108,21 +116,11 @@ def value_text(value: Any) -> str:
     return printable(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
 
 
-def size_text(size: int) -> str:
-    """A number of bytes."""
-    amount, unit = float(min(size, 10**18)), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if amount < 1000 or unit == "TB":
-            break
-        amount /= 1000
-    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-
-
 # -- times ------------------------------------------------------------------------------------
 
 
 def time_text(time_ns: int | None) -> str | None:
-    """A time as xsd:dateTime in UTC; None where there is none, or none that a calendar has."""
+    """Return a time as xsd:dateTime in UTC; None for None and for times outside the calendar."""
     if time_ns is None:
         return None
     try:
@@ -132,7 +130,11 @@ def time_text(time_ns: int | None) -> str | None:
 
 
 def local_text(time_ns: int | None, short: bool = False) -> str:
-    """A time on the clock of this machine; in short, to the minute, the year if it is another."""
+    """Return a time in this machine's time zone.
+
+    Args:
+        short: to the minute and without the year; only the date for another year.
+    """
     if time_ns is None:
         return "-"
     try:
@@ -146,14 +148,14 @@ def local_text(time_ns: int | None, short: bool = False) -> str:
 
 
 def duration_s(started_ns: int, ended_ns: int | None) -> float | None:
-    """Seconds from start to end; None without an end that makes sense."""
+    """Return the seconds from start to end; None if there is no end or it makes no sense."""
     if ended_ns is None or abs(ended_ns - started_ns) >= 2**64:  # a damaged end
         return None
     return (ended_ns - started_ns) / _NS_PER_S
 
 
-def duration_text(seconds: float | None) -> str:
-    """A duration in one or two units."""
+def format_duration(seconds: float | None) -> str:
+    """Return a duration in one or two units: ``2 m 05 s``."""
     if seconds is None:
         return "-"
     if seconds < 1:
@@ -171,12 +173,12 @@ def duration_text(seconds: float | None) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def console(stderr: bool = False) -> Console:
-    """A console on which text is never markup; in a pipe it is wide and has no colours."""
+    """Return a console that never reads text as markup; in a pipe it is wide and colourless."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -193,50 +195,108 @@ def console(stderr: bool = False) -> Console:
     )
 
 
+def styled(text: str, style: str = "") -> Text:
+    """Return text that is already printable in a style of rich."""
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+def cell(text: object, style: str = "") -> Text:
+    """Return recorded text as a table cell, at most 200 characters long."""
+    return styled(shortened(printable(text), _LONGEST_CELL), style)
+
+
+def fold_heading(heading: str) -> str:
+    """Break a heading into lines of about 16 characters, after dots, dashes and slashes."""
+    lines = [""]
+    for part in re.split(r"(?<=[./-])", heading):
+        if lines[-1] and len(lines[-1]) + len(part) > _HEADING_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[Text]],
     right: Collection[str] = (),
     cut: Sequence[str] = (),
+    drop: Sequence[str] = (),
 ) -> Table:
-    """A table without lines.
+    """Build a table without lines that fits the terminal.
 
     Args:
-        right: the columns that hold numbers.
-        cut: the columns that give way where the terminal is narrow, the first one first.
+        columns: the headings; each may have several lines.
+        right: the columns to align to the right.
+        cut: the columns to cut in a narrow terminal, the first one first.
+        drop: the columns to leave out if cutting is not enough, the first one first.
     """
     from rich.table import Table
 
-    made = Table(
-        box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, pad_edge=False
-    )
-    lengths = [
-        max([len(name), *(row[place].cell_len for row in rows)])
+    widths = [
+        max([_heading_width(name), *(row[place].cell_len for row in rows)])
         for place, name in enumerate(columns)
     ]
-    widths = dict(zip(columns, lengths, strict=True))
-    excess = sum(lengths) + 2 * (len(lengths) - 1) - console().width
-    # only where that is not enough are the columns' own names cut
-    steps = [(name, max(len(name), _NARROWEST)) for name in cut]
-    for name, narrowest in [*steps, *((name, _NARROWEST) for name in cut)]:
-        given = min(max(0, excess), max(0, widths[name] - narrowest))
-        widths[name] -= given
-        excess -= given
-    for name in columns:
-        made.add_column(
-            name,
-            justify="right" if name in right else "left",
+    room = console().width
+    kept = _kept_columns(columns, widths, cut, drop, room)
+    _cut_widths(columns, widths, kept, cut, room)
+    built = Table(
+        box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, pad_edge=False
+    )
+    for place in kept:
+        built.add_column(
+            columns[place],
+            justify="right" if columns[place] in right else "left",
             no_wrap=True,
             overflow="ellipsis",
-            max_width=widths[name],
+            max_width=widths[place],
         )
     for row in rows:
-        made.add_row(*row)
-    return made
+        built.add_row(*(row[place] for place in kept))
+    return built
+
+
+def _heading_width(heading: str) -> int:
+    return max(map(len, heading.split("\n")))
+
+
+def _kept_columns(
+    columns: Sequence[str], widths: list[int], cut: Sequence[str], drop: Sequence[str], room: int
+) -> list[int]:
+    """Return the places of the columns that have room once the others are cut or left out."""
+    kept = list(range(len(columns)))
+    for name in drop:
+        least = [
+            min(widths[place], max(_heading_width(columns[place]), _NARROWEST))
+            if columns[place] in cut
+            else widths[place]
+            for place in kept
+        ]
+        if sum(least) + _GAP * (len(kept) - 1) <= room:
+            break
+        kept = [place for place in kept if columns[place] != name]
+    return kept
+
+
+def _cut_widths(
+    columns: Sequence[str], widths: list[int], kept: list[int], cut: Sequence[str], room: int
+) -> None:
+    """Reduce the widths of the columns to cut, in place, until the table has room.
+
+    A column is cut below the width of its heading only if that is not enough.
+    """
+    excess = sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) - room
+    places = [place for name in cut for place in kept if columns[place] == name]
+    steps = [(place, max(_heading_width(columns[place]), _NARROWEST)) for place in places]
+    for place, narrowest in [*steps, *((place, _NARROWEST) for place in places)]:
+        given = min(max(0, excess), max(0, widths[place] - narrowest))
+        widths[place] -= given
+        excess -= given
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and texts; in a pipe without the spaces that end lines."""
+    """Print tables and texts; in a pipe without spaces at the ends of lines."""
     target = console()
     if on_terminal():
         target.print(*parts, sep="\n")

@@ -1,4 +1,4 @@
-"""``provml convert``. Imports `output`, `errors`; `reading` when it runs."""
+"""``provml convert``: PROV documents from format to format. Imports `reading` on use."""
 
 from __future__ import annotations
 
@@ -9,28 +9,39 @@ import click
 
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
+from provml.cli._options import examples
 from provml.errors import InvalidArgumentError
 
 _STD = "-"
 
 
-@click.command("convert")
+@click.command(
+    "convert",
+    epilog=examples(
+        "provml convert run.json run.ttl",
+        "provml convert run.provn.gz - --to provjson | jq .entity",
+    ),
+)
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @click.option(
-    "--from", "from_format", metavar="FORMAT", help="IN's format.  [default: as it looks]"
+    "--from", "from_format", metavar="FORMAT", help="The format of IN.  [default: detected]"
 )
-@click.option("--to", "to_format", metavar="FORMAT", help="OUT's format.  [default: by its ending]")
-@click.option("--base", metavar="IRI", help="What relative IRIs in RDF are relative to.")
+@click.option(
+    "--to", "to_format", metavar="FORMAT", help="The format of OUT.  [default: from its ending]"
+)
+@click.option("--base", metavar="IRI", help="The base of relative IRIs in RDF.")
 @click.option(
     "--max-size",
     "max_mb",
     type=click.IntRange(min=1),
     metavar="MB",
-    help="How large IN may be, decompressed; it takes some tens of times as much memory.  "
+    help="The largest decompressed size of IN; reading takes tens of times as much memory.  "
     "[default: 64]",
 )
-@click.option("--no-check", is_flag=True, help="Don't read OUT again to see that it says the same.")
+@click.option(
+    "--no-check", is_flag=True, help="Don't read OUT back to check that it says the same as IN."
+)
 def convert_command(
     source: str,
     target: str,
@@ -40,18 +51,20 @@ def convert_command(
     max_mb: int | None,
     no_check: bool,
 ) -> None:
-    """Write a PROV document of any origin in another form.
+    """Convert a PROV document to another format.
 
-    Forms, by their files' endings: .json (PROV-JSON), .provn, .provx or .xml (PROV-XML),
-    .provjsonld, and PROV-O as .ttl, .nt, .nq, .trig, .jsonld; .rdf is read. .gz and .zst
-    compress. IN and OUT may be -, standard input and output. What OUT can't carry is said, and
-    nothing is written then; from RDF to RDF nothing is lost.
+    The ending of a file names its format: .json (PROV-JSON), .provn, .provx or .xml (PROV-XML),
+    .provjsonld, and PROV-O as .ttl, .nt, .nq, .trig or .jsonld; .rdf can be read only. .gz and .zst
+    compress. - is standard input or output. If OUT's format can't hold the whole document, the
+    command says what it can't hold and writes nothing. Between RDF formats nothing is lost.
     """
     from provml.reading import MAX_BYTES, format_for, read
 
     if to_format is None:
         if target == _STD:
-            raise InvalidArgumentError("standard output says no format: give --to")
+            raise InvalidArgumentError(
+                "standard output has no ending that names the format: give --to"
+            )
         to_format = format_for(target)
     origin: Any = sys.stdin.buffer if source == _STD else source
     max_bytes = MAX_BYTES if max_mb is None else max_mb * 2**20
@@ -65,4 +78,5 @@ def convert_command(
         terminal.echo_note(f"note: {terminal.printable(note)}")
 
 
+GROUP = "Documents"
 COMMANDS = [convert_command]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from provml.demo import Demo, Epoch
 
 _LINE_EPOCHS = 4
+_NEEDED = ("duckdb", "pyarrow", "jsonschema", "pyshacl", "rdflib")
+"""What the commands that the demo suggests import and provml does not bring."""
 
 
 @click.command("demo")
@@ -31,10 +33,10 @@ _LINE_EPOCHS = 4
 )
 @store_option
 def demo_command(epochs: int, store: str | None) -> None:
-    """Train a small network, recorded.
+    """Train a small network and record it.
 
-    It learns to read digits, in a few seconds, with the same results every time. Needs
-    scikit-learn: pip install 'provml[demo]'.
+    It learns to read digits, in a few seconds, with the same results every time, and writes the
+    run's graph as a web page. Needs scikit-learn: pip install 'provml[all]'.
     """
     from provml.demo import run_demo
 
@@ -79,7 +81,8 @@ def _summarize(done: Demo) -> None:
         ("recorded", f"{done.samples:,} samples of {done.series} series"),
         ("PROV", f"{done.entities:,} entities, {done.activities:,} activities"),
         ("recording", f"{percent:.2f} % of the training loop: {_of_loop(done)}"),
-        ("at the end", f"{terminal.duration_text(done.end_s)} to write the document"),
+        ("at the end", f"{terminal.format_duration(done.end_s)} to write the document"),
+        *([("page", str(done.page))] if done.page is not None else []),
     ]
     click.echo()
     for name, value in rows:
@@ -87,36 +90,47 @@ def _summarize(done: Demo) -> None:
 
 
 def _of_loop(done: Demo) -> str:
-    recording, loop = map(terminal.duration_text, (done.recording_s, done.loop_s))
+    recording, loop = map(terminal.format_duration, (done.recording_s, done.loop_s))
     return f"{recording} of {loop}"
 
 
 def _suggest(done: Demo, store: str | None) -> None:
+    """Print what to try next, and last how to open the page."""
     where = "" if store is None else f" --store {shlex.quote(store)}"
-    read = f"print(len(ProvDocument.deserialize({json.dumps(str(done.document))}).records))"
-    code = shlex.quote(f"from prov.model import ProvDocument; {read}")
-    provml, python = _commands()
+    provml = _command()
     click.echo("\nnext:")
     for command in (
         f"{provml} show latest{where}",
-        f"{provml} list{where}",
-        f"{provml} export latest{where} --format provjson --detail series -o -",
-        f"{python} -c {code}",
+        f"{provml} plot latest loss accuracy{where}",
+        f"{provml} runs{where}",
+        f"{provml} lineage latest{where}",
+        f"{provml} validate latest{where}",
+        f"{provml} export latest --format turtle --detail series -o -{where}",
     ):
         click.echo(f"  {terminal.printable(command)}")
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        click.echo(f"some of these need {names}, not installed: pip install 'provml[all]'")
+    if done.page is None:
+        click.echo(f"\nno page of the run's graph: {done.missing}")
+        return
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    page = shlex.quote(os.fspath(done.page))
+    click.echo("\nsee the run's graph in a browser:")
+    click.echo(f"  {opener} {terminal.printable(page)}")
 
 
-def _commands() -> tuple[str, str]:
-    """How this provml and its Python are called from here: by name where the PATH has them."""
+def _command() -> str:
+    """How this provml is called from here: by name if it is on the PATH."""
     folder = os.path.dirname(sys.executable)
-    if folder in os.get_exec_path():
-        python = "python"
-    else:
-        python = shlex.quote(min(sys.executable, os.path.relpath(sys.executable), key=len))
     script = os.path.join(folder, "provml")
     if not os.access(script, os.X_OK):
-        return f"{python} -m provml.cli", python
-    return "provml" if python == "python" else f"{os.path.dirname(python)}/provml", python
+        return f"{shlex.quote(sys.executable)} -m provml"
+    if folder in os.get_exec_path():
+        return "provml"
+    return shlex.quote(min(script, os.path.relpath(script), key=len))
 
 
+GROUP = "Try it"
 COMMANDS = [demo_command]

@@ -1,4 +1,4 @@
-"""``provml diff``. Imports only light things; `lineage` when it runs."""
+"""``provml diff``: the differences between runs. Imports `lineage` on use."""
 
 from __future__ import annotations
 
@@ -7,73 +7,92 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, store_option
+from provml.cli._options import examples, json_option, store_option
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from provml.lineage.compare import Comparison
 
-_LONGEST = 60
 _SHORT_DIGEST = 12
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-@click.command("diff")
+@click.command(
+    "diff",
+    epilog=examples(
+        "provml diff latest 20260301T120000-abc",
+        "provml diff --json digits/first digits/second",
+    ),
+)
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
 @json_option
 @store_option
 def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> None:
     """Show what differs between runs.
 
-    Parameters, tags, packages, the digests of data and code, the last, least and greatest value of
-    each metric, and the recorded code as a unified diff against the first run's. --json has what is
-    the same, too.
+    Compares parameters, tags, packages, the digests of data and code, and the last, least and
+    greatest value of each metric. The recorded code is shown as a unified diff against the first
+    run's. Numbers are shown to six digits, or exactly if they differ only beyond these. --json also
+    has what is the same in all runs.
 
-    In a pipe, one line a difference with its fields separated by tabs: part, name, and the value in
-    each run; then the code's diff.
+    In a pipe, each difference is a line of fields separated by tabs: part, name, and the exact
+    value in each run. The diff of the code follows.
     """
     from provml.lineage.questions import open_store
 
-    found = open_store(store).diff(*runs)
-    for note in found.notes:
-        terminal.echo_note(terminal.printable(note))
+    comparison = open_store(store).diff(*runs)
+    terminal.echo_notes(comparison.notes)
     if as_json:
-        terminal.echo_json(terminal.exact(found.to_dict()))
+        terminal.echo_json(terminal.exact(comparison.to_dict()))
         return
-    table = found.table()
+    differences = comparison.table().rows
     if terminal.on_terminal():
-        _show(found)
+        _show_differences(comparison)
     else:
-        for row in table.rows:
-            click.echo("\t".join("" if c is None else terminal.printable(c) for c in row))
-    for name, lines in found.code.items():
+        for row in differences:
+            click.echo(terminal.tab_line(row))
+    for name, lines in comparison.code.items():
         if terminal.on_terminal():
             click.echo(click.style(f"\ncode: {terminal.printable(name)}", bold=True))
         for line in lines:
             click.echo(click.style(terminal.printable(line), fg=_COLOURS.get(line[:1])))
-    if not table.rows and not found.code:
+    if not differences and not comparison.code:
         terminal.echo_note("nothing differs")
 
 
-def _show(found: Comparison) -> None:
-    from rich.text import Text
-
+def _show_differences(comparison: Comparison) -> None:
     rows: list[list[Text]] = []
     part_before = None
-    for part, name, *values in found.table().rows:
-        cells = [part if part != part_before else "", name, *(_cell(part, v) for v in values)]
+    for part, name, values in comparison.differences():
+        cells = [part if part != part_before else "", name, *_format_values(part, values)]
         part_before = part
-        rows.append([Text(terminal.shortened(terminal.printable(c), _LONGEST)) for c in cells])
+        rows.append([terminal.cell(cell) for cell in cells])
     if rows:
-        columns = ["part", "name", *map(terminal.printable, found.runs)]
-        terminal.show(terminal.table(columns, rows))
+        headings = _run_headings(comparison.runs)
+        facts = sum(max(row[place].cell_len for row in rows) + 2 for place in (0, 1))
+        if facts + sum(len(heading) + 2 for heading in headings) > terminal.console().width + 2:
+            headings = [terminal.fold_heading(heading) for heading in headings]
+        columns = ["part", "name", *headings]
+        terminal.show(terminal.table(columns, rows, cut=[*columns[:1:-1], "name"]))
 
 
-def _cell(part: str, value: Any) -> str:
-    if value is None:
-        return "-"
+def _run_headings(runs: list[str]) -> list[str]:
+    """Return the runs' ids, or their full names if two ids are the same."""
+    ids = [run.rpartition("/")[2] for run in runs]
+    return [*map(terminal.printable, ids if len(set(ids)) == len(ids) else runs)]
+
+
+def _format_values(part: str, values: list[Any]) -> list[str]:
+    """Return values for people, such that values which differ also look different."""
     if part == "data":
-        return ", ".join(digest[:_SHORT_DIGEST] for digest in str(value).split(", "))
-    return str(value)
+        cells = ["-" if v is None else ", ".join(d[:_SHORT_DIGEST] for d in v) for v in values]
+        exact = ["-" if v is None else ", ".join(v) for v in values]
+    else:
+        cells = [terminal.value_text(value) for value in values]
+        exact = ["-" if value is None else str(value) for value in values]
+    return cells if len(set(cells)) == len(set(exact)) else exact
 
 
+GROUP = "Compare"
 COMMANDS = [diff_command]

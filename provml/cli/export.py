@@ -1,4 +1,4 @@
-"""``provml export``. Imports `store`, `formats`; `export` when it runs."""
+"""``provml export``: runs as documents. Imports `journal.store`; `export` on use."""
 
 from __future__ import annotations
 
@@ -12,37 +12,44 @@ from typing import Any, BinaryIO, cast
 
 import click
 
-from provml.base.format_names import format_names
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
-from provml.cli._options import store_option, view_of, view_options
-from provml.journal.reader import damage_note
+from provml.cli._options import FormatName, examples, store_option, view_of, view_options
+from provml.journal.reader import describe_damage
 from provml.journal.store import find_run
 
 _STDOUT = "-"
 _DEFAULT_FORMAT = "provjson"
 
 
-@click.command("export")
+@click.command(
+    "export",
+    epilog=examples(
+        "provml export latest",
+        "provml export latest -o run.ttl.gz",
+        "provml export latest --format svg --around model/net -o net.svg",
+        "provml export first second -o both.json",
+    ),
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
-    help="The document's format.  [default: what FILE's ending says, else provjson]",
+    type=FormatName(),
+    help="The format; see provml formats.  [default: from FILE's ending, else provjson]",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Every sample, or each series with its summary and the file that holds it.  "
+    help="Write every sample, or each series with a summary and the file that holds it.  "
     "[default: sample up to a million samples, else series; series for graphs and pictures]",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Where to: a file (.gz and .zst compress), or - for standard output.  "
-    "[default: provenance.* in the run's folder, whose path is printed]",
+    help="The file to write (.gz and .zst compress), or - for standard output.  "
+    "[default: provenance.* in the run's folder; its path is printed]",
 )
 @view_options
 @store_option
@@ -54,31 +61,33 @@ def export_command(
     store: str | None,
     **view_given: Any,
 ) -> None:
-    """Write a run as a document, at any time after its start.
+    """Write runs as a PROV document, a picture or a table.
 
-    Several runs become one document, in which each is a bundle (in RDF, a named graph); -o says
-    where to. Memory does not grow with the runs. A file is replaced only when all of it was
-    written.
+    Works at any time, also while a run is under way. Several runs become one document in which each
+    run is a bundle (in RDF, a named graph); they need -o. Memory use does not grow with the runs.
+    An existing file is replaced only after the new one is complete.
     """
-    from provml.export import default_detail, document_path, export, export_bundles, format_of
+    from provml.export import document_path, export, export_bundles, find_format, guess_format
 
     view = view_of(view_given)
-    if format_name is None:
-        format_name = format_of(output or "") or _default_for(output)
+    if format_name is not None:
+        chosen = find_format(format_name)
+    else:
+        chosen = guess_format(output or "") or find_format(_default_format_for(output))
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
-        raise click.UsageError("several runs become one document: say where to with -o")
-    target: Any = document_path(folders[0], format_name) if output is None else output
+        raise click.UsageError("several runs become one document: name its file with -o")
+    target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
-    with open_sink(target) as sink, _counted(sink, output == _STDOUT) as counted:
+    with open_sink(target) as sink, _count_bytes(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
-            mapping = export(folders[0], format_name, written, detail, view)
+            mapping = export(folders[0], chosen, written, detail, view)
             samples, details = mapping.samples, {mapping.detail}
             damage = mapping.journal.damage()
         else:
-            bundles = export_bundles(folders, format_name, written, detail, view)
+            bundles = export_bundles(folders, chosen, written, detail, view)
             samples, details, damage = bundles.samples, bundles.details, bundles.damage()
     if output == _STDOUT:
         sys.stdout.buffer.flush()
@@ -93,33 +102,33 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
-    note = damage_note(damage)
+    note = describe_damage(damage)
     if note is not None:
         terminal.echo_note(note)
-    if detail is None and "series" in details and default_detail(format_name) is None:
-        terminal.echo_note(_advice(format_name, folders))
+    if detail is None and "series" in details and chosen.default_detail is None:
+        terminal.echo_note(_detail_advice(chosen.name, folders))
 
 
-def _advice(format_name: str, folders: list[Path]) -> str:
+def _detail_advice(format_name: str, folders: list[Path]) -> str:
     named = " ".join(shlex.quote(terminal.printable(folder)) for folder in folders)
     return (
-        "so many samples stay in the runs' own files, which are named with their digests; to state "
-        f"each: provml export {named} --format {format_name} --detail sample"
+        "the document summarises each series, because there are so many samples; to write every "
+        f"sample: provml export {named} --format {format_name} --detail sample"
     )
 
 
-def _default_for(output: str | None) -> str:
-    """The format of what has no ending; an ending that says none is a slip."""
+def _default_format_for(output: str | None) -> str:
+    """Return the format for a name without an ending. Raises UsageError for an unknown ending."""
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
         raise click.UsageError(
-            f"the ending of {output} says no format: give --format, see provml formats"
+            f"the ending of {output} names no format: give --format; provml formats lists them"
         )
     return _DEFAULT_FORMAT
 
 
-class _Counted:
-    """A sink that counts what goes through."""
+class _CountingSink:
+    """A sink that counts the bytes written to it."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -131,9 +140,9 @@ class _Counted:
 
 
 @contextmanager
-def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
-    """Count what is written; where people watch and nothing else is shown, show it."""
-    counted = _Counted(sink)
+def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
+    """Count the bytes written, and show the count on a terminal that shows nothing else."""
+    counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):
         yield counted
         return
@@ -143,7 +152,7 @@ def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
     with Progress(*columns, console=terminal.console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading")
 
-        class _Shown(_Counted):
+        class _Shown(_CountingSink):
             def write(self, data: bytes) -> int:
                 written = super().write(data)
                 progress.update(task, description=f"writing, {terminal.size_text(self.size)}")
@@ -152,4 +161,5 @@ def _counted(sink: BinaryIO, to_stdout: bool) -> Iterator[_Counted]:
         yield _Shown(sink)
 
 
+GROUP = "Documents"
 COMMANDS = [export_command]

@@ -1,28 +1,27 @@
-"""``provml formats``. Imports `formats`; `export` when it runs."""
+"""``provml formats``: the export formats. Imports `export` on use."""
 
 from __future__ import annotations
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option
+from provml.cli._options import examples, json_option
 
 
-@click.command("formats")
+@click.command("formats", epilog=examples("provml formats", "provml formats --json"))
 @json_option
 def formats_command(as_json: bool) -> None:
-    """List the formats that a run can be written in.
+    """List the export formats.
 
-    Each with the ending of its files, whether it holds several runs, and what it is.
+    Shows of each format its name, the ending of its files, whether one document can hold several
+    runs, and a description.
     """
-    from provml.export import BundleFormat, find_format
+    from provml.export import load_formats
 
-    rows = []
-    for name in format_names():
-        module = find_format(name)
-        about = (module.__doc__ or "").partition("\n")[0].rstrip(".")
-        rows.append((name, module.SUFFIX, isinstance(module, BundleFormat), about))
+    formats, errors = load_formats()
+    for error in errors:
+        terminal.echo_note(terminal.printable(error))
+    rows = [(one.name, one.suffix, one.holds_several_runs, one.about) for one in formats]
     if as_json:
         keys = ("name", "ending", "several_runs", "about")
         terminal.echo_json([dict(zip(keys, row, strict=True)) for row in rows])
@@ -37,4 +36,5 @@ def formats_command(as_json: bool) -> None:
             click.echo(f"{name}\t{ending}\t{'yes' if several else 'no'}\t{about}")
 
 
+GROUP = "Documents"
 COMMANDS = [formats_command]

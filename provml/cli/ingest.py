@@ -1,4 +1,4 @@
-"""``provml ingest``. Imports `store`, `capture.ingest` when it runs."""
+"""``provml ingest``: metrics from log lines. Imports `capture`, `journal` on use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import store_option
+from provml.cli._options import examples, store_option
 from provml.errors import InvalidArgumentError, JournalError, StoreError
 
 if TYPE_CHECKING:
@@ -23,20 +23,27 @@ if TYPE_CHECKING:
 _STDIN = "-"
 
 
-@click.command("ingest")
+@click.command(
+    "ingest",
+    epilog=examples(
+        "python train.py | provml ingest -",
+        "provml ingest train.log --experiment digits",
+        "provml ingest train.log --follow --pattern 'epoch {epoch} loss {loss}'",
+    ),
+)
 @click.argument("file", metavar="FILE")
-@click.option("--experiment", help="The experiment's name.  [default: FILE's name, or stdin]")
-@click.option("--run", "run_name", metavar="RUN", help="Add to this run, which has ended.")
+@click.option("--experiment", help="The name of the experiment.  [default: FILE's name, or stdin]")
+@click.option("--run", "run_name", metavar="RUN", help="Add to this run; it must have ended.")
 @click.option(
     "--pattern",
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="What lines say a metric, such as 'epoch {epoch} loss {loss}', or a regular expression "
-    "with named groups; may be repeated.",
+    help="How lines state metrics, such as 'epoch {epoch} loss {loss}', or a regular expression "
+    "with named groups; can be repeated.",
 )
-@click.option("--follow", is_flag=True, help="Go on as FILE grows, until Ctrl-C.")
-@click.option("--quiet", is_flag=True, help="Of standard input: do not pass it on.")
+@click.option("--follow", is_flag=True, help="Keep reading as FILE grows, until Ctrl-C.")
+@click.option("--quiet", is_flag=True, help="Don't pass standard input on.")
 @store_option
 def ingest_command(
     file: str,
@@ -47,40 +54,43 @@ def ingest_command(
     quiet: bool,
     store: str | None,
 ) -> int:
-    """Make a run of the metrics that a log file says, or, with -, standard input as it comes.
+    """Record the metrics in a log file or in piped output.
 
-    Known are JSON lines {"metric": "loss", "value": 0.5, "step": 3}, Keras's lines and tqdm's
-    bars; what else there is a PATTERN says. {epoch} and {step} stand for an integer, {name} for a
-    metric's name and {value} for its value, {} for any word, any other name in braces for the
-    value of that metric; a regular expression is what has (?P<name>...) in it.
+    FILE is a log file, or - for standard input, which is passed on unchanged.
 
-    Standard input is passed on unchanged: python train.py | provml ingest - shows what it shows
-    without. A sample's time is when its line was read, but for a JSON line with a "timestamp" in
-    seconds. What looked like a metric and was none is counted in the event "lines rejected".
+    provml understands JSON lines such as {"metric": "loss", "value": 0.5, "step": 3}, the lines of
+    Keras and the bars of tqdm. For other lines, give a PATTERN: {epoch} and {step} stand for an
+    integer, {name} for a metric's name and {value} for its value, {} for any word, and any other
+    name in braces for the value of that metric. A pattern with (?P<name>...) is a regular
+    expression.
+
+    The time of a sample is the time its line was read, or the "timestamp" of a JSON line, in
+    seconds. Lines that look like a metric but are not one are counted in the event "lines
+    rejected".
     """
     from provml.capture.ingest import STDIN, is_file, open_text, pass_through, read_text
     from provml.capture.lines import LineReader, compile_patterns
 
     compile_patterns(patterns)
     if file == _STDIN and follow:
-        raise click.UsageError("--follow is for a file; standard input is read as it comes")
+        raise click.UsageError("--follow needs a file: standard input is always read as it comes")
     if experiment is not None and run_name is not None:
-        raise click.UsageError("--experiment is for a new run, not with --run")
+        raise click.UsageError("--experiment names a new run and can't be used with --run")
     if file == _STDIN:
-        _check_open(STDIN)
+        _check_stdin(STDIN)
         fd = STDIN
     else:
         fd = open_text(file)
     piped = file == _STDIN and not sys.stdin.isatty()
     try:
-        run, ending = _begin(experiment or _name_of(file), run_name, store)
+        run, ending = _start_or_resume(experiment or _experiment_name(file), run_name, store)
     except (StoreError, JournalError) as error:
-        if piped and not quiet:  # the program before the pipe is not to die of it
+        if piped and not quiet:  # the program before the pipe must not die because of this
             terminal.echo_note(terminal.printable(f"not recording: {error}"))
             pass_through(STDIN, sys.stdout.fileno())
             return 1
         raise
-    with run, _stops(at_once=not (piped or follow)) as stops:
+    with run, _collect_signals(at_once=not (piped or follow)) as stops:
         reader = LineReader(run, patterns, source="stdin" if file == _STDIN else file)
         try:
             read_text(
@@ -95,30 +105,32 @@ def ingest_command(
         finally:
             reader.finish()
         if file != _STDIN and is_file(fd):
-            _use(run, file)
+            _log_file_as_dataset(run, file)
         stopped_by = None if follow or not stops else stops[-1]
         if stopped_by is not None:
             ending = {"status": "interrupted", "reason": signal.Signals(stopped_by).name}
         run.end_run(**ending)
-    _tell(run, reader)
+    _echo_summary(run, reader)
     return 0 if stopped_by is None else 128 + stopped_by
 
 
-def _check_open(fd: int) -> None:
-    """What is opened later must not be taken for it."""
+def _check_stdin(fd: int) -> None:
+    """Raise InvalidArgumentError if standard input is closed: its number could be reused."""
     try:
         os.fstat(fd)
     except OSError:
         raise InvalidArgumentError("standard input is closed: there is nothing to read") from None
 
 
-def _name_of(file: str) -> str:
-    """An experiment's name for a text."""
+def _experiment_name(file: str) -> str:
+    """Return the name of the experiment for a file."""
     return "stdin" if file == _STDIN else Path(file).stem or file
 
 
-def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Run, dict[str, Any]]:
-    """A new run, or one that ended and is gone on with; how it is to end, which is as it had."""
+def _start_or_resume(
+    experiment: str, run_name: str | None, store: str | None
+) -> tuple[Run, dict[str, Any]]:
+    """Start a run, or resume one; return it and the arguments for `end_run`, to end as before."""
     from provml import start_run
 
     if run_name is None:
@@ -143,11 +155,12 @@ def _begin(experiment: str, run_name: str | None, store: str | None) -> tuple[Ru
 
 
 @contextmanager
-def _stops(at_once: bool) -> Iterator[list[int]]:
-    """The signals that ask to stop, as they come in.
+def _collect_signals(at_once: bool) -> Iterator[list[int]]:
+    """Collect the signals that ask to stop, as they arrive.
 
-    Ctrl-C reaches the program before the pipe too: what it still prints is read, to its end, but
-    for a second Ctrl-C. Other signals, and where there is none before the pipe, stop at once.
+    Ctrl-C also reaches the program before the pipe, so the first one only waits for the end of
+    that program's output. A second Ctrl-C or another signal stops at once, as does the first one
+    with `at_once`.
     """
     stops: list[int] = []
 
@@ -164,8 +177,8 @@ def _stops(at_once: bool) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _use(run: Run, file: str) -> None:
-    """Record that the run used the file, as it is now."""
+def _log_file_as_dataset(run: Run, file: str) -> None:
+    """Record the file as a dataset that the run used."""
     from provml.errors import ContentNotFoundError
 
     try:
@@ -174,8 +187,8 @@ def _use(run: Run, file: str) -> None:
         run.log_event("file lost", source="provml", metadata={"reason": str(error)})
 
 
-def _tell(run: Run, reader: LineReader) -> None:
-    """What came of it, on standard error: standard output may be what was read."""
+def _echo_summary(run: Run, reader: LineReader) -> None:
+    """Print what was recorded on standard error: standard output may carry the lines."""
     text = f"run {run.experiment}/{run.id}: {reader.recorded:,} samples"
     if reader.rejected:
         text += f", {reader.rejected:,} rejected (see its event 'lines rejected')"
@@ -185,4 +198,5 @@ def _tell(run: Run, reader: LineReader) -> None:
     terminal.echo_note(terminal.printable(text))
 
 
+GROUP = "Record"
 COMMANDS = [ingest_command]

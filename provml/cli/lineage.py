@@ -1,4 +1,4 @@
-"""``provml lineage`` and ``impact``. Imports only light things; `lineage` when it runs."""
+"""``provml lineage`` and ``provml impact``. Imports `lineage` and `export` on use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, store_option
+from provml.cli._options import FormatName, examples, json_option, store_option
 
 if TYPE_CHECKING:
     from provml.lineage.trace import Lineage
@@ -20,32 +19,39 @@ _MOST_PARAMS = 8
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
-"""Shown as a fact of the run, not as a branch of its own."""
+"""Kinds of content that the tree shows as a fact of the run, not as a branch."""
 
 _depth_option = click.option(
-    "--depth", metavar="N", type=click.IntRange(min=0), help="Follow N steps at most."
+    "--depth", metavar="N", type=click.IntRange(min=0), help="Follow at most N steps."
 )
 _format_option = click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
-    help="Write the PROV graph of the answer, over all its runs, in a format.",
+    type=FormatName(),
+    help="Write the answer as a PROV graph over all its runs, in this format.",
 )
 _output_option = click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="Where to write that graph; its ending may say the format.  [default: standard output]",
+    help="The file for that graph; its ending can name the format.  [default: standard output]",
 )
 
 
-@click.command("lineage")
+@click.command(
+    "lineage",
+    epilog=examples(
+        "provml lineage model.pt",
+        "provml lineage latest --both --depth 2",
+        "provml lineage model.pt -o lineage.svg",
+    ),
+)
 @click.argument("start", metavar="FILE|ID")
 @click.option(
-    "--up", "direction", flag_value="up", default="up", help="What it came from (default)."
+    "--up", "direction", flag_value="up", default="up", help="Show what it came from (default)."
 )
-@click.option("--down", "direction", flag_value="down", help="What came of it.")
-@click.option("--both", "direction", flag_value="both", help="Both.")
+@click.option("--down", "direction", flag_value="down", help="Show what came from it.")
+@click.option("--both", "direction", flag_value="both", help="Show both.")
 @_depth_option
 @json_option
 @_format_option
@@ -60,20 +66,23 @@ def lineage_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show which runs made a file, from which data, code and parameters.
+    """Show which runs, data and code a file came from.
 
-    A file or folder is found by its content, so renamed, moved and copied ones are. ID is a digest
-    or a beginning of one, a recorded path or URI, the name of an artifact, dataset or model, an
-    IRI, or a run. Runs join where one used what another made. Contents of nothing at all, of which
-    there are many, join no runs.
+    A file or folder is found by its content, so you can have renamed, moved or copied it. ID is a
+    digest or the beginning of one, a recorded path or URI, the name of an artifact, dataset or
+    model, an IRI, or a run. Two runs connect if one used what the other made; empty files don't
+    connect runs.
 
-    In a pipe, one line a place with its fields separated by tabs: direction (up, down, or start),
-    steps, kind, name, sha256, role (in, out), run, path.
+    In a pipe, each use or making of a content is a line of fields separated by tabs: direction (up,
+    down or start), steps, kind, name, sha256, role (in, out), run, path.
     """
-    _answer(start, direction, depth, as_json, format_name, output, store)
+    _answer_lineage(start, direction, depth, as_json, format_name, output, store)
 
 
-@click.command("impact")
+@click.command(
+    "impact",
+    epilog=examples("provml impact data/train.csv", "provml impact data/train.csv --json"),
+)
 @click.argument("start", metavar="FILE|DATASET")
 @_depth_option
 @json_option
@@ -88,11 +97,14 @@ def impact_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show what came of a file or dataset: the same as lineage --down."""
-    _answer(start, "down", depth, as_json, format_name, output, store)
+    """Show what was made from a file or dataset.
+
+    The same as provml lineage --down.
+    """
+    _answer_lineage(start, "down", depth, as_json, format_name, output, store)
 
 
-def _answer(
+def _answer_lineage(
     start: str,
     direction: str,
     depth: int | None,
@@ -101,32 +113,33 @@ def _answer(
     output: str | None,
     store: str | None,
 ) -> None:
-    from provml.export import format_of
+    from provml.export import find_format, guess_format
     from provml.lineage.questions import open_store
 
-    if output is not None and format_name is None:
-        format_name = format_of(output)
-        if format_name is None:
-            raise click.UsageError(f"-o {output} tells no format: say which with --format")
+    chosen = None if format_name is None else find_format(format_name)
+    if output is not None and chosen is None:
+        chosen = guess_format(output)
+        if chosen is None:
+            raise click.UsageError(f"the ending of {output} names no format: give --format")
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
-    if format_name is not None:
-        lineage.export(format_name, sys.stdout.buffer if output in (None, _STDOUT) else output)
+    if chosen is not None:
+        lineage.export(chosen, sys.stdout.buffer if output in (None, _STDOUT) else output)
         sys.stdout.buffer.flush()
     elif as_json:
         terminal.echo_json(terminal.exact(lineage.to_dict()))
     elif terminal.on_terminal():
         for way in ("up", "down"):
             if direction in (way, "both"):
-                for line in _tree(lineage, way):
+                for line in _tree_lines(lineage, way):
                     click.echo(line)
     else:
-        for fields in _lines(lineage):
+        for fields in _place_rows(lineage):
             click.echo("\t".join(map(terminal.printable, fields)))
 
 
-def _lines(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
+def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
     for content in lineage.contents.values():
         for way in ("up", "down"):
             steps: int | None = getattr(content, way)
@@ -138,17 +151,17 @@ def _lines(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
                 yield own, steps, *facts, place["path"] or place["uri"] or ""
 
 
-def _tree(lineage: Lineage, way: str) -> Iterator[str]:
-    """The answer as a tree: contents, and under each the runs that made (or used) it.
+def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
+    """Yield the lines of a tree: contents, and under each the runs that made or used it.
 
-    What was shown above is not shown again, so that cycles end.
+    A node is expanded once only, so cycles end.
     """
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
-        # the start is a run, or another node within one
+        # the start is a run, or another node of one
         roots = [("run", run) for run in lineage.start_runs]
-    branches, code = _branches(lineage, way), _code(lineage)
+    branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
     # a stack, not a recursion: a chain may be longer than Python nests
     waiting = [(node, "", "") for node in reversed(roots)]
     while waiting:
@@ -156,14 +169,16 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
         again = node in shown
         shown.add(node)
         text = (
-            _content_text(lineage, node[1]) if node[0] == "content" else _run_text(lineage, node[1])
+            _describe_content(lineage, node[1])
+            if node[0] == "content"
+            else _describe_tree_run(lineage, node[1])
         )
         children = branches.get(node, [])
         yield f"{lead}{text}{' (shown above)' if again and children else ''}"
         if again:
             continue
         if node[0] == "run":
-            for fact in _run_facts(lineage, node[1], code.get(node[1], [])):
+            for fact in _describe_run_facts(lineage, node[1], code.get(node[1], [])):
                 yield f"{indent}{'│  ' if children else '   '}{fact}"
         for place, child in reversed(list(enumerate(children))):
             last = place == len(children) - 1
@@ -176,8 +191,8 @@ def _tree(lineage: Lineage, way: str) -> Iterator[str]:
             )
 
 
-def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Under each content its runs, under each run the contents that it leads to."""
+def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Return the children of each node: the runs of a content, the contents of a run."""
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def join(one: tuple[str, str], other: tuple[str, str]) -> None:
@@ -191,7 +206,7 @@ def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[st
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # what the start itself, a run, used or made
+    for key in lineage.starts:  # contents that the start, if it is a run, used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
@@ -209,63 +224,67 @@ def _branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[st
     return branches
 
 
-def _code(lineage: Lineage) -> dict[str, list[str]]:
-    """The code of each run, by name and digest."""
+def _code_by_run(lineage: Lineage) -> dict[str, list[str]]:
+    """Return the code of each run as names with digests."""
     code: dict[str, list[str]] = {}
     for content in lineage.contents.values():
         for place in content.places:
             if place["kind"] in ("script", "source"):
-                text = f"{_short(place['name'])} {(place['sha256'] or '')[:_SHORT_DIGEST]}".strip()
+                digest = (place["sha256"] or "")[:_SHORT_DIGEST]
+                text = f"{_short_text(place['name'])} {digest}".strip()
                 of_run = code.setdefault(place["run"], [])
                 if text not in of_run:
                     of_run.append(text)
     return code
 
 
-def _content_text(lineage: Lineage, key: str) -> str:
+def _describe_content(lineage: Lineage, key: str) -> str:
     content = lineage.contents[key]
     facts = content.facts
     names = list(dict.fromkeys(place["name"] for place in content.places))
-    parts = [" = ".join(_short(name) for name in names[:4]), facts["kind"]]
+    parts = [" = ".join(_short_text(name) for name in names[:4]), facts["kind"]]
     parts.append((facts["sha256"] or "no digest")[:_SHORT_DIGEST])
     if facts["size"] is not None:
         parts.append(terminal.size_text(facts["size"]))
     if facts["uri"]:
-        parts.append(_short(facts["uri"]))
+        parts.append(_short_text(facts["uri"]))
     if facts["role"] == "out" and (facts["context"] or facts["step"] is not None):
         epoch = "" if facts["epoch"] is None else f"epoch {facts['epoch']} "
         step = "" if facts["step"] is None else f"step {facts['step']}"
-        parts.append(f"made in {_short(facts['context'] or 'the run')} {epoch}{step}".rstrip())
+        parts.append(f"made in {_short_text(facts['context'] or 'the run')} {epoch}{step}".rstrip())
     return click.style(parts[0], bold=True) + "  " + "  ".join(parts[1:])
 
 
-def _short(text: Any) -> str:
+def _short_text(text: Any) -> str:
     return terminal.shortened(terminal.printable(text), _LONGEST)
 
 
-def _run_text(lineage: Lineage, name: str) -> str:
+def _describe_tree_run(lineage: Lineage, name: str) -> str:
     run = lineage.runs.get(name)
     if run is None:
-        return f"run {_short(name)}"
+        return f"run {_short_text(name)}"
     status = click.style(run["status"], fg=terminal.STYLES.get(run["status"]))
     parts = [f"run {terminal.printable(name)}", status, terminal.local_text(run["started_ns"])]
     if run["owner"]:
-        parts.append(_short(run["owner"]))
+        parts.append(_short_text(run["owner"]))
     return "  ".join(parts)
 
 
-def _run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
+def _describe_run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterator[str]:
     run = lineage.runs.get(name, {})
     if run.get("git_commit"):
         dirty = " with changes" if run.get("git_dirty") else ""
-        code = [*code, f"commit {_short(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
+        code = [*code, f"commit {_short_text(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
     if code:
         yield click.style(f"code    {', '.join(code)}", dim=True)
     params = lineage.params.get(name, [])
     if params:
-        shown = [f"{_short(p['name'])}={_short(p['text'])}" for p in params[:_MOST_PARAMS]]
+        shown = [
+            f"{_short_text(p['name'])}={_short_text(p['text'])}" for p in params[:_MOST_PARAMS]
+        ]
         more = f" and {len(params) - _MOST_PARAMS} more" if len(params) > _MOST_PARAMS else ""
         yield click.style(f"params  {', '.join(shown)}{more}", dim=True)
 
 
+GROUP = "Ask"
 COMMANDS = [lineage_command, impact_command]

@@ -1,4 +1,4 @@
-"""``provml plot``: a run's series as charts. Imports `_terminal`, `store`; `plot` when it runs."""
+"""``provml plot``: a run's series as charts. Imports `journal.store`; `plot` on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import run_argument, store_option
+from provml.cli._options import examples, run_argument, store_option
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -26,33 +26,40 @@ _NUMBER = 9
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
 
 
-@click.command("plot")
+@click.command(
+    "plot",
+    epilog=examples(
+        "provml plot latest",
+        "provml plot latest loss accuracy --context validation",
+        "provml plot latest loss --log -o loss.svg",
+    ),
+)
 @run_argument
 @click.argument("series", nargs=-1, metavar="[SERIES]...")
 @click.option(
     "--by",
     type=click.Choice(["step", "epoch", "time"]),
-    help="What the charts run over.  [default: step, else epoch, else time]",
+    help="The horizontal axis.  [default: step, else epoch, else time]",
 )
-@click.option("--log", is_flag=True, help="A logarithmic vertical axis.")
+@click.option("--log", is_flag=True, help="Make the vertical axis logarithmic.")
 @click.option(
     "--context",
     "contexts",
     multiple=True,
     metavar="NAME",
-    help="Only the series of this context; may be given again.",
+    help="Draw only the series of this context; can be repeated.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="A .png, .svg or .html file, or - for standard output.  [default: drawn as text]",
+    help="The file to write (.png, .svg or .html), or - for standard output.  [default: draw text]",
 )
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(["png", "svg", "html"]),
-    help="The file's format.  [default: what FILE's ending says]",
+    help="The format of the file.  [default: from FILE's ending]",
 )
 @store_option
 def plot_command(
@@ -65,23 +72,27 @@ def plot_command(
     format_name: str | None,
     store: str | None,
 ) -> None:
-    """Draw a run's series, a chart for each name, its contexts and ranks over one another.
+    """Draw a run's series as charts.
 
-    SERIES are names as they were logged; by default all, system readings beneath. Without -o the
-    charts are drawn as text: in large for the SERIES named, else a line each. A gap is a value
-    that is no number. Curves of very many samples are drawn by the lowest and the highest of each
-    stretch, and a note says so.
+    There is a chart for each name, with a line for each context and rank. SERIES are the names that
+    were logged; without SERIES, all are drawn, with readings of the machine last. Without -o, the
+    charts are text: a large chart for each of the SERIES, or one line each for all.
+
+    A gap is a value that is not a number. If a series has very many samples, the chart shows the
+    lowest and highest sample of each stretch, and a note says so.
     """
     from provml.plot import draw
 
     folder = find_run(run, store)
     if output is None:
         if format_name is not None:
-            raise click.UsageError(f"say where the {format_name} goes: -o FILE, or -o -")
-        _show(folder, series, contexts, by, log)
+            raise click.UsageError(
+                f"--format {format_name} needs a file: give -o FILE, or -o - for standard output"
+            )
+        _show_charts(folder, series, contexts, by, log)
         return
     if output == _STDOUT and format_name is None:
-        raise click.UsageError("say which --format standard output is to have")
+        raise click.UsageError("standard output has no ending that names the format: give --format")
     target: Any = sys.stdout.buffer if output == _STDOUT else output
     charts = draw(folder, target, series, contexts=contexts, by=by, log=log, format=format_name)
     if output == _STDOUT:
@@ -89,16 +100,16 @@ def plot_command(
     where = "standard output" if output == _STDOUT else terminal.printable(output)
     count = len(charts.charts)
     terminal.echo_note(f"wrote {where}: {count:,} chart{'' if count == 1 else 's'}")
-    _echo_note(charts)
+    _echo_charts_note(charts)
 
 
-def _echo_note(charts: Charts) -> None:
+def _echo_charts_note(charts: Charts) -> None:
     note = charts.note()
     if note is not None:
         terminal.echo_note(note)
 
 
-def _show(
+def _show_charts(
     folder: Any, series: tuple[str, ...], contexts: tuple[str, ...], by: str | None, log: bool
 ) -> None:
     from provml.journal.reader import Journal
@@ -110,76 +121,78 @@ def _show(
     if series:
         for place, chart in enumerate(charts.charts):
             if place:
-                terminal.show(_plain(""))
-            _show_chart(chart, log, width)
+                terminal.show(terminal.styled(""))
+            _show_large_chart(chart, log, width)
     else:
-        _show_lines(charts)
-    _echo_note(charts)
+        _show_sparklines(charts)
+    _echo_charts_note(charts)
 
 
-def _plain(content: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(content, style)
-
-
-def _colour(hue: int) -> str:
+def _line_colour(hue: int) -> str:
     return _COLOURS[hue % len(_COLOURS)]
 
 
-def _figure(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
 
 
-def _show_chart(chart: Chart, log: bool, width: int) -> None:
-    """A chart in large, and beneath it a row for each line."""
+def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
+    """Print a large chart, and below it a row for each line."""
     from provml.plot.blocks import dots
 
     rows, places, values = dots(chart, log, width, _HEIGHT)
-    parts = [_plain(terminal.printable(chart.title), "bold")]
+    parts = [terminal.styled(terminal.printable(chart.title), "bold")]
     if not rows:
-        parts.append(_plain("nothing above zero to show" if log else "no numbers to show", "dim"))
+        parts.append(
+            terminal.styled("nothing above zero to show" if log else "no numbers to show", "dim")
+        )
     for number, row in enumerate(rows):
-        mark = _figure(values[1]) if number == 0 else ""
-        mark = _figure(values[0]) if number == len(rows) - 1 else mark
-        line = _plain(f"{mark:>{_NUMBER}} ┤" if mark else f"{'':>{_NUMBER}} │", "dim")
+        mark = _format_number(values[1]) if number == 0 else ""
+        mark = _format_number(values[0]) if number == len(rows) - 1 else mark
+        line = terminal.styled(f"{mark:>{_NUMBER}} ┤" if mark else f"{'':>{_NUMBER}} │", "dim")
         for character, hue in row:
-            line.append(character, "" if hue is None else _colour(hue))
+            line.append(character, "" if hue is None else _line_colour(hue))
         parts.append(line)
     if rows:
-        low, high = _figure(places[0]), _figure(places[1])
+        low, high = _format_number(places[0]), _format_number(places[1])
         under = f"{low}{chart.axis_label():^{max(0, width - len(low) - len(high))}}{high}"
-        parts.append(_plain(f"{'':>{_NUMBER}} └{'─' * width}", "dim"))
-        parts.append(_plain(f"{'':>{_NUMBER}}  {under}", "dim"))
+        parts.append(terminal.styled(f"{'':>{_NUMBER}} └{'─' * width}", "dim"))
+        parts.append(terminal.styled(f"{'':>{_NUMBER}}  {under}", "dim"))
     terminal.show(*parts)
-    terminal.show(_table([(chart, line) for line in chart.lines], named=False))
+    terminal.show(_sparkline_table([(chart, line) for line in chart.lines], named=False))
 
 
-def _show_lines(charts: Charts) -> None:
-    """All series, a line each; the system's beneath."""
+def _show_sparklines(charts: Charts) -> None:
+    """Print one row for each series, with readings of the machine last."""
     for apart, title in ((False, ""), (True, "system readings")):
         rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
         if rows:
             if title:
-                terminal.show(_plain(f"\n{title}", "bold"))
-            terminal.show(_table(rows, named=True))
+                terminal.show(terminal.styled(f"\n{title}", "bold"))
+            terminal.show(_sparkline_table(rows, named=True))
 
 
-def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
+def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
     import numpy as np
 
     from provml.plot.blocks import spark
 
     made: list[list[Text]] = []
     for chart, line in rows:
-        # what has no place on the axis is still worth its numbers
+        # a series without a place on this axis is still shown with its numbers
         y = line.curve.value if chart.missing(line) else chart.over(line)[1]
         finite = y[np.isfinite(y)]
         numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4
-        cells = [_plain(terminal.shortened(terminal.printable(chart.title), 60))] if named else []
-        cells.append(_plain(terminal.printable(chart.name_of(line)), _colour(line.hue)))
-        cells.append(_plain(spark(y, _SPARK), _colour(line.hue)))
-        cells += [_plain(_figure(number)) for number in numbers]
+        cells = (
+            [terminal.styled(terminal.shortened(terminal.printable(chart.title), 60))]
+            if named
+            else []
+        )
+        cells.append(
+            terminal.styled(terminal.printable(chart.name_of(line)), _line_colour(line.hue))
+        )
+        cells.append(terminal.styled(spark(y, _SPARK), _line_colour(line.hue)))
+        cells += [terminal.styled(_format_number(number)) for number in numbers]
         made.append(cells)
     heads = [*(["name"] if named else []), "context", "", "first", "last", "min", "max"]
     right = ("first", "last", "min", "max")
@@ -187,4 +200,5 @@ def _table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
     return terminal.table(heads, made, right=right, cut=cut)
 
 
+GROUP = "Look"
 COMMANDS = [plot_command]

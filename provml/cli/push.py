@@ -1,4 +1,4 @@
-"""``provml push``. Imports `_options`, `_terminal`, `store`; `sparql` when it runs."""
+"""``provml push``: runs to a SPARQL server. Imports `journal.store`; `sparql` on use."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from contextlib import contextmanager
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import store_option
+from provml.cli._options import examples, store_option
 from provml.journal.store import find_run
 
 
-@click.command("push")
+@click.command("push", epilog=examples("provml push latest --to http://localhost:7878/store"))
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
-    "--to", "url", required=True, metavar="URL", help="The server's Graph Store URL, see below."
+    "--to", "url", required=True, metavar="URL", help="The Graph Store URL of the server."
 )
 @click.option(
-    "--graph", metavar="IRI", help="The graph's name, for one run.  [default: <the run's>/bundle]"
+    "--graph",
+    metavar="IRI",
+    help="The name of the graph, if you push one run.  [default: <IRI of the run>/bundle]",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Every sample, or each series with its summary.  "
+    help="Send every sample, or each series with a summary.  "
     "[default: sample up to a million samples a run, else series]",
 )
 @store_option
 def push_command(
     runs: Sequence[str], url: str, graph: str | None, detail: str | None, store: str | None
 ) -> None:
-    """Put runs on a SPARQL server, each as a named graph, in place of what that graph held.
+    """Upload runs to a SPARQL server.
 
-    By the SPARQL 1.1 Graph Store HTTP Protocol; its URL is https://HOST/store with Oxigraph,
-    https://HOST/DATASET/data with Fuseki, .../rdf-graphs/service with GraphDB and RDF4J. To push a
-    run again changes nothing. A graph is one request, streamed, so a push that is cut off leaves
-    the graph as it was; push again.
+    Each run becomes a named graph and replaces what that graph held. Pushing a run again changes
+    nothing. Each graph is sent as one request, so if a push is cut off, the graph stays as it was;
+    push again.
 
-    Credentials are those of PROVML_SPARQL_TOKEN, or PROVML_SPARQL_USER and
-    PROVML_SPARQL_PASSWORD, or of ~/.netrc.
+    The URL is that of the SPARQL 1.1 Graph Store HTTP Protocol: https://HOST/store for Oxigraph,
+    https://HOST/DATASET/data for Fuseki, .../rdf-graphs/service for GraphDB and RDF4J.
+
+    Credentials come from PROVML_SPARQL_TOKEN, from PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD,
+    or from ~/.netrc.
     """
     from provml.journal.reader import Journal
     from provml.model.bundles import bundle_iri
@@ -47,14 +51,14 @@ def push_command(
     from provml.sparql.remote import Endpoint, push_graph, validate_graph_name
 
     if graph is not None and len(runs) > 1:
-        raise click.UsageError(f"--graph names the graph of one run, not of {len(runs)}")
+        raise click.UsageError(f"--graph names the graph of one run, but you gave {len(runs)} runs")
     endpoint = Endpoint(url)
     journals = [Journal(find_run(run, store)) for run in runs]
     for number, journal in enumerate(journals, 1):
         name = bundle_iri(journal) if graph is None else validate_graph_name(graph)
         label = f"{journal.folder.name} ({number} of {len(journals)})"
         mapping = RunMapping(journal, detail)
-        with _progress(label) as progress:
+        with _push_progress(label) as progress:
             sent = push_graph(endpoint, name, mapping, progress)
         click.echo(name)
         terminal.echo_note(
@@ -64,8 +68,8 @@ def push_command(
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[Callable[[int], None]]:
-    """Where people watch, show what is sent."""
+def _push_progress(label: str) -> Iterator[Callable[[int], None]]:
+    """Show progress if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda sent: None
         return
@@ -83,4 +87,5 @@ def _progress(label: str) -> Iterator[Callable[[int], None]]:
         yield show
 
 
+GROUP = "Documents"
 COMMANDS = [push_command]

@@ -1,4 +1,4 @@
-"""``provml query``. Imports `_options`, `_terminal`; `sparql` when it runs."""
+"""``provml query``: SPARQL over runs. Imports `sparql` on use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
-from provml.cli._options import store_option
+from provml.cli._options import examples, store_option
 from provml.errors import ProvMLError, QueryError
 from provml.journal.store import find_run
 
@@ -30,47 +30,55 @@ _FORMATS: Final = ("table", "csv", "json", "arrow", "parquet", "turtle", "ntripl
 _GRAPHS: Final = _FORMATS[-3:]
 _BINARY: Final = ("arrow", "parquet")
 _MOST_ROWS: Final = 1000
-_LONGEST: Final = 200
 _LARGEST_QUERY: Final = 2**22
 
 
-@click.command("query")
+@click.command(
+    "query",
+    epilog=examples(
+        "provml query --list",
+        "provml query latest 'SELECT * { ?metric a provml:Metric } LIMIT 5'",
+        "provml query --file question.rq -o answer.csv",
+    ),
+)
 @click.argument("runs_and_query", nargs=-1, metavar="[RUN]... [QUERY]")
-@click.option("--file", "file", metavar="FILE", help="Read the query from a file; - is the input.")
-@click.option("--name", "ready_name", metavar="NAME", help="Ask a ready query; see --list.")
-@click.option("--list", "list_ready", is_flag=True, help="List the ready queries and end.")
+@click.option(
+    "--file", "file", metavar="FILE", help="Read the query from a file, or - for standard input."
+)
+@click.option("--name", "ready_name", metavar="NAME", help="Ask a ready-made query; see --list.")
+@click.option("--list", "list_ready", is_flag=True, help="List the ready-made queries and exit.")
 @click.option(
     "--set",
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Set a parameter of the query: what it has as VALUES ?name { UNDEF }.",
+    help="Set a parameter of the query, which it declares as VALUES ?name { UNDEF }.",
 )
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(_FORMATS),
-    help="How to give the answer.  [default: by the ending of -o; else a table on a terminal and "
+    help="The format of the answer.  [default: from the ending of -o; else a table on a terminal, "
     "csv in a pipe, and turtle for a graph]",
 )
 @click.option(
-    "-o", "--output", metavar="FILE", help="Where to: a file (.gz and .zst compress), or -."
+    "-o", "--output", metavar="FILE", help="The file to write (.gz and .zst compress), or -."
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Ask of every sample, or of each series with its summary.  "
+    help="Query every sample, or each series with a summary.  "
     "[default: sample up to a million samples a run, else series]",
 )
 @click.option(
     "--in-memory",
     is_flag=True,
-    help="Load for this query alone and keep nothing: twice as fast as loading to keep.",
+    help="Load the runs for this query only: twice as fast, but the next query loads them again.",
 )
+@click.option("--endpoint", metavar="URL", help="Ask a SPARQL server about the graphs of the RUNs.")
 @click.option(
-    "--endpoint", metavar="URL", help="Ask a SPARQL server, of the graphs of the runs named."
+    "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up after this time."
 )
-@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up after.")
 @store_option
 def query_command(
     runs_and_query: Sequence[str],
@@ -86,33 +94,34 @@ def query_command(
     timeout_s: float | None,
     store: str | None,
 ) -> None:
-    """Ask a SPARQL query of runs, or of all runs of the store.
+    """Query runs with SPARQL.
 
-    SELECT, ASK, CONSTRUCT and DESCRIBE. The default graph is all the runs named, together; GRAPH
-    sees each. The prefixes prov, provml, rdf, rdfs, xsd and dcterms are known, and of a single run
-    its own, run. Nothing is changed, and nothing fetched: SERVICE is refused.
+    QUERY is a SELECT, ASK, CONSTRUCT or DESCRIBE about the RUNs, or about all runs of the store.
+    The default graph is the union of the runs; GRAPH addresses each run. The prefixes prov, provml,
+    rdf, rdfs, xsd and dcterms are defined, and run if there is a single RUN. A query can't change
+    anything, and SERVICE is refused.
 
-    Runs are loaded once, into .provml in the store, and again when they changed; that folder can
-    be deleted at any time.
+    Runs are loaded into the folder .provml of the store, once and again after they change. You can
+    delete that folder at any time.
 
-    With --endpoint a server answers by the SPARQL 1.1 protocol. Credentials are those of
-    PROVML_SPARQL_TOKEN, or PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or of ~/.netrc.
+    With --endpoint, a server answers through the SPARQL 1.1 protocol. Credentials come from
+    PROVML_SPARQL_TOKEN, from PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or from ~/.netrc.
     """
     if list_ready:
-        _show_ready()
+        _list_ready_queries()
         return
-    runs, text, parameters = _asked(runs_and_query, file, ready_name, settings)
+    runs, text, parameters = _read_question(runs_and_query, file, ready_name, settings)
     if timeout_s is not None and not 0 < timeout_s < math.inf:
-        raise click.UsageError(f"--timeout is a number of seconds above 0, not {timeout_s}")
-    _in_child(timeout_s, output)
+        raise click.UsageError(f"--timeout must be a number of seconds above 0, not {timeout_s}")
+    _run_in_child(timeout_s, output)
     if endpoint is not None:
-        _give(_ask_endpoint(endpoint, runs, text, parameters, store), format_name, output)
+        _write_answer(_ask_endpoint(endpoint, runs, text, parameters, store), format_name, output)
         return
     from provml.sparql import load_runs
 
     with load_runs(runs or None, store, detail, terminal.echo_note, not in_memory) as loaded:
         answer = loaded.query(text, **parameters)
-        _give(answer, format_name, output)
+        _write_answer(answer, format_name, output)
 
 
 def _ask_endpoint(
@@ -130,7 +139,7 @@ def _ask_endpoint(
     return ask_endpoint(endpoint, text, parameters, prefixes, graphs)
 
 
-def _show_ready() -> None:
+def _list_ready_queries() -> None:
     from provml.sparql.ready_queries import list_ready_queries
 
     for query in list_ready_queries():
@@ -139,13 +148,13 @@ def _show_ready() -> None:
             click.echo(f"{'':20}  --set {name}=...  {what}")
 
 
-# -- what is asked ----------------------------------------------------------------------------
+# -- the question -----------------------------------------------------------------------------
 
 
-def _asked(
+def _read_question(
     arguments: Sequence[str], file: str | None, ready_name: str | None, settings: Sequence[str]
 ) -> tuple[list[str], str, dict[str, Parameter]]:
-    """The runs, the query's text, and its parameters."""
+    """Return the runs, the text of the query, and its parameters."""
     from provml.sparql.ready_queries import describe_query, find_ready_query
 
     if file is not None and ready_name is not None:
@@ -154,15 +163,17 @@ def _asked(
     if ready_name is not None:
         query = find_ready_query(ready_name)
     elif file is not None:
-        query = describe_query(file, _read(file))
+        query = describe_query(file, _read_query_file(file))
     elif runs:
         query = describe_query("", runs.pop())
         if query.text and not any(mark in query.text for mark in " \n\t{"):
             raise click.UsageError(
-                f"{query.text!r} is no query: the last argument is one, or --file or --name says it"
+                f"{query.text!r} is not a query: give one as the last argument, or --file or --name"
             )
     else:
-        raise click.UsageError("there is no query: give one, --file FILE or --name NAME")
+        raise click.UsageError(
+            "the query is missing: give it as the last argument, or --file or --name"
+        )
     given: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -172,27 +183,29 @@ def _asked(
     return runs, query.text, query.values(given)
 
 
-def _read(file: str) -> str:
+def _read_query_file(file: str) -> str:
     if file == _STDOUT:
         content = sys.stdin.buffer.read(_LARGEST_QUERY + 1)
     else:
         with open(file, "rb") as stream:
             content = stream.read(_LARGEST_QUERY + 1)
     if len(content) > _LARGEST_QUERY:
-        raise QueryError(f"{file} is larger than {terminal.size_text(_LARGEST_QUERY)}: no query")
+        raise QueryError(
+            f"{file} is larger than a query can be, {terminal.size_text(_LARGEST_QUERY)}"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise QueryError(f"{file} is no text in UTF-8: byte {error.start}") from None
+        raise QueryError(f"{file} is not UTF-8 text: see byte {error.start}") from None
 
 
-# -- a process for the engine, which no signal handler reaches while it works ------------------
+# -- a process for the engine, because no signal handler runs while it works --------------------
 
 
-def _in_child(timeout_s: float | None, output: str | None) -> None:
-    """Go on in a child process; the parent waits for it, and ends as it does.
+def _run_in_child(timeout_s: float | None, output: str | None) -> None:
+    """Continue in a child process, while the parent waits and exits with the same status.
 
-    The engine hands control back to Python only with a row. So Ctrl-C and a time limit end the
+    The engine returns control to Python only with a row, so Ctrl-C and a time limit have to end the
     process that it works in.
     """
     sys.stdout.flush()
@@ -211,18 +224,18 @@ def _in_child(timeout_s: float | None, output: str | None) -> None:
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        _remove_parts(output, child)
+        _remove_partial_output(output, child)
         raise
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        _remove_parts(output, child)
+        _remove_partial_output(output, child)
         raise click.Abort if -code == signal.SIGINT else ProvMLError(f"killed by signal {-code}")
     raise click.exceptions.Exit(code)
 
 
-def _remove_parts(output: str | None, child: int) -> None:
-    """Remove what a killed process left beside its output file."""
+def _remove_partial_output(output: str | None, child: int) -> None:
+    """Remove the partial output file of a killed process."""
     if output is None or output == _STDOUT:
         return
     path = Path(os.path.realpath(output))
@@ -234,20 +247,20 @@ def _remove_parts(output: str | None, child: int) -> None:
 # -- the answer -------------------------------------------------------------------------------
 
 
-def _give(answer: SparqlAnswer, format_name: str | None, output: str | None) -> None:
-    format_name = format_name or _default_format(answer, output)
+def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | None) -> None:
+    format_name = format_name or _choose_answer_format(answer, output)
     if answer.kind == "boolean" and format_name in ("table", "csv"):
         text = "true\n" if answer else "false\n"
-        _write_text(text, output)
+        _write_output_text(text, output)
     elif format_name == "table":
         if answer.kind == "graph":
-            raise QueryError(f"the answer is a graph: {', '.join(_GRAPHS)} hold one")
+            raise QueryError(f"the answer is a graph: give --format {', '.join(_GRAPHS)}")
         if output not in (None, _STDOUT):
-            raise QueryError("a table is for people to see: a file takes csv, json, ...")
-        _show(answer)
+            raise QueryError("a table can't be written to a file: give --format csv, json, ...")
+        _show_bindings(answer)
     elif output in (None, _STDOUT):
         if format_name in _BINARY and sys.stdout.isatty():
-            raise QueryError(f"{format_name} is not for a terminal: give -o FILE")
+            raise QueryError(f"{format_name} can't be shown on a terminal: give -o FILE")
         sys.stdout.flush()
         answer.write(format_name, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -256,7 +269,7 @@ def _give(answer: SparqlAnswer, format_name: str | None, output: str | None) -> 
             answer.write(format_name, sink)
 
 
-def _default_format(answer: SparqlAnswer, output: str | None) -> str:
+def _choose_answer_format(answer: SparqlAnswer, output: str | None) -> str:
     from provml.sparql.answers import ANSWER_SUFFIXES
 
     if output not in (None, _STDOUT):
@@ -269,7 +282,7 @@ def _default_format(answer: SparqlAnswer, output: str | None) -> str:
     return "table" if terminal.on_terminal() and output is None else "csv"
 
 
-def _write_text(text: str, output: str | None) -> None:
+def _write_output_text(text: str, output: str | None) -> None:
     if output in (None, _STDOUT):
         click.echo(text, nl=False)
     else:
@@ -277,9 +290,7 @@ def _write_text(text: str, output: str | None) -> None:
             sink.write(text.encode())
 
 
-def _show(answer: SparqlAnswer) -> None:
-    from rich.text import Text
-
+def _show_bindings(answer: SparqlAnswer) -> None:
     rows: list[list[Text]] = []
     more = 0
     numbers = [True] * len(answer.variables)
@@ -289,19 +300,19 @@ def _show(answer: SparqlAnswer) -> None:
             continue
         cells: list[Text] = []
         for place, term in enumerate(row):
-            text, is_number = _cell(term, answer.prefixes)
+            text, is_number = _format_term(term, answer.prefixes)
             numbers[place] &= is_number
-            cells.append(Text(terminal.shortened(terminal.printable(text), _LONGEST)))
+            cells.append(terminal.cell(text))
         rows.append(cells)
     names = [terminal.printable(name) for name in answer.variables]
     right = [name for name, is_number in zip(names, numbers, strict=True) if is_number]
     terminal.show(terminal.table(names, rows, right, [n for n in names if n not in right]))
     if more:
-        terminal.echo_note(f"{more:,} more rows: -o FILE or --format csv gives all")
+        terminal.echo_note(f"{more:,} more rows; -o FILE or --format csv writes all of them")
 
 
-def _cell(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
-    """A term for people, numbers with all their digits; whether it is a number, or nothing."""
+def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
+    """Return a term for people, and whether it aligns right: a number, exact, or nothing."""
     from provml.model.statements import Iri
     from provml.sparql.answers import python_value
 
@@ -322,4 +333,5 @@ def _cell(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
     return term.value if hasattr(term, "value") else str(term), False
 
 
+GROUP = "Ask"
 COMMANDS = [query_command]

@@ -1,4 +1,4 @@
-"""``provml recover``. Imports `store`, `journal.recovery`; `export` when it runs."""
+"""``provml recover``: close a killed run. Imports `journal`; `export` and `capture` on use."""
 
 from __future__ import annotations
 
@@ -6,63 +6,68 @@ from pathlib import Path
 
 import click
 
-from provml.base.format_names import format_names
 from provml.cli import _terminal as terminal
-from provml.cli._options import run_argument, store_option
+from provml.cli._options import FormatName, examples, run_argument, store_option
 from provml.errors import ProvMLError
 from provml.journal.reader import Journal
 from provml.journal.recovery import recover
 from provml.journal.store import find_run
 
 
-@click.command("recover")
+@click.command("recover", epilog=examples("provml recover latest"))
 @run_argument
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(format_names()),
+    type=FormatName(),
     default="provjson",
     show_default=True,
-    help="The document to write then.",
+    help="The format of the document.",
 )
 @store_option
 def recover_command(run: str, format_name: str, store: str | None) -> None:
     """Close a run whose process was killed, and write its document.
 
-    Of a killed provml run it records what was printed and the files, too. Nothing that was recorded
-    is lost or changed. A run whose main process is alive is refused; forked children of a dead one
-    that still live are left alone. A run that ended is left as it is. Twice is once.
+    Everything that the run recorded is kept unchanged. If provml run started it, the command also
+    records the output and the files that the killed process left.
+
+    A run whose main process is alive is refused. Forked children that outlive the main process are
+    left alone. A run that has ended stays as it is, so the command can be repeated safely.
     """
-    from provml.export import document_path, export
+    from provml.export import document_path, export, find_format
 
     folder = find_run(run, store)
     closed = recover(folder)
     if Journal(folder).state().status == "crashed":
-        closed += _what_is_left(folder)
-    document = document_path(folder, format_name)
+        closed += _record_leftovers(folder)
+    chosen = find_format(format_name)
+    document = document_path(folder, chosen)
     for line in closed:
         click.echo(terminal.printable(line))
     state = Journal(folder).state()
     if not closed and (state.status != "crashed" or document.exists()):
-        # a crashed run that has an end got it from a recovery
+        # only a recovery gives a crashed run an end
         recovered = state.status == "crashed" and state.ended_ns is not None
         done = "already recovered" if recovered else "nothing to recover"
         click.echo(f"{done}: {terminal.printable(folder.name)} is {state.status}")
         return
-    mapping = export(folder, format_name, document)
+    mapping = export(folder, chosen, document)
     size = terminal.size_text(document.stat().st_size)
     click.echo(f"wrote {terminal.printable(document)} ({size}, {mapping.samples:,} samples)")
 
 
-def _what_is_left(folder: Path) -> list[str]:
-    """Record what `provml run` left; where that can't be, a line says so."""
+def _record_leftovers(folder: Path) -> list[str]:
+    """Record what a killed `provml run` left; print a note if that fails."""
     from provml.capture.command.leftovers import record_leftovers
 
     try:
         return record_leftovers(folder)
     except (ProvMLError, OSError) as error:
-        terminal.echo_note(terminal.printable(f"not recorded what was left: {error}"))
+        terminal.echo_note(
+            terminal.printable(f"could not record what the killed command left: {error}")
+        )
         return []
 
 
+GROUP = "Store"
 COMMANDS = [recover_command]

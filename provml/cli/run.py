@@ -1,10 +1,10 @@
-"""``provml run``: a command, recorded. Imports `capture.command`."""
+"""``provml run``: record a command. Imports `capture.command` on use."""
 
 from __future__ import annotations
 
 import click
 
-from provml.cli._options import store_option
+from provml.cli._options import examples, store_option
 
 _BYTES_A_MIB = 2**20
 
@@ -13,45 +13,56 @@ _BYTES_A_MIB = 2**20
     "run",
     context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
     options_metavar="[OPTIONS] --",
+    epilog=examples(
+        "provml run -- python train.py --lr 0.1",
+        "provml run --tag kind=baseline -- python -m package.train",
+        "provml run -- train.ipynb",
+    ),
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True, metavar="COMMAND...")
-@click.option("--experiment", metavar="NAME", help="By default the script's or command's name.")
+@click.option(
+    "--experiment",
+    metavar="NAME",
+    help="The name of the experiment.  [default: the script's or command's name]",
+)
 @click.option("--project", metavar="NAME", help="A name that groups experiments.")
-@click.option("--owner", metavar="NAME", help="Who is responsible; by default the login name.")
-@click.option("--namespace", metavar="IRI", help="The base IRI of what the run describes.")
-@click.option("--run-id", metavar="ID", help="An id of one's own; the same for all ranks of a job.")
-@click.option("--resume", is_flag=True, help="Go on with the run of that id, or with the latest.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
+@click.option("--owner", metavar="NAME", help="Who is responsible.  [default: the login name]")
+@click.option("--namespace", metavar="IRI", help="The base IRI of everything the run describes.")
+@click.option("--run-id", metavar="ID", help="The run's id; give the same to all ranks of a job.")
+@click.option("--resume", is_flag=True, help="Resume the run with this id, or the latest.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the run; can be repeated."
+)
 @click.option(
     "--pattern",
     "patterns",
     multiple=True,
     metavar="P",
-    help="What else in the output is a metric; may be repeated.",
+    help="How other lines of the output state metrics, as in provml ingest; can be repeated.",
 )
-@click.option("--no-output", is_flag=True, help="Neither read nor keep what the command prints.")
-@click.option("--no-trackers", is_flag=True, help="Do not record calls of TensorBoard, MLflow ...")
-@click.option("--no-files", is_flag=True, help="Do not record files that are read and written.")
+@click.option("--no-output", is_flag=True, help="Don't read or keep the output.")
+@click.option("--no-trackers", is_flag=True, help="Don't record calls of TensorBoard, MLflow, ...")
+@click.option("--no-files", is_flag=True, help="Don't record the files that are read and written.")
 @click.option(
     "--output-limit",
     type=click.FloatRange(min=0, max=2**20),
     default=10,
     show_default=True,
     metavar="MIB",
-    help="How much of each stream is kept, half of it from the beginning; 0 for nothing.",
+    help="How much of each stream to keep, half of it from the start; 0 for nothing.",
 )
 @click.option(
     "--sample-interval",
     type=float,
     metavar="S",
-    help="Seconds between two readings of the machine; 0 for none.  [default: 5]",
+    help="Seconds between readings of the machine; 0 for no readings.  [default: 5]",
 )
 @click.option(
     "--formats",
     default="provjson",
     show_default=True,
     metavar="NAMES",
-    help="The documents to write at the end, separated by commas; '' for none.",
+    help="The formats of the documents to write at the end, separated by commas; '' for none.",
 )
 @store_option
 def run_command(
@@ -72,18 +83,15 @@ def run_command(
     formats: str,
     store: str | None,
 ) -> None:
-    """Run a command and record it: python train.py, python -m module, a notebook, anything.
+    """Run a command and record it.
 
-    Its output, exit status and signals are as without provml; what it prints is kept and read for
-    metrics, calls of other trackers and the files that it reads and writes are recorded where it
-    is Python. provml.start_run in it joins this run. Where the store can't be written the command
-    runs all the same, unrecorded.
+    The command can be python train.py, python -m module, a notebook (train.ipynb) or any other
+    program. It runs exactly as it would without provml: same output, exit status and signals.
 
-    \b
-    provml run -- python train.py --lr 0.1
-    provml run --tag kind=baseline -- python -m package.train
-    provml run -- train.ipynb
-    """  # noqa: D301 - click's mark for text that is not wrapped
+    provml keeps what the command prints and reads metrics from it. In Python programs it also
+    records calls of other trackers and the files that are read and written. If the program calls
+    provml.start_run, it joins this run. If the store can't be written, the command runs unrecorded.
+    """
     from provml.capture.command import supervisor as capture
     from provml.errors import InvalidArgumentError, RunExistsError
 
@@ -99,7 +107,7 @@ def run_command(
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),
     )
     try:
-        ending = capture.record_command(
+        exit_status = capture.record_command(
             command,
             wanted,
             experiment=experiment,
@@ -115,7 +123,8 @@ def run_command(
         )
     except RunExistsError as error:
         raise InvalidArgumentError(str(error).replace("resume=True", "--resume")) from None
-    ending.leave()
+    exit_status.leave()
 
 
+GROUP = "Record"
 COMMANDS = [run_command]

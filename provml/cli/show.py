@@ -1,4 +1,4 @@
-"""``provml show``: one run at a glance. Imports `_overview`, `store`."""
+"""``provml show``: a run at a glance. Imports `journal`; `_overview`, `model` on use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, run_argument, store_option
+from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -20,135 +20,128 @@ if TYPE_CHECKING:
     from provml.journal.reader import Journal
     from provml.model.resources import ResourceUse
 
-_LONGEST = 200
 _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
 
 
-@click.command("show")
+@click.command("show", epilog=examples("provml show latest", "provml show latest --resources"))
 @run_argument
-@click.option("--resources", is_flag=True, help="What of the machine it used, instead.")
+@click.option("--resources", is_flag=True, help="Show what the run used of the machine instead.")
 @json_option
 @store_option
 def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
-    """Show what a run recorded, or what of the machine it used.
+    """Show what a run recorded.
 
-    How it stands, parameters, series, data, models, the last events, documents. Numbers are shown
-    to six digits. With --json all is exact: integers beyond 2**53, decimals and the floats NaN,
-    INF and -INF are strings, times are xsd:dateTime with nine digits, bytes are base64.
+    Prints its status, parameters, series, data, models, last events and documents. Numbers have six
+    digits.
 
-    Costs one pass over the run's files; memory does not grow with its samples.
+    With --json, all values are exact: integers beyond 2**53, decimals and the floats NaN, INF and
+    -INF are strings, times are xsd:dateTime with nine digits, bytes are base64.
     """
-    from provml.cli._overview import overview
+    from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
 
     journal = Journal(find_run(run, store))
     if resources:
         _show_resources(journal, as_json)
         return
-    found = overview(journal)
+    found = read_overview(journal)
     if as_json:
         terminal.echo_json(found.to_dict())
     else:
-        terminal.show(*_parts(found))
+        terminal.show(*_overview_sections(found))
 
 
-def _parts(found: Overview) -> list[RenderableType]:
+def _overview_sections(found: Overview) -> list[RenderableType]:
     sections: list[tuple[str, RenderableType | None]] = [
-        ("", _head(found)),
-        ("parameters", _settings(found.params)),
-        ("tags", _settings(found.tags)),
-        ("metadata", _settings(found.metadata)),
-        ("series", _series(found)),
-        ("readings of the machine (all of them: --resources)", _readings(found)),
-        ("datasets, artifacts, models", _contents(found)),
-        (_events_title(found), _events(found)),
-        ("spans", _spans(found)),
-        ("damage met while reading", _counts(found.damage)),
-        ("documents", _documents(found)),
+        ("", _describe_run(found)),
+        ("parameters", _settings_section(found.params)),
+        ("tags", _settings_section(found.tags)),
+        ("metadata", _settings_section(found.metadata)),
+        ("series", _series_section(found)),
+        ("readings of the machine (all of them: --resources)", _readings_section(found)),
+        ("datasets, artifacts, models", _contents_section(found)),
+        (_events_title(found), _events_section(found)),
+        ("spans", _spans_section(found)),
+        ("records that can't be read", _damage_section(found.damage)),
+        ("documents", _documents_section(found)),
     ]
     parts: list[RenderableType] = []
     for title, body in sections:
         if body is not None:
-            parts += [_text(f"\n{title}", "bold")] if title else []
+            parts += [terminal.styled(f"\n{title}", "bold")] if title else []
             parts.append(body)
     return parts
 
 
-def _text(content: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text(content, style)
-
-
-def _cell(content: object, style: str = "") -> Text:
-    return _text(terminal.shortened(terminal.printable(content), _LONGEST), style)
-
-
-def _pairs(rows: list[tuple[str, Text]]) -> RenderableType:
+def _pairs_table(rows: list[tuple[str, Text]]) -> RenderableType:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(_text(f"  {name}"), value)
+        table.add_row(terminal.styled(f"  {name}"), value)
     return table
 
 
-def _head(found: Overview) -> RenderableType:
+def _describe_run(found: Overview) -> RenderableType:
     description, state = found.description, found.state
     length_s = terminal.duration_s(state.started_ns, state.ended_ns)
     rows = [
-        ("run", _cell(description["id"], "bold")),
-        ("experiment", _cell(description["experiment"])),
+        ("run", terminal.cell(description["id"], "bold")),
+        ("experiment", terminal.cell(description["experiment"])),
     ]
-    told = {"project": "project", "owner": "owner", "external_id": "external id"}
-    told |= {"framework": "framework", "task": "task"}
-    rows += [(name, _cell(description[k])) for k, name in told.items() if description.get(k)]
+    labels = {"project": "project", "owner": "owner", "external_id": "external id"}
+    labels |= {"framework": "framework", "task": "task"}
+    rows += [
+        (name, terminal.cell(description[k])) for k, name in labels.items() if description.get(k)
+    ]
     if found.command:
-        rows.append(("command", _cell(shlex.join(found.command))))
-    rows.append(("status", _text(state.status, terminal.STYLES[state.status])))
+        rows.append(("command", terminal.cell(shlex.join(found.command))))
+    rows.append(("status", terminal.styled(state.status, terminal.STYLES[state.status])))
     if state.reason is not None:
-        rows.append(("reason", _cell(state.reason)))
+        rows.append(("reason", terminal.cell(state.reason)))
     if state.exception is not None:
         kind = str(state.exception.get("type")).removeprefix("builtins.")
         message = state.exception.get("message")
-        rows.append(("exception", _cell(f"{kind}: {message}", "red")))
-    rows.append(("started", _text(terminal.local_text(state.started_ns))))
+        rows.append(("exception", terminal.cell(f"{kind}: {message}", "red")))
+    rows.append(("started", terminal.styled(terminal.local_text(state.started_ns))))
     if state.ended_ns is not None:
-        ended = f"{terminal.local_text(state.ended_ns)}, after {terminal.duration_text(length_s)}"
-        rows.append(("ended", _text(ended)))
+        ended = f"{terminal.local_text(state.ended_ns)}, after {terminal.format_duration(length_s)}"
+        rows.append(("ended", terminal.styled(ended)))
     if state.dropped_samples or state.dropped_events:
         lost = f"{state.dropped_samples:,} samples, {state.dropped_events:,} events"
-        rows.append(("dropped", _text(lost, "red")))
+        rows.append(("dropped", terminal.styled(lost, "red")))
     if found.unsummarised and state.status != "running":
         lost = f"values stored in {found.unsummarised:,} windows"
-        rows.append(("not summarised", _text(lost, "red")))
-    rows.append(("folder", _text(terminal.printable(found.folder))))
-    return _pairs(rows)
+        rows.append(("not summarised", terminal.styled(lost, "red")))
+    rows.append(("folder", terminal.styled(terminal.printable(found.folder))))
+    return _pairs_table(rows)
 
 
-def _settings(values: dict[str, Any]) -> RenderableType | None:
+def _settings_section(values: dict[str, Any]) -> RenderableType | None:
     if not values:
         return None
-    return _pairs(
-        [(terminal.printable(k), _cell(terminal.value_text(v))) for k, v in values.items()]
+    return _pairs_table(
+        [(terminal.printable(k), terminal.cell(terminal.value_text(v))) for k, v in values.items()]
     )
 
 
-def _readings(found: Overview) -> RenderableType | None:
-    """How many readings there are, of what."""
+def _readings_section(found: Overview) -> RenderableType | None:
+    """Count the readings of each collector."""
     rows: list[tuple[str, Text]] = []
     for kind in found.collectors:
         own = [series for series in found.series if series.kind == kind]
         names = len({series.name for series in own})
         count = sum(series.count for series in own)
-        rows.append((terminal.printable(kind), _text(f"{names:,} values, {count:,} readings")))
-    return _pairs(rows) if rows else None
+        rows.append(
+            (terminal.printable(kind), terminal.styled(f"{names:,} values, {count:,} readings"))
+        )
+    return _pairs_table(rows) if rows else None
 
 
-def _series(found: Overview) -> RenderableType | None:
+def _series_section(found: Overview) -> RenderableType | None:
     shown = [series for series in found.series if series.kind not in found.collectors]
     if not shown:
         return None
@@ -159,7 +152,7 @@ def _series(found: Overview) -> RenderableType | None:
     columns += [*(["rank"] if ranked else []), *numbers, "unit"]
     rows: list[list[Text]] = []
     for series in shown:
-        cells = [f"  {terminal.printable(series.name)}", _place(series.context)]
+        cells = [f"  {terminal.printable(series.name)}", _format_context(series.context)]
         if targeted:
             cells.append("-" if series.of is None else terminal.printable(" ".join(series.of)))
         cells += [terminal.value_text(series.rank)] if ranked else []
@@ -167,16 +160,16 @@ def _series(found: Overview) -> RenderableType | None:
         for value in (series.last, series.minimum, series.maximum):
             cells.append(terminal.shortened(terminal.value_text(value), _LONGEST_NUMBER))
         cells.append(terminal.printable(", ".join(series.units)))
-        rows.append([_text(cell) for cell in cells])
+        rows.append([terminal.styled(cell) for cell in cells])
     cut = ("  name", "context", *(["of"] if targeted else []), "max", "min", "last")
     return terminal.table(columns, rows, right=("rank", *numbers), cut=cut)
 
 
-def _place(context: tuple[str, ...] | None) -> str:
+def _format_context(context: tuple[str, ...] | None) -> str:
     return "-" if context is None else terminal.printable(" > ".join(context))
 
 
-def _contents(found: Overview) -> RenderableType | None:
+def _contents_section(found: Overview) -> RenderableType | None:
     if not found.contents:
         return None
     rows: list[list[Text]] = []
@@ -185,12 +178,12 @@ def _contents(found: Overview) -> RenderableType | None:
         digest, size, copy = facts.get("sha256"), facts.get("size"), facts.get("copy")
         versions = f" ({content.versions} versions)" if content.versions > 1 else ""
         cells = [
-            _cell(f"  {content.name}{versions}"),
-            _text(content.kind),
-            _cell(", ".join(map(_place, content.contexts))),
-            _text(terminal.size_text(size) if isinstance(size, int) else "-"),
-            _cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
-            _text("kept" if isinstance(copy, str) else "-"),
+            terminal.cell(f"  {content.name}{versions}"),
+            terminal.styled(content.kind),
+            terminal.cell(", ".join(map(_format_context, content.contexts))),
+            terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
+            terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
+            terminal.styled("kept" if isinstance(copy, str) else "-"),
         ]
         rows.append(cells)
     columns = ("  name", "kind", "context", "size", "sha256", "copy")
@@ -202,16 +195,16 @@ def _events_title(found: Overview) -> str:
     return "events" if shown == found.events else f"events (the last {shown} of {found.events:,})"
 
 
-def _events(found: Overview) -> RenderableType | None:
+def _events_section(found: Overview) -> RenderableType | None:
     if not found.events:
         return None
     rows = [
         [
-            _text(f"  {terminal.local_text(event.time_ns)}"),
-            _cell(event.name),
-            _cell("-" if event.source is None else event.source),
-            _text(_place(event.context)),
-            _text(terminal.value_text(event.step)),
+            terminal.styled(f"  {terminal.local_text(event.time_ns)}"),
+            terminal.cell(event.name),
+            terminal.cell("-" if event.source is None else event.source),
+            terminal.styled(_format_context(event.context)),
+            terminal.styled(terminal.value_text(event.step)),
         ]
         for event in found.last_events
     ]
@@ -219,15 +212,15 @@ def _events(found: Overview) -> RenderableType | None:
     return terminal.table(columns, rows, right=("step",), cut=("name", "source", "context"))
 
 
-def _spans(found: Overview) -> RenderableType | None:
+def _spans_section(found: Overview) -> RenderableType | None:
     if not found.last_spans:
         return None
     rows = [
         [
-            _text(f"  {terminal.local_text(span.started.time_ns)}"),
-            _cell(span.name),
-            _cell("-" if span.source is None else span.source),
-            _text(terminal.duration_text(span.duration_s)),
+            terminal.styled(f"  {terminal.local_text(span.started.time_ns)}"),
+            terminal.cell(span.name),
+            terminal.cell("-" if span.source is None else span.source),
+            terminal.styled(terminal.format_duration(span.duration_s)),
         ]
         for span in found.last_spans
     ]
@@ -235,21 +228,21 @@ def _spans(found: Overview) -> RenderableType | None:
     return terminal.table(columns, rows, right=("duration",), cut=("name", "source"))
 
 
-def _counts(damage: dict[str, int]) -> RenderableType | None:
-    rows = [(reason, _text(f"{count:,}", "red")) for reason, count in damage.items()]
-    return _pairs(rows) if rows else None
+def _damage_section(damage: dict[str, int]) -> RenderableType | None:
+    rows = [(reason, terminal.styled(f"{count:,}", "red")) for reason, count in damage.items()]
+    return _pairs_table(rows) if rows else None
 
 
-def _documents(found: Overview) -> RenderableType | None:
+def _documents_section(found: Overview) -> RenderableType | None:
     if not found.documents:
-        return _text("  none yet: provml export writes them", "dim")
+        return terminal.styled("  none yet: provml export writes them", "dim")
     rows: list[tuple[str, Text]] = []
     for name, document in found.documents.items():
-        line = _text(terminal.size_text(document.size))
+        line = terminal.styled(terminal.size_text(document.size))
         if document.out_of_date:
             line.append("  out of date: provml export writes it again", "yellow")
         rows.append((terminal.printable(name), line))
-    return _pairs(rows)
+    return _pairs_table(rows)
 
 
 def _show_resources(journal: Journal, as_json: bool) -> None:
@@ -257,14 +250,14 @@ def _show_resources(journal: Journal, as_json: bool) -> None:
 
     found = resource_use(journal)
     if as_json:
-        terminal.echo_json([_resource_json(use) for use in found])
+        terminal.echo_json([_resource_to_json(use) for use in found])
     elif found:
-        terminal.show(*_resources(found))
+        terminal.show(*_resources_tables(found))
     else:
-        terminal.show(_text("no readings of the machine were taken", "dim"))
+        terminal.show(terminal.styled("the run has no readings of the machine", "dim"))
 
 
-def _resource_json(use: ResourceUse) -> dict[str, Any]:
+def _resource_to_json(use: ResourceUse) -> dict[str, Any]:
     content = asdict(use)
     content["contexts"] = [
         {"context": None if path is None else list(path), "total": total}
@@ -274,7 +267,7 @@ def _resource_json(use: ResourceUse) -> dict[str, Any]:
     return plain
 
 
-def _resources(found: list[ResourceUse]) -> list[RenderableType]:
+def _resources_tables(found: list[ResourceUse]) -> list[RenderableType]:
     ranked = any(use.rank is not None for use in found)
     numbers = ("mean", "min", "max", "total", "above")
     columns = ["  kind", "name", *(["rank"] if ranked else []), *numbers, "unit"]
@@ -283,20 +276,20 @@ def _resources(found: list[ResourceUse]) -> list[RenderableType]:
         cells = [f"  {terminal.printable(use.kind)}", terminal.printable(use.name)]
         cells += [terminal.value_text(use.rank)] if ranked else []
         for value in (use.mean, use.minimum, use.maximum, use.total):
-            cells.append(_amount(value, use.unit))
-        cells.append(_above(use))
+            cells.append(_format_amount(value, use.unit))
+        cells.append(_format_above(use))
         cells.append("" if use.unit in (None, "B") else terminal.printable(use.unit))
-        rows.append([_text(cell) for cell in cells])
+        rows.append([terminal.styled(cell) for cell in cells])
     parts: list[RenderableType] = [
         terminal.table(columns, rows, right=("rank", *numbers), cut=("name", "  kind"))
     ]
     for use in found:
         if use.name == "energy_joules" and any(path is not None for path in use.contexts):
-            parts.append(_text("\nenergy by context", "bold"))
+            parts.append(terminal.styled("\nenergy by context", "bold"))
             parts.append(
-                _pairs(
+                _pairs_table(
                     [
-                        (_place(path), _text(f"{terminal.value_text(total)} J"))
+                        (_format_context(path), terminal.styled(f"{terminal.value_text(total)} J"))
                         for path, total in use.contexts.items()
                     ]
                 )
@@ -304,17 +297,18 @@ def _resources(found: list[ResourceUse]) -> list[RenderableType]:
     return parts
 
 
-def _amount(value: float | None, unit: str | None) -> str:
+def _format_amount(value: float | None, unit: str | None) -> str:
     if value is None:
         return "-"
     return terminal.size_text(round(value)) if unit == "B" else terminal.value_text(value)
 
 
-def _above(use: ResourceUse) -> str:
-    """For how long it was above its threshold."""
+def _format_above(use: ResourceUse) -> str:
+    """Return how long a reading was above its threshold."""
     if use.above_s is None or use.threshold is None:
         return "-"
-    return f"{terminal.duration_text(use.above_s)} > {terminal.value_text(use.threshold)}"
+    return f"{terminal.format_duration(use.above_s)} > {terminal.value_text(use.threshold)}"
 
 
+GROUP = "Look"
 COMMANDS = [show_command]

@@ -1,4 +1,4 @@
-"""``provml validate``. Imports `store`; `validation` when it runs."""
+"""``provml validate``: check documents and runs. Imports `validation` on use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import json_option, store_option
+from provml.cli._options import examples, json_option, store_option
 from provml.errors import DocumentError, JournalError, RunNotFoundError
 from provml.journal.store import find_run
 
@@ -22,31 +22,38 @@ _SHOWN_FINDINGS = 50
 _SHOWN_EVIDENCE = 10
 
 
-@click.command("validate")
+@click.command(
+    "validate",
+    epilog=examples(
+        "provml validate provenance.json",
+        "provml validate latest --constraints --explain",
+        "provml validate *.ttl --report sarif > findings.sarif",
+    ),
+)
 @click.argument("documents", metavar="FILE...", nargs=-1, required=True)
-@click.option("--constraints", is_flag=True, help="Judge by the W3C's PROV-CONSTRAINTS.")
-@click.option("--schema", is_flag=True, help="Judge by the JSON Schemas of PROV-JSON and provml.")
-@click.option("--shapes", is_flag=True, help="Judge by the SHACL shapes of provml, as RDF.")
+@click.option("--constraints", is_flag=True, help="Check the W3C's PROV-CONSTRAINTS.")
+@click.option("--schema", is_flag=True, help="Check the JSON Schemas of PROV-JSON and provml.")
+@click.option("--shapes", is_flag=True, help="Check the SHACL shapes of provml, as RDF.")
 @click.option(
     "--format",
     "--from",
     "from_format",
     metavar="FORMAT",
     default="auto",
-    help="The files' format.  [default: auto, as they look]",
+    help="The format of the files.  [default: auto, detected]",
 )
 @click.option(
     "--max-size",
     "max_mb",
     type=click.IntRange(min=1),
     metavar="MB",
-    help="How large a file may be, decompressed; it takes some tens of times as much memory.  "
+    help="The largest decompressed size of a file; reading takes tens of times as much memory.  "
     "[default: 64]",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="How a run is judged: by every sample or by series.  "
+    help="Check every sample of a run, or its series.  "
     "[default: sample; by schema and shapes up to 10,000 samples]",
 )
 @click.option(
@@ -54,11 +61,9 @@ _SHOWN_EVIDENCE = 10
     "form",
     type=click.Choice(["text", "json", "sarif", "html", "github"]),
     default="text",
-    help="How findings are printed.  [default: text]",
+    help="The format of the findings.  [default: text]",
 )
-@click.option(
-    "--explain", is_flag=True, help="Show what led to each statement's part in a finding."
-)
+@click.option("--explain", is_flag=True, help="Show how each finding follows from the statements.")
 @json_option
 @store_option
 def validate_command(
@@ -74,15 +79,14 @@ def validate_command(
     as_json: bool,
     store: str | None,
 ) -> int:
-    """Judge documents: whether they are well-formed, and a consistent history.
+    """Check that documents or runs are valid PROV.
 
-    FILE is a PROV document in any form, also .gz or .zst; - for standard input; or a RUN. Without
-    --constraints, --schema or --shapes it is judged by all of them; one larger than 8 MiB only by
-    the constraints. What provml demands of its own documents is demanded only of those that hold
-    terms of provml.
+    FILE is a PROV document in any format, also .gz or .zst, - for standard input, or a RUN. Without
+    --constraints, --schema or --shapes, all three are checked; in a document larger than 8 MiB,
+    only the constraints. provml's own rules apply only to documents that use provml's terms.
 
-    Prints each finding with the statements that it rests on. Exit status: 0 without findings, 1
-    with some, 2 where something can't be read.
+    Prints each finding with the statements that cause it. The exit status is 0 if everything is
+    valid, 1 if there are findings, and 2 if something can't be read.
     """
     from provml.reading import MAX_BYTES
 
@@ -96,7 +100,7 @@ def validate_command(
     status = 0
     for name in documents:
         try:
-            report = _judged(name, from_name, max_bytes, detail, store, judges)
+            report = _validate_document(name, from_name, max_bytes, detail, store, judges)
         except (DocumentError, JournalError, OSError, RunNotFoundError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             click.echo(f"provml: error: {terminal.printable(f'{name}: {reason}')}", err=True)
@@ -105,12 +109,12 @@ def validate_command(
         reports.append(report)
         status = max(status, 0 if report.conforms else 1)
         if form == "text":
-            _show(report, explain)
-    _print(reports, form)
+            _show_findings(report, explain)
+    _print_reports(reports, form)
     return status
 
 
-def _judged(
+def _validate_document(
     name: str,
     from_format: str | None,
     max_bytes: int,
@@ -131,8 +135,8 @@ def _judged(
     return validate_run(folder, detail=detail, **judges)
 
 
-def _print(reports: list[Report], form: str) -> None:
-    """The forms that hold all reports at once."""
+def _print_reports(reports: list[Report], form: str) -> None:
+    """Print all reports at once, in a format other than text."""
     if form == "json":
         terminal.echo_json([report.to_dict() for report in reports])
     elif form == "sarif":
@@ -150,20 +154,20 @@ def _print(reports: list[Report], form: str) -> None:
             click.echo(terminal.printable(line))
 
 
-def _show(report: Report, explain: bool) -> None:
+def _show_findings(report: Report, explain: bool) -> None:
     for finding in report.findings[:_SHOWN_FINDINGS]:
         click.echo(terminal.printable(f"{report.document}: {finding.text()}"))
-        for line in _evidence_lines(finding, explain):
+        for line in _format_evidence(finding, explain):
             click.echo(terminal.printable(line))
     further = max(0, len(report.findings) - _SHOWN_FINDINGS) + report.further
     if further:
         click.echo(terminal.printable(f"{report.document}: and {further:,} more findings"))
-    told = [*(["nothing found"] if report.conforms else []), *report.notes]
-    if told:
-        terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(told)}"))
+    remarks = [*(["valid"] if report.conforms else []), *report.notes]
+    if remarks:
+        terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(remarks)}"))
 
 
-def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
+def _format_evidence(finding: Finding, explain: bool) -> Iterator[str]:
     shown = finding.evidence if explain else finding.evidence[:_SHOWN_EVIDENCE]
     for evidence in shown:
         place = f"  ({evidence.place()})" if evidence.place() else ""
@@ -175,4 +179,5 @@ def _evidence_lines(finding: Finding, explain: bool) -> Iterator[str]:
         yield f"    and {len(finding.evidence) - len(shown):,} more: --explain shows them"
 
 
+GROUP = "Documents"
 COMMANDS = [validate_command]

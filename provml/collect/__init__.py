@@ -1,7 +1,7 @@
-"""What is collected around the training: digests, code, environment, FLOPs, the machine.
+"""Collect facts around the training: digests, code, environment, FLOPs, the machine.
 
-One file a collector. Imports nothing that derives, and nothing heavy: the names below are imported
-when they are asked for.
+One module per collector. Imports nothing that derives. The names below are imported on first use,
+so importing this package costs nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ __all__ = [
     "suggested_interval_s",
 ]
 
-_ROOMS = {
+_MODULES = {
     "Collector": "readings",
     "EmissionsCollector": "emissions",
     "EnergyCollector": "energy",
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'provml.collect' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"provml.collect.{_ROOMS.get(name, 'system')}"), name)
+    return getattr(import_module(f"provml.collect.{_MODULES.get(name, 'system')}"), name)
 
 
 def __dir__() -> list[str]:

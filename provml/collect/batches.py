@@ -1,6 +1,6 @@
-"""What a batch looks like: the shapes and types in it, and how a module is called with it.
+"""The shapes and types in a batch, and the arguments that a module is called with.
 
-Imports `errors`; torch never: what is given says which library it is of.
+Imports `errors`. Never imports torch: tensors are recognised by their attributes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from provml.errors import InvalidArgumentError
 
-Key = Any
-"""What tells batches apart by shape and type; hashable."""
+BatchKey = Any
+"""A hashable key: batches of equal shapes and types have equal keys."""
 
 
 class TensorSpec(NamedTuple):
@@ -23,16 +23,16 @@ class TensorSpec(NamedTuple):
 
     @property
     def is_floating(self) -> bool:
-        """Whether its elements are floating-point numbers."""
+        """Whether the elements are floating-point numbers."""
         return "float" in self.dtype or self.dtype == "half"
 
 
 class Arguments(NamedTuple):
-    """What a module is called with, tensors by shape and type; the data itself where it is kept.
+    """The arguments of a module call: tensors as shape and type, optionally with their data.
 
     Attributes:
-        args, kwargs: trees whose tensors are `TensorSpec`.
-        data: the trees with the tensors themselves; None where there are none.
+        args, kwargs: trees in which each tensor is a `TensorSpec`.
+        data: the same trees with the tensors themselves; None if they were not kept.
     """
 
     args: tuple[Any, ...]
@@ -41,52 +41,54 @@ class Arguments(NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether the tensors themselves are there."""
+        """Whether the tensors themselves were kept."""
         return self.data is not None
 
     def without_data(self) -> Arguments:
-        """The same, holding on to no memory."""
+        """A copy without the tensors, which holds no memory."""
         return self._replace(data=None)
 
-    def described(self) -> str:
-        """The shapes, for a message."""
+    def format_shapes(self) -> str:
+        """The shapes as one line for a message."""
         return ", ".join(self.shapes()) or "nothing"
 
     def shapes(self) -> list[str]:
         """The shapes and types of the tensors: ``float32[8, 3, 32, 32]``."""
-        found: list[str] = []
-        _walk_specs((self.args, self.kwargs), found)
-        return found
+        specs = _list_specs((self.args, self.kwargs))
+        return [f"{spec.dtype}{list(spec.shape)}" for spec in specs]
 
-    def rows(self) -> int | None:
-        """The first dimension of the first tensor: the number of samples in the batch."""
-        first = _first_spec((self.args, self.kwargs))
-        return first.shape[0] if first is not None and first.shape else None
+    def sample_count(self) -> int | None:
+        """The number of samples in the batch: the first dimension of the first tensor."""
+        specs = _list_specs((self.args, self.kwargs))
+        return specs[0].shape[0] if specs and specs[0].shape else None
 
-    def resized(self, rows: int) -> Arguments:
-        """A batch of so many samples: what is as long as the batch becomes so long."""
-        own = self.rows()
+    def resize(self, sample_count: int) -> Arguments:
+        """Make a batch of ``rows`` samples: change the first dimension of every batched tensor."""
+        count = self.sample_count()
 
         def change(spec: TensorSpec) -> TensorSpec:
-            if spec.shape and spec.shape[0] == own:
-                return TensorSpec((rows, *spec.shape[1:]), spec.dtype)
+            if spec.shape and spec.shape[0] == count:
+                return TensorSpec((sample_count, *spec.shape[1:]), spec.dtype)
             return spec
 
-        return Arguments(_mapped(self.args, change), _mapped(self.kwargs, change))
+        return Arguments(_map_specs(self.args, change), _map_specs(self.kwargs, change))
 
-    def tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
-        """The trees with tensors on a device, floating ones of a type.
+    def build_tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
+        """Build the argument trees with tensors on a device.
 
         Args:
-            real: of the data that is kept; else empty ones.
+            dtype: the type for floating-point tensors; None keeps each tensor's own.
+            real: copy the data if it was kept; otherwise the tensors are uninitialised.
         """
 
         def make(spec: TensorSpec) -> Any:
-            own = dtype if spec.is_floating and dtype is not None else _torch_dtype(torch, spec)
-            return torch.empty(spec.shape, dtype=own, device=device)
+            tensor_dtype = (
+                dtype if spec.is_floating and dtype is not None else _find_torch_dtype(torch, spec)
+            )
+            return torch.empty(spec.shape, dtype=tensor_dtype, device=device)
 
         if not real or self.data is None:
-            return _mapped(self.args, make), _mapped(self.kwargs, make)
+            return _map_specs(self.args, make), _map_specs(self.kwargs, make)
 
         def move(value: Any) -> Any:
             if not (hasattr(value, "shape") and hasattr(value, "dtype")):
@@ -96,20 +98,20 @@ class Arguments(NamedTuple):
             return tensor.to(device=device, dtype=dtype if floating else tensor.dtype, copy=True)
 
         args, kwargs = self.data
-        return _mapped_data(args, move), _mapped_data(kwargs, move)
+        return _map_tensors(args, move), _map_tensors(kwargs, move)
 
 
-def batch_key(batch: object) -> Key:
-    """What tells two batches apart by shape and type; costs well under a microsecond a tensor."""
+def batch_key(batch: object) -> BatchKey:
+    """A key of the batch's shapes and types. Costs well under a microsecond per tensor."""
     kind = batch.__class__
     if kind is tuple or kind is list:
-        members: list[Key] = []
+        members: list[BatchKey] = []
         for member in batch:  # type: ignore[attr-defined]
             try:
                 shape, dtype = member.shape, member.dtype
             except AttributeError:
                 members.append(batch_key(member))
-            else:  # two in a row: no member's own key is a type of numbers
+            else:  # two entries: no nested key equals a dtype, so the key stays unambiguous
                 members.append(shape)
                 members.append(dtype)
         return tuple(members)
@@ -123,24 +125,25 @@ def batch_key(batch: object) -> Key:
         return tuple([batch_key(member) for member in batch])
     if isinstance(batch, Mapping):
         return tuple([(name, batch_key(member)) for name, member in batch.items()])
-    return kind, _hashable(batch)
+    return kind, _key_of_value(batch)
 
 
-def _hashable(value: object) -> object:
+def _key_of_value(value: object) -> object:
     return value if isinstance(value, (int, float, bool)) else None
 
 
 def call_arguments(module: Any, batch: object) -> Arguments:
-    """How a module is called with a batch as a loader gives it.
+    """Work out how a module is called with a batch from a loader.
 
-    A mapping becomes keyword arguments, those that ``forward`` has; a list or tuple positional
-    ones, as many as ``forward`` requires (inputs come before targets); all else one argument.
+    A mapping becomes keyword arguments, limited to the parameters of ``forward``. A list or tuple
+    becomes positional arguments, as many as ``forward`` requires (inputs come before targets).
+    Anything else becomes one argument.
 
     Raises:
-        InvalidArgumentError: there is no tensor or array in it.
+        InvalidArgumentError: the batch holds no tensor or array.
     """
-    args, kwargs = _split(module, batch)
-    arguments = Arguments(_specs(args), _specs(kwargs), (args, kwargs))
+    args, kwargs = _split_batch(module, batch)
+    arguments = Arguments(_to_specs(args), _to_specs(kwargs), (args, kwargs))
     if not arguments.shapes():
         raise InvalidArgumentError(
             f"a batch must hold tensors or arrays, not {type(batch).__name__}: {batch!r:.80}"
@@ -148,8 +151,8 @@ def call_arguments(module: Any, batch: object) -> Arguments:
     return arguments
 
 
-def _split(module: Any, batch: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    parameters = _forward_parameters(module)
+def _split_batch(module: Any, batch: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    parameters = _list_forward_parameters(module)
     if isinstance(batch, Mapping):
         if any(p.kind is p.VAR_KEYWORD for p in parameters):
             return (), dict(batch)
@@ -169,7 +172,7 @@ def _split(module: Any, batch: object) -> tuple[tuple[Any, ...], dict[str, Any]]
     return (batch,), {}
 
 
-def _forward_parameters(module: Any) -> list[inspect.Parameter]:
+def _list_forward_parameters(module: Any) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(module.forward).parameters.values())
     except (TypeError, ValueError):
@@ -180,63 +183,55 @@ def _is_tensor(value: object) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
-def _specs(tree: Any) -> Any:
+def _to_specs(tree: Any) -> Any:
     if isinstance(tree, TensorSpec):
         return tree
     if _is_tensor(tree):
         name = str(tree.dtype).removeprefix("torch.")
         return TensorSpec(tuple(int(length) for length in tree.shape), name)
     if isinstance(tree, Mapping):
-        return {name: _specs(member) for name, member in tree.items()}
+        return {name: _to_specs(member) for name, member in tree.items()}
     if isinstance(tree, (list, tuple)):
-        members = [_specs(member) for member in tree]
-        return members if isinstance(tree, list) else _tuple_of(tree, members)
+        members = [_to_specs(member) for member in tree]
+        return members if isinstance(tree, list) else _rebuild_tuple(tree, members)
     return tree
 
 
-def _tuple_of(like: tuple[Any, ...], members: list[Any]) -> tuple[Any, ...]:
+def _rebuild_tuple(like: tuple[Any, ...], members: list[Any]) -> tuple[Any, ...]:
     return type(like)(*members) if hasattr(like, "_fields") else tuple(members)
 
 
-def _mapped(tree: Any, make: Any) -> Any:
+def _map_specs(tree: Any, make: Any) -> Any:
     if isinstance(tree, TensorSpec):
         return make(tree)
-    return _mapped_members(tree, make, _mapped)
+    return _map_members(tree, make, _map_specs)
 
 
-def _mapped_data(tree: Any, make: Any) -> Any:
+def _map_tensors(tree: Any, make: Any) -> Any:
     if _is_tensor(tree):
         return make(tree)
-    return _mapped_members(tree, make, _mapped_data)
+    return _map_members(tree, make, _map_tensors)
 
 
-def _mapped_members(tree: Any, make: Any, mapped: Any) -> Any:
+def _map_members(tree: Any, make: Any, mapped: Any) -> Any:
     if isinstance(tree, Mapping):
         return {name: mapped(member, make) for name, member in tree.items()}
     if isinstance(tree, (list, tuple)):
         members = [mapped(member, make) for member in tree]
-        return members if isinstance(tree, list) else _tuple_of(tree, members)
+        return members if isinstance(tree, list) else _rebuild_tuple(tree, members)
     return tree
 
 
-def _walk_specs(tree: Any, found: list[str]) -> None:
-    def note(spec: TensorSpec) -> TensorSpec:
-        found.append(f"{spec.dtype}{list(spec.shape)}")
-        return spec
-
-    _mapped(tree, note)
-
-
-def _first_spec(tree: Any) -> TensorSpec | None:
+def _list_specs(tree: Any) -> list[TensorSpec]:
     found: list[TensorSpec] = []
 
-    def note(spec: TensorSpec) -> TensorSpec:
+    def append(spec: TensorSpec) -> TensorSpec:
         found.append(spec)
         return spec
 
-    _mapped(tree, note)
-    return found[0] if found else None
+    _map_specs(tree, append)
+    return found
 
 
-def _torch_dtype(torch: Any, spec: TensorSpec) -> Any:
+def _find_torch_dtype(torch: Any, spec: TensorSpec) -> Any:
     return getattr(torch, spec.dtype, torch.float32)

@@ -1,8 +1,8 @@
-"""Which collectors a run has: by their names, those of other packages, or objects.
+"""Choose the collectors of a run: by name, from other packages, or as objects.
 
-Another package announces one by the entry point group ``provml.collectors``: a name, and what makes
-the collector when it is called without arguments. Imports `readings`, `sampler`, `errors`; each
-collector when it is made.
+Another package announces a collector with the entry point group ``provml.collectors``: a name, and
+a callable without arguments that makes the collector. Imports `readings`, `collector_thread` and
+`errors`; a collector's module when the collector is made.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
+from provml.collect.collector_thread import CollectorPlan
 from provml.collect.readings import Collector, check_collector
-from provml.collect.sampler import Planned
 from provml.errors import InvalidArgumentError
 
-DEFAULT: Final = ("system", "disk", "network", "process", "gpu", "energy")
-_OF_SYSTEM: Final = ("system", "disk", "network")
-_PER_PROCESS: Final = ("process",)
-_SETTLE_S: Final = 0.05
-"""A run that is over by then has no readings: taking and stating them would take longer than it."""
-ENTRY_POINTS: Final = "provml.collectors"
+DEFAULT_COLLECTORS: Final = ("system", "disk", "network", "process", "gpu", "energy")
+_SYSTEM_PARTS: Final = ("system", "disk", "network")
+_PROCESS_COLLECTORS: Final = ("process",)
+_FIRST_READING_DELAY_S: Final = 0.05
+"""A shorter run has no readings: taking and recording them would take longer than the run."""
+COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
 
 def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
-    """The collectors as a tuple of names and objects; costs nothing for those of provml.
+    """Validate the choice and return it as a tuple of names and objects.
 
-    Raises InvalidArgumentError for a name that none has, or an object that is no collector.
+    Costs nothing for provml's own collectors; entry points are read only for other names.
+
+    Raises:
+        InvalidArgumentError: a name that no collector has, or an object that is not a collector.
     """
     if isinstance(chosen, str) or not isinstance(chosen, Iterable):
         raise InvalidArgumentError(
@@ -35,9 +38,9 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
     found: list[str | Collector] = []
     for one in chosen:
         if isinstance(one, str):
-            if one not in DEFAULT and one not in (others := _others()):
-                known = ", ".join([*DEFAULT, *sorted(others)])
-                raise InvalidArgumentError(f"there is no collector {one!r}; there are: {known}")
+            if one not in DEFAULT_COLLECTORS and one not in (others := _find_entry_points()):
+                known = ", ".join([*DEFAULT_COLLECTORS, *sorted(others)])
+                raise InvalidArgumentError(f"unknown collector {one!r}: choose from {known}")
         else:
             check_collector(one)
         found.append(one)
@@ -49,38 +52,42 @@ def plan_collectors(
     interval_s: float,
     machine_wide: bool,
     command: int | None = None,
-) -> list[Planned]:
-    """How to make the collectors that were chosen; costs nothing yet.
+) -> list[CollectorPlan]:
+    """Plan how to make the chosen collectors. Nothing is imported or made yet.
 
     Args:
-        machine_wide: False where another process of the job reads the machine: then those that
-            were chosen by name are of the process only.
-        command: the process to read instead of this one, with all that it started.
+        machine_wide: False if another process of the job already reads the machine. Then only
+            the per-process collectors among the chosen names are used.
+        command: the process to read instead of this one, together with its descendants.
     """
-    planned: list[Planned] = []
+    planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]
     if not machine_wide:
-        names = [name for name in names if name in _PER_PROCESS]
-    parts = tuple(name for name in names if name in _OF_SYSTEM)
+        names = [name for name in names if name in _PROCESS_COLLECTORS]
+    parts = tuple(name for name in names if name in _SYSTEM_PARTS)
     if parts:
-        planned.append(Planned("system", lambda: _system(parts, interval_s), _SETTLE_S))
+        planned.append(
+            CollectorPlan(
+                "system", lambda: _make_system_collector(parts, interval_s), _FIRST_READING_DELAY_S
+            )
+        )
     for name in dict.fromkeys(names):
-        if name not in _OF_SYSTEM:
-            make = _MADE.get(name) or partial(_other, name)
-            if name in _PER_PROCESS and command is not None:
-                make = partial(_process, command)
-            planned.append(Planned(name, make, _SETTLE_S))
+        if name not in _SYSTEM_PARTS:
+            make = _FACTORIES.get(name) or partial(_load_collector, name)
+            if name in _PROCESS_COLLECTORS and command is not None:
+                make = partial(_make_process_collector, command)
+            planned.append(CollectorPlan(name, make, _FIRST_READING_DELAY_S))
     for one in chosen:
         if not isinstance(one, str):
-            planned.append(Planned(one.name, partial(_given, one)))
+            planned.append(CollectorPlan(one.name, partial(_return_collector, one)))
     return planned
 
 
-def _given(collector: Collector) -> Collector:
+def _return_collector(collector: Collector) -> Collector:
     return collector
 
 
-def _system(parts: tuple[str, ...], interval_s: float) -> Collector:
+def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collector:
     from provml.collect.system import SystemMetricsCollector
 
     return SystemMetricsCollector(
@@ -88,45 +95,47 @@ def _system(parts: tuple[str, ...], interval_s: float) -> Collector:
         track_system="system" in parts,
         track_disk="disk" in parts,
         track_network="network" in parts,
-        track_gpu=False,  # a collector of its own: what befalls it is no trouble of this one
+        track_gpu=False,  # a separate collector, so that its failures don't affect this one
     )
 
 
-def _process(command: int | None = None) -> Collector:
+def _make_process_collector(command: int | None = None) -> Collector:
     from provml.collect.process import ProcessCollector
 
     return ProcessCollector(pid=command, descendants=command is not None)
 
 
-def _gpu() -> Collector:
+def _make_gpu_collector() -> Collector:
     from provml.collect.gpu import GpuCollector
 
     return GpuCollector()
 
 
-def _energy() -> Collector:
+def _make_energy_collector() -> Collector:
     from provml.collect.energy import EnergyCollector
 
     return EnergyCollector()
 
 
-_MADE: Final[dict[str, Callable[[], Collector]]] = {
-    "process": _process,
-    "gpu": _gpu,
-    "energy": _energy,
+_FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
+    "process": _make_process_collector,
+    "gpu": _make_gpu_collector,
+    "energy": _make_energy_collector,
 }
 
 
-def _other(name: str) -> Collector:
-    """What another package announces. Raises whatever it raises."""
-    collector = _others()[name].load()()
+def _load_collector(name: str) -> Collector:
+    """Make a collector that another package announces. Raises whatever that package raises."""
+    collector = _find_entry_points()[name].load()()
     if not isinstance(collector, Collector):
-        raise TypeError(f"the entry point {name!r} of {ENTRY_POINTS} makes no collector")
+        raise TypeError(
+            f"the entry point {name!r} of {COLLECTOR_ENTRY_POINTS} does not make a collector"
+        )
     return collector
 
 
-def _others() -> dict[str, Any]:
+def _find_entry_points() -> dict[str, Any]:
     """The entry points of other packages, by name."""
-    from importlib import metadata  # takes as long to import as the rest of provml
+    from importlib import metadata  # slow to import
 
-    return {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+    return {point.name: point for point in metadata.entry_points(group=COLLECTOR_ENTRY_POINTS)}

@@ -1,7 +1,7 @@
-"""The limits of the container that a process runs in: control groups of Linux, versions 1 and 2.
+"""Find the CPU and memory limits of the container: Linux control groups, versions 1 and 2.
 
-A percentage is of what the process may use: with a limit of 2 CPUs on a machine of 64, two busy
-CPUs are 100 %. Imports nothing of provml.
+Percentages refer to these limits: with a limit of 2 CPUs on a 64-CPU machine, two busy CPUs are
+100 %. Imports nothing of provml.
 
 Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/{memory,cpuacct}.rst and
 scheduler/sched-bwc.rst.
@@ -13,33 +13,33 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _NO_LIMIT: Final = 2**60
-"""Version 1 writes a limit that is none as the largest multiple of a page in 63 bits."""
+"""Version 1 writes "no limit" as the largest multiple of a page in 63 bits."""
 
 
 class CpuLimit(NamedTuple):
-    """How many CPUs' time a group may use, and where its use is counted."""
+    """The number of CPUs a group may use, and the file that counts its CPU time."""
 
     cpus: float
     usage: Path
 
     def used_ns(self) -> int:
-        """CPU time that the group has used. Raises OSError, ValueError."""
+        """CPU time that the group has used, in nanoseconds. Raises OSError, ValueError."""
         text = self.usage.read_text()
         if self.usage.name == "cpu.stat":
-            return _field(text, "usage_usec") * 1000
+            return _parse_field(text, "usage_usec") * 1000
         return int(text)
 
 
 class MemoryLimit(NamedTuple):
-    """How many bytes a group may use, and where its use is counted."""
+    """The number of bytes a group may use, and the group's folder."""
 
     limit_bytes: int
     group: Path
 
     def used_bytes(self) -> int:
-        """Memory in use that could not be given back at once. Raises OSError, ValueError.
+        """Memory in use that can't be reclaimed at once. Raises OSError, ValueError.
 
-        Of files in the page cache, those not used lately are left out, as container tools do.
+        Like container tools, it leaves out page cache that was not used lately.
         """
         current = self.group / "memory.current"
         usage, cache = (
@@ -48,45 +48,47 @@ class MemoryLimit(NamedTuple):
             else (self.group / "memory.usage_in_bytes", "total_inactive_file")
         )
         used = int(usage.read_text())
-        return max(0, used - _field((self.group / "memory.stat").read_text(), cache))
+        return max(0, used - _parse_field((self.group / "memory.stat").read_text(), cache))
 
 
-class Limits(NamedTuple):
-    """What a process may use, where that is less than what the machine has."""
+class ContainerLimits(NamedTuple):
+    """The limits of a process; None if it may use all that the machine has."""
 
     cpu: CpuLimit | None
     memory: MemoryLimit | None
 
 
-def limits(proc: Path, cgroup: Path, cpus: int, memory_bytes: int) -> Limits:
-    """The tightest limits of the groups that this process is in; costs some ten small reads.
+def find_container_limits(
+    proc: Path, cgroup: Path, cpus: int, memory_bytes: int
+) -> ContainerLimits:
+    """Find the tightest limits among the groups of this process. Costs about ten small reads.
 
     Args:
-        proc: where the ``proc`` file system is.
-        cgroup: where the control groups are, ``/sys/fs/cgroup``.
-        cpus, memory_bytes: what the machine has; a limit above it is none.
+        proc: the ``proc`` file system.
+        cgroup: the control groups, usually ``/sys/fs/cgroup``.
+        cpus, memory_bytes: the machine's size; a limit above it is ignored.
     """
-    unified, by_controller = _groups(proc)
+    unified, by_controller = _read_groups(proc)
     cpu_limits: list[CpuLimit] = []
     memory_limits: list[MemoryLimit] = []
-    for folder in _lineage(cgroup, unified):
-        cpu_limits += _cpu_v2(folder)
-        memory_limits += _memory(folder, "memory.max")
-    for folder in _lineage(cgroup / "memory", by_controller.get("memory")):
-        memory_limits += _memory(folder, "memory.limit_in_bytes")
+    for folder in _list_group_folders(cgroup, unified):
+        cpu_limits += _read_cpu_limits_v2(folder)
+        memory_limits += _read_memory_limits(folder, "memory.max")
+    for folder in _list_group_folders(cgroup / "memory", by_controller.get("memory")):
+        memory_limits += _read_memory_limits(folder, "memory.limit_in_bytes")
     for name in ("cpu", "cpu,cpuacct", "cpuacct,cpu"):
-        for folder in _lineage(cgroup / name, by_controller.get("cpu")):
-            cpu_limits += _cpu_v1(folder, cgroup, name)
+        for folder in _list_group_folders(cgroup / name, by_controller.get("cpu")):
+            cpu_limits += _read_cpu_limits_v1(folder, cgroup, name)
     cpu = min(cpu_limits, default=None)
     memory = min(memory_limits, default=None)
-    return Limits(
+    return ContainerLimits(
         cpu if cpu is not None and cpu.cpus < cpus else None,
         memory if memory is not None and memory.limit_bytes < memory_bytes else None,
     )
 
 
-def _groups(proc: Path) -> tuple[str | None, dict[str, str]]:
-    """The process's groups: the one of version 2, and those of version 1 by controller."""
+def _read_groups(proc: Path) -> tuple[str | None, dict[str, str]]:
+    """The group of version 2, and the groups of version 1 by controller."""
     unified: str | None = None
     by_controller: dict[str, str] = {}
     try:
@@ -103,8 +105,8 @@ def _groups(proc: Path) -> tuple[str | None, dict[str, str]]:
     return unified, by_controller
 
 
-def _lineage(mount: Path, group: str | None) -> list[Path]:
-    """The group's folder and those above it; within a container the mount may be the group."""
+def _list_group_folders(mount: Path, group: str | None) -> list[Path]:
+    """The group's folder and its parents. Inside a container the mount itself may be the group."""
     if group is None or not mount.is_dir():
         return []
     folder = mount / group.lstrip("/")
@@ -114,15 +116,15 @@ def _lineage(mount: Path, group: str | None) -> list[Path]:
     return [folder, *above]
 
 
-def _cpu_v2(folder: Path) -> list[CpuLimit]:
+def _read_cpu_limits_v2(folder: Path) -> list[CpuLimit]:
     try:
         quota, period = (folder / "cpu.max").read_text().split()[:2]
         return [] if quota == "max" else [CpuLimit(int(quota) / int(period), folder / "cpu.stat")]
     except (OSError, ValueError, ZeroDivisionError):
-        return []  # the root group has no such file
+        return []  # the root group does not have this file
 
 
-def _cpu_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:
+def _read_cpu_limits_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:
     try:
         quota = int((folder / "cpu.cfs_quota_us").read_text())
         period = int((folder / "cpu.cfs_period_us").read_text())
@@ -135,17 +137,17 @@ def _cpu_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:
     return [CpuLimit(quota / period, usage if usage is own else usage / "cpuacct.usage")]
 
 
-def _memory(folder: Path, name: str) -> list[MemoryLimit]:
+def _read_memory_limits(folder: Path, name: str) -> list[MemoryLimit]:
     try:
-        limit = int((folder / name).read_text())  # ``max`` is none
+        limit = int((folder / name).read_text())  # ``max`` means no limit
     except (OSError, ValueError):
         return []
     return [MemoryLimit(limit, folder)] if 0 < limit < _NO_LIMIT else []
 
 
-def _field(text: str, name: str) -> int:
+def _parse_field(text: str, name: str) -> int:
     for line in text.splitlines():
         key, _, value = line.partition(" ")
         if key == name:
             return int(value)
-    raise ValueError(f"there is no {name} in it")
+    raise ValueError(f"the file has no line {name!r}")

@@ -1,4 +1,4 @@
-r"""What a file, a folder or an array is, by its content: SHA-256, size, shape; and copies of it.
+r"""Describe files, folders and arrays by their content: SHA-256, size, shape; and copy them.
 
 Digests
 -------
@@ -7,7 +7,7 @@ Digests
   ``sha256sum`` prints them. A symbolic link counts as the text of its target and is not followed.
 - array: SHA-256 of ``<dtype.str> <shape>\n`` and the elements' bytes in C order.
 
-Imports `errors`, `layout`.
+Imports `base.text`, `secrets`, `errors`, `journal.layout`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from provml.base.text import printable_path
 from provml.collect.secrets import mask_text
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
 
 COPY_LIMIT_BYTES: Final = 10 * 2**20
-"""Artifacts and models up to this size are copied when the caller does not say."""
+"""Artifacts and models up to this size are copied unless the caller decides."""
 
-_BLOCK: Final = 2**20
-_SHORT_DIGEST: Final = 16
+_READ_BYTES: Final = 2**20
+_FOLDER_DIGEST_LENGTH: Final = 16
 
 Facts = dict[str, Any]
-Later = Callable[[str, str | None], Facts | None]
-"""Takes a path and what to leave out of it."""
+DeferHashing = Callable[[str, str | None], Facts | None]
+"""Takes a path and the path to leave out. Returns the facts to record for now, or None."""
 
 
 def is_uri(text: str) -> bool:
-    """Whether the text is a reference elsewhere (``s3://...``), not a path of this machine."""
+    """Whether the text refers to something elsewhere (``s3://...``) and is not a local path."""
     scheme, separator, rest = text.partition("://")
     return bool(separator and rest) and scheme.isascii() and scheme.replace("+", "").isalnum()
 
@@ -45,23 +46,24 @@ def describe_path(
     path: str | os.PathLike[str],
     run_folder: Path | None = None,
     copy: bool | None = False,
-    later: Later | None = None,
+    defer_hashing: DeferHashing | None = None,
 ) -> Facts:
-    """Digest a file or folder, and copy it into the run's folder where asked.
+    """Digest a file or folder, and copy it into the run's folder if requested.
 
-    Costs one read of the content (about 1 s a GB), two where a folder is copied.
+    Reads the content once (about 1 s per GB), twice if a folder is copied.
 
     Args:
-        path: an existing file or folder, or a URI, which is recorded as it is, unread.
-        run_folder: the run's folder; None for no copy.
+        path: an existing file or folder, or a URI, which is recorded without being read.
+        run_folder: the run's folder; None if nothing is to be copied.
         copy: True copies, False does not, None copies up to `COPY_LIMIT_BYTES`.
-        later: takes over what is to be hashed later; gives the facts until then, or None.
+        defer_hashing: called before hashing; returns the facts to record until the digest is
+            known, or None to hash now.
 
     Raises:
-        ContentNotFoundError: nothing is there.
-        InvalidArgumentError: it is neither file nor folder, or can't be named as text.
+        ContentNotFoundError: the path does not exist.
+        InvalidArgumentError: it is neither a file nor a folder, or its name is not text.
 
-    Content that can't be read (permission, I/O) gives facts without digest and with the reason.
+    Content that can't be read (permission, I/O) gives facts with the reason instead of a digest.
     """
     text = os.fspath(path)
     if not isinstance(text, str):
@@ -70,50 +72,57 @@ def describe_path(
         raise InvalidArgumentError("a path must not be empty; the working folder is '.'")
     if is_uri(text):
         if copy:
-            raise InvalidArgumentError(f"what a URI names can't be copied: {text!r}")
+            raise InvalidArgumentError(f"copy=True needs a file or folder, not a URI: {text!r}")
         return {"kind": "uri", "uri": mask_text(text)}
     full = os.path.abspath(text)
     try:
         status = os.stat(full)
     except (FileNotFoundError, NotADirectoryError):
-        raise ContentNotFoundError(f"there is no file or folder {full!r}") from None
+        raise ContentNotFoundError(f"file or folder not found: {full!r}") from None
     except OSError as error:
         return {"kind": "file", "path": printable_path(full), "unread": str(error)}
     except ValueError as error:
-        raise InvalidArgumentError(f"not a path: {text!r} ({error})") from None
+        raise InvalidArgumentError(f"not a valid path: {text!r} ({error})") from None
     facts: Facts = {
         "kind": "folder" if stat.S_ISDIR(status.st_mode) else "file",
         "path": printable_path(full),
         "modified": status.st_mtime_ns,
     }
     if facts["kind"] == "file" and not stat.S_ISREG(status.st_mode):
-        raise InvalidArgumentError(f"neither a file nor a folder: {full!r}")
+        raise InvalidArgumentError(
+            f"a path must name a file or a folder, and this is neither: {full!r}"
+        )
     try:
-        is_folder = facts["kind"] == "folder"
-        store = _store_within(full, run_folder) if is_folder else None
-        if store is not None:
-            facts["left_out"] = printable_path(os.path.relpath(store, full))
-        put_off = None if later is None or copy else later(full, store)
-        if put_off is not None:
-            return facts | ({} if is_folder else {"size": status.st_size}) | put_off
-        if is_folder:
-            facts |= digest_folder(full, store)
-        else:
-            facts |= digest_file(full)
-        if run_folder is not None and _wants_copy(copy, facts["size"]):
-            facts["copy"] = _copy(full, facts, run_folder)
+        _add_content(facts, full, status.st_size, run_folder, copy, defer_hashing)
     except OSError as error:
         facts["unread"] = str(error)
     return facts
 
 
-def printable_path(text: str) -> str:
-    r"""Text from the system as Unicode; bytes that are none become ``\xNN``."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+def _add_content(
+    facts: Facts,
+    path: str,
+    size: int,
+    run_folder: Path | None,
+    copy: bool | None,
+    defer_hashing: DeferHashing | None,
+) -> None:
+    """Add digest, size and copy to the facts of a file or folder. Raises OSError."""
+    is_folder = facts["kind"] == "folder"
+    store = _find_store_inside(path, run_folder) if is_folder else None
+    if store is not None:
+        facts["left_out"] = printable_path(os.path.relpath(store, path))
+    deferred = None if defer_hashing is None or copy else defer_hashing(path, store)
+    if deferred is not None:
+        facts |= ({} if is_folder else {"size": size}) | deferred
+        return
+    facts |= digest_folder(path, store) if is_folder else digest_file(path)
+    if run_folder is not None and _wants_copy(copy, facts["size"]):
+        facts["copy"] = _copy_content(path, facts, run_folder)
 
 
-def _store_within(path: str, run_folder: Path | None) -> str | None:
-    """The store of the run, where it lies in the folder: it changes by being recorded."""
+def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
+    """The run's store if it lies in the folder. It is left out: recording changes it."""
     if run_folder is None:
         return None
     folder, run = os.path.realpath(path), os.path.realpath(run_folder)
@@ -136,7 +145,7 @@ def digest_file(path: str) -> Facts:
 def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
     digest = hashlib.sha256()
     size = 0
-    while block := file.read(_BLOCK):
+    while block := file.read(_READ_BYTES):
         digest.update(block)
         size += len(block)
         if copy_to is not None:
@@ -145,37 +154,37 @@ def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
 
 
 def digest_folder(path: str, leave_out: str | None = None) -> Facts:
-    """SHA-256 of the folder's manifest, its total size in bytes and its number of files.
+    """SHA-256 of a folder's manifest, its total size in bytes and its number of files.
 
     Raises OSError.
     """
     lines: list[tuple[bytes, str]] = []
     size = 0
-    for name in folder_files(path, leave_out):
+    for name in list_folder_files(path, leave_out):
         full = os.path.join(path, name)
-        facts = link_digest(full) if os.path.islink(full) else digest_file(full)
+        facts = digest_link(full) if os.path.islink(full) else digest_file(full)
         size += facts["size"]
         lines.append((os.fsencode(name), facts["sha256"]))
-    return {"sha256": manifest_digest(lines), "size": size, "files": len(lines)}
+    return {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
 
 
-def manifest_digest(lines: list[tuple[bytes, str]]) -> str:
-    """SHA-256 of a folder's manifest, of the names and digests of its files in any order."""
+def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
+    """SHA-256 of a folder's manifest, from the files' names and digests in any order."""
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
         digest.update(file_digest.encode() + b"  " + name + b"\n")
     return digest.hexdigest()
 
 
-def link_digest(path: str) -> Facts:
-    """SHA-256 and size of the text of a symbolic link's target. Raises OSError."""
+def digest_link(path: str) -> Facts:
+    """SHA-256 and size of a symbolic link's target, as text. Raises OSError."""
     content = os.fsencode(os.readlink(path))
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
-def folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
-    """The files and links under a folder, by their paths within it. Raises OSError."""
-    for folder, folders, files in os.walk(root, onerror=_raise):
+def list_folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
+    """The files and links below a folder, as paths relative to it. Raises OSError."""
+    for folder, folders, files in os.walk(root, onerror=_raise_error):
         folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for name in (*files, *links):
@@ -184,14 +193,14 @@ def folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
                 yield os.path.relpath(full, root).replace(os.sep, "/")
 
 
-def _raise(error: OSError) -> None:
+def _raise_error(error: OSError) -> None:
     raise error
 
 
-def _copy(path: str, facts: Facts, run_folder: Path) -> str:
-    """Copy under ``artifacts/<digest>/<name>``, by a temporary name; the path within the run."""
-    name = layout.folder_name(os.path.basename(printable_path(path))[-60:] or "content")
-    relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_SHORT_DIGEST]}/{name}"
+def _copy_content(path: str, facts: Facts, run_folder: Path) -> str:
+    """Copy to ``artifacts/<digest>/<name>`` through a temporary file; return that relative path."""
+    name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
+    relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
     if target.exists():
         return relative
@@ -203,24 +212,24 @@ def _copy(path: str, facts: Facts, run_folder: Path) -> str:
 
             left_out = facts.get("left_out")
 
-            def others(folder: str, names: list[str]) -> list[str]:
-                own = None if left_out is None else os.path.join(path, left_out)
-                return [name for name in names if os.path.join(folder, name) == own]
+            def ignore_store(folder: str, names: list[str]) -> list[str]:
+                store = None if left_out is None else os.path.join(path, left_out)
+                return [name for name in names if os.path.join(folder, name) == store]
 
-            shutil.copytree(path, temporary, symlinks=True, ignore=others)
+            shutil.copytree(path, temporary, symlinks=True, ignore=ignore_store)
             copied = digest_folder(str(temporary))
         else:
             with open(path, "rb") as source, open(temporary, "xb") as sink:
                 copied = _digest_stream(source, sink)
-        facts |= copied  # the copy is what is recorded, should the original change meanwhile
+        facts |= copied  # describe the copy, in case the original changed meanwhile
         os.replace(temporary, target)
     except BaseException:
-        _remove(temporary)
+        _remove_path(temporary)
         raise
     return relative
 
 
-def _remove(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     if path.is_dir():
         import shutil
 
@@ -230,9 +239,9 @@ def _remove(path: Path) -> None:
 
 
 def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
-    """Keep captured bytes as a file under ``artifacts/``; its facts. Raises OSError."""
+    """Write captured bytes to a file under ``artifacts/`` and return its facts. Raises OSError."""
     sha256 = hashlib.sha256(content).hexdigest()
-    relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_SHORT_DIGEST]}/{name}"
+    relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
@@ -242,9 +251,9 @@ def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
 
 
 def as_array(value: object) -> Any:
-    """A numpy array over the value's memory: of an array or a tensor on the CPU; else None.
+    """View an array, or a tensor on the CPU, as a numpy array; None for anything else.
 
-    numpy is used only where the caller's own objects need it.
+    numpy is imported only if the caller's own objects need it.
     """
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
@@ -252,7 +261,7 @@ def as_array(value: object) -> Any:
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         return None
     detach = getattr(value, "detach", None)
-    if callable(detach):  # a torch tensor: off the graph, to the CPU; both leave it as it is
+    if callable(detach):  # a torch tensor; neither call changes it
         value = detach().cpu()
     if not (hasattr(value, "__array_interface__") or hasattr(value, "__array__")):
         return None
@@ -275,12 +284,12 @@ def describe_array(array: Any) -> Facts:
     if array.dtype.hasobject:
         facts["unread"] = "an array of Python objects has no stable bytes"
         return facts
-    facts["sha256"] = array_digest(array)
+    facts["sha256"] = digest_array(array)
     return facts
 
 
-def array_digest(array: Any) -> str:
-    """SHA-256 (hexadecimal) of a numpy array, as this file's head has it."""
+def digest_array(array: Any) -> str:
+    """SHA-256 (hexadecimal) of a numpy array, by the rule at the top of this module."""
     import numpy as np
 
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())

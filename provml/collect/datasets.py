@@ -1,4 +1,4 @@
-"""What a dataset is: a path, a URI, arrays, a table, or an object of torch or Hugging Face.
+"""Describe a dataset: a path, a URI, arrays, a table, or an object of torch or Hugging Face.
 
 Imports `content`, `tables`, `summaries`, `errors`.
 """
@@ -12,70 +12,76 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from provml.collect.content import Facts, Later, as_array, describe_array, describe_path
+from provml.collect.content import DeferHashing, Facts, as_array, describe_array, describe_path
 from provml.errors import InvalidArgumentError
 
-_MOST_MEMBERS: Final = 64
-_LONGEST_TEXT: Final = 1000
-_TRANSFORMS: Final = ("transform", "target_transform", "transforms")
-_ARRAYS: Final = ("data", "targets", "labels", "tensors")
+_MAX_MEMBERS: Final = 64
+_MAX_DESCRIPTION_LENGTH: Final = 1000
+_TRANSFORM_ATTRIBUTES: Final = ("transform", "target_transform", "transforms")
+_ARRAY_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
 
 
 def describe_dataset(
-    data: object, run_folder: Path, copy: bool, later: Later | None = None
+    data: object, run_folder: Path, copy: bool, defer_hashing: DeferHashing | None = None
 ) -> Facts:
-    """The facts of a dataset; the data itself is never recorded.
+    """Describe a dataset by its digest, size, shape and type. The data itself is never recorded.
 
     Args:
-        data: a path or URI; a numpy array or a tensor; a list, tuple or mapping of these (its
-            digest is that of the members' names and digests); a table of pandas, polars or Arrow;
-            a Dataset, Subset or DataLoader of torch; a dataset of Hugging Face; or any other
-            object, of which the type and, where it has one, the length are recorded, and that it
-            has no digest.
-        later: as in `describe_path`.
+        data: one of
+
+            - a path or URI;
+            - a numpy array or a tensor;
+            - a list, tuple or mapping of arrays, digested by the members' names and digests;
+            - a pandas, polars or Arrow table;
+            - a torch Dataset, Subset or DataLoader;
+            - a Hugging Face dataset;
+            - any other object: its type and length are recorded, without a digest.
+        defer_hashing: as in `describe_path`.
 
     Raises:
-        ContentNotFoundError: a path that does not exist.
-        InvalidArgumentError: None, a number, or ``copy`` of what is no path.
+        ContentNotFoundError: the path does not exist.
+        InvalidArgumentError: None, a number, or ``copy`` of anything but a path.
     """
     if isinstance(data, (str, os.PathLike)):
-        return describe_path(data, run_folder, copy, later)
+        return describe_path(data, run_folder, copy, defer_hashing)
     if data is None or isinstance(data, (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
             f"a dataset must be a path or data, not {type(data).__name__}: {data!r:.80}"
         )
     if copy:
-        raise InvalidArgumentError("copy=True needs a dataset that is given as a path")
+        raise InvalidArgumentError("copy=True needs a dataset given as a path: save it first")
     table = _describe_table(data)
     if table is not None:
         return table
     array = as_array(data)
     if array is not None:
-        return _summarised(array)
-    members = _members(data)
-    return _describe_members(members) if members is not None else describe_dataset_object(data)
+        return _describe_and_summarize(array)
+    members = _find_named_arrays(data)
+    return _describe_named_arrays(members) if members is not None else describe_dataset_object(data)
 
 
 def describe_dataset_object(data: object) -> Facts:
-    """The facts of an object by what it is known to be: a table, a loader, a dataset, a stream."""
+    """Describe an object by its kind: table, loader, dataset or stream."""
     table = _describe_table(data)
     if table is not None:
         return table
     if hasattr(data, "_fingerprint") and hasattr(data, "features"):
         return _describe_hugging_face(data)
     if isinstance(data, Mapping):
-        return _describe_parts(data)
+        return _describe_splits(data)
     if hasattr(data, "dataset") and hasattr(data, "batch_sampler"):
         return _describe_loader(data)
     if hasattr(data, "dataset") and hasattr(data, "indices"):
         return _describe_subset(data)
     if hasattr(data, "__next__"):
-        return _unread(data, "it can be read once only, so it can't be hashed")
-    if _is_stream(data):
-        return _unread(data, "it is a stream, so it can't be hashed") | _transforms(data)
+        return _describe_without_digest(data, "it can be read only once, so it can't be hashed")
+    if is_iterable_dataset(data):
+        return _describe_without_digest(
+            data, "it is a stream, so it can't be hashed"
+        ) | _describe_transforms(data)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return _describe_map(data)
-    return _unread(data, "its content was not read, so it has no digest")
+        return _describe_map_style_dataset(data)
+    return _describe_without_digest(data, "its content was not read, so it has no digest")
 
 
 def _describe_table(data: object) -> Facts | None:
@@ -84,10 +90,12 @@ def _describe_table(data: object) -> Facts | None:
     try:
         return describe_table(data)
     except Exception as error:  # cells of a user's own types
-        return _unread(data, f"its cells can't be read: {type(error).__name__}: {error}"[:500])
+        return _describe_without_digest(
+            data, f"its cells can't be read: {type(error).__name__}: {error}"[:500]
+        )
 
 
-def _summarised(array: Any) -> Facts:
+def _describe_and_summarize(array: Any) -> Facts:
     from provml.collect.summaries import summarize_array
 
     facts = describe_array(array)
@@ -95,11 +103,11 @@ def _summarised(array: Any) -> Facts:
     return facts | ({"summary": summary} if summary else {})
 
 
-def _members(data: object) -> dict[str, object] | None:
-    """The named arrays that the data is made of; None where it is something else."""
+def _find_named_arrays(data: object) -> dict[str, object] | None:
+    """The named arrays that the data consists of; None if it consists of anything else."""
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
-    elif isinstance(data, (list, tuple)) and len(data) <= _MOST_MEMBERS:
+    elif isinstance(data, (list, tuple)) and len(data) <= _MAX_MEMBERS:
         named = {str(index): value for index, value in enumerate(data)}
     else:
         return None
@@ -107,13 +115,13 @@ def _members(data: object) -> dict[str, object] | None:
     return arrays if arrays and all(array is not None for array in arrays.values()) else None
 
 
-def _describe_members(arrays: dict[str, object]) -> Facts:
-    described = {name: _summarised(array) for name, array in arrays.items()}
-    return {"kind": "arrays"} | _joined(described)
+def _describe_named_arrays(arrays: dict[str, object]) -> Facts:
+    described = {name: _describe_and_summarize(array) for name, array in arrays.items()}
+    return {"kind": "arrays"} | _combine_facts(described)
 
 
-def _joined(described: dict[str, Facts]) -> Facts:
-    """The facts of several contents as one: its digest is that of their names and digests."""
+def _combine_facts(described: dict[str, Facts]) -> Facts:
+    """Combine the facts of several members. The digest covers their names and digests."""
     facts: Facts = {"members": described}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):
@@ -126,28 +134,28 @@ def _joined(described: dict[str, Facts]) -> Facts:
     return facts
 
 
-def _kind(data: object) -> Facts:
+def _describe_type(data: object) -> Facts:
     kind = type(data)
     facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
-    length = _length(data)
+    length = _length_or_none(data)
     return facts if length is None else facts | {"length": length}
 
 
-def _length(data: Any) -> int | None:
+def _length_or_none(data: Any) -> int | None:
     try:
         return len(data)
-    except Exception:  # of a dataset that has none, torch raises TypeError or NotImplementedError
+    except Exception:  # without a length, torch raises TypeError or NotImplementedError
         return None
 
 
-def _unread(data: object, why: str) -> Facts:
-    return _kind(data) | {"unread": why}
+def _describe_without_digest(data: object, why: str) -> Facts:
+    return _describe_type(data) | {"unread": why}
 
 
-def _describe_parts(data: Mapping[Any, Any]) -> Facts:
-    """A mapping of datasets: the splits of one."""
+def _describe_splits(data: Mapping[Any, Any]) -> Facts:
+    """Describe a mapping of datasets, such as the splits of one dataset."""
     described = {str(name): describe_dataset_object(part) for name, part in data.items()}
-    facts = _kind(data) | _joined(described)
+    facts = _describe_type(data) | _combine_facts(described)
     lengths = [part.get("length") for part in described.values()]
     if lengths and all(length is not None for length in lengths):
         facts["length"] = sum(lengths)
@@ -155,25 +163,25 @@ def _describe_parts(data: Mapping[Any, Any]) -> Facts:
 
 
 def _describe_hugging_face(data: Any) -> Facts:
-    """Its fingerprint says how it came about: its source, and all that was done to it."""
-    facts = _kind(data)
+    """Describe a dataset by its fingerprint, which covers its source and all transformations."""
+    facts = _describe_type(data)
     facts["fingerprint"] = str(data._fingerprint)
     facts["schema"] = {str(name): str(kind) for name, kind in (data.features or {}).items()}
     for name in ("builder_name", "config_name", "version", "split"):
         value = getattr(data, name, None)
         if value is not None:
-            facts.setdefault("summary", {})[name] = str(value)[:_LONGEST_TEXT]
-    facts["unread"] = "it goes by its fingerprint; its content was not read"
+            facts.setdefault("summary", {})[name] = str(value)[:_MAX_DESCRIPTION_LENGTH]
+    facts["unread"] = "it is identified by its fingerprint; its content was not read"
     return facts
 
 
 def _describe_loader(loader: Any) -> Facts:
-    """A loader: its dataset's facts, and how many batches it gives of how many samples."""
-    facts = _described(loader.dataset)
-    facts["python"] = _kind(loader)["python"]
-    facts["of_type"] = _kind(loader.dataset)["python"]
-    samples = None if loader.batch_size is None else _length(loader.sampler)
-    batches = _length(loader)
+    """Describe a loader by its dataset, the number of batches and the batch size."""
+    facts = _describe_inner_dataset(loader.dataset)
+    facts["python"] = _describe_type(loader)["python"]
+    facts["of_type"] = _describe_type(loader.dataset)["python"]
+    samples = None if loader.batch_size is None else _length_or_none(loader.sampler)
+    batches = _length_or_none(loader)
     if loader.batch_size is not None:
         facts["batch_size"] = loader.batch_size
     if batches is not None:
@@ -184,20 +192,25 @@ def _describe_loader(loader: Any) -> Facts:
     return facts
 
 
-def _described(data: Any) -> Facts:
-    """The facts of what lies within a loader or a subset, an object in any case."""
+def _describe_inner_dataset(data: Any) -> Facts:
+    """Describe the dataset inside a loader or a subset, always with the kind ``object``."""
     array = as_array(data)
     if array is not None:
-        return _kind(data) | {"size": int(array.nbytes), "sha256": describe_array(array)["sha256"]}
-    members = _members(data)
-    facts = _describe_members(members) if members is not None else describe_dataset_object(data)
+        return _describe_type(data) | {
+            "size": int(array.nbytes),
+            "sha256": describe_array(array)["sha256"],
+        }
+    members = _find_named_arrays(data)
+    facts = (
+        _describe_named_arrays(members) if members is not None else describe_dataset_object(data)
+    )
     return facts | {"kind": "object"}
 
 
 def _describe_subset(subset: Any) -> Facts:
-    """Some samples of a dataset: by its digest and their numbers."""
-    whole = _described(subset.dataset)
-    facts = _kind(subset) | {"of_type": _kind(subset.dataset)["python"]}
+    """Describe a subset by the whole dataset's digest and the chosen indices."""
+    whole = _describe_inner_dataset(subset.dataset)
+    facts = _describe_type(subset) | {"of_type": _describe_type(subset.dataset)["python"]}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
     if "sha256" not in whole:
         return facts | {"unread": whole["unread"]}
@@ -206,42 +219,45 @@ def _describe_subset(subset: Any) -> Facts:
     return facts | {"sha256": hashlib.sha256(text.encode()).hexdigest(), "digest_of": "subset"}
 
 
-def _describe_map(data: Any) -> Facts:
-    """A dataset by the arrays that it holds, as they are before its transforms."""
-    facts = _kind(data) | _transforms(data)
+def _describe_map_style_dataset(data: Any) -> Facts:
+    """Describe a dataset by the arrays that it holds, before its transforms."""
+    facts = _describe_type(data) | _describe_transforms(data)
     arrays = {}
-    for name in _ARRAYS:
+    for name in _ARRAY_ATTRIBUTES:
         value = getattr(data, name, None)
         array = as_array(value)
         if array is not None:
             arrays[name] = array
         elif isinstance(value, (list, tuple)) and value:
-            arrays |= {f"{name}.{key}": own for key, own in (_members(value) or {}).items()}
+            arrays |= {
+                f"{name}.{key}": own for key, own in (_find_named_arrays(value) or {}).items()
+            }
     if not arrays:
         why = "its samples were not read; log the files that they come from"
         return facts | {"unread": why}
-    described = _describe_members(arrays)
+    described = _describe_named_arrays(arrays)
     described.pop("kind")
     return facts | described | {"digest_of": "arrays"}
 
 
-def _transforms(data: object) -> Facts:
-    """What a dataset does to its samples, as its transforms name themselves."""
+def _describe_transforms(data: object) -> Facts:
+    """The transforms of a dataset, by their ``repr`` or qualified name."""
     named: dict[str, str] = {}
-    for name in _TRANSFORMS:
+    for name in _TRANSFORM_ATTRIBUTES:
         value = getattr(data, name, None)
         if value is None:
             continue
         kind: Any = type(value)
         if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
             kind = value if hasattr(value, "__qualname__") else kind
-            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # a repr would hold an address
+            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # its repr has an address
         else:
-            named[name] = repr(value)[:_LONGEST_TEXT]
+            named[name] = repr(value)[:_MAX_DESCRIPTION_LENGTH]
     return {"transforms": named} if named else {}
 
 
-def _is_stream(data: object) -> bool:
+def is_iterable_dataset(data: object) -> bool:
+    """Whether the object is a torch IterableDataset. Does not import torch."""
     torch = sys.modules.get("torch")
     return (
         torch is not None

@@ -1,7 +1,7 @@
-"""Emissions of carbon dioxide, as codecarbon (extra ``emissions``) estimates them.
+"""Estimate carbon dioxide emissions with codecarbon (extra ``emissions``).
 
-Chosen as an object, as it has to be told the country: ``start_run(collect=[*names,
-EmissionsCollector("FRA")])``. Imports `readings`; codecarbon when it is used, which takes a second.
+The collector needs the country, so choose it as an object: ``start_run(collect=[*names,
+EmissionsCollector("FRA")])``. Imports `readings`; codecarbon on first use, which takes a second.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from provml.collect.readings import UnavailableError
 class EmissionsCollector:
     """Kilograms of CO2 equivalent since the last reading.
 
-    codecarbon works offline: from the country's energy mix, without asking where the machine is. It
-    has threads of its own while the run goes on.
+    codecarbon works offline, from the country's energy mix; it does not look up the machine's
+    location. It runs threads of its own during the run.
     """
 
     name = "emissions"
-    units = {"emissions_kg": "kg"}  # noqa: RUF012 - never changed
+    units = {"emissions_kg": "kg"}  # noqa: RUF012 - never mutated
 
     def __init__(self, country: str = "", tracker: Any = None) -> None:
-        """Nothing is imported before `initialize`.
+        """Store the settings. Nothing is imported before `initialize`.
 
         Args:
-            country: its ISO 3166-1 code of three letters.
-            tracker: a tracker of codecarbon's that is set up otherwise, not started yet.
+            country: ISO 3166-1 code of three letters.
+            tracker: a codecarbon tracker that you configured yourself and did not start yet.
         """
         self._country = country
         self._tracker = tracker
@@ -34,27 +34,30 @@ class EmissionsCollector:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The country."""
+        """The country, as the run records it."""
         return {"country": self._country}
 
     def initialize(self) -> None:
-        """Start codecarbon. Raises UnavailableError where it is not installed or refuses."""
+        """Start codecarbon. Raises UnavailableError if it is not installed or does not start."""
         if self._tracker is None:
             try:
                 from codecarbon import OfflineEmissionsTracker
             except ImportError:
                 raise UnavailableError(
-                    "emissions need codecarbon: pip install 'provml[emissions]'", expected=False
+                    "measuring emissions needs codecarbon: pip install 'provml[emissions]'",
+                    expected=False,
                 ) from None
             import inspect
             import logging
 
-            # it speaks on standard error before it heeds its own log_level
+            # it logs to standard error before it applies its log_level
             logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
             makers = [kind.__init__ for kind in OfflineEmissionsTracker.__mro__[:-1]]
             names = {name for maker in makers for name in inspect.signature(maker).parameters}
-            new = "output_methods" in names
-            no_files: dict[str, Any] = {"output_methods": []} if new else {"save_to_file": False}
+            has_output_methods = "output_methods" in names
+            no_files: dict[str, Any] = (
+                {"output_methods": []} if has_output_methods else {"save_to_file": False}
+            )
             self._tracker = OfflineEmissionsTracker(
                 country_iso_code=self._country,
                 log_level="critical",
@@ -64,8 +67,8 @@ class EmissionsCollector:
         self._tracker.start()
         if self._tracker.flush() is None:
             raise UnavailableError(
-                f"codecarbon did not start: is {self._country!r} a country's ISO code of three "
-                "letters?",
+                f"codecarbon did not start: {self._country!r} must be an ISO 3166-1 country code "
+                "of three letters, such as 'FRA'",
                 expected=False,
             )
 
@@ -76,5 +79,5 @@ class EmissionsCollector:
         return {"emissions_kg": used_kg}
 
     def close(self) -> None:
-        """End codecarbon's threads."""
+        """Stop codecarbon's threads."""
         self._tracker.stop()

@@ -1,7 +1,7 @@
-"""Energy: of GPUs by NVML's counter, of CPUs and memory by RAPL where it may be read.
+"""Measure energy: GPUs with NVML's counter, CPUs and memory with RAPL if it is readable.
 
-A reading is what was used since the reading before, so that the sum of a context's or step's
-readings is what it used. Imports `readings`, `gpu`.
+A reading is the energy used since the previous reading, so the sum over a context or step is its
+energy. Imports `readings`, `gpu`.
 
 Source: Linux kernel, Documentation/power/powercap/powercap.rst; NVML API Reference Manual.
 """
@@ -15,8 +15,8 @@ from provml.collect.gpu import Nvml, load_nvml
 from provml.collect.readings import UnavailableError
 
 
-class _Zone(NamedTuple):
-    """A part of the machine whose energy RAPL counts, in microjoules, up to a range."""
+class _RaplZone(NamedTuple):
+    """A part of the machine with a RAPL energy counter in microjoules, which wraps at a range."""
 
     key: str
     counter: Path
@@ -24,11 +24,10 @@ class _Zone(NamedTuple):
 
 
 class EnergyCollector:
-    """Joules since the last reading, of each part that counts them, and of all together.
+    """Joules since the last reading, for each part with a counter and in total.
 
-    Keys: ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules``, ``energy_joules``. Of
-    RAPL's zones the packages and the memory beside them are read: those within a package are part
-    of it.
+    Keys: ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules``, ``energy_joules``.
+    Reads RAPL's package and memory zones; other zones lie inside a package and are included.
     """
 
     name = "energy"
@@ -39,53 +38,53 @@ class EnergyCollector:
         visible: str | None = None,
         powercap: Path = Path("/sys/class/powercap"),
     ) -> None:
-        """Nothing is read before `initialize`.
+        """Store the settings. Nothing is read before `initialize`.
 
         Args:
-            nvml, visible: as of `GpuCollector`.
-            powercap: where the kernel's power capping zones are.
+            nvml, visible: as in `GpuCollector`.
+            powercap: the kernel's power capping zones.
         """
         self._module = nvml
         self._visible = visible
         self._powercap = powercap
         self._nvml: Nvml | None = None
-        self._zones: list[_Zone] = []
-        self._before: dict[str, int] = {}
-        self._never: set[int] = set()
+        self._zones: list[_RaplZone] = []
+        self._last_counters: dict[str, int] = {}
+        self._unsupported: set[int] = set()
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the counters. Raises UnavailableError where there are none that can be read."""
+        """Find the counters. Raises UnavailableError if none can be read."""
         reasons: list[UnavailableError] = []
         try:
             self._nvml = load_nvml(self._module, self._visible)
         except UnavailableError as error:
             reasons.append(error)
         self._find_zones()
-        self._before = self._counters()
-        if not self._before:
+        self._last_counters = self._read_counters()
+        if not self._last_counters:
             denied = [UnavailableError(reason, False) for reason in self.missing.values()]
             every = [*denied, *(error for error in reasons if not error.expected)]
-            text = "; ".join(map(str, every)) or "nothing here counts energy"
+            text = "; ".join(map(str, every)) or "this machine has no energy counter"
             raise UnavailableError(text, expected=not every)
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Release NVML."""
         if self._nvml is not None:
             self._nvml.close()
             self._nvml = None
 
     def collect(self) -> dict[str, Any]:
         """Joules since the last reading."""
-        now = self._counters()
+        now = self._read_counters()
         reading: dict[str, Any] = {}
         for key, count in now.items():
-            if key in self._before:
-                used = count - self._before[key]
-                if used < 0:  # the counter began anew
+            if key in self._last_counters:
+                used = count - self._last_counters[key]
+                if used < 0:  # the counter wrapped around
                     used += next((z.range_uj for z in self._zones if z.key == key), -used)
                 reading[f"{key}_joules"] = used / 1e6
-        self._before |= now
+        self._last_counters |= now
         if reading:
             reading["energy_joules"] = sum(reading.values())
         return reading
@@ -100,12 +99,12 @@ class EnergyCollector:
                 package = folder.name.split(":")[1]
                 key = f"cpu.{name}-{package}" if nested else f"cpu.{name}"
                 range_uj = int((folder / "max_energy_range_uj").read_text())
-                self._zones.append(_Zone(key, folder / "energy_uj", range_uj))
+                self._zones.append(_RaplZone(key, folder / "energy_uj", range_uj))
             except (OSError, ValueError) as error:
                 self.missing.setdefault(f"cpu.{folder.name}", str(error))
 
-    def _counters(self) -> dict[str, int]:
-        """The counters that can be read, in microjoules."""
+    def _read_counters(self) -> dict[str, int]:
+        """Read every readable counter, in microjoules."""
         found: dict[str, int] = {}
         for zone in self._zones:
             if zone.key in self.missing:
@@ -117,13 +116,13 @@ class EnergyCollector:
         if self._nvml is not None:
             module = self._nvml.module
             for number, handle in enumerate(self._nvml.devices):
-                if number in self._never:
+                if number in self._unsupported:
                     continue
                 try:
                     millijoules = module.nvmlDeviceGetTotalEnergyConsumption(handle)
                 except self._nvml.errors as error:
-                    if self._nvml.never(error) or self._nvml.lost(error):
-                        self._never.add(number)
+                    if self._nvml.is_permanent(error) or self._nvml.is_device_lost(error):
+                        self._unsupported.add(number)
                     self.missing.setdefault(f"gpu.{number}", f"NVML: {error}")
                 else:
                     found[f"gpu.{number}"] = millijoules * 1000

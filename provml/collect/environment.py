@@ -1,6 +1,6 @@
-"""The environment: packages, host, and the environment variables of an allow-list.
+"""Describe the environment: packages, host, and an allow-list of environment variables.
 
-Imports `content`, `secrets`.
+Imports `content`, `base.text`, `secrets`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from provml.collect.content import Facts, printable_path
+from provml.base.text import printable_path
+from provml.collect.content import Facts
 from provml.collect.secrets import MASK, is_secret_name, mask_text
 
 _ALLOWED_NAMES: Final = """
@@ -32,7 +33,7 @@ _ALLOWED_PREFIXES: Final = ("NCCL_", "PROVML_")
 
 
 def describe_host() -> Facts:
-    """The machine and the operating system."""
+    """Describe the machine and the operating system."""
     system = os.uname()
     return {
         "host": system.nodename,
@@ -41,11 +42,11 @@ def describe_host() -> Facts:
         "machine": system.machine,
         "cpus": os.cpu_count(),
         "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": _total_memory_bytes(),
     }
 
 
-def _memory_bytes() -> int | None:
+def _total_memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -53,13 +54,13 @@ def _memory_bytes() -> int | None:
 
 
 def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Facts:
-    """Interpreter, packages, machine, and allowed environment variables, masked.
+    """Describe interpreter, packages, machine and allowed environment variables, secrets masked.
 
     Costs a look at every installed package (about 1 ms each).
 
     Args:
-        variables: names of further variables to record; ``*`` stands for any characters.
-        root: where the files of the system are.
+        variables: names of further variables to record; ``*`` matches any characters.
+        root: the root of the system's files.
     """
     from fnmatch import fnmatchcase
 
@@ -68,31 +69,31 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
         "python": sys.version,
         "implementation": sys.implementation.name,
         "executable": sys.executable,
-        "packages": _packages(),
+        "packages": _list_packages(),
         "variables": {
-            name: MASK if _is_secret(name) else mask_text(printable_path(value))
+            name: MASK if _is_secret_variable(name) else mask_text(printable_path(value))
             for name, value in sorted(os.environ.items())
             if name in _ALLOWED
             or name.startswith(_ALLOWED_PREFIXES)
             or any(fnmatchcase(name, pattern) for pattern in patterns)
         },
-        "platform": _platform(),
-        "cpu": _cpu(),
-        "gpus": _gpus(root),
-        "cuda": _cuda(root),
-        "container": _container(root),
+        "platform": _describe_platform(),
+        "cpu": _find_cpu_model(),
+        "gpus": _find_gpu_models(root),
+        "cuda": _find_cuda_versions(root),
+        "container": _describe_container(root),
     }
     return {key: value for key, value in facts.items() if value}
 
 
-def _is_secret(name: str) -> bool:
-    """Whether a variable holds a secret; of variables, all that end in TOKEN or KEY may."""
+def _is_secret_variable(name: str) -> bool:
+    """Whether a variable holds a secret. Stricter than for other names: any final TOKEN or KEY."""
     last = name.upper().rpartition("_")[2]
     return last in ("TOKEN", "KEY", "SECRET", "PASS", "PWD") or is_secret_name(name)
 
 
-def _platform() -> str:
-    """The operating system as it names itself: ``Debian GNU/Linux 12 (bookworm)``."""
+def _describe_platform() -> str:
+    """The operating system's own name: ``Debian GNU/Linux 12 (bookworm)``."""
     import platform
 
     try:
@@ -101,9 +102,9 @@ def _platform() -> str:
         return printable_path(platform.platform())
 
 
-def _cpu() -> str | None:
+def _find_cpu_model() -> str | None:
     """The processor's model."""
-    for line in _read("/proc/cpuinfo").splitlines():
+    for line in _read_text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "cpu model"):
             return value.strip()
@@ -112,23 +113,23 @@ def _cpu() -> str | None:
     return platform.processor() or None
 
 
-def _gpus(root: str) -> list[str]:
-    """The names of the NVIDIA devices that the driver has, whether or not they may be used."""
+def _find_gpu_models(root: str) -> list[str]:
+    """The NVIDIA devices that the driver lists, usable or not."""
     import glob
 
     found = []
     for path in sorted(glob.glob(f"{root}proc/driver/nvidia/gpus/*/information")):
-        for line in _read(path).splitlines():
+        for line in _read_text(path).splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "Model":
                 found.append(value.strip())
     return found
 
 
-def _cuda(root: str) -> dict[str, str]:
-    """Versions: of the driver, of the CUDA and cuDNN that an imported torch was built with."""
+def _find_cuda_versions(root: str) -> dict[str, str]:
+    """Versions of the driver, and of the CUDA and cuDNN that an imported torch was built with."""
     found: dict[str, str] = {}
-    words = _read(f"{root}proc/driver/nvidia/version").split()
+    words = _read_text(f"{root}proc/driver/nvidia/version").split()
     driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
     if driver is not None:
         found["driver"] = driver
@@ -142,13 +143,13 @@ def _cuda(root: str) -> dict[str, str]:
     return found
 
 
-def _container(root: str) -> dict[str, str]:
-    """The container that the process is in, as far as it can be told from within.
+def _describe_container(root: str) -> dict[str, str]:
+    """Describe the container around this process, as far as it is visible from inside.
 
-    Podman and Apptainer say the image; Docker and Kubernetes the container's id only.
+    Podman and Apptainer reveal the image; Docker and Kubernetes only the container's id.
     """
     found: dict[str, str] = {}
-    for line in _read(f"{root}run/.containerenv").splitlines():
+    for line in _read_text(f"{root}run/.containerenv").splitlines():
         name, _, value = line.partition("=")
         if name in ("image", "imageid", "id") and value.strip('"'):
             found[name] = value.strip('"')
@@ -159,15 +160,15 @@ def _container(root: str) -> dict[str, str]:
         import re
 
         inside = os.path.exists(f"{root}.dockerenv") or "KUBERNETES_SERVICE_HOST" in os.environ
-        text = _read(f"{root}proc/self/cgroup")
-        text += _read(f"{root}proc/self/mountinfo") if inside else ""
-        own = re.search(r"(?:docker|containers|kubepods|containerd|crio)\S*?([0-9a-f]{64})", text)
-        if own is not None:
-            found["id"] = own[1]
+        text = _read_text(f"{root}proc/self/cgroup")
+        text += _read_text(f"{root}proc/self/mountinfo") if inside else ""
+        match = re.search(r"(?:docker|containers|kubepods|containerd|crio)\S*?([0-9a-f]{64})", text)
+        if match is not None:
+            found["id"] = match[1]
     return found
 
 
-def _read(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(2**20)
@@ -175,22 +176,22 @@ def _read(path: str) -> str:
         return ""
 
 
-def _packages() -> dict[str, str]:
-    from importlib import metadata  # takes as long to import as the rest of provml
+def _list_packages() -> dict[str, str]:
+    from importlib import metadata  # slow to import
 
     packages: dict[str, str] = {}
     for distribution in metadata.distributions():
         try:
             name, version = distribution.metadata["Name"], distribution.version
-        except Exception:  # a half-removed package may raise anything; it is not importable either
+        except Exception:  # a half-removed package may raise anything
             continue
         if name:
             packages.setdefault(printable_path(str(name)), printable_path(str(version)))
     return dict(sorted(packages.items(), key=lambda item: item[0].lower()))
 
 
-def login_name() -> str | None:
-    """The user that this process runs as; None where the system has no name for it."""
+def find_login_name() -> str | None:
+    """The user that runs this process; None if the system has no name for the user."""
     import getpass
 
     try:

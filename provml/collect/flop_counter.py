@@ -1,33 +1,33 @@
-"""How many floating-point operations a torch module, or a block of torch code, takes.
+"""Count the floating-point operations of a torch module or a block of torch code.
 
-The counter is torch's own ``FlopCounterMode``, with formulas for operators that it lacks.
-A multiply-add is two operations. What counts is what multiplies matrices: linear layers,
-convolutions, attention, recurrent layers. Elementwise operations, norms, softmax and pooling do not
-count; which ones there were is said.
+The counter is torch's own ``FlopCounterMode``, with formulas for operators that it lacks. A
+multiply-add is two operations. Only matrix products count: linear layers, convolutions, attention
+and recurrent layers. Elementwise operations, norms, softmax and pooling do not; the result lists
+those that ran.
 
-A module is counted on fake tensors, which have shape and type and no data: nothing is computed, and
-neither weights, gradients, buffers, random numbers nor hooks take part. Where the module's
-forward looks at data, it runs once on the batch itself, with copies of the buffers.
+A module is counted on fake tensors, which have a shape and a type but no data. Nothing is computed,
+and weights, gradients, buffers, random numbers and hooks stay untouched. If ``forward`` looks at
+data, it runs once on the batch itself, with copies of the buffers.
 
-Imports torch where it counts; `batches`, `errors`.
+Imports torch when it counts; `batches`, `flop_formulas`, `errors`.
 """
 
 from __future__ import annotations
 
-import math
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from provml.collect.batches import Arguments
+from provml.collect.flop_formulas import build_formulas
 from provml.errors import InvalidArgumentError, MissingExtraError
 
-FORWARD: Final = "forward"
-FORWARD_AND_BACKWARD: Final = "forward and backward"
+FORWARD_PASS: Final = "forward"
+FORWARD_AND_BACKWARD_PASS: Final = "forward and backward"
 AS_RUN: Final = "as run"
 
 _HOOKS: Final = (
@@ -52,17 +52,17 @@ _NO_ARITHMETIC_NAMES: Final = """
     device pin_memory resize_ set_ repeat flip roll tril triu
     """
 _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
-"""Operators that move or make numbers; of others it is said that they are not counted."""
+"""Operators that only move or create numbers. Other uncounted operators are reported."""
 
 
 @dataclass(frozen=True, slots=True)
-class FlopCount:
-    """What one pass of a module, or a block of code, takes.
+class CountedFlops:
+    """The FLOPs of one pass of a module, or of a block of code.
 
     Attributes:
         flops: floating-point operations.
         passes: ``forward``, ``forward and backward``, or ``as run`` (a block of code).
-        uncounted: the operators that are not in it, and how often each ran.
+        uncounted: the operators that ``flops`` leaves out, and how often each ran.
     """
 
     flops: int
@@ -70,8 +70,8 @@ class FlopCount:
     uncounted: dict[str, int]
 
 
-def torch_module() -> Any:
-    """The package torch. Raises MissingExtraError where it is not installed."""
+def import_torch() -> Any:
+    """Import torch. Raises MissingExtraError if it is not installed."""
     try:
         import torch
     except ImportError:
@@ -79,15 +79,15 @@ def torch_module() -> Any:
     return torch
 
 
-def is_module(model: object) -> bool:
-    """Whether it is a torch module; torch is not imported for the question."""
+def is_torch_module(model: object) -> bool:
+    """Whether the object is a torch module. Does not import torch."""
     torch = sys.modules.get("torch")
     nn = getattr(torch, "nn", None)
     return nn is not None and isinstance(model, nn.Module)
 
 
-def inner_module(module: Any) -> Any:
-    """The module that torch.compile, DataParallel or DistributedDataParallel was given."""
+def unwrap_module(module: Any) -> Any:
+    """The module inside torch.compile, DataParallel or DistributedDataParallel."""
     while True:
         inner = getattr(module, "_orig_mod", None)
         if inner is None and type(module).__name__ in ("DistributedDataParallel", "DataParallel"):
@@ -97,12 +97,12 @@ def inner_module(module: Any) -> Any:
         module = inner
 
 
-def goes_backward(module: Any) -> bool:
-    """Whether running the module now would be followed by a backward pass, as far as can be told.
+def expects_backward(module: Any) -> bool:
+    """Whether a forward pass now would probably be followed by a backward pass.
 
-    That is: it is in train mode, gradients are enabled, and a parameter takes one.
+    That is: the module is in train mode, gradients are enabled, and a parameter requires one.
     """
-    torch = torch_module()
+    torch = import_torch()
     return bool(
         module.training
         and torch.is_grad_enabled()
@@ -110,48 +110,50 @@ def goes_backward(module: Any) -> bool:
     )
 
 
-def count_module(module: Any, arguments: Arguments, backward: bool) -> FlopCount:
-    """Count one pass of a module over a batch, without an effect on it.
+def count_module(module: Any, arguments: Arguments, backward: bool) -> CountedFlops:
+    """Count one pass of a module over a batch without changing the module.
 
-    Costs about what the module's Python code takes, some milliseconds for most; the time of a real
-    pass where the module looks at data. Another thread must not run the module meanwhile.
+    Costs about as much as the module's Python code, usually some milliseconds; a real pass if the
+    module looks at data. No other thread may run the module meanwhile.
 
     Args:
         module: a ``torch.nn.Module``.
-        arguments: what it is called with.
+        arguments: the arguments of the call.
         backward: count the backward pass too.
 
     Raises:
         InvalidArgumentError: the module can't be run on the batch.
     """
-    torch = torch_module()
-    module = inner_module(module)
+    torch = import_torch()
+    module = unwrap_module(module)
     with ExitStack() as stack:
-        stack.enter_context(_no_other_modes(torch))
-        stack.enter_context(kept_random_state())
-        stack.enter_context(_kept_module(torch, module))
+        stack.enter_context(_disable_dispatch_modes(torch))
+        stack.enter_context(preserve_random_state())
+        stack.enter_context(_preserve_module(torch, module))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.set_grad_enabled(backward))
         try:
-            return _count_fake(torch, module, arguments, backward)
+            return _count_on_fake_tensors(torch, module, arguments, backward)
         except Exception as first:
             if not arguments.has_data:
-                raise _not_run(module, arguments, first) from first
+                raise _make_count_error(module, arguments, first) from first
         try:
-            return _count_real(torch, module, arguments, backward)
+            return _count_on_batch(torch, module, arguments, backward)
         except Exception as second:
-            raise _not_run(module, arguments, second) from second
+            raise _make_count_error(module, arguments, second) from second
 
 
-def _not_run(module: Any, arguments: Arguments, error: Exception) -> InvalidArgumentError:
+def _make_count_error(module: Any, arguments: Arguments, error: Exception) -> InvalidArgumentError:
     return InvalidArgumentError(
         f"FLOPs could not be counted: {type(module).__qualname__} does not run on a batch of "
-        f"{arguments.described()}: {type(error).__name__}: {str(error)[:300]}; pass "
-        "batch=... as the model takes it, or count a block of code with count_flops"
+        f"{arguments.format_shapes()}: {type(error).__name__}: {str(error)[:300]}; pass "
+        "batch=... in the form that the model takes, or count a block of code with count_flops"
     )
 
 
-def _count_fake(torch: Any, module: Any, arguments: Arguments, backward: bool) -> FlopCount:
+def _count_on_fake_tensors(
+    torch: Any, module: Any, arguments: Arguments, backward: bool
+) -> CountedFlops:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -165,24 +167,24 @@ def _count_fake(torch: Any, module: Any, arguments: Arguments, backward: bool) -
             name: torch.empty(b.shape, dtype=b.dtype, device=b.device)
             for name, b in module.named_buffers()
         }
-        device, dtype = _place(module)
-        args, kwargs = arguments.tensors(torch, device, dtype, real=False)
-        return _counted(torch, module, parameters | buffers, args, kwargs, backward)
+        device, dtype = find_device_and_dtype(module)
+        args, kwargs = arguments.build_tensors(torch, device, dtype, real=False)
+        return _count_call(torch, module, parameters | buffers, args, kwargs, backward)
 
 
-def _count_real(torch: Any, module: Any, arguments: Arguments, backward: bool) -> FlopCount:
+def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: bool) -> CountedFlops:
     parameters = {
         name: p.detach().requires_grad_(backward and p.requires_grad)
         for name, p in module.named_parameters()
     }
     buffers = {name: b.detach().clone() for name, b in module.named_buffers()}
-    device, dtype = _place(module)
-    args, kwargs = arguments.tensors(torch, device, dtype, real=True)
-    return _counted(torch, module, parameters | buffers, args, kwargs, backward)
+    device, dtype = find_device_and_dtype(module)
+    args, kwargs = arguments.build_tensors(torch, device, dtype, real=True)
+    return _count_call(torch, module, parameters | buffers, args, kwargs, backward)
 
 
-def _place(module: Any) -> tuple[Any, Any]:
-    """The device of the module's parameters and the type of its first floating one."""
+def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
+    """The device of the module's parameters and the type of its first floating-point one."""
     device = dtype = None
     for parameter in module.parameters():
         device = parameter.device if device is None else device
@@ -191,49 +193,49 @@ def _place(module: Any) -> tuple[Any, Any]:
     return device, dtype
 
 
-def _counted(
+def _count_call(
     torch: Any, module: Any, state: dict[str, Any], args: Any, kwargs: Any, backward: bool
-) -> FlopCount:
+) -> CountedFlops:
     from torch.utils._pytree import tree_leaves
 
     leaves = [tensor for tensor in state.values() if tensor.requires_grad]
-    passes = FORWARD
+    passes = FORWARD_PASS
     counter = BlockCounter()
     with counter:
         output = torch.func.functional_call(module, state, args, kwargs)
         if backward:
             outputs = [
                 leaf
-                for leaf in tree_leaves(_plain(output))
+                for leaf in tree_leaves(_unpack_dataclass(output))
                 if isinstance(leaf, torch.Tensor) and leaf.requires_grad
             ]
             if outputs and leaves:
                 ones = [torch.ones_like(leaf) for leaf in outputs]
                 torch.autograd.grad(outputs, leaves, ones, allow_unused=True)
-                passes = FORWARD_AND_BACKWARD
-    return FlopCount(counter.flops, passes, counter.uncounted)
+                passes = FORWARD_AND_BACKWARD_PASS
+    return CountedFlops(counter.flops, passes, counter.uncounted)
 
 
-def _plain(output: Any) -> Any:
-    """A dataclass's fields, which torch does not look into."""
+def _unpack_dataclass(output: Any) -> Any:
+    """A dataclass's fields, because torch does not look inside dataclasses."""
     return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
 
 
 class BlockCounter:
-    """Counts the torch operations that run within it, as they run; a context manager."""
+    """Count the torch operations that run in a ``with`` block."""
 
     def __init__(self) -> None:
-        torch = torch_module()
+        torch = import_torch()
         from torch.utils._python_dispatch import TorchDispatchMode
         from torch.utils.flop_counter import FlopCounterMode
 
-        self._counter = FlopCounterMode(display=False, custom_mapping=_more_formulas(torch))
-        self._counter.mod_tracker = _NoModules()  # which would hook into every module and gradient
+        self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's would hook every module
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 
-        class Names(TorchDispatchMode):  # type: ignore[misc]
-            """Notes which operators run and are not counted."""
+        class UncountedMode(TorchDispatchMode):  # type: ignore[misc]
+            """Count the operators without a formula."""
 
             def __torch_dispatch__(
                 self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -243,15 +245,15 @@ class BlockCounter:
                     ran[getattr(packet, "__name__", str(packet))] += 1
                 return func(*args, **(kwargs or {}))
 
-        self._names = Names()
+        self._uncounted_mode = UncountedMode()
         self._ran = ran
 
     def __enter__(self) -> BlockCounter:
-        self._names.__enter__()
+        self._uncounted_mode.__enter__()
         try:
             self._counter.__enter__()
         except BaseException:
-            self._names.__exit__(None, None, None)
+            self._uncounted_mode.__exit__(None, None, None)
             raise
         return self
 
@@ -259,11 +261,11 @@ class BlockCounter:
         try:
             self._counter.__exit__(*exception)
         finally:
-            self._names.__exit__(*exception)
+            self._uncounted_mode.__exit__(*exception)
 
-    def count(self) -> FlopCount:
-        """What ran."""
-        return FlopCount(self.flops, AS_RUN, self.uncounted)
+    def count(self) -> CountedFlops:
+        """The operations counted so far, as one result."""
+        return CountedFlops(self.flops, AS_RUN, self.uncounted)
 
     @property
     def flops(self) -> int:
@@ -272,12 +274,12 @@ class BlockCounter:
 
     @property
     def uncounted(self) -> dict[str, int]:
-        """The operators that do arithmetic and are not counted, and how often each ran."""
+        """The arithmetic operators without a formula, and how often each ran."""
         return {n: count for n, count in sorted(self._ran.items()) if n not in _NO_ARITHMETIC}
 
 
-class _NoModules:
-    """Stands in for what follows the code through its modules: only the total is asked for."""
+class _NoModuleTracker:
+    """Replaces torch's module tracker: only the total is needed."""
 
     parents: Final = frozenset({"Global"})
 
@@ -288,109 +290,15 @@ class _NoModules:
         pass
 
 
-def _more_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
-    """Formulas of operators that torch's counter lacks or gets wrong, as far as torch has them."""
-    from torch.utils.flop_counter import flop_registry
-
-    aten = torch.ops.aten
-    formulas: dict[str, Callable[..., int]] = {
-        "mv": lambda matrix, vector, **_: 2 * matrix[0] * matrix[1],
-        "addmv": lambda own, matrix, vector, **_: 2 * matrix[0] * matrix[1],
-        "dot": lambda one, other, **_: 2 * one[0],
-        "addbmm": lambda own, one, other, **_: 2 * one[0] * one[1] * one[2] * other[2],
-        "_addmm_activation": lambda own, one, other, **_: 2 * one[0] * one[1] * other[1],
-        "_int_mm": lambda one, other, **_: 2 * one[0] * one[1] * other[1],
-        "convolution_backward": _convolution_backward,
-        "_scaled_dot_product_flash_attention_for_cpu": _attention,
-        "_scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
-        "_scaled_dot_product_fused_attention_overrideable": _attention,
-        "_scaled_dot_product_fused_attention_overrideable_backward": _attention_backward,
-    }
-    raw: dict[str, Callable[..., int]] = {
-        "mkldnn_rnn_layer": _mkldnn_rnn,
-        "mkldnn_rnn_layer_backward": lambda *args, **options: 2 * _mkldnn_rnn(*args),
-        "_cudnn_rnn": _cudnn_rnn,
-        "_cudnn_rnn_backward": lambda *args, **options: 2 * _cudnn_rnn(args[0], args[1]),
-    }
-    mapping: dict[Any, Callable[..., int]] = {}
-    for name, formula in (formulas | raw).items():
-        packet = getattr(aten, name, None)
-        if packet is not None and (packet not in flop_registry or name in _CORRECTED):
-            if name in raw:
-                formula._get_raw = True  # type: ignore[attr-defined]
-            mapping[packet] = formula
-    return mapping
-
-
-_CORRECTED: Final = ("convolution_backward",)
-"""torch's own formula counts a grouped convolution's gradients once for each group."""
-
-
-def _convolution_backward(
-    gradient: Any,
-    inputs: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    output_padding: Any,
-    groups: int,
-    output_mask: Any,
-    **options: Any,
-) -> int:
-    """As much as the forward pass for each of the inputs' and the weight's gradients asked for."""
-    positions = (inputs if transposed else gradient)[2:]
-    forward = 2 * int(inputs[0]) * _product(positions) * _product(weight)
-    return forward * (bool(output_mask[0]) + bool(output_mask[1]))
-
-
-def _attention(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
-    """Two products for each head: query by key, and the weights by value."""
-    *batch, queries, width = query
-    heads = _product(batch)
-    return 2 * heads * int(queries * key[-2] * (width + value[-1]))
-
-
-def _attention_backward(
-    gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
-) -> int:
-    """The weights once more, and two products for each of the forward pass's two."""
-    *batch, queries, width = query
-    heads = _product(batch)
-    return 2 * heads * int(queries * key[-2] * (3 * width + 2 * value[-1]))
-
-
-def _mkldnn_rnn(inputs: Any, *others: Any, **options: Any) -> int:
-    """One layer of an LSTM in one direction: all of two matrices at each time step."""
-    matrices = [t for t in others[:2] if hasattr(t, "numel")]
-    return 2 * _rows(inputs) * sum(int(matrix.numel()) for matrix in matrices)
-
-
-def _cudnn_rnn(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
-    """All layers and directions: every matrix at each time step."""
-    return 2 * _rows(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
-
-
-def _rows(inputs: Any) -> int:
-    """How many time steps there are in all sequences; packed ones are a row each."""
-    return _product(inputs.shape[:-1])
-
-
-def _product(lengths: Any) -> int:
-    return int(math.prod(lengths))
-
-
 @contextmanager
-def _no_other_modes(torch: Any) -> Iterator[None]:
-    """Leave the caller's own dispatch modes out: a count within a count is not counted twice."""
+def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
+    """Disable the caller's dispatch modes, so that a count within a count is not counted twice."""
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # else autocast keeps casts of what is counted on
+    torch.set_autocast_cache_enabled(False)  # else autocast would keep our casts
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # its one fused operator has no formula
+    torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
     try:
         with _disable_current_modes():
             yield
@@ -400,9 +308,9 @@ def _no_other_modes(torch: Any) -> Iterator[None]:
 
 
 @contextmanager
-def kept_random_state() -> Iterator[None]:
-    """Put all random number generators back as they were: torch's, Python's and numpy's."""
-    torch = torch_module()
+def preserve_random_state() -> Iterator[None]:
+    """Restore all random number generators at the end: torch's, Python's and numpy's."""
+    torch = import_torch()
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = None if numpy is None else numpy.random.get_state()
@@ -417,8 +325,8 @@ def kept_random_state() -> Iterator[None]:
 
 
 @contextmanager
-def _kept_module(torch: Any, module: Any) -> Iterator[None]:
-    """Keep what forward leaves on the modules from staying, and the caller's hooks from running."""
+def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
+    """Restore the modules' attributes at the end, and disable the caller's hooks."""
     kept = [(member, dict(member.__dict__)) for member in module.modules()]
     containers = [
         (value, value.copy())
@@ -436,7 +344,7 @@ def _kept_module(torch: Any, module: Any) -> Iterator[None]:
             hooks = member.__dict__.get(name)
             if hooks:
                 member.__dict__[name] = type(hooks)(
-                    (number, hook) for number, hook in hooks.items() if _is_of_torch(hook)
+                    (number, hook) for number, hook in hooks.items() if _is_torch_hook(hook)
                 )
     try:
         yield
@@ -452,60 +360,6 @@ def _kept_module(torch: Any, module: Any) -> Iterator[None]:
                 value.update(content)
 
 
-def _is_of_torch(hook: object) -> bool:
-    """Whether a hook is a part of the module: torch's weight norm, spectral norm, pruning."""
+def _is_torch_hook(hook: object) -> bool:
+    """Whether a hook belongs to the module: torch's weight norm, spectral norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")
-
-
-_PEAKS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
-    # part of the device's name: float16, bfloat16, float32 (on TF32 units where it has them)
-    ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
-    ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
-    ("H200 NVL", None, None, None),  # slower than the SXM module
-    ("H200", 989.4e12, 989.4e12, 494.7e12),  # H200 datasheet, SXM: 1,979 and 989 sparse
-    ("H100 PCIe", 756.5e12, 756.5e12, 378e12),  # H100 PCIe datasheet: 1,513 and 756 sparse
-    ("H100 NVL", 835.5e12, 835.5e12, None),  # H100 datasheet, NVL: 1,671 sparse
-    ("H100 80GB HBM3", 989.4e12, 989.4e12, 494.7e12),  # H100 datasheet, SXM: 1,979 and 989 sparse
-    ("A100", 312e12, 312e12, 156e12),  # A100 datasheet
-    ("L40S", 362.05e12, 362.05e12, 183e12),  # L40S datasheet
-    ("L40", 181.05e12, 181.05e12, 90.5e12),  # L40 datasheet
-    ("L4", 121e12, 121e12, 60e12),  # L4 datasheet: 242 and 120 sparse
-    ("A40", 149.7e12, 149.7e12, 74.8e12),  # A40 datasheet
-    ("A10", 125e12, 125e12, 62.5e12),  # A10 datasheet
-    ("T4", 65e12, None, 8.1e12),  # T4 datasheet; no bfloat16 units
-    ("V100S-PCIE", 130e12, None, 16.4e12),  # V100 datasheet; no bfloat16 units
-    ("V100-PCIE", 112e12, None, 14e12),
-    ("V100-SXM2", 125e12, None, 15.7e12),
-)
-"""Operations a second by the datasheets of NVIDIA, without sparsity; not listed is not known.
-
-Where a datasheet gives figures with sparsity alone they are halved, as its footnote says.
-"""
-
-
-def peak_of(module: Any) -> tuple[str, float | None]:
-    """The device that a module is on, and how many operations a second it can do at best.
-
-    That is by the maker's figure for the type of the module's parameters or, under autocast, of
-    what it casts to; None where it is not known, as on a CPU.
-    """
-    torch = torch_module()
-    place, dtype = (None, None) if module is None else _place(module)
-    if place is None and torch.cuda.is_initialized():
-        place = torch.device("cuda", torch.cuda.current_device())
-    if place is None or place.type != "cuda" or not torch.cuda.is_initialized():
-        return ("cpu" if place is None else place.type), None
-    name = str(torch.cuda.get_device_name(place))
-    if torch.is_autocast_enabled("cuda"):
-        dtype = torch.get_autocast_dtype("cuda")
-    return name, _peak(name, str(dtype).removeprefix("torch."))
-
-
-def _peak(name: str, dtype: str) -> float | None:
-    words = f" {name} "
-    if " MIG " in words:  # a part of the device
-        return None
-    for part, half, brain, single in _PEAKS:
-        if f" {part} " in words or f" {part}-" in words:
-            return {"float16": half, "bfloat16": brain, "float32": single}.get(dtype)
-    return None

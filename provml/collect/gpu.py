@@ -1,8 +1,8 @@
-"""NVIDIA's GPUs by NVML: utilisation, memory, temperature, power, clocks, errors.
+"""Read NVIDIA GPUs with NVML: utilisation, memory, temperature, power, clocks, errors.
 
-Every device that this process can use: ``CUDA_VISIBLE_DEVICES`` and MIG instances are honoured. A
-value that a device does not give is absent. Imports `readings`; pynvml (package nvidia-ml-py, extra
-``gpu``) when it is used.
+Covers every device that this process can use, as ``CUDA_VISIBLE_DEVICES`` and MIG define it. A
+value that a device does not provide is absent. Imports `readings`; pynvml (package nvidia-ml-py,
+extra ``gpu``) on first use.
 
 Source: NVML API Reference Manual; CUDA C++ Programming Guide, environment variables.
 """
@@ -17,86 +17,88 @@ from typing import Any, Final
 from provml.collect.readings import UnavailableError
 
 _DRIVER_FILES: Final = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"))
-_LASTING: Final = (
+_PERMANENT_ERRORS: Final = (
     "NOT_SUPPORTED",
     "NO_PERMISSION",
     "INVALID_ARGUMENT",
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""The errors by which a device says that it never gives a value: it is not asked again."""
-_LISTED: Final = ("utilization", "memory_used", "memory_total", "temperature")
-"""What a reading has as a list over the devices, too."""
-_TEMPERATURE: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
-_REASONS: Final = (
+"""Errors that mean a device never provides a value, so it is not queried again."""
+_LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
+"""Keys that a reading also has as one list over all devices."""
+_TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
+_THROTTLE_FUNCTIONS: Final = (
     "nvmlDeviceGetCurrentClocksEventReasons",
     "nvmlDeviceGetCurrentClocksThrottleReasons",
 )
-_PROCESSES: Final = (
+_PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""Functions that became others, the newest first."""
+"""Functions that were renamed over the years, the newest name first."""
 
 
 class Nvml:
-    """NVML, initialised, and the devices that this process can use.
+    """An initialised NVML and the devices that this process can use.
 
     Args:
-        module: pynvml, or a module like it.
-        visible: the value of ``CUDA_VISIBLE_DEVICES``; None where it is not set.
+        module: pynvml, or a module with the same functions.
+        visible: the value of ``CUDA_VISIBLE_DEVICES``; None if it is not set.
     """
 
     def __init__(self, module: Any, visible: str | None) -> None:
         self.module = module
-        # not an NVMLError: what the binding raises where the driver is older than a function
+        # not an NVMLError; the binding raises it if the driver lacks a function
         mismatch = getattr(module, "NVMLLibraryMismatchError", None)
         self.errors: tuple[type[Exception], ...] = (module.NVMLError, *filter(None, [mismatch]))
-        codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _LASTING]
-        self._lasting = frozenset(code for code in codes if code is not None)
-        self.troubles: dict[str, str] = {}
+        codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _PERMANENT_ERRORS]
+        self._permanent_codes = frozenset(code for code in codes if code is not None)
+        self.problems: dict[str, str] = {}
         try:
             module.nvmlInit()
         except module.NVMLError as error:
-            # where the driver is not installed there is nothing to miss
+            # without a driver, missing readings are expected
             absent = getattr(error, "value", None) in (
                 module.NVML_ERROR_LIBRARY_NOT_FOUND,
                 module.NVML_ERROR_DRIVER_NOT_LOADED,
             )
             raise UnavailableError(f"NVML: {error}", expected=absent) from None
         try:
-            self.devices = list(self._usable(visible))
+            self.devices = list(self._find_visible(visible))
         except module.NVMLError as error:
             self.close()
             raise UnavailableError(f"NVML: {error}", expected=False) from None
         if not self.devices:
             self.close()
-            reasons = "; ".join(self.troubles.values())
-            raise UnavailableError(reasons or "this process can use no GPU", expected=not reasons)
-        self._check_order(visible)
+            reasons = "; ".join(self.problems.values())
+            raise UnavailableError(
+                reasons or "this process can't use any GPU", expected=not reasons
+            )
+        self._check_device_order(visible)
 
     def close(self) -> None:
-        """Let go of NVML, which counts its users."""
+        """Release NVML, which counts its users."""
         try:
             self.module.nvmlShutdown()
         except self.module.NVMLError:
-            pass  # the driver is gone: there is nothing to let go of
+            pass  # the driver is gone, so nothing is left to release
 
-    def never(self, error: Exception) -> bool:
-        """Whether an error says that a value is never given."""
+    def is_permanent(self, error: Exception) -> bool:
+        """Whether an error means that the value is never available."""
         code = getattr(error, "value", None)
-        return code in self._lasting or not isinstance(error, self.module.NVMLError)
+        return code in self._permanent_codes or not isinstance(error, self.module.NVMLError)
 
-    def lost(self, error: Exception) -> bool:
-        """Whether an error says that the device is gone until the machine is started anew."""
+    def is_device_lost(self, error: Exception) -> bool:
+        """Whether an error means that the device is gone until the next reboot."""
         module, code = self.module, getattr(error, "value", None)
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
-    def first_of(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """The answer of the first of some functions that the binding and the driver both have.
+    def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
+        """Call the first of several functions that both the binding and the driver have.
 
-        Names change over the years: newer bindings drop the older ones, older drivers lack the
-        newer. Raises what the last one raises.
+        Names change over the years: newer bindings drop older names, older drivers lack newer ones.
+        Raises the error of the last function.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -114,46 +116,49 @@ class Nvml:
                     raise
         return known[-1](*arguments)
 
-    def _check_order(self, visible: str | None) -> None:
-        """Say so where CUDA may mean other devices by the numbers chosen than NVML does."""
+    def _check_device_order(self, visible: str | None) -> None:
+        """Note a problem if CUDA may number the devices differently from NVML."""
         numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
         if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return
         try:
-            names = {text(self.module.nvmlDeviceGetName(handle)) for handle in self._handles()}
+            names = {
+                decode_text(self.module.nvmlDeviceGetName(handle)) for handle in self._handles()
+            }
         except self.module.NVMLError:
             return
         if len(names) > 1:
-            self.troubles["order"] = (
-                "the machine's GPUs differ, and CUDA numbers the fastest first where "
-                "CUDA_DEVICE_ORDER is not PCI_BUS_ID: these may be others than the process uses"
+            self.problems["order"] = (
+                "the machine has different GPUs, and without CUDA_DEVICE_ORDER=PCI_BUS_ID "
+                "CUDA numbers the fastest first: these readings may be of other GPUs than the "
+                "process uses; set CUDA_DEVICE_ORDER=PCI_BUS_ID"
             )
 
     def _handles(self) -> Iterator[Any]:
-        """Every device that answers; one that fell off its bus does not hide the others."""
+        """Every device that answers. A device that fell off its bus does not hide the others."""
         module = self.module
         for index in range(module.nvmlDeviceGetCount()):
             try:
                 yield module.nvmlDeviceGetHandleByIndex(index)
             except module.NVMLError as error:
-                self.troubles[f"device {index}"] = f"NVML: {error}"
+                self.problems[f"device {index}"] = f"NVML: {error}"
 
-    def _usable(self, visible: str | None) -> Iterator[Any]:
+    def _find_visible(self, visible: str | None) -> Iterator[Any]:
         if visible is None:
             for handle in self._handles():
-                yield from self._parts(handle)
+                yield from self._split_mig(handle)
             return
         for entry in filter(None, (part.strip() for part in visible.split(","))):
-            handles = self._named(entry)
+            handles = self._find_entry(entry)
             if not handles:
-                return  # as CUDA does: what follows an entry that is none is not seen
+                return  # as in CUDA, entries after an invalid one are ignored
             yield from handles
 
-    def _named(self, entry: str) -> list[Any]:
+    def _find_entry(self, entry: str) -> list[Any]:
         module = self.module
         try:
             if entry.isdecimal():
-                return list(self._parts(module.nvmlDeviceGetHandleByIndex(int(entry))))
+                return list(self._split_mig(module.nvmlDeviceGetHandleByIndex(int(entry))))
             if entry.startswith("MIG-"):
                 return [module.nvmlDeviceGetHandleByUUID(entry)]
         except module.NVMLError:
@@ -163,17 +168,17 @@ class Nvml:
         found = [
             handle
             for handle in self._handles()
-            if text(module.nvmlDeviceGetUUID(handle)).startswith(entry)
+            if decode_text(module.nvmlDeviceGetUUID(handle)).startswith(entry)
         ]
-        return list(self._parts(found[0])) if len(found) == 1 else []
+        return list(self._split_mig(found[0])) if len(found) == 1 else []
 
-    def _parts(self, handle: Any) -> Iterator[Any]:
-        """The device, or its MIG instances where it is divided."""
+    def _split_mig(self, handle: Any) -> Iterator[Any]:
+        """The device, or its MIG instances if it is partitioned."""
         module = self.module
         try:
             divided = module.nvmlDeviceGetMigMode(handle)[0] == module.NVML_DEVICE_MIG_ENABLE
         except module.NVMLError:
-            divided = False  # not a device that can be
+            divided = False  # the device does not support MIG
         if not divided:
             yield handle
             return
@@ -181,11 +186,11 @@ class Nvml:
             try:
                 yield module.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             except module.NVMLError:
-                continue  # no instance was made at this place
+                continue  # there is no instance with this index
 
 
 def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
-    """NVML with its devices. Raises UnavailableError.
+    """Load NVML and find its devices. Raises UnavailableError.
 
     Args:
         module: by default pynvml.
@@ -193,12 +198,12 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
     """
     if module is None:
         if not any(path.exists() for path in _DRIVER_FILES):
-            raise UnavailableError("there is no NVIDIA driver")
+            raise UnavailableError("no NVIDIA driver is installed")
         try:
             import pynvml as module  # type: ignore[no-redef]
         except ImportError:
             raise UnavailableError(
-                "there is an NVIDIA driver, and readings of it need nvidia-ml-py: "
+                "an NVIDIA driver is installed, but reading the GPUs needs nvidia-ml-py: "
                 "pip install 'provml[gpu]'",
                 expected=False,
             ) from None
@@ -208,118 +213,130 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
 
 class GpuCollector:
-    """Readings of every device; about 0.1 to 1 ms a device, as its driver answers.
+    """Reads every device. Costs about 0.1 to 1 ms per device, depending on the driver.
 
-    ``gpu`` is a list of mappings, one a device in the order that CUDA numbers them, as far as
-    ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` holds. A device that is lost leaves an empty mapping.
+    ``gpu`` is a list of mappings, one per device. Their order is CUDA's if
+    ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` is set. A lost device has an empty mapping.
     """
 
     name = "gpu"
     constants = frozenset({"gpu_count", "memory_total"})
-    unrecorded = frozenset({f"gpu_{key}" for key in _LISTED})
+    unrecorded = frozenset({f"gpu_{key}" for key in _LIST_KEYS})
 
     def __init__(
         self, nvml: Any = None, visible: str | None = None, pid: int | None = None
     ) -> None:
-        """Nothing is loaded before `initialize`.
+        """Store the settings. Nothing is loaded before `initialize`.
 
         Args:
             nvml: by default pynvml.
             visible: by default ``CUDA_VISIBLE_DEVICES``.
-            pid: the process whose own memory is read; by default this one.
+            pid: the process whose GPU memory is read; by default this one.
         """
         self._module = nvml
         self._visible = visible
         self._pid = pid
         self._nvml: Nvml | None = None
-        self._lost: set[int] = set()
-        self._never: set[tuple[int, str]] = set()
+        self._lost_devices: set[int] = set()
+        self._unsupported: set[tuple[int, str]] = set()
         self.missing: dict[str, str] = {}
         self.devices: list[dict[str, Any]] = []
 
     def initialize(self) -> None:
-        """Load NVML and find the devices. Twice is once. Raises UnavailableError."""
+        """Load NVML and find the devices. Idempotent. Raises UnavailableError."""
         if self._nvml is None:
             self._nvml = load_nvml(self._module, self._visible)
             self._module = self._nvml.module
-            self.missing |= {f"gpu {what}": why for what, why in self._nvml.troubles.items()}
+            self.missing |= {f"gpu {what}": why for what, why in self._nvml.problems.items()}
             self.devices = [
-                self._described(number, handle) for number, handle in enumerate(self._nvml.devices)
+                self._describe_device(number, handle)
+                for number, handle in enumerate(self._nvml.devices)
             ]
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Release NVML."""
         if self._nvml is not None:
             self._nvml.close()
             self._nvml = None
 
-    def _described(self, number: int, handle: Any) -> dict[str, Any]:
+    def _describe_device(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         facts: dict[str, Any] = {"kind": "gpu", "index": number}
-        facts["name"] = text(self._asked(number, "name", module.nvmlDeviceGetName, handle) or "GPU")
+        facts["name"] = decode_text(
+            self._query(number, "name", module.nvmlDeviceGetName, handle) or "GPU"
+        )
         for key, ask in (
-            ("uuid", lambda: text(module.nvmlDeviceGetUUID(handle))),
-            ("driver", lambda: text(module.nvmlSystemGetDriverVersion())),
+            ("uuid", lambda: decode_text(module.nvmlDeviceGetUUID(handle))),
+            ("driver", lambda: decode_text(module.nvmlSystemGetDriverVersion())),
             ("memory_bytes", lambda: int(module.nvmlDeviceGetMemoryInfo(handle).total)),
         ):
-            value = self._asked(number, key, ask)
+            value = self._query(number, key, ask)
             if value is not None:
                 facts[key] = value
         return facts
 
     def collect(self) -> dict[str, Any]:
-        """Of all devices together ``gpu_count`` and lists; under ``gpu`` a mapping for each."""
+        """Read all devices: ``gpu_count``, lists over the devices, and a mapping for each."""
         self.initialize()
         handles = [] if self._nvml is None else self._nvml.devices
         each = [
-            {} if number in self._lost else self._device(number, handle)
+            {} if number in self._lost_devices else self._read_device(number, handle)
             for number, handle in enumerate(handles)
         ]
-        reading: dict[str, Any] = {"gpu_count": len(each) - len(self._lost), "gpu": each}
-        for key in _LISTED:
+        reading: dict[str, Any] = {"gpu_count": len(each) - len(self._lost_devices), "gpu": each}
+        for key in _LIST_KEYS:
             values = [device.get(key) for device in each]
             if any(value is not None for value in values):
                 reading[f"gpu_{key}"] = values
         return reading
 
-    def _device(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_device(self, number: int, handle: Any) -> dict[str, Any]:
         device: dict[str, Any] = {}
-        for read in (self._use, self._memory, self._state, self._faults):
+        for read in (
+            self._read_utilization,
+            self._read_memory,
+            self._read_state,
+            self._read_faults,
+        ):
             device |= read(number, handle)
-            if number in self._lost:
+            if number in self._lost_devices:
                 return {}
         return device
 
-    def _use(self, number: int, handle: Any) -> dict[str, Any]:
-        rates = self._asked(
+    def _read_utilization(self, number: int, handle: Any) -> dict[str, Any]:
+        rates = self._query(
             number, "utilization", self._module.nvmlDeviceGetUtilizationRates, handle
         )
         if rates is None:
             return {}
         return {"utilization": rates.gpu, "memory_utilization": rates.memory}
 
-    def _memory(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_memory(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
-        memory = self._asked(number, "memory_used", module.nvmlDeviceGetMemoryInfo, handle)
+        memory = self._query(number, "memory_used", module.nvmlDeviceGetMemoryInfo, handle)
         found: dict[str, Any] = {}
         if memory is not None and memory.total:
             found["memory_used"] = memory.used
             found["memory_total"] = memory.total
             found["memory_percent"] = 100 * memory.used / memory.total
-        processes = self._asked(number, "process_memory_used", self._first, _PROCESSES, handle)
+        processes = self._query(
+            number, "process_memory_used", self._call_first, _PROCESS_FUNCTIONS, handle
+        )
         pid = os.getpid() if self._pid is None else self._pid
-        own = [one.usedGpuMemory for one in processes or () if one.pid == pid]
-        if own and None not in own:  # None: the driver does not say
-            found["process_memory_used"] = sum(own)
+        used_bytes = [one.usedGpuMemory for one in processes or () if one.pid == pid]
+        if used_bytes and None not in used_bytes:  # None: the driver does not know
+            found["process_memory_used"] = sum(used_bytes)
         return found
 
-    def _state(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_state(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         found: dict[str, Any] = {}
         asked: tuple[tuple[str, Callable[[], Any]], ...] = (
             (
                 "temperature",
-                lambda: self._first(_TEMPERATURE, handle, module.NVML_TEMPERATURE_GPU),
+                lambda: self._call_first(
+                    _TEMPERATURE_FUNCTIONS, handle, module.NVML_TEMPERATURE_GPU
+                ),
             ),
             ("power_watts", lambda: module.nvmlDeviceGetPowerUsage(handle) / 1000),
             (
@@ -332,18 +349,20 @@ class GpuCollector:
             ),
         )
         for key, ask in asked:
-            value = self._asked(number, key, ask)
+            value = self._query(number, key, ask)
             if value is not None:
                 found[key] = value
         return found
 
-    def _faults(self, number: int, handle: Any) -> dict[str, Any]:
+    def _read_faults(self, number: int, handle: Any) -> dict[str, Any]:
         module = self._module
         found: dict[str, Any] = {}
-        reasons = self._asked(number, "throttle_reasons", self._first, _REASONS, handle)
+        reasons = self._query(
+            number, "throttle_reasons", self._call_first, _THROTTLE_FUNCTIONS, handle
+        )
         if reasons is not None:
             found["throttle_reasons"] = reasons
-        errors = self._asked(
+        errors = self._query(
             number,
             "ecc_errors",
             module.nvmlDeviceGetTotalEccErrors,
@@ -355,28 +374,28 @@ class GpuCollector:
             found["ecc_errors"] = errors
         return found
 
-    def _first(self, names: tuple[str, ...], *arguments: Any) -> Any:
+    def _call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
         assert self._nvml is not None
-        return self._nvml.first_of(names, *arguments)
+        return self._nvml.call_first(names, *arguments)
 
-    def _asked(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """The answer; None where there is none, with the reason in `missing`."""
+    def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
+        """The answer; None if the device has no answer, with the reason in `missing`."""
         nvml = self._nvml
-        if nvml is None or (number, key) in self._never:
+        if nvml is None or (number, key) in self._unsupported:
             return None
         try:
             return ask(*arguments)
         except nvml.errors as error:
-            if nvml.lost(error):
-                self._lost.add(number)
+            if nvml.is_device_lost(error):
+                self._lost_devices.add(number)
                 self.missing[f"gpu.{number}"] = f"NVML: {error}"
                 return None
-            if nvml.never(error):
-                self._never.add((number, key))
+            if nvml.is_permanent(error):
+                self._unsupported.add((number, key))
             self.missing.setdefault(f"gpu.{number}.{key}", f"NVML: {error}")
             return None
 
 
-def text(value: str | bytes) -> str:
-    """Older versions of pynvml give bytes."""
+def decode_text(value: str | bytes) -> str:
+    """Decode the bytes that older versions of pynvml return."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

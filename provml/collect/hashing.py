@@ -1,8 +1,8 @@
-"""Digests of large files and folders, computed beside the training.
+"""Hash large files and folders in background threads.
 
-A folder's files are hashed by several threads, all else by one; a thread stops at the end of a
-block where it is asked to, before a fork or at the end of a run, and another goes on from there.
-What changes while it is read has no digest. Imports `content`.
+Several threads hash the files of a folder; one thread hashes everything else. A thread stops at the
+end of a block when asked to, before a fork or at the end of a run, and another thread continues.
+Content that changes while it is hashed gets no digest. Imports `content`.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
-from provml.collect.content import Facts, folder_files, link_digest, manifest_digest
+from provml.collect.content import Facts, digest_link, digest_manifest, list_folder_files
 
 BACKGROUND_BYTES: Final = 64 * 2**20
-"""What is at least so large is hashed in the background."""
+"""Content of at least this size is hashed in the background."""
 
-PENDING: Final = "its digest was not there yet when this was written"
-CHANGED: Final = "it changed while it was being hashed"
+DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
+CHANGED_WHILE_HASHED: Final = "it changed while it was being hashed"
 
-_BLOCK: Final = 4 * 2**20
-_MOST_LOOKED_AT: Final = 1000
-_MOST_THREADS: Final = 4
-_JOIN_S: Final = 0.2
+_HASH_BLOCK_BYTES: Final = 4 * 2**20
+_MAX_FILES_CHECKED: Final = 1000
+_MAX_HASH_THREADS: Final = 4
+_HASH_JOIN_S: Final = 0.2
 
-Report = Callable[[int, Facts], None]
-"""Takes a content's number and what was found out about it."""
+ReportDigest = Callable[[int, Facts], None]
+"""Takes a content's number and the facts found about it."""
 
 
-class Progress(NamedTuple):
-    """How far the hashing of a dataset is.
+class HashingProgress(NamedTuple):
+    """The progress of hashing one dataset.
 
     Attributes:
-        done: bytes hashed.
-        total: bytes there are; None of a folder that was not listed to its end yet.
+        done: bytes hashed so far.
+        total: bytes in total; None for a folder that is not fully listed yet.
     """
 
     name: str
@@ -46,26 +46,26 @@ class Progress(NamedTuple):
 
 
 def is_large(path: str, leave_out: str | None = None) -> bool:
-    """Whether a file or folder is worth a thread: 64 MiB or more, or over 1,000 files.
+    """Whether a file or folder is hashed in the background: 64 MiB or more, or over 1,000 files.
 
     Costs a look at up to 1,000 files. Raises OSError.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
     total = 0
-    for count, name in enumerate(folder_files(path, leave_out)):
+    for count, name in enumerate(list_folder_files(path, leave_out)):
         total += os.lstat(os.path.join(path, name)).st_size
-        if total >= BACKGROUND_BYTES or count >= _MOST_LOOKED_AT:
+        if total >= BACKGROUND_BYTES or count >= _MAX_FILES_CHECKED:
             return True
     return False
 
 
-class _File:
-    """A file being hashed, block by block."""
+class _HashedFile:
+    """A file that is hashed block by block."""
 
     __slots__ = ("_before", "_digest", "_file", "job", "name", "path", "size")
 
-    def __init__(self, job: _Job, name: str, path: str) -> None:
+    def __init__(self, job: _HashJob, name: str, path: str) -> None:
         self.job, self.name, self.path = job, name, path
         self.size = 0
         self._digest = hashlib.sha256()
@@ -73,23 +73,23 @@ class _File:
         self._before: tuple[int, ...] = ()
 
     def advance(self, buffer: bytearray) -> bool:
-        """Hash one block; True at the end. Raises OSError."""
+        """Hash one block; return True at the end of the file. Raises OSError."""
         if self._file is None:
             self._file = open(self.path, "rb", buffering=0)
-            self._before = _state(self._file)
+            self._before = _file_state(self._file)
         count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
         if count:
             self._digest.update(memoryview(buffer)[:count])
             self.size += count
             return False
-        after = _state(self._file)
+        after = _file_state(self._file)
         self.close()
         if after != self._before or self.size != after[0]:
-            raise _ChangedError(CHANGED)
+            raise _ChangedError(CHANGED_WHILE_HASHED)
         return True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -101,80 +101,82 @@ class _File:
 
 
 class _ChangedError(OSError):
-    """The file is not what it was when its reading began."""
+    """The file changed since hashing began."""
 
 
-def _state(file: BinaryIO) -> tuple[int, ...]:
+def _file_state(file: BinaryIO) -> tuple[int, ...]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-class _Job:
-    """A file or folder to be hashed."""
+class _HashJob:
+    """A file or folder to hash."""
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
         self.number, self.name, self.path = number, name, path
         self.is_folder = os.path.isdir(path)
         self.total = None if self.is_folder else os.path.getsize(path)
         self.size = 0
-        self.under_way = 0
+        self.open_files = 0
         self.lines: list[tuple[bytes, str]] = []
-        self.listed = False
-        self.over = False
-        self._names: Iterator[str] = folder_files(path, leave_out) if self.is_folder else iter([""])
+        self.is_listed = False
+        self.is_over = False
+        self._names: Iterator[str] = (
+            list_folder_files(path, leave_out) if self.is_folder else iter([""])
+        )
 
-    def next_file(self) -> _File | None:
-        """The next file to hash; None where all are given out. Raises OSError."""
+    def next_file(self) -> _HashedFile | None:
+        """The next file to hash; None if every file has been handed out. Raises OSError."""
         for name in self._names:
             path = os.path.join(self.path, name) if self.is_folder else self.path
             if self.is_folder and os.path.islink(path):
-                facts = link_digest(path)
+                facts = digest_link(path)
                 self.lines.append((os.fsencode(name), facts["sha256"]))
                 self.size += facts["size"]
                 continue
-            self.under_way += 1
-            return _File(self, name, path)
-        self.listed = True
+            self.open_files += 1
+            return _HashedFile(self, name, path)
+        self.is_listed = True
         return None
 
-    def take(self, file: _File) -> None:
-        """A file is hashed."""
-        self.under_way -= 1
+    def add_digest(self, file: _HashedFile) -> None:
+        """Add the digest of a file that is hashed completely."""
+        self.open_files -= 1
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """What was found out, once all is hashed."""
+        """The digest and size, once everything is hashed."""
         if not self.is_folder:
             return {"sha256": self.lines[0][1], "size": self.size}
-        digest = manifest_digest(self.lines)
+        digest = digest_manifest(self.lines)
         return {"sha256": digest, "size": self.size, "files": len(self.lines)}
 
 
-class Hashing:
+class BackgroundHasher:
     """The files and folders that a process hashes in the background."""
 
-    def __init__(self, report: Report) -> None:
-        """Start nothing yet.
+    def __init__(self, report: ReportDigest) -> None:
+        """Create the hasher. No thread starts yet.
 
         Args:
-            report: called, from a thread of ours, with what was found out; must not raise.
+            report: called from a background thread with the facts found; must not raise.
         """
         self._report = report
         self._lock = threading.Condition()
-        self._jobs: deque[_Job] = deque()
-        self._partly: deque[_File] = deque()
+        self._jobs: deque[_HashJob] = deque()
+        self._unfinished: deque[_HashedFile] = deque()
         self._threads: list[threading.Thread] = []
         self._stop = threading.Event()
         self._finished = False
 
     def add(self, number: int, name: str, path: str, leave_out: str | None = None) -> None:
-        """Have something hashed.
+        """Hash a file or folder in the background.
 
         Raises:
-            OSError: it can't be looked at.
-            RuntimeError: the system gives no thread.
+            OSError: the content can't be looked at.
+            RuntimeError: the system does not allow another thread.
         """
-        job = _Job(number, name, path, leave_out)
+        job = _HashJob(number, name, path, leave_out)
         with self._lock:
             self._jobs.append(job)
         try:
@@ -185,19 +187,19 @@ class Hashing:
                     self._jobs.remove(job)
                     raise
 
-    def progress(self) -> list[Progress]:
-        """What is being hashed or waits for it."""
+    def progress(self) -> list[HashingProgress]:
+        """The progress of everything that is being hashed or waits for it."""
         with self._lock:
-            return [Progress(job.name, job.size, job.total) for job in self._jobs]
+            return [HashingProgress(job.name, job.size, job.total) for job in self._jobs]
 
     def pause(self) -> None:
-        """Have the threads end; waits for a block at most, and not long. Before a fork."""
+        """Stop the threads before a fork. Waits at most 0.2 s for each to finish its block."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(_JOIN_S)
+            thread.join(_HASH_JOIN_S)
 
     def resume(self) -> None:
-        """Go on, with as many threads as there are files to hash at once."""
+        """Continue, with as many threads as there are files to hash at once."""
         with self._lock:
             if self._stop.is_set():
                 self._stop = threading.Event()
@@ -205,20 +207,24 @@ class Hashing:
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             wanted = 0
             if self._jobs:
-                wanted = min(_MOST_THREADS, _cpus()) if any(j.is_folder for j in self._jobs) else 1
+                wanted = (
+                    min(_MAX_HASH_THREADS, _count_usable_cpus())
+                    if any(j.is_folder for j in self._jobs)
+                    else 1
+                )
             while len(self._threads) < wanted:
                 arguments = (self._stop,)
                 thread = threading.Thread(
-                    target=self._work, args=arguments, name="provml-hash", daemon=True
+                    target=self._hash_files, args=arguments, name="provml-hash", daemon=True
                 )
                 thread.start()
                 self._threads.append(thread)
 
     def finish(self, wait_s: float) -> None:
-        """Wait for what is under way, then stop; what is not done by then is left.
+        """Wait for the hashing to finish, then stop; unfinished content stays without digest.
 
         Args:
-            wait_s: at most so long.
+            wait_s: the longest wait in seconds.
         """
         try:
             until = time.monotonic() + wait_s
@@ -231,41 +237,41 @@ class Hashing:
             self.forget()
 
     def forget(self) -> None:
-        """Let go of the files that are partly hashed; also in a forked child."""
-        while self._partly:
-            self._partly.popleft().close()
+        """Close the partly hashed files; also called in a forked child."""
+        while self._unfinished:
+            self._unfinished.popleft().close()
 
-    def _work(self, stop: threading.Event) -> None:
-        buffer = bytearray(_BLOCK)
+    def _hash_files(self, stop: threading.Event) -> None:
+        buffer = bytearray(_HASH_BLOCK_BYTES)
         while not stop.is_set():
-            file = self._next()
+            file = self._next_file()
             if file is None:
                 return
             job = file.job
             try:
                 done = False
-                while not (done or stop.is_set() or job.over):
+                while not (done or stop.is_set() or job.is_over):
                     before = file.size
                     done = file.advance(buffer)
                     with self._lock:
                         job.size += file.size - before
             except OSError as error:
-                self._end(job, {"unread": str(error)})
+                self._end_job(job, {"unread": str(error)})
                 continue
-            if job.over or (self._finished and not done):
+            if job.is_over or (self._finished and not done):
                 file.close()
             elif done:
-                self._take(file)
+                self._finish_file(file)
             else:
                 with self._lock:
-                    self._partly.appendleft(file)
+                    self._unfinished.appendleft(file)
 
-    def _next(self) -> _File | None:
+    def _next_file(self) -> _HashedFile | None:
         while True:
             with self._lock:
-                if self._partly:
-                    return self._partly.popleft()
-                job = next((j for j in self._jobs if not j.listed and not j.over), None)
+                if self._unfinished:
+                    return self._unfinished.popleft()
+                job = next((j for j in self._jobs if not j.is_listed and not j.is_over), None)
                 if job is None:
                     self._threads = [
                         t for t in self._threads if t is not threading.current_thread()
@@ -278,26 +284,26 @@ class Hashing:
                 else:
                     if file is not None:
                         return file
-                    if job.under_way or job.over:
+                    if job.open_files or job.is_over:
                         continue
                     facts = job.facts()
-            self._end(job, facts)
+            self._end_job(job, facts)
 
-    def _take(self, file: _File) -> None:
+    def _finish_file(self, file: _HashedFile) -> None:
         job = file.job
         with self._lock:
-            job.take(file)
-            if not job.listed or job.under_way or job.over:
-                # a single file is listed to its end by the next look at its job
+            job.add_digest(file)
+            if not job.is_listed or job.open_files or job.is_over:
+                # the next `_next_file` marks the job of a single file as listed
                 return
             facts = job.facts()
-        self._end(job, facts)
+        self._end_job(job, facts)
 
-    def _end(self, job: _Job, facts: Facts) -> None:
+    def _end_job(self, job: _HashJob, facts: Facts) -> None:
         with self._lock:
-            if job.over:
+            if job.is_over:
                 return
-            job.over = True
+            job.is_over = True
         self._report(job.number, facts)
         with self._lock:
             if job in self._jobs:
@@ -305,7 +311,7 @@ class Hashing:
             self._lock.notify_all()
 
 
-def _cpus() -> int:
+def _count_usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

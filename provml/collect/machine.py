@@ -1,7 +1,7 @@
-"""The machine's own counters: CPU time, memory, load, disks, network, processes.
+"""Read the machine's own counters: CPU time, memory, load, disks, network, processes.
 
-`LinuxMachine` reads the ``proc`` and ``sys`` file systems, which costs microseconds and no package;
-`PsutilMachine` asks psutil elsewhere. Both give the same. Imports `readings`.
+`LinuxMachine` reads the ``proc`` and ``sys`` file systems, which takes microseconds and no package.
+`PsutilMachine` uses psutil on other platforms. Both return the same types. Imports `readings`.
 
 Source: proc(5); Linux kernel, Documentation/admin-guide/iostats.rst.
 """
@@ -17,18 +17,18 @@ from provml.collect.readings import UnavailableError
 
 _SECTOR_BYTES: Final = 512
 _NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
-"""Those that stand on others would be counted twice, those in memory are no disks."""
+"""Skipped: devices on top of other disks would count twice, and memory is not a disk."""
 
 
 class CpuTimes(NamedTuple):
-    """Time since the start, in any unit: of all CPUs together, or of one."""
+    """CPU time since boot, of all CPUs or of one; the unit cancels out in shares."""
 
     busy: float
     total: float
 
 
-class Memory(NamedTuple):
-    """Bytes."""
+class MemoryUse(NamedTuple):
+    """Memory and swap, in bytes."""
 
     total: int
     available: int
@@ -36,8 +36,8 @@ class Memory(NamedTuple):
     swap_used: int
 
 
-class Traffic(NamedTuple):
-    """Since the start: bytes and packets."""
+class NetworkTraffic(NamedTuple):
+    """Bytes and packets since boot."""
 
     bytes_sent: int
     bytes_recv: int
@@ -46,7 +46,7 @@ class Traffic(NamedTuple):
 
 
 class ProcessTimes(NamedTuple):
-    """A process: CPU time since its start in seconds, and resident bytes."""
+    """A process: CPU time since its start in seconds, and resident memory in bytes."""
 
     pid: int
     name: str
@@ -55,35 +55,38 @@ class ProcessTimes(NamedTuple):
 
 
 class Machine(Protocol):
-    """What a system collector reads. A method raises OSError or ValueError where it can't."""
+    """The counters that a system collector reads.
+
+    A method raises OSError or ValueError if the counter can't be read.
+    """
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
-        """Of all CPUs, and of each."""
+        """CPU time of all CPUs together, and of each."""
 
     def running_tasks(self) -> int:
-        """How many tasks run, or could, at this moment."""
+        """The number of tasks that run, or are ready to run, right now."""
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
-        """Logical and physical CPUs."""
+        """The numbers of logical and physical CPUs."""
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """Memory and swap."""
 
     def load(self) -> tuple[float, float, float]:
         """Load averages over 1, 5 and 15 minutes."""
 
     def disk_io(self) -> tuple[int, int]:
-        """Bytes read and written by all disks since the start."""
+        """Bytes read and written by all disks since boot."""
 
-    def network(self) -> Traffic:
-        """Of all interfaces but the loopback."""
+    def network(self) -> NetworkTraffic:
+        """Traffic of all interfaces except the loopback."""
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Every process that may be seen."""
+        """Every visible process."""
 
 
 class LinuxMachine:
-    """Reads ``/proc`` and ``/sys``, or what is given in their place."""
+    """Reads ``/proc`` and ``/sys``, or other folders with the same layout."""
 
     def __init__(self, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> None:
         self.proc = proc
@@ -91,23 +94,23 @@ class LinuxMachine:
         self._disks: set[bytes] | None = None
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
-        """Of all CPUs, and of each."""
+        """CPU time of all CPUs together, and of each."""
         every: list[CpuTimes] = []
         with open(self.proc / "stat", "rb") as file:
             for line in file:
                 if not line.startswith(b"cpu"):
                     break
-                every.append(_cpu_times(line.split()[1:9]))
+                every.append(_parse_cpu_times(line.split()[1:9]))
         if not every:
-            raise ValueError(f"there is no line 'cpu' in {self.proc / 'stat'}")
+            raise ValueError(f"{self.proc / 'stat'} has no line 'cpu'")
         return every[0], every[1:]
 
     def running_tasks(self) -> int:
-        """How many tasks run, or could, at this moment."""
-        return int(self._lines("stat")[b"procs_running"][0])
+        """The number of tasks that run, or are ready to run, right now."""
+        return int(self._read_fields("stat")[b"procs_running"][0])
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
-        """Logical and physical CPUs; the latter by which of them share a core."""
+        """The numbers of logical and physical CPUs; CPUs of one core have the same sibling list."""
         cores: set[str] = set()
         for topology in (self.sys / "devices/system/cpu").glob("cpu[0-9]*/topology"):
             for name in ("core_cpus_list", "thread_siblings_list"):
@@ -116,9 +119,9 @@ class LinuxMachine:
                     break
         return len(self.cpu_times()[1]) or os.cpu_count(), len(cores) or None
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """Memory and swap."""
-        fields = self._lines("meminfo")
+        fields = self._read_fields("meminfo")
 
         def size(name: bytes) -> int:
             return int(fields[name + b":"][0]) * 1024
@@ -129,9 +132,11 @@ class LinuxMachine:
             available = size(b"MemFree") + size(b"Buffers") + size(b"Cached")
         try:
             swap_total = size(b"SwapTotal")
-            return Memory(size(b"MemTotal"), available, swap_total, swap_total - size(b"SwapFree"))
+            return MemoryUse(
+                size(b"MemTotal"), available, swap_total, swap_total - size(b"SwapFree")
+            )
         except KeyError as error:
-            raise ValueError(f"there is no {error} in {self.proc / 'meminfo'}") from None
+            raise ValueError(f"{self.proc / 'meminfo'} has no line {error}") from None
 
     def load(self) -> tuple[float, float, float]:
         """Load averages over 1, 5 and 15 minutes."""
@@ -139,7 +144,7 @@ class LinuxMachine:
         return float(one), float(five), float(fifteen)
 
     def disk_io(self) -> tuple[int, int]:
-        """Bytes read and written by all disks since the start; partitions are parts of disks."""
+        """Bytes read and written by all disks since boot; partitions belong to their disks."""
         if self._disks is None:
             names = os.listdir(self.sys / "block")
             self._disks = {os.fsencode(n) for n in names if not n.startswith(_NOT_DISKS)}
@@ -152,11 +157,11 @@ class LinuxMachine:
                     read += int(fields[5])
                     written += int(fields[9])
         if not found:
-            raise ValueError("the system shows no disks")
+            raise ValueError("the system lists no disks")
         return read * _SECTOR_BYTES, written * _SECTOR_BYTES
 
-    def network(self) -> Traffic:
-        """Of all interfaces but the loopback."""
+    def network(self) -> NetworkTraffic:
+        """Traffic of all interfaces except the loopback."""
         sent = received = packets_sent = packets_received = 0
         with open(self.proc / "net/dev", "rb") as file:
             for line in file.readlines()[2:]:
@@ -167,10 +172,10 @@ class LinuxMachine:
                     packets_received += int(fields[1])
                     sent += int(fields[8])
                     packets_sent += int(fields[9])
-        return Traffic(sent, received, packets_sent, packets_received)
+        return NetworkTraffic(sent, received, packets_sent, packets_received)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Every process that may be seen; some 20 microseconds each."""
+        """Every visible process. Costs about 20 microseconds each."""
         tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
         for entry in os.listdir(self.proc):
             if not entry.isdecimal():
@@ -183,54 +188,53 @@ class LinuxMachine:
                 name = head.partition(b"(")[2].decode("utf-8", "replace")
                 yield ProcessTimes(int(entry), name, cpu_s, int(fields[21]) * page)
             except (OSError, IndexError, ValueError):
-                continue  # it ended meanwhile
+                continue  # the process has ended
 
-    def _lines(self, name: str) -> dict[bytes, list[bytes]]:
+    def _read_fields(self, name: str) -> dict[bytes, list[bytes]]:
         with open(self.proc / name, "rb") as file:
             lines = [line.split() for line in file]
         return {line[0]: line[1:] for line in lines if len(line) > 1}
 
 
-def _cpu_times(fields: list[bytes]) -> CpuTimes:
-    """Of ``user nice system idle iowait irq softirq steal``; guests' time is in user's."""
+def _parse_cpu_times(fields: list[bytes]) -> CpuTimes:
+    """Parse ``user nice system idle iowait irq softirq steal``; ``user`` includes guest time."""
     times = [int(field) for field in fields]
     total = sum(times)
     return CpuTimes(total - sum(times[3:5]), total)
 
 
 class PsutilMachine:
-    """Asks psutil, or a module like it."""
+    """Reads the counters with psutil, or a module with the same functions."""
 
     def __init__(self, psutil: Any = None) -> None:
-        """Raises UnavailableError where psutil is not installed."""
+        """Raises UnavailableError if psutil is not installed."""
         if psutil is None:
             try:
                 import psutil  # type: ignore[no-redef]
             except ImportError:
                 raise UnavailableError(
-                    "the system's readings need psutil on this platform: "
-                    "pip install 'provml[system]'",
+                    "system readings need psutil on this platform: pip install 'provml[system]'",
                     expected=False,
                 ) from None
         self._psutil = psutil
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
-        """Of all CPUs, and of each."""
-        every = [_psutil_times(times) for times in self._psutil.cpu_times(percpu=True)]
+        """CPU time of all CPUs together, and of each."""
+        every = [_sum_psutil_times(times) for times in self._psutil.cpu_times(percpu=True)]
         return CpuTimes(sum(t.busy for t in every), sum(t.total for t in every)), every
 
     def running_tasks(self) -> int:
-        """How many tasks run at this moment, as far as the load says."""
+        """The number of running tasks, estimated from the load."""
         return round(self.load()[0]) + 1
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
-        """Logical and physical CPUs."""
+        """The numbers of logical and physical CPUs."""
         return self._psutil.cpu_count(), self._psutil.cpu_count(logical=False)
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """Memory and swap."""
         memory, swap = self._psutil.virtual_memory(), self._psutil.swap_memory()
-        return Memory(memory.total, memory.available, swap.total, swap.used)
+        return MemoryUse(memory.total, memory.available, swap.total, swap.used)
 
     def load(self) -> tuple[float, float, float]:
         """Load averages over 1, 5 and 15 minutes."""
@@ -238,23 +242,23 @@ class PsutilMachine:
         return one, five, fifteen
 
     def disk_io(self) -> tuple[int, int]:
-        """Bytes read and written by all disks since the start."""
+        """Bytes read and written by all disks since boot."""
         counters = self._psutil.disk_io_counters()
         if counters is None:
-            raise ValueError("psutil sees no disks")
+            raise ValueError("psutil finds no disks")
         return counters.read_bytes, counters.write_bytes
 
-    def network(self) -> Traffic:
-        """Of all interfaces but the loopback."""
+    def network(self) -> NetworkTraffic:
+        """Traffic of all interfaces except the loopback."""
         sums = [0, 0, 0, 0]
         for name, one in self._psutil.net_io_counters(pernic=True).items():
             if not name.startswith("lo"):
-                for place, key in enumerate(Traffic._fields):
+                for place, key in enumerate(NetworkTraffic._fields):
                     sums[place] += getattr(one, key)
-        return Traffic(*sums)
+        return NetworkTraffic(*sums)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Every process that may be seen."""
+        """Every visible process."""
         for process in self._psutil.process_iter(["pid", "name", "cpu_times", "memory_info"]):
             times, memory = process.info["cpu_times"], process.info["memory_info"]
             if times is not None and memory is not None:
@@ -263,12 +267,12 @@ class PsutilMachine:
                 )
 
 
-def _psutil_times(times: Any) -> CpuTimes:
+def _sum_psutil_times(times: Any) -> CpuTimes:
     fields = times._asdict()
     total = sum(value for name, value in fields.items() if not name.startswith("guest"))
     return CpuTimes(total - fields["idle"] - fields.get("iowait", 0.0), total)
 
 
-def this_machine() -> Machine:
-    """What this platform offers. Raises UnavailableError."""
+def detect_machine() -> Machine:
+    """The machine class for this platform. Raises UnavailableError."""
     return LinuxMachine() if os.path.exists("/proc/stat") else PsutilMachine()

@@ -1,10 +1,12 @@
-r"""What a model is: a path, or an object by its parameters' bytes. Imports `content`, `errors`.
+r"""Describe a model: a path, or an object by the bytes of its parameters.
 
 Digests of objects
 ------------------
 - ``state_dict``: SHA-256 over ``<name> <array digest>\n`` of every tensor, sorted by name.
-- ``pickle``: SHA-256 of the object's pickle (protocol 4), for all that has no state_dict; the same
-  within one version of the libraries involved, not beyond.
+- ``pickle``: SHA-256 of the object's pickle (protocol 4), for objects without a state_dict. It is
+  stable only within one version of the libraries involved.
+
+Imports `content`, `errors`.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from provml.errors import InvalidArgumentError
 
 
 def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
-    """The facts of a model given as a path, a URI or an object.
+    """Describe a model given as a path, a URI or an object.
 
-    Costs one pass over its bytes. The object is read, never changed or kept.
+    Costs one pass over its bytes. The object is only read: never changed, never kept.
 
     Raises:
-        ContentNotFoundError: a path that does not exist.
+        ContentNotFoundError: the path does not exist.
         InvalidArgumentError: None, a number, or ``copy=True`` of an object.
     """
     if isinstance(model, (str, os.PathLike)):
@@ -34,15 +36,15 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
             f"a model must be a path or an object, not {type(model).__name__}: {model!r:.80}"
         )
     if copy:
-        raise InvalidArgumentError("copy=True needs a model that is given as a path: save it first")
+        raise InvalidArgumentError("copy=True needs a model given as a path: save it first")
     kind = type(model)
     facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
-    state = _state(model)
-    return facts | (_describe_state(state) if state is not None else _describe_pickle(model))
+    state = _state_arrays(model)
+    return facts | (_describe_state_dict(state) if state is not None else _describe_pickle(model))
 
 
-def describe_unread(model: Any) -> Facts:
-    """The facts of a torch module whose parameters are counted and not read. Costs nothing much."""
+def describe_counted_module(model: Any) -> Facts:
+    """Describe a torch module without reading its parameters; only counts them."""
     kind = type(model)
     return {
         "kind": "object",
@@ -52,7 +54,7 @@ def describe_unread(model: Any) -> Facts:
     }
 
 
-def _state(model: object) -> dict[str, Any] | None:
+def _state_arrays(model: object) -> dict[str, Any] | None:
     state_dict = getattr(model, "state_dict", None)
     if not callable(state_dict):
         return None
@@ -63,7 +65,7 @@ def _state(model: object) -> dict[str, Any] | None:
     return arrays if all(array is not None for array in arrays.values()) else None
 
 
-def _describe_state(arrays: dict[str, Any]) -> Facts:
+def _describe_state_dict(arrays: dict[str, Any]) -> Facts:
     digest = hashlib.sha256()
     size = parameters = 0
     for name in sorted(arrays):
@@ -80,7 +82,7 @@ def _describe_state(arrays: dict[str, Any]) -> Facts:
 
 
 class _DigestSink:
-    """A file that only hashes and counts, so that a pickle takes no memory of its size."""
+    """A file that only hashes and counts, so that pickling needs no memory for the result."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -99,6 +101,6 @@ def _describe_pickle(model: object) -> Facts:
     sink = _DigestSink()
     try:
         pickle.dump(model, sink, protocol=4)
-    except Exception as error:  # whatever a user's __reduce__ raises: say so, go on
+    except Exception as error:  # a user's __reduce__ may raise anything
         return {"unread": f"it can't be pickled: {type(error).__name__}: {error}"[:500]}
     return {"sha256": sink.digest.hexdigest(), "digest_of": "pickle", "size": sink.size}

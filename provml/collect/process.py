@@ -1,7 +1,7 @@
-"""A process: its CPU time, memory, threads, open files. Imports `readings`.
+"""Read a process: CPU time, memory, threads, open files. Imports `readings`.
 
-Of the recording process, that is without its children (data loaders), which are processes of their
-own; of a command under ``provml run`` it is with all that it started.
+For the recording process, child processes (data loaders) are left out. For a command under ``provml
+run``, all its descendants are included.
 """
 
 from __future__ import annotations
@@ -15,48 +15,48 @@ from provml.collect.readings import UnavailableError
 
 
 class ProcessCollector:
-    """Readings of one process; about 50 microseconds each.
+    """Reads one process. Costs about 50 microseconds per reading.
 
-    ``cpu_percent`` is of one CPU, as ``top`` has it: a process of two busy threads has 200 %.
+    ``cpu_percent`` refers to one CPU, as in ``top``: a process with two busy threads has 200 %.
     """
 
     name = "process"
-    units = {"cpu_time_s": "s"}  # noqa: RUF012 - never changed
+    units = {"cpu_time_s": "s"}  # noqa: RUF012 - never mutated
 
     def __init__(
         self, proc: Path = Path("/proc"), pid: int | None = None, descendants: bool = False
     ) -> None:
-        """Of this process, or of another that may be seen.
+        """Read this process, or another visible one.
 
         Args:
-            proc: where the ``proc`` file system is.
+            proc: the ``proc`` file system.
             pid: the process; by default the one that calls `initialize`.
-            descendants: add what it started, as far as that lives: memory that processes share
-                counts for each of them. The CPU time of those that ended is in it.
+            descendants: include all living descendants and the CPU time of those that ended. Shared
+                memory counts once for each process.
         """
         self._proc = proc
         self._pid = pid
         self._descendants = descendants
         self._folder = proc
-        self._before: tuple[int, float] | None = None
+        self._last_cpu_time: tuple[int, float] | None = None
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the process. Raises UnavailableError where there is no ``proc`` file system."""
+        """Find the process. Raises UnavailableError if there is no ``proc`` file system."""
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
-            raise UnavailableError(f"there is no {self._folder / 'stat'}")
-        self._before = (time.monotonic_ns(), self._cpu_time_s(self._stats()))
+            raise UnavailableError(f"{self._folder / 'stat'} does not exist")
+        self._last_cpu_time = (time.monotonic_ns(), self._sum_cpu_time_s(self._read_all_stats()))
 
     def collect(self) -> dict[str, Any]:
         """CPU time and share, resident and virtual memory, threads, open files.
 
-        Nothing where it is another process, and that has ended.
+        Empty if it reads another process and that process has ended.
         """
-        now, all_fields = time.monotonic_ns(), self._stats()
+        now, all_fields = time.monotonic_ns(), self._read_all_stats()
         if not all_fields:
             return {}
-        cpu_time_s = self._cpu_time_s(all_fields)
+        cpu_time_s = self._sum_cpu_time_s(all_fields)
         page = os.sysconf("SC_PAGE_SIZE")
         reading: dict[str, Any] = {
             "cpu_time_s": cpu_time_s,
@@ -66,13 +66,14 @@ class ProcessCollector:
         }
         if self._descendants:
             reading["processes"] = len(all_fields)
-        if self._before is not None and now > self._before[0]:
-            elapsed_s = (now - self._before[0]) / 1e9
-            # the counter has ticks of 10 ms: over less it would say 0 or too much
+        if self._last_cpu_time is not None and now > self._last_cpu_time[0]:
+            elapsed_s = (now - self._last_cpu_time[0]) / 1e9
+            # the counter has ticks of 10 ms: over shorter times the share is 0 or too high
             if elapsed_s >= 0.1:
-                used_s = max(0.0, cpu_time_s - self._before[1])  # what is orphaned takes its own
+                # an orphaned descendant leaves the sum, so the sum may fall
+                used_s = max(0.0, cpu_time_s - self._last_cpu_time[1])
                 reading["cpu_percent"] = 100 * used_s / elapsed_s
-                self._before = (now, cpu_time_s)
+                self._last_cpu_time = (now, cpu_time_s)
         try:
             reading["open_files"] = sum(len(os.listdir(folder / "fd")) for folder in all_fields)
         except OSError as error:
@@ -80,35 +81,35 @@ class ProcessCollector:
                 self.missing.setdefault("open_files", str(error))
         return reading
 
-    def _stats(self) -> dict[Path, list[bytes]]:
-        """What the system says of each process, by its folder; nothing of those that ended."""
+    def _read_all_stats(self) -> dict[Path, list[bytes]]:
+        """The ``stat`` fields of each process, by its folder; ended processes are left out."""
         if not self._descendants:
-            return {self._folder: _stat(self._folder)}
+            return {self._folder: _read_stat(self._folder)}
         found: dict[Path, list[bytes]] = {}
         waiting = [self._folder]
         while waiting:
             folder = waiting.pop()
             try:
-                fields = _stat(folder)
-                if fields[0] in _GONE:
+                fields = _read_stat(folder)
+                if fields[0] in _ENDED_STATES:
                     continue
                 found[folder] = fields
                 for thread in os.listdir(folder / "task"):
                     children = (folder / "task" / thread / "children").read_bytes()
                     waiting += [self._proc / pid.decode() for pid in children.split()]
             except OSError:
-                continue  # it ended meanwhile, or the kernel does not list children
+                continue  # the process ended, or the kernel does not list children
         return found
 
-    def _cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # with that of children that ended
+    def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
+        last = 15 if self._descendants else 13  # fields 13 and 14: children that ended
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
-_GONE: Final = (b"Z", b"X")
+_ENDED_STATES: Final = (b"Z", b"X")
 
 
-def _stat(folder: Path) -> list[bytes]:
-    """What follows the command's name, which may hold blanks and parentheses."""
+def _read_stat(folder: Path) -> list[bytes]:
+    """The fields after the command's name, which may hold blanks and parentheses."""
     return (folder / "stat").read_bytes().rpartition(b")")[2].split()

@@ -1,7 +1,7 @@
-"""What a collector is, and how what it reads becomes numbers with names and units.
+"""The `Collector` protocol, and how a reading becomes numbers with names and units.
 
-A collector is any object with a ``name`` and a ``collect()`` that gives a mapping. What else it may
-have is in `Collector`. Imports `errors`.
+A collector is any object with a ``name`` and a ``collect()`` method that returns a mapping.
+`Collector` lists the optional parts. Imports `errors`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from provml.errors import InvalidArgumentError
 
-_MAX_DEPTH: Final = 4
+_MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
-"""A reading of more values is cut: 256 cores and 16 devices make some 600."""
+"""Readings are cut after this many values; 256 cores and 16 devices need about 600."""
 
-_UNITS: Final = (
+_UNIT_SUFFIXES: Final = (
     ("_percent", "%"),
     ("utilization", "%"),
     ("_bytes", "B"),
@@ -44,46 +44,46 @@ _EXACT_UNITS: Final = {
 
 @runtime_checkable
 class Collector(Protocol):
-    """What the sampler needs. Optional beside it, each looked for by its name:
+    """The two members that every collector has. Optional members, looked up by name:
 
-    - ``initialize()``: called once, in the thread that reads, before the first `collect`; raises
-      `UnavailableError` where there is nothing to read here;
-    - ``close()``: called once, after the last;
-    - ``collect_interval``: seconds between readings, instead of the run's;
-    - ``thresholds``: metric names and the values above which a reading is an alert;
-    - ``units``: metric names and their units, where the name does not say it (``_percent``,
+    - ``initialize()``: called once before the first `collect`, in the thread that reads. Raises
+      `UnavailableError` if there is nothing to read on this machine;
+    - ``close()``: called once after the last reading;
+    - ``collect_interval``: seconds between readings, instead of the run's interval;
+    - ``thresholds``: metric names and the values above which a reading raises an alert;
+    - ``units``: metric names and their units, if the name does not tell (``_percent``,
       ``_bytes``, ``_joules``, ``_watts``, ``_s``, ...);
-    - ``missing``: what can't be read here, and why; each is recorded once;
+    - ``missing``: metric names that can't be read, and why; each is recorded once;
     - ``devices``: mappings with a ``name``, each recorded once as something the run used;
-    - ``settings``: a mapping of how it reads, recorded once;
+    - ``settings``: a mapping of settings, recorded once;
     - ``constants``: metric names that are recorded only when their value changes;
-    - ``unrecorded``: what of the last reading is for those who call `collect` alone: what stands in
-      it a second time, or is a guess.
+    - ``unrecorded``: keys of the last reading that are not recorded, because they repeat other
+      keys or are guesses. Callers of `collect` still get them.
     """
 
     @property
     def name(self) -> str:
-        """What its readings are of: ``system``, ``gpu``, ...; one word."""
+        """What the collector reads: ``system``, ``gpu``, ...; one word."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading: numbers under their names, also in nested mappings and lists."""
+        """Take one reading: numbers by name, also in nested mappings and lists."""
 
 
-_OTHERS: Final = """
+_RESERVED_NAMES: Final = """
     agent alert artifact bundle collector context cumulative-flops dataset device environment
     epoch event flops flops-counting host journal loss metric model param results run sampling
     script series settings source source-diff step tag workload
 """
-_TAKEN: Final = frozenset(_OTHERS.split())
-"""What names of other things in a run begin with, see `model.names`."""
+_RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
+"""Names of other things in a run, see `model.names`."""
 
 
 class UnavailableError(Exception):
-    """There is nothing here for a collector to read.
+    """A collector has nothing to read on this machine.
 
     Args:
         reason: why, in words.
-        expected: False where something is there but can't be read: then it is worth recording.
+        expected: False if the device exists but can't be read, which is worth recording.
     """
 
     def __init__(self, reason: str, expected: bool = True) -> None:
@@ -92,61 +92,65 @@ class UnavailableError(Exception):
 
 
 def check_collector(collector: object) -> None:
-    """Raise InvalidArgumentError where it is no collector, or its name can't be that of a kind."""
+    """Raise InvalidArgumentError unless the object is a collector with a usable name."""
     if isinstance(collector, type) or not isinstance(collector, Collector):
         raise InvalidArgumentError(
-            f"a collector must be an object with a name and a collect(): {collector!r:.80}"
+            f"a collector must be an object with a name and a collect() method, not "
+            f"{collector!r:.80}"
         )
     name = collector.name
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise InvalidArgumentError(f"a collector's name must be one word, not {name!r:.80}")
-    if name in _TAKEN:
-        raise InvalidArgumentError(f"a collector can't be named {name!r}: provml has that")
+        raise InvalidArgumentError(
+            f"a collector's name must be one word of letters, digits, '-' and '_': {name!r:.80}"
+        )
+    if name in _RESERVED_WORDS:
+        raise InvalidArgumentError(
+            f"a collector can't be named {name!r}: provml uses that name; choose another"
+        )
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is one that a reading keeps."""
+    """Whether a reading keeps the value: an int or a float, not a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def flat(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The numbers of a reading under dotted names: ``cpu_per_core.0``, ``gpu.1.temperature``.
+def flatten_reading(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the numbers of a reading by dotted name: ``cpu_per_core.0``, ``gpu.1.temperature``.
 
-    A list of mappings without numbers at their places (the top processes) is kept whole, under its
-    name. What is neither is left out.
+    A `ReadingTable` is yielded whole under its name. Anything else is left out.
     """
-    yield from islice(_flat("", reading, 0), MAX_VALUES)
+    yield from islice(_flatten("", reading, 0), MAX_VALUES)
 
 
-def _flat(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]]:
+def _flatten(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]]:
     if is_number(value):
         yield prefix, value
-    elif depth > _MAX_DEPTH:
+    elif depth > _MAX_READING_DEPTH:
         return
     elif isinstance(value, Mapping):
         for key, member in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else str(key), member, depth + 1)
-    elif isinstance(value, Table):
+            yield from _flatten(f"{prefix}.{key}" if prefix else str(key), member, depth + 1)
+    elif isinstance(value, ReadingTable):
         yield prefix, value
     elif isinstance(value, (list, tuple)):
         for number, member in enumerate(value):
-            yield from _flat(f"{prefix}.{number}", member, depth + 1)
+            yield from _flatten(f"{prefix}.{number}", member, depth + 1)
 
 
-class Table(list[dict[str, Any]]):
-    """Rows that are one value of a reading, such as the top processes."""
+class ReadingTable(list[dict[str, Any]]):
+    """Rows that form one value of a reading, such as the top processes."""
 
 
-def unit_of(name: str, units: Mapping[str, str]) -> str | None:
-    """The unit of a reading's number: given, or told by its name."""
+def find_unit(name: str, units: Mapping[str, str]) -> str | None:
+    """The unit of a reading's value: from the collector's ``units``, or derived from the name."""
     parts = [part for part in name.split(".") if not part.isdecimal()]
-    own = parts[-1] if parts else name
-    given = units.get(name) or units.get(own)
+    last_part = parts[-1] if parts else name
+    given = units.get(name) or units.get(last_part)
     if given is not None:
         return given
-    if own in _EXACT_UNITS:
-        return _EXACT_UNITS[own]
-    for ending, unit in _UNITS:
-        if own.endswith(ending):
+    if last_part in _EXACT_UNITS:
+        return _EXACT_UNITS[last_part]
+    for ending, unit in _UNIT_SUFFIXES:
+        if last_part.endswith(ending):
             return unit
     return None

@@ -1,4 +1,4 @@
-"""Which values are secrets, by their names, and how they are masked. Imports nothing of provml."""
+"""Recognise secrets by name or form, and mask them. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 MASK: Final = "***"
 
-# patterns as text: compiled, and cached, by `re` on first use and not at import
+# patterns stay text: `re` compiles and caches them on first use, not at import
 _SECRET_NAME: Final = r"""(?xi)
     (?:^|[^a-z])                                  # at the beginning of a word
     (?: pass(?:words?|wd|phrases?)? | pwd | secrets? | credentials? | authorization | cookie
@@ -38,7 +38,7 @@ _SECRET_SHAPES: Final = (
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a value of this name looks like a key, token or password.
+    """Whether a name suggests that its value is a key, token or password.
 
     ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard`` do not.
     """
@@ -46,7 +46,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """The text without credentials in URLs, assigned secrets and what looks like a known token.
+    """Mask credentials in URLs, assigned secrets and known token formats in a text.
 
     ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
     """
@@ -57,16 +57,16 @@ def mask_text(text: str) -> str:
 
 
 def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
-    """A value of a name without its secrets, and whether there were any.
+    """Mask the secrets in a named value; return the new value and whether anything was masked.
 
-    Text, also within lists and mappings, is masked whole where a name above it says that it is a
-    secret, and in part where it holds credentials or a token. Numbers stay.
+    Text is masked completely if its name, or the name of an enclosing mapping's key, suggests a
+    secret; otherwise only credentials and tokens in it are masked. Numbers stay.
     """
     secret = secret or is_secret_name(name)
     if isinstance(value, Mapping):
         pairs = {key: mask_value(str(key), member, secret) for key, member in value.items()}
-        own = {key: member for key, (member, _) in pairs.items()}
-        return (own, True) if any(was for _, was in pairs.values()) else (value, False)
+        masked = {key: member for key, (member, _) in pairs.items()}
+        return (masked, True) if any(was for _, was in pairs.values()) else (value, False)
     if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_fields"):
         members = [mask_value("", member, secret) for member in value]
         hidden = any(was for _, was in members)
@@ -80,22 +80,23 @@ def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
 
 
 def mask_argv(arguments: Sequence[str]) -> list[str]:
-    """A command line with the values of secret options masked: ``--api-key=***``, ``--token ***``.
+    """Mask the values of secret options in a command line: ``--api-key=***``, ``--token ***``.
 
-    Also ``password=...`` without dashes, and secrets within URLs.
+    Also masks ``password=...`` without dashes, and secrets in URLs.
+        masked: list[str] = [] ==>     masked: list[str] = []
     """
-    mask_value: list[str] = []
+    masked: list[str] = []
     hide_next = False
     for argument in arguments:
         if hide_next and not argument.startswith("-"):
-            mask_value.append(MASK)
+            masked.append(MASK)
             hide_next = False
             continue
         option, equals, _ = argument.partition("=")
         secret = is_secret_name(option.lstrip("-+"))
         hide_next = secret and not equals and argument.startswith("-")
         if secret and equals:
-            mask_value.append(f"{option}={MASK}")
+            masked.append(f"{option}={MASK}")
         else:
-            mask_value.append(mask_text(argument))
-    return mask_value
+            masked.append(mask_text(argument))
+    return masked

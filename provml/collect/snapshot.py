@@ -1,4 +1,4 @@
-"""The machine's state at a moment that the script chooses: what `log_system_metrics` records.
+"""Read the machine's state at a moment that the script chooses, for `log_system_metrics`.
 
 Imports `system`, `readings`.
 """
@@ -13,10 +13,10 @@ from provml.collect.system import SystemMetricsCollector
 
 
 class Snapshot:
-    """Memory, disk and GPUs in use, in per cent, under the names that scripts look for.
+    """Memory, disk and GPU use in per cent, under the names that scripts expect.
 
-    Of several GPUs it is the mean of their use, and the share of all their memory. What is not
-    there has no value.
+    With several GPUs, the use is their mean, and the memory share covers all their memory. Values
+    that the machine lacks are absent.
     """
 
     name = "system"
@@ -25,12 +25,12 @@ class Snapshot:
     )
 
     def __init__(self, system: SystemMetricsCollector | None = None) -> None:
-        """By default of this machine."""
+        """Read this machine unless another system collector is given."""
         self._system = system or SystemMetricsCollector(track_network=False)
         self.missing = self._system.missing
 
     def initialize(self) -> None:
-        """Find what there is to read. Raises UnavailableError."""
+        """Find out what can be read. Raises UnavailableError."""
         self._system.initialize()
 
     @property
@@ -39,7 +39,7 @@ class Snapshot:
         return self._system.devices
 
     def collect(self) -> dict[str, Any]:
-        """The four values, as far as they can be read."""
+        """The values that can be read, at most four."""
         reading = self._system.collect()
         values = {
             "Memory usage": reading.get("memory_percent"),

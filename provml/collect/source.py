@@ -1,7 +1,7 @@
-"""The code that runs: the script, its command line, and its git state.
+"""Describe the running code: the script, its command line, and its git state.
 
-git is asked read-only: no index refresh, no hooks, no external diff programs. Imports `content`,
-`secrets`, `errors`.
+git runs read-only: no index refresh, no hooks, no external diff programs. Imports `content`,
+`base.text`, `secrets`, `errors`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from provml.collect.content import Facts, describe_path, digest_file, printable_path, write_captured
+from provml.base.text import printable_path
+from provml.collect.content import Facts, describe_path, digest_file, write_captured
 from provml.collect.secrets import is_secret_name, mask_argv, mask_text
 from provml.errors import ContentNotFoundError, ProvMLError
 
@@ -19,23 +20,23 @@ _GIT_TIMEOUT_S: Final = 20
 _DIFF_LIMIT_BYTES: Final = 10 * 2**20
 _UNTRACKED_LIMIT: Final = 1000
 _MODULES_LIMIT: Final = 1000
-_KEPT_BYTES: Final = 10 * 2**20
+_MODULES_LIMIT_BYTES: Final = 10 * 2**20
 SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
-"""Files whose changes are not kept in the diff."""
+"""Files whose changes are left out of the diff."""
 
 
 def describe_execution() -> Facts:
-    """The script, its masked command line, and the interpreter. Costs a hash of the script."""
+    """Describe the script, its masked command line and the interpreter. Hashes the script."""
     facts: Facts = {
         "argv": mask_argv(getattr(sys, "argv", [])),
         "command": mask_argv(sys.orig_argv),
         "python": sys.version.split()[0],
         "implementation": sys.implementation.name,
         "executable": sys.executable,
-        "folder": _working_folder(),
+        "folder": _find_working_folder(),
         "script": None,
     }
-    script = script_path()
+    script = find_script()
     if script is not None:
         try:
             facts["script"] = {
@@ -48,7 +49,7 @@ def describe_execution() -> Facts:
     return facts
 
 
-def script_path() -> str | None:
+def find_script() -> str | None:
     """The file that this process runs as ``__main__``; None in a shell or a notebook."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(path, str) or not os.path.isfile(path):
@@ -56,7 +57,7 @@ def script_path() -> str | None:
     return os.path.abspath(path)
 
 
-def _working_folder() -> str | None:
+def _find_working_folder() -> str | None:
     try:
         return printable_path(os.getcwd())
     except OSError:
@@ -64,43 +65,43 @@ def _working_folder() -> str | None:
 
 
 def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
-    """The source code at a path, by default of the running script, and its git state.
+    """Describe source code and its git state; by default that of the running script.
 
-    In a notebook, the source of the cells that were run. Of the modules that were imported from
-    the script's folder those that git does not have (all, without git) are kept, each by its path,
-    its digest and a copy.
+    In a notebook, the source is the cells that ran. Modules that were imported from the script's
+    folder and that git does not track (without git: all of them) are recorded with path, digest and
+    a copy.
 
     Costs a few git calls (tens of milliseconds in an ordinary repository). The diff against HEAD
-    is kept under ``artifacts/``, up to 10 MiB; so are the modules, up to 10 MiB in all.
+    goes to ``artifacts/``, up to 10 MiB; so do the modules, up to 10 MiB in total.
 
     Raises:
-        ContentNotFoundError: the path given does not exist.
-        InvalidArgumentError: it is a URI, or no file or folder.
+        ContentNotFoundError: the path does not exist.
+        InvalidArgumentError: it is a URI, or neither a file nor a folder.
     """
-    script = os.fspath(path) if path is not None else script_path()
+    script = os.fspath(path) if path is not None else find_script()
     if script is None:
-        content = _cells(run_folder)
+        content = _write_notebook_cells(run_folder)
         if content is None:
-            unread = "the code that runs does not stand in a file: a shell, or standard input"
+            unread = "the running code is not in a file: it comes from a shell or standard input"
             content = {"kind": "file", "unread": unread}
         folder = os.curdir
     else:
         if not os.path.exists(script):
-            raise ContentNotFoundError(f"there is no source file or folder {script!r}")
+            raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # a repository's content is its commit and its diff; without one there is no bound on it
+            # not hashed: a repository is described by commit and diff, other folders may be huge
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)
-    git = _git_facts(folder, run_folder)
+    git = _describe_git(folder, run_folder)
     facts: Facts = {"content": content, "git": git}
-    modules = _untracked_modules(folder, git, run_folder)
+    modules = _describe_untracked_modules(folder, git, run_folder)
     return facts | ({"modules": modules} if modules else {})
 
 
-def _cells(run_folder: Path) -> Facts | None:
-    """The cells of a notebook, or the inputs of an IPython shell, that were run so far."""
+def _write_notebook_cells(run_folder: Path) -> Facts | None:
+    """Write the cells that ran so far, of a notebook or an IPython shell."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
@@ -113,31 +114,31 @@ def _cells(run_folder: Path) -> Facts | None:
     return facts | {"path": "notebook.py", "cells": len(cells)}
 
 
-def _untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """The imported modules under the folder that git does not have, by their paths within it."""
+def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
+    """Describe the imported modules below the folder that git does not track, by relative path."""
     root = os.path.realpath(git.get("root", folder))
-    tracked = _tracked(root) if "root" in git else frozenset()
+    tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}
-    kept = 0
-    for path in _imported_files(root):
+    copied_bytes = 0
+    for path in _list_imported_files(root):
         name = os.path.relpath(path, root)
         if name in tracked or is_secret_file(name):
             continue
         if len(found) == _MODULES_LIMIT:
             break
         try:
-            room = os.path.getsize(path) <= _KEPT_BYTES - kept
-            facts = describe_path(path, run_folder, copy=room)
+            fits = os.path.getsize(path) <= _MODULES_LIMIT_BYTES - copied_bytes
+            facts = describe_path(path, run_folder, copy=fits)
         except (OSError, ProvMLError):
-            continue  # gone since it was imported
-        kept += facts.get("size", 0) if room else 0
-        own = ("sha256", "size", "copy", "unread")
-        found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in own if k in facts}
+            continue  # removed since it was imported
+        copied_bytes += facts.get("size", 0) if fits else 0
+        keys = ("sha256", "size", "copy", "unread")
+        found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in keys if k in facts}
     return found
 
 
-def _imported_files(root: str) -> list[str]:
-    """The files of the modules that were imported from under a folder, no installed packages."""
+def _list_imported_files(root: str) -> list[str]:
+    """The files of modules imported from below a folder, without installed packages."""
     prefixes = {os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)}
     found: set[str] = set()
     for module in list(sys.modules.values()):
@@ -147,86 +148,88 @@ def _imported_files(root: str) -> list[str]:
         path = os.path.realpath(file)
         installed = "site-packages" in path or "dist-packages" in path
         inside = path.startswith(root.rstrip(os.sep) + os.sep)
-        if inside and not installed and not any(path.startswith(own) for own in prefixes):
+        if inside and not installed and not any(path.startswith(prefix) for prefix in prefixes):
             found.add(path)
     return sorted(path for path in found if os.path.isfile(path))
 
 
-def _tracked(root: str) -> frozenset[str]:
+def _list_tracked_files(root: str) -> frozenset[str]:
     import subprocess
 
     try:
-        return frozenset(_git(root, "ls-files", "-z", "--", "*.py").split("\0"))
+        return frozenset(_run_git(root, "ls-files", "-z", "--", "*.py").split("\0"))
     except (OSError, subprocess.SubprocessError):
         return frozenset()
 
 
 def is_secret_file(name: str) -> bool:
-    """Whether a file's name says that what is in it is a secret.
+    """Whether a file's name suggests that its content is secret.
 
-    Also one without an ending that is named as a secret is: trackers keep a parameter in a file.
+    Covers names without a suffix too, because trackers store a parameter in a file of its name.
     """
     from fnmatch import fnmatch
 
-    own = os.path.basename(name)
-    if "." not in own and is_secret_name(own):
+    base = os.path.basename(name)
+    if "." not in base and is_secret_name(base):
         return True
-    return any(fnmatch(own, pattern) for pattern in SECRET_FILES)
+    return any(fnmatch(base, pattern) for pattern in SECRET_FILES)
 
 
-def _git_facts(folder: str, run_folder: Path) -> Facts:
+def _describe_git(folder: str, run_folder: Path) -> Facts:
     import subprocess
 
     try:
-        root = _git(folder, "rev-parse", "--show-toplevel").strip()
-        facts: Facts = {"root": root, "commit": _commit(folder)}
-        facts["branch"] = _optional(folder, "symbolic-ref", "--short", "-q", "HEAD")
-        remote = _optional(folder, "config", "--get", "remote.origin.url")
+        root = _run_git(folder, "rev-parse", "--show-toplevel").strip()
+        facts: Facts = {"root": root, "commit": _find_commit(folder)}
+        facts["branch"] = _run_git_or_none(folder, "symbolic-ref", "--short", "-q", "HEAD")
+        remote = _run_git_or_none(folder, "config", "--get", "remote.origin.url")
         facts["remote"] = mask_text(remote) if remote else None
-        facts |= _changes(root, run_folder)
+        facts |= _describe_changes(root, run_folder)
         return facts
     except (OSError, subprocess.SubprocessError, ProvMLError) as error:
-        return {"unread": _reason(error)}
+        return {"unread": _describe_git_error(error)}
 
 
-def _commit(folder: str) -> str | None:
-    return _optional(folder, "rev-parse", "--verify", "-q", "HEAD")
+def _find_commit(folder: str) -> str | None:
+    return _run_git_or_none(folder, "rev-parse", "--verify", "-q", "HEAD")
 
 
-def _changes(root: str, run_folder: Path) -> Facts:
-    lines = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal").split("\0")
+def _describe_changes(root: str, run_folder: Path) -> Facts:
+    lines = _run_git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal").split("\0")
     untracked = [line[3:] for line in lines if line.startswith("??")]
     changed = [line for line in lines if line and not line.startswith("??")]
     facts: dict[str, Any] = {"dirty": bool(changed), "untracked": untracked[:_UNTRACKED_LIMIT]}
     if len(untracked) > _UNTRACKED_LIMIT:
         facts["untracked_total"] = len(untracked)
-    if changed and _commit(root):
+    if changed and _find_commit(root):
         command = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--", ".")
-        diff = _git_bytes(root, *command, *(f":(exclude,glob)**/{name}" for name in SECRET_FILES))
+        diff = _run_git_bytes(
+            root, *command, *(f":(exclude,glob)**/{name}" for name in SECRET_FILES)
+        )
         facts["diff"] = write_captured(run_folder, "source.diff", diff[:_DIFF_LIMIT_BYTES])
         if len(diff) > _DIFF_LIMIT_BYTES:
             facts["diff"]["cut_from"] = len(diff)
     return facts
 
 
-def _optional(folder: str, *arguments: str) -> str | None:
+def _run_git_or_none(folder: str, *arguments: str) -> str | None:
     import subprocess
 
     try:
-        return _git(folder, *arguments).strip() or None
+        return _run_git(folder, *arguments).strip() or None
     except subprocess.CalledProcessError:
         return None
 
 
-def _git(folder: str, *arguments: str) -> str:
-    return _git_bytes(folder, *arguments).decode("utf-8", "backslashreplace")
+def _run_git(folder: str, *arguments: str) -> str:
+    return _run_git_bytes(folder, *arguments).decode("utf-8", "backslashreplace")
 
 
-def _git_bytes(folder: str, *arguments: str) -> bytes:
+def _run_git_bytes(folder: str, *arguments: str) -> bytes:
     import subprocess
 
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    # a repository's own configuration must not run programs of its choice
+    # the repository's configuration must not run programs
     harmless = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
     return subprocess.run(
         ["git", *harmless, *arguments],
@@ -239,7 +242,7 @@ def _git_bytes(folder: str, *arguments: str) -> bytes:
     ).stdout
 
 
-def _reason(error: Exception) -> str:
+def _describe_git_error(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "git is not installed"
     stderr = getattr(error, "stderr", None)

@@ -1,17 +1,17 @@
-"""What an array's numbers are like, in three figures. Imports nothing of provml."""
+"""Summarise the numbers of an array. Imports nothing of provml."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Final
 
-_BLOCK: Final = 2**20
+_BLOCK_VALUES: Final = 2**20
 
 
 def summarize_array(array: Any) -> dict[str, float | int]:
-    """Minimum, maximum and mean of a numpy array, and how many values are no numbers.
+    """Minimum, maximum and mean of a numpy array, and the number of values that are not finite.
 
-    Costs a pass over it, in blocks of 8 MiB; empty for what is not of numbers.
+    Costs one pass, in blocks of 8 MiB. Empty for an array that does not hold numbers.
     """
     if array.dtype.kind not in "iuf" or not array.size:
         return {}
@@ -21,8 +21,8 @@ def summarize_array(array: Any) -> dict[str, float | int]:
     high: Any = -math.inf
     total, count = 0.0, 0
     flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
-    for start in range(0, flat.size, _BLOCK):
-        block = flat[start : start + _BLOCK]
+    for start in range(0, flat.size, _BLOCK_VALUES):
+        block = flat[start : start + _BLOCK_VALUES]
         if array.dtype.kind == "f":
             block = block[np.isfinite(block)]
         if block.size:

@@ -1,7 +1,7 @@
-"""The system's readings: CPU, memory, disks, network, top processes, and the GPUs beside them.
+"""Read the system: CPU, memory, disks, network, top processes and GPUs.
 
-`SystemMetricsCollector` is also for users: by itself, within a run, or subclassed. Imports
-`machine`, `containers`, `gpu` (when it is used), `thresholds`, `sampler` (when it is started).
+`SystemMetricsCollector` is public: use it by itself, within a run, or as a base class. Imports
+`machine`, `containers`, `thresholds`; `gpu` and `sampler` on first use.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.containers import Limits, limits
-from provml.collect.machine import CpuTimes, LinuxMachine, Machine, this_machine
-from provml.collect.readings import Table, UnavailableError
+from provml.collect.containers import ContainerLimits, find_container_limits
+from provml.collect.machine import CpuTimes, LinuxMachine, Machine, detect_machine
+from provml.collect.readings import ReadingTable, UnavailableError
 from provml.collect.thresholds import DEFAULT_THRESHOLDS, Alert, find_alerts
 from provml.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from provml.collect.gpu import GpuCollector
 
-_TWICE: Final = frozenset(
+_REDUNDANT_KEYS: Final = frozenset(
     {"load_average", "gpu_utilization", "gpu_memory_used", "gpu_memory_total", "gpu_temperature"}
 )
-_SETTINGS: Final = (
+_SETTING_NAMES: Final = (
     "include_per_cpu",
     "include_processes",
     "process_limit",
@@ -35,27 +35,27 @@ _SETTINGS: Final = (
     "track_gpu",
     "disk_path",
 )
-_MOST_ALERTS: Final = 10_000
-_SHORTEST_NS: Final = 50_000_000
-"""CPU time is counted in ticks of 1 to 10 ms: a share over less than 50 ms says little."""
+_MAX_ALERTS: Final = 10_000
+_MIN_SHARE_NS: Final = 50_000_000
+"""CPU time is counted in ticks of 1 to 10 ms, so a share of less than 50 ms says little."""
 
 
 class SystemMetricsCollector:
-    """Reads the system. All readings are differences to the last one or states: none waits.
+    """Reads the system. Readings are states or differences to the last reading; none waits.
 
-    Within a container with limits, percentages and totals are of these limits. A reading that the
+    In a container with limits, percentages and totals refer to these limits. A reading that the
     platform lacks or denies is absent; `missing` says why.
 
         collector = SystemMetricsCollector(collect_interval=5.0)
         collector.initialize()
-        collector.start()        # in the background: into the active run, where there is one
+        collector.start()        # in the background: into the active run, if there is one
         now = collector.collect()
         collector.stop()
 
     A subclass's `collect` may add keys; in the background they are recorded too.
 
     Attributes:
-        thresholds: values above which a reading is an alert, by key.
+        thresholds: values above which a reading raises an alert, by key.
         missing: keys that can't be read here, and why.
     """
 
@@ -71,7 +71,7 @@ class SystemMetricsCollector:
             "gpu_count",
         }
     )
-    """What is recorded only when it changes."""
+    """Keys that are recorded only when their value changes."""
 
     def __init__(
         self,
@@ -90,30 +90,30 @@ class SystemMetricsCollector:
         gpu: GpuCollector | None = None,
         cgroup: Path = Path("/sys/fs/cgroup"),
     ) -> None:
-        """Nothing is read before `initialize`.
+        """Store the settings. Nothing is read before `initialize`.
 
         Args:
-            collect_interval: seconds between the background's readings.
-            include_per_cpu: also each CPU's share.
-            include_processes: also the processes that use most CPU time.
-            process_limit: how many of them.
-            track_system: CPU and memory.
-            track_disk: how full the disk is, and what is read and written.
-            track_network: what is sent and received.
-            track_gpu: NVIDIA's GPUs, where there are any.
+            collect_interval: seconds between readings in the background.
+            include_per_cpu: also read each CPU's share.
+            include_processes: also read the processes that use the most CPU time.
+            process_limit: the number of these processes.
+            track_system: read CPU and memory.
+            track_disk: read disk usage, and bytes read and written.
+            track_network: read bytes sent and received.
+            track_gpu: read NVIDIA GPUs, if there are any.
             thresholds: by default 90 % of CPU, 85 % of memory, 95 % of the disk.
-            disk_path: the disk is the one that holds this.
-            machine, gpu, cgroup: the outside world, where it is another.
+            disk_path: a path on the disk to read.
+            machine, gpu, cgroup: replacements for the real machine, for tests.
 
         Raises:
-            InvalidArgumentError: an interval or limit that is none.
+            InvalidArgumentError: the interval or the process limit is out of range.
         """
         if not isinstance(collect_interval, (int, float)) or not 0 < collect_interval < 1e6:
             raise InvalidArgumentError(
-                f"collect_interval must be a number of seconds above 0: {collect_interval!r}"
+                f"collect_interval must be a number of seconds above 0, not {collect_interval!r}"
             )
         if not isinstance(process_limit, int) or process_limit < 0:
-            raise InvalidArgumentError(f"process_limit must be 0 or more: {process_limit!r}")
+            raise InvalidArgumentError(f"process_limit must be 0 or more, not {process_limit!r}")
         self.collect_interval = float(collect_interval)
         self.include_per_cpu = include_per_cpu
         self.include_processes = include_processes
@@ -130,27 +130,29 @@ class SystemMetricsCollector:
         self._machine = machine
         self._cgroup = cgroup
         self._gpu = gpu if track_gpu else None
-        self._limits = Limits(None, None)
+        self._limits = ContainerLimits(None, None)
         self._counts: tuple[int | None, int | None] = (None, None)
         self._cpu_before: tuple[CpuTimes, list[CpuTimes]] | None = None
         self._used_before: tuple[int, int] | None = None
         self._read_ns = 0
         self._shares: dict[str, Any] = {}
         self._processes_before: tuple[int, dict[int, float]] | None = None
-        self._raised: list[Alert] = []
+        self._alerts: list[Alert] = []
         self._initialized = False
         self._lock = threading.RLock()
         self._background: Callable[[], None] | None = None
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """What stands twice in the last reading, and its CPU share where no time had passed."""
-        return _TWICE if "cpu_percent" in self._shares else _TWICE | {"cpu_percent"}
+        """Keys that repeat others, and the CPU share if too little time had passed."""
+        return (
+            _REDUNDANT_KEYS if "cpu_percent" in self._shares else _REDUNDANT_KEYS | {"cpu_percent"}
+        )
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How it reads, as a run records it."""
-        return {name: getattr(self, name) for name in _SETTINGS}
+        """The settings, as a run records them."""
+        return {name: getattr(self, name) for name in _SETTING_NAMES}
 
     @property
     def devices(self) -> list[dict[str, Any]]:
@@ -158,22 +160,22 @@ class SystemMetricsCollector:
         return [] if self._gpu is None else self._gpu.devices
 
     def initialize(self) -> None:
-        """Find out what there is to read, and take the counters that differences begin from.
+        """Find out what can be read, and take the first values of all counters.
 
-        Costs a few milliseconds. Twice is once. Raises UnavailableError on a platform whose
-        readings need psutil, where that is not installed.
+        Costs a few milliseconds. Idempotent. Raises UnavailableError on a platform that needs
+        psutil if psutil is not installed.
         """
         if self._initialized:
             return
         if self._machine is None:
-            self._machine = this_machine()
+            self._machine = detect_machine()
         if self.track_gpu:
             self._find_gpu()
-        self._read(("cpu_count_logical", "cpu_count_physical"), self._take_counts)
+        self._read_or_note(("cpu_count_logical", "cpu_count_physical"), self._count_cpus)
         if isinstance(self._machine, LinuxMachine):
-            self._read(("cpu_limit",), self._take_limits)
+            self._read_or_note(("cpu_limit",), self._find_limits)
         if self.track_system:
-            self._read(("cpu_percent",), self._take_cpu)
+            self._read_or_note(("cpu_percent",), self._start_cpu_times)
         self._initialized = True
 
     def _find_gpu(self) -> None:
@@ -190,40 +192,46 @@ class SystemMetricsCollector:
             self._gpu = gpu
 
     def collect(self) -> dict[str, Any]:
-        """One reading: numbers, lists and, under ``gpu``, a mapping for each device.
+        """Take one reading: numbers, lists and, under ``gpu``, a mapping for each device.
 
-        Costs about 0.3 ms, with processes 20 microseconds for each that there is. Never raises for
-        what can't be read.
+        Costs about 0.3 ms, plus 20 microseconds for each process if they are included. Leaves out
+        what can't be read, and never raises for it.
         """
-        with self._lock:  # the background reads too
+        with self._lock:  # the background thread reads too
             self.initialize()
-            reading = self._collected()
+            reading = self._read_all()
             self._raise_alerts(reading)
         return reading
 
-    def _collected(self) -> dict[str, Any]:
+    def _read_all(self) -> dict[str, Any]:
         reading: dict[str, Any] = {}
         if self.track_system:
             for keys, read in (
-                (("cpu_percent", "cpu_per_core"), self._cpu),
-                (("load_average",), self._load),
-                (("memory_percent",), self._memory),
+                (("cpu_percent", "cpu_per_core"), self._read_cpu),
+                (("load_average",), self._read_load),
+                (("memory_percent",), self._read_memory),
             ):
-                reading |= self._read(keys, read)
+                reading |= self._read_or_note(keys, read)
         if self.track_disk:
-            reading |= self._read(("disk_percent",), self._disk)
-            reading |= self._read(("disk_read_bytes", "disk_write_bytes"), self._disk_io)
+            reading |= self._read_or_note(("disk_percent",), self._read_disk)
+            reading |= self._read_or_note(
+                ("disk_read_bytes", "disk_write_bytes"), self._read_disk_io
+            )
         if self.track_network:
-            reading |= self._read(("network_bytes_sent", "network_bytes_recv"), self._network)
+            reading |= self._read_or_note(
+                ("network_bytes_sent", "network_bytes_recv"), self._read_network
+            )
         if self.include_processes:
-            reading |= self._read(("processes",), self._processes)
+            reading |= self._read_or_note(("processes",), self._read_processes)
         if self._gpu is not None:
             reading |= self._gpu.collect()
             self.missing |= self._gpu.missing
         return reading
 
-    def _read(self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What can be read; where it can't, the reason stands in `missing`."""
+    def _read_or_note(
+        self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Call a read method; if it fails, note the reason in `missing` and return nothing."""
         try:
             return read()
         except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -231,48 +239,50 @@ class SystemMetricsCollector:
                 self.missing.setdefault(key, f"{type(error).__name__}: {error}")
             return {}
 
-    def _take_counts(self) -> dict[str, Any]:
-        self._counts = self._own_machine().cpu_counts()
+    def _count_cpus(self) -> dict[str, Any]:
+        self._counts = self._get_machine().cpu_counts()
         for key, count in zip(("logical", "physical"), self._counts, strict=True):
             if count is None:
-                self.missing.setdefault(f"cpu_count_{key}", "the system does not say")
+                self.missing.setdefault(f"cpu_count_{key}", "the system does not report it")
         return {}
 
-    def _take_limits(self) -> dict[str, Any]:
-        machine = self._own_machine()
+    def _find_limits(self) -> dict[str, Any]:
+        machine = self._get_machine()
         if isinstance(machine, LinuxMachine):
             cpus = self._counts[0] or os.cpu_count() or 1
-            self._limits = limits(machine.proc, self._cgroup, cpus, machine.memory().total)
+            self._limits = find_container_limits(
+                machine.proc, self._cgroup, cpus, machine.memory().total
+            )
         return {}
 
-    def _take_cpu(self) -> dict[str, Any]:
-        self._cpu_before = self._own_machine().cpu_times()
+    def _start_cpu_times(self) -> dict[str, Any]:
+        self._cpu_before = self._get_machine().cpu_times()
         self._read_ns = time.monotonic_ns()
         if self._limits.cpu is not None:
             self._used_before = (self._read_ns, self._limits.cpu.used_ns())
         return {}
 
-    def _own_machine(self) -> Machine:
+    def _get_machine(self) -> Machine:
         if self._machine is None:
-            self._machine = this_machine()
+            self._machine = detect_machine()
         return self._machine
 
-    def _cpu(self) -> dict[str, Any]:
+    def _read_cpu(self) -> dict[str, Any]:
         reading: dict[str, Any] = {}
         for key, count in zip(("logical", "physical"), self._counts, strict=True):
             if count is not None:
                 reading[f"cpu_count_{key}"] = count
         if self._limits.cpu is not None:
             reading["cpu_limit"] = self._limits.cpu.cpus
-        if time.monotonic_ns() - self._read_ns >= _SHORTEST_NS or not self._cpu_before:
+        if time.monotonic_ns() - self._read_ns >= _MIN_SHARE_NS or not self._cpu_before:
             before, used_before = self._cpu_before, self._used_before
-            self._take_cpu()
+            self._start_cpu_times()
             if before is not None and self._cpu_before is not None:
                 self._shares = self._cpu_shares(before, self._cpu_before, used_before)
         if "cpu_percent" not in self._shares:
-            # no time has passed that it could be of: the tasks that run now, but the one reading
+            # no time has passed: estimate from the running tasks, without this one
             cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
-            running = max(0, self._own_machine().running_tasks() - 1)
+            running = max(0, self._get_machine().running_tasks() - 1)
             return reading | {"cpu_percent": min(100.0, 100 * running / cpus)}
         return reading | self._shares
 
@@ -283,7 +293,7 @@ class SystemMetricsCollector:
         used_before: tuple[int, int] | None,
     ) -> dict[str, Any]:
         shares: dict[str, Any] = {}
-        share = _share(before[0], now[0])
+        share = _percent_busy(before[0], now[0])
         if self._limits.cpu is not None and used_before is not None and self._used_before:
             elapsed_ns, used_ns = (
                 new - old for new, old in zip(self._used_before, used_before, strict=True)
@@ -292,18 +302,18 @@ class SystemMetricsCollector:
         if share is not None:
             shares["cpu_percent"] = share
         if self.include_per_cpu:
-            each = [_share(*pair) for pair in zip(before[1], now[1], strict=False)]
+            each = [_percent_busy(*pair) for pair in zip(before[1], now[1], strict=False)]
             if None not in each:
                 shares["cpu_per_core"] = each
         return shares
 
-    def _load(self) -> dict[str, Any]:
-        load = self._own_machine().load()
+    def _read_load(self) -> dict[str, Any]:
+        load = self._get_machine().load()
         each = zip(("1", "5", "15"), load, strict=True)
         return {"load_average": list(load)} | {f"load_average_{m}": value for m, value in each}
 
-    def _memory(self) -> dict[str, Any]:
-        memory = self._own_machine().memory()
+    def _read_memory(self) -> dict[str, Any]:
+        memory = self._get_machine().memory()
         total, available = memory.total, memory.available
         if self._limits.memory is not None:
             total = self._limits.memory.limit_bytes
@@ -317,9 +327,9 @@ class SystemMetricsCollector:
             "swap_used": memory.swap_used,
         }
 
-    def _disk(self) -> dict[str, Any]:
+    def _read_disk(self) -> dict[str, Any]:
         total, used, free = _disk_usage(self.disk_path)
-        # of what users may fill: some of it is kept for the system
+        # some space is reserved for the system: count only what users may fill
         fillable = used + free
         return {
             "disk_total": total,
@@ -328,19 +338,19 @@ class SystemMetricsCollector:
             "disk_percent": 100 * used / fillable if fillable else 0.0,
         }
 
-    def _disk_io(self) -> dict[str, Any]:
-        read, written = self._own_machine().disk_io()
+    def _read_disk_io(self) -> dict[str, Any]:
+        read, written = self._get_machine().disk_io()
         return {"disk_read_bytes": read, "disk_write_bytes": written}
 
-    def _network(self) -> dict[str, Any]:
-        return {f"network_{k}": v for k, v in self._own_machine().network()._asdict().items()}
+    def _read_network(self) -> dict[str, Any]:
+        return {f"network_{k}": v for k, v in self._get_machine().network()._asdict().items()}
 
-    def _processes(self) -> dict[str, Any]:
+    def _read_processes(self) -> dict[str, Any]:
         now = time.monotonic_ns()
-        found = list(self._own_machine().processes())
+        found = list(self._get_machine().processes())
         before = self._processes_before or (0, {})
         elapsed_s = (now - before[0]) / 1e9
-        rows = Table()
+        rows = ReadingTable()
         for process in found:
             cpu = process.cpu_s - before[1].get(process.pid, process.cpu_s)
             row = {"pid": process.pid, "name": process.name, "cpu": 100 * cpu / elapsed_s}
@@ -353,21 +363,21 @@ class SystemMetricsCollector:
     # -- alerts -------------------------------------------------------------------------------
 
     def _raise_alerts(self, reading: Mapping[str, Any]) -> None:
-        certain = {key: value for key, value in reading.items() if key not in self.unrecorded}
-        self._raised += find_alerts(certain, self.thresholds, time.time())
-        del self._raised[:-_MOST_ALERTS]
+        recorded = {key: value for key, value in reading.items() if key not in self.unrecorded}
+        self._alerts += find_alerts(recorded, self.thresholds, time.time())
+        del self._alerts[:-_MAX_ALERTS]
 
     def get_alerts(self) -> list[Alert]:
-        """The alerts of all readings so far, at most the last 10,000; a copy."""
-        return self._raised.copy()
+        """The alerts of all readings so far, at most the last 10,000, as a new list."""
+        return self._alerts.copy()
 
     # -- in the background --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Read in the background, into the active run where there is one; twice is once.
+        """Read in the background, into the active run if there is one. Idempotent.
 
-        In a run it takes the place of the run's own system readings until `stop`. Without a run
-        its readings are for subclasses and alerts.
+        In a run it replaces the run's own system readings until `stop`. Without a run, nothing is
+        recorded, but a subclass's `collect` and the alerts still work.
         """
         if self._background is None:
             from provml.collect.sampler import read_in_background
@@ -375,14 +385,14 @@ class SystemMetricsCollector:
             self._background = read_in_background(self)
 
     def stop(self) -> None:
-        """End the reading in the background; twice is once."""
+        """End the readings in the background. Idempotent."""
         stop, self._background = self._background, None
         if stop is not None:
             stop()
 
 
 def _disk_usage(path: str) -> tuple[int, int, int]:
-    """Bytes of the disk that holds a path: all, used, and free for users. Raises OSError."""
+    """Total, used and free bytes of the disk that holds a path. Raises OSError."""
     if not hasattr(os, "statvfs"):
         from shutil import disk_usage  # takes longer to import than this module
 
@@ -392,8 +402,11 @@ def _disk_usage(path: str) -> tuple[int, int, int]:
     return disk.f_blocks * disk.f_frsize, used, disk.f_bavail * disk.f_frsize
 
 
-def _share(before: CpuTimes, now: CpuTimes) -> float | None:
-    """Per cent of the time between two readings; counters of virtual machines may go back."""
+def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
+    """Per cent of busy time between two readings, within 0 and 100.
+
+    The counters of virtual machines may go back.
+    """
     total = now.total - before.total
     if total <= 0:
         return None
@@ -403,14 +416,14 @@ def _share(before: CpuTimes, now: CpuTimes) -> float | None:
 def adaptive_configuration(
     memory_bytes: int | None = None, cpus: int | None = None
 ) -> dict[str, Any]:
-    """Arguments of `SystemMetricsCollector` for a machine of this size; by default this one.
+    """Arguments of `SystemMetricsCollector` for a machine of this size; by default this machine.
 
-    Below 4 GiB of memory a reading every 30 s and no processes, below 8 GiB every 15 s, else every
-    5 s; each CPU's share where there are more than two.
+    Below 4 GiB of memory: a reading every 30 s, without processes. Below 8 GiB: every 15 s. Else
+    every 5 s. Each CPU's share is read if there are more than two CPUs.
     """
     machine: Machine | None = None
     if memory_bytes is None or cpus is None:
-        machine = this_machine()
+        machine = detect_machine()
     if memory_bytes is None and machine is not None:
         memory_bytes = machine.memory().total
     if cpus is None and machine is not None:
@@ -426,7 +439,10 @@ def adaptive_configuration(
 def measure_overhead(
     collector: SystemMetricsCollector, interval_s: float, readings: int = 20
 ) -> float:
-    """What readings at an interval cost, in per cent of one CPU; takes that many readings."""
+    """Measure the cost of readings at an interval, in per cent of one CPU.
+
+    Takes ``readings`` readings, one after another.
+    """
     collector.collect()
     start_ns = time.thread_time_ns()
     for _ in range(readings):
@@ -435,5 +451,5 @@ def measure_overhead(
 
 
 def suggested_interval_s(overhead_percent: float) -> float:
-    """30 s where readings cost more than 5 %, else 5 s."""
+    """30 s if readings cost more than 5 %, else 5 s."""
     return 30.0 if overhead_percent > 5.0 else 5.0

@@ -1,17 +1,17 @@
-r"""Tables of pandas, polars and Arrow: digest, schema and summary; the data itself is not kept.
+r"""Describe pandas, polars and Arrow tables: digest, schema and summary. The data is not recorded.
 
 Digest
 ------
-SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column's digest is that of
+SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column's digest covers
 
-- the array of its values, as `content.describe_array` has it, where they are of a fixed width;
-- of text: the lengths in bytes as little-endian int64, then the UTF-8 of all of it;
-- of anything else: a line of JSON for each value.
+- the array of its values, as in `content.describe_array`, if the values have a fixed width;
+- for text: the lengths in bytes as little-endian int64, then the UTF-8 of all values;
+- for anything else: one line of JSON per value.
 
-Before that stands, where values are missing, the digest of the mask of those that are there. So a
-table has one digest in every process and on every machine, and in each of the three libraries.
+If values are missing, the digest of the mask of present values comes first. A table therefore has
+the same digest in every process, on every machine, and in each of the three libraries.
 
-Imports `content`, `journal.values`; a library never: the table that is given says which it is of.
+Imports `content`, `summaries`, `journal.values`. Never imports a table library.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from provml.collect.content import Facts, array_digest
+from provml.collect.content import Facts, digest_array
 from provml.collect.summaries import summarize_array
 from provml.journal.values import encode
 
 
 class TableColumn(NamedTuple):
-    """A column, whatever its library.
+    """A column of any library.
 
     Attributes:
-        dtype: as its library names it.
-        present: a mask of the values that are there; None where all are.
-        values: those that are there: a numpy array, or a list of strings or of other objects.
+        dtype: the type, as the library names it.
+        present: a mask of the values that are not missing; None if none is missing.
+        values: the present values: a numpy array, or a list of strings or other objects.
     """
 
     name: str
@@ -43,8 +43,11 @@ class TableColumn(NamedTuple):
 
 
 def describe_table(data: object) -> Facts | None:
-    """The facts of a table; None for what is none. Costs a pass over it, and memory of a column."""
-    columns = _columns(data)
+    """Describe a table; None for any other object.
+
+    Costs one pass over the table, and the memory of one column.
+    """
+    columns = _find_columns(data)
     if columns is None:
         return None
     kind = type(data)
@@ -55,14 +58,14 @@ def describe_table(data: object) -> Facts | None:
     size = rows = 0
     for column in columns:
         name = column.name if column.name not in schema else f"{column.name} {len(schema)}"
-        own, own_size = _digest(column)
-        digest.update(f"{own}  {column.name}\n".encode("utf-8", "backslashreplace"))
+        column_digest, column_size = _digest_column(column)
+        digest.update(f"{column_digest}  {column.name}\n".encode("utf-8", "backslashreplace"))
         schema[name] = column.dtype
         rows = len(column.values) if column.present is None else len(column.present)
-        own_summary = _summary(column, rows)
-        if own_summary:
-            summary[name] = own_summary
-        size += own_size
+        column_summary = _summarize_column(column, rows)
+        if column_summary:
+            summary[name] = column_summary
+        size += column_size
     shape = [rows, len(schema)]
     facts |= {"length": rows, "shape": shape, "size": size, "schema": schema}
     if summary:
@@ -71,20 +74,20 @@ def describe_table(data: object) -> Facts | None:
     return facts
 
 
-def _summary(column: TableColumn, rows: int) -> dict[str, Any]:
+def _summarize_column(column: TableColumn, rows: int) -> dict[str, Any]:
     summary = {} if isinstance(column.values, list) else summarize_array(column.values)
     missing = rows - len(column.values)
     return summary | ({"missing": missing} if missing else {})
 
 
-def _digest(column: TableColumn) -> tuple[str, int]:
+def _digest_column(column: TableColumn) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     if column.present is not None:
-        digest.update(array_digest(column.present).encode())
+        digest.update(digest_array(column.present).encode())
     values = column.values
     if not isinstance(values, list):
-        digest.update(array_digest(values).encode())
+        digest.update(digest_array(values).encode())
         return digest.hexdigest(), int(values.nbytes)
     import numpy as np
 
@@ -97,24 +100,24 @@ def _digest(column: TableColumn) -> tuple[str, int]:
             size += len(block)
         return digest.hexdigest(), size
     for value in values:
-        line = json.dumps(encode(_plain(value)), sort_keys=True).encode() + b"\n"
+        line = json.dumps(encode(_to_python(value)), sort_keys=True).encode() + b"\n"
         digest.update(line)
         size += len(line)
     return digest.hexdigest(), size
 
 
-def _plain(value: Any) -> Any:
-    """A nested value without what only its library has."""
+def _to_python(value: Any) -> Any:
+    """Convert a nested value to plain Python objects."""
     if hasattr(value, "to_list"):
         return value.to_list()
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(member) for key, member in value.items()}
-    return [_plain(member) for member in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): _to_python(member) for key, member in value.items()}
+    return [_to_python(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
-def _columns(data: Any) -> Iterator[TableColumn] | None:
+def _find_columns(data: Any) -> Iterator[TableColumn] | None:
     root = type(data).__module__.partition(".")[0]
     module = sys.modules.get(root)
     if root == "pandas" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]
@@ -127,7 +130,7 @@ def _columns(data: Any) -> Iterator[TableColumn] | None:
 
 
 def _pandas_columns(data: Any) -> Iterator[TableColumn]:
-    """The columns, after the index where it is more than the rows' numbers."""
+    """The columns, after the index unless the index only numbers the rows."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
         for level in range(frame.index.nlevels):

@@ -1,4 +1,4 @@
-"""When a reading is an alert. Imports nothing of provml."""
+"""Decide which readings raise an alert. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_percent": 95.0}
-_CRITICAL: Final = 1.1
+_CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
 """``timestamp`` (seconds since the epoch), ``metric``, ``value``, ``threshold``, ``severity``."""
@@ -15,12 +15,12 @@ Alert = dict[str, Any]
 def find_alerts(
     reading: Mapping[str, Any], thresholds: Mapping[str, float], timestamp: float
 ) -> list[Alert]:
-    """The alerts of a reading: a ``warning`` below 1.1 times the threshold, else ``critical``."""
+    """The alerts of a reading: ``warning`` below 1.1 times the threshold, else ``critical``."""
     alerts: list[Alert] = []
     for metric, threshold in thresholds.items():
         value = reading.get(metric)
         if isinstance(value, (int, float)) and value > threshold:
-            severity = "warning" if value < threshold * _CRITICAL else "critical"
+            severity = "warning" if value < threshold * _CRITICAL_FACTOR else "critical"
             alert = {"timestamp": timestamp, "metric": metric, "value": value}
             alerts.append(alert | {"threshold": threshold, "severity": severity})
     return alerts

@@ -1,7 +1,7 @@
-"""A run's statements as nodes, edges and groups, for a page to draw.
+"""A run's statements as the nodes, edges and groups that the HTML page draws.
 
-Groups are of nodes that are alike: of one kind and type, about the same activity. Imports `model`,
-`plot`, `_text`.
+A group holds nodes of one kind and type that belong to the same activity. Imports `graph`, `model`,
+`plot` and `_text`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from provml.base.text import size_text
 from provml.errors import ExportError
-from provml.export._text import lexical
+from provml.export._text import lexical_form
 from provml.journal.values import Moment
 from provml.model import vocabulary
-from provml.model.mapping import RunMapping, series_name
+from provml.model.block_names import series_name
+from provml.model.mapping import RunMapping
 from provml.model.relations import FORMAL
 from provml.model.statements import Name, Statement
 from provml.plot.curve_columns import curve_data
 from provml.plot.curves import read_curves
 
 MOST_NODES: Final = 50_000
-"""How many nodes a page can hold."""
+"""The most nodes that a page can hold."""
 
 _SHARED: Final = -1
 _LEAST_GROUPED: Final = 3
@@ -48,8 +50,8 @@ _ANCHORS: Final = ("wasGeneratedBy", "used", "wasInformedBy", "wasAssociatedWith
 
 
 @dataclass(slots=True)
-class _Node:
-    """An element: what is said of it, and what it hangs on."""
+class _DiagramNode:
+    """An element: its attributes, its group, and the activity that it belongs to."""
 
     name: str
     run: int
@@ -89,11 +91,11 @@ class _Node:
 
 
 class Diagram:
-    """Nodes, edges and groups of one run or several: of all nodes, or of those kept, by IRI."""
+    """The nodes, edges and groups of one or more runs; optionally only some nodes, by IRI."""
 
     def __init__(self, kept: Set[str] | None = None) -> None:
         self._kept = kept
-        self._nodes: list[_Node] = []
+        self._nodes: list[_DiagramNode] = []
         self._places: dict[str, int] = {}
         self._edges: list[list[Any]] = []
         self._relations: dict[str, int] = {}
@@ -104,12 +106,12 @@ class Diagram:
         self._samples = 0
 
     def title(self) -> str:
-        """What the page is called."""
+        """Return the title of the page."""
         labels = [run["label"] for run in self._runs]
         return labels[0] if len(labels) == 1 else f"{len(labels)} runs"
 
     def data(self) -> dict[str, Any]:
-        """All of it, as the page's script takes it."""
+        """Return everything that the page's script needs."""
         self._open_groups()
         details = " and ".join(sorted(self._details))
         under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges, {details} detail, "
@@ -127,7 +129,7 @@ class Diagram:
     # -- nodes and edges ----------------------------------------------------------------------
 
     def add(self, mapping: RunMapping) -> None:
-        """Take a run in.
+        """Add a run.
 
         Raises:
             ExportError: the page would have more nodes than it can hold.
@@ -141,7 +143,7 @@ class Diagram:
         self._samples += mapping.samples
         first = len(self._nodes)
         if mapping.detail == "sample" and mapping.samples > MOST_NODES:
-            raise _too_many(first + mapping.samples)
+            raise _too_many_nodes(first + mapping.samples)
         for table in mapping.statements():
             for statement in table.singly():
                 if statement.kind in _KINDS:
@@ -149,12 +151,12 @@ class Diagram:
                 else:
                     self._relate(statement, prefixes, run)
             if len(self._nodes) > MOST_NODES:
-                raise _too_many(len(self._nodes))
+                raise _too_many_nodes(len(self._nodes))
         self._add_curves(mapping, prefixes)
         self._group(run, first)
 
     def _place(self, name: str, prefixes: dict[str, str], run: int) -> int | None:
-        """The number of a node; None where it is not kept."""
+        """Return the number of a node; None if it is not shown."""
         prefix, _, local = name.partition(":")
         iri = prefixes.get(prefix, f"{prefix}:") + local
         if self._kept is not None and iri not in self._kept:
@@ -162,7 +164,7 @@ class Diagram:
         place = self._places.get(iri)
         if place is None:
             place = self._places[iri] = len(self._nodes)
-            self._nodes.append(_Node(name, run, label=local))
+            self._nodes.append(_DiagramNode(name, run, label=local))
         return place
 
     def _declare(self, statement: Statement, prefixes: dict[str, str], run: int) -> None:
@@ -170,7 +172,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # another run has said it already
+        if node.attributes or node.types:  # another run has stated it
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local
@@ -179,7 +181,7 @@ class Diagram:
         node.kind = _KINDS[statement.kind]
         values: dict[str, str] = {}
         for name, value in statement.attributes:
-            text, datatype = lexical(value)  # type: ignore[arg-type]
+            text, datatype = lexical_form(value)  # type: ignore[arg-type]
             if name == "prov:type":
                 node.types.append(text.partition(":")[2])
                 continue
@@ -187,13 +189,13 @@ class Diagram:
             if len(text) > _LONGEST:
                 text, datatype = f"{text[:_LONGEST]}… ({len(text):,} characters)", None
             node.attributes.append([name, text, datatype])
-        # what it is in provml's terms comes first
+        # provml's own type comes first
         node.types.sort(key=lambda kind: kind in ("Collection", "Plan", "Span", "Revision"))
         for key, slot in (("prov:startTime", "start"), ("prov:endTime", "end")):
             moment = statement.arguments.get(key)
             if isinstance(moment, Moment):
-                setattr(node, slot, lexical(moment)[0])
-        node.label, node.under = _texts(node, values)
+                setattr(node, slot, lexical_form(moment)[0])
+        node.label, node.under = _node_texts(node, values)
 
     def _relate(self, statement: Statement, prefixes: dict[str, str], run: int) -> None:
         first, second, *rest = FORMAL[statement.kind]
@@ -204,11 +206,11 @@ class Diagram:
         if start is None or end is None:
             return
         said = [
-            lexical(value)[0] if isinstance(value, Moment) else str(value)
+            lexical_form(value)[0] if isinstance(value, Moment) else str(value)
             for name in rest
             if isinstance(value := statement.arguments.get(name), (Moment, Name))
         ]
-        said += [lexical(value)[0] for _, value in statement.attributes]  # type: ignore[arg-type]
+        said += [lexical_form(value)[0] for _, value in statement.attributes]  # type: ignore[arg-type]
         self._edge(start, end, statement.kind, ", ".join(said))
         plan = statement.arguments.get("prov:plan")
         if isinstance(plan, Name) and (script := self._place(plan, prefixes, run)) is not None:
@@ -220,7 +222,7 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Note what a node hangs on: the activity that made or used it, or informed it."""
+        """Note the activity that a node belongs to: the one that made, used or informed it."""
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):
@@ -234,7 +236,7 @@ class Diagram:
             self._nodes[own].anchor = other
 
     def _add_curves(self, mapping: RunMapping, prefixes: dict[str, str]) -> None:
-        """The samples of each series, fewer where there are many."""
+        """Add the samples of each series as a curve, thinned if there are many."""
         run = len(self._runs) - 1
         places = {s.index: self._place(series_name(s), prefixes, run) for s in mapping.series.all}
         series = [s for s in mapping.series.all if places[s.index] is not None]
@@ -288,15 +290,15 @@ class Diagram:
                 self._nodes[place].group = number
         self._results(run, first)
 
-    def _anchor(self, node: _Node) -> int | None:
-        """What a node hangs on; of a step, the context or run of the step."""
+    def _anchor(self, node: _DiagramNode) -> int | None:
+        """Find the node that a node belongs to. A step belongs to its context or run."""
         place = node.anchor
         while place is not None and _PARTS.keys() & set(self._nodes[place].types):
             place = self._nodes[place].anchor
         return place
 
     def _results(self, run: int, first: int) -> None:
-        """A run's results hold its series, models and artifacts, and can be folded into one."""
+        """Group a run's series, models and artifacts so that they fold into its results."""
         for place in range(first, len(self._nodes)):
             if "Results" not in self._nodes[place].types:
                 continue
@@ -331,9 +333,9 @@ class Diagram:
             return
 
     def _open_groups(self) -> None:
-        """Open the small groups while few nodes are shown, so that a small run shows whole.
+        """Open the small groups while few nodes are shown, so that a small run is shown whole.
 
-        Groups of one type are opened together, or none of them is.
+        The groups of one type are opened together, or not at all.
         """
         sizes: dict[int, int] = defaultdict(int)
         for node in self._nodes:
@@ -352,15 +354,15 @@ class Diagram:
                 self._groups[number]["open"] = 1
 
 
-def _too_many(nodes: int) -> ExportError:
+def _too_many_nodes(nodes: int) -> ExportError:
     return ExportError(
-        f"a page holds up to {MOST_NODES:,} nodes, and this would have {nodes:,} or more: "
-        "series detail has fewer (--detail series)"
+        f"a page can show up to {MOST_NODES:,} nodes, but this graph has at least {nodes:,}: "
+        "use --detail series to show fewer"
     )
 
 
-def _texts(node: _Node, values: dict[str, str]) -> tuple[str, str]:
-    """What a node is called, and the line beneath."""
+def _node_texts(node: _DiagramNode, values: dict[str, str]) -> tuple[str, str]:
+    """Return a node's label and the line below it."""
     kind = node.types[0] if node.types else ""
     label = values.get("prov:label", "") or values.get("provml:name", "")
     if kind in ("Step", "Epoch"):
@@ -373,27 +375,27 @@ def _texts(node: _Node, values: dict[str, str]) -> tuple[str, str]:
     if kind == "Series":
         last = values.get("provml:last", "none")
         count = int(values.get("provml:count", "0"))
-        return label, f"{count:,} sample{'' if count == 1 else 's'}, last {_short(last)}"
+        return label, f"{count:,} sample{'' if count == 1 else 's'}, last {_shorten_number(last)}"
     if kind == "Run":
         return values.get("provml:experiment", label), f"{values['provml:status']}"
     if "prov:value" in values:
-        return label, _short(values["prov:value"])
+        return label, _shorten_number(values["prov:value"])
     if "provml:size" in values:
-        size = _size(int(values["provml:size"]))
-        return label, f"{_spaced(kind)}{_version(node.name)}, {size}"
+        size = size_text(int(values["provml:size"]))
+        return label, f"{_split_camel_case(kind)}{_version_suffix(node.name)}, {size}"
     if kind == "Event" and node.start is not None:
         return label, node.start[11:19]
-    return label, "" if kind in ("", "Context") else _spaced(kind)
+    return label, "" if kind in ("", "Context") else _split_camel_case(kind)
 
 
-def _version(name: str) -> str:
-    """Which version of what has a label a node is: nothing where it is the first."""
+def _version_suffix(name: str) -> str:
+    """Return the version of a node, as ``" 2"``; empty for the first version."""
     parts = name.split("/")
     return f" {parts[2]}" if len(parts) == 3 and parts[2].isdecimal() else ""
 
 
-def _short(text: str) -> str:
-    """A number to six digits; other text as it is, up to 80 characters."""
+def _shorten_number(text: str) -> str:
+    """Round a number to six digits. Other text is kept, up to 80 characters."""
     try:
         number = float(text)
     except ValueError:
@@ -401,15 +403,6 @@ def _short(text: str) -> str:
     return text if len(text) <= 9 else f"{number:.6g}"
 
 
-def _size(size: int) -> str:
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
-
-
-def _spaced(kind: str) -> str:
-    """``SourceCode`` as ``source code``."""
+def _split_camel_case(kind: str) -> str:
+    """Split ``SourceCode`` into ``source code``."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()

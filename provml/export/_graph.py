@@ -1,4 +1,4 @@
-"""A run as a graph of ``rdflib``. Imports `ntriples`; rdflib and pyoxigraph when it runs."""
+"""A run as an ``rdflib`` graph. Imports `ntriples`; rdflib and pyoxigraph when used."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TERMS_KEPT = 10_000
 
 
 def rdflib_graph(mapping: RunMapping) -> Graph:
-    """The run's triples, their literals digit for digit.
+    """Build the graph of a run's triples. Literals keep every digit.
 
-    rdflib's own parsers bring literals to a form of theirs, which cuts times to microseconds.
+    rdflib's own parsers normalise literals, which cuts times to microseconds.
 
     Raises:
         MissingExtraError: rdflib or pyoxigraph is not installed.

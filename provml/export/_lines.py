@@ -1,4 +1,7 @@
-"""RDF as lines, a triple or a quad each. Imports `_rdf`, `_text`."""
+"""Writing RDF as lines, one triple or quad each: N-Triples and N-Quads.
+
+Imports `_rdf` and `_text`.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,22 @@ from provml.export._rdf import Blank, Description, Property
 from provml.export._text import (
     Piece,
     Rows,
-    blocks_of_rows,
-    gathered,
-    integers,
-    joined,
-    json_text,
-    lexical,
-    name_pieces,
-    time_piece,
-    value_pieces,
+    format_integers,
+    format_name,
+    format_time,
+    format_value,
+    gather_blocks,
+    join_rows,
+    lexical_form,
+    quote_json,
+    split_rows,
 )
 from provml.journal.values import Moment
 from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 
 class Lines:
-    """Writes descriptions as lines; blank nodes are numbered throughout."""
+    """Writes descriptions as lines. Blank nodes are numbered through the whole document."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -37,21 +40,21 @@ class Lines:
         prefixes: dict[str, str],
         graph: str | None = None,
     ) -> None:
-        """Write them; into a named graph where there is one."""
+        """Write descriptions, into a named graph if its name is given."""
         graph_term = b"" if graph is None else b" <%b>" % graph.encode()
-        for block in gathered(self._blocks(descriptions, _Terms(prefixes), graph_term)):
+        for block in gather_blocks(self._blocks(descriptions, _TermWriter(prefixes), graph_term)):
             self._sink.write(block)
 
     def _blocks(
-        self, descriptions: Iterable[Description], terms: _Terms, graph: bytes
+        self, descriptions: Iterable[Description], terms: _TermWriter, graph: bytes
     ) -> Iterator[bytes]:
         end = graph + b" .\n"
         for description in descriptions:
-            for rows in blocks_of_rows(description.rows):
+            for rows in split_rows(description.rows):
                 pieces: list[Piece] = []
                 subject = terms.name(description.subject, rows)
                 self._add(pieces, subject, description.properties, rows, terms, end)
-                yield joined(pieces, len(rows), b"")
+                yield join_rows(pieces, len(rows), b"")
 
     def _add(
         self,
@@ -59,7 +62,7 @@ class Lines:
         subject: list[Piece],
         properties: list[Property],
         rows: Rows,
-        terms: _Terms,
+        terms: _TermWriter,
         end: bytes,
     ) -> None:
         for predicate, value in properties:
@@ -76,15 +79,15 @@ class Lines:
 
         first = self._blanks
         self._blanks += length
-        return integers(np.arange(first, first + length, dtype=np.int64))
+        return format_integers(np.arange(first, first + length, dtype=np.int64))
 
 
-class _Terms:
-    """Names and values as N-Triples has them, under some prefixes."""
+class _TermWriter:
+    """Writes names and values as N-Triples terms, with the IRIs of some prefixes."""
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self._prefixes = prefixes
-        self._single = partial(_literal, self)
+        self._single = partial(_ntriples_literal, self)
 
     def _expanded(self, name: str) -> bytes:
         prefix, _, local = name.partition(":")
@@ -94,22 +97,22 @@ class _Terms:
         return b"<%b>" % self._expanded(name)
 
     def name(self, name: Name | NameColumn, rows: Rows) -> list[Piece]:
-        return [b"<", *name_pieces(name, rows, self._expanded), b">"]
+        return [b"<", *format_name(name, rows, self._expanded), b">"]
 
     def term(self, value: Any, rows: Rows) -> list[Piece]:
         if isinstance(value, (Name, NameColumn)):
             return self.name(value, rows)
         if isinstance(value, (Moment, TimeColumn)):
-            return self._typed(time_piece(value, rows), "xsd:dateTime")
-        return value_pieces(value, rows, self._single, self._typed)
+            return self._typed(format_time(value, rows), "xsd:dateTime")
+        return format_value(value, rows, self._single, self._typed)
 
     def _typed(self, text: Piece, datatype: str) -> list[Piece]:
         return [b'"', text, b'"^^%b' % self.iri(datatype)]
 
 
-def _literal(terms: _Terms, value: Value) -> bytes:
+def _ntriples_literal(terms: _TermWriter, value: Value) -> bytes:
     if isinstance(value, Name):
         return terms.iri(value)
-    text, datatype = lexical(value)
-    quoted = json_text(text).encode()
+    text, datatype = lexical_form(value)
+    quoted = quote_json(text).encode()
     return quoted if datatype is None else b"%b^^%b" % (quoted, terms.iri(datatype))

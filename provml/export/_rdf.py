@@ -1,9 +1,9 @@
-"""PROV-O (W3C Recommendation, 2013): statements as RDF, for all RDF writers alike.
+"""Statements as RDF, by PROV-O (W3C Recommendation, 2013), for all RDF formats.
 
-An element is its types, label, times and attributes. A relation is the plain triple, or a qualified
-node where it has a time, a plan or a type. A qualified generation, usage or derivation stands
-without the plain triple that it entails (PROV-O, table 3): beside it a reader of PROV would take
-the triple as a second statement. For those who query, `descriptions` adds what is entailed.
+An element becomes its types, label, times and attributes. A relation becomes a plain triple, or a
+qualified node if it has a time, a plan or a type. A qualified generation, usage or derivation is
+written without the plain triple that it entails (PROV-O, table 3), because PROV readers would take
+that triple as a second statement. `describe_statements` can add the entailed triples for queries.
 
 Imports `model`.
 """
@@ -30,21 +30,23 @@ Property = tuple[str, Any]
 
 @dataclass(slots=True)
 class Blank:
-    """A node without a name, with what is said of it; in a table, one for each row."""
+    """A blank node and its properties; in a table, one node for each row."""
 
     properties: list[Property]
 
 
 @dataclass(slots=True)
 class Description:
-    """What is said of a subject; of ``rows`` subjects or objects, where there are columns."""
+    """A subject and its properties; with columns, ``rows`` subjects or objects."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)
     rows: int = 1
 
 
-_RELATIONS: Final = {relation.plain: (kind, relation) for kind, relation in RELATIONS.items()}
+_RELATION_CLASSES: Final = {
+    relation.plain: (kind, relation) for kind, relation in RELATIONS.items()
+}
 _ELEMENT_PROPERTIES: Final = {
     "prov:startTime": "prov:startedAtTime",
     "prov:endTime": "prov:endedAtTime",
@@ -52,36 +54,40 @@ _ELEMENT_PROPERTIES: Final = {
     "prov:type": TYPE,
 }
 _ALWAYS_QUALIFIED: Final = ("Association",)
-"""Written with its node for want of anything to qualify, too: beside another association's node,
-the ``prov`` library takes a plain triple for a part of that one."""
+"""Written as a node even if it has nothing to qualify. Otherwise the ``prov`` library would merge
+the plain triple with the node of another association."""
 _REVISION: Final = ("prov:type", "prov:Revision")
 
 
 def rdf_prefixes(prefixes: dict[str, str]) -> dict[str, str]:
-    """A document's prefixes and those that RDF needs besides."""
+    """Return a document's prefixes together with those that RDF itself needs."""
     standard = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD, "rdf": vocabulary.RDF, "rdfs": RDFS}
     return {**standard, **prefixes}
 
 
-def bundle_descriptions(bundles: RunBundles) -> Iterator[Description]:
-    """That the bundles are bundles, in the document that holds them."""
+def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
+    """Declare each bundle as a ``prov:Bundle``, in the document that holds the bundles."""
     for name in bundles.names():
         kinds: list[Property] = [(TYPE, Name("prov:Entity")), (TYPE, Name("prov:Bundle"))]
         yield Description(name, kinds)
 
 
-def descriptions(
+def describe_statements(
     statements: Iterable[Statement], *, entailed: bool = False
 ) -> Iterator[Description]:
-    """What the statements say, by subject; neighbours that share one become one description.
+    """Describe statements by subject. Neighbours with the same subject are merged.
 
     Args:
-        entailed: also the plain triples that the qualified ones entail, which queries look for.
+        entailed: also write the plain triples that qualified nodes entail, which queries look for.
     """
     held: Description | None = None
     for statement in statements:
-        made = _description(statement, entailed)
-        if held is not None and held.rows == made.rows and _same(held.subject, made.subject):
+        made = _describe_statement(statement, entailed)
+        if (
+            held is not None
+            and held.rows == made.rows
+            and _is_same_subject(held.subject, made.subject)
+        ):
             held.properties += made.properties
             continue
         if held is not None:
@@ -91,13 +97,13 @@ def descriptions(
         yield held
 
 
-def _same(one: Name | NameColumn, other: Name | NameColumn) -> bool:
+def _is_same_subject(one: Name | NameColumn, other: Name | NameColumn) -> bool:
     return one is other or (isinstance(one, str) and one == other)
 
 
-def _description(statement: Statement, entailed: bool) -> Description:
+def _describe_statement(statement: Statement, entailed: bool) -> Description:
     if statement.id is None:
-        return _relation(statement, entailed)
+        return _describe_relation(statement, entailed)
     kind = Name(f"prov:{statement.kind.title()}")
     properties: list[Property] = [(TYPE, kind)]
     for name, value in (*statement.arguments.items(), *statement.attributes):
@@ -105,8 +111,8 @@ def _description(statement: Statement, entailed: bool) -> Description:
     return Description(statement.id, properties, statement.rows)
 
 
-def _relation(statement: Statement, entailed: bool) -> Description:
-    kind, relation = _RELATIONS[statement.kind]
+def _describe_relation(statement: Statement, entailed: bool) -> Description:
+    kind, relation = _RELATION_CLASSES[statement.kind]
     arguments: dict[str, Any] = dict(statement.arguments)
     subject = arguments.pop(f"prov:{relation.first}")
     target = arguments.pop(f"prov:{relation.second}")

@@ -1,4 +1,4 @@
-"""RDF for people to read, as Turtle and TriG have it. Imports `_rdf`, `_text`."""
+"""Writing RDF in the short form that Turtle and TriG share. Imports `_rdf` and `_text`."""
 
 from __future__ import annotations
 
@@ -10,101 +10,103 @@ from provml.export._rdf import TYPE, Blank, Description, Property
 from provml.export._text import (
     Piece,
     Rows,
-    blocks_of_rows,
-    gathered,
-    grouped,
-    joined,
-    json_text,
-    lexical,
-    name_pieces,
-    time_piece,
-    value_pieces,
+    format_name,
+    format_time,
+    format_value,
+    gather_blocks,
+    group_values,
+    join_rows,
+    lexical_form,
+    quote_json,
+    split_rows,
 )
 from provml.journal.values import Moment
 from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 _INDENT: Final = b"    "
 _ESCAPED: Final = re.compile(r"[/~]")
-"""What of our local names Turtle wants behind a backslash (PN_LOCAL_ESC)."""
+"""The characters of local names that Turtle escapes with a backslash (PN_LOCAL_ESC)."""
 
 
 def prefix_lines(prefixes: dict[str, str]) -> bytes:
-    """The directives that declare the prefixes."""
+    """Return the directives that declare the prefixes."""
     return "".join(f"@prefix {prefix}: <{iri}> .\n" for prefix, iri in prefixes.items()).encode()
 
 
 def write_descriptions(descriptions: Iterable[Description], sink: BinaryIO) -> None:
-    """Write them as blocks of ``subject predicate object ; ... .``."""
-    for block in gathered(_blocks(descriptions)):
+    """Write descriptions as blocks of ``subject predicate object ; ... .``."""
+    for block in gather_blocks(_turtle_blocks(descriptions)):
         sink.write(block)
 
 
-def _blocks(descriptions: Iterable[Description]) -> Iterator[bytes]:
+def _turtle_blocks(descriptions: Iterable[Description]) -> Iterator[bytes]:
     for description in descriptions:
-        for rows in blocks_of_rows(description.rows):
+        for rows in split_rows(description.rows):
             if description.rows > 1 and isinstance(description.subject, Name):
-                yield from _object_lists(description, rows)
+                yield from _object_list_blocks(description, rows)
                 continue
-            pieces = _name(description.subject, rows)
-            _add(pieces, description.properties, rows, _INDENT)
+            pieces = _turtle_name(description.subject, rows)
+            _append_properties(pieces, description.properties, rows, _INDENT)
             pieces.append(b" .\n\n")
-            yield joined(pieces, len(rows), b"")
+            yield join_rows(pieces, len(rows), b"")
 
 
-def _object_lists(description: Description, rows: Rows) -> Iterator[bytes]:
-    """One subject with a column of objects: a list of them."""
+def _object_list_blocks(description: Description, rows: Rows) -> Iterator[bytes]:
+    """Write one subject with a column of objects as an object list."""
     assert isinstance(description.subject, Name)
     for predicate, value in description.properties:
-        yield b"%b %b\n" % (_written(description.subject), _verb(predicate))
-        yield joined([_INDENT, *_object(value, rows, _INDENT)], len(rows), b" ,\n")
+        yield b"%b %b\n" % (_escape_turtle_name(description.subject), _turtle_predicate(predicate))
+        yield join_rows([_INDENT, *_turtle_object(value, rows, _INDENT)], len(rows), b" ,\n")
         yield b" .\n\n"
 
 
-def _add(pieces: list[Piece], properties: list[Property], rows: Rows, indent: bytes) -> None:
+def _append_properties(
+    pieces: list[Piece], properties: list[Property], rows: Rows, indent: bytes
+) -> None:
     start = b" "
-    for predicate, values in grouped(properties):
-        pieces += [start, _verb(predicate)]
+    for predicate, values in group_values(properties):
+        pieces += [start, _turtle_predicate(predicate)]
         for place, value in enumerate(values):
-            pieces += [b", " if place else b" ", *_object(value, rows, indent)]
+            pieces += [b", " if place else b" ", *_turtle_object(value, rows, indent)]
         start = b" ;\n" + indent
 
 
-def _object(value: Any, rows: Rows, indent: bytes) -> list[Piece]:
+def _turtle_object(value: Any, rows: Rows, indent: bytes) -> list[Piece]:
     if isinstance(value, Blank):
         pieces: list[Piece] = [b"["]
-        _add(pieces, value.properties, rows, indent + _INDENT)
+        _append_properties(pieces, value.properties, rows, indent + _INDENT)
         return [*pieces, b" ]"]
     if isinstance(value, (Name, NameColumn)):
-        return _name(value, rows)
+        return _turtle_name(value, rows)
     if isinstance(value, (Moment, TimeColumn)):
-        return _typed(time_piece(value, rows), "xsd:dateTime")
-    return value_pieces(value, rows, _single, _typed)
+        return _turtle_typed_literal(format_time(value, rows), "xsd:dateTime")
+    return format_value(value, rows, _turtle_literal, _turtle_typed_literal)
 
 
-def _verb(predicate: str) -> bytes:
-    return b"a" if predicate == TYPE else _written(predicate)
+def _turtle_predicate(predicate: str) -> bytes:
+    return b"a" if predicate == TYPE else _escape_turtle_name(predicate)
 
 
-def _name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    return name_pieces(name, rows, _written)
+def _turtle_name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
+    return format_name(name, rows, _escape_turtle_name)
 
 
-def _written(name: str) -> bytes:
+def _escape_turtle_name(name: str) -> bytes:
     prefix, _, local = name.partition(":")
-    return f"{prefix}:{_ESCAPED.sub(_behind_backslash, local)}".encode()
+    return f"{prefix}:{_ESCAPED.sub(_escape_character, local)}".encode()
 
 
-def _behind_backslash(found: re.Match[str]) -> str:
+def _escape_character(found: re.Match[str]) -> str:
     return f"\\{found[0]}"
 
 
-def _single(value: Value) -> bytes:
+def _turtle_literal(value: Value) -> bytes:
     if isinstance(value, Name):
-        return _written(value)
-    text, datatype = lexical(value)
-    quoted = json_text(text)
+        return _escape_turtle_name(value)
+    text, datatype = lexical_form(value)
+    quoted = quote_json(text)
     return (quoted if datatype is None else f"{quoted}^^{datatype}").encode()
 
 
-def _typed(text: Piece, datatype: str) -> list[Piece]:
+def _turtle_typed_literal(text: Piece, datatype: str) -> list[Piece]:
     return [b'"', text, b'"^^%b' % datatype.encode()]

@@ -1,7 +1,7 @@
-"""Values and columns as text, and the joining of columns to rows: what all writers share.
+"""Turning values and columns into text, and joining columns to rows: what all writers share.
 
-A table is printed column by column: each piece of its text is one that all rows share, or a list
-with each row's own. Imports `model.statements`, `clock`; orjson and numpy when it runs.
+A table is written column by column. Each piece of its text is either the same for all rows, or a
+list with the text of each row. Imports `model.statements` and `clock`; orjson and numpy when used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.base.clock import iso_text
 from provml.journal.values import Moment
@@ -31,39 +31,47 @@ _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 2**20
 
 Piece = bytes | list[bytes]
-"""Text that all rows share, or each row's own."""
+"""Text that all rows share, or a list with the text of each row."""
 
-json_text = json.JSONEncoder(ensure_ascii=False).encode
-"""A string in double quotes, escaped as JSON, N-Triples, Turtle and PROV-N all have it."""
+quote_json = json.JSONEncoder(ensure_ascii=False).encode
+"""Quote a string with the escapes that JSON, N-Triples, Turtle and PROV-N have in common."""
 
 
 @dataclass(slots=True)
 class Rows:
-    """Some rows of a table; the text of a column is made once, however often it is printed."""
+    """A block of a table's rows. Each column is converted to text once, however often it is used.
+
+    The texts are found by the identity of the column, which the block therefore holds on to. A
+    block has few columns, so a list is searched faster than a hash would be computed.
+    """
 
     start: int
     stop: int
-    _made: dict[tuple[int, Any], list[bytes]] = field(default_factory=dict)
+    _texts: list[tuple[Any, Callable[[Any], list[bytes]], list[bytes]]] = field(
+        default_factory=list
+    )
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def texts(self, column: Any, make: Callable[[Any], list[bytes]]) -> list[bytes]:
-        """A column's texts in these rows."""
-        made = self._made.get((id(column), make))
-        if made is None:
-            made = self._made[id(column), make] = make(column[self.start : self.stop])
-        return made
+        """Return the texts of a column in these rows."""
+        for known, known_make, texts in self._texts:
+            if known is column and known_make is make:
+                return texts
+        texts = make(column[self.start : self.stop])
+        self._texts.append((column, make, texts))
+        return texts
 
 
-def blocks_of_rows(rows: int) -> Iterator[Rows]:
-    """A table's rows in blocks of a size that keeps memory flat."""
+def split_rows(rows: int) -> Iterator[Rows]:
+    """Split a table's rows into blocks of a size that keeps memory flat."""
     for start in range(0, rows, _BLOCK_ROWS):
         yield Rows(start, min(start + _BLOCK_ROWS, rows))
 
 
-def joined(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
-    """The rows, each of all pieces in order, with the separator between them."""
+def join_rows(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
+    """Join the pieces of each row in order, and the rows with the separator between them."""
     merged: list[Piece] = []
     for piece in pieces:
         if isinstance(piece, bytes) and merged and isinstance(merged[-1], bytes):
@@ -72,7 +80,7 @@ def joined(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
             merged.append(piece)
     if rows == 1:
         return b"".join(piece if isinstance(piece, bytes) else piece[0] for piece in merged)
-    # the separator joins the text that closes a row, but for the last row
+    # the separator goes after the text that closes a row, except after the last row
     last = merged.pop() if isinstance(merged[-1], bytes) else b""
     assert isinstance(last, bytes)
     merged.append(last + separator)
@@ -84,8 +92,8 @@ def joined(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
     return b"".join(texts)
 
 
-def gathered(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[bytes]:
-    """Small texts joined to larger ones."""
+def gather_blocks(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[bytes]:
+    """Join small texts into blocks of about a megabyte."""
     held: list[bytes] = []
     size = 0
     for text in texts:
@@ -98,25 +106,33 @@ def gathered(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[bytes]:
         yield separator.join(held)
 
 
-def grouped(attributes: list[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:
-    """The values by name, the names in the order they first come."""
-    grouped: dict[str, list[Any]] = {}
+def write_joined(sink: BinaryIO, texts: Iterator[bytes], separator: bytes) -> None:
+    """Write small texts with the separator between them."""
+    before = b""
+    for block in gather_blocks(texts, separator):
+        sink.write(before + block)
+        before = separator
+
+
+def group_values(attributes: list[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:
+    """Group values by name, in the order in which the names first occur."""
+    group_values: dict[str, list[Any]] = {}
     for name, value in attributes:
-        grouped.setdefault(name, []).append(value)
-    return list(grouped.items())
+        group_values.setdefault(name, []).append(value)
+    return list(group_values.items())
 
 
 # -- values -----------------------------------------------------------------------------------
 
 
-def name_pieces(
+def format_name(
     name: Name | NameColumn, rows: Rows, written: Callable[[str], bytes]
 ) -> list[Piece]:
-    """A name's text.
+    """Write a name, or a column of names.
 
     Args:
-        written: how the format writes a name; for a column it is given the text before the first
-            number, with the prefix, and what follows as it is (digits, dots).
+        written: writes one name in the format. For a column it gets the prefix and the text before
+            the first number; the digits and dots after it are written unchanged.
     """
     if isinstance(name, str):
         return [written(name)]
@@ -124,21 +140,21 @@ def name_pieces(
     assert isinstance(first, str)
     pieces: list[Piece] = [written(first)]
     for part in rest:
-        pieces.append(part.encode() if isinstance(part, str) else rows.texts(part, integers))
+        pieces.append(part.encode() if isinstance(part, str) else rows.texts(part, format_integers))
     return pieces
 
 
-def value_pieces(
+def format_value(
     value: Value | ValueColumn | NameColumn,
     rows: Rows,
     single: Callable[[Any], bytes],
     typed: Callable[[Piece, str], list[Piece]],
 ) -> list[Piece]:
-    """A value's text.
+    """Write a value, or a column of values.
 
     Args:
-        single: how the format writes one value.
-        typed: how it writes a lexical form that needs no escape, with its datatype.
+        single: writes one value in the format.
+        typed: writes a lexical form that needs no escaping, with its datatype.
     """
     if not isinstance(value, ValueColumn):
         return [single(value)]
@@ -146,21 +162,21 @@ def value_pieces(
     if isinstance(own, list):
         return [[single(one) for one in own]]
     if own.dtype.kind == "f":
-        return typed(rows.texts(value.values, floats), "xsd:double")
+        return typed(rows.texts(value.values, format_floats), "xsd:double")
     if len(own) and (own.min() < -(2**31) or own.max() >= 2**31):
         return [[single(number) for number in own.tolist()]]
-    return typed(rows.texts(value.values, integers), "xsd:int")
+    return typed(rows.texts(value.values, format_integers), "xsd:int")
 
 
-def time_piece(time: Moment | TimeColumn, rows: Rows) -> Piece:
-    """A time's text."""
+def format_time(time: Moment | TimeColumn, rows: Rows) -> Piece:
+    """Write a time, or a column of times, as xsd:dateTime."""
     if isinstance(time, TimeColumn):
-        return rows.texts(time.time_ns, time_texts)
+        return rows.texts(time.time_ns, format_times)
     return iso_text(time.time_ns).encode()
 
 
-def lexical(value: Value) -> tuple[str, str | None]:
-    """A value's lexical form and the name of its datatype; None for a plain string."""
+def lexical_form(value: Value) -> tuple[str, str | None]:
+    """Return a value's lexical form and the name of its datatype; None for a plain string."""
     if isinstance(value, Name):
         return value, "xsd:QName"
     if isinstance(value, Iri):
@@ -170,23 +186,23 @@ def lexical(value: Value) -> tuple[str, str | None]:
     if isinstance(value, bool):
         return ("true" if value else "false"), "xsd:boolean"
     if isinstance(value, int):
-        return str(value), _integer_type(value)
+        return str(value), _choose_integer_type(value)
     if isinstance(value, float):
-        return float_text(value), "xsd:double"
+        return format_float(value), "xsd:double"
     if isinstance(value, Moment):
         return iso_text(value.time_ns), "xsd:dateTime"
     assert isinstance(value, Literal)
     return value.lexical, value.datatype
 
 
-def _integer_type(number: int) -> str:
+def _choose_integer_type(number: int) -> str:
     if -(2**31) <= number < 2**31:
         return "xsd:int"
     return "xsd:long" if -(2**63) <= number < 2**63 else "xsd:integer"
 
 
-def float_text(value: float) -> str:
-    """The xsd:double of a float: the shortest text that reads back as the same number."""
+def format_float(value: float) -> str:
+    """Write a float as xsd:double: the shortest text that reads back as the same number."""
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
@@ -194,26 +210,26 @@ def float_text(value: float) -> str:
     return repr(value)
 
 
-def integers(numbers: NDArray[np.int64]) -> list[bytes]:
-    """The digits of each number."""
+def format_integers(numbers: NDArray[np.int64]) -> list[bytes]:
+    """Write each number in decimal digits."""
     import orjson
 
     return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
-def floats(numbers: NDArray[np.float64]) -> list[bytes]:
-    """The xsd:double of each number, as `float_text` has it."""
+def format_floats(numbers: NDArray[np.float64]) -> list[bytes]:
+    """Write each number as xsd:double, as `format_float` does."""
     import numpy as np
     import orjson
 
     texts = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # JSON has no such numbers
-        texts[place] = float_text(float(numbers[place])).encode()
+    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # JSON has no NaN or infinity
+        texts[place] = format_float(float(numbers[place])).encode()
     return texts
 
 
-def time_texts(time_ns: NDArray[np.int64]) -> list[bytes]:
-    """The xsd:dateTime of each time, with nine digits, as `clock.iso_text` has it."""
+def format_times(time_ns: NDArray[np.int64]) -> list[bytes]:
+    """Write each time as xsd:dateTime with nine digits, as `clock.iso_text` does."""
     import numpy as np
 
     seconds, fraction = np.divmod(time_ns, 1_000_000_000)

@@ -25,15 +25,15 @@ _ALL: Final = View()
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
     """Write a run's graph."""
-    _write([mapping], sink, view)
+    _write_cytoscape([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write several runs' graph, in which nodes and edges name their bundles."""
-    _write(bundles, sink, view)
+    """Write the graph of several runs. Nodes and edges name the bundles that they come from."""
+    _write_cytoscape(bundles, sink, view)
 
 
-def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
+def _write_cytoscape(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     from provml.graph.flat import flat_graph, plain_text
 
     graph = flat_graph(mappings, view)
@@ -42,6 +42,6 @@ def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     for _, data in graph.nodes(data=True):
         for name, value in data.items():
             if isinstance(value, float) and not math.isfinite(value):
-                data[name] = plain_text(value)  # JSON has no such numbers
+                data[name] = plain_text(value)  # JSON has no NaN or infinity
     content = json.dumps(cytoscape_data(graph), ensure_ascii=False, allow_nan=False)
     sink.write(content.encode() + b"\n")

@@ -21,14 +21,14 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a picture of a run."""
+    """Write the picture of a run in DOT."""
     from provml.graph.render import dot_text
 
     sink.write(dot_text([mapping], view))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a picture of several runs, each a cluster."""
+    """Write the picture of several runs in DOT, each run as a cluster."""
     from provml.graph.render import dot_text
 
     sink.write(dot_text(bundles, view))

@@ -24,15 +24,15 @@ _ALL: Final = View()
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
     """Write a run's graph."""
-    _write([mapping], sink, view)
+    _write_gexf([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write several runs' graph, in which nodes and edges name their bundles."""
-    _write(bundles, sink, view)
+    """Write the graph of several runs. Nodes and edges name the bundles that they come from."""
+    _write_gexf(bundles, sink, view)
 
 
-def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
+def _write_gexf(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     from provml.graph.flat import flat_graph
 
     graph = flat_graph(mappings, view)
@@ -42,7 +42,7 @@ def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     times = [data["prov:startTime"] for _, data in nodes if "prov:startTime" in data]
     writer = GEXFWriter(prettyprint=False)
     writer.add_graph(graph)
-    for meta in writer.xml.iter("meta"):  # not the day of writing: equal graphs are equal files
+    for meta in writer.xml.iter("meta"):  # not today's date: equal graphs give equal files
         meta.set("lastmodifieddate", max(times, default="1970-01-01")[:10])
     held = io.BytesIO()
     writer.write(held)

@@ -22,20 +22,20 @@ OPTIONS: Final = GRAPH_OPTIONS
 _ALL: Final = View()
 _SPELLED: Final = ("boolean", "double")
 _SPELLED_AS: Final = {"True": "true", "False": "false", "nan": "NaN", "inf": "INF", "-inf": "-INF"}
-"""What Python writes, and XML Schema."""
+"""Python's spelling of booleans and numbers, and that of XML Schema."""
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
     """Write a run's graph."""
-    _write([mapping], sink, view)
+    _write_graphml([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write several runs' graph, in which nodes and edges name their bundles."""
-    _write(bundles, sink, view)
+    """Write the graph of several runs. Nodes and edges name the bundles that they come from."""
+    _write_graphml(bundles, sink, view)
 
 
-def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
+def _write_graphml(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     from provml.graph.flat import flat_graph
 
     graph = flat_graph(mappings, view)
@@ -46,6 +46,6 @@ def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     for value in writer.xml.iter("data"):
         if value.get("key") in numbers:
             value.text = _SPELLED_AS.get(value.text, value.text)
-    held = io.BytesIO()  # it seeks
+    held = io.BytesIO()  # networkx seeks in its file
     writer.dump(held)
     sink.write(held.getvalue() + b"\n")

@@ -1,8 +1,8 @@
-"""HTML: one page of a run's graph that opens offline, to be looked at in a browser.
+"""HTML: an interactive page of a run's graph that opens offline in any browser.
 
-Groups of alike nodes (parameters, the series of a context, its steps, the samples of a series) are
-opened and closed by the reader. The page is built in memory: it holds some tens of thousands of
-nodes at most. Imports `_diagram`, `page`, `graph`.
+Groups of similar nodes (parameters, the series of a context, its steps, the samples of a series)
+can be opened and closed. The page is built in memory: it holds at most some tens of thousands of
+nodes. Imports `_diagram`, `page` and `graph`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,24 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a page of a run.
+    """Write the page of a run.
 
     Raises:
-        ExportError: it has more nodes than a page can hold, or the view is around none of them.
-        MissingExtraError: the package that ships D3 is not installed, or for a view networkx.
+        ExportError: the page would hold too many nodes, or no node matches the view.
+        MissingExtraError: the package that ships D3, or for a view networkx, is not installed.
     """
-    _write([mapping], sink, view)
+    _write_html([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a page of several runs, each in a frame; what they share stands once. As `write`."""
-    _write(bundles, sink, view)
+    """Write the page of several runs, each in a frame. Nodes that runs share appear once.
+
+    Raises as `write`.
+    """
+    _write_html(bundles, sink, view)
 
 
-def _write(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
+def _write_html(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> None:
     kept: set[str] | None = None
     if view.given():
         from provml.graph.build import runs_graph

@@ -1,7 +1,8 @@
 """JSON-LD 1.1 (W3C Recommendation, 2020): RDF as JSON.
 
-The triples are those of PROV-O. The context holds the prefixes alone, so that nothing has to be
-fetched. One run is the default graph; of several, each is a named graph. Imports `_rdf`, `_text`.
+The triples follow PROV-O. The context holds only prefixes, so nothing has to be fetched. A single
+run is written to the default graph, several runs to one named graph each.
+Imports `_rdf` and `_text`.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from provml.export._rdf import (
     Blank,
     Description,
     Property,
-    bundle_descriptions,
-    descriptions,
+    describe_bundles,
+    describe_statements,
     rdf_prefixes,
 )
 from provml.export._text import (
     Piece,
     Rows,
-    blocks_of_rows,
-    gathered,
-    grouped,
-    joined,
-    json_text,
-    lexical,
-    name_pieces,
-    time_piece,
-    value_pieces,
+    format_name,
+    format_time,
+    format_value,
+    group_values,
+    join_rows,
+    lexical_form,
+    quote_json,
+    split_rows,
+    write_joined,
 )
 from provml.journal.values import Moment
 from provml.model.names import BUNDLE
@@ -46,89 +47,86 @@ _SEPARATOR: Final = b",\n"
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
     """Write a run's triples."""
-    sink.write(b"{%b,\n" % _context(rdf_prefixes(mapping.prefixes())))
-    _write_graph(descriptions(mapping.statements()), sink)
+    sink.write(b"{%b,\n" % _jsonld_context(rdf_prefixes(mapping.prefixes())))
+    _write_jsonld_graph(describe_statements(mapping.statements()), sink)
     sink.write(b"}\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a named graph with prefixes of its own."""
-    sink.write(b"{%b,\n" % _context(rdf_prefixes(bundles.prefixes())))
+    """Write several runs, each as a named graph with its own prefixes."""
+    sink.write(b"{%b,\n" % _jsonld_context(rdf_prefixes(bundles.prefixes())))
     sink.write(b'"@graph":[\n')
-    _write_nodes(bundle_descriptions(bundles), sink)
+    _write_nodes(describe_bundles(bundles), sink)
     for mapping in bundles:
-        context = _context(mapping.prefixes())
+        context = _jsonld_context(mapping.prefixes())
         sink.write(b',\n{%b,\n"@id":"%b",\n' % (context, BUNDLE.encode()))
-        _write_graph(descriptions(mapping.statements()), sink)
+        _write_jsonld_graph(describe_statements(mapping.statements()), sink)
         sink.write(b"}")
     sink.write(b"\n]}\n")
 
 
-def _context(prefixes: dict[str, str]) -> bytes:
-    return b'"@context":' + json_text(prefixes).encode()
+def _jsonld_context(prefixes: dict[str, str]) -> bytes:
+    return b'"@context":' + quote_json(prefixes).encode()
 
 
-def _write_graph(described: Iterable[Description], sink: BinaryIO) -> None:
+def _write_jsonld_graph(described: Iterable[Description], sink: BinaryIO) -> None:
     sink.write(b'"@graph":[\n')
     _write_nodes(described, sink)
     sink.write(b"\n]")
 
 
 def _write_nodes(described: Iterable[Description], sink: BinaryIO) -> None:
-    separator = b""
-    for block in gathered(_blocks(described), _SEPARATOR):
-        sink.write(separator + block)
-        separator = _SEPARATOR
+    write_joined(sink, _jsonld_blocks(described), _SEPARATOR)
 
 
-def _blocks(described: Iterable[Description]) -> Iterator[bytes]:
+def _jsonld_blocks(described: Iterable[Description]) -> Iterator[bytes]:
     for description in described:
-        for rows in blocks_of_rows(description.rows):
-            pieces: list[Piece] = [b'{"@id":"', *_name(description.subject, rows), b'"']
-            _add(pieces, description.properties, rows)
-            yield joined([*pieces, b"}"], len(rows), _SEPARATOR)
+        for rows in split_rows(description.rows):
+            pieces: list[Piece] = [b'{"@id":"', *_jsonld_name(description.subject, rows), b'"']
+            _append_members(pieces, description.properties, rows)
+            yield join_rows([*pieces, b"}"], len(rows), _SEPARATOR)
 
 
-def _add(pieces: list[Piece], properties: list[Property], rows: Rows) -> None:
-    for predicate, values in grouped(properties):
+def _append_members(pieces: list[Piece], properties: list[Property], rows: Rows) -> None:
+    for predicate, values in group_values(properties):
         pieces.append(b',"@type":' if predicate == TYPE else b',"%b":' % predicate.encode())
         if len(values) > 1:
             pieces.append(b"[")
         for place, value in enumerate(values):
             pieces.append(b"," if place else b"")
             if predicate == TYPE:
-                pieces += [b'"', *_name(value, rows), b'"']
+                pieces += [b'"', *_jsonld_name(value, rows), b'"']
             else:
-                pieces += _object(value, rows)
+                pieces += _jsonld_object(value, rows)
         if len(values) > 1:
             pieces.append(b"]")
 
 
-def _object(value: Any, rows: Rows) -> list[Piece]:
+def _jsonld_object(value: Any, rows: Rows) -> list[Piece]:
     if isinstance(value, Blank):
         inner: list[Piece] = []
-        _add(inner, value.properties, rows)
+        _append_members(inner, value.properties, rows)
         assert isinstance(inner[0], bytes)
-        inner[0] = inner[0].removeprefix(b",")  # what a subject's name would stand before
+        inner[0] = inner[0].removeprefix(b",")  # the comma that follows a subject's name
         return [b"{", *inner, b"}"]
     if isinstance(value, (Name, NameColumn)):
-        return [b'{"@id":"', *_name(value, rows), b'"}']
+        return [b'{"@id":"', *_jsonld_name(value, rows), b'"}']
     if isinstance(value, (Moment, TimeColumn)):
-        return _typed(time_piece(value, rows), "xsd:dateTime")
-    return value_pieces(value, rows, _single, _typed)
+        return _jsonld_typed_literal(format_time(value, rows), "xsd:dateTime")
+    return format_value(value, rows, _jsonld_literal, _jsonld_typed_literal)
 
 
-def _name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    return name_pieces(name, rows, str.encode)
+def _jsonld_name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
+    return format_name(name, rows, str.encode)
 
 
-def _single(value: Value) -> bytes:
+def _jsonld_literal(value: Value) -> bytes:
     if isinstance(value, Name):
         return f'{{"@id":"{value}"}}'.encode()
-    text, datatype = lexical(value)
-    quoted = json_text(text)
+    text, datatype = lexical_form(value)
+    quoted = quote_json(text)
     return (quoted if datatype is None else f'{{"@value":{quoted},"@type":"{datatype}"}}').encode()
 
 
-def _typed(text: Piece, datatype: str) -> list[Piece]:
+def _jsonld_typed_literal(text: Piece, datatype: str) -> list[Piece]:
     return [b'{"@value":"', text, b'","@type":"%b"}' % datatype.encode()]

@@ -1,6 +1,7 @@
-"""N-Quads (W3C Recommendation, 2014): N-Triples with a graph's name at a line's end.
+"""N-Quads (W3C Recommendation, 2014): N-Triples with the name of a graph on each line.
 
-One run is the default graph; of several, each is a named graph. Imports `_rdf`, `_lines`.
+A single run is written to the default graph, several runs to one named graph each.
+Imports `_rdf` and `_lines`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from provml.export._lines import Lines
-from provml.export._rdf import bundle_descriptions, descriptions, rdf_prefixes
+from provml.export._rdf import describe_bundles, describe_statements, rdf_prefixes
 
 if TYPE_CHECKING:
     from provml.model.bundles import RunBundles
@@ -18,14 +19,14 @@ SUFFIX: Final = ".nq"
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's triples, in the default graph."""
-    Lines(sink).write(descriptions(mapping.statements()), rdf_prefixes(mapping.prefixes()))
+    """Write a run's triples in the default graph."""
+    Lines(sink).write(describe_statements(mapping.statements()), rdf_prefixes(mapping.prefixes()))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
     """Write several runs, each as a named graph."""
     lines = Lines(sink)
-    lines.write(bundle_descriptions(bundles), rdf_prefixes(bundles.prefixes()))
+    lines.write(describe_bundles(bundles), rdf_prefixes(bundles.prefixes()))
     for iri, mapping in zip(bundles.iris(), bundles, strict=True):
-        statements = descriptions(mapping.statements())
+        statements = describe_statements(mapping.statements())
         lines.write(statements, rdf_prefixes(mapping.prefixes()), graph=iri)

@@ -1,6 +1,6 @@
-"""N-Triples (W3C Recommendation, 2014): a line a triple, for RDF stores and line tools.
+"""N-Triples (W3C Recommendation, 2014): one triple on each line, for RDF stores and line tools.
 
-The triples are those of PROV-O. Imports `_rdf`, `_text`.
+The triples follow PROV-O. Imports `_rdf` and `_lines`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from provml.export._lines import Lines
-from provml.export._rdf import descriptions, rdf_prefixes
+from provml.export._rdf import describe_statements, rdf_prefixes
 
 if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
@@ -20,8 +20,8 @@ def write(mapping: RunMapping, sink: BinaryIO, *, entailed: bool = False) -> Non
     """Write a run's triples.
 
     Args:
-        entailed: also the plain triples that the qualified ones entail, which queries look for.
+        entailed: also write the plain triples that qualified nodes entail, which queries look for.
     """
     lines = Lines(sink)
     prefixes = rdf_prefixes(mapping.prefixes())
-    lines.write(descriptions(mapping.statements(), entailed=entailed), prefixes)
+    lines.write(describe_statements(mapping.statements(), entailed=entailed), prefixes)

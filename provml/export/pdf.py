@@ -1,4 +1,4 @@
-"""PDF: the picture, drawn by Graphviz.
+"""PDF: a picture of the graph, drawn by Graphviz.
 
 Imports `graph`.
 """
@@ -21,14 +21,14 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a picture of a run."""
-    from provml.graph.render import drawn
+    """Draw a picture of a run."""
+    from provml.graph.render import draw_graph
 
-    sink.write(drawn([mapping], view, "pdf"))
+    sink.write(draw_graph([mapping], view, "pdf"))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a picture of several runs, each a cluster."""
-    from provml.graph.render import drawn
+    """Draw a picture of several runs, each run as a cluster."""
+    from provml.graph.render import draw_graph
 
-    sink.write(drawn(bundles, view, "pdf"))
+    sink.write(draw_graph(bundles, view, "pdf"))

@@ -1,4 +1,4 @@
-"""PNG: the picture, drawn by Graphviz.
+"""PNG: a picture of the graph, drawn by Graphviz.
 
 Imports `graph`.
 """
@@ -21,14 +21,14 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a picture of a run."""
-    from provml.graph.render import drawn
+    """Draw a picture of a run."""
+    from provml.graph.render import draw_graph
 
-    sink.write(drawn([mapping], view, "png"))
+    sink.write(draw_graph([mapping], view, "png"))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a picture of several runs, each a cluster."""
-    from provml.graph.render import drawn
+    """Draw a picture of several runs, each run as a cluster."""
+    from provml.graph.render import draw_graph
 
-    sink.write(drawn(bundles, view, "png"))
+    sink.write(draw_graph(bundles, view, "png"))

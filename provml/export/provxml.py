@@ -1,8 +1,8 @@
-"""PROV-XML (W3C Working Group Note, 2013): PROV as XML, an element a statement.
+"""PROV-XML (W3C Working Group Note, 2013): PROV as XML, one element per statement.
 
-XML 1.0 has no text for most control characters. A value that holds one is written as the JSON
-string of it, typed rdf:JSON, so that nothing is lost; in a label, which takes no type, U+FFFD
-stands for it, as the name is exact in ``provml:name``. Imports `model`, `_text`.
+XML 1.0 cannot hold most control characters. A value with one is written as a JSON string of type
+rdf:JSON, so nothing is lost. A label has no type: U+FFFD replaces the character, and
+``provml:name`` holds the exact name. Imports `model` and `_text`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from provml.export._text import (
     Piece,
     Rows,
-    blocks_of_rows,
-    gathered,
-    joined,
-    lexical,
-    name_pieces,
-    time_piece,
-    value_pieces,
+    format_name,
+    format_time,
+    format_value,
+    gather_blocks,
+    join_rows,
+    lexical_form,
+    split_rows,
 )
 from provml.model import vocabulary
 from provml.model.names import BUNDLE
@@ -35,10 +35,10 @@ SUFFIX: Final = ".provx"
 
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XSD: Final = "http://www.w3.org/2001/XMLSchema"
-"""The schema's own namespace: an xsi:type is a QName in it, without RDF's ``#``."""
+"""The namespace of XML Schema without RDF's ``#``, because an xsi:type is a QName in it."""
 
 _ORDER: Final = {"prov:label": 0, "prov:type": 1, "prov:value": 2}
-"""Where the schema wants PROV's own attributes; others follow (PROV-XML, 3)."""
+"""The order that the schema requires of PROV's own attributes; others follow (PROV-XML, 3)."""
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
@@ -47,86 +47,88 @@ _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
     """Write a run's statements."""
     _open_document(mapping.prefixes(), sink)
-    _write_statements(mapping.statements(), sink)
+    _write_xml_statements(mapping.statements(), sink)
     sink.write(b"</prov:document>\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a bundle with prefixes of its own."""
+    """Write several runs, each as a bundle with its own prefixes."""
     _open_document(bundles.prefixes(), sink)
     bundle = b'<prov:entity prov:id="%b"><prov:type xsi:type="xsd:QName">prov:Bundle</prov:type>'
     for name in bundles.names():
         sink.write(bundle % name.encode() + b"</prov:entity>\n")
     for mapping in bundles:
-        declared = _declarations(mapping.prefixes())
+        declared = _namespace_declarations(mapping.prefixes())
         sink.write(b'<prov:bundleContent%b prov:id="%b">\n' % (declared, BUNDLE.encode()))
-        _write_statements(mapping.statements(), sink)
+        _write_xml_statements(mapping.statements(), sink)
         sink.write(b"</prov:bundleContent>\n")
     sink.write(b"</prov:document>\n")
 
 
 def _open_document(prefixes: dict[str, str], sink: BinaryIO) -> None:
-    declared = _declarations({"prov": vocabulary.PROV, **prefixes, "xsi": _XSI})
+    declared = _namespace_declarations({"prov": vocabulary.PROV, **prefixes, "xsi": _XSI})
     sink.write(b'<?xml version="1.0" encoding="UTF-8"?>\n<prov:document%b>\n' % declared)
 
 
-def _declarations(prefixes: dict[str, str]) -> bytes:
+def _namespace_declarations(prefixes: dict[str, str]) -> bytes:
     declared = {**prefixes, "xsd": _XSD}
-    return "".join(f' xmlns:{k}="{_escaped(v, quote=True)}"' for k, v in declared.items()).encode()
+    return "".join(
+        f' xmlns:{k}="{_escape_xml(v, quote=True)}"' for k, v in declared.items()
+    ).encode()
 
 
-def _write_statements(statements: Iterable[Statement], sink: BinaryIO) -> None:
-    for block in gathered(_blocks(statements)):
+def _write_xml_statements(statements: Iterable[Statement], sink: BinaryIO) -> None:
+    for block in gather_blocks(_xml_blocks(statements)):
         sink.write(block)
 
 
-def _blocks(statements: Iterable[Statement]) -> Iterator[bytes]:
+def _xml_blocks(statements: Iterable[Statement]) -> Iterator[bytes]:
     for statement in statements:
-        for rows in blocks_of_rows(statement.rows):
-            yield joined(_pieces(statement, rows), len(rows), b"")
+        for rows in split_rows(statement.rows):
+            yield join_rows(_xml_element(statement, rows), len(rows), b"")
 
 
-def _pieces(statement: Statement, rows: Rows) -> list[Piece]:
+def _xml_element(statement: Statement, rows: Rows) -> list[Piece]:
     kind = statement.kind.encode()
     pieces: list[Piece] = [b"<prov:%b" % kind]
     if statement.id is not None:
-        pieces += [b' prov:id="', *name_pieces(statement.id, rows, str.encode), b'"']
+        pieces += [b' prov:id="', *format_name(statement.id, rows, str.encode), b'"']
     pieces.append(b">")
     for name, argument in statement.arguments.items():
         tag = name.encode()
         if isinstance(argument, (Name, NameColumn)):
-            reference = name_pieces(argument, rows, str.encode)
+            reference = format_name(argument, rows, str.encode)
             pieces += [b'<%b prov:ref="' % tag, *reference, b'"/>']
         else:
-            pieces += [b"<%b>" % tag, time_piece(argument, rows), b"</%b>" % tag]
-    for name, value in sorted(statement.attributes, key=_place):
-        pieces += _attribute(name, value, rows)
+            pieces += [b"<%b>" % tag, format_time(argument, rows), b"</%b>" % tag]
+    for name, value in sorted(statement.attributes, key=_schema_position):
+        pieces += _xml_attribute(name, value, rows)
     return [*pieces, b"</prov:%b>\n" % kind]
 
 
-def _place(attribute: tuple[str, Any]) -> int:
+def _schema_position(attribute: tuple[str, Any]) -> int:
     return _ORDER.get(attribute[0], len(_ORDER))
 
 
-def _attribute(name: str, value: Value | ValueColumn | NameColumn, rows: Rows) -> list[Piece]:
+def _xml_attribute(name: str, value: Value | ValueColumn | NameColumn, rows: Rows) -> list[Piece]:
     tag = name.encode()
 
     def single(one: Value) -> bytes:
-        text, datatype = lexical(one)
+        text, datatype = lexical_form(one)
         if _NOT_XML.search(text):
             if name == "prov:label":
                 text = _NOT_XML.sub("\ufffd", text)
             else:
                 text, datatype = json.dumps(text), "rdf:JSON"
         kind = "" if datatype is None else f' xsi:type="{datatype}"'
-        return f"<{name}{kind}>{_escaped(text)}</{name}>".encode()
+        return f"<{name}{kind}>{_escape_xml(text)}</{name}>".encode()
 
     def typed(text: Piece, datatype: str) -> list[Piece]:
         return [b'<%b xsi:type="%b">' % (tag, datatype.encode()), text, b"</%b>" % tag]
 
-    return value_pieces(value, rows, single, typed)
+    return format_value(value, rows, single, typed)
 
 
-def _escaped(text: str, *, quote: bool = False) -> str:
+def _escape_xml(text: str, *, quote: bool = False) -> str:
     escaped = text.translate(_ESCAPES)
     return escaped.replace('"', "&quot;") if quote else escaped

@@ -1,13 +1,14 @@
 """TriG (W3C Recommendation, 2014): Turtle with named graphs.
 
-One run is the default graph; of several, each is a named graph. Imports `_rdf`, `_terse`.
+A single run is written to the default graph, several runs to one named graph each.
+Imports `_rdf` and `_terse`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from provml.export._rdf import bundle_descriptions, descriptions, rdf_prefixes
+from provml.export._rdf import describe_bundles, describe_statements, rdf_prefixes
 from provml.export._terse import prefix_lines, write_descriptions
 from provml.model.names import BUNDLE
 
@@ -19,17 +20,17 @@ SUFFIX: Final = ".trig"
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's triples, in the default graph."""
+    """Write a run's triples in the default graph."""
     sink.write(prefix_lines(rdf_prefixes(mapping.prefixes())) + b"\n")
-    write_descriptions(descriptions(mapping.statements()), sink)
+    write_descriptions(describe_statements(mapping.statements()), sink)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a named graph with prefixes of its own."""
+    """Write several runs, each as a named graph with its own prefixes."""
     sink.write(prefix_lines(rdf_prefixes(bundles.prefixes())) + b"\n")
-    write_descriptions(bundle_descriptions(bundles), sink)
+    write_descriptions(describe_bundles(bundles), sink)
     for mapping in bundles:
         sink.write(prefix_lines(mapping.prefixes()))
         sink.write(b"\n%b {\n\n" % BUNDLE.encode())
-        write_descriptions(descriptions(mapping.statements()), sink)
+        write_descriptions(describe_statements(mapping.statements()), sink)
         sink.write(b"}\n\n")

@@ -1,13 +1,13 @@
-"""Turtle (W3C Recommendation, 2014): RDF that people read.
+"""Turtle (W3C Recommendation, 2014): RDF that people can read.
 
-The triples are those of PROV-O. Imports `_rdf`, `_terse`.
+The triples follow PROV-O. Imports `_rdf` and `_terse`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from provml.export._rdf import descriptions, rdf_prefixes
+from provml.export._rdf import describe_statements, rdf_prefixes
 from provml.export._terse import prefix_lines, write_descriptions
 
 if TYPE_CHECKING:
@@ -19,4 +19,4 @@ SUFFIX: Final = ".ttl"
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
     """Write a run's triples."""
     sink.write(prefix_lines(rdf_prefixes(mapping.prefixes())) + b"\n")
-    write_descriptions(descriptions(mapping.statements()), sink)
+    write_descriptions(describe_statements(mapping.statements()), sink)

@@ -1,4 +1,4 @@
-"""A run as a graph of ``networkx``: built from its statements, cut and folded to be looked at.
+"""Graphs of runs for networkx, and pictures of them by Graphviz.
 
-Imports `model` and what lies beneath; networkx when it runs.
+Imports `model` and the layers below it.
 """

@@ -1,28 +1,28 @@
-"""Statements as a ``networkx.MultiDiGraph``, column by column.
+"""Building a ``networkx.MultiDiGraph`` from statements, column by column.
 
-A node's key is its IRI, not its qualified name: every run has a ``run:run``, and graphs of several
-runs join where they speak of one thing (a person, an experiment). A node has
+A node's key is its IRI, because every run has a ``run:run``. Graphs of several runs join at the
+nodes that they share, such as a person or an experiment. A node has these attributes:
 
     kind        ``entity``, ``activity`` or ``agent``
     name        its qualified name, ``run:series/training/loss``
-    label       what it was called; the name's local part where it was not
-    types       its prov:types, qualified names
-    bundles     the bundles (runs) that state it, IRIs
-    start_ns, end_ns    an activity's times, nanoseconds since the epoch
-    provml:count, ...   the other attributes, as Python values; a tuple where there are several
+    label       its label, or the local part of its name
+    types       its prov:types, as qualified names
+    bundles     the IRIs of the bundles (runs) that state it
+    start_ns, end_ns    the times of an activity, nanoseconds since the epoch
+    provml:count, ...   its other attributes as Python values; a tuple if there are several
 
-and an edge, keyed by its relation (``used``, and ``used/2`` where it is stated again)
+An edge's key is its relation (``used``; ``used/2`` if it is stated again). It has:
 
-    relation    its PROV-JSON name: ``wasGeneratedBy``; or ``hadPlan``, from an activity to the plan
-                that its ``agent`` followed
-    bundle      the bundle that states it
+    relation    its PROV-JSON name (``wasGeneratedBy``); or ``hadPlan``, from an activity to the
+                plan that its ``agent`` followed
+    bundle      the IRI of the bundle that states it
     time_ns     its time
-    plan, activity, ...  its other formal attributes, IRIs
+    plan, activity, ...  its other formal attributes, as IRIs
     types       its prov:types
 
-It points as PROV does, from the later to the earlier: from an entity to what generated it.
+Edges point as in PROV, from later to earlier: from an entity to the activity that generated it.
 
-Imports `model`; networkx when it runs.
+Imports `model`; networkx when used.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ _SHARED_COLUMNS: Final = 2
 
 
 def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
-    """A run as a graph; about 5 microseconds and a kilobyte a statement.
+    """Build the graph of a run. Costs about 5 microseconds and a kilobyte per statement.
 
     Args:
-        graph: one of other runs, to which this one is added; nodes and edges name their bundles.
+        graph: the graph of other runs, to which this run is added.
 
     Raises:
         MissingExtraError: networkx is not installed.
     """
-    builder = _Builder(networkx().MultiDiGraph(bundles={}) if graph is None else graph)
+    builder = _GraphBuilder(networkx().MultiDiGraph(bundles={}) if graph is None else graph)
     builder.add(mapping)
     return builder.graph
 
 
 def runs_graph(bundles: Iterable[RunMapping]) -> Graph:
-    """Several runs as one graph, in which nodes and edges name the bundles that state them."""
+    """Build one graph of several runs. Nodes and edges name the bundles that state them."""
     graph: Graph = networkx().MultiDiGraph(bundles={})
     for mapping in bundles:
         run_graph(mapping, graph)
@@ -82,7 +82,7 @@ def runs_graph(bundles: Iterable[RunMapping]) -> Graph:
 
 
 def networkx() -> Any:
-    """The library. Raises MissingExtraError where it is not installed."""
+    """Import networkx. Raises MissingExtraError if it is not installed."""
     try:
         import networkx
     except ImportError:
@@ -90,14 +90,14 @@ def networkx() -> Any:
     return networkx
 
 
-class _Builder:
+class _GraphBuilder:
     """A graph under construction."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._prefixes: dict[str, str] = {}
         self._bundle = ""
-        # the columns last met: a block's names stand in three statements
+        # the last columns: the names of a block occur in three statements
         self._expanded: list[tuple[NameColumn, list[str], list[str]]] = []
 
     def add(self, mapping: RunMapping) -> None:
@@ -135,9 +135,9 @@ class _Builder:
         ]
         if isinstance(statement.id, str):
             iri, name = self._iri(statement.id), str(statement.id)
-            node |= {"name": name, "label": _local(name), **self._row(fields)}
+            node |= {"name": name, "label": _local_part(name), **self._row(fields)}
             known = self.graph.nodes.get(iri)
-            if known:  # another run's too; without attributes, an edge's end
+            if known:  # also in another run; or, without attributes, the end of an edge
                 node["bundles"] = known["bundles"] + node["bundles"]
                 node |= {key: value for key, value in known.items() if key != "bundles"}
             self.graph.add_node(iri, **node)
@@ -147,7 +147,7 @@ class _Builder:
         if labels:
             rows = [{**node, "name": name} for name in names]
         else:
-            rows = [{**node, "name": name, "label": _local(name)} for name in names]
+            rows = [{**node, "name": name, "label": _local_part(name)} for name in names]
         self._fill(rows, fields)
         self.graph.add_nodes_from(zip(iris, rows, strict=True))
 
@@ -188,7 +188,7 @@ class _Builder:
         self.graph.add_edge(source, goal, key, **edge)
 
     def _argument(self, value: Any) -> Any:
-        """A further formal attribute: a name becomes its IRI, a time its nanoseconds."""
+        """Convert a formal attribute: a name becomes its IRI, a time its nanoseconds."""
         if isinstance(value, Moment):
             return value.time_ns
         if isinstance(value, NameColumn):
@@ -207,28 +207,28 @@ class _Builder:
         return self._prefixes[prefix] + local
 
     def _rows(self, column: NameColumn) -> tuple[list[str], list[str]]:
-        """A column's IRIs and its qualified names."""
+        """Return a column's IRIs and its qualified names."""
         for known, iris, names in self._expanded:
             if known is column:
                 return iris, names
         first, *rest = column.parts
         assert isinstance(first, str)
         prefix, _, local = first.partition(":")
-        tails = _texts(local, rest)
+        tails = _join_names(local, rest)
         made = self._prefixes[prefix]
         iris, names = [made + tail for tail in tails], [f"{prefix}:{tail}" for tail in tails]
         self._expanded = [*self._expanded[1 - _SHARED_COLUMNS :], (column, iris, names)]
         return iris, names
 
     def _row(self, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """The attributes of what is stated alone."""
+        """Return the attributes of a single node or edge."""
         values: dict[str, list[Any]] = {}
         for name, value in fields:
             values.setdefault(name, []).append(to_python(value))
         return {name: own[0] if len(own) == 1 else tuple(own) for name, own in values.items()}
 
     def _fill(self, rows: list[dict[str, Any]], fields: list[tuple[str, Any]]) -> None:
-        """Give each row its attributes."""
+        """Add the attributes to each row."""
         alike = self._row((n, v) for n, v in fields if not isinstance(v, _COLUMNS))
         for row in rows:
             row.update(alike)
@@ -246,7 +246,7 @@ class _Builder:
         return list(map(to_python, values)) if isinstance(values, list) else list(values.tolist())
 
 
-def _texts(first: str, rest: list[Any]) -> list[str]:
+def _join_names(first: str, rest: list[Any]) -> list[str]:
     if len(rest) == 1:
         return [f"{first}{number}" for number in rest[0].tolist()]
     numbers = [part.tolist() for part in rest if not isinstance(part, str)]
@@ -256,15 +256,15 @@ def _texts(first: str, rest: list[Any]) -> list[str]:
     return [template % row for row in zip(*numbers, strict=True)]
 
 
-def _local(name: str) -> str:
+def _local_part(name: str) -> str:
     return name.partition(":")[2]
 
 
 def to_python(value: Any) -> Any:
-    """A statement's value as a Python value.
+    """Convert a statement's value to a Python value.
 
-    Times are ``numpy.datetime64[ns]``, which keep their nanoseconds; those of the nodes and edges
-    themselves are integers. Names stay qualified names; JSON becomes what it says.
+    Times become ``numpy.datetime64[ns]``, which keeps nanoseconds. (The times of nodes and edges
+    themselves are integers.) Names stay qualified names, and JSON is parsed.
     """
     if isinstance(value, Moment):
         import numpy as np

@@ -1,6 +1,6 @@
-"""A graph for files that hold only texts, numbers and truth values: GraphML, GEXF, Cytoscape.
+"""A graph with plain attributes only, for GraphML, GEXF and Cytoscape.
 
-Imports `build`, `view`; networkx when it runs.
+Imports `build` and `view`; networkx when used.
 """
 
 from __future__ import annotations
@@ -33,19 +33,22 @@ _JOINED: Final = ("types", "bundles")
 
 
 def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
-    r"""What a view shows of some runs, each attribute of one plain type in all nodes, or edges.
+    r"""Build the graph of a view, in which each attribute has one plain type.
 
-    Times are xsd:dateTime, as ``prov:startTime``, ``prov:endTime`` and ``prov:time``; ``types`` and
-    ``bundles`` are joined by blanks, which no name holds; lists and objects are JSON. Where an
-    attribute is here an int and there a float it is a float, if that is exact; where it is of other
-    types too, text. What XML can't hold is an escape: ``\x00``. Edges have an ``id``, ``e0``.
+    - Times are xsd:dateTime text: ``prov:startTime``, ``prov:endTime`` and ``prov:time``.
+    - ``types`` and ``bundles`` are joined by spaces, which no name contains.
+    - Lists and objects are JSON.
+    - An attribute that is an int on some nodes and a float on others becomes a float if that is
+      exact. Any other mixture of types becomes text.
+    - Characters that XML cannot hold are escaped: ``\x00``.
+    - Edges have an ``id``: ``e0``.
     """
     graph = apply_view(runs_graph(mappings), view)
     flat: Graph = networkx().MultiDiGraph()
-    nodes = [_flattened(data) for _, data in graph.nodes(data=True)]
-    edges = [_flattened(data) for *_, data in graph.edges(data=True)]
-    _unify(nodes)
-    _unify(edges)
+    nodes = [_flatten(data) for _, data in graph.nodes(data=True)]
+    edges = [_flatten(data) for *_, data in graph.edges(data=True)]
+    _unify_types(nodes)
+    _unify_types(edges)
     for key, node in zip(graph, nodes, strict=True):
         flat.add_node(key, **node)
     for number, (source, goal, key) in enumerate(graph.edges(keys=True)):
@@ -53,7 +56,7 @@ def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
     return flat
 
 
-def _flattened(data: dict[str, Any]) -> dict[str, Plain]:
+def _flatten(data: dict[str, Any]) -> dict[str, Plain]:
     flat: dict[str, Plain] = {}
     for name, value in data.items():
         if name in _TIMES:
@@ -61,11 +64,11 @@ def _flattened(data: dict[str, Any]) -> dict[str, Plain]:
         elif name in _JOINED:
             flat[name] = " ".join(value)
         else:
-            flat[name] = _plain(value)
+            flat[name] = _flat_value(value)
     return flat
 
 
-def _plain(value: Any) -> Plain:
+def _flat_value(value: Any) -> Plain:
     if isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
@@ -75,11 +78,11 @@ def _plain(value: Any) -> Plain:
     if isinstance(value, bytes):
         return b64encode(value).decode("ascii")
     if isinstance(value, (list, dict, tuple)):
-        return xml_text(json.dumps(value, default=_text, ensure_ascii=False))
-    return _text(value)
+        return xml_text(json.dumps(value, default=_flat_text, ensure_ascii=False))
+    return _flat_text(value)
 
 
-def _text(value: Any) -> str:
+def _flat_text(value: Any) -> str:
     import numpy as np
 
     if isinstance(value, np.datetime64):
@@ -87,8 +90,8 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _unify(rows: list[dict[str, Plain]]) -> None:
-    """Give each attribute one type."""
+def _unify_types(rows: list[dict[str, Plain]]) -> None:
+    """Convert the values so that each attribute has one type."""
     found: dict[str, set[type]] = {}
     inexact: set[str] = set()
     for row in rows:
@@ -108,7 +111,7 @@ def _unify(rows: list[dict[str, Plain]]) -> None:
 
 
 def plain_text(value: Plain) -> str:
-    """A value as XML Schema writes it."""
+    """Write a value as XML Schema does."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -121,7 +124,7 @@ def plain_text(value: Plain) -> str:
 
 
 def xml_text(text: str) -> str:
-    r"""Text without characters that XML 1.0 can't hold, or changes: they are escapes, ``\x00``."""
+    r"""Escape the characters that XML 1.0 cannot hold or would change: ``\x00``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

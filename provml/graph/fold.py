@@ -1,7 +1,7 @@
-"""What is many and alike becomes one node, so that a picture stays readable.
+"""Folding similar nodes into one, so that a picture stays readable.
 
-`find_groups` says what belongs together, `fold_graph` replaces each group by a node. Imports
-`build`, `model.names`.
+`find_groups` finds the nodes that belong together, `fold_graph` replaces each group by a node.
+Imports `build` and `model.names`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from provml.graph.build import Graph
 
 GROUP: Final = "urn:provml:group/"
-"""What the keys of the nodes begin with that stand for several."""
+"""The prefix of the keys of folded nodes."""
 
 
-class _Rule(NamedTuple):
-    """How things of a type are folded.
+class _FoldRule(NamedTuple):
+    """How nodes of a type are folded.
 
     Attributes:
-        plural: what several are called.
-        most: up to how many stay nodes of their own.
-        by_label: whether things of one label belong together; else those of one place.
+        plural: the name for several of them.
+        most: the number of nodes that are still shown one by one.
+        by_label: group the nodes with the same label; otherwise group those of one context or run.
     """
 
     plural: str
@@ -42,35 +42,35 @@ READINGS: Final = (
     "provml:Reading",
 )
 _RULES: Final = {
-    "provml:Step": _Rule("steps", 1),
-    "provml:Epoch": _Rule("epochs", 1),
-    "provml:Parameter": _Rule("parameters", 3),
-    "provml:Tag": _Rule("tags", 3),
-    "provml:Series": _Rule("series", 2),
-    "provml:Metric": _Rule("samples", 1, by_label=True),
-    "provml:Sample": _Rule("samples", 1, by_label=True),
-    **dict.fromkeys(READINGS, _Rule("readings", 1)),
-    "provml:Sampling": _Rule("samplings", 1),
-    "provml:Settings": _Rule("settings", 2),
-    "provml:Device": _Rule("devices", 4),
-    "provml:SamplesFile": _Rule("samples files", 2),
-    "provml:Event": _Rule("events", 2),
-    "provml:Model": _Rule("versions", 2, by_label=True),
-    "provml:Artifact": _Rule("artifacts", 4),
-    "provml:Dataset": _Rule("datasets", 6),
+    "provml:Step": _FoldRule("steps", 1),
+    "provml:Epoch": _FoldRule("epochs", 1),
+    "provml:Parameter": _FoldRule("parameters", 3),
+    "provml:Tag": _FoldRule("tags", 3),
+    "provml:Series": _FoldRule("series", 2),
+    "provml:Metric": _FoldRule("samples", 1, by_label=True),
+    "provml:Sample": _FoldRule("samples", 1, by_label=True),
+    **dict.fromkeys(READINGS, _FoldRule("readings", 1)),
+    "provml:Sampling": _FoldRule("samplings", 1),
+    "provml:Settings": _FoldRule("settings", 2),
+    "provml:Device": _FoldRule("devices", 4),
+    "provml:SamplesFile": _FoldRule("samples files", 2),
+    "provml:Event": _FoldRule("events", 2),
+    "provml:Model": _FoldRule("versions", 2, by_label=True),
+    "provml:Artifact": _FoldRule("artifacts", 4),
+    "provml:Dataset": _FoldRule("datasets", 6),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Nodes that are alike.
+    """Nodes that are folded into one.
 
     Attributes:
-        key: the key of the node that stands for them.
+        key: the key of the node that replaces them.
         type: the type that they share.
-        plural: what they are called together: ``series``, ``events``.
-        place: the node of the context (or run) that they belong to; None where there is none.
-        members: their keys, in the graph's order.
+        plural: the name for several of them: ``series``, ``events``.
+        place: the key of the context or run that they belong to; None if there is none.
+        members: their keys, in the order of the graph.
     """
 
     key: str
@@ -81,14 +81,15 @@ class Group:
 
 
 def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
-    """What belongs together: the steps, series and events of a context, the parameters of a run.
+    """Find the nodes that belong together, for example the series of a context.
 
-    Models belong together by name. A few stay apart: three parameters, two series of a context.
+    Models are grouped by name, other nodes by their context or run. Small groups are not folded: up
+    to three parameters, or two series of a context, stay as they are.
 
     Args:
         apart: the keys of nodes that belong to no group.
     """
-    places = _Places(graph)
+    places = _PlaceFinder(graph)
     found: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
     for key, node in graph.nodes(data=True):
         kind = next((kind for kind in node["types"] if kind in _RULES), None)
@@ -105,12 +106,12 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
 
 
 def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
-    """The graph with a node for each group.
+    """Return the graph with one node in place of each group.
 
-    The node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of
-    training``, ``net: 3 versions``) and ``members``: their attributes as dicts, each with those of
-    what generated it as ``made_by``. Of edges of one relation between the same two nodes one is
-    left, the first, with ``count``; edges within a group are left out.
+    That node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of
+    training``, ``net: 3 versions``) and ``members``: the attributes of each node as a dict, with
+    those of the activity that generated it as ``made_by``. Of several edges of one relation between
+    the same two nodes, the first stays, with a ``count``. Edges within a group are removed.
     """
     import networkx
 
@@ -138,7 +139,7 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
 
 
 def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
-    members = [_member(graph, key) for key in group.members]
+    members = [_member_attributes(graph, key) for key in group.members]
     label = f"{len(members)} {group.plural}"
     if _RULES[group.type].by_label:
         label = f"{members[0]['label']}: {label}"
@@ -156,16 +157,16 @@ def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
     }
 
 
-def _member(graph: Graph, key: str) -> dict[str, Any]:
-    """A member's attributes; with those of what generated it, as ``made_by``."""
+def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
+    """Return a node's attributes, with those of the activity that generated it as ``made_by``."""
     for _, goal, edge in graph.out_edges(key, data=True):
         if edge["relation"] == "wasGeneratedBy":
             return {**graph.nodes[key], "made_by": graph.nodes[goal]}
     return graph.nodes[key]
 
 
-class _Places:
-    """Where things belong: the context, or the run, that made or used them."""
+class _PlaceFinder:
+    """Finds the context or run that made or used a node."""
 
     _KINDS: Final = frozenset({"provml:Context", "provml:Run"})
     _RELATIONS: Final = ("wasGeneratedBy", "wasInformedBy")
@@ -175,7 +176,7 @@ class _Places:
         self._known: dict[str, str | None] = {}
 
     def of(self, key: str) -> str | None:
-        """The nearest of what it goes back to; of what is only used, its user."""
+        """Return the nearest context or run that the node leads to, or that used it."""
         if key not in self._known:
             self._known[key] = None  # a cycle ends here
             self._known[key] = self._find(key)

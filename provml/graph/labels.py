@@ -1,6 +1,6 @@
-"""What a node of a picture says: its title, a few facts, or the rows of a table.
+"""The texts in the nodes of a picture: a title, a few facts, or the rows of a table.
 
-Imports `clock`, `build`.
+Imports `clock` and `build`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
+from provml.base.text import HIDDEN_CATEGORIES, printable, size_text
 
 if TYPE_CHECKING:
     from provml.graph.build import Graph
@@ -28,19 +28,19 @@ _VALUE_WIDTH: Final = 32
 _MOST_ROWS: Final = 16
 _FEW: Final = 4
 _LONGEST_INTEGER: Final = 10**12
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_HIDDEN: Final = HIDDEN_CATEGORIES | {"Co", "Cn"}
 _ENTITIES: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\", "]": "&#93;"}
 )
-"""A ``]`` where text begins is a syntax error to Graphviz, which looks for the end of a CDATA."""
-_JOINERS: Final = "\u200c\u200d"
+"""Graphviz reports a syntax error if text starts with ``]``: it looks for the end of a CDATA."""
 
 
 @dataclass(slots=True)
 class LabelTable:
-    """Several things alike, a row each; a cell is text, lines of text, or a tuple to be plotted.
+    """A table of similar nodes, one row each.
 
-    What is ``left_out`` stood in the middle of the rows.
+    A cell is text, a list of lines, or a tuple of numbers to plot. ``left_out`` counts the rows
+    that were removed from the middle.
     """
 
     title: list[str]
@@ -50,63 +50,46 @@ class LabelTable:
     left_out: int = 0
 
 
-def visible(text: str) -> str:
-    r"""Text in which control, direction and line-ending characters are escapes: ``\x1b``."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        c.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(c) in _HIDDEN and c not in _JOINERS
-        else c
-        for c in text
-    )
+def escape_invisible(text: str) -> str:
+    r"""Escape control, direction and line-ending characters: ``\x1b``."""
+    return printable(text, _HIDDEN)
 
 
-def markup(text: str) -> str:
-    r"""Text as Graphviz's HTML-like labels have it: never markup, nor an escape such as ``\N``."""
-    return visible(text).translate(_ENTITIES)
+def escape_markup(text: str) -> str:
+    r"""Escape text for Graphviz's HTML-like labels, including its own escapes such as ``\N``."""
+    return escape_invisible(text).translate(_ENTITIES)
 
 
-def wrapped(text: str, width: int = _TITLE_WIDTH) -> list[str]:
-    """A name in lines; its middle left out where it takes too many."""
-    text = visible(text)
+def wrap_name(text: str, width: int = _TITLE_WIDTH) -> list[str]:
+    """Wrap a name into lines. The middle of a very long name is left out."""
+    text = escape_invisible(text)
     room = width * _NAME_LINES
     if len(text) > room:
         text = f"{text[: room // 2 - 1]}…{text[-room // 2 + 1 :]}"
-    return textwrap.wrap(text, width) or [f'"{text}"']  # a name of no or only blank characters
+    return textwrap.wrap(text, width) or [f'"{text}"']  # the name is empty or blank
 
 
-def cut(text: str, width: int = _VALUE_WIDTH) -> str:
-    """Text cut to a width, the cut marked."""
-    text = visible(text)
+def shorten(text: str, width: int = _VALUE_WIDTH) -> str:
+    """Cut text to a width, and mark the cut with an ellipsis."""
+    text = escape_invisible(text)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def number_text(value: Any) -> str:
-    """A value for people: numbers to four digits, the rest short."""
+    """Format a value for people: floats to three digits, other values short."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) < _LONGEST_INTEGER else cut(str(value), 17)
+        return f"{value:,}" if abs(value) < _LONGEST_INTEGER else shorten(str(value), 17)
     if isinstance(value, str):
-        return cut(value)
-    return cut(json.dumps(value, default=str, ensure_ascii=False))
-
-
-def size_text(size: int) -> str:
-    """A number of bytes."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
+        return shorten(value)
+    return shorten(json.dumps(value, default=str, ensure_ascii=False))
 
 
 def duration_text(nanoseconds: int) -> str:
-    """A stretch of time."""
+    """Format a duration: ``340 ms``, ``2 h 5 min``."""
     seconds = nanoseconds / 1e9
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -118,7 +101,7 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def range_text(numbers: Sequence[int]) -> str:
-    """Some numbers: a few by themselves, a run or many by their first and last."""
+    """Format numbers: a few are listed, many or consecutive ones are shown as a range."""
     ordered = sorted(set(numbers))
     first, last = ordered[0], ordered[-1]
     if last - first == len(ordered) - 1 or len(ordered) > _FEW:
@@ -127,38 +110,38 @@ def range_text(numbers: Sequence[int]) -> str:
 
 
 def span_text(first: int, last: int) -> str:
-    """All numbers from the first to the last."""
+    """Format a range of numbers with an en dash between its ends."""
     return str(first) if first == last else f"{first}–{last}"
 
 
 # -- single nodes -----------------------------------------------------------------------------
 
 
-def describe_node(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
-    """A node's title and the lines below it."""
+def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
+    """Return a node's title and the lines below it."""
     del key
     if "members" in node:
-        return _steps(graph, node)
+        return _step_group_texts(graph, node)
     own = next((kind for kind in node["types"] if kind in _FACTS), "")
-    title, facts = node["label"], _FACTS.get(own, _content)(node)
+    title, facts = node["label"], _FACTS.get(own, _content_facts)(node)
     if own in ("provml:Step", "provml:Epoch"):
-        title, facts = _step(node)
-    if "provml:SamplesFile" in node["types"]:  # a long number of the writer's
+        title, facts = _step_texts(node)
+    if "provml:SamplesFile" in node["types"]:  # the writer's number is long
         title = f"{title[:4]}…{title[-14:]}" if len(title) > _TITLE_WIDTH else title
     first = ", ".join(text for text in (_kind_words(node), *facts[:1]) if text)
-    return wrapped(title), [line for line in (first, *facts[1:]) if line]
+    return wrap_name(title), [line for line in (first, *facts[1:]) if line]
 
 
 def _kind_words(node: Node) -> str:
-    """The most telling of its types, in words."""
+    """Return the most specific type in words."""
     own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
     words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
-    version = _version(node)
+    version = _version_of(node)
     return f"{words}, version {version}" if version else words
 
 
-def _version(node: Node) -> str:
-    """The version in a name such as ``run:model/net/2``."""
+def _version_of(node: Node) -> str:
+    """Return the version in a name such as ``run:model/net/2``; empty if there is none."""
     kind, *parts = node["name"].partition(":")[2].split("/")
     return parts[1] if len(parts) == 2 and kind in _VERSIONED else ""
 
@@ -166,7 +149,7 @@ def _version(node: Node) -> str:
 _VERSIONED: Final = ("param", "tag", "dataset", "model", "artifact", "script", "source")
 
 
-def _run(node: Node) -> list[str]:
+def _run_lines(node: Node) -> list[str]:
     status = str(node.get("provml:status", ""))
     if "end_ns" in node:
         status += f", {duration_text(node['end_ns'] - node['start_ns'])}"
@@ -174,11 +157,11 @@ def _run(node: Node) -> list[str]:
     lines = ["", status, f"{began[:10]} {began[11:19]} UTC", _steps_fact(node)]
     for term in ("reason", "exceptionType"):
         if isinstance(node.get(f"provml:{term}"), str):
-            lines.append(cut(node[f"provml:{term}"]))
+            lines.append(shorten(node[f"provml:{term}"]))
     return lines
 
 
-def _context(node: Node) -> list[str]:
+def _context_facts(node: Node) -> list[str]:
     took = duration_text(node["end_ns"] - node["start_ns"]) if "end_ns" in node else ""
     return [took, _steps_fact(node)]
 
@@ -192,23 +175,23 @@ def _steps_fact(node: Node) -> str:
     return ", ".join(facts)
 
 
-def _series(node: Node) -> list[str]:
-    lines = ["", f"{samples_text(node.get('provml:count', 0))}, last {_last(node)}"]
+def _series_facts(node: Node) -> list[str]:
+    lines = ["", f"{samples_text(node.get('provml:count', 0))}, last {_last_value(node)}"]
     if "provml:min" in node:
         lines.append(f"{number_text(node['provml:min'])} to {number_text(node['provml:max'])}")
     return lines
 
 
-def _last(node: Node) -> str:
+def _last_value(node: Node) -> str:
     return number_text(node["provml:last"]) if "provml:last" in node else "-"
 
 
-def _value(node: Node) -> list[str]:
+def _value_fact(node: Node) -> list[str]:
     return ["", f"= {number_text(node.get('prov:value'))}"]
 
 
-def _content(node: Node) -> list[str]:
-    """Size and digest, as far as there are."""
+def _content_facts(node: Node) -> list[str]:
+    """Return the size, shape and digest, if they are known."""
     facts = []
     if isinstance(node.get("provml:size"), int):
         facts.append(size_text(node["provml:size"]))
@@ -220,37 +203,37 @@ def _content(node: Node) -> list[str]:
     return lines
 
 
-def _source(node: Node) -> list[str]:
+def _source_facts(node: Node) -> list[str]:
     commit = node.get("provml:gitCommit")
     changed = ", changed" if node.get("provml:gitDirty") is True else ""
-    return ["", f"git {commit[:7]}{changed}"] if isinstance(commit, str) else _content(node)
+    return ["", f"git {commit[:7]}{changed}"] if isinstance(commit, str) else _content_facts(node)
 
 
-def _environment(node: Node) -> list[str]:
+def _environment_facts(node: Node) -> list[str]:
     lines = [""]
     if isinstance(node.get("provml:python"), str):
-        lines.append(f"Python {cut(node['provml:python'].partition(' ')[0], 12)}")
+        lines.append(f"Python {shorten(node['provml:python'].partition(' ')[0], 12)}")
     if isinstance(node.get("provml:packages"), dict):
         lines.append(f"{len(node['provml:packages'])} packages")
     return lines
 
 
-def _host(node: Node) -> list[str]:
+def _host_facts(node: Node) -> list[str]:
     facts = [
         str(node[f"provml:{term}"]) for term in ("system", "machine") if f"provml:{term}" in node
     ]
-    return ["", cut(" ".join(facts))]
+    return ["", shorten(" ".join(facts))]
 
 
-def _agent(node: Node) -> list[str]:
-    return [cut(str(node.get("provml:version", "")))]
+def _agent_facts(node: Node) -> list[str]:
+    return [shorten(str(node.get("provml:version", "")))]
 
 
-def _results(node: Node) -> list[str]:
-    return ["", f"all {node['withheld']:,} that it made"] if "withheld" in node else []
+def _results_facts(node: Node) -> list[str]:
+    return ["", f"{node['withheld']:,} outputs"] if "withheld" in node else []
 
 
-def _event(node: Node) -> list[str]:
+def _event_facts(node: Node) -> list[str]:
     if "start_ns" not in node:
         return []
     lines = [f"{iso_text(node['start_ns'])[11:19]} UTC"]
@@ -259,7 +242,7 @@ def _event(node: Node) -> list[str]:
     return lines
 
 
-def _step(node: Node) -> tuple[str, list[str]]:
+def _step_texts(node: Node) -> tuple[str, list[str]]:
     step, epoch = node.get("provml:step"), node.get("provml:epoch")
     if step is None:
         return f"epoch {epoch}", []
@@ -267,19 +250,19 @@ def _step(node: Node) -> tuple[str, list[str]]:
 
 
 _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
-    "provml:Run": _run,
-    "provml:Results": _results,
-    "provml:Context": _context,
-    "provml:Series": _series,
-    "provml:Metric": _value,
-    "provml:Sample": _value,
-    "provml:Parameter": _value,
-    "provml:Tag": _value,
-    "provml:SourceCode": _source,
-    "provml:Environment": _environment,
-    "provml:Host": _host,
-    "prov:SoftwareAgent": _agent,
-    "provml:Event": _event,
+    "provml:Run": _run_lines,
+    "provml:Results": _results_facts,
+    "provml:Context": _context_facts,
+    "provml:Series": _series_facts,
+    "provml:Metric": _value_fact,
+    "provml:Sample": _value_fact,
+    "provml:Parameter": _value_fact,
+    "provml:Tag": _value_fact,
+    "provml:SourceCode": _source_facts,
+    "provml:Environment": _environment_facts,
+    "provml:Host": _host_facts,
+    "prov:SoftwareAgent": _agent_facts,
+    "provml:Event": _event_facts,
     "provml:Step": lambda node: [],
     "provml:Epoch": lambda node: [],
 }
@@ -288,10 +271,10 @@ _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
 # -- several ----------------------------------------------------------------------------------
 
 
-def _steps(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
+def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
     members = node["members"]
     place = graph.nodes[node["place"]]["label"] if node["place"] in graph else None
-    of = "" if place is None else f"of {cut(' '.join(wrapped(place)))}"
+    of = "" if place is None else f"of {shorten(' '.join(wrap_name(place)))}"
     epochs = sorted({m["provml:epoch"] for m in members if "provml:epoch" in m})
     steps = [m["provml:step"] for m in members if "provml:step" in m]
     if not steps:
@@ -303,21 +286,23 @@ def _steps(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
 
 
 def build_table(graph: Graph, node: Node) -> LabelTable | None:
-    """The table of what stands for several; None for a single node, and for steps."""
+    """Build the table of a folded node. Returns None for a single node, and for steps."""
     make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
     if make is None:
         return None
     title = node["name"]
     if node["place"] in graph:
-        title = f"{title} of {' '.join(wrapped(graph.nodes[node['place']]['label']))}"
+        title = f"{title} of {' '.join(wrap_name(graph.nodes[node['place']]['label']))}"
     return make(node, title)
 
 
-def _rows(node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]) -> LabelTable:
-    """A table of the members, the first and the last where they are many."""
+def _build_rows(
+    node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]
+) -> LabelTable:
+    """Build a table with a row for each member. If there are many, the middle ones are left out."""
     names = tuple(heads.split("|")) if heads else ()
     sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
-    table = LabelTable(wrapped(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
+    table = LabelTable(wrap_name(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
     members = node["members"]
     if len(members) > _MOST_ROWS:
         table.left_out = len(members) - _MOST_ROWS
@@ -339,35 +324,35 @@ def _series_table(node: Node, title: str) -> LabelTable:
 
     def row(member: Node) -> tuple[Any, ...]:
         texts = {
-            "last": _last(member),
+            "last": _last_value(member),
             "min": number_text(member["provml:min"]) if "provml:min" in member else "",
             "max": number_text(member["provml:max"]) if "provml:max" in member else "",
             "samples": f"{member.get('provml:count', 0):,}",
         }
         course = member.get("sketch", ())
         plot = course if len(course) > 1 else ""
-        return (wrapped(_label(member)), plot, *(texts[head] for head in heads[2:]))
+        return (wrap_name(_member_label(member)), plot, *(texts[head] for head in heads[2:]))
 
-    return _rows(node, title, "|".join(heads), align, row)
+    return _build_rows(node, title, "|".join(heads), align, row)
 
 
 def samples_text(count: int) -> str:
-    """A number of samples."""
+    """Format a number of samples: ``1 sample``, ``1,200 samples``."""
     return f"{count:,} sample{'' if count == 1 else 's'}"
 
 
-def _label(member: Node) -> str:
+def _member_label(member: Node) -> str:
     rank = member.get("provml:rank")
     return member["label"] if rank is None else f"{member['label']} (rank {rank})"
 
 
 def _settings_table(node: Node, title: str) -> LabelTable:
     def row(member: Node) -> tuple[Any, ...]:
-        version = _version(member)
+        version = _version_of(member)
         name = member["label"] + (f" (value {version})" if version else "")
-        return wrapped(name), number_text(member.get("prov:value"))
+        return wrap_name(name), number_text(member.get("prov:value"))
 
-    return _rows(node, title, "", "lr", row)
+    return _build_rows(node, title, "", "lr", row)
 
 
 def _events_table(node: Node, title: str) -> LabelTable:
@@ -379,17 +364,17 @@ def _events_table(node: Node, title: str) -> LabelTable:
 
     def row(member: Node) -> tuple[Any, ...]:
         count = counts[member["label"]]
-        return wrapped(member["label"]), f"×{count:,}" if count > 1 else ""
+        return wrap_name(member["label"]), f"×{count:,}" if count > 1 else ""
 
-    return _rows(distinct, title, "", "lr", row)
+    return _build_rows(distinct, title, "", "lr", row)
 
 
 def _models_table(node: Node, title: str) -> LabelTable:
     def row(member: Node) -> tuple[Any, ...]:
-        return f"version {_version(member) or 1}", _made_at(member), *_size_and_digest(member)
+        return f"version {_version_of(member) or 1}", _made_at(member), *_size_and_digest(member)
 
-    title = f"{' '.join(wrapped(node['members'][0]['label']))}: {node['name']}"
-    return _rows(node, title, "|made at|size|sha256", "llrl", row)
+    title = f"{' '.join(wrap_name(node['members'][0]['label']))}: {node['name']}"
+    return _build_rows(node, title, "|made at|size|sha256", "llrl", row)
 
 
 def _made_at(member: Node) -> str:
@@ -403,11 +388,11 @@ def _made_at(member: Node) -> str:
 
 def _contents_table(node: Node, title: str) -> LabelTable:
     def row(member: Node) -> tuple[Any, ...]:
-        version = _version(member)
+        version = _version_of(member)
         name = member["label"] + (f" (version {version})" if version else "")
-        return wrapped(name), *_size_and_digest(member)
+        return wrap_name(name), *_size_and_digest(member)
 
-    return _rows(node, title, "|size|sha256", "lrl", row)
+    return _build_rows(node, title, "|size|sha256", "lrl", row)
 
 
 def _size_and_digest(member: Node) -> tuple[str, str]:

@@ -1,11 +1,11 @@
-"""A graph as a picture for Graphviz, after the W3C's PROV layout conventions.
+"""A graph as a Graphviz picture that follows the W3C's PROV layout conventions.
 
-Entities are yellow ellipses, activities blue boxes, agents orange houses; edges point to what was
-earlier. What stands for several is a table. A label is data and never markup: it is escaped for
-Graphviz's HTML-like labels, control characters are shown as escapes. A plot is a row of bars made
-of table cells, so that no file and no font has to be found to draw it.
+Entities are yellow ellipses, activities blue boxes and agents orange houses. Edges point to the
+earlier element. A folded group is a table. Labels are data, never markup: they are escaped for
+Graphviz's HTML-like labels, and control characters are shown as escapes. A plot is a row of bars
+built from table cells, so it needs no file and no font.
 
-Imports `build`, `fold`, `sketch`, `view`, `words`; pydot when it runs.
+Imports `build`, `fold`, `sketch`, `view` and `labels`; pydot when used.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.errors import MissingExtraError
 from provml.graph.build import networkx, run_graph
 from provml.graph.fold import find_groups, fold_graph
-from provml.graph.labels import LabelTable, build_table, describe_node, markup
-from provml.graph.sketch import sketch
+from provml.graph.labels import LabelTable, build_table, escape_markup, node_texts
+from provml.graph.sketch import add_sketches
 from provml.graph.view import View, apply_view, find_node
 from provml.model.mapping import RunMapping
 
@@ -54,23 +54,23 @@ _EDGE_STYLES: Final = {
     "alternateOf": ("#6B7075", "dotted"),
 }
 _LABELLED_EDGES: Final = 24
-"""Up to so many edges have their relation's name beside them; of more, a legend tells."""
+"""Up to this many edges are labelled with their relation; otherwise there is a legend."""
 _NARROW: Final = 3
-"""Of fewer nodes a rank a graph is high and narrow."""
+"""A graph with fewer nodes per rank is tall and narrow."""
 _ROW: Final = 3
-"""How many leaves of one node stand side by side, as far as there are rows."""
+"""The number of leaves of a node in each row, up to `_MOST_ROWS` rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
-"""Up to so many edges lead from a run's results to what is in them; of more, the node tells."""
+"""Up to this many edges lead from a run's results to its members; otherwise a count is shown."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
-    """The graph that a picture shows: sketched, cut to the view and, at series detail, folded."""
+    """Build the graph of a picture: with sketches, cut to the view, and folded at series detail."""
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
     for mapping in mappings:
         run_graph(mapping, graph)
-        sketch(graph, mapping)
+        add_sketches(graph, mapping)
         fold = fold and mapping.detail == "series"
     graph = apply_view(graph, view)
     centre = set() if view.around is None else {find_node(graph, view.around)}
@@ -84,9 +84,9 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def _withhold_members(graph: Graph) -> None:
-    """Take the edges from a run's results to all that it made, where they are many.
+    """Remove the edges from a run's results to its outputs if there are many.
 
-    What the run made is linked to it by its generation already.
+    The outputs are already linked to the run by their generation.
     """
     for key, node in graph.nodes(data=True):
         edges = [
@@ -100,12 +100,12 @@ def _withhold_members(graph: Graph) -> None:
 
 
 def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
-    """The graph in Graphviz's language; the nodes of one run of several are a cluster.
+    """Write the graph in Graphviz's language. If there are several runs, each is a cluster.
 
     Args:
-        graph: of `build_picture`, or of `build`.
-        direction: where edges lead, as ``rankdir`` has it; by default ``RL``, what came first on
-            the left, or ``BT``, what came first on top, where that fits a page better.
+        graph: a graph of `build_picture` or of `build`.
+        direction: the direction of the edges, as ``rankdir``. The default is ``RL`` (earlier on the
+            left), or ``BT`` (earlier on top) for a narrow graph.
 
     Raises:
         MissingExtraError: pydot is not installed.
@@ -117,8 +117,8 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
     labelled = graph.number_of_edges() <= _LABELLED_EDGES
     dot = pydot.Dot("provenance", graph_type="digraph", charset="UTF-8")
     dot.set_graph_defaults(
-        rankdir=direction or _direction(graph),
-        fontname=_quoted(_FONT),
+        rankdir=direction or _choose_direction(graph),
+        fontname=_quote_dot(_FONT),
         fontsize="11",
         nodesep="0.16",
         ranksep="0.32",
@@ -126,43 +126,45 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
         bgcolor="white",
     )
     dot.set_node_defaults(
-        fontname=_quoted(_FONT), fontsize="10", style="filled", margin=_quoted("0.12,0.04")
+        fontname=_quote_dot(_FONT), fontsize="10", style="filled", margin=_quote_dot("0.12,0.04")
     )
     dot.set_edge_defaults(
-        fontname=_quoted(_FONT), fontsize="7", fontcolor=_quoted(_GREY), arrowsize="0.6"
+        fontname=_quote_dot(_FONT), fontsize="7", fontcolor=_quote_dot(_GREY), arrowsize="0.6"
     )
     bundles = graph.graph["bundles"]
     clusters: dict[str, Any] = {}
     if len(bundles) > 1:
         for number, (bundle, about) in enumerate(bundles.items()):
-            label = f"<{markup(about['experiment'])} {markup(about['run'])}>"
+            label = f"<{escape_markup(about['experiment'])} {escape_markup(about['run'])}>"
             clusters[bundle] = pydot.Cluster(
-                str(number), label=label, color=_quoted("#9aa0a6"), style="rounded"
+                str(number), label=label, color=_quote_dot("#9aa0a6"), style="rounded"
             )
             dot.add_subgraph(clusters[bundle])
     for key, data in graph.nodes(data=True):
         owner = clusters.get(data["bundles"][0]) if len(data["bundles"]) == 1 else None
-        (owner or dot).add_node(pydot.Node(_quoted(key), **_node(graph, key, data)))
-    lengths = _lengths(graph)
+        (owner or dot).add_node(pydot.Node(_quote_dot(key), **_dot_node(graph, key, data)))
+    lengths = _edge_lengths(graph)
     for source, goal, data in graph.edges(data=True):
-        edge = _edge(data, labelled)
+        edge = _dot_edge(data, labelled)
         if (source, goal) in lengths:
             edge["minlen"] = str(lengths[source, goal])
-        dot.add_edge(pydot.Edge(_quoted(source), _quoted(goal), **edge))
+        dot.add_edge(pydot.Edge(_quote_dot(source), _quote_dot(goal), **edge))
     if not labelled:
-        dot.set("label", f"<{_legend({data['relation'] for *_, data in graph.edges(data=True)})}>")
+        dot.set(
+            "label", f"<{_edge_legend({data['relation'] for *_, data in graph.edges(data=True)})}>"
+        )
     return dot
 
 
-def _direction(graph: Graph) -> str:
-    """Upwards where few nodes stand beside each other, else to the left: the wide becomes high."""
-    condensed = networkx().condensation(graph)  # files that are read and overwritten make cycles
+def _choose_direction(graph: Graph) -> str:
+    """Choose upwards for a long, narrow graph, else leftwards, so that wide graphs become tall."""
+    condensed = networkx().condensation(graph)  # a file that is read and overwritten causes a cycle
     ranks = 1 + networkx().dag_longest_path_length(condensed)
     return "BT" if len(graph) < _NARROW * ranks else "RL"
 
 
-def _lengths(graph: Graph) -> dict[tuple[str, str], int]:
-    """Edges to be longer than others, so that a node's many leaves stand in rows, not in one."""
+def _edge_lengths(graph: Graph) -> dict[tuple[str, str], int]:
+    """Lengthen some edges, so that the many leaves of a node stand in several rows."""
     leaves: dict[tuple[str, bool], list[tuple[str, str]]] = {}
     for key in graph:
         neighbours = {*graph.successors(key), *graph.predecessors(key)}
@@ -178,56 +180,63 @@ def _lengths(graph: Graph) -> dict[tuple[str, str], int]:
     return lengths
 
 
-def _node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
+def _dot_node(graph: Graph, key: str, data: dict[str, Any]) -> dict[str, Any]:
     table = build_table(graph, data)
-    tooltip = {"tooltip": _quoted(data["name"])}
+    tooltip = {"tooltip": _quote_dot(data["name"])}
     if table is not None:
         label = f"<{_table_markup(table, _TABLE_COLORS[data['kind']])}>"
-        return {"shape": "plain", "style": _quoted(""), "label": label, **tooltip}
-    title, lines = describe_node(graph, key, data)
-    cells = [f"<B>{'<BR/>'.join(map(markup, title))}</B>"]
+        return {"shape": "plain", "style": _quote_dot(""), "label": label, **tooltip}
+    title, lines = node_texts(graph, key, data)
+    cells = [f"<B>{'<BR/>'.join(map(escape_markup, title))}</B>"]
     course = data.get("sketch")
     if course and len(course) > 1:
-        cells.append(_plot(course))
-    cells += [_small(line) for line in lines]
+        cells.append(_bar_plot(course))
+    cells += [_small_text(line) for line in lines]
     rows = "".join(f"<TR><TD>{cell}</TD></TR>" for cell in cells)
     label = f'<TABLE BORDER="0" CELLSPACING="1" CELLPADDING="0">{rows}</TABLE>'
-    style = {name: _quoted(value) for name, value in _NODE_STYLES[data["kind"]].items()}
+    style = {name: _quote_dot(value) for name, value in _NODE_STYLES[data["kind"]].items()}
     if "centre" in data:
         style |= {"penwidth": "3", "color": "black"}
     return {**style, "label": f"<{label}>", **tooltip}
 
 
-def _edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
+def _dot_edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
     relation, count = data["relation"], data.get("count", 1)
     text = relation if count == 1 else f"{relation} ×{count:,}"
     color, style = _EDGE_STYLES.get(relation, ("#000000", "dashed"))
-    edge: dict[str, Any] = {"color": _quoted(color), "style": style, "edgetooltip": _quoted(text)}
-    return {**edge, "label": _quoted(f"  {text}  ")} if labelled else edge
+    edge: dict[str, Any] = {
+        "color": _quote_dot(color),
+        "style": style,
+        "edgetooltip": _quote_dot(text),
+    }
+    return {**edge, "label": _quote_dot(f"  {text}  ")} if labelled else edge
 
 
-def _legend(relations: set[str]) -> str:
-    """The relations in their colours."""
+def _edge_legend(relations: set[str]) -> str:
+    """Build the legend: the relations in their colours."""
     lines = {"solid": "──", "dashed": "╌╌", "dotted": "┈┈"}
     entries = []
     for relation, (color, style) in _EDGE_STYLES.items():
         if relation in relations:
             text = f"{lines[style]}▶ {relation}"
-            entries.append(f"<TD>{_small(text, 9, color)}</TD>")
+            entries.append(f"<TD>{_small_text(text, 9, color)}</TD>")
     return f'<TABLE BORDER="0" CELLSPACING="6"><TR>{"".join(entries)}</TR></TABLE>'
 
 
 def _table_markup(table: LabelTable, color: str) -> str:
     columns = len(table.rows[0]) if table.rows else 1
-    # a viewer's own font may be wider than the one that Graphviz measures
-    title = f"<B>{'<BR/>'.join(f'{_GAP * 2}{markup(line)}{_GAP * 2}' for line in table.title)}</B>"
+    # the viewer's font may be wider than the font that Graphviz measured
+    titles = (f"{_GAP * 2}{escape_markup(line)}{_GAP * 2}" for line in table.title)
+    title = f"<B>{'<BR/>'.join(titles)}</B>"
     rows = [f'<TR><TD COLSPAN="{columns}" CELLPADDING="4">{title}</TD></TR>']
     if table.heads:
-        heads = (f"<TD>{_small(head, 7, _GREY)}</TD>" for head in table.heads)
+        heads = (f"<TD>{_small_text(head, 7, _GREY)}</TD>" for head in table.heads)
         rows.append(f"<TR>{''.join(heads)}</TR>")
-    cells = [f"<TR>{''.join(map(_cell, row, table.align))}</TR>" for row in table.rows]
+    cells = [f"<TR>{''.join(map(_table_cell, row, table.align))}</TR>" for row in table.rows]
     if table.left_out:
-        more = f'<TR><TD COLSPAN="{columns}">{_small(f"… {table.left_out:,} more …")}</TD></TR>'
+        more = (
+            f'<TR><TD COLSPAN="{columns}">{_small_text(f"… {table.left_out:,} more …")}</TD></TR>'
+        )
         cells.insert(len(cells) // 2, more)
     return (
         f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" STYLE="ROUNDED" '
@@ -235,28 +244,31 @@ def _table_markup(table: LabelTable, color: str) -> str:
     )
 
 
-def _cell(value: Any, align: str) -> str:
+def _table_cell(value: Any, align: str) -> str:
     if isinstance(value, tuple):
-        return f'<TD ALIGN="{align}" CELLPADDING="1">{_plot(value)}</TD>'
+        return f'<TD ALIGN="{align}" CELLPADDING="1">{_bar_plot(value)}</TD>'
     if isinstance(value, list):
-        lines = "".join(f'{_GAP}{markup(line)}{_GAP}<BR ALIGN="LEFT"/>' for line in value)
+        lines = "".join(f'{_GAP}{escape_markup(line)}{_GAP}<BR ALIGN="LEFT"/>' for line in value)
         return f'<TD ALIGN="{align}"><FONT POINT-SIZE="8">{lines}</FONT></TD>'
-    content = f'<FONT POINT-SIZE="8">{_GAP}{markup(value)}{_GAP}</FONT>' if value else ""
+    content = f'<FONT POINT-SIZE="8">{_GAP}{escape_markup(value)}{_GAP}</FONT>' if value else ""
     return f'<TD ALIGN="{align}">{content}</TD>'
 
 
-def _small(text: str, size: int = 8, color: str = "black") -> str:
-    if not text:  # Graphviz takes no empty element
+def _small_text(text: str, size: int = 8, color: str = "black") -> str:
+    if not text:  # Graphviz rejects an empty element
         return ""
-    return f'<FONT POINT-SIZE="{size}" COLOR="{color}">{markup(text)}</FONT>'
+    return f'<FONT POINT-SIZE="{size}" COLOR="{color}">{escape_markup(text)}</FONT>'
 
 
-def _plot(course: tuple[float | None, ...]) -> str:
-    """A course as bars, from its least to its greatest number; a gap where there is none."""
+def _bar_plot(course: tuple[float | None, ...]) -> str:
+    """Draw numbers as bars, scaled from the lowest to the highest; a gap for a missing number."""
     known = [number for number in course if number is not None]
     if not known:
         return ""
-    low, span = min(known), max(known) / 2 - min(known) / 2  # halves: a double may overflow
+    low, span = (
+        min(known),
+        max(known) / 2 - min(known) / 2,
+    )  # halved, because the difference may overflow
     bars = []
     for number in course:
         part = 0.0 if number is None else ((number / 2 - low / 2) / span if span else 0.5)
@@ -266,7 +278,7 @@ def _plot(course: tuple[float | None, ...]) -> str:
 
 
 def _bar(height: int) -> str:
-    """A bar on the ground of a plot: an empty cell, and a coloured one below it."""
+    """Draw one bar: an empty cell above a coloured one."""
     size = f'FIXEDSIZE="TRUE" WIDTH="{_BAR_WIDTH}"'
     cells = []
     if height < _PLOT_HEIGHT:
@@ -276,6 +288,6 @@ def _bar(height: int) -> str:
     return f"<TD><TABLE {_BARE}>{''.join(cells)}</TABLE></TD>"
 
 
-def _quoted(text: str) -> str:
+def _quote_dot(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,6 +1,6 @@
-"""What a picture shows of samples that the graph does not state: a series' course, steps' ranges.
+"""Adding small plots of series, and the ranges of steps, to the nodes of a picture.
 
-Imports `model`, `build`; numpy when it runs.
+Imports `model` and `build`; numpy when used.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ if TYPE_CHECKING:
     from provml.model.series import Block
 
 POINTS: Final = 32
-"""How many values a sketch has at most."""
+"""The most values in a sketch."""
 
 
-def sketch(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
-    """Add to a run's nodes what one pass over its samples tells.
+def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
+    """Add to a run's nodes what one pass over its samples shows.
 
-    A series gets ``sketch``, a tuple of at most ``points`` numbers in the order logged, each the
-    mean of a stretch of samples, None where a stretch has no finite number. A context (and the run)
-    gets ``steps``, its first and last step, and ``epochs``, how many there are, where samples have
-    any.
+    A series gets ``sketch``: at most ``points`` numbers in the order logged. Each is the mean of a
+    stretch of samples, or None if the stretch has no finite number. A context (and the run) gets
+    ``steps``, its first and last step, and ``epochs``, the number of its epochs.
 
     Costs about 50 ms for a million samples.
     """
     courses: dict[str, _Course] = {}
-    places: dict[str, _Place] = {}
+    places: dict[str, _StepRange] = {}
     for series, context, block in mapping.sample_blocks():
         if series not in courses:
-            courses[series] = _course(block.series.count, points)
+            courses[series] = _empty_course(block.series.count, points)
         courses[series].add(block)
-        places.setdefault(context, _Place()).add(block)
+        places.setdefault(context, _StepRange()).add(block)
     if not courses:
         return
     prefix = mapping.prefixes()["run"]
@@ -53,7 +52,7 @@ def sketch(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
 
 @dataclass(slots=True)
 class _Course:
-    """Sums and counts of the numbers in each stretch of a series."""
+    """The sum and count of the numbers in each stretch of a series."""
 
     count: int
     sums: NDArray[np.float64]
@@ -63,7 +62,7 @@ class _Course:
     def add(self, block: Block) -> None:
         import numpy as np
 
-        numbers = _floats(block.values)
+        numbers = _float_column(block.values)
         places = np.arange(self.seen, self.seen + len(numbers))
         self.seen += len(numbers)
         points = len(self.sums)
@@ -78,7 +77,7 @@ class _Course:
         return tuple(m if m is not None and abs(m) < float("inf") else None for m in means)
 
 
-def _course(count: int, points: int) -> _Course:
+def _empty_course(count: int, points: int) -> _Course:
     import numpy as np
 
     size = max(1, min(count, points))
@@ -86,7 +85,7 @@ def _course(count: int, points: int) -> _Course:
 
 
 @dataclass(slots=True)
-class _Place:
+class _StepRange:
     """The steps and epochs of a context's samples."""
 
     first: int | None = None
@@ -112,16 +111,16 @@ class _Place:
         return facts
 
 
-def _floats(values: Any) -> NDArray[np.float64]:
-    """The values as floats; NaN for what is no number, or none that a float can hold."""
+def _float_column(values: Any) -> NDArray[np.float64]:
+    """Convert the values to floats. A value that is not a number, or too large, becomes NaN."""
     import numpy as np
 
     if not isinstance(values, list):
         return np.asarray(values, np.float64)
-    return np.array([_float(value) for value in values], np.float64)
+    return np.array([_finite_float(value) for value in values], np.float64)
 
 
-def _float(value: Any) -> float:
+def _finite_float(value: Any) -> float:
     try:
         return float(value) if isinstance(value, (int, float)) else float("nan")
     except OverflowError:

@@ -1,6 +1,6 @@
-"""What part of a graph is shown: around a node, of some kinds of thing, which way up.
+"""Selecting the part of a graph to show: around a node, or of some subjects.
 
-Plain functions over a graph of `build`; each gives a new graph. Imports `build`, `errors`.
+Functions over a graph of `build`, each of which returns a new graph. Imports `build` and `errors`.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ SUBJECTS: Final = {
     "model": frozenset({"provml:Model"}),
     "data": frozenset({"provml:Dataset", "provml:Artifact"}),
 }
-"""What a view can be of, and the types of the entities that it then shows."""
+"""The subjects of a view, and the types of the entities that each shows."""
 
 GRAPH_OPTIONS: Final = frozenset({"around", "depth", "reach", "only"})
-"""What of a `View` concerns any graph."""
+"""The fields of a `View` that apply to any graph."""
 PICTURE_OPTIONS: Final = GRAPH_OPTIONS | {"direction"}
-"""What of a `View` concerns a picture."""
+"""The fields of a `View` that apply to a picture."""
 
 _NAMED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is to be shown of a run; by default all.
+    """The part of a run to show. The default is the whole run.
 
     Attributes:
-        around: a node, by its IRI, its name (``run:model/net/2``, or ``model/net/2``) or its label.
-        depth: how many relations from there; None: as far as they go.
-        reach: ``up`` to what it came from, ``down`` to what came of it, or ``both``.
-        only: of the entities those of these `SUBJECTS`, with the activities and agents behind them.
-        direction: where edges lead in a picture, as Graphviz's ``rankdir`` has it.
+        around: a node, by its IRI, its name (``run:model/net/2`` or ``model/net/2``) or its label.
+        depth: the number of relations to follow from there. None follows all.
+        reach: ``up`` to what the node came from, ``down`` to what came from it, or ``both``.
+        only: show only entities of these `SUBJECTS`, with the activities and agents behind them.
+        direction: the direction of the edges in a picture, as Graphviz's ``rankdir``.
 
     Raises:
-        ExportError: a value that is none of these.
+        ExportError: a value is not one of these.
     """
 
     around: str | None = None
@@ -65,10 +65,10 @@ class View:
         if self.depth is not None and self.depth < 0:
             raise ExportError(f"depth must be 0 or more, not {self.depth}")
         if self.around is None and not (self.depth is None and self.reach is None):
-            raise ExportError("depth, up and down say how far around a node: name it with around")
+            raise ExportError("depth, up and down need a node to start from: name it with around")
 
     def given(self) -> tuple[str, ...]:
-        """The names of what is asked for."""
+        """Return the names of the fields that were set."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) not in _NONE)
 
 
@@ -76,10 +76,10 @@ _NONE: Final = (None, ())
 
 
 def apply_view(graph: Graph, view: View) -> Graph:
-    """What a view shows of a graph.
+    """Return the part of a graph that a view shows.
 
     Raises:
-        ExportError: no node, or more than one, is named as the one to look around.
+        ExportError: ``around`` names no node, or several.
     """
     if view.around is not None:
         graph = select_around(
@@ -91,10 +91,10 @@ def apply_view(graph: Graph, view: View) -> Graph:
 
 
 def find_node(graph: Graph, text: str) -> str:
-    """The key of the node that a text names: an IRI, a name with or without prefix, or a label.
+    """Return the key of the node with this IRI, name (with or without prefix) or label.
 
     Raises:
-        ExportError: none or more than one; the message names those that are meant.
+        ExportError: no node, or several nodes, match. The message lists candidates.
     """
     if text in graph:
         return text
@@ -108,32 +108,32 @@ def find_node(graph: Graph, text: str) -> str:
         if len(found) == 1:
             return found[0]
         if found:
-            names = _named(graph, found)
-            raise ExportError(f"{text!r} names {len(found)} nodes: {names}; give one of these")
+            names = _list_nodes(graph, found)
+            raise ExportError(f"{len(found)} nodes match {text!r}: {names}; choose one of these")
     most = [key for key, node in graph.nodes(data=True) if text in node["name"]]
-    hint = f"; there are {_named(graph, most)}" if most else ""
+    hint = f"; similar names: {_list_nodes(graph, most)}" if most else ""
     raise ExportError(f"no node is named {text!r}{hint}")
 
 
-def _named(graph: Graph, keys: list[str]) -> str:
+def _list_nodes(graph: Graph, keys: list[str]) -> str:
     names = [graph.nodes[key]["name"] for key in keys]
-    if len(set(names)) < len(names):  # those of several runs
+    if len(set(names)) < len(names):  # nodes of several runs
         names = keys
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
 def select_around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
-    """A node with what it came from (``up``), what came of it (``down``), or both."""
+    """Select a node with its origins (``up``), its effects (``down``), or both."""
     kept = {node}
     if reach != "down":
-        kept |= _reached(graph.successors, node, depth)
+        kept |= _reach(graph.successors, node, depth)
     if reach != "up":
-        kept |= _reached(graph.predecessors, node, depth)
-    return _part(graph, kept)
+        kept |= _reach(graph.predecessors, node, depth)
+    return _subgraph(graph, kept)
 
 
-def _reached(neighbours: Callable[[str], Iterator[str]], node: str, depth: int | None) -> set[str]:
+def _reach(neighbours: Callable[[str], Iterator[str]], node: str, depth: int | None) -> set[str]:
     found, edge = {node}, [node]
     while edge and (depth is None or depth > 0):
         edge = [other for one in edge for other in neighbours(one) if other not in found]
@@ -144,7 +144,7 @@ def _reached(neighbours: Callable[[str], Iterator[str]], node: str, depth: int |
 
 
 def select_subjects(graph: Graph, subjects: Iterable[str]) -> Graph:
-    """The entities of some subjects, the activities that made or used them, and whose those are."""
+    """Select the entities of some subjects, their activities, and the agents behind these."""
     types = frozenset().union(*(SUBJECTS[subject] for subject in subjects))
     kinds = graph.nodes(data="kind")
     kept = {key for key, node in graph.nodes(data=True) if types.intersection(node["types"])}
@@ -159,7 +159,7 @@ def select_subjects(graph: Graph, subjects: Iterable[str]) -> Graph:
         activities |= informants
     behind = {other for key in kept | activities for other in graph.successors(key)}
     agents = {key for key in behind if kinds[key] == "agent"}
-    return _part(graph, kept | activities | agents)
+    return _subgraph(graph, kept | activities | agents)
 
 
 def _neighbours(graph: Graph, key: str) -> Iterator[str]:
@@ -167,8 +167,8 @@ def _neighbours(graph: Graph, key: str) -> Iterator[str]:
     yield from graph.predecessors(key)
 
 
-def _part(graph: Graph, kept: set[str]) -> Graph:
-    """Some nodes and the edges among them, in the graph's order."""
+def _subgraph(graph: Graph, kept: set[str]) -> Graph:
+    """Select nodes and the edges between them, in the order of the graph."""
     import networkx
 
     part: Graph = networkx.MultiDiGraph(**graph.graph)

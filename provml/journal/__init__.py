@@ -1,4 +1,4 @@
-"""The recording: the files of a run, their writer, their reader, and how a dead run is closed.
+"""The recording on disk: a run's files, their writer and reader, and the recovery of dead runs.
 
-Imports nothing that derives: no model, no export, no numpy until samples are read as arrays.
+Imports nothing that derives: no model, no export. numpy is imported when samples are read.
 """

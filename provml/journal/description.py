@@ -1,4 +1,4 @@
-"""Reading ``run.json``: bounded, and refused where it is of a newer version.
+"""Read ``run.json``, bounded in size; refuse one of a newer format version.
 
 Imports `layout`, `errors`.
 """
@@ -12,25 +12,29 @@ from typing import Any, Final
 from provml.errors import JournalError
 from provml.journal import layout
 
-_LONGEST: Final = 2**20
+_MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """What a run's ``run.json`` says; None where it can't be read.
+    """Read a run's ``run.json``; None if it can't be read.
 
-    Raises JournalError where it is of a newer version.
+    Raises JournalError if it has a newer format version.
     """
     try:
         with open(folder / layout.RUN_FILE, "rb") as file:
-            known = json.loads(file.read(_LONGEST))
+            known = json.loads(file.read(_MAX_DESCRIPTION_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(known, dict):
         return None
-    version = known.get("format")
+    check_format_version(folder, known.get("format"))
+    return known
+
+
+def check_format_version(path: Path, version: object) -> None:
+    """Raise JournalError if the content of a path has a newer format version."""
     if isinstance(version, int) and version > layout.FORMAT_VERSION:
         raise JournalError(
-            f"{folder} has the format version {version}, this provml knows those up to "
-            f"{layout.FORMAT_VERSION}: upgrade provml"
+            f"{path} has the format version {version}, and this provml reads versions up to "
+            f"{layout.FORMAT_VERSION}: upgrade provml to read it"
         )
-    return known

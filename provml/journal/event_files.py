@@ -1,6 +1,6 @@
-"""The writing side of ``*.events.jsonl``: one line, one write().
+"""Write ``*.events.jsonl``: one line per record, one write() per line.
 
-Imports `layout`, `opening`, `errors`.
+Imports `layout`, `safe_open`, `errors`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
 
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+_encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 class EventsFile:
-    """One process's events file; its methods are called under its owner's lock."""
+    """One process's events file. Its methods are called under its owner's lock."""
 
     def __init__(self, path: str) -> None:
-        """Make the file. Raises OSError where it can't be made."""
+        """Create the file. Raises OSError if that fails."""
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         with avoid_std_fds():
@@ -30,33 +30,34 @@ class EventsFile:
 
     @property
     def fd(self) -> int:
-        """The file's descriptor."""
+        """The file descriptor."""
         return self._fd
 
     def append(self, record: dict[str, Any]) -> int:
-        """Write one line; the offset at which it stands.
+        """Write one line and return its offset in the file.
 
         Raises:
-            OSError: the line could not be written whole.
-            InvalidArgumentError: it would be longer than `layout.MAX_LINE_BYTES`.
+            OSError: the line could not be written completely.
+            InvalidArgumentError: the line is longer than `layout.MAX_EVENT_LINE_BYTES`.
         """
-        line = _encode(record).encode("ascii") + b"\n"
-        if len(line) > layout.MAX_LINE_BYTES:
+        line = _encode_line(record).encode("ascii") + b"\n"
+        if len(line) > layout.MAX_EVENT_LINE_BYTES:
             raise InvalidArgumentError(
-                f"the record takes {len(line):,} bytes, at most {layout.MAX_LINE_BYTES:,} are "
-                "allowed; write it to a file and log that with log_artifact"
+                f"the record takes {len(line):,} bytes, more than the "
+                f"{layout.MAX_EVENT_LINE_BYTES:,} allowed: write the content to a file and log "
+                "that file with log_artifact"
             )
-        if self._torn:  # end what a full disk cut short, so that this line stands alone
+        if self._torn:  # end the line that a full disk cut short
             line = b"\n" + line
         written = os.write(self._fd, line)
         offset = self._length + self._torn
         self._length += written
         self._torn = written < len(line)
         if self._torn:
-            raise OSError(f"{written} of {len(line)} bytes were written: is the disk full?")
+            raise OSError(f"only {written} of {len(line)} bytes were written: is the disk full?")
         return offset
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._fd)
         self._fd = -1

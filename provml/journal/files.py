@@ -1,7 +1,7 @@
-"""Reading one writer's pair of files, while it is written or after it died.
+"""Read the pair of files of one writer, during the run or after the writer died.
 
-Whatever is torn, unwritten or damaged is skipped and counted. Everything read is bounded.
-Imports `layout`, `values`, `errors`; numpy when samples are read.
+Torn, unwritten and damaged content is skipped and counted. Every read is bounded. Imports `layout`
+and `description`; numpy when samples are read.
 """
 
 from __future__ import annotations
@@ -12,25 +12,24 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from provml.errors import JournalError
 from provml.journal import layout
+from provml.journal.description import check_format_version
+from provml.journal.layout import Record as Record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Record = dict[str, Any]
-
 CHUNK_RECORDS: Final = 131_072
-_TAILS_BYTES: Final = (2**16, 2**20)
-"""Where the end line is looked for: an exception in a script of many bytes makes it long."""
+_END_SEARCH_BYTES: Final = (2**16, 2**20)
+"""How far from the file's end to look for the end line; a long traceback makes it long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the head of a samples file says; all zero where there is none to read."""
+    """The header of a samples file; all zero if it can't be read."""
 
     created_ns: int = 0
     dropped_samples: int = 0
@@ -40,7 +39,7 @@ class Header:
 
     @property
     def status(self) -> str | None:
-        """How the writer ended; None where it has not."""
+        """How the writer ended; None if it has not ended."""
         names = {code: name for name, code in layout.STATUS_CODES.items()}
         return names.get(self.status_code)
 
@@ -64,9 +63,9 @@ class WriterFiles:
     """The pair of files of one writer.
 
     Attributes:
-        index: the writer's place among the run's writers, by start.
+        index: the writer's position among the run's writers, ordered by start.
         name: the files' common stem.
-        damage: what was skipped, by reason, in the order it was met.
+        damage: counts of skipped content by reason, in the order of discovery.
     """
 
     folder: Path
@@ -76,18 +75,18 @@ class WriterFiles:
 
     @property
     def samples_path(self) -> Path:
-        """The samples file, which may not be there."""
+        """The samples file, which may not exist."""
         return self.folder / (self.name + layout.SAMPLES_SUFFIX)
 
     @property
     def events_path(self) -> Path:
-        """The events file, which may not be there."""
+        """The events file, which may not exist."""
         return self.folder / (self.name + layout.EVENTS_SUFFIX)
 
     def header(self) -> Header:
-        """The samples file's header, read afresh.
+        """Read the samples file's header; not cached.
 
-        Raises JournalError where it is of a newer version.
+        Raises JournalError if it has a newer format version.
         """
         try:
             with open(self.samples_path, "rb") as file:
@@ -99,35 +98,26 @@ class WriterFiles:
         magic, version, record_size, header_size, *rest = layout.HEADER.unpack(content)
         if magic != layout.MAGIC:
             return Header()
-        if version > layout.FORMAT_VERSION:
-            raise JournalError(
-                f"{self.samples_path} has the format version {version}, this provml reads up to "
-                f"{layout.FORMAT_VERSION}: upgrade provml to read it"
-            )
+        check_format_version(self.samples_path, version)
         if (record_size, header_size) != (layout.RECORD_SIZE, layout.HEADER_SIZE):
             return Header()
         return Header(*rest)
 
     def first_record(self) -> Record:
-        """The ``writer`` line; empty where it can't be read. Raises JournalError if newer."""
+        """The ``writer`` line; empty if it can't be read. Raises JournalError if it is newer."""
         try:
             with open(self.events_path, "rb") as file:
-                record = _parsed(file.readline(layout.MAX_LINE_BYTES + 1))
+                record = _parse_line(file.readline(layout.MAX_EVENT_LINE_BYTES + 1))
         except OSError:
             return {}
         if record is None or record.get("record") != "writer":
             return {}
-        version = record.get("format")
-        if isinstance(version, int) and version > layout.FORMAT_VERSION:
-            raise JournalError(
-                f"{self.events_path} has the format version {version}, this provml reads up to "
-                f"{layout.FORMAT_VERSION}: upgrade provml to read it"
-            )
+        check_format_version(self.events_path, record.get("format"))
         return record
 
     def end_record(self) -> Record:
-        """The ``end`` line, looked for near the file's end; empty where there is none."""
-        for size in _TAILS_BYTES:
+        """The ``end`` line, searched near the file's end; empty if there is none."""
+        for size in _END_SEARCH_BYTES:
             try:
                 with open(self.events_path, "rb") as file:
                     length = os.fstat(file.fileno()).st_size
@@ -136,7 +126,7 @@ class WriterFiles:
             except OSError:
                 return {}
             for line in reversed(lines):
-                record = _parsed(line + b"\n")
+                record = _parse_line(line + b"\n")
                 if record is not None and record.get("record") == "end":
                     return record
             if length <= size:
@@ -144,7 +134,7 @@ class WriterFiles:
         return {}
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Every readable line with its offset, in the order written; counts the others."""
+        """Yield every readable line with its offset, in the order written; count the others."""
         try:
             file = open(self.events_path, "rb")
         except OSError:
@@ -152,19 +142,19 @@ class WriterFiles:
         damaged: Counter[str] = Counter()
         with file:
             offset = 0
-            while line := file.readline(layout.MAX_LINE_BYTES + 1):
-                record = _parsed(line)
+            while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
+                record = _parse_line(line)
                 if record is not None:
                     yield offset, record
-                elif not line.endswith(b"\n") and len(line) <= layout.MAX_LINE_BYTES:
+                elif not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES:
                     damaged["torn last line"] += 1
                 elif line != b"\n":
                     damaged["unreadable line"] += 1
                 offset += len(line)
-        self._note(damaged)
+        self._note_damage(damaged)
 
     def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
-        """The line that begins at each offset; None where none does."""
+        """Yield the record of the line at each offset; None if no line begins there."""
         try:
             file = open(self.events_path, "rb")
         except OSError:
@@ -177,35 +167,35 @@ class WriterFiles:
                     yield None
                     continue
                 file.seek(offset)
-                yield _parsed(file.readline(layout.MAX_LINE_BYTES + 1))
+                yield _parse_line(file.readline(layout.MAX_EVENT_LINE_BYTES + 1))
 
-    def _note(self, damaged: Counter[str]) -> None:
+    def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
-            self.damage[reason] = max(self.damage[reason], count)  # every pass meets the same
+            self.damage[reason] = max(self.damage[reason], count)  # every pass finds the same
 
     def series(self) -> dict[int, Series]:
-        """The series that this writer declared so far, by number."""
+        """The series that this writer has declared so far, by number."""
         declared: dict[int, Series] = {}
         damaged: Counter[str] = Counter()
         for _, record in self.records():
             if record.get("record") == "series":
-                series = _series(record)
+                series = _parse_series(record)
                 if series is None:
                     damaged["unreadable series"] += 1
                 elif declared.setdefault(series.number, series) != series:
-                    damaged["series of a number that is taken"] += 1
-        self._note(damaged)
+                    damaged["series with a number already in use"] += 1
+        self._note_damage(damaged)
         return declared
 
     def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
-        """The samples file's records, holes left out, as structured arrays of up to ``records``.
+        """Yield the samples as structured arrays of up to ``records`` records, without holes.
 
         Fields: ``time``, ``step``, ``value`` (f64), ``epoch``, ``series``; see `to_int64`.
-        Memory: 32 bytes a record of a chunk, twice.
+        Memory: two times 32 bytes for each record of a chunk.
         """
         if self.header().created_ns == 0:
             if self.samples_path.exists():
-                self._note(Counter({"unreadable samples header": 1}))
+                self._note_damage(Counter({"unreadable samples header": 1}))
             return
         try:
             file = open(self.samples_path, "rb")
@@ -218,7 +208,7 @@ class WriterFiles:
             import numpy as np
 
             file.seek(layout.HEADER_SIZE)
-            # zeros after the last record are room that was not used yet, not holes
+            # zeros after the last record are unused space, not holes
             holes = unused = 0
             while True:
                 chunk = np.fromfile(file, _record_dtype(), records)
@@ -229,7 +219,7 @@ class WriterFiles:
                     used = len(chunk) - int(written[::-1].argmax())
                     holes += unused + used - int(np.count_nonzero(written))
                     unused = len(chunk) - used
-                    written &= chunk["series"] != layout.GIVEN_UP
+                    written &= chunk["series"] != layout.ABANDONED_SLOT
                     yield chunk if written.all() else chunk[written]
                 if len(chunk) < records:
                     break
@@ -237,7 +227,7 @@ class WriterFiles:
             expected = self.end_record().get("slots")
             missing = expected - slots if isinstance(expected, int) else 0
             damage = {"hole": holes, "torn last record": int(torn > 0), "record cut off": missing}
-            self._note(+Counter(damage))
+            self._note_damage(+Counter(damage))
 
 
 def _record_dtype() -> np.dtype[np.void]:
@@ -252,23 +242,23 @@ def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
     """The values of a chunk whose series store ``i64`` (or the offsets of ``text``)."""
     import numpy as np
 
-    # the value's eight bytes, not its number: a view of the field, which is not contiguous
+    # reinterpret the eight bytes; the field is not contiguous, so copy it first
     return np.ascontiguousarray(chunk["value"]).view(np.int64)
 
 
-def _parsed(line: bytes) -> Record | None:
+def _parse_line(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line.decode())  # of bytes, json would guess the encoding
-        if b"\\ud" in line.lower():  # an escaped surrogate must be half of a pair
+        record = json.loads(line.decode())  # given bytes, json would guess the encoding
+        if b"\\ud" in line.lower():  # reject escaped surrogates without a partner
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("record"), str) else None
 
 
-def _series(record: Record) -> Series | None:
+def _parse_series(record: Record) -> Series | None:
     number, context, storage = record.get("series"), record.get("context"), record.get("storage")
     if not isinstance(number, int) or not 0 < number < 2**32:
         return None
@@ -289,13 +279,13 @@ def _series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """The number that a record and the one which completes it later share; None without one."""
+    """The number that links a record to a later record which completes it; None if it has none."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 
 
 def record_context(record: Record) -> tuple[str, ...] | None:
-    """A record's context as a path; None where it has none, or none that can be read."""
+    """A record's context as a path; None if it has no readable context."""
     context = record.get("context")
     if not isinstance(context, list) or not context:
         return None
@@ -303,7 +293,7 @@ def record_context(record: Record) -> tuple[str, ...] | None:
 
 
 def list_writer_files(run_folder: Path) -> list[WriterFiles]:
-    """Every writer of a run, in the order of their starts; links are not followed."""
+    """Every writer of a run, ordered by start. Symbolic links are not followed."""
     folder = run_folder / layout.JOURNAL_FOLDER
     names: set[str] = set()
     try:

@@ -1,7 +1,7 @@
-"""Events, spans, settings and rows, read from a journal while it is written, or after.
+"""Read events, spans, settings and points from a journal, during the run or after it.
 
-What the live run and the recorded one have in common to be asked. Imports `journal` readers,
-`context`, `clock`; numpy when rows are read.
+The live run and the recorded run share these queries. Imports the journal's readers, `base.context`
+and `base.clock`; numpy when points are read.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.base.context import Context, context_from_path
+from provml.base.results import Point, PointPage
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
 from provml.journal.reader import Journal
-from provml.journal.values import as_python, decode
+from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_STARTS: Final = ("_started", "_start")
-_ENDS: Final = ("_finish", "_finished", "_ended", "_end")
-_SENSELESS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
-_ROW_ROLES: Final = ("row", "summary")
-_LONGEST_READ: Final = 1_000_000
+_START_SUFFIXES: Final = ("_started", "_start")
+_END_SUFFIXES: Final = ("_finish", "_finished", "_ended", "_end")
+_DECODE_ERRORS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
+_POINT_ROLES: Final = ("row", "summary")
+_MAX_POINTS: Final = 1_000_000
 
-Time = int | float | datetime
+TimeLike = int | float | datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class RecordedEvent:
     """An event as it was logged.
 
     Attributes:
-        of: kind and name of what it is of: ``("model", "digits")``.
+        of: kind and name of the event's subject: ``("model", "digits")``.
     """
 
     name: str
@@ -51,18 +52,18 @@ class RecordedEvent:
 
     @property
     def time(self) -> datetime:
-        """When it happened, cut to microseconds."""
+        """When it happened, truncated to microseconds."""
         return to_datetime(self.time_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedSpan:
-    """An event that lasts: ``X_started`` and ``X_finish`` of one source and context.
+    """A period between two events, ``X_started`` and ``X_finish``, of one source and context.
 
     Attributes:
-        name: what the two names have in common.
-        started: the event that began it.
-        finished: the event that ended it; None where none has.
+        name: the common part of the two names.
+        started: the event that began the span.
+        finished: the event that ended it; None if it has not ended.
     """
 
     name: str
@@ -71,65 +72,65 @@ class RecordedSpan:
 
     @property
     def start(self) -> datetime:
-        """When it began, cut to microseconds."""
+        """When it began, truncated to microseconds."""
         return self.started.time
 
     @property
     def end(self) -> datetime | None:
-        """When it ended, cut to microseconds; None where it has not."""
+        """When it ended, truncated to microseconds; None if it has not ended."""
         return None if self.finished is None else self.finished.time
 
     @property
     def duration_s(self) -> float | None:
-        """How many seconds it lasted; None where it has no end."""
+        """Duration in seconds; None if it has not ended."""
         if self.finished is None:
             return None
         return (self.finished.time_ns - self.started.time_ns) / 1e9
 
     @property
     def source(self) -> str | None:
-        """Who or what it comes from."""
+        """The source of its events."""
         return self.started.source
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of its start and of its end; where both have a key, the end's counts."""
+        """The metadata of both events; for keys in both, the end's value wins."""
         return self.started.metadata | (self.finished.metadata if self.finished else {})
 
 
 def span_started(name: str) -> str | None:
-    """The name of the span that an event of this name begins; None for another event."""
-    return _without(name, _STARTS)
+    """The name of the span that an event with this name begins; None for other events."""
+    return _remove_suffix(name, _START_SUFFIXES)
 
 
 def span_ended(name: str) -> str | None:
-    """The name of the span that an event of this name ends; None for another event."""
-    return _without(name, _ENDS)
+    """The name of the span that an event with this name ends; None for other events."""
+    return _remove_suffix(name, _END_SUFFIXES)
 
 
-def _without(name: str, suffixes: tuple[str, ...]) -> str | None:
+def _remove_suffix(name: str, suffixes: tuple[str, ...]) -> str | None:
     for suffix in suffixes:
         if name.endswith(suffix) and len(name) > len(suffix):
             return name.removesuffix(suffix)
     return None
 
 
-def events(
+def find_events(
     journal: Journal,
     name: str | None = None,
     source: str | None = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    since: TimeLike | None = None,
+    until: TimeLike | None = None,
 ) -> list[RecordedEvent]:
-    """The events in the order logged, process after process; those of a name, source, time.
+    """Find events by name, source and time, in the order logged, one process after another.
 
-    Raises InvalidArgumentError for a time that is none.
+    Raises InvalidArgumentError for an invalid time.
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
     return [
         event
-        for event in _all_events(journal)
+        for event in _read_events(journal)
         if name in (None, event.name)
         and source in (None, event.source)
         and (first is None or first <= event.time_ns)
@@ -137,32 +138,32 @@ def events(
     ]
 
 
-def spans(
+def find_spans(
     journal: Journal,
     name: str | None = None,
     source: str | None = None,
-    since: Time | None = None,
-    until: Time | None = None,
+    since: TimeLike | None = None,
+    until: TimeLike | None = None,
 ) -> list[RecordedSpan]:
-    """The spans in the order begun, process after process; those that touch a stretch of time.
+    """Find spans by name, source and period, in the order begun, one process after another.
 
-    An end belongs to the start of its name, source and context that was last open, within a
-    process and between them. A start without an end is a span without one.
+    An end event closes the most recent open span of its name, source and context, within a process
+    and across processes. A start without an end is a span whose ``finished`` is None.
 
-    Raises InvalidArgumentError for a time that is none.
+    Raises InvalidArgumentError for an invalid time.
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
     found: list[tuple[str, RecordedEvent, RecordedEvent | None]] = []
-    under_way: dict[tuple[Any, ...], list[int]] = {}
-    for event in _all_events(journal):
+    open_spans: dict[tuple[Any, ...], list[int]] = {}
+    for event in _read_events(journal):
         base = span_started(event.name)
         if base is not None:
-            under_way.setdefault((base, event.source, event.context), []).append(len(found))
+            open_spans.setdefault((base, event.source, event.context), []).append(len(found))
             found.append((base, event, None))
             continue
         base = span_ended(event.name)
-        places = under_way.get((base, event.source, event.context))
+        places = open_spans.get((base, event.source, event.context))
         if places and found[places[-1]][1].time_ns <= event.time_ns:
             place = places.pop()
             found[place] = (*found[place][:2], event)
@@ -176,8 +177,8 @@ def spans(
     ]
 
 
-def _all_events(journal: Journal) -> Iterator[RecordedEvent]:
-    for record in records(journal, "event"):
+def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
+    for record in read_records(journal, "event"):
         name, source = record.get("name"), record.get("source")
         if not isinstance(name, str) or not isinstance(record.get("time"), int):
             continue
@@ -185,16 +186,16 @@ def _all_events(journal: Journal) -> Iterator[RecordedEvent]:
             name=name,
             time_ns=record["time"],
             source=source if isinstance(source, str) else None,
-            metadata=metadata_of(record),
+            metadata=decode_metadata(record),
             context=context_from_path(record_context(record)),
             step=record.get("step"),
             epoch=record.get("epoch"),
-            of=event_target(record.get("of")),
+            of=parse_target(record.get("of")),
         )
 
 
-def event_target(content: object) -> tuple[str, str] | None:
-    """Kind and name of what something is of, as a record says it; None where it does not."""
+def parse_target(content: object) -> tuple[str, str] | None:
+    """Kind and name of a record's subject; None if the record has no valid subject."""
     if not isinstance(content, dict):
         return None
     kind, name = content.get("kind"), content.get("name")
@@ -203,50 +204,49 @@ def event_target(content: object) -> tuple[str, str] | None:
     return kind, name
 
 
-def records(journal: Journal, *kinds: str) -> Iterator[Record]:
-    """The records of some kinds, in the order written, process after process."""
+def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
+    """Yield the records of some kinds, in the order written, one process after another."""
     for files in journal.writers:
         for _, record in files.records():
             if record.get("record") in kinds:
                 yield record
 
 
-def metadata_of(record: Record) -> dict[str, Any]:
-    """A record's metadata; empty where it has none that can be read."""
+def decode_metadata(record: Record) -> dict[str, Any]:
+    """A record's metadata; empty if it has none or can't be read."""
     try:
-        metadata = as_python(decode(record.get("metadata")))
-    except _SENSELESS:
+        metadata = to_logged_value(decode(record.get("metadata")))
+    except _DECODE_ERRORS:
         return {}
     return metadata if isinstance(metadata, dict) else {}
 
 
 def last_values(journal: Journal, kind: str) -> dict[str, Any]:
-    """The last value under each name: of ``param``, ``tag`` or ``metadata``."""
+    """The last value under each name, of kind ``param``, ``tag`` or ``metadata``."""
     values: dict[str, Any] = {}
-    for record in records(journal, kind):
+    for record in read_records(journal, kind):
         if isinstance(record.get("name"), str):
             try:
-                values[record["name"]] = as_python(decode(record["value"]))
-            except _SENSELESS:
+                values[record["name"]] = to_logged_value(decode(record["value"]))
+            except _DECODE_ERRORS:
                 continue
     return values
 
 
-# -- rows ------------------------------------------------------------------------------------------
+# -- points of a group -----------------------------------------------------------------------------
 
 
-def read_points(
-    journal: Journal, path: tuple[str, ...], start_index: int, limit: int
-) -> dict[str, Any]:
-    """A page of a group's points, writer by writer; see `MetricGroup.read`.
+def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
+    """Read a page of a group's points, one writer after another; see `MetricGroup.read`.
 
-    A point is what one call of a group recorded: the samples of its context that stand next to each
-    other with one time. Costs a pass over the samples files; memory, the points asked for.
+    A point is one call of a group: consecutive samples of the group's context with the same time.
+    Costs a pass over the samples files, and memory for the points requested.
 
-    Raises InvalidArgumentError for an argument that is no int of 0 or more, or too large a limit.
+    Raises InvalidArgumentError if an argument is not an int of 0 or more, or the limit is too
+    large.
     """
     start = validate_count(start_index, "start_index", 2**62)
-    stop = start + validate_count(limit, "limit", _LONGEST_READ)
+    stop = start + validate_count(limit, "limit", _MAX_POINTS)
     total = 0
     found: list[tuple[int, dict[str, Any]]] = []
     for files in journal.writers:
@@ -254,34 +254,33 @@ def read_points(
             n: s for n, s in files.series().items() if holds_points(s) and s.context == path
         }
         if declared:
-            total = _writer_rows(files, declared, (start, stop), total, found)
-    data = [{"index": index, "data": row} for index, row in found]
-    return {"data": data, "total": total, "has_more": stop < total}
+            total = _add_points_of_writer(files, declared, (start, stop), total, found)
+    return PointPage([Point(*point) for point in found], total, stop < total)
 
 
 def validate_count(value: object, what: str, most: int) -> int:
-    """An int of 0 or more. Raises InvalidArgumentError."""
+    """Validate an int between 0 and ``most``. Raises InvalidArgumentError."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidArgumentError(f"{what} must be an int of 0 or more: {value!r:.80}")
+        raise InvalidArgumentError(f"{what} must be an int of 0 or more, not {value!r:.80}")
     number = value.__index__()
     if not 0 <= number <= most:
-        raise InvalidArgumentError(f"{what} must lie within 0 and {most:,}: {value!r:.80}")
+        raise InvalidArgumentError(f"{what} must be between 0 and {most:,}, not {value!r:.80}")
     return int(number)
 
 
 def holds_points(series: Series) -> bool:
-    """Whether a series' samples are fields of a group's points."""
-    return series.kind == "metric" and series.role in _ROW_ROLES and series.context is not None
+    """Whether the samples of a series are fields of a group's points."""
+    return series.kind == "metric" and series.role in _POINT_ROLES and series.context is not None
 
 
-def _writer_rows(
+def _add_points_of_writer(
     files: WriterFiles,
     declared: dict[int, Series],
     limits: tuple[int, int],
     total: int,
     found: list[tuple[int, dict[str, Any]]],
 ) -> int:
-    """Add the rows of one writer that lie between the limits; how many there are by then."""
+    """Append one writer's points that lie within the limits; return the running total."""
     import numpy as np
 
     last: int | None = None
@@ -295,11 +294,11 @@ def _writer_rows(
         index = total + np.cumsum(begins) - 1
         total, last = int(index[-1]) + 1, int(times[-1])
         chosen = (index >= limits[0]) & (index < limits[1])
-        for row, record, value in _values(files, declared, own[chosen], index[chosen]):
+        for row, record, value in _decode_values(files, declared, own[chosen], index[chosen]):
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # they come last
+            data.pop("step", None), data.pop("epoch", None)  # re-added below, to come last
             data[declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])
@@ -308,13 +307,13 @@ def _writer_rows(
     return total
 
 
-def _values(
+def _decode_values(
     files: WriterFiles,
     declared: dict[int, Series],
     chosen: NDArray[np.void],
     index: NDArray[np.int64],
 ) -> Iterator[tuple[int, Any, Any]]:
-    """Each sample's row, record and value, as far as they can be read."""
+    """Yield the row, record and value of each sample that can be decoded."""
     floats, integers = chosen["value"].tolist(), to_int64(chosen).tolist()
     for position, record in enumerate(chosen):
         row = int(index[position])
@@ -324,6 +323,6 @@ def _values(
             continue
         (line,) = files.records_at([integers[position]])
         try:
-            yield row, record, as_python(decode((line or {})["value"]))
-        except _SENSELESS:
+            yield row, record, to_logged_value(decode((line or {})["value"]))
+        except _DECODE_ERRORS:
             continue

@@ -1,23 +1,23 @@
-r"""Where a run's files lie and what every byte of them means: format version 1.
+r"""Where a run's files are and what every byte in them means: format version 1.
 
 A run's folder
 --------------
 ::
 
     <store>/<experiment>/<run id>/
-        run.json                     what is known at the start, one JSON object
+        run.json                     the facts known at the start, one JSON object
         journal/<writer>.samples     scalar samples, binary, described here
-        journal/<writer>.events.jsonl   everything else, one JSON object a line
-        artifacts/                   copies of files and what was captured (a diff, ...)
+        journal/<writer>.events.jsonl   everything else, one JSON object per line
+        artifacts/                   copies of files, and captured content (a diff, ...)
         provenance.json              PROV-JSON, written at the end from the journal
 
-Every process that records writes a pair of files of its own and nobody else's; ``<writer>`` is
-``<start, nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so that the names sort by
-start. The folders ``<experiment>`` and ``<run id>`` are named by `folder_name`.
+Each recording process writes its own pair of files and no others. ``<writer>`` is ``<start,
+nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sort by start.
+`encode_folder_name` gives the names of the folders ``<experiment>`` and ``<run id>``.
 
 ``*.samples``
 -------------
-Little-endian throughout. A header of 64 bytes:
+All numbers are little-endian. A header of 64 bytes:
 
 ====== ====== ==================================================================
 offset type   meaning
@@ -26,42 +26,42 @@ offset type   meaning
 8      u16    format version, 1
 10     u16    size of a record, 32
 12     u32    size of the header, 64
-16     i64    time the file was made, nanoseconds since the epoch
-24     u64    samples dropped: the disk was full or gone
-32     u64    events dropped, likewise
-40     i64    time the writer ended, 0 while it has not
+16     i64    time the file was created, nanoseconds since the epoch
+24     u64    samples dropped because the disk was full or gone
+32     u64    events dropped for the same reasons
+40     i64    time the writer ended; 0 if it has not ended
 48     u32    how it ended: 0 not yet, 1 finished, 2 failed, 3 interrupted, 4 crashed
               (closed later by recovery), 5 a helper process closed its files
 52     12x    reserved, zero
 ====== ====== ==================================================================
 
-Then records of 32 bytes, to the end of the file:
+Records of 32 bytes follow, up to the end of the file:
 
 ====== ====== ==================================================================
 offset type   meaning
 ====== ====== ==================================================================
 0      i64    time, nanoseconds since the epoch
-8      i64    step; -2**63 where there is none
-16     8 B    value: f64, i64, or a u64 offset into the events file, as the series says
-24     i32    epoch; -1 where there is none
-28     u32    series, 1 or more; 0: not written (a hole), to be skipped; 2**32 - 1: a slot
-              that was given up, no sample, to be skipped
+8      i64    step; -2**63 if the sample has no step
+16     8 B    value: f64, i64, or a u64 offset into the events file; the series says which
+24     i32    epoch; -1 if the sample has no epoch
+28     u32    series, 1 or more; 0: not written (a hole); 2**32 - 1: an abandoned slot.
+              Readers skip holes and abandoned slots
 ====== ====== ==================================================================
 
-A record's fields are stored in this order, the series last: it commits the record. A slot is
-reserved before it is filled, so a killed process leaves at most one hole for each thread, and a
-file that was not closed ends in zeros up to its preallocated length. A last part of fewer than 32
-bytes is no record. Where a sample whose series has the role ``row`` was written without step or
-epoch, they may be filled in later; nothing else of a record ever changes.
+The fields of a record are stored in this order. The series comes last: it commits the record. A
+slot is reserved before it is filled, so a killed process leaves at most one hole for each thread. A
+file that was not closed ends in zeros up to its preallocated length. Fewer than 32 bytes at the end
+are not a record. If a sample of a series with the role ``row`` was written without step or epoch,
+they may be filled in later; nothing else in a record ever changes.
 
 ``*.events.jsonl``
 ------------------
-UTF-8 (in fact ASCII) JSON, one object a line, the line's kind under ``record``; described by
-``schemas/journal.schema.json``. The first line has the record ``writer``. A series is declared by a
-``series`` line, which is written before the first sample that names it; its ``storage`` is
-``f64``, ``i64`` or ``text`` (the sample's value is the offset of a ``sample`` line in the same
-events file; step and epoch are those of the record). A line that does not end in a line feed, or
-does not parse, is skipped and counted.
+UTF-8 (in fact ASCII) JSON, one object per line, with the line's kind under ``record``; described by
+``schemas/journal.schema.json``. The first line has the kind ``writer``. A ``series`` line declares
+a series, before the first sample that names it. Its ``storage`` is ``f64``, ``i64`` or ``text``.
+With ``text``, the sample's value is the offset of a ``sample`` line in the same events file; step
+and epoch are those of the binary record. A line that does not end in a line feed, or does not
+parse, is skipped and counted.
 
 Imports nothing of provml.
 """
@@ -69,7 +69,10 @@ Imports nothing of provml.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
+
+Record = dict[str, Any]
+"""One line of an events file, decoded."""
 
 FORMAT_VERSION: Final = 1
 
@@ -83,22 +86,29 @@ MAGIC: Final = b"\x89PROVML\n"
 HEADER: Final = struct.Struct("<8sHHIqQQqI12x")
 HEADER_SIZE: Final = HEADER.size
 DROPPED_OFFSET: Final = 24
-DROPPED: Final = struct.Struct("<QQ")
+DROPPED_FIELDS: Final = struct.Struct("<QQ")
 ENDED_OFFSET: Final = 40
-ENDED: Final = struct.Struct("<qI")
+ENDED_FIELDS: Final = struct.Struct("<qI")
 
 RECORD_F64: Final = struct.Struct("<qqdiI")
 RECORD_I64: Final = struct.Struct("<qqqiI")
 RECORD_TEXT: Final = struct.Struct("<qqQiI")
 RECORD_SIZE: Final = RECORD_F64.size
+SERIES_OFFSET: Final = 28
 NO_STEP: Final = -(2**63)
-GIVEN_UP: Final = 2**32 - 1
+ABANDONED_SLOT: Final = 2**32 - 1
 NO_EPOCH: Final = -1
+MAX_INT64: Final = 2**63 - 1
+"""The largest integer that the storage ``i64`` holds; the smallest is ``-MAX_INT64 - 1``."""
+
+SAMPLING: Final = "sampling"
+"""The kind of series whose samples are readings: a sample's time is the reading's end, its value
+the reading's start, in nanoseconds since the epoch."""
 
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
 
-MAX_LINE_BYTES: Final = 16 * 2**20
-"""A longer line is refused by the writer and skipped by the reader."""
+MAX_EVENT_LINE_BYTES: Final = 16 * 2**20
+"""The writer refuses longer lines; the reader skips them."""
 
 STATUS_CODES: Final = {
     "finished": 1,
@@ -117,13 +127,13 @@ def pack_header(created_ns: int) -> bytes:
     return HEADER.pack(MAGIC, FORMAT_VERSION, RECORD_SIZE, HEADER_SIZE, created_ns, 0, 0, 0, 0)
 
 
-def folder_name(name: str) -> str:
-    """The name of the folder that stands for an experiment: injective, portable, never hidden.
+def encode_folder_name(name: str) -> str:
+    """The folder name for an experiment: unique per name, portable, never hidden.
 
-    Letters and digits of any script stay; other characters but ``-_. `` are percent-encoded. A
-    long name is cut and ends in ``~`` and a digest; the whole of it stands in ``run.json``.
+    Letters and digits of any script and ``-_. `` stay; other characters are percent-encoded. A long
+    name is cut and ends in ``~`` and a digest; ``run.json`` has the full name.
     """
-    encoded = "".join(_kept(character) for character in name) or "~"
+    encoded = "".join(_encode_character(character) for character in name) or "~"
     if encoded[0] in ". ":
         encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
     if encoded[-1] in ". ":
@@ -136,7 +146,7 @@ def folder_name(name: str) -> str:
     return encoded
 
 
-def _kept(character: str) -> str:
+def _encode_character(character: str) -> str:
     if character.isalnum() or character in "-_. ":
         return character
     return "".join(f"%{byte:02X}" for byte in character.encode())

@@ -1,4 +1,7 @@
-"""Who writes a journal, and whether that process still lives. Imports nothing of provml."""
+"""Identify the process that writes a journal, and check whether it is alive.
+
+Imports nothing of provml.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 from typing import Any
 
 
-def _boot_id() -> str | None:
+def _read_boot_id() -> str | None:
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -14,8 +17,8 @@ def _boot_id() -> str | None:
         return None
 
 
-def _start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: tells a reused pid from the old one."""
+def _read_start_ticks(pid: int) -> int | None:
+    """A process's start time in clock ticks since boot; tells a reused pid from the old process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -24,41 +27,44 @@ def _start_ticks(pid: int) -> int | None:
         return None
 
 
-def _pid_namespace() -> int | None:
-    """What tells the processes of one container from those of another on one machine."""
+def _read_pid_namespace() -> int | None:
+    """The pid namespace: tells apart the processes of containers on one machine."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         return None
 
 
-def identity() -> dict[str, Any]:
-    """This process, so that a later reader can tell whether it is still there."""
+def describe_process() -> dict[str, Any]:
+    """Describe this process, so that a later reader can tell whether it is still alive."""
     pid = os.getpid()
     return {
         "pid": pid,
         "host": os.uname().nodename,
-        "boot_id": _boot_id(),
-        "pid_namespace": _pid_namespace(),
-        "start_ticks": _start_ticks(pid),
+        "boot_id": _read_boot_id(),
+        "pid_namespace": _read_pid_namespace(),
+        "start_ticks": _read_start_ticks(pid),
     }
 
 
 def is_process_alive(writer: dict[str, Any]) -> bool | None:
-    """Whether the process that `identity` described lives; None: elsewhere, unknown."""
+    """Whether the process that `describe_process` described is alive; None if that is unknown.
+
+    It is unknown for a process on another host or in another pid namespace.
+    """
     if writer.get("host") != os.uname().nodename:
         return None
-    if writer.get("boot_id") != _boot_id():
+    if writer.get("boot_id") != _read_boot_id():
         return False
-    if writer.get("pid_namespace") not in (None, _pid_namespace()):
+    if writer.get("pid_namespace") not in (None, _read_pid_namespace()):
         return None
     pid = writer.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         return False
-    started, ticks = writer.get("start_ticks"), _start_ticks(pid)
+    started, ticks = writer.get("start_ticks"), _read_start_ticks(pid)
     if started is not None and ticks is not None:
         return ticks == started and not _is_zombie(pid)
-    try:  # /proc is not there, or hides the processes of others (hidepid)
+    try:  # /proc is missing, or hides other users' processes (hidepid)
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

@@ -1,4 +1,4 @@
-"""A run's journal as a whole: its description, its state, its writers' files.
+"""Read a run's journal as a whole: its description, its state, its writers' files.
 
 Imports `description`, `files`, `status`, `layout`, `errors`.
 """
@@ -15,42 +15,42 @@ from provml.errors import RunNotFoundError
 from provml.journal import layout
 from provml.journal.description import read_description
 from provml.journal.files import Record, WriterFiles, list_writer_files
-from provml.journal.status import RunState, run_state
+from provml.journal.status import RunState, read_run_state
 
-_KEPT_RECORDS: Final = 20_000
+_MAX_CACHED_RECORDS: Final = 20_000
 
 
 class Journal:
-    """A run's journal, readable while it is written.
+    """A run's journal; readable while it is written.
 
     Attributes:
-        folder: the run's folder.
-        description: what ``run.json`` says; where it can't be read, what the folder's names say.
-        writers: the writers' files as they stood when this was made, by start.
+        folder: the run's folder. description: the content of ``run.json``; if it can't be read,
+        facts from the folder's names. writers: the writers' files at the time of opening, ordered
+        by start.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Open a run's folder.
 
         Raises:
-            RunNotFoundError: there is no run in it.
-            JournalError: it is of a newer version.
+            RunNotFoundError: the folder holds no run.
+            JournalError: the run has a newer format version.
         """
         self.folder = Path(folder)
         if not is_run_folder(self.folder):
-            raise RunNotFoundError(f"there is no run in {self.folder}")
-        self.description = _description(self.folder)
+            raise RunNotFoundError(f"no run found in {self.folder}")
+        self.description = _load_description(self.folder)
         self.writers = list_writer_files(self.folder)
         self._cached: list[tuple[WriterFiles, int, Record]] | None = None
 
     def state(self) -> RunState:
-        """How the run stands now."""
-        return run_state(self.folder)
+        """Read the run's current state."""
+        return read_run_state(self.folder)
 
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
-        """Every line but the samples', with its writer and offset, writer by writer.
+        """Yield every line except samples and series, with its writer and offset, by writer.
 
-        Up to 20,000 of them are kept for the next pass; beyond that each pass reads the files.
+        Caches up to 20,000 lines for the next pass; a longer journal is read again in each pass.
         """
         if self._cached is not None:
             yield from self._cached
@@ -62,33 +62,33 @@ class Journal:
                     continue
                 if kept is not None:
                     kept.append((files, offset, record))
-                    if len(kept) > _KEPT_RECORDS:
+                    if len(kept) > _MAX_CACHED_RECORDS:
                         kept = None
                 yield files, offset, record
         self._cached = kept
 
     def damage(self) -> Counter[str]:
-        """What the passes made so far had to skip, by reason."""
+        """Counts of the content skipped by the passes so far, by reason."""
         total: Counter[str] = Counter()
         for files in self.writers:
             total.update(files.damage)
         return total
 
 
-def damage_note(damage: Mapping[str, int]) -> str | None:
-    """What to tell people who read a journal of which something had to be skipped."""
+def describe_damage(damage: Mapping[str, int]) -> str | None:
+    """A note for people about skipped content; None if nothing was skipped."""
     if not damage:
         return None
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
-    return f"not all of the journal can be read, what can't is left out ({reasons})"
+    return f"parts of the journal can't be read and are left out ({reasons})"
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether a folder holds a run of ours."""
+    """Whether a folder holds a run recorded by provml."""
     return (folder / layout.JOURNAL_FOLDER).is_dir() or (folder / layout.RUN_FILE).is_file()
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def _load_description(folder: Path) -> dict[str, Any]:
     fallback: dict[str, Any] = {"id": folder.name, "experiment": folder.parent.name}
     texts = {
         key: value

@@ -1,6 +1,6 @@
-"""Closing what a dead process left open: cuts the samples files, writes the ends.
+"""Close the files that a dead process left open: cut the samples files, write the end lines.
 
-The only code that changes another process's files; it does so once that process is gone.
+This is the only code that changes another process's files, and only after that process is gone.
 Imports `status`, `files`, `layout`, `errors`.
 """
 
@@ -18,15 +18,14 @@ from typing import Any, Final
 from provml.errors import JournalError
 from provml.journal import layout
 from provml.journal.files import Header, WriterFiles, list_writer_files
-from provml.journal.status import is_alive
+from provml.journal.status import is_writer_alive
 
-_BLOCK: Final = 2**20
-_SERIES_OFFSET: Final = 28
-_STATUSES: Final = (*layout.END_STATUSES, "crashed")
+_SEARCH_BYTES: Final = 2**20
+_END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _OpenWriter:
     """A writer that has not ended."""
 
     files: WriterFiles
@@ -35,48 +34,50 @@ class _Writer:
 
     @property
     def is_owner(self) -> bool:
-        """Whether its end is the run's; of those that no line tells, the first, as `run_state`."""
+        """Whether this writer's end is the end of the run, by the same rule as `read_run_state`."""
         return bool(self.identity.get("role", None if self.files.index else "owner") == "owner")
 
     @property
-    def process(self) -> str:
-        """Who wrote it, in words."""
+    def description(self) -> str:
+        """The writing process, for messages."""
         if not self.identity:
-            return f"the unknown process of {self.files.name}"
+            return f"the unknown process that wrote {self.files.name}"
         return f"process {self.identity.get('pid')} on {self.identity.get('host')}"
 
 
 def recover(run_folder: Path) -> list[str]:
-    """Close every writer of a run whose process is gone; one line for people for each of them.
+    """Close every writer of a run whose process is gone; return one line for each, for people.
 
-    Costs a pass over the dead writers' files. A run whose owners have all ended is left as it
-    is. Twice is once; two at a time do what one does.
+    Costs a pass over the dead writers' files. A run whose owners have all ended is not changed.
+    Idempotent, and safe to run concurrently.
 
     Raises:
-        JournalError: the run is being recorded, or is of a newer version.
-        OSError: the files can't be written; a later call goes on.
+        JournalError: the run is still being recorded, or has a newer format version.
+        OSError: the files can't be written; a later call continues.
     """
     with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
         open_writers = [
-            writer for files in list_writer_files(run_folder) for writer in _open(files)
+            writer for files in list_writer_files(run_folder) for writer in _find_open_writer(files)
         ]
         owners = [writer for writer in open_writers if writer.is_owner]
         for writer in owners:
-            if is_alive(writer.files, writer.identity):
+            if is_writer_alive(writer.files, writer.identity):
                 raise JournalError(
-                    f"run {run_folder.name} is being recorded by {writer.process}: "
+                    f"run {run_folder.name} is still being recorded by {writer.description}: "
                     "end that process first"
                 )
         if not owners:
             return []
-        helpers = [w for w in open_writers if not w.is_owner and not is_alive(w.files, w.identity)]
-        # the owners last: where this is cut short, the next call finds the run still open
-        return [line for writer in (*helpers, *owners) for line in _close(writer)]
+        helpers = [
+            w for w in open_writers if not w.is_owner and not is_writer_alive(w.files, w.identity)
+        ]
+        # owners last: if this is interrupted, the next call finds the run still open
+        return [line for writer in (*helpers, *owners) for line in _close_writer(writer)]
 
 
 @contextmanager
 def lock_exclusively(folder: Path) -> Iterator[None]:
-    """Keep a second recovery waiting, where the folder is there and its file system has locks."""
+    """Hold an exclusive lock on a folder, if the folder exists and its file system has locks."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -86,51 +87,58 @@ def lock_exclusively(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
         except OSError:
-            pass  # no locks here: both would cut at the same place, and of two ends one counts
+            pass  # without locks, both cut at the same place, and one of two ends counts
         yield
     finally:
         os.close(fd)
 
 
-def _open(files: WriterFiles) -> Iterator[_Writer]:
-    """The writer, if nothing says that it ended."""
+def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
+    """Yield the writer unless its files say that it ended."""
     header, end = files.header(), files.end_record()
     time_ns = end.get("time")
-    ended = isinstance(time_ns, int) and abs(time_ns) < 2**63 and end.get("status") in _STATUSES
-    writer = _Writer(files, header, files.first_record())
-    if not ended and header.status not in (_STATUSES if writer.is_owner else layout.STATUS_CODES):
+    ended = (
+        isinstance(time_ns, int)
+        and abs(time_ns) < 2**63
+        and end.get("status") in _END_LINE_STATUSES
+    )
+    writer = _OpenWriter(files, header, files.first_record())
+    if not ended and header.status not in (
+        _END_LINE_STATUSES if writer.is_owner else layout.STATUS_CODES
+    ):
         yield writer
 
 
-def _close(writer: _Writer) -> Iterator[str]:
-    """Cut, end and mark one writer's files; says what was done, if anything was."""
-    files, reason = writer.files, f"{writer.process} is gone and wrote no end"
-    ended_ns = _latest_ns(writer)
+def _close_writer(writer: _OpenWriter) -> Iterator[str]:
+    """Cut the samples file, write the end, and mark the header; yield a line that says so."""
+    files, reason = writer.files, f"{writer.description} died without ending the run"
+    ended_ns = _find_last_time_ns(writer)
     has_events = files.events_path.is_file()
     has_header = writer.header.created_ns != 0
     done: list[str] = []
     if has_header:
-        freed = _cut(files.samples_path)
-        done += [f"{freed:,} unused bytes cut"] if freed else []
+        freed = _truncate_samples(files.samples_path)
+        done += [f"cut {freed:,} unused bytes"] if freed else []
     if has_events:
         end: dict[str, Any] = {"record": "end", "time": ended_ns, "status": "crashed"}
         end["reason"] = f"{reason}; closed by recovery"
-        if _finish_lines(files.events_path, end if writer.is_owner else None):
-            done.append("a torn last line ended")
+        if _finish_events(files.events_path, end if writer.is_owner else None):
+            done.append("ended a torn last line")
     if has_header:
-        _mark(files.samples_path, ended_ns, "crashed" if writer.is_owner else "helper closed")
+        _mark_ended(files.samples_path, ended_ns, "crashed" if writer.is_owner else "helper closed")
     if has_header or (has_events and writer.is_owner):
-        yield f"closed the {_role(writer)} files of {writer.process}: {', '.join(done) or 'whole'}"
+        what = f"the {_describe_role(writer)} files of {writer.description}"
+        yield f"closed {what}: {', '.join(done) or 'they were complete'}"
 
 
-def _role(writer: _Writer) -> str:
+def _describe_role(writer: _OpenWriter) -> str:
     rank = writer.identity.get("rank")
     role = "owner's" if writer.is_owner else "helper's"
     return role if rank is None else f"{role} (rank {rank})"
 
 
-def _latest_ns(writer: _Writer) -> int:
-    """The time of the last that the writer recorded; at least its start."""
+def _find_last_time_ns(writer: _OpenWriter) -> int:
+    """The latest time that the writer recorded, at least its start."""
     digits = writer.files.name.partition("-")[0]
     latest = max(writer.header.created_ns, int(digits) if digits.isdecimal() else 0)
     for _, record in writer.files.records():
@@ -143,10 +151,9 @@ def _latest_ns(writer: _Writer) -> int:
 
 
 def find_end(path: Path) -> int:
-    """Where the last written record of a samples file ends, in bytes.
+    """The offset in bytes after the last written record of a samples file.
 
-    Reads backwards from the file's end: a file that was closed costs one small read. Raises
-    OSError.
+    Reads backwards from the file's end, so a closed file costs one small read. Raises OSError.
     """
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
@@ -155,25 +162,25 @@ def find_end(path: Path) -> int:
         while end > layout.HEADER_SIZE:
             start = max(layout.HEADER_SIZE, end - size)
             file.seek(start)
-            used = _used(file.read(end - start))
+            used = _count_used_bytes(file.read(end - start))
             if used:
                 return start + used
-            end, size = start, _BLOCK
+            end, size = start, _SEARCH_BYTES
     return layout.HEADER_SIZE
 
 
-def _used(block: bytes) -> int:
-    """How many bytes of a block of records lie up to its last written one."""
+def _count_used_bytes(block: bytes) -> int:
+    """The number of bytes in a block of records up to its last written record."""
     records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
     for number in range(records, 0, -1):
-        place = (number - 1) * layout.RECORD_SIZE + _SERIES_OFFSET
+        place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
         if any(block[place : place + 4]):
             return number * layout.RECORD_SIZE
     return 0
 
 
-def _cut(path: Path) -> int:
-    """Cut a samples file behind its last written record; the bytes that went."""
+def _truncate_samples(path: Path) -> int:
+    """Cut a samples file after its last written record; return the number of bytes removed."""
     end = find_end(path)
     freed = path.stat().st_size - end
     if freed > 0:
@@ -182,8 +189,8 @@ def _cut(path: Path) -> int:
     return freed
 
 
-def _finish_lines(path: Path, end: dict[str, Any] | None) -> bool:
-    """End a torn last line, add the end; whether a line was torn."""
+def _finish_events(path: Path, end: dict[str, Any] | None) -> bool:
+    """End a torn last line and append the end line; return whether a line was torn."""
     with open(path, "r+b", buffering=0) as file:
         length = file.seek(0, os.SEEK_END)
         torn = length > 0 and os.pread(file.fileno(), 1, length - 1) != b"\n"
@@ -191,14 +198,16 @@ def _finish_lines(path: Path, end: dict[str, Any] | None) -> bool:
         if end is not None:
             text += json.dumps(end, separators=(",", ":")).encode("ascii") + b"\n"
         if text and file.write(text) < len(text):
-            raise OSError(f"the end could not be written whole to {path}: is the disk full?")
+            raise OSError(
+                f"the end line could not be written completely to {path}: is the disk full?"
+            )
         os.fsync(file.fileno())
     return torn
 
 
-def _mark(path: Path, ended_ns: int, status: str) -> None:
-    """Say in the header that the writer ended, and how."""
+def _mark_ended(path: Path, ended_ns: int, status: str) -> None:
+    """Write into the header when and how the writer ended."""
     with open(path, "r+b", buffering=0) as file:
-        ended = layout.ENDED.pack(ended_ns, layout.STATUS_CODES[status])
+        ended = layout.ENDED_FIELDS.pack(ended_ns, layout.STATUS_CODES[status])
         os.pwrite(file.fileno(), ended, layout.ENDED_OFFSET)
         os.fsync(file.fileno())

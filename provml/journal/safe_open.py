@@ -1,4 +1,4 @@
-"""Opening files that stay open in somebody else's process. Imports nothing of provml."""
+"""Open files that stay open in the user's process. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def avoid_std_fds() -> Iterator[None]:
-    """Within, nothing that is opened or mapped becomes descriptor 0, 1 or 2. Raises OSError.
+    """Keep files opened in the ``with`` block off the descriptors 0, 1 and 2. Raises OSError.
 
-    Where a process has closed its standard output, the next file takes that descriptor, and what
-    the process or its children print lands in it. Costs some microseconds.
+    If a process has closed its standard output, the next file gets that descriptor, and everything
+    that the process or its children print would land in the file. Costs some microseconds.
     """
     fillers = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
     try:

@@ -1,8 +1,8 @@
-"""The writing side of ``*.samples``: slots in memory-mapped, preallocated segments.
+"""Write ``*.samples``: slots in memory-mapped, preallocated segments.
 
-The hot path is not here but in `Run.log_metric`, which packs a record straight into what
-`SampleFile.slots` holds. This file makes, grows and closes what it packs into.
-Imports `layout`, `opening`.
+The hot path is in `Run.log_metric`, which packs a record straight into the buffer of
+`SampleFile.slots`. This module creates, grows and closes that buffer. Imports `layout`,
+`safe_open`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from provml.journal.safe_open import avoid_std_fds
 
 _FIRST_SEGMENT: Final = 64 * 2**10
 _LARGEST_SEGMENT: Final = 16 * 2**20
-_STEP: Final = struct.Struct("<q")
+_STEP_FIELD: Final = struct.Struct("<q")
 _STEP_OFFSET: Final = 8
-_EPOCH: Final = struct.Struct("<i")
+_EPOCH_FIELD: Final = struct.Struct("<i")
 _EPOCH_OFFSET: Final = 24
-_SERIES: Final = struct.Struct("<I")
-_SERIES_OFFSET: Final = layout.RECORD_SIZE - _SERIES.size
+_SERIES_FIELD: Final = struct.Struct("<I")
 
 Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
-"""A buffer, and what reserves the next record's offset in it (atomic: a C-level counter)."""
+"""A buffer, and a function that reserves the next record's offset (atomic: a C-level counter)."""
 
 Slot = tuple[mmap.mmap | bytearray, int]
 """A buffer, and the offset of a record in it."""
@@ -37,21 +36,21 @@ NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 
 
 class SampleFile:
-    """One process's samples file; all methods but `slots` are called under its owner's lock.
+    """One process's samples file. All methods except `slots` are called under its owner's lock.
 
-    A segment is a region of the file, mapped by itself and allocated before it is mapped, so
-    that a full disk is an ``OSError`` here and never a SIGBUS in a store to memory.
+    Each segment of the file is mapped separately, after its blocks were allocated. A full disk is
+    therefore an ``OSError`` here and never a SIGBUS when memory is written.
     """
 
     def __init__(self, path: str, created_ns: int) -> None:
-        """Make the file. Raises OSError where it can't be made or allocated."""
+        """Create the file. Raises OSError if it can't be created or allocated."""
         self.path = path
         self._length = 0
         self.slots: Slots = NO_SLOTS
         with avoid_std_fds():
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
-                _allocate(self._fd, 0, _FIRST_SEGMENT)
+                _allocate_blocks(self._fd, 0, _FIRST_SEGMENT)
                 os.pwrite(self._fd, layout.pack_header(created_ns), 0)
                 self._header = mmap.mmap(self._fd, mmap.ALLOCATIONGRANULARITY)
                 segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
@@ -64,33 +63,33 @@ class SampleFile:
 
     @property
     def slot_count(self) -> int:
-        """How many slots the file holds; after `cut`."""
+        """The number of slots in the file; valid after `cut`."""
         return (self._length - layout.HEADER_SIZE) // layout.RECORD_SIZE
 
     @property
     def fd(self) -> int:
-        """The file's descriptor."""
+        """The file descriptor."""
         return self._fd
 
-    def latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
-        """How many slots of the last segment are in use, and their records from the last one back.
+    def read_latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
+        """Count the used slots of the last segment, and iterate over their records backwards.
 
-        Each record as series, step and epoch, down to the slot of a number. Finds the last by
-        bisection in some ten microseconds: what writes records is to keep no count. A record that
-        another thread has under way may be missed.
+        Yields each record as series, step and epoch, down to the slot number ``back_to``. Finds the
+        last record by bisection in about ten microseconds, so that writers need not count. May miss
+        a record that another thread is writing.
         """
         segment, size = self._segment, layout.RECORD_SIZE
         start = layout.HEADER_SIZE if len(segment) == self._length else 0
         low, high = 0, (len(segment) - start) // size
         while low < high:
             middle = (low + high) // 2
-            if _SERIES.unpack_from(segment, start + middle * size + _SERIES_OFFSET)[0]:
+            if _SERIES_FIELD.unpack_from(segment, start + middle * size + layout.SERIES_OFFSET)[0]:
                 low = middle + 1
             else:
                 high = middle
-        return low, self._backwards(segment, start, low, back_to)
+        return low, self._read_backwards(segment, start, low, back_to)
 
-    def _backwards(
+    def _read_backwards(
         self, segment: mmap.mmap, start: int, end: int, back_to: int
     ) -> Iterator[tuple[int, int, int]]:
         for slot in range(end - 1, back_to - 1, -1):
@@ -100,96 +99,96 @@ class SampleFile:
 
     @property
     def segment_start(self) -> int:
-        """Where in the file the last segment begins."""
+        """The offset in the file at which the last segment begins."""
         return self._length - len(self._segment)
 
     def grow(self) -> None:
-        """Append a segment, twice as large as the file's last, and point `slots` at it.
+        """Append a segment, twice as large as the last, and point `slots` at it.
 
-        Where the disk has no room for it, a small one is tried. Raises OSError where that
-        fails too; `slots` then refuses every record until a later call succeeds.
+        If the disk has no room for it, tries a small segment. Raises OSError if that fails too;
+        then `slots` refuses every record until a later call succeeds.
         """
         self.slots = NO_SLOTS
         size = min(self._length, _LARGEST_SEGMENT)
         try:
-            _allocate(self._fd, self._length, size)
+            _allocate_blocks(self._fd, self._length, size)
         except OSError:
             size = _FIRST_SEGMENT
-            _allocate(self._fd, self._length, size)
+            _allocate_blocks(self._fd, self._length, size)
         with avoid_std_fds():
             segment = mmap.mmap(self._fd, size, offset=self._length)
         self._length += size
         self._set_slots(segment, 0)
 
     def _set_slots(self, segment: mmap.mmap, start: int) -> None:
-        # what a slow thread still holds of the segment before stays mapped until it lets go
+        # the old segment stays mapped as long as a slow thread still refers to it
         self._segment = segment
         self._reserve = itertools.count(start, layout.RECORD_SIZE).__next__
         self.slots = (segment, self._reserve)
 
     def add_dropped(self, samples: int, events: int) -> None:
-        """Count what was lost in the header, which needs no room on the disk."""
-        before = layout.DROPPED.unpack_from(self._header, layout.DROPPED_OFFSET)
-        layout.DROPPED.pack_into(
+        """Add lost samples and events to the counts in the header, which needs no disk space."""
+        before = layout.DROPPED_FIELDS.unpack_from(self._header, layout.DROPPED_OFFSET)
+        layout.DROPPED_FIELDS.pack_into(
             self._header, layout.DROPPED_OFFSET, before[0] + samples, before[1] + events
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Say in the header that the writer ended, and how."""
-        layout.ENDED.pack_into(
+        """Write into the header when and how the writer ended."""
+        layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
 
     def cut(self) -> None:
-        """Unmap the last segment and cut the file to its last reserved slot.
+        """Unmap the last segment and cut the file after its last reserved slot.
 
-        A thread still on its way into a slot meets a closed map (TypeError), not a SIGBUS.
+        A thread that still writes to a slot gets a closed map (TypeError), not a SIGBUS.
         """
         self.slots = NO_SLOTS
         end_of_segment = len(self._segment)
         self._segment.close()
-        # asked only now: whatever was written before the map closed lies before this slot
+        # reserve only now: everything written before the map closed is before this slot
         used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment
         os.ftruncate(self._fd, self._length)
 
     def close(self) -> None:
-        """Let go of the file; after `cut`."""
+        """Close the file; call `cut` first."""
         self._header.close()
         os.close(self._fd)
         self._fd = -1
 
 
 def mark_abandoned(buffer: mmap.mmap | bytearray, slot: int) -> None:
-    """Say of a reserved slot that no sample comes, where what was to fill it did not fit."""
+    """Mark a reserved slot as abandoned because its sample could not be packed."""
     try:
         if slot + layout.RECORD_SIZE <= len(buffer):
-            layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.GIVEN_UP)
+            layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.ABANDONED_SLOT)
     except (ValueError, TypeError):
-        pass  # the map was closed meanwhile
+        pass  # the map has been closed
 
 
 def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
-    """Give a sample that was written without step and epoch those that came to be known.
+    """Fill in the step and epoch of a sample that was written without them.
 
-    Nothing else is changed, and what is None stays as it is; after `SampleFile.cut` nothing is.
+    None leaves a field unchanged. After `SampleFile.cut` the call has no effect.
     """
     buffer, offset = slot
     try:
         if step is not None:
-            _STEP.pack_into(buffer, offset + _STEP_OFFSET, step)
+            _STEP_FIELD.pack_into(buffer, offset + _STEP_OFFSET, step)
         if epoch is not None:
-            _EPOCH.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
+            _EPOCH_FIELD.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
     except (ValueError, TypeError):
-        pass  # the map was closed meanwhile
+        pass  # the map has been closed
 
 
-def _allocate(fd: int, offset: int, size: int) -> None:
-    """Give the region real blocks. Raises OSError where the disk has none."""
+def _allocate_blocks(fd: int, offset: int, size: int) -> None:
+    """Allocate real disk blocks for a region. Raises OSError if the disk is full."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, offset, size)
         return
-    zeros = bytes(2**20)  # no such call on this system: blocks come with being written
+    zeros = bytes(2**20)  # without posix_fallocate, writing allocates the blocks
     end = offset + size
     while offset < end:
         offset += os.pwrite(fd, zeros[: end - offset], offset)

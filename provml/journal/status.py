@@ -1,4 +1,4 @@
-"""How a run stands: running, ended, or dead without an end. Reads heads and tails only.
+"""Tell the state of a run: running, ended, or dead without an end. Reads only heads and tails.
 
 Imports `files`, `process`, `layout`.
 """
@@ -16,7 +16,7 @@ from provml.journal.files import Header, WriterFiles, list_writer_files
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
-_ORDER: Final = ("running", "failed", "crashed", "interrupted", "finished")
+_STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class RunState:
     Attributes:
         status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
         started_ns: nanoseconds since the epoch.
-        ended_ns: likewise; None while it runs, and where no end was written.
-        reason: why it ended so, where that is known; of a run under way, who records it.
-        exception: type, message and traceback of what ended it.
-        dropped_samples: samples that were lost to trouble of the environment.
-        dropped_events: likewise.
+        ended_ns: nanoseconds since the epoch; None if it still runs or no end was written.
+        reason: why it ended like this, if known; for a live run, the process that records it.
+        exception: type, message and traceback of the exception that ended it.
+        dropped_samples: samples lost to full disks and similar problems.
+        dropped_events: events lost to the same problems.
     """
 
     status: str
@@ -43,44 +43,46 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ending:
+class _WriterEnd:
     status: str
     written: bool = False
-    """Whether the writer said so itself."""
+    """Whether the writer wrote its end itself."""
     ended_ns: int | None = None
     reason: str | None = None
     exception: dict[str, Any] | None = None
 
 
-def created_ns(run_folder: str | os.PathLike[str]) -> int:
-    """When a run's first writer was made; 0 where there is none."""
-    return min((_started_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
+def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
+    """The creation time of a run's first writer; 0 if it has none."""
+    return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
 
 
-def _started_ns(files: WriterFiles) -> int:
+def _parse_start_ns(files: WriterFiles) -> int:
     digits = files.name.partition("-")[0]
     return int(digits) if digits.isdecimal() else 0
 
 
-def run_state(run_folder: Path) -> RunState:
-    """How the run stands now. Raises JournalError for a journal of a newer version."""
+def read_run_state(run_folder: Path) -> RunState:
+    """Read the run's current state. Raises JournalError for a newer format version."""
     writers = list_writer_files(run_folder)
     headers = [files.header() for files in writers]
-    # a resumed run has several owners, one after another: for each rank the last one counts
-    last_owners: dict[object, _Ending] = {}
+    # a resumed run has several owners in turn: the last one of each rank counts
+    last_owners: dict[object, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
-        ending = _ending(files, header, writer)
-        # the first writer is an owner, and only owners write an end: that tells what no line does
+        ending = _find_writer_end(files, header, writer)
+        # without a writer line: the first writer is an owner, and only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
-            last_owners[_rank(writer)] = ending
-    endings = sorted(last_owners.values(), key=lambda ending: _ORDER.index(ending.status))
-    worst = endings[0] if endings else _Ending("crashed", reason="there is no journal")
+            last_owners[_find_rank(writer)] = ending
+    endings = sorted(
+        last_owners.values(), key=lambda ending: _STATUSES_BY_SEVERITY.index(ending.status)
+    )
+    worst = endings[0] if endings else _WriterEnd("crashed", reason="the run has no journal")
     running = worst.status == "running"
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
         status=worst.status,
-        started_ns=min((_started_ns(files) for files in writers), default=0),
+        started_ns=min((_parse_start_ns(files) for files in writers), default=0),
         ended_ns=max(ends) if ends and not running else None,
         reason=worst.reason,
         exception=worst.exception,
@@ -89,47 +91,47 @@ def run_state(run_folder: Path) -> RunState:
     )
 
 
-def _ending(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _Ending:
+def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _WriterEnd:
     end = files.end_record()
     status = end.get("status")
-    if status in _ORDER and _is_time(end.get("time")):
+    if status in _STATUSES_BY_SEVERITY and _is_time(end.get("time")):
         reason, exception = end.get("reason"), end.get("exception")
-        return _Ending(
+        return _WriterEnd(
             str(status),
             True,
             end["time"],
             reason if isinstance(reason, str) else None,
             exception if isinstance(exception, dict) else None,
         )
-    if header.status in _ORDER:  # the end line was lost to a full disk, the header has it
-        return _Ending(str(header.status), True, header.ended_ns)
+    if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented the end line
+        return _WriterEnd(str(header.status), True, header.ended_ns)
     where = f"process {writer.get('pid')} on {writer.get('host')}"
-    if is_alive(files, writer):
-        return _Ending("running", reason=where)
-    return _Ending("crashed", reason=f"{where} is gone and wrote no end")
+    if is_writer_alive(files, writer):
+        return _WriterEnd("running", reason=where)
+    return _WriterEnd("crashed", reason=f"{where} died without ending the run")
 
 
 def _is_time(value: object) -> bool:
     return isinstance(value, int) and -(2**63) < value < 2**63
 
 
-def _rank(writer: dict[str, Any]) -> int | None:
+def _find_rank(writer: dict[str, Any]) -> int | None:
     rank = writer.get("rank")
     return rank if isinstance(rank, int) else None
 
 
-def owner_ranks(run_folder: Path) -> set[int | None]:
-    """The ranks that have recorded in a run; None stands for a process that had no rank."""
+def find_owner_ranks(run_folder: Path) -> set[int | None]:
+    """The ranks that have recorded in a run; None stands for a process without a rank."""
     writers = [files.first_record() for files in list_writer_files(run_folder)]
-    return {_rank(writer) for writer in writers if writer.get("role") == "owner"}
+    return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def is_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Whether a writer's process lives; on another host, by the age of its last sync."""
+def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
+    """Whether a writer's process is alive; on another host, judged by the age of its last sync."""
     alive = process.is_process_alive(writer)
     if alive is not None:
         return alive
-    # a file without the line that says who writes has just been made, or is damaged
+    # a file without a writer line was just created, or is damaged
     silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
     try:
         return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns

@@ -1,4 +1,7 @@
-"""A folder of runs: which there are, and which one a name means. Imports `journal`, `errors`."""
+"""List the runs of a store, and find a run by name.
+
+Imports `reader`, `status`, `base.settings`, `errors`.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from typing import Final
 from provml.base.settings import default_store
 from provml.errors import JournalError, RunNotFoundError
 from provml.journal.reader import Journal, is_run_folder
-from provml.journal.status import RunState, created_ns
+from provml.journal.status import RunState, find_created_ns
 
-_NAMED: Final = 5
+_MAX_NAMED_RUNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run of a store: where it is, what it is called, how it stands."""
+    """A run of a store: its folder, name and state."""
 
     path: Path
     id: str
@@ -36,10 +39,10 @@ class UnreadRun:
     reason: str
 
 
-def run_folders(store: str | os.PathLike[str]) -> list[Path]:
-    """The runs' folders, oldest first; whatever else lies there is passed over.
+def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
+    """The runs' folders, oldest first. Other content of the store is ignored.
 
-    Costs a look into each folder. Raises OSError where the store itself can't be read.
+    Costs a look into each folder. Raises OSError if the store itself can't be read.
     """
     found: list[Path] = []
     try:
@@ -52,12 +55,12 @@ def run_folders(store: str | os.PathLike[str]) -> list[Path]:
         except OSError:
             continue
         found += [run for run in runs if is_run_folder(run)]
-    return sorted(found, key=lambda run: (created_ns(run), run.name))
+    return sorted(found, key=lambda run: (find_created_ns(run), run.name))
 
 
 def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
-    """Every run of a store, oldest first, with those of a newer version."""
-    for folder in run_folders(store):
+    """Yield every run of a store, oldest first, including runs of a newer format version."""
+    for folder in list_run_folders(store):
         try:
             journal = Journal(folder)
             state = journal.state()
@@ -65,7 +68,7 @@ def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
             yield UnreadRun(folder, str(error))
             continue
         except RunNotFoundError:
-            continue  # removed since it was seen
+            continue  # removed meanwhile
         description = journal.description
         yield RunEntry(
             path=folder,
@@ -78,45 +81,45 @@ def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
 
 
 def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the run that a name means.
+    """Find the folder of a run by name.
 
     Args:
-        name: a run's folder, its id, a beginning of one that no other has, or ``latest``;
-            ``<experiment's folder>/<id>`` where several experiments have the id.
-        store: where to look for ids; by default ``PROVML_STORE``, else ``provenance``.
+        name: a run's folder, its id, a unique prefix of its id, or ``latest``;
+            ``<experiment's folder>/<id>`` if several experiments have the id.
+        store: the store to search; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
-        RunNotFoundError: none, or more than one, is meant.
+        RunNotFoundError: the name matches no run, or more than one.
     """
     path = Path(name)
     try:
         if is_run_folder(path):
             return path
     except (OSError, ValueError):
-        pass  # too long, or otherwise no path: it may still be an id
+        pass  # not a valid path, but it may still be an id
     text = os.fspath(name)
     place = default_store() if store is None else store
-    folders = run_folders(place)
+    folders = list_run_folders(place)
     if not folders:
-        raise RunNotFoundError(f"there is no run {text!r}: {os.fspath(place)!r} holds no runs")
+        raise RunNotFoundError(f"run {text!r} not found: {os.fspath(place)!r} holds no runs")
     if text == "latest":
         return folders[-1]
-    names = {folder: _qualified(folder) if "/" in text else folder.name for folder in folders}
+    names = {folder: _qualify_name(folder) if "/" in text else folder.name for folder in folders}
     exact = [folder for folder in folders if names[folder] == text]
     matching = exact or [folder for folder in folders if text and names[folder].startswith(text)]
     if len(matching) == 1:
         return matching[0]
     if not matching:
         raise RunNotFoundError(
-            f"there is no run {text!r} in {os.fspath(place)!r}; the latest is {folders[-1].name}"
+            f"run {text!r} not found in {os.fspath(place)!r}; the latest is {folders[-1].name}"
         )
-    several = ", ".join(map(_qualified, matching[:_NAMED]))
-    more = f" and {len(matching) - _NAMED} more" if len(matching) > _NAMED else ""
+    several = ", ".join(map(_qualify_name, matching[:_MAX_NAMED_RUNS]))
+    more = f" and {len(matching) - _MAX_NAMED_RUNS} more" if len(matching) > _MAX_NAMED_RUNS else ""
     raise RunNotFoundError(
-        f"{text!r} means {len(matching)} runs: give one of {several}{more}, or its folder"
+        f"{text!r} matches {len(matching)} runs: give one of {several}{more}, or its folder"
     )
 
 
-def _qualified(folder: Path) -> str:
-    """A run's name that no other of its store has."""
+def _qualify_name(folder: Path) -> str:
+    """The name of a run that is unique within its store."""
     return f"{folder.parent.name}/{folder.name}"

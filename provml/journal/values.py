@@ -1,7 +1,7 @@
-"""Values as JSON lines carry them: exact in both directions.
+"""Encode values as JSON and decode them, exactly in both directions.
 
 A JSON string, boolean, null, list, object, a finite float (written with ``.`` or ``e``) and an
-integer within +-2**53 stand for themselves. All else is ``{"$": ..., "type": ...}``:
+integer within +-2**53 stand for themselves. Everything else is ``{"$": ..., "type": ...}``:
 
 ============== =====================================================
 ``type``       ``"$"``
@@ -12,11 +12,11 @@ decimal        the decimal's text
 base64Binary   base64
 dateTime       nanoseconds since the epoch, decimal digits
 array          a list of values, with ``dtype`` and ``shape``
-object         an object of values: one that itself holds the key ``$``
+object         an object of values that itself has the key ``$``
 repr           ``repr()`` of an object of the Python type ``python``
 ============== =====================================================
 
-Imports only `clock` and `errors`.
+Imports only `base.clock` and `errors`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from typing import Any, Final, NamedTuple
 from provml.base.clock import to_datetime, to_time_ns
 from provml.errors import InvalidArgumentError
 
-_EXACT_INTEGER: Final = 2**53
-_MAX_DEPTH: Final = 64
+_MAX_EXACT_INTEGER: Final = 2**53
+_MAX_VALUE_DEPTH: Final = 64
 
 
 class Moment(NamedTuple):
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
 
 
 class Array(NamedTuple):
-    """A small array as a value: its elements in C order."""
+    """A small array as a value, with its elements in C order."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -52,25 +52,25 @@ class Array(NamedTuple):
 
 
 class Opaque(NamedTuple):
-    """An object that is no value: its ``repr`` and the name of its type."""
+    """Any other object as a value: its ``repr`` and the name of its type."""
 
     python_type: str
     text: str
 
 
-_OWN: Final = (Moment, Array, Opaque)
+_VALUE_CLASSES: Final = (Moment, Array, Opaque)
 
 
 def plain_number(value: object) -> object:
-    """A numpy scalar or a one-element array or tensor as the Python number it holds.
+    """Convert a numpy scalar, or an array or tensor of one element, to a Python number.
 
-    Anything else comes back as it is. The conversion is exact or is not made.
+    Returns anything else unchanged, also a number that can't be converted exactly.
     """
     if type(value) in (int, float, str, bool, bytes, Decimal):
         return value
     item = getattr(value, "item", None)
     if item is None:
-        as_numpy = getattr(value, "numpy", None)  # a tensor of a kind without item()
+        as_numpy = getattr(value, "numpy", None)  # a tensor class without item()
         if callable(as_numpy) and hasattr(value, "shape"):
             return plain_number(as_numpy())
         return value
@@ -81,7 +81,7 @@ def plain_number(value: object) -> object:
         return value
     try:
         number = item()
-    except Exception:  # a framework's own: a tensor without data, on a lost device
+    except Exception:  # such as a tensor without data, or on a lost device
         return value
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(number, numpy.longdouble):
@@ -91,42 +91,45 @@ def plain_number(value: object) -> object:
 
 
 def _is_masked(value: object) -> bool:
-    """Whether it is an array that may hide elements: what it hides must not come out as data."""
+    """Whether an array may hide elements; hidden elements must not be recorded as data."""
     return hasattr(value, "mask") and hasattr(value, "filled")
 
 
 def encode(value: object, _depth: int = 0) -> Any:
-    """The value as JSON carries it; objects that are no values become their ``repr``.
+    """Encode a value as JSON data; other objects become their ``repr``.
 
     Raises:
-        InvalidArgumentError: text with a lone surrogate, a key that is no ``str``, or nesting
-            deeper than 64.
+        InvalidArgumentError: text with a lone surrogate, a key that is not a ``str``, or nesting
+            deeper than 64 levels.
     """
-    if _depth > _MAX_DEPTH:
-        raise InvalidArgumentError(f"a value is nested deeper than {_MAX_DEPTH} levels")
+    if _depth > _MAX_VALUE_DEPTH:
+        raise InvalidArgumentError(
+            f"a value must not be nested deeper than {_MAX_VALUE_DEPTH} levels"
+        )
     if value is None or value is True or value is False:
         return value
-    if getattr(value, "shape", ()) == ():  # an array of one element keeps its shape
+    if getattr(value, "shape", ()) == ():  # not for arrays of one element: they keep their shape
         value = plain_number(value)
     if isinstance(value, str):
-        return _text(value)
+        return _require_unicode(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
         number = int(value)
-        if abs(number) <= _EXACT_INTEGER:
+        if abs(number) <= _MAX_EXACT_INTEGER:
             return number
         try:
             return {"$": format(number, "d"), "type": "integer"}
         except ValueError:
             raise InvalidArgumentError(
-                f"an integer of {number.bit_length():,} bits has more digits than Python prints"
+                f"an integer of {number.bit_length():,} bits has more digits than Python converts "
+                "to text: record it as a str or in a file"
             ) from None
     if isinstance(value, float):
-        return _float(float(value))
+        return _encode_float(float(value))
     if isinstance(value, Mapping):
-        return _mapping(value, _depth)
-    if isinstance(value, (list, tuple, set, frozenset)) and not isinstance(value, _OWN):
+        return _encode_mapping(value, _depth)
+    if isinstance(value, (list, tuple, set, frozenset)) and not isinstance(value, _VALUE_CLASSES):
         members = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         return [encode(member, _depth + 1) for member in members]
     return _encode_typed(value, _depth)
@@ -142,7 +145,7 @@ def _encode_typed(value: object, depth: int) -> Any:
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return {"$": str(to_time_ns(value)), "type": "dateTime"}
     if isinstance(value, os.PathLike):
-        return _text(os.fsdecode(value))
+        return _require_unicode(os.fsdecode(value))
     if isinstance(value, Array):
         return {
             "$": [encode(element, depth + 1) for element in value.elements],
@@ -171,48 +174,52 @@ def _safe_repr(value: object) -> str:
 
 
 def small_array(value: object, limit: int = 4096) -> Array | None:
-    """A numpy array of up to ``limit`` booleans, numbers or strings; None for all else."""
+    """Convert a numpy array of up to ``limit`` booleans, numbers or strings; else return None."""
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray) or _is_masked(value):
         return None
     if value.size > limit or value.dtype.kind not in "biufU" or value.dtype.itemsize > 8 * limit:
         return None
     if value.dtype.kind == "f" and value.dtype.itemsize > 8:
-        return None  # tolist() would keep them as numpy longdoubles, which JSON can't hold
+        return None  # tolist() keeps numpy longdoubles, which JSON can't represent
     return Array(str(value.dtype), tuple(value.shape), tuple(value.ravel().tolist()))
 
 
-def _text(value: str) -> str:
+def _require_unicode(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidArgumentError(
-            f"text holds a lone surrogate, which is not Unicode text: {value[:80]!r}"
+            f"text must not contain a lone surrogate, which is not valid Unicode: {value[:80]!r}"
         ) from None
-    return str.__str__(value)  # str() of an Enum that is a str gives another text
+    return str.__str__(value)  # str() of a str Enum returns a different text
 
 
-def _float(value: float) -> Any:
+def _encode_float(value: float) -> Any:
     if math.isfinite(value):
         return value
     return {"$": "NaN" if value != value else "INF" if value > 0 else "-INF", "type": "double"}
 
 
-def _mapping(value: Mapping[Any, Any], depth: int) -> Any:
+def _encode_mapping(value: Mapping[Any, Any], depth: int) -> Any:
     encoded = {}
     for key, member in value.items():
         own = plain_number(key)
         if not isinstance(own, (str, int, float)) and own is not None:
-            raise InvalidArgumentError(f"a mapping's keys must be str: {key!r}")
-        encoded[_text(own if isinstance(own, str) else str(own))] = encode(member, depth + 1)
+            raise InvalidArgumentError(
+                f"a mapping's keys must be str, not {type(key).__name__}: {key!r}"
+            )
+        encoded[_require_unicode(own if isinstance(own, str) else str(own))] = encode(
+            member, depth + 1
+        )
     return {"$": encoded, "type": "object"} if "$" in encoded else encoded
 
 
 def decode(value: Any) -> Any:
-    """The value that `encode` was given, as far as JSON holds it.
+    """Decode JSON data that `encode` returned.
 
     Raises:
-        ValueError, TypeError, KeyError: the JSON is none that `encode` writes.
+        ValueError, TypeError, KeyError: `encode` never returns such data.
     """
     if isinstance(value, list):
         return [decode(member) for member in value]
@@ -224,18 +231,22 @@ def decode(value: Any) -> Any:
     kind = value["type"]
     if kind == "object":
         if not isinstance(content, dict):
-            raise ValueError(f"a value of type 'object' must be written as one: {content!r:.80}")
+            raise ValueError(
+                f"a value of type 'object' must have an object under '$', not {content!r:.80}"
+            )
         return {key: decode(member) for key, member in content.items()}
     if kind == "array":
         return Array(
             str(value["dtype"]), tuple(int(n) for n in value["shape"]), tuple(map(decode, content))
         )
-    return _decode_text(kind, content, value)
+    return _decode_typed(kind, content, value)
 
 
-def _decode_text(kind: object, content: object, value: dict[str, Any]) -> Any:
+def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
     if not isinstance(content, str):
-        raise ValueError(f"a value of type {kind!r} must be written as a string: {content!r}")
+        raise ValueError(
+            f"a value of type {kind!r} must have a string under '$', not {content!r:.80}"
+        )
     if kind == "integer":
         return int(content)
     if kind == "double":
@@ -248,11 +259,11 @@ def _decode_text(kind: object, content: object, value: dict[str, Any]) -> Any:
         return Moment(int(content))
     if kind == "repr":
         return Opaque(str(value["python"]), content)
-    raise ValueError(f"unknown type of value: {kind!r}")
+    raise ValueError(f"unknown value type: {kind!r}")
 
 
-def as_python(value: Any) -> Any:
-    """A decoded value as one would have logged it: arrays of numpy, datetimes, text."""
+def to_logged_value(value: Any) -> Any:
+    """Convert a decoded value to the object that was logged: numpy arrays, datetimes, text."""
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)
     if isinstance(value, Opaque):
@@ -262,7 +273,7 @@ def as_python(value: Any) -> Any:
 
         return np.array(value.elements, dtype=value.dtype).reshape(value.shape)
     if isinstance(value, list):
-        return [as_python(member) for member in value]
+        return [to_logged_value(member) for member in value]
     if isinstance(value, dict):
-        return {key: as_python(member) for key, member in value.items()}
+        return {key: to_logged_value(member) for key, member in value.items()}
     return value

@@ -1,7 +1,8 @@
-"""One process's pair of journal files: declares series, takes records, counts what it loses.
+"""Write one process's pair of journal files: declare series, take records, count losses.
 
-Trouble of the environment ends here: it warns once, counts, and goes on. Misuse has been refused
-before a record arrives. Imports `samples`, `events`, `layout`, `process`, `errors`.
+Problems of the environment (a full disk, a removed folder) end here: the writer warns once, counts
+what is lost, and continues. Misuse was rejected before a record arrives. Imports `sample_files`,
+`event_files`, `layout`, `process`, `errors`.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from typing import Any, NamedTuple
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import layout, process
 from provml.journal.event_files import EventsFile
+from provml.journal.layout import Record as Record
+from provml.journal.record_building import build_event
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
-
-Record = dict[str, Any]
 
 
 class ExtraFields(NamedTuple):
-    """What else a series says of its samples.
+    """Additional fields of a series' declaration.
 
     Attributes:
-        of: kind and name of the thing that they are of: ``("model", "digits")``.
-        role: ``row``: recorded by a group; ``summary``: by a group, of stored values; ``stored``:
-            such a value.
+        of: kind and name of the thing that the samples describe: ``("model", "digits")``.
+        role: ``row`` if a group recorded the samples; ``summary`` if a group computed them from
+            stored values; ``stored`` for such a stored value.
     """
 
     of: tuple[str, str] | None = None
@@ -40,34 +41,35 @@ SeriesKey = (
     tuple[str, str, tuple[str, ...] | None, str | None, str]
     | tuple[str, str, tuple[str, ...] | None, str | None, str, int | ExtraFields]
 )
-"""kind, name, context path, unit, storage; and the number of the record that says of what, or
-what else is told"""
+"""Kind, name, context path, unit and storage; optionally the number of the record that the samples
+refer to, or the extra fields.
+"""
 
 Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
-"""series, time, step, epoch, value, where to say in which slot it stands"""
+"""Series, time, step, epoch, value, and a list that receives the sample's slot."""
 
-Place = tuple[tuple[str, ...] | None, int | None, int | None]
-"""context path, step, epoch"""
+Position = tuple[tuple[str, ...] | None, int | None, int | None]
+"""Context path, step, epoch."""
 
 _RETRY_NS = 1_000_000_000
-_JOIN_S = 0.2
+_SYNC_JOIN_S = 0.2
 
 
 class JournalWriter:
-    """Writes one pair of files in a run's journal folder; safe to call from any thread."""
+    """Writes one pair of files in a run's journal folder. Any thread may call it."""
 
     def __init__(self, run_folder: Path, role: str, facts: Record, sync_interval_s: float) -> None:
-        """Make the files.
+        """Create the files.
 
         Args:
-            run_folder: the run's folder; its journal folder is made where it is not there.
-            role: ``owner`` (its end is the run's end) or ``helper`` (a forked child, a process
-                that was handed the run).
-            facts: what else the ``writer`` line says.
-            sync_interval_s: seconds between two fdatasync calls; 0 for none before the end.
+            run_folder: the run's folder; its journal folder is created if it does not exist.
+            role: ``owner`` (its end is the run's end) or ``helper`` (a forked child, or a process
+                that joined the run).
+            facts: additional fields of the ``writer`` line.
+            sync_interval_s: seconds between two fdatasync calls; 0 syncs only at the end.
 
         Raises:
-            OSError: the files can't be made, or the disk has no room for the first segment.
+            OSError: the files can't be created, or the disk has no room for the first segment.
         """
         created_ns = time.time_ns()
         self._lock = threading.RLock()
@@ -75,7 +77,7 @@ class JournalWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
         stem = str(self._folder / self.name)
-        # first the line that says who writes: a samples file is never without it
+        # the writer line comes first, so that no samples file is without one
         self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
         try:
             self._events.append(
@@ -84,7 +86,7 @@ class JournalWriter:
                     "format": layout.FORMAT_VERSION,
                     "time": created_ns,
                     "role": role,
-                    **process.identity(),
+                    **process.describe_process(),
                     **facts,
                 }
             )
@@ -95,8 +97,8 @@ class JournalWriter:
             raise
         self._series: dict[SeriesKey, int] = {}
         self._metrics: dict[int, tuple[str, ...] | None] = {}
-        self._under_way: Place | None = None
-        self._looked_at = (0, 0)
+        self._under_way: Position | None = None
+        self._last_look = (0, 0)
         self._dropped = [0, 0]
         self._retry_after_ns = 0
         self._warned = False
@@ -111,8 +113,8 @@ class JournalWriter:
         self.start_syncing()
 
     def start_syncing(self) -> None:
-        """Start the thread that has the kernel write to the disk, if there is to be one."""
-        with self._lock:  # not the lock of syncing: the thread before may still wait for the disk
+        """Start the thread that syncs the files to disk, unless syncing is off or already runs."""
+        with self._lock:  # not the sync lock: the previous thread may still wait for the disk
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
             self._stop = threading.Event()
@@ -122,47 +124,47 @@ class JournalWriter:
             try:
                 thread.start()
             except RuntimeError as error:  # the system allows no more threads
-                self._warn(OSError(f"{error}: after a power loss more than usual may be missing"))
+                self._warn(OSError(f"{error}: a power loss may now lose more than usual"))
             else:
                 self._sync_thread = thread
 
     def stop_syncing(self) -> None:
-        """Let the thread end; waits for it, but not long where it waits for the disk.
+        """Stop the sync thread; waits at most 0.2 s if it waits for the disk.
 
-        Called before a fork: a child of a process with threads may meet their locks for ever.
+        Called before a fork, because a child of a process with threads may find their locks held.
         """
         thread, self._sync_thread = self._sync_thread, None
         if thread is not None:
             self._stop.set()
-            thread.join(_JOIN_S)
+            thread.join(_SYNC_JOIN_S)
 
     @property
     def sample_file(self) -> SampleFile:
-        """What holds the slots that the hot path packs its records into."""
+        """The file whose slots the hot path fills."""
         return self._samples
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """How many samples and events were lost to trouble of the environment."""
+        """The numbers of samples and events lost to full disks and similar problems."""
         return self._dropped[0], self._dropped[1]
 
-    def number_of(self, key: SeriesKey) -> int | None:
-        """The number of a series that has a sample; None: it could not be declared."""
+    def find_number(self, key: SeriesKey) -> int | None:
+        """The number of a declared series; None if it is not declared."""
         return self._series.get(key)
 
-    def under_way(self) -> Place | None:
+    def last_position(self) -> Position | None:
         """Context, step and epoch of the metric that was logged last; None before the first.
 
-        Read from the records: logging does nothing for it. Costs some ten microseconds, and one
-        for each record since the last call that is of no metric.
+        Reads them from the records, so that logging does no extra work. Costs about ten
+        microseconds, and more for each record since the last call that is not a metric.
         """
         with self._lock:
             if self.closed:
                 return self._under_way
             begins = self._samples.segment_start
-            seen = self._looked_at[1] if self._looked_at[0] == begins else 0
-            end, records = self._samples.latest(seen)
-            self._looked_at = (begins, end)
+            seen = self._last_look[1] if self._last_look[0] == begins else 0
+            end, records = self._samples.read_latest(seen)
+            self._last_look = (begins, end)
             for series, step, epoch in records:
                 if series in self._metrics:
                     self._under_way = (
@@ -182,27 +184,27 @@ class JournalWriter:
         value: Any,
         slots: list[Slot] | None = None,
     ) -> None:
-        """Write one sample, by the careful way: grows the file, counts what can't be kept.
+        """Write one sample the slow way: grows the file, and counts what can't be written.
 
-        For the storage ``text`` the value is one that `values.encode` gave. What `slots` is given,
-        `samples.fill_in` takes. Raises RunClosedError where another thread has closed the files
-        meanwhile.
+        For the storage ``text``, the value must come from `values.encode`. The sample's slot is
+        appended to ``slots``, for `sample_files.fill_in`. Raises RunClosedError if another thread
+        has closed the files.
         """
         sample: Sample = (key, time_ns, step, epoch, value, slots)
         self._write(sample)
 
     def append(self, record: Record) -> None:
-        """Write one record of the events file; where that fails, count it.
+        """Write one record to the events file; count it if that fails.
 
-        Raises RunClosedError where another thread has closed the files meanwhile.
+        Raises RunClosedError if another thread has closed the files.
         """
         self._write(record)
 
     def _write(self, item: Sample | Record) -> None:
-        """Write one thing at a time, also where a signal handler interrupts the writing to log.
+        """Write one item at a time, even if a signal handler interrupts a write and logs.
 
-        The handler runs on the thread that it interrupts and can't wait: what it logs follows what
-        was under way.
+        The handler runs on the thread that it interrupts, so it can't wait: its items are queued
+        and written after the current one.
         """
         with self._lock:
             if self._busy:
@@ -216,7 +218,7 @@ class JournalWriter:
                     self._write_now(self._deferred.popleft())
             finally:
                 self._busy = False
-        if self._deferred:  # by a signal between the last look and the end of being busy
+        if self._deferred:  # a signal arrived after the loop and before ``_busy`` was reset
             self._write(self._deferred.popleft())
 
     def _write_now(self, item: Sample | Record) -> None:
@@ -252,7 +254,7 @@ class JournalWriter:
             slots.append(slot)
 
     def _declare(self, key: SeriesKey) -> int | None:
-        """The number of a series, declared on its first use; None: it could not be written."""
+        """The number of a series, declared on first use; None if the declaration failed."""
         number = self._series.get(key)
         if number is not None:
             return number
@@ -269,7 +271,7 @@ class JournalWriter:
         if unit is not None:
             record["unit"] = unit
         if len(key) == 6:
-            record |= _told(key[5])
+            record |= _extra_fields(key[5])
         if self._append(record) is None:
             return None
         self._series[key] = number
@@ -306,7 +308,7 @@ class JournalWriter:
                     return None
 
     def _grow(self) -> bool:
-        """Get room for more samples; after a failure not tried again for a second."""
+        """Make room for more samples. After a failure, does not try again for a second."""
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
@@ -319,11 +321,11 @@ class JournalWriter:
         return True
 
     def _check_open(self) -> None:
-        # by now the descriptors may be those of other files
+        # the descriptors may already belong to other files
         if self.closed:
             raise RunClosedError(
-                f"the run ended while this call was under way ({self._folder}): "
-                "end it when all threads have logged what they have to log"
+                f"another thread ended the run during this call ({self._folder}): "
+                "end the run after all threads have finished logging"
             )
 
     def _append_or_drop(self, record: Record) -> None:
@@ -338,7 +340,7 @@ class JournalWriter:
             return None
 
     def add_dropped(self, samples: int, events: int) -> None:
-        """Count what was lost before these files could be opened."""
+        """Add losses from before these files could be opened."""
         with self._lock:
             self._drop(samples, events)
 
@@ -352,9 +354,9 @@ class JournalWriter:
         if self._warned:
             return
         self._warned = True
-        warn(
-            f"recording met trouble: {error} ({self._folder}); "
-            "the run goes on, what is lost is counted"
+        warn_without_raising(
+            f"recording has a problem: {error} ({self._folder}); "
+            "the run continues, and losses are counted"
         )
 
     def _sync_until(self, stop: threading.Event) -> None:
@@ -362,29 +364,29 @@ class JournalWriter:
             self.sync()
 
     def sync(self) -> None:
-        """Have the kernel write to the disk what was recorded so far."""
-        # under a lock of its own: fdatasync may take long, and only close() is to wait for it
+        """Ask the kernel to write everything recorded so far to the disk."""
+        # a separate lock: fdatasync may take long, and only close() should wait for it
         with self._sync_lock:
             if self._released:
                 return
             try:
                 for fd in (self._samples.fd, self._events.fd):
                     os.fdatasync(fd)
-                    os.utime(fd)  # on another host, a reader knows by this that the writer lives
+                    os.utime(fd)  # tells readers on other hosts that the writer is alive
             except OSError as error:
                 self._warn(error)
 
     def close(self, record: Record | None, status: str) -> None:
-        """Write the last record, cut the samples file to what it holds, sync, let go.
+        """Write the last record, cut the samples file, sync, and close the files.
 
-        Where the folder was removed meanwhile, it is made again from the open files.
+        If the folder was removed during the run, restores the files from the open descriptors.
         """
         with self._lock:
             if self.closed:
                 return
             self.closed = True
             self._stop.set()
-            while self._deferred:  # a signal handler that interrupted a write ends the run
+            while self._deferred:  # a signal handler interrupted a write and ended the run
                 item = self._deferred.popleft()
                 if isinstance(item, dict):
                     self._append_or_drop(item)
@@ -409,15 +411,12 @@ class JournalWriter:
                 self._events.close()
 
     def _note_removed(self, path: str) -> None:
-        self._warn(OSError(f"{path} was removed while the run went on"))
+        self._warn(OSError(f"{path} was removed during the run"))
         self._append_or_drop(
-            {
-                "record": "event",
-                "time": time.time_ns(),
-                "name": "journal removed during the run",
-                "source": "provml",
-                "metadata": {"restored": "journal", "lost": "copies under artifacts"},
-            }
+            build_event(
+                "journal removed during the run",
+                {"restored": "journal", "lost": "copies under artifacts"},
+            )
         )
 
     def _restore_removed(self) -> None:
@@ -438,18 +437,18 @@ class JournalWriter:
                 self._warn(error)
 
     def forget(self) -> None:
-        """Drop the files in a forked child, whose parent goes on writing them."""
-        self._lock = threading.RLock()  # another thread may have held it at the fork
+        """Drop the files in a forked child; the parent continues to write them."""
+        self._lock = threading.RLock()  # another thread may have held the old one at the fork
         self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
 
 
 class AbsentWriter:
-    """Stands in where a child process can't open files of its own: counts all that it is given.
+    """Replaces the writer in a child process that can't open its files; counts all losses.
 
-    A process that starts a run is told of such trouble by an exception; to a child, whose
-    training is under way, it is trouble of the environment.
+    `start_run` raises if the files can't be opened. In a child the training already runs, so the
+    problem must not stop it.
     """
 
     closed = False
@@ -458,15 +457,17 @@ class AbsentWriter:
         self._lock = threading.Lock()
         self._dropped = [0, 0]
         self._retry_after_ns = time.monotonic_ns() + _RETRY_NS
-        warn(f"recording met trouble: {error}; the run goes on, what is lost is counted")
+        warn_without_raising(
+            f"recording has a problem: {error}; the run continues, and losses are counted"
+        )
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """How many samples and events were lost."""
+        """The numbers of samples and events that were lost."""
         return self._dropped[0], self._dropped[1]
 
     def is_due(self) -> bool:
-        """Whether opening the files is worth another try; once a second."""
+        """Whether to try opening the files again; true at most once a second."""
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
@@ -474,16 +475,16 @@ class AbsentWriter:
         return True
 
     def start_syncing(self) -> None:
-        """There is nothing to sync."""
+        """Do nothing: there is nothing to sync."""
 
     def stop_syncing(self) -> None:
-        """There is no thread."""
+        """Do nothing: there is no thread."""
 
-    def number_of(self, key: SeriesKey) -> None:
-        """No series has a number."""
+    def find_number(self, key: SeriesKey) -> None:
+        """None: no series is declared."""
 
-    def under_way(self) -> None:
-        """Nothing is written."""
+    def last_position(self) -> None:
+        """None: nothing is written."""
 
     def sample(
         self,
@@ -504,15 +505,15 @@ class AbsentWriter:
             self._dropped[1] += 1
 
     def close(self, record: Record | None, status: str) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def forget(self) -> None:
-        """Begin anew in a forked child."""
+        """Start counting from zero in a forked child."""
         self._lock = threading.Lock()
         self._dropped = [0, 0]
 
 
-def _told(extra: int | ExtraFields) -> Record:
+def _extra_fields(extra: int | ExtraFields) -> Record:
     if isinstance(extra, int):
         return {"target": {"record": extra}}
     record: Record = {}
@@ -523,10 +524,10 @@ def _told(extra: int | ExtraFields) -> Record:
     return record
 
 
-def warn(message: str) -> None:
+def warn_without_raising(message: str) -> None:
     """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
     try:
-        # of no line: where the trouble shows is not where it comes from
+        # no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
         pass

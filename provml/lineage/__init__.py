@@ -1,5 +1,5 @@
-"""Questions over many runs: what made a file, what came of it, how runs differ.
+"""Questions over many runs: what made a file, what was made from it, how runs differ.
 
-A store's runs are kept as tables beside them (`tables`, `rows`, `segments`), which can be deleted
-at any time, and are asked by DuckDB (`database`, `store`). Nothing here records.
+The runs of a store are kept as tables in the store (`tables`, `rows`, `segments`), which can be
+deleted at any time. DuckDB queries the tables (`database`, `questions`). Nothing here records.
 """

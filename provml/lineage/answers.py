@@ -1,6 +1,6 @@
-"""Answers that are tables: rows, and frames of the libraries that people use.
+"""Answers as tables: rows, and data frames of pyarrow, pandas and polars.
 
-Imports `errors`; pyarrow, pandas or polars when it is asked for one.
+Imports `errors`; pyarrow, pandas or polars on use.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ _ARROW: Final = {
 class TableAnswer:
     """A table: columns with names and SQL types, and rows of Python objects.
 
+    Its length is the number of rows. A row, by iteration or by index, is a dict of its cells.
+
     Attributes:
-        columns: the names, each once.
+        columns: the columns' names, all different.
         types: the columns' SQL types.
-        rows: a tuple a row.
-        notes: what is to be known of it, for people: runs that could not be read, and the like.
+        rows: a tuple for each row.
+        notes: for people: runs that could not be read, and other limits of the answer.
     """
 
     def __init__(
@@ -42,11 +44,11 @@ class TableAnswer:
         notes: Sequence[str] = (),
     ) -> None:
         self.columns: list[str] = []
-        for name in columns:  # SELECT 1 a, 2 a: a frame needs other names
-            own, number = name, 1
-            while own in self.columns:
-                own, number = f"{name}_{number}", number + 1
-            self.columns.append(own)
+        for name in columns:  # SELECT 1 a, 2 a: a data frame needs different names
+            unique, number = name, 1
+            while unique in self.columns:
+                unique, number = f"{name}_{number}", number + 1
+            self.columns.append(unique)
         self.types = list(types)
         self.rows = rows
         self.notes = list(notes)
@@ -61,41 +63,63 @@ class TableAnswer:
         return dict(zip(self.columns, self.rows[row], strict=True))
 
     def __repr__(self) -> str:
-        return f"<provml.lineage.Answer {len(self.rows)} rows: {', '.join(self.columns)}>"
+        return f"<provml.lineage.TableAnswer {len(self.rows)} rows: {', '.join(self.columns)}>"
 
     def column(self, name: str) -> list[Any]:
-        """One column. Raises ValueError where there is none of that name."""
+        """Return the cells of a column. Raises ValueError if there is no column of this name."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
     def to_arrow(self) -> pa.Table:
-        """A table of ``pyarrow``. Raises MissingExtraError without it."""
+        """Return a table of ``pyarrow``. Raises MissingExtraError if it is not installed."""
         try:
             import pyarrow as pa
         except ImportError:
-            raise MissingExtraError("a table of pyarrow", "pyarrow", "lineage") from None
+            raise MissingExtraError("a pyarrow table", "pyarrow", "lineage") from None
         arrays = []
         for name, kind in zip(self.columns, self.types, strict=True):
-            own = getattr(pa, _ARROW[kind])() if kind in _ARROW else None
+            arrow_type = getattr(pa, _ARROW[kind])() if kind in _ARROW else None
             if kind == "TIMESTAMP":
-                own = pa.timestamp("us")
-            arrays.append(pa.array(self.column(name), own))
+                arrow_type = pa.timestamp("us")
+            arrays.append(pa.array(self.column(name), arrow_type))
         return pa.table(arrays, names=self.columns)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A frame of ``pandas``. Raises MissingExtraError without it."""
+        """Return a data frame of ``pandas``. Raises MissingExtraError if it is not installed."""
         try:
-            import pandas  # noqa: F401 - pyarrow's own message would name no command
+            import pandas  # noqa: F401 - pyarrow's own message names no pip command
         except ImportError:
-            raise MissingExtraError("a frame of pandas", "pandas", "frames") from None
+            raise MissingExtraError("a pandas data frame", "pandas", "frames") from None
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """A frame of ``polars``. Raises MissingExtraError without it."""
+        """Return a data frame of ``polars``. Raises MissingExtraError if it is not installed."""
         try:
             import polars
         except ImportError:
-            raise MissingExtraError("a frame of polars", "polars", "frames") from None
+            raise MissingExtraError("a polars data frame", "polars", "frames") from None
         frame = polars.from_arrow(self.to_arrow())
         assert isinstance(frame, polars.DataFrame)
         return frame
+
+
+class HasTable:
+    """An answer that can also be a table, for the libraries that people use."""
+
+    __slots__ = ()
+
+    def table(self) -> TableAnswer:
+        """Return the answer as a table."""
+        raise NotImplementedError
+
+    def to_arrow(self) -> pa.Table:
+        """Return `table` as a table of ``pyarrow``. Raises MissingExtraError."""
+        return self.table().to_arrow()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return `table` as a data frame of ``pandas``. Raises MissingExtraError."""
+        return self.table().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return `table` as a data frame of ``polars``. Raises MissingExtraError."""
+        return self.table().to_polars()

@@ -1,36 +1,46 @@
-"""What differs between runs. Imports `database`, `errors`."""
+"""The differences between runs. Imports `answers`, `database`, `segments`."""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from provml.lineage.answers import TableAnswer
+from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.database import QuestionDatabase
 from provml.lineage.segments import FoundRun
 
 _LONGEST_SOURCE: Final = 2**20
 _LONGEST_DIFF: Final = 2_000
-_STATE: Final = ("experiment", "status", "duration_s", "script", "git_commit", "git_dirty")
+_STATE_COLUMNS: Final = (
+    "experiment",
+    "status",
+    "duration_s",
+    "script",
+    "git_commit",
+    "git_dirty",
+)
+_PARTS: Final = ("state", "params", "resources", "tags", "packages", "data", "metrics", "code")
+_METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 
 
 @dataclass(slots=True)
-class Comparison:
-    """Runs side by side: in each part a name, and a value for each run (None where it has none).
+class Comparison(HasTable):
+    """Runs side by side: each part maps a name to a value for each run, None if it has none.
 
     Attributes:
         runs: the runs' names in the tables, in the order asked for.
         state: experiment, status, duration, script, commit.
-        params, tags: the values that count, as exact text.
-        resources: of the parameters what readings of the machine came to, ``system.*``.
+        params, tags: the last value of each, as exact text.
+        resources: parameters named ``system.*``, which summarise readings of the machine.
         packages: versions of installed packages.
-        data: ``kind name``, and the digests of its contents in a run, in order.
-        metrics: ``name context``, and of each run last, min and max (the better one is which is
-            meant to be) and count.
-        code: unified diffs of recorded sources and of their changes since the commit, each run's
-            against the first's; by the file's name.
+        data: ``<kind> <name>``, and the digests of its contents in each run, in order.
+        metrics: ``<name> <context>``, and of each run last, min, max and count.
+        code: unified diffs of the recorded sources, and of their changes since the commit, of each
+            run against the first; by file name.
+        notes: for people: runs that could not be read, and similar.
     """
 
     runs: list[str]
@@ -43,102 +53,115 @@ class Comparison:
     metrics: dict[str, list[dict[str, Any] | None]] = field(default_factory=dict)
     code: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    _floats: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False)
 
     def differing(self, part: str) -> dict[str, list[Any]]:
-        """The entries of a part that are not the same in all runs."""
+        """Return the entries of a part that are not the same in all runs."""
         entries: dict[str, list[Any]] = getattr(self, part)
         return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON, what is the same in all runs too."""
-        return {own.name: getattr(self, own.name) for own in fields(self)}
+    def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
+        """Yield part, name and the values in each run of everything that differs but the code.
 
-    def table(self) -> TableAnswer:
-        """What differs, a row each: the part, the name, and a column a run."""
-        rows: list[tuple[Any, ...]] = []
+        Floats are numbers here, also those of parameters; `table` has exact text instead.
+        """
         for part in ("state", "params", "resources", "tags", "packages", "data"):
             for name, values in self.differing(part).items():
-                rows.append((part, name, *(None if v is None else _cell(v) for v in values)))
+                numbers = [self._floats.get((part, name, n), v) for n, v in enumerate(values)]
+                yield part, name, numbers
         for name, cells in self.differing("metrics").items():
-            for key in ("last", "min", "max", "count"):
-                own = [None if cell is None else cell[key] for cell in cells]
-                rows.append(
-                    ("metrics", f"{name} {key}", *(None if v is None else str(v) for v in own))
-                )
+            for column in _METRIC_COLUMNS:
+                numbers = [None if cell is None else cell[column] for cell in cells]
+                yield "metrics", f"{name} {column}", numbers
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON, also what is the same in all runs."""
+        return {name: getattr(self, name) for name in ("runs", *_PARTS, "notes")}
+
+    def table(self) -> TableAnswer:
+        """Return the differences as rows: part, name, and the exact value in each run."""
+        rows: list[tuple[Any, ...]] = []
+        for part, name, values in self.differences():
+            exact = values if part in ("data", "metrics") else getattr(self, part)[name]
+            rows.append((part, name, *map(_exact_text, exact)))
         columns = ["part", "name", *self.runs]
         return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
 
-    def to_arrow(self) -> Any:
-        """`table` as a table of ``pyarrow``."""
-        return self.table().to_arrow()
-
-    def to_pandas(self) -> Any:
-        """`table` as a frame of ``pandas``."""
-        return self.table().to_pandas()
-
-    def to_polars(self) -> Any:
-        """`table` as a frame of ``polars``."""
-        return self.table().to_polars()
+    def add(self, part: str, name: str, place: int, value: Any) -> None:
+        """Set the value of the run at this place in `runs`."""
+        entries: dict[str, list[Any]] = getattr(self, part)
+        entries.setdefault(name, [None] * len(self.runs))[place] = value
 
 
-def _cell(value: Any) -> str:
+def _exact_text(value: Any) -> str | None:
+    if value is None:
+        return None
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Comparison:
-    """Hold runs side by side; costs a reading of their recorded sources."""
-    found = Comparison(runs, notes=list(notes))
+    """Compare runs; reads their recorded sources."""
+    comparison = Comparison(runs, notes=list(notes))
     for place, run in enumerate(runs):
-
-        def put(part: dict[str, list[Any]], name: str, value: Any, place: int = place) -> None:
-            part.setdefault(name, [None] * len(runs))[place] = value
-
-        for row in _rows(database, "runs", run):
-            for name in _STATE:
-                put(found.state, name, row[name])
-        for row in _rows(database, "params", run):
-            if row["is_last"]:
-                kind = found.params if row["kind"] == "param" else found.tags
-                if kind is found.params and row["name"].startswith("system."):
-                    kind = found.resources
-                put(kind, row["name"], row["text"])
-        for row in _rows(database, "packages", run):
-            put(found.packages, row["name"], row["version"])
-        digests: dict[str, list[str]] = {}
-        for row in _rows(database, "artifacts", run):
-            own = row["sha256"] or row["uri"]
-            if row["kind"] != "diff" and own is not None:
-                digests.setdefault(f"{row['kind']} {row['name']}", []).append(own)
-        for name, value in digests.items():
-            put(found.data, name, list(dict.fromkeys(value)))
-        for row in _rows(database, "series", run):
+        for row in _select_run(database, "runs", run):
+            for name in _STATE_COLUMNS:
+                comparison.add("state", name, place, row[name])
+        _add_settings(comparison, place, _select_run(database, "params", run))
+        for row in _select_run(database, "packages", run):
+            comparison.add("packages", row["name"], place, row["version"])
+        _add_data(comparison, place, _select_run(database, "artifacts", run))
+        for row in _select_run(database, "series", run):
             if row["kind"] == "metric":
                 rank = "" if row["rank"] is None else f" rank {row['rank']}"
                 of = "" if row["target"] is None else f" of {row['target']}"
-                put(
-                    found.metrics,
-                    f"{row['name']} {row['context'] or '-'}{of}{rank}",
-                    {key: row[key] for key in ("last", "min", "max", "count")},
-                )
-    found.code = _code(database, runs)
-    return found
+                name = f"{row['name']} {row['context'] or '-'}{of}{rank}"
+                values = {column: row[column] for column in _METRIC_COLUMNS}
+                comparison.add("metrics", name, place, values)
+    comparison.code = _diff_sources(database, runs)
+    return comparison
 
 
-def _rows(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
+def _add_settings(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
+    """Add a run's parameters and tags."""
+    for row in rows:
+        if not row["is_last"]:
+            continue
+        name = row["name"]
+        part = "params" if row["kind"] == "param" else "tags"
+        if part == "params" and name.startswith("system."):
+            part = "resources"
+        comparison.add(part, name, place, row["text"])
+        if row["type"] == "float" and row["number"] is not None:
+            comparison._floats[part, name, place] = row["number"]
+
+
+def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
+    """Add the digests of a run's datasets, artifacts, models and code."""
+    digests: dict[str, list[str]] = {}
+    for row in rows:
+        digest = row["sha256"] or row["uri"]
+        if row["kind"] != "diff" and digest is not None:
+            digests.setdefault(f"{row['kind']} {row['name']}", []).append(digest)
+    for name, of_name in digests.items():
+        comparison.add("data", name, place, list(dict.fromkeys(of_name)))
+
+
+def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
+    """Return a run's rows of a table."""
     order = {"artifacts": "time_ns, node", "runs": "run"}.get(table, "name")
     return list(
         database.ask([table], f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run])
     )
 
 
-def _code(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
-    """Diffs of what was recorded of the code, by file name."""
-    sources = [_sources(database, database.runs[run], run) for run in runs]
+def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
+    """Return unified diffs of the recorded code against the first run's, by file name."""
+    sources = [_read_sources(database, database.runs[run], run) for run in runs]
     diffs: dict[str, list[str]] = {}
-    for name in sorted({name for own in sources for name in own}):
+    for name in sorted({name for of_run in sources for name in of_run}):
         first = sources[0].get(name, "")
-        for run, own in zip(runs[1:], sources[1:], strict=True):
-            text = own.get(name, "")
+        for run, of_run in zip(runs[1:], sources[1:], strict=True):
+            text = of_run.get(name, "")
             if text != first:
                 lines = difflib.unified_diff(
                     first.splitlines(),
@@ -147,28 +170,28 @@ def _code(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
                     f"{run}/{name}",
                     lineterm="",
                 )
-                kept = diffs.setdefault(name, [])
+                shown = diffs.setdefault(name, [])
                 for count, line in enumerate(lines):
                     if count == _LONGEST_DIFF:
-                        kept.append(f"... cut after {_LONGEST_DIFF} lines")
+                        shown.append(f"... cut after {_LONGEST_DIFF} lines")
                         break
-                    kept.append(line)
+                    shown.append(line)
     return diffs
 
 
-def _sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
-    """The text of the recorded sources: of each name the copy made last."""
+def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
+    """Return the text of the recorded sources by name; of several copies, the latest."""
     texts: dict[str, str] = {}
-    for row in _rows(database, "artifacts", run):
+    for row in _select_run(database, "artifacts", run):
         if row["kind"] in ("script", "source", "diff") and row["copy"] and row["form"] == "file":
-            text = _text_of(found.folder, row["copy"])
+            text = _read_copy(found.folder, row["copy"])
             if text is not None:
                 texts[row["name"]] = text
     return texts
 
 
-def _text_of(folder: Path, copy: str) -> str | None:
-    """A copy below the run's folder as text; None where it is elsewhere, large, or none."""
+def _read_copy(folder: Path, copy: str) -> str | None:
+    """Return the text of a copy; None if it is outside the run's folder, too large or missing."""
     path = (folder / copy).resolve()
     if not path.is_relative_to(folder.resolve()):
         return None

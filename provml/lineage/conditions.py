@@ -1,28 +1,31 @@
-"""The conditions of ``provml runs --where``: Python's expressions, a few of them, as SQL.
+"""Conditions of ``provml runs --where``, a small part of Python's expressions, as SQL.
 
     params.lr < 0.01 and metrics.accuracy.validation.max > 0.95
     params["optimizer.lr"] in (0.1, 0.01) and "ablation" not in tags.note
     status == "finished" and started >= "2026-03-01" and duration_s > 60
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
-A metric has ``last`` (meant where nothing is said), ``min``, ``max``, ``count``; with no context
-named, over all contexts; ``[None]`` means what was logged without one. What a run does not have
-compares to nothing, neither true nor false; ``== None`` asks for that.
+A metric has ``last`` (the default), ``min``, ``max`` and ``count``. Without a context, it covers
+all contexts; ``[None]`` selects the samples that were logged without a context. If a run doesn't
+have a value, every comparison with it is unknown; ``== None`` asks for such runs.
 
-The text is parsed by `ast`, never run; every name and value in it reaches SQL as a parameter.
-Imports `errors`, `model.names`.
+`ast` parses the text, which is never executed. Every name and value in it reaches SQL as a
+parameter. Imports `errors`, `base.clock`, `model.names`.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import time
+import tokenize
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from provml.base.clock import to_time_ns
+from provml.base.context import standard_path
 from provml.errors import QueryError
 from provml.model.names import encoded_path
 
@@ -54,12 +57,12 @@ _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Is: "=",
     ast.IsNot: "<>",
 }
-_HINT: Final = 'a name with other characters is written params["learning-rate"]'
+_HINT: Final = 'quote a name with other characters: params["learning-rate"]'
 
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """A piece of SQL and the parameters in it, in order."""
+    """A fragment of SQL, and its parameters in order."""
 
     text: str
     params: tuple[Any, ...] = ()
@@ -67,7 +70,7 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """What can be compared: as a number, as text; either may be missing."""
+    """A value to compare, as a number, as text, or as both."""
 
     number: Sql | None
     text: Sql | None
@@ -77,7 +80,7 @@ class _Value:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a text reads as a number."""
+    """Return whether a text is a number."""
     try:
         float(str(value))
     except ValueError:
@@ -85,32 +88,39 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def condition(expression: str) -> Sql:
-    """A condition on the table ``runs``, there named ``r``, as SQL.
+def compile_condition(expression: str) -> Sql:
+    """Return a condition on the table ``runs``, which the SQL names ``r``.
 
     Raises QueryError, which says where the expression is wrong.
     """
-    return _Compiler(expression).condition(_parsed(expression))
+    return _Compiler(expression).condition(_parse_expression(expression))
 
 
-def value(expression: str) -> tuple[Sql, Sql]:
-    """What ``--sort`` and ``--show`` name, as SQL: the number and the text of it."""
+def compile_value(expression: str) -> tuple[Sql, Sql]:
+    """Return the SQL of a value for ``--sort`` and ``--show``: as a number, and as text."""
     compiler = _Compiler(expression)
-    node = _parsed(expression)
+    node = _parse_expression(expression)
     found = compiler.value(node)
     null = Sql("NULL")
     return found.number or null, found.text or null
 
 
-def _parsed(expression: str) -> ast.expr:
-    _check_text(expression)
+def _parse_expression(expression: str) -> ast.expr:
+    _check_unicode(expression)
     if len(expression) > _LONGEST:
-        raise QueryError(f"a condition of {len(expression):,} characters; at most {_LONGEST:,}")
+        raise QueryError(
+            f"the condition has {len(expression):,} characters: at most {_LONGEST:,} are allowed"
+        )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in strings, which are the user's
+            warnings.simplefilter("ignore")  # about escapes in the user's strings
             return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError as error:
+        assignment = _find_assignment(expression.strip())
+        if assignment is not None:
+            raise QueryError(
+                f"use == to compare, at column {assignment}: {expression!r:.80}"
+            ) from None
         column = error.offset or len(expression.strip()) + 1
         raise QueryError(
             f"not an expression, at column {column}: {error.msg}: {expression!r:.80}; {_HINT}"
@@ -119,11 +129,22 @@ def _parsed(expression: str) -> ast.expr:
         raise QueryError(f"not an expression: {expression!r:.80}") from None
 
 
-def _check_text(text: str) -> str:
+def _find_assignment(expression: str) -> int | None:
+    """Return the column of a single ``=`` in an expression; None if there is none."""
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(expression).readline):
+            if token.type == tokenize.OP and token.string == "=":
+                return token.start[1] + 1
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return None
+
+
+def _check_unicode(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
+        raise QueryError(f"a lone surrogate is not Unicode text: {text!r:.80}") from None
     return text
 
 
@@ -141,22 +162,22 @@ class _Compiler:
         try:
             return self._condition(node)
         except RecursionError:
-            raise QueryError("a condition is nested too deep") from None
+            raise QueryError("the condition is nested too deeply: split it") from None
 
     def _condition(self, node: ast.expr) -> Sql:
         if isinstance(node, ast.BoolOp):
             word = " AND " if isinstance(node.op, ast.And) else " OR "
             parts = [self._condition(part) for part in node.values]
-            return _joined(word, parts)
+            return _join_conditions(word, parts)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             inner = self._condition(node.operand)
             return Sql(f"(NOT {inner.text})", inner.params)
         if isinstance(node, ast.Compare):
             operands = [node.left, *node.comparators]
             pairs = zip(operands, node.ops, operands[1:], strict=False)
-            return _joined(" AND ", [self._comparison(*pair) for pair in pairs])
+            return _join_conditions(" AND ", [self._comparison(*pair) for pair in pairs])
         if isinstance(node, (ast.Attribute, ast.Subscript, ast.Name)):
-            found = self.value(node)  # as a flag: params.shuffle, tags.keep
+            found = self.value(node)  # a flag: params.shuffle, tags.keep
             if found.text is not None:
                 return Sql(f"({found.text.text} = 'true')", found.text.params)
         if isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -169,12 +190,12 @@ class _Compiler:
             return found if isinstance(op, ast.In) else Sql(f"(NOT {found.text})", found.params)
         operator = _OPERATORS[type(op)]
         if isinstance(op, (ast.Is, ast.IsNot)) and not _is_none(right):
-            self._refuse(right, "'is' goes with None; use == here")
+            self._refuse(right, "'is' only compares with None: use ==")
         one, other = self.value(left), self.value(right)
         if one.is_null or other.is_null:
             if operator not in ("=", "<>"):
                 self._refuse(left if one.is_null else right, "None has no order")
-            return _presence(other if one.is_null else one, missing=operator == "=")
+            return _null_test(other if one.is_null else one, missing=operator == "=")
         return self._compared(one, operator, other, right)
 
     def _compared(self, one: _Value, operator: str, other: _Value, node: ast.expr) -> Sql:
@@ -193,17 +214,17 @@ class _Compiler:
         if one.text and other.text:
             params = (*one.text.params, *other.text.params)
             texts = Sql(f"({one.text.text} {operator} {other.text.text})", params)
-        if numbers and texts:  # two recorded values: by number where both are, else by text
+        if numbers and texts:  # two recorded values: by number if both are numbers, else by text
             return Sql(f"coalesce({numbers.text}, {texts.text})", (*numbers.params, *texts.params))
         chosen = numbers or texts
         if chosen is None:
-            self._refuse(node, "a number and a text can't be compared")
+            self._refuse(node, "can't compare a number and a text")
         recorded = one.number or other.number
         if chosen is texts and recorded is not None and operator not in ("=", "<>"):
-            # a recorded number has a text too, whose order is another
+            # a recorded number also has a text, which sorts differently
             literal = next((v.text for v in (one, other) if v.number is None), None)
             if literal is not None and any(map(_is_number, literal.params)):
-                self._refuse(node, "a number is written without quotes, as in params.lr < 0.01")
+                self._refuse(node, "write a number without quotes, as in params.lr < 0.01")
             return Sql(
                 f"({recorded.text} IS NULL AND {chosen.text})", (*recorded.params, *chosen.params)
             )
@@ -219,7 +240,7 @@ class _Compiler:
                 return _Value(Sql("?", (to_time_ns(moment.astimezone()),)), None, is_time=True)
             except (ValueError, OverflowError, OSError):
                 pass
-        self._refuse(node, 'a time is written "2026-03-01" or "2026-03-01T12:00:00+01:00"')
+        self._refuse(node, 'write a time as "2026-03-01" or "2026-03-01T12:00:00+01:00"')
 
     def _membership(self, left: ast.expr, right: ast.expr) -> Sql:
         if isinstance(right, (ast.Tuple, ast.List, ast.Set)):
@@ -227,7 +248,7 @@ class _Compiler:
                 return Sql("FALSE")
             one = self.value(left)
             parts = [self._compared(one, "=", self.value(own), own) for own in right.elts]
-            return _joined(" OR ", parts)
+            return _join_conditions(" OR ", parts)
         if isinstance(right, ast.Name) and right.id in _COLLECTIONS:
             name = self._literal_text(left)
             table = "series" if right.id == "metrics" else "params"
@@ -236,14 +257,14 @@ class _Compiler:
             return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (kind, name))
         found = self.value(right)
         if found.text is None:
-            self._refuse(right, "'in' needs a list, a text, params, tags or metrics on its right")
+            self._refuse(right, "put a list, a text, params, tags or metrics after 'in'")
         wanted = self._literal_text(left)
         return Sql(f"contains({found.text.text}, ?)", (*found.text.params, wanted))
 
     def _literal_text(self, node: ast.expr) -> str:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return _check_text(node.value)
-        self._refuse(node, "a text in quotes is needed here")
+            return _check_unicode(node.value)
+        self._refuse(node, "write a text in quotes here")
 
     # -- values -------------------------------------------------------------------------------
 
@@ -255,20 +276,20 @@ class _Compiler:
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             return self._recorded(node)
         if isinstance(node, ast.BinOp):
-            self._refuse(node, f"there is no arithmetic here; {_HINT}")
+            self._refuse(node, f"conditions have no arithmetic; {_HINT}")
         self._refuse(node, "not a value")
 
     def _constant(self, node: ast.Constant, negative: bool) -> _Value:
         own = node.value
         if isinstance(own, str) and not negative:
-            return _Value(None, Sql("?", (_check_text(own),)))
+            return _Value(None, Sql("?", (_check_unicode(own),)))
         if isinstance(own, bool) and not negative:
             return _Value(None, None, truth=own)
         if isinstance(own, (int, float)):
             try:
                 number = float(-own if negative else own)
             except OverflowError:
-                self._refuse(node, "a number beyond what a double holds")
+                self._refuse(node, "the number is too large for a double")
             return _Value(Sql("?::DOUBLE", (number,)), None)
         if own is None and not negative:
             return _Value(None, None, is_null=True)
@@ -278,16 +299,16 @@ class _Compiler:
         root, steps = self._path(node)
         if root in ("params", "tags"):
             if not steps:
-                self._refuse(node, f"say which, as in {root}.name")
+                self._refuse(node, f"name one, as in {root}.name")
             names = [self._one_name(node, keys) for keys, _ in steps]
-            return _setting("param" if root == "params" else "tag", ".".join(names))
+            return _setting_value("param" if root == "params" else "tag", ".".join(names))
         if root == "metrics":
             return self._metric(node, steps)
         if steps:
             self._refuse(node, f"{root!r} has no parts")
         if root in _TEXTS:
             return _Value(None, Sql(f"r.{root}"))
-        if root == "duration_s":  # of a run under way: until now
+        if root == "duration_s":  # until now if the run is under way
             now = "CASE r.status WHEN 'running' THEN (?::BIGINT - r.started_ns) / 1e9 END"
             return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
         if root in _NUMBERS:
@@ -297,10 +318,10 @@ class _Compiler:
         if root == "git_dirty":
             return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
         known = ", ".join((*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty"))
-        self._refuse(node, f"there is no {root!r}; there are {known}; a text needs quotes")
+        self._refuse(node, f"unknown name {root!r}: put a text in quotes, or use one of {known}")
 
     def _path(self, node: ast.expr) -> tuple[str, list[tuple[tuple[Any, ...], bool]]]:
-        """The name a value begins with, and its parts: keys, and whether by a dot."""
+        """Return the first name of a value, and its parts: keys, and whether by a dot."""
         steps: list[tuple[tuple[Any, ...], bool]] = []
         while not isinstance(node, ast.Name):
             if isinstance(node, ast.Attribute):
@@ -318,25 +339,25 @@ class _Compiler:
         keys: list[Any] = []
         for own in nodes:
             if not isinstance(own, ast.Constant) or not isinstance(own.value, str | None):
-                self._refuse(own, "a name in quotes is needed here")
-            keys.append(own.value if own.value is None else _check_text(own.value))
+                self._refuse(own, "write a name in quotes here")
+            keys.append(own.value if own.value is None else _check_unicode(own.value))
         return tuple(keys)
 
     def _one_name(self, node: ast.expr, keys: tuple[Any, ...]) -> str:
         if len(keys) != 1 or not isinstance(keys[0], str):
-            self._refuse(node, "one name in quotes is needed here")
+            self._refuse(node, "write one name in quotes here")
         return keys[0]
 
     def _metric(self, node: ast.expr, steps: list[tuple[tuple[Any, ...], bool]]) -> _Value:
         if not steps:
-            self._refuse(node, "say which, as in metrics.loss.training.min")
+            self._refuse(node, "name one, as in metrics.loss.training.min")
         field = "last"
         own, *rest = steps
         if rest and rest[-1][1] and rest[-1][0][0] in _FIELDS:
             field = rest.pop()[0][0]
         if len(rest) > 1:
             what = f"a metric has a context and one of {', '.join(_FIELDS)}"
-            self._refuse(node, f'{what}; a dotted name is written metrics["a.b"]')
+            self._refuse(node, f'{what}; quote a name with dots: metrics["a.b"]')
         where, params = (
             "x.run = r.run AND x.kind = 'metric' AND x.name = ?",
             [self._one_name(node, own[0])],
@@ -348,8 +369,17 @@ class _Compiler:
                     self._refuse(node, "None names no context by itself")
                 where += " AND x.context IS NULL"
             else:
-                where += " AND x.context = ?"
-                params.append(encoded_path(keys))
+                given, standard = encoded_path(keys), encoded_path(standard_path(keys))
+                if given == standard:
+                    where += " AND x.context = ?"
+                    params.append(given)
+                else:  # a run of an early version may have a context of this very name
+                    where += (
+                        " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
+                        " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"
+                        " THEN ? ELSE ? END"
+                    )
+                    params += [params[0], given, given, standard]
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))
@@ -359,7 +389,7 @@ class _Compiler:
         return _Value(text, Sql(last, tuple(params)))
 
 
-def _setting(kind: str, name: str) -> _Value:
+def _setting_value(kind: str, name: str) -> _Value:
     of_run = "FROM params x WHERE x.run = r.run AND x.kind = ? AND x.name = ? AND x.is_last"
     params = (kind, name)
     return _Value(
@@ -369,18 +399,18 @@ def _setting(kind: str, name: str) -> _Value:
 
 
 def _no_nan(number: str) -> str:
-    """NaN as null: it compares to nothing, where DuckDB has it above all numbers."""
+    """Return SQL that turns NaN into null, because DuckDB sorts NaN above all numbers."""
     return f"nullif({number}, 'NaN'::DOUBLE)"
 
 
-def _presence(found: _Value, missing: bool) -> Sql:
+def _null_test(found: _Value, missing: bool) -> Sql:
     own = found.text or found.number
     if own is None:
         return Sql("FALSE" if missing else "TRUE")
     return Sql(f"({own.text} IS {'' if missing else 'NOT '}NULL)", own.params)
 
 
-def _joined(word: str, parts: list[Sql]) -> Sql:
+def _join_conditions(word: str, parts: list[Sql]) -> Sql:
     params = tuple(param for part in parts for param in part.params)
     return Sql(f"({word.join(part.text for part in parts)})", params)
 

@@ -1,4 +1,4 @@
-"""The contents that a lineage reached. Imports nothing of provml."""
+"""The contents of a lineage: files, folders and objects. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
-"""A row of a table, by the columns' names."""
+"""A row of a table, by column name."""
 
 
 @dataclass(slots=True)
 class Content:
-    """A content that was reached.
+    """A content that the lineage reached.
 
     Attributes:
-        key: its digest, else the run and node that it is.
-        up: how many steps it lies before the start; None where it does not.
-        down: how many steps it lies after the start; None where it does not.
-        places: the rows of ``artifacts`` that have it, in runs that the answer is about.
+        key: its digest or, without a digest, its run and node.
+        up: how many steps before the start it is; None if the start didn't come from it.
+        down: how many steps after the start it is; None if it didn't come from the start.
+        places: the rows of ``artifacts`` with this content, in the runs of the answer.
     """
 
     key: str
@@ -27,10 +27,10 @@ class Content:
 
     @property
     def depth(self) -> int:
-        """Steps from the start."""
+        """How many steps it is from the start."""
         return min(depth for depth in (self.up, self.down) if depth is not None)
 
     @property
     def facts(self) -> Row:
-        """The place that says most: where it was made, else where it was first used."""
+        """The most informative place: where it was made, else where it was first used."""
         return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))

@@ -1,8 +1,7 @@
 """A store's tables in DuckDB, brought up to date before each question.
 
-The database is in memory and locked: it reads no file but the tables' own, loads no extension, and
-its configuration can't be changed. Imports `segments`, `tables`, `answers`, `errors`; duckdb when
-it runs.
+The database is in memory and locked: it reads only the files of the tables, loads no extensions,
+and its configuration can't be changed. Imports `segments`, `tables`, `answers`; duckdb on use.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ class QuestionDatabase:
 
     Attributes:
         store: the store's folder.
-        runs: the runs that the tables have, by name, as they were found last.
-        unread: runs that can't be read, and why.
+        runs: the runs in the tables by name, as the last refresh found them.
+        unread: runs that can't be read, with the reason.
     """
 
     def __init__(self, store: Path) -> None:
-        """Open the store; nothing is read yet.
+        """Open the store without reading it.
 
-        Raises MissingExtraError without duckdb and pyarrow.
+        Raises MissingExtraError if duckdb is not installed.
         """
         try:
             import duckdb
         except ImportError:
-            raise MissingExtraError("asking a store", "duckdb", "lineage") from None
+            raise MissingExtraError("querying a store", "duckdb", "lineage") from None
         self.store = store
         self.segments = Segments(store)
         self.runs: dict[str, FoundRun] = {}
@@ -73,41 +72,41 @@ class QuestionDatabase:
         connection.execute("SET enable_external_access=false")
         connection.execute("SET lock_configuration=true")
         for table, columns in (*TABLES.items(), ("samples", SAMPLES)):
-            own = ", ".join(f'"{column.name}" {column.type}' for column in columns)
-            connection.execute(f"CREATE TABLE {table} ({own})")
+            definition = ", ".join(f'"{column.name}" {column.type}' for column in columns)
+            connection.execute(f"CREATE TABLE {table} ({definition})")
         return connection  # type: ignore[no-any-return]
 
-    # -- being up to date ---------------------------------------------------------------------
+    # -- refreshing ---------------------------------------------------------------------------
 
     def refresh(self) -> int:
-        """Look what is new in the store, and read it; how many runs were read.
+        """Read the new and changed runs of the store; return how many were read.
 
-        Costs a look at each run's files' names, sizes and times (30 microseconds a run), and a
-        reading of what is new or changed (about 15 ms a run of 10,000 samples).
+        Costs 30 microseconds a run to compare names, sizes and times of files, and about 15 ms for
+        each new or changed run of 10,000 samples.
 
-        Raises StoreError where the store can't be read.
+        Raises StoreError if the store can't be read.
         """
         with self.lock:
             found = scan(self.store)
-            live = self._catalog(found)
-            stale = self._stale(found, live)
+            live = self._build_catalog(found)
+            stale = self._find_stale(found, live)
             read = 0
             if stale:
                 with self.segments.writing():
                     if self.segments.names() != list(self._catalogs):
-                        live = self._catalog(found)  # another process has written meanwhile
-                        stale = self._stale(found, live)
+                        live = self._build_catalog(found)  # another process has written since
+                        stale = self._find_stale(found, live)
                     read = len(stale)
                     for made in self.segments.make(stale):
-                        self._take(made, found, live)
+                        self._take_segment(made, found, live)
                     if self.segments.merge(live):
                         memory = {r: at for r, at in live.items() if at.segment in self._memory}
-                        live = self._catalog(found) | memory
-                        lost = self._stale(found, live)
+                        live = self._build_catalog(found) | memory
+                        lost = self._find_stale(found, live)
                         if any(own.run not in live for own in lost):
-                            # a damaged segment was discarded: its runs are read again
+                            # a damaged segment was discarded: read its runs again
                             for made in self.segments.make(lost):
-                                self._take(made, found, live)
+                                self._take_segment(made, found, live)
             self.unread = {run: why for run, why in self.unread.items() if run in found}
             self.runs = {run: found[run] for run in live}
             self._live = live
@@ -115,8 +114,10 @@ class QuestionDatabase:
             self._memory = {name: made for name, made in self._memory.items() if name in used}
             return read
 
-    def _stale(self, found: dict[str, FoundRun], live: dict[str, IndexedRun]) -> list[FoundRun]:
-        """The runs to be read: new or changed ones, and those under way."""
+    def _find_stale(
+        self, found: dict[str, FoundRun], live: dict[str, IndexedRun]
+    ) -> list[FoundRun]:
+        """Return the runs to read: the new and changed ones, and those under way."""
         return [
             own
             for run, own in found.items()
@@ -124,9 +125,10 @@ class QuestionDatabase:
             if self._unread_at.get(run) != own.fingerprint
         ]
 
-    def _take(
+    def _take_segment(
         self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> None:
+        """Add a segment that was just built to `live`; keep it in memory if it was not written."""
         for run in made.runs:
             self.unread.pop(run, None)
             self._unread_at.pop(run, None)
@@ -140,8 +142,8 @@ class QuestionDatabase:
         if any(at.segment == name for at in live.values()):
             self._memory[name] = made
 
-    def _catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
-        """Where the rows of each run are that still say what its files say."""
+    def _build_catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
+        """Return where the rows of each run are, for the runs whose rows are up to date."""
         read = {name: self._read_catalog(name) for name in self.segments.names()}
         self._catalogs = {name: catalog for name, catalog in read.items() if catalog is not None}
         newest: dict[str, IndexedRun] = {}
@@ -164,13 +166,13 @@ class QuestionDatabase:
             rows = self._connection.execute(
                 query, [str(self.segments.path(name, "runs"))]
             ).fetchall()
-        except duckdb.Error:  # merged meanwhile by another process, or damaged
+        except duckdb.Error:  # another process has merged it, or it is damaged
             self.segments.discard(name)
             return None
         return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
 
     def _load(self, table: str) -> None:
-        """Bring one table in memory to what the segments and the runs under way say."""
+        """Update a table in memory from the segments and the runs under way."""
         loaded = self._loaded[table]
         wanted = {run: at.segment for run, at in self._live.items()}
         if loaded == wanted:
@@ -203,7 +205,7 @@ class QuestionDatabase:
         self._connection.execute(query, [path] if whole else [path, runs])
 
     def _load_samples(self) -> None:
-        """Point the table of samples at each run's file, made where it is not there."""
+        """Define the table of samples over each run's file; write the files that are missing."""
         paths = []
         with self.segments.writing():
             for run, found in self.runs.items():
@@ -222,10 +224,10 @@ class QuestionDatabase:
         view = f"CREATE VIEW samples AS SELECT * FROM read_parquet([{files}])"
         self._connection.execute(view)
 
-    # -- being asked --------------------------------------------------------------------------
+    # -- querying -----------------------------------------------------------------------------
 
     def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Ask one of provml's own queries, of the tables it names, as they were refreshed last."""
+        """Answer one of provml's own queries from these tables, as of the last refresh."""
         import duckdb
 
         with self.lock:
@@ -234,9 +236,7 @@ class QuestionDatabase:
                     for table in tables:
                         self._load(table)
                     break
-                except (
-                    duckdb.Error
-                ):  # a segment was merged meanwhile by another process, or is damaged
+                except duckdb.Error:  # another process merged a segment, or one is damaged
                     if attempt + 1 == _TRIES:
                         raise
                     for table in TABLES:
@@ -245,12 +245,12 @@ class QuestionDatabase:
                     self.segments.discard_damaged(self._connection)
                     self._catalogs = {}
                     self.refresh()
-            return self._fetched(query, params)
+            return self._fetch_answer(query, params)
 
-    def ask_freely(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Ask one query of a person's own: read only, of all tables.
+    def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
+        """Answer a user's query, which can read all tables and change nothing.
 
-        Raises QueryError: it is not one SELECT, or DuckDB refuses it.
+        Raises QueryError if it is not a single SELECT, or DuckDB refuses it.
         """
         import duckdb
 
@@ -259,12 +259,10 @@ class QuestionDatabase:
                 query.encode()
                 statements = duckdb.extract_statements(query)
             except (duckdb.Error, UnicodeError) as error:
-                raise QueryError(_message(error)) from None
+                raise QueryError(_one_line_message(error)) from None
             kinds = [statement.type for statement in statements]
             if kinds != [duckdb.StatementType.SELECT]:
-                raise QueryError(
-                    "one SELECT is allowed, and nothing else: the tables are read only"
-                )
+                raise QueryError("give a single SELECT: the tables are read-only")
             tables = [name for name in TABLES if re.search(rf"\b{name}\b", query, re.IGNORECASE)]
             if _INDIRECT_WORD.search(query):
                 tables = list(TABLES)
@@ -274,16 +272,16 @@ class QuestionDatabase:
                 self._load_samples()
             self._connection.execute("BEGIN TRANSACTION READ ONLY")
             try:
-                return self._fetched(query, params)
+                return self._fetch_answer(query, params)
             except (duckdb.Error, UnicodeError, OverflowError) as error:
-                raise QueryError(_message(error)) from None
+                raise QueryError(_one_line_message(error)) from None
             finally:
                 self._connection.execute("ROLLBACK")
 
-    def _fetched(self, query: str, params: Sequence[Any]) -> TableAnswer:
+    def _fetch_answer(self, query: str, params: Sequence[Any]) -> TableAnswer:
         try:
             result = self._connection.execute(query, list(params))
-        except RuntimeError as error:  # how DuckDB tells of Ctrl-C
+        except RuntimeError as error:  # how DuckDB reports Ctrl-C
             if "interrupt" in str(error).lower():
                 raise KeyboardInterrupt from None
             raise
@@ -292,6 +290,6 @@ class QuestionDatabase:
         return TableAnswer(names, types, result.fetchall())
 
 
-def _message(error: Exception) -> str:
-    """DuckDB's message on one line, without the piece of the query that it prints below."""
+def _one_line_message(error: Exception) -> str:
+    """Return DuckDB's message on one line, without the quoted part of the query."""
     return " ".join(str(error).split("\n\nLINE ")[0].split())

@@ -1,7 +1,8 @@
 """A lineage as one PROV graph over its runs, for the export formats and networkx.
 
-Each run has its own prefix; what one run made and another used, by digest, are alternates of each
-other. Imports `contents`, `rows`, `model`, `export`; networkx when it runs.
+Each run has a prefix of its own. If one run used what another made (the digests are equal), the two
+entities are alternates of each other. Imports `contents`, `rows`, `model`, `export`; networkx on
+use.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from provml.base.sinks import Destination, open_sink
 from provml.errors import ExportError, MissingExtraError
-from provml.export import find_format, holds_samples_only
+from provml.export import Format, find_format
 from provml.journal.reader import Journal
 from provml.lineage.contents import Content
 from provml.lineage.rows import RunGraph, content_key, edge_ends, own_type
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LineageMapping:
-    """The statements of a lineage, in the shape that the formats take from a `RunMapping`."""
+    """The statements of a lineage, with the interface of `RunMapping` that formats use."""
 
     detail = "series"
     samples = 0
@@ -37,9 +38,9 @@ class LineageMapping:
         """Read the runs.
 
         Args:
-            contents: what was reached, by key.
-            folders: the runs that made or used it, by name.
-            depth: how many steps were followed at most; None for all.
+            contents: the contents that the lineage reached, by key.
+            folders: the folders of the runs that made or used them, by the run's name.
+            depth: the most steps that were followed; None for all.
         """
         self._contents, self._depth = contents, depth
         self._prefixes: dict[str, str] = {}
@@ -67,7 +68,7 @@ class LineageMapping:
         journal: Journal,
         places: dict[str, list[tuple[str, str]]],
     ) -> None:
-        """Take of a run what lies between the contents that were reached, and what made them."""
+        """Add the part of a run that connects the contents reached, with its agents."""
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}
@@ -91,67 +92,67 @@ class LineageMapping:
             self._prefixes[renamed.get(prefix, prefix)] = iri
         for name in graph.nodes:
             if name in kept:
-                statement = _renamed(graph.nodes[name], renamed)
+                statement = _rename_statement(graph.nodes[name], renamed)
                 self._singles[statement.kind, str(statement.id)] = statement
         for edge in graph.edges:
             if all(end in kept for end in edge_ends(edge)):
-                self._relations.append(_renamed(edge, renamed, kept))
+                self._relations.append(_rename_statement(edge, renamed, kept))
         roles = {edge_ends(e)[0]: "out" for e in graph.edges if e.kind == "wasGeneratedBy"}
         for name in own:
-            new = str(_name(Name(name), renamed))
+            new = str(_rename_prefix(Name(name), renamed))
             places.setdefault(keys[name], []).append((roles.get(name, "in"), new))
 
     def prefixes(self) -> dict[str, str]:
-        """The prefixes of the names in the statements, and their IRIs."""
+        """Return the IRIs of the prefixes in the statements."""
         return self._prefixes
 
     def singles(self) -> Iterator[Statement]:
-        """All statements: elements, then relations."""
+        """Yield all statements: elements, then relations."""
         yield from self._singles.values()
         yield from self._relations
 
     def statements(self) -> Iterator[Statement]:
-        """All statements."""
+        """Yield all statements."""
         return self.singles()
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
-        """Nothing here comes by the thousand."""
+        """Return no statements: a lineage has no tables of samples."""
         return iter(())
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """A lineage is of contents, not of samples."""
+        """Return no blocks: a lineage has contents, not samples."""
         return iter(())
 
     @property
     def series(self) -> NoSeries:
-        """As `sample_blocks`."""
+        """An empty table of series."""
         return NoSeries()
 
 
 class NoSeries:
-    """A `SeriesTable` of nothing."""
+    """A `SeriesTable` without series."""
 
     all: Final[tuple[RunSeries, ...]] = ()
 
     def blocks(self) -> Iterator[Block]:
-        """None."""
+        """Return no blocks."""
         return iter(())
 
 
-def _renamed(
+def _rename_statement(
     statement: Statement, prefixes: dict[str, str], kept: Collection[str] | None = None
 ) -> Statement:
-    """The statement with its names under the run's prefixes; arguments that are left out go."""
+    """Return the statement with renamed prefixes; drop arguments that name a node not in `kept`."""
     arguments = {
-        key: _name(value, prefixes) if isinstance(value, Name) else value
+        key: _rename_prefix(value, prefixes) if isinstance(value, Name) else value
         for key, value in statement.arguments.items()
         if kept is None or not isinstance(value, Name) or value in kept
     }
-    own = _name(statement.id, prefixes) if isinstance(statement.id, Name) else None
+    own = _rename_prefix(statement.id, prefixes) if isinstance(statement.id, Name) else None
     return Statement(statement.kind, own, arguments, statement.attributes)
 
 
-def _name(name: Name, prefixes: dict[str, str]) -> Name:
+def _rename_prefix(name: Name, prefixes: dict[str, str]) -> Name:
     prefix, colon, own = name.partition(":")
     return Name(f"{prefixes.get(prefix, prefix)}{colon}{own}")
 
@@ -160,26 +161,26 @@ def export_lineage(
     contents: Mapping[str, Content],
     folders: Mapping[str, Path],
     depth: int | None,
-    format: str,
+    format: str | Format,
     target: Destination,
 ) -> None:
-    """Write a lineage in a format; raises as `provml.export.export`."""
-    writer = find_format(format)
-    if holds_samples_only(format):
-        raise ExportError(f"{format} holds the samples of one run: a lineage has none")
+    """Write a lineage in a format. Raises the errors of `provml.export.export`."""
+    chosen = find_format(format)
+    if chosen.samples_only:
+        raise ExportError(f"{chosen.name} holds the samples of one run, and a lineage has none")
     mapping = LineageMapping(contents, folders, depth)
     with open_sink(target) as sink:
-        writer.write(cast(RunMapping, mapping), sink)
+        chosen.write(cast(RunMapping, mapping), sink)
 
 
 def lineage_graph(
     contents: Mapping[str, Content], folders: Mapping[str, Path], depth: int | None
 ) -> nx.MultiDiGraph[str]:
-    """A lineage as a graph of networkx."""
+    """Return a lineage as a graph of networkx."""
     try:
         import networkx as nx
     except ImportError:
-        raise MissingExtraError("a graph of networkx", "networkx", "lineage") from None
+        raise MissingExtraError("a networkx graph", "networkx", "lineage") from None
     mapping = LineageMapping(contents, folders, depth)
     prefixes = mapping.prefixes()
 

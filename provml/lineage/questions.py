@@ -1,6 +1,6 @@
-"""A folder of runs as one thing that answers questions; made by `open_store`.
+"""Open a store and ask questions about its runs.
 
-Imports `database`, `where`, `trace`, `compare`, `answers`.
+Imports `database`, `conditions`, `trace`, `compare`, `answers`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import default_store
-from provml.collect.content import printable_path
+from provml.base.text import printable_path
 from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.journal.store import find_run
 from provml.lineage import conditions
@@ -32,13 +32,13 @@ ORDER BY a.time_ns, a.run, a.version
 
 
 def open_store(store: str | os.PathLike[str] | None = None) -> Store:
-    """Open a folder of runs, to ask about them.
+    """Open a store, the folder of runs, to ask questions about them.
 
     Args:
-        store: the folder; by default ``PROVML_STORE``, else ``provenance``.
+        store: the folder. Default: the environment variable ``PROVML_STORE``, else ``provenance``.
 
     Raises:
-        StoreError: there is no such folder.
+        StoreError: the folder does not exist.
         MissingExtraError: duckdb or pyarrow is not installed.
     """
     place = Path(default_store() if store is None else store)
@@ -50,12 +50,12 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
 
 
 class Store:
-    """The runs of a folder.
+    """The runs of a store.
 
-    Each question first looks what is new (30 microseconds a run) and reads that (some 15 ms a run);
-    what was read is kept as tables below the store, in ``.tables``, which may be deleted. A run
-    under way is read from its journal each time. Runs that can't be read are left out, and named in
-    the answers' notes.
+    Each question first looks for new runs (30 microseconds a run) and reads them (about 15 ms a
+    run) into tables, in the folder ``.tables`` of the store, which can be deleted. A run under way
+    is read from its journal each time. Runs that can't be read are left out, and the notes of each
+    answer name them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,21 +67,25 @@ class Store:
 
     @property
     def tables_folder(self) -> Path:
-        """Where the tables lie."""
+        """The folder of the tables."""
         return self._database.segments.folder
 
+    def run_folder(self, run: str) -> Path:
+        """Return the folder of a run by its name in the tables. Raises KeyError."""
+        return self._database.runs[run].folder
+
     def refresh(self) -> int:
-        """Bring the tables up to date; how many runs had to be read."""
+        """Bring the tables up to date; return how many runs were read."""
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """What is to be known of every answer: runs left out, there twice, or damaged."""
+        """Return notes on every answer: runs that are left out, duplicated, or damaged."""
         unread = self._database.unread
         notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
         twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
         for name, runs in self._database.ask(["runs"], twice).rows:
             folders = ", ".join(runs)
-            notes.append(f"run {name} is there {len(runs)} times, each counts by itself: {folders}")
+            notes.append(f"run {name} is in the store {len(runs)} times, each counts: {folders}")
         damaged = "SELECT run, damaged FROM runs WHERE damaged > 0 ORDER BY run"
         for run, count in self._database.ask(["runs"], damaged).rows:
             note = f"{count:,} of its records can't be read and are left out"
@@ -89,54 +93,63 @@ class Store:
         return notes
 
     def runs(
-        self, where: str | None = None, sort: str | None = None, show: Sequence[str] = ()
+        self,
+        where: str | None = None,
+        sort: str | None = None,
+        show: Sequence[str] = (),
+        limit: int | None = None,
     ) -> TableAnswer:
-        """The runs, the oldest first, or sorted.
+        """Return the runs, the oldest first, or sorted.
 
         Args:
             where: a condition: ``params.lr < 0.01 and metrics.accuracy.validation.max > 0.95``; see
                 `provml.lineage.conditions`.
-            sort: what to sort by, least first; with ``-`` before it, greatest first. Runs
-                that don't have it come last.
-            show: values to show beside the table's own columns, each a column of its name.
+            sort: a value to sort by, least first; ``-`` before it puts the greatest first. Runs
+                without the value come last.
+            show: values to add as columns, which have the values' names.
+            limit: how many runs to return at most; None for all.
 
         Raises:
-            QueryError: a condition, or what to sort by or to show, that makes no sense.
+            QueryError: a condition or value is wrong.
         """
         columns = ["r.* EXCLUDE (fingerprint)"]
         params: list[Any] = []
         for expression in show:
-            number, text = conditions.value(expression)
+            number, text = conditions.compile_value(expression)
             title = expression.replace('"', '""')
             if number.text == "NULL" or text.text == "NULL":
                 chosen = text if number.text == "NULL" else number
                 columns.append(f'{chosen.text} AS "{title}"')
                 params += chosen.params
                 continue
-            # numbers as numbers, where no run has it as a text
+            # a column of numbers, unless a run has a text
             columns.append(f'struct_pack(n := {number.text}, t := {text.text}) AS "{title}"')
             params += [*number.params, *text.params]
         query = f"SELECT {', '.join(columns)} FROM runs r"
         if where is not None:
-            condition = conditions.condition(where)
+            condition = conditions.compile_condition(where)
             query += f" WHERE {condition.text}"
             params += condition.params
         order = ["r.started_ns", "r.run"]
         if sort is not None:
             descending = sort.lstrip().startswith("-")
-            number, text = conditions.value(sort.lstrip().removeprefix("-") if descending else sort)
+            number, text = conditions.compile_value(
+                sort.lstrip().removeprefix("-") if descending else sort
+            )
             turn = "DESC" if descending else "ASC"
             own = [
                 f"{part.text} {turn} NULLS LAST" for part in (number, text) if part.text != "NULL"
             ]
             params += [*number.params, *text.params]
             order = [*own, *order]
+        query += f" ORDER BY {', '.join(order)}"
+        if limit is not None:
+            query += " LIMIT ?"
+            params.append(limit)
         self.refresh()
-        answer = self._database.ask(
-            ["runs", "params", "series"], f"{query} ORDER BY {', '.join(order)}", params
-        )
+        answer = self._database.ask(["runs", "params", "series"], query, params)
         answer.notes = self.notes()
-        return _unpacked(answer)
+        return _unpack_values(answer)
 
     def lineage(
         self,
@@ -144,16 +157,16 @@ class Store:
         direction: str = "up",
         depth: int | None = None,
     ) -> Lineage:
-        """What a file came from, or what came of it, over all runs.
+        """Return what a file came from, or what was made from it, over all runs.
 
         Args:
-            start: a file or folder, found by its content whatever it is called; a digest; a
-                recorded path or URI; the name of an artifact, dataset or model; an IRI; a run.
-            direction: ``up`` to what it came from, ``down`` to what came of it, or ``both``.
-            depth: how many steps from content to content at most; None for all.
+            start: a file or folder, which is found by its content; a digest; a recorded path or
+                URI; the name of an artifact, dataset or model; an IRI; a run.
+            direction: ``up`` to causes, ``down`` to effects, or ``both``.
+            depth: the most steps from content to content to follow; None for all.
 
         Raises:
-            QueryError: another direction, a depth below 0, or nothing is known of the start.
+            QueryError: the direction or depth is not allowed, or no run knows the start.
         """
         if direction not in DIRECTIONS:
             raise QueryError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
@@ -165,28 +178,28 @@ class Store:
         return trace(self._database, found, direction, depth, notes)
 
     def impact(self, start: str | os.PathLike[str], depth: int | None = None) -> Lineage:
-        """What came of a file or dataset: `lineage` downward."""
+        """Return what was made from a file or dataset: `lineage` downward."""
         return self.lineage(start, "down", depth)
 
     def diff(self, *runs: str | os.PathLike[str]) -> Comparison:
-        """What differs between runs: parameters, code, packages, data, metrics.
+        """Return what differs between runs: parameters, code, packages, data, metrics.
 
         Args:
-            runs: two or more, each as `provml.load` takes it.
+            runs: two or more runs: folders, ids, or ``latest``, as for `provml.load`.
 
         Raises:
             QueryError: fewer than two runs.
-            RunNotFoundError: one is not in this store.
+            RunNotFoundError: a run is not in this store.
         """
         if len(runs) < 2:
-            raise QueryError("two runs or more are compared")
+            raise QueryError(f"give at least two runs to compare, not {len(runs)}")
         self.refresh()
         return compare(self._database, [self._run(run) for run in runs], self.notes())
 
     def history(self, model: str) -> TableAnswer:
-        """The versions of a model of a name over all runs, the earliest first.
+        """Return the versions of a model over all runs, the earliest first.
 
-        Raises QueryError where no run has a model of that name.
+        Raises QueryError if no run has a model of this name.
         """
         self.refresh()
         answer = self._database.ask(["artifacts", "runs"], _HISTORY, [printable_path(model)])
@@ -195,28 +208,31 @@ class Store:
                 "SELECT DISTINCT name FROM artifacts WHERE kind = 'model' ORDER BY name LIMIT 10"
             )
             names = ", ".join(repr(row[0]) for row in self._database.ask([], known).rows)
-            raise QueryError(f"no run has a model named {model!r}; there are: {names or 'none'}")
+            raise QueryError(
+                f"no run has a model named {model!r}; the store's models are: {names or 'none'}"
+            )
         answer.notes = self.notes()
         return answer
 
     def sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Ask the tables by SQL, as DuckDB has it; read only. ``schemas/tables.md`` describes them.
+        """Query the tables with DuckDB's SQL. ``schemas/tables.md`` describes the tables.
 
-        The table ``samples`` is made when first asked for: some 10 ms a run of 10,000 samples.
+        The table ``samples`` is built on first use, which costs about 10 ms for 10,000 samples.
 
         Args:
-            query: one SELECT; ``?`` stands for a parameter.
+            query: a single SELECT; ``?`` stands for a parameter.
+            params: the values of the parameters, in order.
 
         Raises:
-            QueryError: it is not one SELECT, or it is wrong.
+            QueryError: the query is not a single SELECT, or DuckDB refuses it.
         """
         self.refresh()
-        answer = self._database.ask_freely(query, params)
+        answer = self._database.ask_sql(query, params)
         answer.notes = self.notes()
         return answer
 
     def _run(self, run: str | os.PathLike[str]) -> str:
-        """The run's name in the tables."""
+        """Return a run's name in the tables."""
         folder = os.path.realpath(find_run(run, self.path))
         for name, found in self._database.runs.items():
             if os.path.realpath(found.folder) == folder:
@@ -231,8 +247,8 @@ class Store:
         )
 
 
-def _unpacked(answer: TableAnswer) -> TableAnswer:
-    """The columns that have a number and a text: numbers, or texts where one is none."""
+def _unpack_values(answer: TableAnswer) -> TableAnswer:
+    """Turn columns of (number, text) into numbers, or into texts if any value is not a number."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

@@ -1,6 +1,6 @@
-"""A run as rows of the tables: what its PROV statements say, and which content came of which.
+"""Turn a run's PROV statements into rows of the tables, with the flows between its contents.
 
-Imports `tables`, `model`, `journal`; pyarrow when rows become columns.
+Imports `tables`, `model`, `journal`; pyarrow on use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Flow = tuple[str, str]
 CAUSAL: Final = frozenset(
     {"wasGeneratedBy", "used", "wasInformedBy", "wasStartedBy", "wasDerivedFrom"}
 )
-"""The relations along which lineage is followed, from what came later to what it came from."""
+"""The relations that lineage follows; each leads from the effect to the cause."""
 
 _KINDS: Final = {
     "provml:Dataset": "dataset",
@@ -49,30 +49,30 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
-    """The run's rows of every table.
+    """Return the run's rows of every table.
 
-    Costs a pass over its files, about 8 ms for 10,000 samples; a large run's samples file is
-    hashed, 1 s a GB.
+    Costs one pass over its files, about 8 ms for 10,000 samples, and 1 s a GB to hash the samples
+    files of a large run.
 
     Raises:
-        JournalError: it is of a newer version.
-        OSError: its files can't be read.
+        JournalError: a newer version of provml wrote the run.
+        OSError: the run's files can't be read.
     """
     mapping = RunMapping(journal, "series")
     statements = [single for made in mapping.statements() for single in made.singly()]
     graph = RunGraph(statements)
     rows: Rows = {name: [] for name in TABLES}
     rows["runs"].append(_run_row(run, mapping, graph, fingerprint))
-    rows["params"] = [(run, *row) for row in _settings(graph)]
+    rows["params"] = [(run, *row) for row in _setting_rows(graph)]
     iris = mapping.prefixes()
     rows["nodes"] = [(run, *_node_row(node, iris)) for node in graph.nodes.values()]
     rows["edges"] = [(run, *_edge_row(edge)) for edge in graph.edges]
     rows["series"] = [(run, *_series_row(series)) for series in mapping.series.all]
     contents = {node: content_key(run, graph.nodes[node]) for node in graph.contents}
-    rows["artifacts"] = [(run, *row) for row in _artifacts(graph, contents)]
+    rows["artifacts"] = [(run, *row) for row in _artifact_rows(graph, contents)]
     flows = {(contents[e], contents[c]) for e, c in graph.flows() if contents[e] != contents[c]}
     rows["flows"] = [(run, *flow) for flow in sorted(flows)]
-    rows["packages"] = [(run, *row) for row in _packages(graph)]
+    rows["packages"] = [(run, *row) for row in _package_rows(graph)]
     return rows
 
 
@@ -80,9 +80,9 @@ class RunGraph:
     """A run's statements as a graph.
 
     Attributes:
-        nodes: the elements' statements by name, in the order stated.
-        edges: the relations' statements.
-        contents: the names of the nodes that are data, code or what a run made.
+        nodes: the statements of elements by name, in the order of the document.
+        edges: the statements of relations.
+        contents: the kind of each node that is data, code or a result, by name.
     """
 
     def __init__(self, statements: list[Statement]) -> None:
@@ -99,7 +99,7 @@ class RunGraph:
                 self.edges.append(statement)
 
     def causes(self) -> dict[str, list[str]]:
-        """What each node came from, by the causal relations."""
+        """Return the causes of each node, by the causal relations."""
         causes: defaultdict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
             if edge.kind in CAUSAL:
@@ -108,15 +108,15 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Which content came from which, with no other content in between."""
+        """Yield (effect, cause) for contents without another content in between."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
-            for cause in _nearest(content, causes, self.contents, known):
+            for cause in _nearest_contents(content, causes, self.contents, known):
                 yield content, cause
 
     def reached(self, starts: list[str], up: bool) -> set[str]:
-        """The nodes that the starts came from, or that came of them; the starts too."""
+        """Return the starts with all their causes (up), or with all their effects (down)."""
         steps = self.causes()
         if not up:
             turned: defaultdict[str, list[str]] = defaultdict(list)
@@ -133,13 +133,13 @@ class RunGraph:
         return found
 
 
-def _nearest(
+def _nearest_contents(
     content: str,
     causes: dict[str, list[str]],
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """The contents nearest to a node on its ways to its causes; what is found is kept."""
+    """Return the contents nearest to a node among its causes; `known` caches the results."""
     waiting = [content]
     under_way: set[str] = set()
     while waiting:
@@ -161,28 +161,28 @@ def _nearest(
 
 
 def edge_ends(edge: Statement) -> tuple[str, str]:
-    """The two nodes of a relation, the later one first."""
+    """Return the two nodes of a relation: effect, cause."""
     first, second = FORMAL[edge.kind][:2]
     return str(edge.arguments.get(first, "")), str(edge.arguments.get(second, ""))
 
 
 def content_key(run: str, node: Statement) -> str:
-    """What a content is joined by: its digest, where it has one and is not empty."""
-    digest = attribute(node, "provml:sha256")
-    if isinstance(digest, str) and attribute(node, "provml:size") != 0:
+    """Return the key of a content: its digest, or run and node if it has none or is empty."""
+    digest = first_attribute(node, "provml:sha256")
+    if isinstance(digest, str) and first_attribute(node, "provml:size") != 0:
         return digest
     return f"{run} {node.id}"
 
 
 def own_type(statement: Statement) -> str | None:
-    """The first type that is not one of PROV's own, else the first."""
+    """Return the first type outside PROV's namespace, else the first type."""
     types = [str(value) for name, value in statement.attributes if name == "prov:type"]
     own = [name for name in types if not name.startswith("prov:")]
     return next(iter(own or types), None)
 
 
-def attribute(statement: Statement, name: str) -> Any:
-    """The first value of an attribute; None where there is none."""
+def first_attribute(statement: Statement, name: str) -> Any:
+    """Return the first value of an attribute; None if there is none."""
     return next((value for own, value in statement.attributes if own == name), None)
 
 
@@ -193,14 +193,14 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
     description, state = mapping.journal.description, mapping.state
     activity = graph.nodes["run:run"]
     exception = state.exception or {}
-    told = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
-    started_ns, ended_ns = _int64(state.started_ns), _int64(state.ended_ns)
+    error = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
+    started_ns, ended_ns = _to_int64(state.started_ns), _to_int64(state.ended_ns)
     length = None if started_ns is None or ended_ns is None else ended_ns - started_ns
     sources = [node for node, kind in graph.contents.items() if kind == "source"]
     scripts = [node for node, kind in graph.contents.items() if kind == "script"]
     source = graph.nodes[sources[-1]] if sources else None
-    dirty = None if source is None else attribute(source, "provml:gitDirty")
-    command = attribute(activity, "provml:commandLine")
+    dirty = None if source is None else first_attribute(source, "provml:gitDirty")
+    command = first_attribute(activity, "provml:commandLine")
     return (
         run,
         str(description["id"]),
@@ -210,35 +210,35 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
         run_prefixes(mapping.journal)["run"],
         state.status,
         state.reason,
-        ": ".join(told) or None,
+        ": ".join(error) or None,
         started_ns,
         ended_ns,
-        _timestamp(started_ns),
-        _timestamp(ended_ns),
+        _to_timestamp(started_ns),
+        _to_timestamp(ended_ns),
         None if length is None else length / _NS_PER_S,
         mapping.samples - mapping.readings,
-        _int64(state.dropped_samples),
-        _int64(state.dropped_events),
+        _to_int64(state.dropped_samples),
+        _to_int64(state.dropped_events),
         sum(mapping.journal.damage().values()),
-        _text(attribute(graph.nodes[scripts[-1]], "provml:path")) if scripts else None,
+        _str_or_none(first_attribute(graph.nodes[scripts[-1]], "provml:path")) if scripts else None,
         command.lexical if isinstance(command, Literal) else None,
-        None if source is None else _text(attribute(source, "provml:gitCommit")),
+        None if source is None else _str_or_none(first_attribute(source, "provml:gitCommit")),
         dirty if isinstance(dirty, bool) else None,
         description.get("provml"),
         fingerprint,
     )
 
 
-def _settings(graph: RunGraph) -> Iterator[Row]:
+def _setting_rows(graph: RunGraph) -> Iterator[Row]:
     times = _first_times(graph, "used")
     versions: dict[tuple[str, str], list[Row]] = {}
     for node, statement in graph.nodes.items():
         kind = _SETTINGS.get(own_type(statement) or "")
         if kind is None:
             continue
-        name = str(attribute(statement, "provml:name"))
+        name = str(first_attribute(statement, "provml:name"))
         of_name = versions.setdefault((kind, name), [])
-        value = _value_columns(attribute(statement, "prov:value"))
+        value = _value_columns(first_attribute(statement, "prov:value"))
         of_name.append((*value, times.get(node)))
     for (kind, name), of_name in versions.items():
         for number, row in enumerate(of_name, 1):
@@ -246,47 +246,51 @@ def _settings(graph: RunGraph) -> Iterator[Row]:
 
 
 def _value_columns(value: Any) -> tuple[str, str, float | None]:
-    """Type, exact text and nearest double of an attribute's value."""
+    """Return the type, exact text and nearest double of an attribute's value."""
     if isinstance(value, bool):
         return "bool", "true" if value else "false", None
     if isinstance(value, (int, float)):
-        return type(value).__name__, _number_text(value), _double(value)
+        return type(value).__name__, _number_text(value), _to_double(value)
     if isinstance(value, Literal):
         if value.datatype == "xsd:decimal":
-            return "decimal", value.lexical, _double(value.lexical)
+            return "decimal", value.lexical, _to_double(value.lexical)
         return "null" if value.lexical == "null" else "json", value.lexical, None
     if isinstance(value, Moment):
-        return "json", str(_plain(value)), None
+        return "json", str(_to_json_value(value)), None
     return "str", str(value), None
 
 
 def _number_text(value: float) -> str:
-    return str(_plain(value)) if isinstance(value, int) or not math.isfinite(value) else repr(value)
+    return (
+        str(_to_json_value(value))
+        if isinstance(value, int) or not math.isfinite(value)
+        else repr(value)
+    )
 
 
 def _node_row(node: Statement, iris: dict[str, str]) -> Row:
     prefix, _, own = str(node.id).partition(":")
     others: defaultdict[str, list[Any]] = defaultdict(list)
     for name, value in node.attributes:
-        others[name].append(_plain(value))
+        others[name].append(_to_json_value(value))
     return (
         str(node.id),
         iris[prefix] + own,
         node.kind,
         own_type(node),
-        _text(attribute(node, "prov:label")),
-        _moment(node.arguments.get("prov:startTime")),
-        _moment(node.arguments.get("prov:endTime")),
+        _str_or_none(first_attribute(node, "prov:label")),
+        _moment_ns(node.arguments.get("prov:startTime")),
+        _moment_ns(node.arguments.get("prov:endTime")),
         json.dumps(others, allow_nan=False, separators=(",", ":")),
     )
 
 
 def _edge_row(edge: Statement) -> Row:
-    plan, own = edge.arguments.get("prov:plan"), attribute(edge, "prov:type")
+    plan, own = edge.arguments.get("prov:plan"), first_attribute(edge, "prov:type")
     return (
         edge.kind,
         *edge_ends(edge),
-        _moment(edge.arguments.get("prov:time")),
+        _moment_ns(edge.arguments.get("prov:time")),
         None if plan is None else str(plan),
         None if own is None else str(own),
     )
@@ -298,12 +302,12 @@ def _series_row(series: RunSeries) -> Row:
         series.kind,
         series.name,
         None if series.context is None else encoded_path(series.context),
-        _int64(series.rank, 31),
-        _target(series),
+        _to_int64(series.rank, 31),
+        _series_target(series),
         ", ".join(series.units) or None,
         series.count,
-        _double(series.minimum),
-        _double(series.maximum),
+        _to_double(series.minimum),
+        _to_double(series.maximum),
         _value_columns(last)[2] if series.count else None,
         _value_columns(last)[1] if series.count else None,
         series.first_ns,
@@ -311,20 +315,20 @@ def _series_row(series: RunSeries) -> Row:
     )
 
 
-def _target(series: RunSeries) -> str | None:
-    """What a series is of, by its kind and percent-encoded name."""
+def _series_target(series: RunSeries) -> str | None:
+    """Return the model or artifact of a series, ``model/net``, with its name percent-encoded."""
     return None if series.of is None else f"{series.of[0]}/{encode_name(series.of[1])}"
 
 
-def _artifacts(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
-    used, made = _activities(graph, "used", 1), _activities(graph, "wasGeneratedBy", 0)
+def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
+    used, made = _first_activities(graph, "used", 1), _first_activities(graph, "wasGeneratedBy", 0)
     versions: defaultdict[tuple[str, str], int] = defaultdict(int)
     for name, kind in graph.contents.items():
         node = graph.nodes[name]
-        label = str(attribute(node, "provml:name"))
+        label = str(first_attribute(node, "provml:name"))
         versions[kind, label] += 1
         activity, time_ns = made.get(name) or used.get(name) or (None, None)
-        uri = attribute(node, "provml:uri")
+        uri = first_attribute(node, "provml:uri")
         yield (
             name,
             contents[name],
@@ -332,20 +336,20 @@ def _artifacts(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
             "out" if name in made else "in" if name in used else None,
             label,
             versions[kind, label],
-            _text(attribute(node, "provml:sha256")),
-            _text(attribute(node, "provml:kind")),
-            _int64(attribute(node, "provml:size")),
-            _text(attribute(node, "provml:path")),
+            _str_or_none(first_attribute(node, "provml:sha256")),
+            _str_or_none(first_attribute(node, "provml:kind")),
+            _to_int64(first_attribute(node, "provml:size")),
+            _str_or_none(first_attribute(node, "provml:path")),
             None if uri is None else str(uri),
-            _text(attribute(node, "provml:copy")),
+            _str_or_none(first_attribute(node, "provml:copy")),
             activity,
-            *_place(activity),
+            *_parse_activity(activity),
             time_ns,
         )
 
 
-def _place(activity: str | None) -> tuple[str | None, int | None, int | None]:
-    """Context, step and epoch that an activity's name tells."""
+def _parse_activity(activity: str | None) -> tuple[str | None, int | None, int | None]:
+    """Return context, step and epoch from the name of an activity."""
     kind, *parts = (activity or "").split("/")
     if kind == "run:context":
         return parts[0], None, None
@@ -353,37 +357,37 @@ def _place(activity: str | None) -> tuple[str | None, int | None, int | None]:
         return None, None, None
     epoch, dot, step = parts[-1].rpartition(".")
     context = parts[0] if len(parts) > 1 else None
-    return context, _int64(int(step)), int(epoch) if dot else None
+    return context, _to_int64(int(step)), int(epoch) if dot else None
 
 
-def _packages(graph: RunGraph) -> Iterator[Row]:
+def _package_rows(graph: RunGraph) -> Iterator[Row]:
     found = [node for node in graph.nodes.values() if own_type(node) == "provml:Environment"]
-    literal = attribute(found[-1], "provml:packages") if found else None
+    literal = first_attribute(found[-1], "provml:packages") if found else None
     if isinstance(literal, Literal):
         for name, version in json.loads(literal.lexical).items():
-            yield name, _text(version)
+            yield name, _str_or_none(version)
 
 
-def _activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
-    """The first activity that stands in a relation to each node, and when."""
+def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
+    """Return the first activity that a relation connects to each node, and its time."""
     found: dict[str, tuple[str, int | None]] = {}
     for edge in graph.edges:
         if edge.kind == kind:
             pair = edge_ends(edge)
-            time_ns = _moment(edge.arguments.get("prov:time"))
+            time_ns = _moment_ns(edge.arguments.get("prov:time"))
             found.setdefault(pair[place], (pair[1 - place], time_ns))
     return found
 
 
 def _first_times(graph: RunGraph, kind: str) -> dict[str, int | None]:
-    return {node: time_ns for node, (_, time_ns) in _activities(graph, kind, 1).items()}
+    return {node: time_ns for node, (_, time_ns) in _first_activities(graph, kind, 1).items()}
 
 
 # -- values -----------------------------------------------------------------------------------
 
 
-def _plain(value: Any) -> Any:
-    """An attribute's value as JSON; what JSON has no form for is text."""
+def _to_json_value(value: Any) -> Any:
+    """Return an attribute's value as JSON; a value that JSON can't hold becomes text."""
     if isinstance(value, Literal):
         return value.lexical
     if isinstance(value, (Name, Iri)):
@@ -400,7 +404,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _double(value: Any) -> float | None:
+def _to_double(value: Any) -> float | None:
     if value is None:
         return None
     try:
@@ -409,20 +413,20 @@ def _double(value: Any) -> float | None:
         return None
 
 
-def _int64(value: Any, bits: int = 63) -> int | None:
+def _to_int64(value: Any, bits: int = 63) -> int | None:
     fits = isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits
     return value if fits else None
 
 
-def _text(value: Any) -> str | None:
+def _str_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _moment(value: Any) -> int | None:
-    return _int64(value.time_ns) if isinstance(value, Moment) else None
+def _moment_ns(value: Any) -> int | None:
+    return _to_int64(value.time_ns) if isinstance(value, Moment) else None
 
 
-def _timestamp(time_ns: int | None) -> datetime | None:
+def _to_timestamp(time_ns: int | None) -> datetime | None:
     if time_ns is None:
         return None
     try:
@@ -435,7 +439,7 @@ def _timestamp(time_ns: int | None) -> datetime | None:
 
 
 def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
-    """The columns' types as pyarrow has them."""
+    """Return the pyarrow schema of columns."""
     import pyarrow as pa
 
     types = {
@@ -449,8 +453,8 @@ def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
     return pa.schema([(column.name, types[column.type]) for column in columns])
 
 
-def as_arrow(table: str, rows: list[Row]) -> pa.Table:
-    """Rows of one table as columns."""
+def build_arrow_table(table: str, rows: list[Row]) -> pa.Table:
+    """Return rows of one table as a pyarrow table."""
     import pyarrow as pa
 
     schema = arrow_schema(TABLES[table])
@@ -459,17 +463,17 @@ def as_arrow(table: str, rows: list[Row]) -> pa.Table:
     for field, values in zip(schema, columns, strict=True):
         try:
             arrays.append(pa.array(values, field.type))
-        except UnicodeEncodeError:  # a lone surrogate, out of a file that is not ours
-            arrays.append(pa.array([_unicode(value) for value in values], field.type))
+        except UnicodeEncodeError:  # a lone surrogate, from a file that provml didn't write
+            arrays.append(pa.array([_escape_surrogates(value) for value in values], field.type))
     return pa.table(arrays, schema=schema)
 
 
-def _unicode(value: Any) -> Any:
+def _escape_surrogates(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def sample_batches(run: str, journal: Journal) -> Iterator[pa.Table]:
-    """The run's samples, some at a time."""
+    """Yield the run's samples in batches."""
     for block in SeriesTable(journal).blocks():
         yield _sample_table(run, block)
 
@@ -489,8 +493,8 @@ def _sample_table(run: str, block: Block) -> pa.Table:
         texts = [str(n) if abs(n) > 2**53 else None for n in numbers]
         values = [float(n) for n in numbers]
     schema = arrow_schema(SAMPLES)
-    rank = _int64(series.rank, 31)
-    constants = (run, series.kind, series.name, context, rank, _target(series))
+    rank = _to_int64(series.rank, 31)
+    constants = (run, series.kind, series.name, context, rank, _series_target(series))
     columns = [
         pa.repeat(pa.scalar(c, f.type), count) for c, f in zip(constants, schema, strict=False)
     ]

@@ -1,11 +1,12 @@
-"""Where a store's tables lie, which runs they hold, and whether they are up to date.
+"""The files of a store's tables: where they are, which runs they hold, if they are up to date.
 
-The tables are segments: folders of Parquet files, one a table, each with some runs' rows. A segment
-is written under another name and renamed, and never changed; where two have a run, the later one
-counts. So readers need no lock, and a process that is killed leaves nothing that is read. Small
-segments are merged as new ones come, each row a few times at most.
+The tables consist of segments. A segment is a folder with one Parquet file for each table, which
+holds the rows of some runs. It is written under a temporary name, renamed, and never changed. If
+two segments hold the same run, the later one counts. Therefore readers need no lock, and ignore
+what a killed process leaves. Small segments are merged as new ones arrive, so that each row is
+rewritten only a few times.
 
-Imports `rows`, `tables`, `journal`, `errors`; duckdb and pyarrow when it runs.
+Imports `rows`, `tables`, `journal`; duckdb and pyarrow on use.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.settings import cache_folder
-from provml.collect.content import printable_path
+from provml.base.text import printable_path
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.reader import Journal
-from provml.lineage.rows import Rows, as_arrow, build_rows, sample_batches
+from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ _LONGEST_FINGERPRINT: Final = 500
 
 
 class FoundRun(NamedTuple):
-    """A run's folder as it lies in the store.
+    """A run's folder in the store.
 
     Attributes:
-        run: the run's name in the tables, ``<experiment>/<id>``, after the folders' names.
+        run: the run's name in the tables, ``<experiment>/<id>``, from the names of its folders.
         path: the folder.
-        fingerprint: of the names, sizes and times of its files.
+        fingerprint: the names, sizes and times of its files, or their digest.
     """
 
     run: str
@@ -59,13 +60,13 @@ class FoundRun(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """The folder as a path."""
+        """The folder as a `Path`."""
         return Path(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedRun:
-    """A run in the tables: the segment, and what it was made from."""
+    """A run in the tables: its segment, and the fingerprint and status it was built from."""
 
     segment: str
     fingerprint: str
@@ -74,12 +75,12 @@ class IndexedRun:
 
 @dataclass(slots=True)
 class BuiltSegment:
-    """Rows that were made just now.
+    """Rows that were just built from journals.
 
     Attributes:
-        tables: rows of every table.
-        runs: what was made of which fingerprint.
-        unread: runs that can't be read, and why.
+        tables: the rows by table.
+        runs: the runs in the rows.
+        unread: runs that can't be read, with the reason.
     """
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
@@ -88,23 +89,23 @@ class BuiltSegment:
 
 
 def scan(store: Path) -> dict[str, FoundRun]:
-    """The runs of a store by name; whatever else lies there is passed over.
+    """Return the runs of a store by name; ignore everything else in the folder.
 
-    Costs a look at the names, sizes and times of each run's files, some 30 microseconds a run.
-    Raises StoreError where the store can't be read.
+    Costs about 30 microseconds a run, to list the names, sizes and times of its files.
+    Raises StoreError if the store can't be read.
     """
     found: dict[str, FoundRun] = {}
     try:
-        experiments = [entry for entry in os.scandir(store) if _is_folder(entry)]
+        experiments = [entry for entry in os.scandir(store) if _is_visible_folder(entry)]
     except OSError as error:
         raise StoreError(f"the store {store} can't be read: {error.strerror}") from None
     for experiment in experiments:
         try:
-            runs = [entry for entry in os.scandir(experiment) if _is_folder(entry)]
+            runs = [entry for entry in os.scandir(experiment) if _is_visible_folder(entry)]
         except OSError:
             continue
         for entry in runs:
-            fingerprint = _fingerprint(entry.path)
+            fingerprint = _fingerprint_run(entry.path)
             if fingerprint is not None:
                 run = f"{experiment.name}/{entry.name}"
                 run = run if run.isascii() else printable_path(run)
@@ -112,15 +113,15 @@ def scan(store: Path) -> dict[str, FoundRun]:
     return found
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return not entry.name.startswith(".") and entry.is_dir()
     except OSError:
         return False
 
 
-def _fingerprint(folder: str) -> str | None:
-    """What tells a run's files from what they were; None where there is no run."""
+def _fingerprint_run(folder: str) -> str | None:
+    """Return a text that changes when the run's files do; None if the folder holds no run."""
     facts: list[str] = []
     is_run = False
     try:
@@ -141,11 +142,11 @@ def _fingerprint(folder: str) -> str | None:
         return None
     fingerprint = ";".join(sorted(facts))
     if len(fingerprint) > _LONGEST_FINGERPRINT or not fingerprint.isascii():
-        return _digest(fingerprint)
+        return _short_hash(fingerprint)
     return fingerprint
 
 
-def _digest(text: str) -> str:
+def _short_hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 
@@ -153,17 +154,17 @@ class Segments:
     """The segments of a store.
 
     Attributes:
-        folder: where they lie: in the store; where that can't be written, in the user's cache;
-            where that can't either, in a temporary folder that goes with this object.
+        folder: the segments' folder: in the store or, if that is read-only, in the user's cache or
+            else in a temporary folder that is removed with this object.
     """
 
     def __init__(self, store: Path) -> None:
-        self.folder, is_temporary = _place(store)
+        self.folder, is_temporary = _choose_tables_folder(store)
         if is_temporary:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def names(self) -> list[str]:
-        """The segments that are whole, the earliest first."""
+        """Return the names of the complete segments, the earliest first."""
         try:
             found = os.listdir(self.folder)
         except OSError:
@@ -171,16 +172,16 @@ class Segments:
         return sorted(name for name in found if name[:1].isdigit())
 
     def path(self, segment: str, table: str) -> Path:
-        """A segment's file of a table."""
+        """Return the file of a table in a segment."""
         return self.folder / segment / f"{table}.parquet"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep other writers waiting, and clear away what dead ones left.
+        """Lock the segments for writing, and remove what killed writers left.
 
-        Where the file system has no locks, two may do the same work; the answers are the same.
+        On a file system without locks, two processes may do the same work, with the same result.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted meanwhile
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
@@ -194,7 +195,7 @@ class Segments:
             os.close(fd)
 
     def write(self, tables: dict[str, pa.Table]) -> str:
-        """Write a segment; its name. Raises OSError."""
+        """Write a segment and return its name. Raises OSError."""
         import pyarrow.parquet as pq
 
         name = f"{time.time_ns():020}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -210,11 +211,11 @@ class Segments:
         return name
 
     def discard(self, name: str) -> None:
-        """Remove a segment that can't be read: what it held is made again."""
+        """Remove a segment that can't be read; its runs are read again."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove the segments of which a file can't be read."""
+        """Remove each segment with a file that can't be read."""
         import duckdb
 
         for name in self.names():
@@ -226,10 +227,10 @@ class Segments:
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
-        """Merge small segments where there are many; whether any changed. Drops runs that are gone.
+        """Merge small segments if there are many; return whether any changed.
 
-        A segment is merged with the later ones once those are as large as it: a row is written
-        again only when what it stands in at least doubles.
+        Drops the rows of runs that are gone. A segment is merged with the later ones once these are
+        as large as it is, so a row is rewritten only when its segment at least doubles.
         """
         names = self.names()
         if len(names) <= _MOST_SEGMENTS:
@@ -244,14 +245,14 @@ class Segments:
         for name in old:
             try:
                 parts.append(self._live_rows(name, live))
-            except (OSError, ValueError):  # a file of it is damaged or gone
+            except (OSError, ValueError):  # one of its files is damaged or gone
                 self.discard(name)
                 return True
         import pyarrow as pa
 
         try:
             self.write({t: pa.concat_tables([part[t] for part in parts]) for t in TABLES})
-        except OSError:  # a full disk: they answer as they are
+        except OSError:  # a full disk: the segments still answer as they are
             return False
         for name in old:
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -262,40 +263,42 @@ class Segments:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
-        """A segment's rows of the runs that stand in it and in no later one."""
+        """Return a segment's rows of the runs that no later segment holds."""
         import pyarrow.parquet as pq
 
         runs = [run for run, at in live.items() if at.segment == name]
-        return _of_runs({table: pq.read_table(self.path(name, table)) for table in TABLES}, runs)
+        return _filter_runs(
+            {table: pq.read_table(self.path(name, table)) for table in TABLES}, runs
+        )
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
-        """Read runs and write their rows, some runs at a time; those under way are only given back.
+        """Read runs and write their rows, in batches; yield each batch.
 
-        Costs what reading the runs costs. Call it within `writing`.
+        Rows of runs under way are yielded but not written. Call it within `writing`.
         """
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
-            made = _read_runs(waiting[start : start + _RUNS_AT_ONCE])
+            made = _build_segment(waiting[start : start + _RUNS_AT_ONCE])
             ended = {run: at for run, at in made.runs.items() if at.status != "running"}
             if ended:
                 every = len(ended) == len(made.runs)
-                tables = made.tables if every else _of_runs(made.tables, list(ended))
+                tables = made.tables if every else _filter_runs(made.tables, list(ended))
                 segment = self._try_to_write(tables)
                 for run, at in ended.items():
                     made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
             yield made
 
     def _try_to_write(self, tables: dict[str, pa.Table]) -> str:
-        """As `write`; empty where the disk is in trouble: the answers do without."""
+        """Write a segment and return its name; return an empty name if the disk fails."""
         try:
             return self.write(tables)
         except OSError:
             return ""
 
     def samples_path(self, found: FoundRun, is_live: bool) -> Path:
-        """The Parquet file of a run's samples, made if it is not there.
+        """Return the Parquet file of a run's samples; write it if it is missing.
 
-        Costs about 10 ms for 10,000 samples; memory does not grow with the run.
+        Writing costs about 10 ms for 10,000 samples; memory use does not grow with the run.
         """
         import pyarrow.parquet as pq
 
@@ -304,8 +307,8 @@ class Segments:
 
         folder = self.folder / _SAMPLES
         folder.mkdir(exist_ok=True)
-        own = _digest(found.run)
-        path = folder / f"{own}-{_digest(found.fingerprint)}.parquet"
+        own = _short_hash(found.run)
+        path = folder / f"{own}-{_short_hash(found.fingerprint)}.parquet"
         if path.exists() and not is_live:
             return path
         partial = folder / f"{_PARTIAL}{own}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -323,8 +326,8 @@ class Segments:
         return path
 
 
-def _of_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
-    """The rows of some runs."""
+def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
+    """Return the rows of these runs only."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -332,7 +335,8 @@ def _of_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table
     return {t: rows.filter(pc.is_in(rows["run"], value_set=names)) for t, rows in tables.items()}
 
 
-def _read_runs(runs: list[FoundRun]) -> BuiltSegment:
+def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
+    """Read runs; list those that can't be read with the reason."""
     made = BuiltSegment()
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:
@@ -345,15 +349,15 @@ def _read_runs(runs: list[FoundRun]) -> BuiltSegment:
             rows[table] += added
         status: Any = own["runs"][0][_STATUS]
         made.runs[found.run] = IndexedRun("", found.fingerprint, status)
-    made.tables = {table: as_arrow(table, own) for table, own in rows.items()}
+    made.tables = {table: build_arrow_table(table, own) for table, own in rows.items()}
     return made
 
 
 _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
-def _place(store: Path) -> tuple[Path, bool]:
-    """A folder that can be written, and whether it is a temporary one."""
+def _choose_tables_folder(store: Path) -> tuple[Path, bool]:
+    """Return a writable folder for the tables, and whether it is a temporary one."""
     version = f"v{TABLES_VERSION}"
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
     for folder in (store / FOLDER / version, cache_folder() / "tables" / own / version):

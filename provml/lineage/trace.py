@@ -1,8 +1,9 @@
-"""Lineage: which contents a content came from, or what came of it, over all runs of a store.
+"""Lineage: the causes or effects of a content over all runs of a store.
 
-Contents of one digest are one content, wherever they lie and whatever they are called; by that runs
-join. The steps from content to content are the table ``flows``; following them is one recursive
-query. Imports `contents`, `database`, `answers`, `rows`, `errors`; `document` when it runs.
+Files with the same digest are one content, whatever their names and places. This connects runs: one
+made the content, another used it. The table ``flows`` has the steps from content to content, and
+one recursive query follows them. Imports `contents`, `database`, `answers`, `rows`; `document` on
+use.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.content import describe_path, printable_path
+from provml.base.text import printable_path
+from provml.collect.content import describe_path
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
-from provml.lineage.answers import TableAnswer
+from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.contents import Content, Row
 from provml.lineage.database import QuestionDatabase
 from provml.lineage.rows import CAUSAL
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from provml.base.sinks import Destination
+    from provml.export import Format
 
 RECURSIVE: Final = """
 WITH RECURSIVE reached (content, depth) AS (
@@ -38,8 +41,10 @@ WITH RECURSIVE reached (content, depth) AS (
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""What DuckDB and Spark SQL both take. Spark has no UNION here, which would end at a cycle: the
-limit does. A round has each content once, so that it costs no more than there are flows."""
+"""SQL for both DuckDB and Spark. Spark has no UNION in recursive queries, which would stop at a
+cycle, so a limit stops them. Each round has a content once, so it costs at most one pass over the
+flows.
+"""
 
 _FIRST_LIMIT: Final = 256
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
@@ -47,13 +52,14 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
 @dataclass(slots=True)
 class LineageStart:
-    """Where to begin.
+    """The start of a lineage.
 
     Attributes:
-        text: what was asked for.
-        contents: the contents that it is.
-        up, down: the contents nearest to it, where it is no content but a run, a parameter, ...
-        runs: the runs that it is or lies in.
+        text: the text that the caller gave.
+        contents: the contents that the text means.
+        up, down: the nearest contents, if the text means a run, a parameter or another node.
+        runs: the runs that the text means, or that have the node.
+        notes: for people.
     """
 
     text: str
@@ -65,18 +71,18 @@ class LineageStart:
 
 
 @dataclass(slots=True)
-class Lineage:
-    """What a start came from, or what came of it.
+class Lineage(HasTable):
+    """The causes or effects of a start.
 
     Attributes:
-        start: what was asked for.
+        start: the text that the caller gave.
         direction: ``up``, ``down`` or ``both``.
-        depth: how many steps were followed at most; None for all.
-        starts: the contents that the start is; where it is a run or another node, the nearest.
-        start_runs: the runs that the start is, or is a node of.
-        contents: the contents reached, by key, the nearest first; the starts too.
-        runs: the runs that made or used them, by name: their rows of ``runs``.
-        flows: (run, effect, cause): the steps followed, by the contents' keys.
+        depth: the most steps that were followed; None for all.
+        starts: the keys of the start's contents; for a run or another node, of the nearest ones.
+        start_runs: the runs that the start means, or that have the node.
+        contents: the contents reached and the starts, by key, the nearest first.
+        runs: the runs that made or used these contents, by name: their rows of ``runs``.
+        flows: the steps followed, as (run, key of the effect, key of the cause).
         notes: for people.
     """
 
@@ -96,10 +102,10 @@ class Lineage:
 
     @property
     def params(self) -> dict[str, list[Row]]:
-        """The parameters that count, of each run: their rows of ``params``, by the run's name."""
+        """The final parameters of each run: their rows of ``params`` by the run's name."""
         if self._params is None:
             found: dict[str, list[Row]] = {}
-            for row in _described(self._database, "params", "run", self.runs):
+            for row in _select_by_keys(self._database, "params", "run", self.runs):
                 if row["kind"] == "param" and row["is_last"]:
                     found.setdefault(row["run"], []).append(row)
             self._params = found
@@ -112,7 +118,7 @@ class Lineage:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
+        """Return everything as plain JSON."""
         return {
             "start": self.start,
             "direction": self.direction,
@@ -128,7 +134,7 @@ class Lineage:
                     for key, value in run.items()
                     if key not in ("started", "ended", "fingerprint")
                 }
-                | {"params": {p["name"]: _param(p) for p in self.params.get(name, [])}}
+                | {"params": {p["name"]: _param_value(p) for p in self.params.get(name, [])}}
                 for name, run in self.runs.items()
             ],
             "flows": [{"run": r, "effect": e, "cause": c} for r, e, c in self.flows],
@@ -136,7 +142,7 @@ class Lineage:
         }
 
     def table(self) -> TableAnswer:
-        """A row a place: where each content was made or used, the nearest first."""
+        """Return a row for each place where a content was made or used, the nearest first."""
         own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
         own += ["path", "uri", "context", "step", "epoch", "time_ns"]
         types = ["BIGINT", "BIGINT", *["VARCHAR"] * 5, "INTEGER", "VARCHAR", "BIGINT"]
@@ -148,34 +154,22 @@ class Lineage:
         ]
         return TableAnswer(own, types, rows, self.notes)
 
-    def to_arrow(self) -> Any:
-        """`table` as a table of ``pyarrow``."""
-        return self.table().to_arrow()
-
-    def to_pandas(self) -> Any:
-        """`table` as a frame of ``pandas``."""
-        return self.table().to_pandas()
-
-    def to_polars(self) -> Any:
-        """`table` as a frame of ``polars``."""
-        return self.table().to_polars()
-
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """The PROV graph of it over all runs: nodes by IRI, edges by relation, to the cause.
+        """Return the PROV graph over all runs: nodes by IRI, edges from effect to cause.
 
-        Costs a reading of each run that it names. Raises MissingExtraError without networkx.
+        Reads each of the runs again. Raises MissingExtraError if networkx is not installed.
         """
         from provml.lineage.document import lineage_graph
 
         return lineage_graph(self.contents, self.folders, self.depth)
 
-    def export(self, format: str, file: Destination) -> None:
-        """Write the PROV graph of it over all runs, in a format of `RecordedRun.export`.
+    def export(self, format: str | Format, file: Destination) -> None:
+        """Write the PROV graph over all runs, in a format of `RecordedRun.export`.
 
-        Costs a reading of each run that it names.
+        Reads each of the runs again.
 
         Raises:
-            ExportError: an unknown format.
+            ExportError: the format is unknown.
             OSError: the file can't be written.
         """
         from provml.lineage.document import export_lineage
@@ -183,7 +177,7 @@ class Lineage:
         export_lineage(self.contents, self.folders, self.depth, format, file)
 
 
-def _param(row: Row) -> Any:
+def _param_value(row: Row) -> Any:
     if row["type"] in ("int", "float") and row["number"] is not None:
         exact = row["type"] == "int" and abs(row["number"]) <= 2**53
         finite = abs(row["number"]) < float("inf")
@@ -197,42 +191,42 @@ def _param(row: Row) -> Any:
 def find_start(
     database: QuestionDatabase, start: str | os.PathLike[str], direction: str
 ) -> LineageStart:
-    """What a text means: a file, a digest, a path, a name, a run, an IRI; the first that fits.
+    """Return what a text means: the first that fits of file, digest, path, name, node and run.
 
-    Raises QueryError where nothing is known of it.
+    Raises QueryError if nothing fits.
     """
     text = os.fspath(start)
     if not text:
         raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
     try:
-        named = printable_path(text)  # as names and paths are recorded that are no Unicode
+        named = printable_path(text)  # as provml records names that are not Unicode
     except UnicodeEncodeError:
-        raise QueryError(f"a lone surrogate is no Unicode text: {text!r:.80}") from None
+        raise QueryError(f"a lone surrogate is not Unicode text: {text!r:.80}") from None
     found = LineageStart(named)
-    if _exists(text):
-        return _of_path(database, found, Path(text))
+    if _path_exists(text):
+        return _start_from_path(database, found, Path(text))
     text = named
-    for query, value in _meanings(text):
-        rows = _artifacts(database, query, [value] * query.count("?"))
+    for query, value in _start_queries(text):
+        rows = _select_artifacts(database, query, [value] * query.count("?"))
         digests = {row["content"] for row in rows}
         if "starts_with" in query and len(digests) > 1:
             raise QueryError(f"{len(digests)} digests begin with {text}: give more of it")
         if rows:
             found.contents = digests
             return found
-    if _of_node(database, found):
+    if _start_from_node(database, found):
         return found
     try:
         folder = find_run(text, database.store)
     except (RunNotFoundError, OSError, ValueError):
         raise QueryError(
-            f"nothing is known of {text!r}: it is no file here, and no run of {database.store} has "
-            "content, a run or a node of that name"
+            f"nothing is known of {text!r}: there is no such file here, and {database.store} has "
+            "no content, run or node of that name"
         ) from None
-    return _of_run(database, found, folder)
+    return _start_from_run(database, found, folder)
 
 
-def _meanings(text: str) -> Iterator[tuple[str, str]]:
+def _start_queries(text: str) -> Iterator[tuple[str, str]]:
     if _DIGEST.fullmatch(text):
         yield "starts_with(sha256, ?)", text.lower()
     yield "path = ? OR uri = ?", text
@@ -240,68 +234,72 @@ def _meanings(text: str) -> Iterator[tuple[str, str]]:
     yield "name = ? AND role IS NOT NULL", text
 
 
-def _exists(text: str) -> bool:
+def _path_exists(text: str) -> bool:
     try:
         return os.path.exists(text)
     except ValueError:
         return False
 
 
-def _of_path(database: QuestionDatabase, found: LineageStart, path: Path) -> LineageStart:
+def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path) -> LineageStart:
     if is_run_folder(path):
-        return _of_run(database, found, path)
+        return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # as it was recorded: where the store lies in a folder, it is not of its content
+        # as recording does it: a store inside a folder is not part of the folder's content
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
     digest = facts.get("sha256")
     if digest is None:
         raise QueryError(f"{found.text} can't be read: {facts.get('unread')}")
-    rows = _artifacts(database, "sha256 = ?", [digest])
+    rows = _select_artifacts(database, "sha256 = ?", [digest])
     if not rows:
-        rows = _artifacts(database, "path = ?", [facts["path"]])
+        rows = _select_artifacts(database, "path = ?", [facts["path"]])
         if rows:
             found.notes.append(
-                f"{found.text} is not what it was when it was recorded: this is the lineage of "
-                "what lay there then"
+                f"{found.text} has changed since it was recorded: this is the lineage of the "
+                "recorded content"
             )
     if rows:
         found.contents = {row["content"] for row in rows}
         return found
     within = next((parent for parent in path.resolve().parents if is_run_folder(parent)), None)
     if within is not None:
-        found.notes.append(f"{found.text} belongs to the run {within.name}")
-        return _of_run(database, found, within)
-    known = _artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
+        found.notes.append(
+            f"{found.text} is part of run {within.name}: this is the lineage of the run"
+        )
+        return _start_from_run(database, found, within)
+    known = _select_artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
     if known:
         found.contents = {row["content"] for row in known}
-        found.notes.append(f"no run knows the content of the file {found.text}: taken as a name")
+        found.notes.append(
+            f"no run knows the content of the file {found.text}: the text is taken as a name"
+        )
         return found
     raise QueryError(
         f"no run of {database.store} made or used {found.text} (sha256 {digest[:12]}...)"
     )
 
 
-def _of_run(database: QuestionDatabase, found: LineageStart, folder: Path) -> LineageStart:
+def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Path) -> LineageStart:
     real = os.path.realpath(folder)
     run = next((n for n, o in database.runs.items() if os.path.realpath(o.folder) == real), None)
     if run is None:
         raise QueryError(f"run {folder} is not in the store {database.store}, or can't be read")
-    rows = _artifacts(database, "run = ?", [run])
+    rows = _select_artifacts(database, "run = ?", [run])
     found.runs.add(run)
     found.up |= {row["content"] for row in rows if row["role"] == "in"}
     found.down |= {row["content"] for row in rows if row["role"] == "out"}
     return found
 
 
-def _of_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """The start as a node: a parameter, a step, a series, a person."""
+def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
+    """Use a node (a parameter, step, series or person) as the start; return whether one fits."""
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
     for run, node in nodes:
-        rows = _artifacts(database, "run = ?", [run])
+        rows = _select_artifacts(database, "run = ?", [run])
         contents = {row["node"]: row["content"] for row in rows}
         found.runs.add(run)
         if node in contents:
@@ -311,13 +309,13 @@ def _of_node(database: QuestionDatabase, found: LineageStart) -> bool:
             ["edges"], "SELECT relation, source, target FROM edges WHERE run = ?", [run]
         ).rows
         causal = [(source, target) for kind, source, target in edges if kind in CAUSAL]
-        found.up |= _nearest(node, causal, contents)
-        found.down |= _nearest(node, [(target, source) for source, target in causal], contents)
+        found.up |= _nearest_keys(node, causal, contents)
+        found.down |= _nearest_keys(node, [(target, source) for source, target in causal], contents)
     return bool(nodes)
 
 
-def _nearest(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
-    """The contents that are met first from a node on."""
+def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
+    """Return the first contents on each path from a node."""
     following: dict[str, list[str]] = {}
     for source, target in steps:
         following.setdefault(source, []).append(target)
@@ -332,7 +330,7 @@ def _nearest(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) 
     return found
 
 
-# -- the way ----------------------------------------------------------------------------------
+# -- following the flows ----------------------------------------------------------------------
 
 
 def trace(
@@ -342,19 +340,19 @@ def trace(
     depth: int | None,
     notes: list[str],
 ) -> Lineage:
-    """Follow the flows from a start."""
+    """Follow the flows from a start and return the lineage."""
     contents: dict[str, Content] = {}
     for way in ("up", "down"):
         if direction in (way, "both"):
             nearest = start.up if way == "up" else start.down
-            for key, steps in _reached(database, way, start.contents, nearest, depth).items():
+            for key, steps in _follow_flows(database, way, start.contents, nearest, depth).items():
                 setattr(contents.setdefault(key, Content(key)), way, steps)
-    flows = _flows(database, contents, depth)
+    flows = _followed_flows(database, contents, depth)
     runs = set(start.runs) | {run for run, _, _ in flows}
-    for row in _artifacts_of(database, contents, start.contents, runs, direction):
+    for row in _select_places(database, contents, start.contents, runs, direction):
         content = contents[row["content"]]
-        made = content.up is not None and row["role"] == "out" and _within(content.up, depth)
-        used = content.down is not None and row["role"] == "in" and _within(content.down, depth)
+        made = content.up is not None and row["role"] == "out" and _is_within(content.up, depth)
+        used = content.down is not None and row["role"] == "in" and _is_within(content.down, depth)
         content.places.append(row)
         if made or used:
             runs.add(row["run"])
@@ -364,7 +362,7 @@ def trace(
         content.places = own or others or content.places[:1]
         runs |= {row["run"] for row in content.places if not own}
     ordered = sorted(contents.values(), key=lambda c: (c.depth, c.facts["time_ns"] or 0, c.key))
-    described = _described(database, "runs", "run", runs)
+    described = _select_by_keys(database, "runs", "run", runs)
     described.sort(key=lambda row: (row["started_ns"] or 0, row["run"]))
     return Lineage(
         store=database.store,
@@ -382,14 +380,14 @@ def trace(
     )
 
 
-def _within(steps: int, depth: int | None) -> bool:
+def _is_within(steps: int, depth: int | None) -> bool:
     return depth is None or steps < depth
 
 
-def _reached(
+def _follow_flows(
     database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
 ) -> dict[str, int]:
-    """The contents reached one way, with their steps from the start."""
+    """Return the contents reached in one direction, with their steps from the start."""
     first, begin = (0, starts) if starts else (1, nearest)
     if depth is not None and first > depth:
         return {}
@@ -399,7 +397,7 @@ def _reached(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # what has no content at the limit itself has none beyond; cycles come to an end so
+            # if no content is at the limit, none is beyond it; so cycles end
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)
@@ -408,10 +406,10 @@ def _reached(
             limit *= 2
 
 
-def _flows(
+def _followed_flows(
     database: QuestionDatabase, contents: dict[str, Content], depth: int | None
 ) -> set[tuple[str, str, str]]:
-    """The steps that were followed."""
+    """Return the steps that were followed, as (run, effect, cause)."""
     followed: set[tuple[str, str, str]] = set()
     query = """
         SELECT run, effect, cause FROM flows
@@ -420,21 +418,21 @@ def _flows(
     keys = list(contents)
     for run, effect, cause in database.ask(["flows"], query, [keys, keys]).rows:
         one, other = contents[effect], contents[cause]
-        up = one.up is not None and other.up is not None and _within(one.up, depth)
-        down = one.down is not None and other.down is not None and _within(other.down, depth)
+        up = one.up is not None and other.up is not None and _is_within(one.up, depth)
+        down = one.down is not None and other.down is not None and _is_within(other.down, depth)
         if up or down:
             followed.add((run, effect, cause))
     return followed
 
 
-def _artifacts_of(
+def _select_places(
     database: QuestionDatabase,
     contents: dict[str, Content],
     starts: set[str],
     runs: set[str],
     way: str,
 ) -> list[Row]:
-    """The places of the contents: where they were made (used, downward), and in the runs."""
+    """Return the places of contents: where they were made (down: used), and in these runs."""
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
     query = """
         SELECT * FROM artifacts WHERE content IN (SELECT unnest(?::VARCHAR[]))
@@ -446,16 +444,16 @@ def _artifacts_of(
     return list(database.ask(["artifacts"], query, params))
 
 
-def _described(
+def _select_by_keys(
     database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
 ) -> list[Row]:
-    """The rows of a table that have one of the keys."""
+    """Return the rows of a table whose column has one of the keys."""
     order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
     query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"
     return list(database.ask([table], query, [list(keys)]))
 
 
-def _artifacts(database: QuestionDatabase, condition: str, params: list[Any]) -> list[Row]:
+def _select_artifacts(database: QuestionDatabase, condition: str, params: list[Any]) -> list[Row]:
     query = f"SELECT * FROM artifacts WHERE {condition} ORDER BY time_ns, run, node"
     return list(database.ask(["artifacts"], query, params))

@@ -1,4 +1,4 @@
-"""From records to PROV: the vocabulary, the statements, and the one place that maps.
+"""From journal records to PROV: the vocabulary, the statements, and the mapping between them.
 
-Imports `journal` readers and what lies beneath; nothing that records or exports.
+Imports the `journal` readers and the layers below them; nothing that records or exports.
 """

@@ -1,11 +1,10 @@
-"""How values, and the facts of a file, array or object, become attributes.
+"""Attributes of statements: from values, and from descriptions of files, arrays and objects.
 
-Imports `journal.values`, `statements`.
+Imports `journal.values`, `damage`, `statements`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from base64 import b64encode
 from decimal import Decimal
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from provml.journal.files import Record
 from provml.journal.values import Moment, Opaque, encode
+from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value
 
 Attributes = list[tuple[str, Any]]  # values are `statements.Value`s: a list is invariant
@@ -32,11 +32,11 @@ _LONGEST_DECIMAL: Final = 10_000
 
 
 def typed_literal(value: Any) -> Value:
-    """A decoded value as PROV has it: a plain one by itself, another by its lexical form."""
+    """Return a decoded value as PROV states it: a plain value, or a typed literal."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value
     if isinstance(value, Decimal):
-        return _decimal(value)
+        return _decimal_literal(value)
     if isinstance(value, bytes):
         return Literal(b64encode(value).decode("ascii"), Name("xsd:base64Binary"))
     if isinstance(value, Opaque):
@@ -44,22 +44,27 @@ def typed_literal(value: Any) -> Value:
     return json_literal(encode(value))
 
 
-def _decimal(value: Decimal) -> Value:
-    if not value.is_finite():
-        return float(str(value).replace("sNaN", "NaN"))
+def _decimal_literal(value: Decimal) -> Value:
+    if value.is_nan():
+        return math.nan
+    if value.is_infinite():
+        return float(value)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and abs(exponent) > _LONGEST_DECIMAL:
-        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal knows no exponent
+        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal has no exponent
     return Literal(format(value, "f"), Name("xsd:decimal"))
 
 
 def json_literal(content: Any) -> Literal:
-    """JSON as a value (rdf:JSON), ASCII only."""
-    return Literal(json.dumps(content, allow_nan=False, separators=(",", ":")), _JSON)
+    """Return JSON as a literal (rdf:JSON), ASCII only. Raises as `json_text_of`."""
+    return Literal(json_text_of(content), _JSON)
 
 
 def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
-    """Facts under the vocabulary's names: ``memory_bytes`` is ``provml:memoryBytes``."""
+    """Return the fields that hold a plain value, under the vocabulary's names.
+
+    ``memory_bytes`` becomes ``provml:memoryBytes``.
+    """
     attributes: Attributes = []
     for key in keys:
         value = record.get(key)
@@ -72,15 +77,18 @@ def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
 
 
 def content_attributes(content: Record) -> Attributes:
-    """What a file, folder, array or object is: path, digest, size, shape."""
+    """Describe a file, folder, array or object: path, digest, size, shape.
+
+    Raises DamagedRecordError.
+    """
     keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
     attributes = plain_attributes(content, (*keys, *_LESS_COMMON))
     if isinstance(content.get("python"), str):
         attributes.append(("provml:pythonType", content["python"]))
     if isinstance(content.get("uri"), str):
         attributes.append(("provml:uri", Iri(content["uri"])))
-    if isinstance(content.get("modified"), int):
-        attributes.append(("provml:modifiedAt", Moment(content["modified"])))
+    if content.get("modified") is not None:
+        attributes.append(("provml:modifiedAt", check_time(content["modified"])))
     for key in ("shape", "members", "schema", "summary", "transforms"):
         if content.get(key) is not None:
             attributes.append((f"provml:{key}", json_literal(content[key])))

@@ -1,4 +1,4 @@
-"""Several runs as one document: each a bundle, named in its run's own namespace.
+"""Several runs as one document, with a bundle for each run, named in the run's own namespace.
 
 Imports `mapping`.
 """
@@ -18,18 +18,18 @@ from provml.model.statements import Name
 class RunBundles:
     """Runs that become the bundles of one document.
 
-    Iterating gives their mappings one at a time, so that memory does not grow with their number.
+    Iterating yields one mapping at a time, so memory does not grow with the number of runs.
 
     Attributes:
-        samples: how many samples the mappings given so far have.
-        details: the details of the mappings given so far.
+        samples: the number of samples in the mappings yielded so far.
+        details: the details of the mappings yielded so far.
     """
 
     def __init__(self, journals: Sequence[Journal], detail: str | None = None) -> None:
         """Name the bundles.
 
         Raises:
-            ExportError: two of the runs have one name, so that one bundle would hold both.
+            ExportError: two of the runs have the same name, so one bundle would hold both.
         """
         self._journals = journals
         self._detail = detail
@@ -41,12 +41,12 @@ class RunBundles:
             other = self._iris.setdefault(iri, journal)
             if other is not journal:
                 raise ExportError(
-                    f"{other.folder} and {journal.folder} are both named {iri}: a document has no "
-                    "two bundles of one name; export them apart"
+                    f"{other.folder} and {journal.folder} are both named {iri}, but a document "
+                    "cannot hold two bundles with one name: export them separately"
                 )
 
     def __iter__(self) -> Iterator[RunMapping]:
-        """The runs' mappings, one at a time."""
+        """Yield the runs' mappings, one at a time."""
         for journal in self._journals:
             mapping = RunMapping(journal, self._detail)
             self.samples += mapping.samples
@@ -54,26 +54,26 @@ class RunBundles:
             yield mapping
 
     def damage(self) -> Counter[str]:
-        """What reading the runs so far had to skip, by reason."""
+        """Return what had to be skipped in the runs read so far, by reason."""
         total: Counter[str] = Counter()
         for journal in self._journals:
             total.update(journal.damage())
         return total
 
     def prefixes(self) -> dict[str, str]:
-        """The document's prefixes: one for each run, beside which each bundle has its own."""
+        """Return the document's prefixes, one for each run. Each bundle has its own as well."""
         return {f"run{number}": iri for number, iri in enumerate(self._iris, 1)}
 
     def names(self) -> list[Name]:
-        """The bundles' names, in order, under the document's prefixes."""
+        """Return the bundles' names, in order, with the document's prefixes."""
         local = BUNDLE.partition(":")[2]
         return [Name(f"{prefix}:{local}") for prefix in self.prefixes()]
 
     def iris(self) -> list[str]:
-        """The bundles' names as IRIs, in order."""
+        """Return the bundles' IRIs, in order."""
         return [bundle_iri(journal) for journal in self._journals]
 
 
 def bundle_iri(journal: Journal) -> str:
-    """The IRI of a run's bundle, which is also the name of its graph."""
+    """Return the IRI of a run's bundle, which also names its graph."""
     return run_prefixes(journal)["run"] + BUNDLE.partition(":")[2]

@@ -1,6 +1,6 @@
-"""How FLOPs become PROV: each count an activity of its own, which used what was counted.
+"""FLOPs as PROV: each count is an activity that used the workload that was counted.
 
-Imports `samples`, `names`, `statements`.
+Imports `series`, `names` and `statements`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from provml.model.statements import Name, NameColumn, Statement, TimeColumn
 FLOPS: Final = "flops"
 CUMULATIVE: Final = "cumulative-flops"
 FLOPS_KINDS: Final = frozenset({"activity", "wasInformedBy", "used", "wasAssociatedWith"})
-"""The kinds of statement that a count is, beside those of any sample."""
+"""The kinds of statement about a count, in addition to those about any sample."""
 
 WorkloadKey = tuple[int, int]
-"""The writer's index, and the number that its record gives it."""
+"""The writer's index, and the workload's number in that writer's records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a count is of.
+    """The work whose FLOPs were counted.
 
     Attributes:
-        used: the workload's own name, its model's and its dataset's, as far as there are.
-        agent: what counted.
-        start_ns: of a block of code, when it began.
-        peak: what the device can do at best, in FLOP/s.
+        used: the names of the workload and, if known, of its model and dataset.
+        agent: the program that counted.
+        start_ns: the time at which a block of code began; None for other workloads.
+        peak: the most that the device can do, in FLOP/s.
     """
 
     used: tuple[Name, ...]
@@ -40,7 +40,7 @@ class Workload:
 
 
 def counting_names(block: Block) -> NameColumn:
-    """The activities that counted a block's samples: both samples of a call are of one."""
+    """Name the activities that counted a block's samples. Both samples of a call share one."""
     label = encode_name(block.series.name)
     if block.series.rank is not None:
         label += f"~rank{block.series.rank}"
@@ -56,13 +56,13 @@ def flop_statements(
     place: Name | NameColumn,
     workload: Workload | None,
 ) -> Iterator[Statement]:
-    """The activities that counted a block's samples, and what they are related to.
+    """State the activities that counted a block's samples, and their relations.
 
     Args:
-        kinds: the kinds of statement asked for.
+        kinds: the kinds of statement to build.
         block: increments.
-        place: the steps, epochs, context or run that they belong to.
-        workload: what was counted.
+        place: the steps, epochs, context or run that the samples belong to.
+        workload: the work that was counted.
     """
     names, rows = counting_names(block), len(block.time_ns)
     if "activity" in kinds:
@@ -75,28 +75,28 @@ def flop_statements(
         kind: list[tuple[str, Any]] = [("prov:type", Name("provml:FlopsCounting"))]
         yield Statement("activity", names, interval, kind, rows)
     if "wasInformedBy" in kinds:
-        yield _related("wasInformedBy", "informed", names, "informant", place, rows)
+        yield _relate_counts("wasInformedBy", "informed", names, "informant", place, rows)
     if workload is None:
         return
     if "used" in kinds:
         for used in workload.used:
-            yield _related("used", "activity", names, "entity", used, rows)
+            yield _relate_counts("used", "activity", names, "entity", used, rows)
     if "wasAssociatedWith" in kinds:
-        yield _related("wasAssociatedWith", "activity", names, "agent", workload.agent, rows)
+        yield _relate_counts("wasAssociatedWith", "activity", names, "agent", workload.agent, rows)
 
 
-def _related(
+def _relate_counts(
     kind: str, subject: str, names: NameColumn, role: str, other: Name | NameColumn, rows: int
 ) -> Statement:
     arguments: dict[str, Any] = {f"prov:{subject}": names, f"prov:{role}": other}
     return Statement(kind, None, arguments, rows=rows)
 
 
-def rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
-    """FLOP/s and utilisation between the first and the last count of a label in a context.
+def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
+    """Return FLOP/s and utilisation between the first and last count of a label in a context.
 
-    Only of one process's counts, and not of blocks of code, between which other things run; the
-    utilisation where the device's peak is known.
+    Returns nothing for counts of several processes, or for blocks of code, because other work runs
+    between them. Utilisation needs a known peak of the device.
     """
     if series.kind != CUMULATIVE or len(series.writers) != 1 or not workloads:
         return []
@@ -110,7 +110,7 @@ def rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]
 
 
 def rate_attributes(per_second: float, peaks: set[float | None]) -> list[tuple[str, Any]]:
-    """A rate, and what part of the peak it is where there is one peak."""
+    """Return a rate and, if there is exactly one peak, the utilisation."""
     attributes: list[tuple[str, Any]] = [("provml:flopsPerSecond", float(per_second))]
     peak = next(iter(peaks)) if len(peaks) == 1 else None
     if peak:

@@ -1,7 +1,7 @@
 """The one place that says how a run becomes PROV.
 
-`RunMapping.statements` gives a run's statements, those that come one by one before those that come
-by the thousand, as tables. Imports `survey`, `records`, `names`, `statements`.
+`RunMapping.statements` yields single statements first, and then tables of many.
+Imports `survey`, `records`, `names` and `statements`.
 """
 
 from __future__ import annotations
@@ -17,33 +17,36 @@ from provml.journal.status import RunState
 from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.attributes import typed_literal
+from provml.model.block_names import (
+    generator_names,
+    int64_column,
+    place_names,
+    sampling_names,
+    series_name,
+    step_column_names,
+)
 from provml.model.flop_counts import (
     CUMULATIVE,
     FLOPS,
     FLOPS_KINDS,
     Workload,
-    counting_names,
     flop_statements,
-    rates,
+    series_rates,
 )
 from provml.model.names import (
     RUN,
     context_name,
     encode_name,
     local_name,
-    sampling_prefix,
-    series_entity,
-    series_path,
-    step_prefix,
 )
-from provml.model.records import RecordMapping, collector_name
+from provml.model.record_mapping import RESULTS, collector_name
+from provml.model.records import RecordMapping
 from provml.model.sample_targets import (
-    by_version,
-    derivation,
+    derive_samples,
     sample_names,
+    split_by_version,
     split_summaries,
     summarised_name,
-    summarising_names,
     window_memberships,
     window_names,
 )
@@ -65,18 +68,16 @@ if TYPE_CHECKING:
 
 DETAILS: Final = ("sample", "series")
 SAMPLE_DETAIL_LIMIT: Final = 1_000_000
-"""Up to so many samples the default detail is ``sample``."""
+"""Up to this many samples, the default detail is ``sample``."""
 READING_DETAIL_LIMIT: Final = 50_000
-"""Up to so many readings of the machine, some three hours of them, the default states each."""
-
-_RESULTS: Final = Name("run:results")
+"""Up to this many system readings (about three hours), the default detail states each one."""
 
 
 class RunMapping:
-    """A run as PROV statements, at a detail.
+    """A run as PROV statements, at a level of detail.
 
-    ``sample`` states every sample and every step; ``series`` states each series with its summary
-    and the samples file that holds it, by digest, and of the steps those that other records name.
+    ``sample`` states every sample and every step. ``series`` states each series with its summary
+    and the samples file that holds it, by digest; and only the steps that other records refer to.
     """
 
     def __init__(self, journal: Journal, detail: str | None = None) -> None:
@@ -86,19 +87,21 @@ class RunMapping:
             detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
 
         Raises:
-            ExportError: another detail.
+            ExportError: the detail is unknown.
         """
         if detail is not None and detail not in DETAILS:
             raise ExportError(f"detail must be 'sample' or 'series', not {detail!r}")
         self.journal = journal
-        wanted = detail or ("sample" if _room_for(journal) <= SAMPLE_DETAIL_LIMIT else "series")
+        wanted = detail or (
+            "sample" if _sample_capacity(journal) <= SAMPLE_DETAIL_LIMIT else "series"
+        )
         self._survey = survey(journal, every_step=wanted == "sample")
         self._collectors = frozenset(self._survey.collectors)
         self.readings: int = self._count(self._collectors)
         self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
         logged = self.samples - self.readings
         if detail is None and wanted == "series" and logged <= SAMPLE_DETAIL_LIMIT:
-            wanted = "sample"  # a file that was not closed has room for more than it holds
+            wanted = "sample"  # a file that was not closed has room for more samples than it holds
             self._survey = survey(journal, every_step=True)
             self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
@@ -117,7 +120,7 @@ class RunMapping:
         return self.detail == "sample"
 
     def _block_kinds(self) -> frozenset[str]:
-        """The kinds of statement that the samples stated one by one are."""
+        """Return the kinds of statement about samples that are stated one by one."""
         kinds = _SAMPLE_KINDS
         if self._collectors:
             kinds |= _SAMPLING_KINDS
@@ -133,26 +136,26 @@ class RunMapping:
         return self._survey.series
 
     def prefixes(self) -> dict[str, str]:
-        """The prefixes of the names in the statements, and their IRIs."""
+        """Return the prefixes of the names in the statements, and their IRIs."""
         return run_prefixes(self.journal)
 
     @property
     def state(self) -> RunState:
-        """How the run stood when this was made."""
+        """The state of the run when this mapping was made."""
         return self._survey.state
 
     def statements(self) -> Iterator[Statement]:
-        """All statements: those of `singles`, then those of `tables`.
+        """Yield all statements: first `singles`, then `tables`.
 
-        Names are declared once; relations name declared things only; times nest.
+        Names are declared once, relations name only declared elements, and times nest.
         """
         yield from self.singles()
         yield from self.tables()
 
     def singles(self) -> Iterator[Statement]:
-        """What is stated one by one, of all kinds, in one pass over the records.
+        """Yield the single statements of all kinds, in one pass over the records.
 
-        The run, people, contexts, parameters, data, models, events, series.
+        They are about the run, people, contexts, parameters, data, models, events and series.
         """
         yield from self._records.statements()
         yield from self._contexts()
@@ -160,14 +163,14 @@ class RunMapping:
         yield from self._sample_files()
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
-        """What is stated by the thousand, of the kinds asked for: steps and samples.
+        """Yield the tables of steps and samples, of the requested kinds.
 
-        One pass over the steps and one over the samples, which states all of the kinds of each
-        block; a writer that groups by kind asks kind by kind.
+        Takes one pass over the steps and one over the samples, and yields all kinds of each block.
+        A writer that groups by kind asks for one kind at a time.
         """
         if not _STEP_KINDS.isdisjoint(kinds):
             for path, rows in self._step_blocks():
-                names = _step_column(path, rows)
+                names = step_column_names(path, rows)
                 if "activity" in kinds:
                     yield self._step(names, rows)
                 if "wasInformedBy" in kinds:
@@ -181,7 +184,7 @@ class RunMapping:
                 yield from self._samplings(block, kinds)
                 continue
             if block.series.kind == FLOPS:
-                yield from flop_statements(kinds, block, _activity(block), self._workload(block))
+                yield from flop_statements(kinds, block, place_names(block), self._workload(block))
             names = sample_names(block)
             if "entity" in kinds:
                 yield self._metric(block, names)
@@ -195,7 +198,7 @@ class RunMapping:
                     yield from window_memberships(block, self._summary_times(block))
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """The samples in one pass over them: each block with its series' and context's names."""
+        """Yield each block of samples with the names of its series and context, in one pass."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
 
@@ -224,8 +227,10 @@ class RunMapping:
                 ("prov:label", path[-1]),
                 ("provml:name", path[-1]),
             ]
+            aliases = sorted(self._survey.aliases.get(path, ()))
+            attributes += [("provml:alias", alias) for alias in aliases]
             name = context_name(path)
-            yield Statement("activity", name, _interval(interval), attributes)
+            yield Statement("activity", name, _interval_arguments(interval), attributes)
             parent = context_name(path[:-1] or None)
             yield Statement(
                 "wasInformedBy", None, {"prov:informed": name, "prov:informant": parent}
@@ -237,12 +242,12 @@ class RunMapping:
             ("prov:type", Name("provml:Step" if has_step else "provml:Epoch"))
         ]
         if has_step:
-            attributes.append(("provml:step", ValueColumn(_column(rows["step"]))))
+            attributes.append(("provml:step", ValueColumn(int64_column(rows["step"]))))
         if int(rows["epoch"][0]) != layout.NO_EPOCH:
-            attributes.append(("provml:epoch", ValueColumn(_column(rows["epoch"]))))
+            attributes.append(("provml:epoch", ValueColumn(int64_column(rows["epoch"]))))
         interval: dict[str, Any] = {
-            "prov:startTime": TimeColumn(_column(rows["start"])),
-            "prov:endTime": TimeColumn(_column(rows["end"])),
+            "prov:startTime": TimeColumn(int64_column(rows["start"])),
+            "prov:endTime": TimeColumn(int64_column(rows["end"])),
         }
         return Statement("activity", names, interval, attributes, len(rows))
 
@@ -251,7 +256,7 @@ class RunMapping:
         return Statement("wasInformedBy", None, arguments, rows=len(rows))
 
     def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
-        """The steps in blocks in which all, or none, have a step, and an epoch."""
+        """Split the steps into blocks in which all or none have a step, and likewise an epoch."""
         paths = list(self._survey.numbers)
         for rows in self._survey.steps.blocks():
             path = paths[int(rows["place"][0])]
@@ -267,17 +272,17 @@ class RunMapping:
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
             if series.kind == SAMPLING:
-                continue  # its samples are activities
+                continue  # its samples are activities, not entities
             name = series_name(series)
-            attributes = _summary(series)
+            attributes = _series_attributes(series)
             if series.kind == CUMULATIVE:
-                attributes += rates(series, self._workloads_of(series))
+                attributes += series_rates(series, self._workloads_of(series))
             yield Statement("entity", name, {}, attributes)
             activity = context_name(series.context)
             yield Statement(
                 "wasGeneratedBy", None, {"prov:entity": name, "prov:activity": activity}
             )
-            yield Statement("hadMember", None, {"prov:collection": _RESULTS, "prov:entity": name})
+            yield Statement("hadMember", None, {"prov:collection": RESULTS, "prov:entity": name})
             if self.detail == "series" and series.of is not None:
                 for version in self._versions_of(series):
                     yield Statement(
@@ -287,7 +292,7 @@ class RunMapping:
                     )
 
     def _versions_of(self, series: RunSeries) -> list[Name]:
-        """The versions that a series' samples are of, from its first to its last."""
+        """Return the versions that a series is about, from its first sample to its last."""
         versions = self._records.versions.get(series.of or ("", ""), [])
         first, last = series.first_ns, series.last_ns
         if first is None or last is None:
@@ -316,20 +321,20 @@ class RunMapping:
         return _SAMPLE_TYPES.get(kind, "provml:Sample")
 
     def _samplings(self, block: Block, kinds: Collection[str]) -> Iterator[Statement]:
-        """The readings taken: each an activity of its collector in the step under way."""
+        """State the taking of readings: each an activity of its collector in the step under way."""
         if isinstance(block.values, list):
             return  # no times
-        names, rows = _sampling(block), len(block.time_ns)
+        names, rows = sampling_names(block), len(block.time_ns)
         if "activity" in kinds:
             interval: dict[str, Any] = {
-                "prov:startTime": TimeColumn(_column(block.values)),
+                "prov:startTime": TimeColumn(int64_column(block.values)),
                 "prov:endTime": TimeColumn(block.time_ns),
             }
             yield Statement(
                 "activity", names, interval, [("prov:type", Name("provml:Sampling"))], rows
             )
         if "wasInformedBy" in kinds:
-            place: dict[str, Any] = {"prov:informed": names, "prov:informant": _activity(block)}
+            place: dict[str, Any] = {"prov:informed": names, "prov:informant": place_names(block)}
             yield Statement("wasInformedBy", None, place, rows=rows)
         if "wasAssociatedWith" in kinds:
             agent: dict[str, Any] = {
@@ -344,7 +349,7 @@ class RunMapping:
         return self._survey.summaries.get((block.writer, series.context, name), set())
 
     def _generations(self, block: Block, names: NameColumn) -> Iterator[Statement]:
-        """Summaries are generated by the summarising, as far as it was recorded."""
+        """State what generated samples: usually their place, for summaries the summarising."""
         if block.role != "summary":
             yield self._generation(block, names)
             return
@@ -355,21 +360,21 @@ class RunMapping:
             yield self._generation(plain, sample_names(plain))
 
     def _derivations(self, block: Block) -> Iterator[Statement]:
-        """Summaries are derived from their windows, what is of a model from its version by then."""
+        """Derive summaries from their windows, and samples from the version that they are about."""
         if block.role == "summary":
             summarised, _ = split_summaries(block, self._summary_times(block))
             if summarised is not None:
-                yield derivation(summarised, sample_names(summarised), window_names(summarised))
+                yield derive_samples(summarised, sample_names(summarised), window_names(summarised))
         if block.series.of is not None:
             versions = self._records.versions.get(block.series.of, [])
-            for version, rows in by_version(block, versions):
-                yield derivation(rows, sample_names(rows), version)
+            for version, rows in split_by_version(block, versions):
+                yield derive_samples(rows, sample_names(rows), version)
 
     def _generation(self, block: Block, names: NameColumn) -> Statement:
         is_reading = block.series.kind in self._collectors
         arguments: dict[str, Any] = {
             "prov:entity": names,
-            "prov:activity": _sampling(block) if is_reading else _maker(block),
+            "prov:activity": sampling_names(block) if is_reading else generator_names(block),
             "prov:time": TimeColumn(block.time_ns),
         }
         return Statement("wasGeneratedBy", None, arguments, rows=len(block.time_ns))
@@ -422,7 +427,7 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """The prefixes of a run's names, and their IRIs."""
+    """Return the prefixes of a run's names, and their IRIs."""
     description = journal.description
     base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
@@ -436,13 +441,13 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
     }
 
 
-def _room_for(journal: Journal) -> int:
-    """How many samples the journal's files can hold; the most that there can be."""
+def _sample_capacity(journal: Journal) -> int:
+    """Return how many samples the journal's files have room for: an upper bound of their number."""
     sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
     return sum(sizes) // layout.RECORD_SIZE
 
 
-def _interval(interval: Interval) -> dict[str, Any]:
+def _interval_arguments(interval: Interval) -> dict[str, Any]:
     arguments: dict[str, Argument] = {}
     if interval.start_ns is not None and interval.end_ns is not None:
         arguments["prov:startTime"] = Moment(interval.start_ns)
@@ -450,69 +455,7 @@ def _interval(interval: Interval) -> dict[str, Any]:
     return arguments
 
 
-def _column(values: Any) -> NDArray[np.int64]:
-    import numpy as np
-
-    return np.ascontiguousarray(values, dtype=np.int64)
-
-
-def _step_column(path: Path, rows: Any) -> NameColumn:
-    """The names of steps that are alike in what they lack."""
-    with_step = int(rows["step"][0]) != layout.NO_STEP
-    with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH
-    return _step_names(
-        path,
-        _column(rows["step"]) if with_step else None,
-        _column(rows["epoch"]) if with_epoch else None,
-    )
-
-
-def _step_names(path: Path, step: Any, epoch: Any) -> NameColumn:
-    if step is None:
-        return NameColumn((step_prefix(path, "epoch"), epoch))
-    if epoch is None:
-        return NameColumn((step_prefix(path), step))
-    return NameColumn((step_prefix(path), epoch, ".", step))
-
-
-def _activity(block: Block) -> Name | NameColumn:
-    """What generated a block's samples: their steps, epochs, their context or the run."""
-    if block.step is None and block.epoch is None:
-        return context_name(block.series.context)
-    return _step_names(block.series.context, block.step, block.epoch)
-
-
-def _maker(block: Block) -> Name | NameColumn:
-    """What generated a block's samples: where they belong; of FLOPs, the counting."""
-    if block.series.kind in (FLOPS, CUMULATIVE):
-        return counting_names(block)
-    if block.role == "summary":
-        return summarising_names(block)
-    return _activity(block)
-
-
-def _sampling(block: Block) -> NameColumn:
-    """The readings that gave a block's samples, or that it is: by step, epoch and time."""
-    collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
-    prefix = sampling_prefix(collector, block.series.context, block.writer)
-    time_ns = block.time_ns.copy()  # a writer prints an array of numbers in one way
-    if block.step is None and block.epoch is None:
-        return NameColumn((prefix, time_ns))
-    if block.step is None and block.epoch is not None:
-        return NameColumn((f"{prefix}e", block.epoch, ".", time_ns))
-    if block.epoch is None and block.step is not None:
-        return NameColumn((prefix, block.step, ".", time_ns))
-    return NameColumn((prefix, block.epoch, ".", block.step, ".", time_ns))  # type: ignore[arg-type]
-
-
-def series_name(series: RunSeries) -> Name:
-    """The entity that a series is."""
-    return series_entity(
-        series.kind, series_path(series.name, series.context, series.rank, series.of)
-    )
-
-
-def _summary(series: RunSeries) -> list[tuple[str, Any]]:
+def _series_attributes(series: RunSeries) -> list[tuple[str, Any]]:
     attributes: list[tuple[str, Value]] = [
         ("prov:type", Name("prov:Collection")),
         ("prov:type", Name("provml:Series")),

@@ -1,24 +1,24 @@
-"""How things in a run are named: any text becomes a local part that every PROV form can carry.
+"""The names of things in a run. Any text becomes a local name that every PROV format can carry.
 
-A name is percent-encoded (UTF-8, RFC 3986: all but letters, digits, ``-``, ``_``, ``.``), so that
-``/`` and ``~`` are free to separate; ``-`` alone stands for the empty name. Within its run:
+A name is percent-encoded (UTF-8, RFC 3986: all except letters, digits, ``-``, ``_``, ``.``), so
+``/`` and ``~`` can serve as separators. ``-`` alone stands for the empty name. Within a run:
 
     run:run                              the run's activity
-    run:bundle                           the run's bundle, where a document holds several runs
-    run:context/training~warm-up         a context, under its parents
+    run:bundle                           the run's bundle, in a document with several runs
+    run:context/training~warm-up         a context, below its parents
     run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
-    run:epoch/training/3                 epoch 3, of what has an epoch and no step
-    run:series/training/loss             a series; ``loss~rank1`` for a rank's,
-                                         ``accuracy~model~net`` for what is of a model
-    run:summarising/training/0.1763      a summary being made, at that nanosecond
-    run:window/training/loss/0.1763      the values of loss that it is of
+    run:epoch/training/3                 epoch 3, for samples with an epoch and no step
+    run:series/training/loss             a series; ``loss~rank1`` for one rank,
+                                         ``accuracy~model~net`` for a series about a model
+    run:summarising/training/0.1763      the making of a summary, at that nanosecond
+    run:window/training/loss/0.1763      the values of loss that it summarises
     run:sampling/system/training/12.1763  a reading taken in step 12, at that nanosecond
-    run:alert/0.512                      an alert, by its place in the journal
-    run:metric/training/loss/17          its 18th sample; ``2.17`` of the journal's third writer
+    run:alert/0.512                      an alert, by its position in the journal
+    run:metric/training/loss/17          the 18th sample of loss; ``2.17`` by the third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
 
-Beside the runs ``base:experiment/digits``, ``base:person/ada``, ``base:software/provml-0.1.0``:
-every IRI holds a ``/``, where tools that are given no prefixes split it.
+Outside the runs: ``base:experiment/digits``, ``base:person/ada``, ``base:software/provml-0.1.0``.
+Every IRI contains a ``/``, where tools without prefixes split it.
 
 Imports nothing of provml.
 """
@@ -32,11 +32,11 @@ from urllib.parse import quote
 from provml.model.statements import Name
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
-"""Names that stand as they are."""
+"""Names that need no encoding."""
 
 
 def encode_name(name: str) -> str:
-    """The name as one part of a local name; injective."""
+    """Encode a name as one part of a local name. Different names stay different."""
     if not name:
         return "-"
     if name == "-":
@@ -52,23 +52,23 @@ def encode_name(name: str) -> str:
 
 
 def encoded_path(path: tuple[str, ...]) -> str:
-    """A context's path as one part of a local name."""
+    """Encode a context's path as one part of a local name."""
     return "~".join(map(encode_name, path))
 
 
 def local_name(kind: str, *parts: str, version: int = 1) -> Name:
-    """A name of the run: the kind, the parts, and the version where it is not the first."""
+    """Make a name in the run from a kind, parts and, from the second version on, a version."""
     tail = [str(version)] if version > 1 else []
     return Name("run:" + "/".join([kind, *parts, *tail]))
 
 
 def context_name(path: tuple[str, ...] | None) -> Name:
-    """The activity of a context, or of the run where there is none."""
+    """Name the activity of a context, or of the run if the path is None."""
     return RUN if path is None else local_name("context", encoded_path(path))
 
 
 def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
-    """What a step's (or epoch's) name begins with; its number follows."""
+    """Return the start of a step's (or epoch's) name; the number follows."""
     within = "" if path is None else encoded_path(path) + "/"
     return f"run:{kind}/{within}"
 
@@ -79,37 +79,37 @@ def series_path(
     rank: int | None,
     of: tuple[str, str] | None = None,
 ) -> str:
-    """What the names of a series and its samples have in common."""
+    """Return the part that the names of a series and its samples have in common."""
     own = encode_name(name) if of is None else f"{encode_name(name)}~{of[0]}~{encode_name(of[1])}"
     own = own if rank is None else f"{own}~rank{rank}"
     return own if context is None else f"{encoded_path(context)}/{own}"
 
 
 def series_entity(kind: str, path: str) -> Name:
-    """A series, by the path of `series_path`."""
+    """Name a series by its `series_path`."""
     own = "" if kind == "metric" else f"{encode_name(kind)}/"
     return Name(f"run:series/{own}{path}")
 
 
 def sample_prefix(kind: str, path: str, writer: int) -> str:
-    """What a sample's name begins with; its number in the series and writer follows."""
+    """Return the start of a sample's name; its number within the series and writer follows."""
     return f"run:{encode_name(kind)}/{path}/" + ("" if writer == 0 else f"{writer}.")
 
 
 def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int) -> str:
-    """What the name of a reading's activity begins with; epoch, step and time follow."""
+    """Return the start of the name of a reading's activity; epoch, step and time follow."""
     own = encode_name(collector) if writer == 0 else f"{encode_name(collector)}~{writer}"
     within = "" if context is None else encoded_path(context) + "/"
     return f"run:sampling/{own}/{within}"
 
 
 def summarising_prefix(context: tuple[str, ...], writer: int) -> str:
-    """What the name of a summary's activity begins with; its time follows."""
+    """Return the start of the name of a summarising activity; its time follows."""
     return f"run:summarising/{encoded_path(context)}/{writer}."
 
 
 def window_prefix(context: tuple[str, ...], name: str, writer: int) -> str:
-    """What the name of the values that a summary is of begins with; its time follows."""
+    """Return the start of the name of a window of summarised values; its time follows."""
     return f"run:window/{encoded_path(context)}/{encode_name(name)}/{writer}."
 
 

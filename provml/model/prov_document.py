@@ -1,6 +1,6 @@
-"""A run as a document of the ``prov`` library, statement by statement.
+"""A run as a document of the ``prov`` library.
 
-Imports `mapping`, `statements`; prov when it runs.
+Imports `mapping` and `statements`; prov when imported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RECORD_TYPES = {keyword: kind for kind, keyword in constants.PROV_N_MAP.items()
 
 
 def build_prov_document(mapping: RunMapping) -> ProvDocument:
-    """The document. Costs about 0.1 ms a statement."""
+    """Build the document. Costs about 0.1 ms per statement."""
     document = ProvDocument()
     for prefix, iri in mapping.prefixes().items():
         if prefix not in ("prov", "xsd"):

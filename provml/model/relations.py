@@ -1,4 +1,4 @@
-"""The relations of PROV: their arguments (PROV-DM, 2013) and their form in RDF (PROV-O, 2013).
+"""The relations of PROV: their arguments (PROV-DM, 2013) and their RDF form (PROV-O, 2013).
 
 Imports nothing of provml.
 """
@@ -21,13 +21,13 @@ class Relation(NamedTuple):
     """How a relation is stated.
 
     Attributes:
-        plain: its name, also the property between its first two arguments.
-        first, second: these arguments, by their PROV-DM names.
-        kinds: what they are.
-        influencer: the property of the qualified node for the second argument; None where PROV-O
-            has no qualified form.
-        others: properties of the node for the other arguments, which are in PROV-N's order.
-        beside: whether readers take a plain triple and a node with the same influencer for one
+        plain: its name, which is also the RDF property between its first two arguments.
+        first, second: the PROV-DM names of these arguments.
+        kinds: the kinds of element that they name.
+        influencer: the property of the qualified node for the second argument; None if PROV-O has
+            no qualified form.
+        others: the properties of the node for the other arguments, in PROV-N's order.
+        beside: whether readers merge a plain triple and a node with the same influencer into one
             statement.
     """
 
@@ -106,7 +106,7 @@ RELATIONS: Final[Mapping[str, Relation]] = {
     "Mention": Relation("mentionOf", "specificEntity", "generalEntity", (ENTITY, ENTITY)),
     "Membership": Relation("hadMember", "collection", "entity", (ENTITY, ENTITY)),
 }
-"""By the name of the class of the qualified node, or what it would be."""
+"""The relations by the class of their qualified node (also if PROV-O has no such class)."""
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "entity": (),
@@ -120,4 +120,4 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 FORMAL: Final[Mapping[str, tuple[str, ...]]] = {
     kind: tuple(f"prov:{name}" for name in names) for kind, names in ARGUMENTS.items()
 }
-"""The same by their PROV-JSON names."""
+"""The same, with their PROV-JSON names."""

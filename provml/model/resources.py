@@ -1,6 +1,6 @@
-"""What of the machine a run used: its readings, each summed up over all contexts.
+"""The machine's resources that a run used: each reading, summarised over all contexts.
 
-Imports `journal` readers, `samples`; numpy when it runs.
+Imports `journal` readers, `series` and `damage`; numpy when used.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from provml.journal.files import Record
 from provml.journal.reader import Journal
-from provml.journal.values import decode
+from provml.model.damage import DamagedRecordError, check_float, check_object, decode_field
 from provml.model.series import SAMPLING, Block, SeriesTable
 
 Path = tuple[str, ...] | None
 
 _USED_UP: Final = ("energy", "emissions")
-"""The collectors whose readings are amounts since the reading before."""
+"""The collectors whose readings are amounts since the previous reading."""
 _COUNTERS: Final = (
     "disk_read_bytes",
     "disk_write_bytes",
@@ -26,22 +26,21 @@ _COUNTERS: Final = (
     "network_packets_recv",
     "cpu_time_s",
 )
-"""Readings that grow from before the run on: what counts is by how much."""
+"""Counters that started before the run. Only their growth during the run is meaningful."""
 
 
 @dataclass(slots=True)
 class ResourceUse:
-    """One reading over the whole run, of the processes of one rank.
+    """One reading over the whole run, for the processes of one rank.
 
     Attributes:
-        kind: the collector that read it.
-        mean, minimum, maximum: over the readings; None where none is a number, and of what is
-            counted.
-        total: the sum of what is used up (energy, emissions), the growth of what is counted
-            (bytes sent, CPU time); None for what is a state.
-        threshold: above which a reading was an alert, where there was one.
-        above_s: about how many seconds it was above that.
-        contexts: the totals by context; None is what was outside of one.
+        kind: the collector that took it.
+        mean, minimum, maximum: over the readings; None if no reading is a number, and for counters.
+        total: the sum of amounts (energy, emissions) or the growth of a counter (bytes sent, CPU
+            time); None for other readings.
+        threshold: the value above which a reading raised an alert; None if there was none.
+        above_s: roughly how many seconds the reading was above the threshold.
+        contexts: the totals by context; None is the time outside any context.
     """
 
     kind: str
@@ -60,7 +59,7 @@ class ResourceUse:
 
 
 @dataclass(slots=True)
-class _Sums:
+class _ResourceSums:
     use: ResourceUse
     total: float = 0.0
     numbers: int = 0
@@ -70,11 +69,11 @@ class _Sums:
 
 
 def resource_use(journal: Journal) -> list[ResourceUse]:
-    """The use of every resource that was read, in the order first read."""
-    thresholds = _thresholds(journal)
+    """Summarise the use of every resource that was read, in the order first read."""
+    thresholds = _collector_thresholds(journal)
     table = SeriesTable(journal)
     collectors = {series.name for series in table.all if series.kind == SAMPLING}
-    found: dict[tuple[str, str, int | None], _Sums] = {}
+    found: dict[tuple[str, str, int | None], _ResourceSums] = {}
     for block in table.blocks():
         series = block.series
         if series.kind not in collectors or isinstance(block.values, list):
@@ -83,12 +82,12 @@ def resource_use(journal: Journal) -> list[ResourceUse]:
         sums = found.get(key)
         if sums is None:
             use = ResourceUse(*key, threshold=thresholds.get((series.kind, series.name)))
-            sums = found[key] = _Sums(use)
-        _add(sums, block)
-    return [_finished(sums) for sums in found.values()]
+            sums = found[key] = _ResourceSums(use)
+        _add_block(sums, block)
+    return [_finish_sums(sums) for sums in found.values()]
 
 
-def _add(sums: _Sums, block: Block) -> None:
+def _add_block(sums: _ResourceSums, block: Block) -> None:
     import numpy as np
 
     use, values = sums.use, np.asarray(block.values)
@@ -116,7 +115,7 @@ def _add(sums: _Sums, block: Block) -> None:
         sums.above += int(np.count_nonzero(numbers > use.threshold))
 
 
-def _finished(sums: _Sums) -> ResourceUse:
+def _finish_sums(sums: _ResourceSums) -> ResourceUse:
     use = sums.use
     if sums.numbers:
         use.mean = sums.total / sums.numbers
@@ -131,18 +130,20 @@ def _finished(sums: _Sums) -> ResourceUse:
     return use
 
 
-def _thresholds(journal: Journal) -> dict[tuple[str, str], float]:
-    """The thresholds that the collectors had, as they said of themselves."""
+def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
+    """Read the thresholds of the collectors from their own records."""
     found: dict[tuple[str, str], float] = {}
     for _, _, record in journal.records():
         if record.get("record") == "collector" and isinstance(record.get("name"), str):
-            found |= {(record["name"], name): v for name, v in _own_thresholds(record).items()}
+            found |= {(record["name"], name): v for name, v in _read_thresholds(record).items()}
     return found
 
 
-def _own_thresholds(record: Record) -> dict[str, float]:
+def _read_thresholds(record: Record) -> dict[str, float]:
+    """Read the thresholds from a collector's settings; empty if they cannot be read."""
     try:
-        own = decode(record["settings"])["thresholds"]
-        return {str(name): float(value) for name, value in own.items()}
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+        settings = check_object(decode_field(record, "settings"))
+        thresholds = check_object(settings.get("thresholds"))
+        return {name: check_float(value) for name, value in thresholds.items()}
+    except DamagedRecordError:
         return {}

@@ -1,6 +1,6 @@
-"""What samples are of: the versions of a model, the windows of stored values that were summarised.
+"""Relating samples to versions of models, and summaries to the windows of values they summarise.
 
-Imports `samples`, `names`, `statements`; numpy when it runs.
+Imports `series`, `names` and `statements`; numpy when used.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Versions = list[tuple[int, Name]]
-"""When each version of something was made, and its name, in order of time."""
+"""The time at which each version was made, and its name, in order of time."""
 
 STATISTICS: Final = ("mean", "min", "max", "std", "count")
 
 
 def sample_names(block: Block) -> NameColumn:
-    """The samples' own names."""
+    """Name the samples of a block."""
     series = block.series
     path = series_path(series.name, series.context, series.rank, series.of)
     return NameColumn((sample_prefix(series.kind, path, block.writer), block.number))
 
 
 def summarised_name(name: str) -> str:
-    """Whose summary a metric is of: ``loss.mean`` of ``loss``."""
+    """Return the name of the metric that a summary is about: ``loss`` for ``loss.mean``."""
     own, _, statistic = name.rpartition(".")
     return own if statistic in STATISTICS else name
 
 
-def by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]:
-    """The samples by the version that there was before each; not those before the first."""
+def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]:
+    """Split samples by the latest version before each; drop those before the first version."""
     import numpy as np
 
     made = np.array([time_ns for time_ns, _ in versions], np.int64)
@@ -47,14 +47,14 @@ def by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]
             yield versions[number][1], block.rows(place == number)
 
 
-def derivation(block: Block, names: NameColumn, used: Name | NameColumn) -> Statement:
-    """That samples were derived from something."""
+def derive_samples(block: Block, names: NameColumn, used: Name | NameColumn) -> Statement:
+    """State that samples were derived from something."""
     arguments: dict[str, Any] = {"prov:generatedEntity": names, "prov:usedEntity": used}
     return Statement("wasDerivedFrom", None, arguments, rows=len(block.time_ns))
 
 
 def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block | None]:
-    """The samples of summaries that were recorded as such, and those whose record is lost."""
+    """Separate the samples of recorded summaries from those whose summary record is lost."""
     known = _is_in(block.time_ns, times)
     if known.all():
         return block, None
@@ -63,21 +63,21 @@ def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block 
 
 
 def summarising_names(block: Block) -> NameColumn:
-    """The activities that made summaries."""
+    """Name the activities that made summaries."""
     return NameColumn(
         (summarising_prefix(block.series.context or (), block.writer), block.time_ns.copy())
     )
 
 
 def window_names(block: Block) -> NameColumn:
-    """What summaries are of: the windows of the name that their own begins with."""
+    """Name the windows of values that summaries are about."""
     own = summarised_name(block.series.name)
     prefix = window_prefix(block.series.context or (), own, block.writer)
     return NameColumn((prefix, block.time_ns.copy()))
 
 
 def window_memberships(block: Block, times: set[int]) -> Iterator[Statement]:
-    """The window that each stored value first went into: that of the next summary."""
+    """State the window that each stored value first went into: that of the next summary."""
     import numpy as np
 
     summaries = np.array(sorted(times), np.int64)

@@ -1,7 +1,7 @@
-"""Samples as blocks of columns, and the series they belong to.
+"""Samples as blocks of columns, and the series that they belong to.
 
-One pass of `blocks` reads each samples file once, in chunks; memory does not grow with the run.
-Imports `journal` readers; numpy when it runs.
+`SeriesTable.blocks` reads each samples file once, in chunks; memory does not grow with the run.
+Imports `journal` readers and `damage`; numpy when used.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
 from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
-from provml.journal.values import as_python, decode
+from provml.journal.values import to_logged_value
+from provml.model.damage import DamagedRecordError, decode_field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,20 +24,18 @@ if TYPE_CHECKING:
 
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
-"""Of so few samples the blocks are kept for further passes: some 2 MB."""
-SAMPLING: Final = "sampling"
-"""The kind of series whose samples are readings taken; each value is when its reading began."""
+"""Up to this many samples, the blocks are kept for later passes: about 2 MB."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
-"""kind, context path, name, rank, kind and name of what it is of"""
+"""Kind, context path, name, rank, and the kind and name of the model or artifact."""
 
 
 @dataclass(slots=True, eq=False)
 class RunSeries:
-    """A series of the run: of one name, context, rank and target, over all writers and storages.
+    """A series of the run: one name, context, rank and target, over all writers and storages.
 
-    ``minimum``, ``maximum`` and ``mean`` leave NaN and values that are no numbers out; the mean is
-    of readings only. ``last`` is the last value written, by the last writer.
+    ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only readings
+    have a mean. ``last`` is the last value written, by the last writer.
     """
 
     identity: SeriesIdentity
@@ -53,7 +53,7 @@ class RunSeries:
 
     @property
     def kind(self) -> str:
-        """``metric``, or what else samples are of."""
+        """``metric``, or another kind of sample."""
         return self.identity[0]
 
     @property
@@ -63,32 +63,32 @@ class RunSeries:
 
     @property
     def name(self) -> str:
-        """The name as it was logged."""
+        """The name with which it was logged."""
         return self.identity[2]
 
     @property
     def rank(self) -> int | None:
-        """The rank of the processes that wrote it, in a distributed job."""
+        """The rank of the processes that wrote it, if the job is distributed."""
         return self.identity[3]
 
     @property
     def of(self) -> tuple[str, str] | None:
-        """Kind and name of the model or artifact that it is of."""
+        """The kind and name of the model or artifact that it is about."""
         return self.identity[4]
 
     @property
     def mean(self) -> float | None:
-        """The mean of the numbers; None where there are none."""
+        """The mean of the numbers; None if there are none."""
         return self.total / self.numbers if self.numbers else None
 
     def add(self, block: Block) -> None:
-        """Take a block into the summary."""
+        """Add a block to the summary."""
         times = block.time_ns
         first, last = int(times.min()), int(times.max())
         self.count += len(times)
         self.first_ns = first if self.first_ns is None else min(first, self.first_ns)
         self.last_ns = last if self.last_ns is None else max(last, self.last_ns)
-        extremes = _extremes(block.values)
+        extremes = _find_extremes(block.values)
         if extremes is not None:
             low, high = extremes
             self.minimum = low if self.minimum is None else min(low, self.minimum)
@@ -108,15 +108,17 @@ class RunSeries:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Samples of one series, unit and writer, in the order written, alike in what they lack.
+    """Samples of one series, unit and writer, in the order written.
+
+    All of them have a step, or none; and likewise an epoch.
 
     Attributes:
-        number: counts within the series and writer, from 0.
-        step: None where these samples have none.
-        epoch: likewise.
+        number: the position within the series and writer, from 0.
+        step: None if these samples have none.
+        epoch: None if these samples have none.
         values: float64, int64, or a list of other values.
-        target: the number of the writer's record that says of what they are, where there is one.
-        role: as in `Told`.
+        target: the number of the writer's record that the samples are about, if there is one.
+        role: as in `journal.files.Series`.
     """
 
     series: RunSeries
@@ -131,7 +133,7 @@ class Block:
     role: str | None = None
 
     def rows(self, chosen: Any) -> Block:
-        """Some of the samples, by a mask."""
+        """Select samples by a mask."""
         values: Any = self.values
         if isinstance(values, list):
             values = [value for value, own in zip(values, chosen.tolist(), strict=True) if own]
@@ -147,7 +149,7 @@ class Block:
         )
 
 
-def _extremes(values: Any) -> tuple[int | float, int | float] | None:
+def _find_extremes(values: Any) -> tuple[int | float, int | float] | None:
     import numpy as np
 
     if isinstance(values, list):
@@ -176,7 +178,7 @@ class SeriesTable:
             self._declared.append((files, declared))
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
-        of = history.event_target(declared.target)
+        of = history.parse_target(declared.target)
         identity = (declared.kind, declared.context, declared.name, rank, of)
         series = self._by_identity.get(identity)
         if series is None:
@@ -190,11 +192,11 @@ class SeriesTable:
         return series
 
     def declared(self) -> list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]]:
-        """What each writer declared: its series by number."""
+        """Return what each writer declared: its series by number."""
         return self._declared
 
     def blocks(self) -> Iterator[Block]:
-        """All samples, in chunks of the files, each chunk by series; every pass gives the same."""
+        """Yield all samples, chunk by chunk, each chunk by series. Every pass yields the same."""
         if self._kept is not None:
             yield from self._kept
             return
@@ -206,7 +208,7 @@ class SeriesTable:
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
-                else:  # texts may be large
+                else:  # text values may be large
                     samples, kept = _KEPT_SAMPLES, []
         if samples < _KEPT_SAMPLES:
             self._kept = kept
@@ -224,7 +226,7 @@ def _writer_blocks(
         order = np.argsort(numbers, kind="stable")
         present, starts = np.unique(numbers[order], return_index=True)
         groups = np.split(order, starts[1:])
-        # the storages of one series share its numbering: positions are merged by their order
+        # the storages of one series share its numbering, so their positions are merged
         by_series: dict[int, list[tuple[Series, RunSeries, NDArray[np.intp]]]] = {}
         for number, positions in zip(present.tolist(), groups, strict=True):
             if number not in declared:
@@ -240,19 +242,19 @@ def _writer_blocks(
             counts[index] = start + len(merged)
             for series, run_series, positions in members:
                 own_numbers = np.searchsorted(merged, positions) + start
-                yield from _split(files, series, run_series, chunk[positions], own_numbers)
+                yield from _split_by_lacks(files, series, run_series, chunk[positions], own_numbers)
     if unknown:
         files.damage["sample of an undeclared series"] = unknown
 
 
-def _split(
+def _split_by_lacks(
     files: WriterFiles,
     declared: Series,
     series: RunSeries,
     records: NDArray[np.void],
     numbers: NDArray[np.int64],
 ) -> Iterator[Block]:
-    """The records as blocks in which all, or none, have a step, and an epoch."""
+    """Split records into blocks in which all or none have a step, and all or none an epoch."""
     import numpy as np
 
     lacks = 2 * (records["step"] == layout.NO_STEP) + (records["epoch"] == layout.NO_EPOCH)
@@ -266,12 +268,12 @@ def _split(
         size = _TEXT_ROWS if declared.storage == "text" else len(rows)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
-            block = _block(files, declared, series, rows[part], own_numbers[part], step, epoch)
+            block = _make_block(files, declared, series, rows[part], own_numbers[part], step, epoch)
             if len(block.time_ns):
                 yield block
 
 
-def _block(
+def _make_block(
     files: WriterFiles,
     declared: Series,
     series: RunSeries,
@@ -305,13 +307,13 @@ def _block(
 
 
 def target_of(declared: Series) -> int | None:
-    """The number of the record that says of what a series' samples are."""
+    """Return the number of the record that a series' samples are about."""
     number = (declared.target or {}).get("record")
     return number if isinstance(number, int) else None
 
 
 def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[list[int], list[Any]]:
-    """The values that stand in the events file, and which of them could be read."""
+    """Read values from the events file. Returns the readable positions, and the values."""
     kept: list[int] = []
     values: list[Any] = []
     lost: Counter[str] = Counter()
@@ -322,8 +324,8 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
             and record.get("series") == series
         ):
             try:
-                values.append(decode(record["value"]))
-            except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+                values.append(decode_field(record, "value"))
+            except DamagedRecordError:
                 pass
             else:
                 kept.append(position)
@@ -334,9 +336,9 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
 
 
 def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, Any, Any, Any]:
-    """Time, step, epoch and value of some series as arrays, in the order written.
+    """Return time, step, epoch and value of some series as arrays, in the order written.
 
-    Reads only the chunks' rows of those series; about 20 ms for a million samples.
+    Reads only the rows of those series. Costs about 20 ms for a million samples.
     """
     import numpy as np
 
@@ -350,7 +352,7 @@ def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, An
         if not storages:
             continue
         for chunk in files.chunks():
-            rows = _rows_of(chunk, list(storages))
+            rows = _select_rows(chunk, list(storages))
             if not len(rows):
                 continue
             kept, own_values = _values_in_order(files, storages, rows)
@@ -367,7 +369,7 @@ def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, An
     )
 
 
-def _rows_of(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void]:
+def _select_rows(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void]:
     import numpy as np
 
     own = chunk["series"]
@@ -378,9 +380,9 @@ def _rows_of(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void]:
 def _values_in_order(
     files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
 ) -> tuple[list[int] | None, Any]:
-    """The rows' values: an array where they share a numeric storage, else a list.
+    """Return the rows' values: an array if they share a numeric storage, else a list.
 
-    Also the positions that could be read, where that is not all of them.
+    Also returns the positions that could be read; None if all could.
     """
     import numpy as np
 
@@ -405,7 +407,7 @@ def _values_in_order(
 
 
 def _joined_values(parts: list[Any]) -> Any:
-    """One array: float64 or int64 where that is exact for all, else of objects."""
+    """Join the parts into one array: float64 or int64 if exact for all values, else objects."""
     import numpy as np
 
     if not parts:
@@ -420,5 +422,5 @@ def _joined_values(parts: list[Any]) -> Any:
         return np.array(values, np.float64)
     objects = np.empty(len(values), object)
     for place, value in enumerate(values):
-        objects[place] = as_python(value)
+        objects[place] = to_logged_value(value)
     return objects

@@ -1,8 +1,8 @@
 """PROV statements, one or many at a time.
 
-A `Statement` is one PROV statement, or a table of them: where a field is a column, the statement
-stands for as many statements as the column has rows, alike in everything else. Ten million samples
-are a few thousand such tables; a writer prints a table column by column.
+A `Statement` is one PROV statement, or a table of them: if a field is a column, the statement
+stands for one statement per row, and all other fields are the same. Ten million samples are a few
+thousand tables, which a writer prints column by column.
 
 Imports `journal.values` (for `Moment`).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Name(str):
-    """A qualified name, ``prefix:local``, its local part percent-encoded ASCII."""
+    """A qualified name, ``prefix:local``, whose local part is percent-encoded ASCII."""
 
     __slots__ = ()
 
@@ -34,7 +34,7 @@ class Iri(str):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value by its lexical form and the qualified name of its datatype."""
+    """A value with its lexical form and the qualified name of its datatype."""
 
     lexical: str
     datatype: Name
@@ -42,12 +42,12 @@ class Literal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NameColumn:
-    """Qualified names that differ in integers: text and integer arrays, joined in each row."""
+    """Qualified names that differ only in integers: text and integer arrays, joined in each row."""
 
     parts: tuple[str | NDArray[np.int64], ...]
 
     def rows(self) -> Iterator[Name]:
-        """The names, row by row."""
+        """Yield the names row by row."""
         columns = [part.tolist() for part in self.parts if not isinstance(part, str)]
         for numbers in zip(*columns, strict=True):
             left = iter(numbers)
@@ -58,23 +58,23 @@ class NameColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeColumn:
-    """Times, nanoseconds since the epoch."""
+    """Times in nanoseconds since the epoch."""
 
     time_ns: NDArray[np.int64]
 
     def rows(self) -> Iterator[Moment]:
-        """The times, row by row."""
+        """Yield the times row by row."""
         return map(Moment, self.time_ns.tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueColumn:
-    """Values: an array of float64 or int64, or a list of what `Value` allows."""
+    """Values: a float64 or int64 array, or a list of values."""
 
     values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
 
     def rows(self) -> Iterator[Value]:
-        """The values, row by row."""
+        """Yield the values row by row."""
         return iter(self.values if isinstance(self.values, list) else self.values.tolist())
 
 
@@ -87,11 +87,11 @@ class Statement:
     """One PROV statement, or a table of ``rows`` of them.
 
     Attributes:
-        kind: the PROV-JSON name of what it states: ``entity``, ``wasGeneratedBy``, ...
-        id: the element's name; relations here have none.
-        arguments: the formal attributes, under their PROV-JSON names.
-        attributes: the other attributes, names and values; a name may come twice.
-        rows: how many statements this is; 1 where there is no column.
+        kind: the PROV-JSON name of the statement: ``entity``, ``wasGeneratedBy``, ...
+        id: the element's name; None for a relation.
+        arguments: the formal attributes, by their PROV-JSON names.
+        attributes: the other attributes as names and values; a name may occur several times.
+        rows: the number of statements; 1 if there is no column.
     """
 
     kind: str
@@ -101,7 +101,7 @@ class Statement:
     rows: int = 1
 
     def singly(self) -> Iterator[Statement]:
-        """The statements one by one, without columns."""
+        """Yield the statements one by one, without columns."""
         columns = [
             column
             for column in (self.id, *self.arguments.values(), *(v for _, v in self.attributes))
@@ -111,10 +111,11 @@ class Statement:
             yield self
             return
         for row in zip(*(column.rows() for column in columns), strict=True):
-            values = dict(zip(map(id, columns), row, strict=True))
+            values = dict(zip(columns, row, strict=True))  # columns hash by identity
 
-            def pick(field: Any, values: dict[int, Any] = values) -> Any:
-                return values.get(id(field), field)
+            def pick(field: Any, values: dict[Any, Any] = values) -> Any:
+                is_column = isinstance(field, (NameColumn, TimeColumn, ValueColumn))
+                return values[field] if is_column else field
 
             yield Statement(
                 self.kind,

@@ -1,8 +1,8 @@
-"""The interval of every step: when its first and last record were made, in bounded memory.
+"""The interval of every step, from its first to its last record, in bounded memory.
 
-Steps may come in any order, repeat, and be as many as there are samples. Chunks are sorted and
-reduced; beyond 300,000 rows they go to a temporary file and are merged from there.
-Imports nothing of provml; numpy when it runs.
+Steps may come in any order, repeat, and be as many as the samples. Chunks are sorted and reduced.
+Beyond 300,000 rows they are moved to a temporary file, and merged from there.
+Imports nothing of provml; numpy when used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SINGLE_ROWS = 50_000
 
 
 def row_type() -> np.dtype[np.void]:
-    """A row: the number of a place, epoch and step (`layout` sentinels for none), start, end."""
+    """Return the type of a row: place, epoch, step (`layout` sentinels for none), start and end."""
     import numpy as np
 
     return np.dtype(
@@ -30,7 +30,7 @@ def row_type() -> np.dtype[np.void]:
 
 
 class StepTable:
-    """Collects (place, epoch, step, time) and gives each step once, sorted, with its interval."""
+    """Collects (place, epoch, step, time) and yields each step once, sorted, with its interval."""
 
     def __init__(self) -> None:
         self._pending: list[NDArray[np.void]] = []
@@ -40,13 +40,13 @@ class StepTable:
         self._file: IO[bytes] | None = None
 
     def add(self, place: int, epoch: Any, step: Any, time_ns: NDArray[np.int64]) -> None:
-        """Add records of one place; epoch and step are arrays, or one number for all."""
+        """Add records of one place. Epoch and step are arrays, or one number for all records."""
         import numpy as np
 
         rows = np.empty(len(time_ns), row_type())
         rows["place"], rows["epoch"], rows["step"] = place, epoch, step
         rows["start"] = rows["end"] = time_ns
-        self._take(_reduced(rows))
+        self._take(_reduce_rows(rows))
 
     def _take(self, reduced: NDArray[np.void]) -> None:
         self._pending.append(reduced)
@@ -64,13 +64,13 @@ class StepTable:
         if self._single:
             import numpy as np
 
-            self._take(_reduced(np.array(self._single, row_type())))
+            self._take(_reduce_rows(np.array(self._single, row_type())))
             self._single = []
 
     def _compact(self) -> None:
         import numpy as np
 
-        merged = _reduced(np.concatenate(self._pending))
+        merged = _reduce_rows(np.concatenate(self._pending))
         if len(merged) <= _ROWS_IN_MEMORY // 2:
             self._pending, self._pending_rows = [merged], len(merged)
             return
@@ -85,39 +85,39 @@ class StepTable:
         self._pending, self._pending_rows = [], 0
 
     def blocks(self, rows: int = 65_536) -> Iterator[NDArray[np.void]]:
-        """Every step once, sorted by place, epoch and step, in blocks of one place."""
+        """Yield every step once, sorted by place, epoch and step, in blocks of one place."""
         for block in self._merged():
-            yield from _by_place(block, rows)
+            yield from _split_by_place(block, rows)
 
     def _merged(self) -> Iterator[NDArray[np.void]]:
         self._take_single()
         if self._pending:
             import numpy as np
 
-            pending = _reduced(np.concatenate(self._pending))
+            pending = _reduce_rows(np.concatenate(self._pending))
             self._pending, self._pending_rows = [pending], len(pending)
         if self._file is None:
             yield from self._pending
             return
-        runs = [_Run(self._file, start, count) for start, count in self._spilled]
-        runs += [_Run(None, 0, 0, rows) for rows in self._pending]
+        runs = [_SortedRun(self._file, start, count) for start, count in self._spilled]
+        runs += [_SortedRun(None, 0, 0, rows) for rows in self._pending]
         share = max(1024, _MERGE_ROWS // len(runs))
         while runs:
             for run in runs:
                 run.fill(share)
             runs = [run for run in runs if len(run.buffer)]
-            # what lies up to the least of the buffers' ends can't be met again further on
-            bounds = [_key(run.buffer[-1]) for run in runs if run.left]
+            # keys up to the smallest end of a buffer cannot occur in rows that are still unread
+            bounds = [_step_key(run.buffer[-1]) for run in runs if run.left]
             bound = min(bounds) if bounds else None
             parts = [run.take(bound) for run in runs]
             if parts:
                 import numpy as np
 
-                yield _reduced(np.concatenate(parts))
+                yield _reduce_rows(np.concatenate(parts))
 
 
-class _Run:
-    """One sorted stretch of rows, read little by little."""
+class _SortedRun:
+    """A sorted stretch of rows that is read piece by piece."""
 
     def __init__(
         self, file: IO[bytes] | None, start: int, left: int, rows: NDArray[np.void] | None = None
@@ -128,7 +128,7 @@ class _Run:
         self.buffer: NDArray[np.void] = np.empty(0, row_type()) if rows is None else rows
 
     def fill(self, rows: int) -> None:
-        """Read on where the buffer is used up."""
+        """Read more rows if the buffer is empty."""
         if len(self.buffer) or not self.left or self._file is None:
             return
         import numpy as np
@@ -141,14 +141,14 @@ class _Run:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """The rows up to a key, which leave the buffer; all of them without one."""
+        """Remove and return the rows up to a key, or all rows if the key is None."""
         if bound is None:
             count = len(self.buffer)
         else:
             low, high = 0, len(self.buffer)
             while low < high:
                 middle = (low + high) // 2
-                if _key(self.buffer[middle]) <= bound:
+                if _step_key(self.buffer[middle]) <= bound:
                     low = middle + 1
                 else:
                     high = middle
@@ -157,12 +157,12 @@ class _Run:
         return taken
 
 
-def _key(row: Any) -> tuple[int, int, int]:
+def _step_key(row: Any) -> tuple[int, int, int]:
     return int(row["place"]), int(row["epoch"]), int(row["step"])
 
 
-def _reduced(rows: NDArray[np.void]) -> NDArray[np.void]:
-    """The rows sorted, each key once, with the earliest start and the latest end."""
+def _reduce_rows(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Sort the rows, and keep each key once with its earliest start and latest end."""
     import numpy as np
 
     if len(rows) == 0:
@@ -186,7 +186,7 @@ def _reduced(rows: NDArray[np.void]) -> NDArray[np.void]:
     return reduced
 
 
-def _by_place(rows: NDArray[np.void], limit: int) -> Iterator[NDArray[np.void]]:
+def _split_by_place(rows: NDArray[np.void], limit: int) -> Iterator[NDArray[np.void]]:
     import numpy as np
 
     changes = np.flatnonzero(rows["place"][1:] != rows["place"][:-1]) + 1

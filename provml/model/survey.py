@@ -1,6 +1,6 @@
-"""The first pass over a journal: series with their summaries, intervals of contexts and steps.
+"""The first pass over a journal: series and their summaries, intervals of contexts and steps.
 
-Imports `journal` readers, `samples`, `steps`.
+Imports `journal` readers, `series`, `steps` and `damage`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
-from provml.journal.files import Record, record_context, series_number
+from provml.journal.files import Record, WriterFiles, record_context, series_number
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
+from provml.model.attributes import content_attributes
+from provml.model.damage import REASON, DamagedRecordError, check_object
 from provml.model.names import context_name, sample_prefix, series_path, step_prefix
 from provml.model.series import SAMPLING, Block, SeriesTable
 from provml.model.statements import Name
@@ -44,38 +46,40 @@ TIMED_RECORDS = frozenset(
 )
 
 TriggerKey = tuple[int, str, Path, str, int]
-"""writer, kind, context path, name and time of a sample"""
+"""Writer, kind, context path, name and time of a sample."""
 
 
 @dataclass(slots=True)
 class Interval:
-    """A stretch of time, nanoseconds since the epoch; empty while both are None."""
+    """A period in nanoseconds since the epoch; empty while both ends are None."""
 
     start_ns: int | None = None
     end_ns: int | None = None
 
     def include(self, first_ns: int, last_ns: int) -> None:
-        """Widen it."""
+        """Extend the interval."""
         self.start_ns = first_ns if self.start_ns is None else min(self.start_ns, first_ns)
         self.end_ns = last_ns if self.end_ns is None else max(self.end_ns, last_ns)
 
 
 @dataclass(slots=True)
 class Survey:
-    """What one pass learns about a run.
+    """What the first pass learns about a run.
 
     Attributes:
-        places: every context's path and its interval; None is the run. A context contains all
-            that happened in it and in the contexts under it.
-        numbers: the paths' numbers in the step table.
-        steps: the steps to be stated, with their intervals.
-        named: the steps of each context that records other than samples name, and of each the
-            epochs in which samples have it, with the time of the first.
-        triggers: the names of the samples that set off alerts, by what `trigger_key` gives of the
-            alert; None where there is none.
-        digests: what was found out later about a dataset, by its writer and its number there.
-        summaries: the times at which each writer summarised what was stored of a name in a context.
-        windows: the writers and contexts whose stored values no summary has followed.
+        places: the interval of every context, by path; None is the run. A context's interval covers
+            all that happened in it and in the contexts below it.
+        numbers: the numbers of the paths in the step table.
+        steps: the steps to state, with their intervals.
+        named: the steps in each context that records other than samples refer to. For each step,
+            the epochs in which samples have it, with the time of the first sample.
+        triggers: the names of the samples that set off alerts, by the `trigger_key` of the alert;
+            None if the sample was not found.
+        digests: digests of datasets that were computed later, by writer and dataset number.
+        damaged: the offsets of the records that were skipped, by writer.
+        summaries: the times at which each writer summarised the values of a name and context.
+        windows: the writers and contexts with stored values that no summary followed.
+        aliases: other words that the script used for a context: ``train`` for training.
     """
 
     journal: Journal
@@ -86,27 +90,36 @@ class Survey:
     steps: StepTable = field(default_factory=StepTable)
     named: dict[Path, dict[int, dict[int, int]]] = field(default_factory=dict)
     triggers: dict[TriggerKey, Name | None] = field(default_factory=dict)
+    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
+    damaged: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def collectors(self) -> list[str]:
-        """What took readings, by name."""
+        """The names of the collectors that took readings."""
         return list(dict.fromkeys(s.name for s in self.series.all if s.kind == SAMPLING))
 
-    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
     summaries: dict[tuple[int, Path, str], set[int]] = field(default_factory=dict)
     windows: set[tuple[int, Path]] = field(default_factory=set)
+    aliases: dict[Path, set[str]] = field(default_factory=dict)
+
+    def count_damaged(self, files: WriterFiles, offset: int) -> None:
+        """Count a record that is skipped, once, however many passes meet it."""
+        skipped = self.damaged.setdefault(files.index, set())
+        skipped.add(offset)
+        files.damage[REASON] = max(files.damage[REASON], len(skipped))
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
-        """Widen a context and all that it lies in; its number."""
+        """Extend a context's interval, and those of its parents. Returns the context's number."""
         self._widen(None, first_ns, last_ns)
         for depth in range(1, len(path or ()) + 1):
             self._widen(path[:depth] if path else None, first_ns, last_ns)
         return self.numbers[path]
 
     def epoch(self, record: Record) -> int | None:
-        """The epoch of a record's step: its own, else the last that had begun that step by then.
+        """Find the epoch of a record's step.
 
-        Where none had, the first that did; None where samples have the step without an epoch.
+        A record may state its epoch. Otherwise it is the latest epoch that had reached the step by
+        then, or else the first that reaches it later. Returns None if its samples have no epoch.
         """
         own, step = epoch_of_record(record), step_of(record)
         if own is not None or step is None:
@@ -122,7 +135,7 @@ class Survey:
         return None if found == layout.NO_EPOCH else found
 
     def step_name(self, record: Record) -> Name:
-        """The step, context or run that a record belongs to."""
+        """Name the step, context or run that a record belongs to."""
         path, step, epoch = record_context(record), step_of(record), self.epoch(record)
         if step is None:
             return context_name(path)
@@ -138,15 +151,19 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     """Read the journal once.
 
     Args:
-        every_step: collect all steps; else only those that an event, artifact or model names.
+        every_step: collect all steps, not only those that an event, artifact or model refers to.
     """
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
-    for files, _, record in journal.records():
-        number, content = series_number(record), record.get("content")
-        if record.get("record") == "digest" and number is not None and isinstance(content, dict):
-            result.digests[files.index, number] = content
+    for files, offset, record in journal.records():
+        if record.get("record") == "digest":
+            try:
+                _take_digest(result, files.index, record)
+            except DamagedRecordError:
+                result.count_damaged(files, offset)
+        if record.get("record") == "context" and isinstance(record.get("alias"), str):
+            result.aliases.setdefault(record_context(record), set()).add(record["alias"])
         if record.get("record") == "window":
             result.windows.add((files.index, record_context(record)))
         time_ns = time_of(record)
@@ -165,7 +182,9 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     for block in result.series.blocks():
         _take_block(result, block, every_step)
     for series in result.series.all:
-        if not series.count and series.context is not None:  # declared, then killed
+        if (
+            not series.count and series.context is not None
+        ):  # declared, but the process was killed before a sample
             result.include(series.context, state.started_ns, state.started_ns)
     for _, _, record in journal.records():
         time_ns, step = time_of(record), step_of(record)
@@ -176,8 +195,17 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     return result
 
 
+def _take_digest(result: Survey, writer: int, record: Record) -> None:
+    """Note the digest of a dataset that was computed later. Raises DamagedRecordError."""
+    number, content = series_number(record), check_object(record.get("content"))
+    if number is None:
+        raise DamagedRecordError("a digest needs the number of its dataset")
+    content_attributes(content)
+    result.digests[writer, number] = content
+
+
 def _take_block(result: Survey, block: Block, every_step: bool) -> None:
-    """Take a block into its series, its context and its steps, all or only those named."""
+    """Add a block to its series and context; its steps too, all of them or only the named."""
     block.series.add(block)
     times = block.time_ns
     if block.series.kind == SAMPLING and not isinstance(block.values, list):
@@ -186,7 +214,7 @@ def _take_block(result: Survey, block: Block, every_step: bool) -> None:
         _find_triggers(result, block)
     number = result.include(block.series.context, int(times.min()), int(times.max()))
     epoch: Any = layout.NO_EPOCH if block.epoch is None else block.epoch
-    chosen = _named_rows(result, block)
+    chosen = _find_named_rows(result, block)
     if every_step:
         if block.step is not None or block.epoch is not None:
             step = layout.NO_STEP if block.step is None else block.step
@@ -197,7 +225,7 @@ def _take_block(result: Survey, block: Block, every_step: bool) -> None:
 
 
 def _find_triggers(result: Survey, block: Block) -> None:
-    """Note which of a block's samples set off an alert."""
+    """Find the samples of a block that set off alerts."""
     series = block.series
     own = (block.writer, series.kind, series.context, series.name)
     times = [key[-1] for key in result.triggers if key[:-1] == own]
@@ -217,13 +245,13 @@ def _find_triggers(result: Survey, block: Block) -> None:
 
 
 def trigger_key(writer: int, record: Record) -> TriggerKey:
-    """What finds the sample that set off an alert."""
+    """Return the key that connects an alert with the sample that set it off."""
     kind, name = str(record.get("collector")), str(record.get("name"))
     return writer, kind, record_context(record), name, record["time"]
 
 
-def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Which of a block's samples are of a step that a record names; notes their epochs."""
+def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
+    """Find the samples of a block in steps that a record refers to, and note their epochs."""
     named = result.named.get(block.series.context)
     if block.step is None or not named:
         return None
@@ -242,33 +270,33 @@ def _named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
 
 
 def windows_of(record: Record) -> list[Record]:
-    """What a summary's record says of its windows, as far as it can be read."""
+    """Return the readable windows in a summary's record."""
     fields = record.get("fields")
     if not isinstance(fields, list) or record_context(record) is None:
         return []
-    return [field for field in fields if isinstance(field, dict) and _is_window(field)]
+    return [field for field in fields if isinstance(field, dict) and _is_readable_window(field)]
 
 
-def _is_window(field: Record) -> bool:
+def _is_readable_window(field: Record) -> bool:
     numbers = (field.get("stored"), field.get("first"), field.get("last"))
     fits = all(isinstance(n, int) and -(2**63) < n < 2**63 for n in numbers)
     return fits and isinstance(field.get("name"), str)
 
 
 def time_of(record: Record) -> int | None:
-    """A record's time, where it has one that can be read."""
+    """Return a record's time; None if it has no readable one."""
     time_ns = record.get("time")
     fits = isinstance(time_ns, int) and -(2**63) < time_ns < 2**63
     return time_ns if fits and record.get("record") in TIMED_RECORDS else None
 
 
 def epoch_of_record(record: Record) -> int | None:
-    """A record's epoch, where it has one that can be read."""
+    """Return a record's epoch; None if it has no readable one."""
     epoch = record.get("epoch")
     return epoch if isinstance(epoch, int) and 0 <= epoch < 2**31 else None
 
 
 def step_of(record: Record) -> int | None:
-    """A record's step, where it has one that can be read."""
+    """Return a record's step; None if it has no readable one."""
     step = record.get("step")
     return step if isinstance(step, int) and -(2**63) < step < 2**63 else None

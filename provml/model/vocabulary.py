@@ -1,4 +1,4 @@
-"""The terms that provml writes, as data. Imports nothing of provml."""
+"""The terms that provml writes. Imports nothing of provml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROVML: Final = "https://w3id.org/provml/ns#"
 DEFAULT_NAMESPACE: Final = "urn:provml:"
 
 ELEMENTS: Final = ("entity", "activity", "agent")
-"""The kinds of statement that declare something, by their PROV-JSON names."""
+"""The PROV-JSON names of the statements that declare an element."""
 
 _RELATIONS: Final = (
     "wasGeneratedBy",
@@ -28,4 +28,4 @@ _RELATIONS: Final = (
 )
 
 KINDS: Final = (*ELEMENTS, *_RELATIONS)
-"""The kinds of statement that provml makes, by their PROV-JSON names, in their order there."""
+"""The PROV-JSON names of the statements that provml writes, in the order of a document."""

@@ -1,8 +1,8 @@
-"""Pages: one HTML file that holds all it needs and asks the network for nothing.
+"""Pages: single HTML files that hold everything they need and never use the network.
 
-A page is a body of ours, its data as JSON, D3 as an installed package ships it, and scripts of
-ours. Its security policy names the scripts and the style by their digests and forbids all else, so
-that nothing in the data can run or load. Imports `errors`.
+A page consists of our body and scripts, its data as JSON, and D3 from an installed package. Its
+security policy allows exactly these scripts and styles, by digest, so nothing in the data can run
+or load. Imports `errors`.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> None:
-    """Write a page. The same data gives the same bytes.
+    """Write a page. Equal data gives equal bytes.
 
     Args:
-        kind: ``graph`` or ``plot``: which body and script.
-        title: what the browser's tab says; any text.
-        data: what the script shows; JSON without NaN.
+        kind: ``graph`` or ``plot``: the body and scripts to use.
+        title: the title of the browser's tab; any text.
+        data: the data that the scripts show; JSON without NaN.
 
     Raises:
         MissingExtraError: the package that ships D3 is not installed.
     """
-    style = _own("page.css")
-    scripts = [_library(), *(_own(name) for name in ("page.js", "chart.js", *_SCRIPTS[kind]))]
+    style = _read_file("page.css")
+    scripts = [_read_d3(), *(_read_file(name) for name in ("page.js", "chart.js", *_SCRIPTS[kind]))]
     policy = "; ".join(
         (
             "default-src 'none'",
-            "script-src " + " ".join(f"'{_digest(script)}'" for script in scripts),
-            f"style-src '{_digest(style)}'",
+            "script-src " + " ".join(f"'{_csp_digest(script)}'" for script in scripts),
+            f"style-src '{_csp_digest(style)}'",
             "base-uri 'none'",
             "form-action 'none'",
         )
@@ -66,32 +66,32 @@ def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> N
     )
     sink.write(head.encode())
     sink.write(b"<style>" + style + b"</style>\n</head>\n")
-    sink.write(_own(f"{kind}.html"))
+    sink.write(_read_file(f"{kind}.html"))
     sink.write(b'<script type="application/json" id="data">')
-    sink.write(_json(data))
+    sink.write(_inert_json(data))
     sink.write(b"</script>\n")
     for script in scripts:
         sink.write(b"<script>" + script + b"</script>\n")
     sink.write(b"</body>\n</html>\n")
 
 
-def _json(data: dict[str, Any]) -> bytes:
-    """JSON in ASCII in which nothing is markup: U+2028 and U+2029 are escapes too."""
+def _inert_json(data: dict[str, Any]) -> bytes:
+    """Write ASCII JSON that contains no markup. U+2028 and U+2029 are escaped too."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).translate(_HARMLESS).encode()
 
 
-def _digest(text: bytes) -> str:
+def _csp_digest(text: bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text).digest()).decode("ascii")
 
 
 @cache
-def _own(name: str) -> bytes:
+def _read_file(name: str) -> bytes:
     return resources.files(__package__).joinpath(name).read_bytes()
 
 
 @cache
-def _library() -> bytes:
-    """D3 from the files of the package that ships it, which is not imported."""
+def _read_d3() -> bytes:
+    """Read D3 from the files of the package that ships it, without importing the package."""
     try:
         files = metadata.distribution(_PACKAGE).files or []
     except metadata.PackageNotFoundError:
@@ -104,7 +104,7 @@ def _library() -> bytes:
     if not versions or max(versions) < _OLDEST:
         raise MissingExtraError("an HTML page", f"{_PACKAGE} with D3", "html")
     library = versions[max(versions)].read_bytes()
-    # within a script element only its end tag, or a comment that opens another, could end it early
+    # only an end tag, or a comment that opens another script, could end a script element early
     if b"</script" in library.lower() or b"<!--" in library:
         raise MissingExtraError("an HTML page", f"another {_PACKAGE}", "html")
     return library.strip() + b"\n"

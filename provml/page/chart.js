@@ -1,10 +1,10 @@
 "use strict";
-// A chart of curves over step, epoch or time. What is no number is a gap; so is a step back.
+// A chart of curves over step, epoch or time. NaN is drawn as a gap, and so is a step back.
 
 const AXES = { step: "step", epoch: "epoch", time: "time since the start" };
 const HUES = 8;
 
-// The axes that the curves have, the best first.
+// The axes that the curves have, the most useful first.
 function axesOf(curves) {
   const has = (by) => curves.some((curve) => curve[by] && curve[by].some((x) => x !== null));
   return Object.keys(AXES).filter(has);
@@ -35,7 +35,7 @@ function colourOf(curve, place) {
   return `var(--c${(curve.hue === undefined ? place : curve.hue) % HUES})`;
 }
 
-// Draws into an element, again whenever its width changes; returns a function that redraws.
+// Draws a chart in an element, and redraws it when its width changes. Returns a redraw function.
 function chart(element, curves, options) {
   const svg = d3.select(element).append("svg").attr("role", "img");
   const key = page.make("div", { class: "key" });
@@ -116,7 +116,7 @@ function chart(element, curves, options) {
       svg.append("path").attr("class", "curve").attr("d", line(curve)).style("stroke", hue)
         .style("stroke-dasharray", (curves[place].hue || place) < HUES ? null : "5 3");
       const few = curve.length <= 40;
-      curve.forEach((p, at) => {  // a point between gaps would be no line
+      curve.forEach((p, at) => {  // a line would not show a point between gaps
         const alone = !(at > 0 && drawn(curve[at - 1]))
           && !(at + 1 < curve.length && drawn(curve[at + 1]));
         if (drawn(p) && (few || alone)) {
@@ -176,12 +176,12 @@ function shortNumber(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-// What a reader must know of curves that hold fewer points than were recorded.
+// A note about curves that hold fewer points than samples.
 function thinnedNote(curves) {
   const cut = curves.filter((curve) => curve.shown < curve.count);
   if (!cut.length) return null;
   const text = cut.length === 1
     ? `${page.number(cut[0].shown)} of ${page.number(cut[0].count)} samples are shown: `
-    : `${cut.length} of these curves are shown by fewer points than they have samples: `;
-  return page.make("p", { class: "note" }, `${text}of each stretch the lowest and the highest`);
+    : `${cut.length} of these curves are shown with fewer points than samples: `;
+  return page.make("p", { class: "note" }, `${text}the lowest and the highest of each stretch`);
 }

@@ -1,9 +1,9 @@
 "use strict";
-// How things look: the canvas is drawn anew whenever something has changed.
+// Drawing: the canvas is redrawn whenever something changes.
 
 const zoom = d3.zoom().scaleExtent([.01, 4]).on("zoom", () => drawSoon());
 const view = d3.select(canvas).call(zoom).on("dblclick.zoom", null);
-const FAR = .3;  // below this scale no text could be read
+const FAR = .3;  // below this scale, text would be unreadable
 let waiting = false, paint = {}, wide = 1, high = 1, sharp = 1;
 
 function drawSoon() {
@@ -34,7 +34,7 @@ function edgeColour(relation) {
 function draw() {
   const at = d3.zoomTransform(canvas), scale = at.k;
   pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.textBaseline = "middle";  // a resized canvas forgets
+  pen.textBaseline = "middle";  // resizing the canvas resets it
   pen.fillStyle = paint.back;
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.setTransform(sharp * scale, 0, 0, sharp * scale, sharp * at.x, sharp * at.y);
@@ -79,7 +79,7 @@ function draw() {
   }
 }
 
-// From afar nothing is written and all are alike: many shapes are one path, which is quicker.
+// Zoomed out, nodes have no text, so many shapes are drawn as one path, which is faster.
 function drawFar(visible, scale) {
   for (const [number, name] of relations.entries()) {
     const own = links.filter((link) => link.relation === number);
@@ -142,7 +142,7 @@ function ends(link) {
   return a.y > b.y ? [a.x, a.top, b.x, b.bottom, 0] : [a.x, a.bottom, b.x, b.top, 0];
 }
 
-// How far a line swings out, so that it is not hidden by the nodes in a row between its ends.
+// How far an edge bends, so that nodes in the row between its ends do not hide it.
 function bow(link, y1, y2) {
   const apart = Math.abs(blockOf(link.a).column - blockOf(link.b).column);
   const same = blockOf(link.a).run === blockOf(link.b).run;
@@ -233,7 +233,7 @@ function drawItem(item, near, scale) {
   pen.lineWidth = 1.4;
   pen.strokeStyle = paint[`${kind}-line`];
   pen.fillStyle = paint[kind];
-  if (item.group !== null) {  // a closed group is a pile
+  if (item.group !== null) {  // a closed group is drawn as a pile
     for (const away of [8, 4]) {
       shape(item, away, away);
       if (lit) pen.fill();
@@ -283,7 +283,7 @@ function drawItem(item, near, scale) {
   pen.globalAlpha = 1;
 }
 
-// A series' values in small, within its node.
+// A small plot of a series' values, within its node.
 function spark(curve, item) {
   const values = curve.value, low = curve.low, high = curve.high;
   const many = values.length;
@@ -347,7 +347,7 @@ function fitted(text, room) {
   return cut;
 }
 
-// Characters that show nothing, or turn the text around, as their code points.
+// Show invisible characters, and those that change the text's direction, as code points.
 const UNSEEN = new RegExp("[\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]", "g");
 function visibleText(text) {
   return text.replace(UNSEEN, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);

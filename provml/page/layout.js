@@ -1,5 +1,5 @@
 "use strict";
-// Where things stand: blocks in layers, the oldest at the left, a box's members in columns.
+// Layout: blocks in layers with the oldest on the left, and a box's members in columns.
 
 function place() {
   blocks = [];
@@ -23,7 +23,7 @@ function place() {
   }
   for (const block of blocks) {
     if (block.box === null) continue;
-    // what has a time stands in its order: steps, epochs, events
+    // members with a time (steps, epochs, events) are in order of time
     if (block.items.every((item) => item.node && item.node.s)) {
       block.items.sort((a, b) => d3.ascending(a.node.s, b.node.s) || a.key - b.key);
     }
@@ -61,7 +61,7 @@ function place() {
     h: (d3.max(all, (b) => b.y + b.h) || 1) - up };
 }
 
-// A box's members stand in columns, about as wide as high.
+// Arrange a box's members in columns, about as wide as high.
 function shapeBox(block) {
   const wide = d3.max(block.items, (item) => item.w), high = d3.max(block.items, (item) => item.h);
   const many = block.items.length;
@@ -73,7 +73,7 @@ function shapeBox(block) {
   block.h = BOX_HEAD + BOX_PAD + block.rows * (high + CELL_GAP) - CELL_GAP;
 }
 
-// What every member of a box has in common is one line, from the box.
+// An edge that every member of a box has in common is drawn once, from the box.
 function mergeLinks() {
   const kept = [], ends = new Map();
   for (const link of links) {
@@ -98,7 +98,7 @@ function mergeLinks() {
 
 const blockOf = (end) => end.block || end;
 
-// Layers from what was first, at the left, to what came of it; returns the size.
+// Arrange the layers from earliest, on the left, to latest. Returns the size.
 function layered(own) {
   const mine = new Set(own);
   for (const block of own) { block.deps = new Set(); block.users = new Set(); block.layer = 0; }
@@ -114,7 +114,7 @@ function layered(own) {
       dep.users.add(block);
     }
   }
-  for (const block of [...order].reverse()) {  // sources stand beside what they are used by
+  for (const block of [...order].reverse()) {  // place sources next to their users
     if (!block.deps.size && block.users.size) {
       block.layer = Math.max(0, d3.min([...block.users], (user) => user.layer) - 1);
     }
@@ -122,7 +122,7 @@ function layered(own) {
   const layers = [];
   for (const block of own) (layers[block.layer] = layers[block.layer] || []).push(block);
   const columns = [];
-  // a layer higher than the whole should be stands in several columns
+  // a layer that is too high is split into several columns
   const area = d3.sum(own, (block) => (block.w + LAYER_GAP) * (block.h + BLOCK_GAP));
   const highest = Math.max(LEAST_HIGH, Math.sqrt(area / 1.7));
   for (const layer of layers.filter(Boolean)) {
@@ -147,7 +147,7 @@ function layered(own) {
       at += block.h + BLOCK_GAP;
       return y;
     });
-    // what had to give way downwards is shared with what is above
+    // blocks that were pushed down share the shift with those above
     const shift = d3.mean(column, (block, i) => wanted(block) - block.h / 2 - places[i]) || 0;
     column.forEach((block, i) => { block.y = places[i] + shift; });
   };
@@ -178,7 +178,7 @@ function layered(own) {
   return { w: x - LAYER_GAP, h: d3.max(own, (block) => block.y + block.h) };
 }
 
-// Blocks such that each comes after what it depends on; what closes a circle is left out of it.
+// Sort blocks so that each follows its dependencies. Edges that close a cycle are ignored.
 function sorted(own) {
   const made = [], state = new Map();
   own.forEach((block, place) => { block.items[0].rank = place; });

@@ -1,9 +1,9 @@
 "use strict";
-// What every page has: its data, its theme, and elements made of text, never of markup.
+// Common to all pages: the data, the theme, and elements built from text, never from markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 
 const page = {
-  // An element with properties, classes and children; text stays text.
+  // Create an element with properties, classes and children. Text is never parsed as markup.
   make(tag, options = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(options)) {
@@ -26,7 +26,7 @@ const page = {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   },
 
-  // The system's theme until the reader chooses; `changed` is called when it is another.
+  // Use the system's theme until the user chooses one. Calls `changed` when the theme changes.
   theme(changed) {
     const system = matchMedia("(prefers-color-scheme: dark)");
     const button = document.getElementById("theme");

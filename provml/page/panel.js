@@ -1,5 +1,5 @@
 "use strict";
-// What is said of the chosen node or group, at the side.
+// The side panel: details of the selected node or group.
 
 const button = (text, act, more = {}) => page.make("button", { type: "button", on: { click: act }, ...more }, text);
 
@@ -31,8 +31,8 @@ function showPanel() {
 }
 
 function lineageButtons(item) {
-  return [button("Upstream", () => follow(item, "up"), { title: "Show only what it came of (u)" }),
-    button("Downstream", () => follow(item, "down"), { title: "Show only what came of it (d)" }),
+  return [button("Upstream", () => follow(item, "up"), { title: "Show only what it came from (u)" }),
+    button("Downstream", () => follow(item, "down"), { title: "Show only what came from it (d)" }),
     button("Both", () => follow(item, "both"))];
 }
 
@@ -45,7 +45,7 @@ function showGroup(item) {
     page.make("h3", {}, "Members"), list);
 }
 
-// A list of buttons that lead to nodes, a hundred at a time.
+// A list of buttons that go to nodes, a hundred at a time.
 function more(list, all, describe, from = 0) {
   all.slice(from, from + 100).forEach((entry) => {
     const [text, place, verb] = describe(entry);
@@ -84,7 +84,7 @@ function showNode(item) {
         page.make("th", { scope: "row" }, name.replace(/^prov(ml)?:/, "")),
         page.make("td", {}, type === "rdf:JSON" ? page.make("pre", {}, indented(text)) : visibleText(text)))))));
   }
-  for (const [title, list, end] of [["It depends on", node.out, 1], ["What depends on it", node.in, 0]]) {
+  for (const [title, list, end] of [["Depends on", node.out, 1], ["Dependents", node.in, 0]]) {
     if (!list.length) continue;
     const rowsOf = page.make("ul");
     more(rowsOf, list, (place) => {
@@ -135,15 +135,15 @@ function chartOf(node) {
 
 function showHelp() {
   chosen = null;
-  const rows = [["drag, wheel, pinch", "pan and zoom"], ["click", "a node's details"],
+  const rows = [["drag, wheel, pinch", "pan and zoom"], ["click", "show a node's details"],
     ["double click", "open or close a group"], ["← ↑ → ↓", "to the nearest node"],
     ["Enter", "open or close; details"], ["+  −  0", "zoom in, out, fit"], ["/", "search"],
     ["u  d  a", "upstream, downstream, all"], ["e  c", "expand all, collapse all"],
-    ["t", "the other theme"], ["Esc", "close, back"]];
+    ["t", "switch the theme"], ["Esc", "close, back"]];
   const list = page.make("dl");
   rows.forEach(([key, does]) => list.append(page.make("dt", {}, page.make("kbd", {}, key)), page.make("dd", {}, does)));
   openPanel(panelHead("Keys"), list, page.make("p", { class: "note" },
-    "What came first is at the left; arrows point to what something depends on. A pile is a group "
-    + "of alike nodes, and + opens what is folded away. This page needs no network."));
+    "Earlier nodes are on the left; arrows point to what a node depends on. A pile is a group "
+    + "of similar nodes, and + opens it. This page works offline."));
   drawSoon();
 }

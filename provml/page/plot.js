@@ -1,5 +1,5 @@
 "use strict";
-// The page of charts: one for each name, its contexts and ranks over one another.
+// The page of charts: one chart per name, with all its contexts and ranks.
 
 document.getElementById("title").textContent = data.title;
 document.getElementById("under").textContent = data.under;

@@ -1,6 +1,6 @@
-"""Charts of a run's series: as a picture, as a page, as text.
+"""Charts of a run's series: as a picture, as a page, or as text.
 
-Imports `model`, `page`, `output`; numpy and matplotlib when they are used.
+Imports `model`, `page` and `base.sinks`; numpy and matplotlib when used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PAGE_POINTS: Final = 4_000
 
 
 def picture_format_of(target: Destination) -> str | None:
-    """The format that a path's ending says; None where it says none."""
+    """Return the format that a path's ending names; None if it names none."""
     if not isinstance(target, (str, os.PathLike)):
         return None
     ending = os.path.splitext(os.fspath(target))[1].lower().removeprefix(".")
@@ -38,29 +38,30 @@ def draw(
     log: bool = False,
     format: str | None = None,
 ) -> Charts:
-    """Draw a run's series into a file: a chart for each name, its contexts and ranks within.
+    """Draw a run's series into a file: a chart for each name, a curve for each context and rank.
 
-    Costs one pass over the samples, and some 50 ms a chart for a picture. A curve of very many
-    samples is drawn by the lowest and highest of each stretch, and says so.
+    Costs one pass over the samples and, for a picture, about 50 ms per chart. A curve of very many
+    samples is drawn by the lowest and highest sample of each stretch, and a note says so.
 
     Args:
-        run_folder: the run's folder; the run may be under way.
-        target: a path ending in ``.png``, ``.svg`` or ``.html``, or a binary file.
-        series: names as they were logged; by default all, system readings beneath the metrics.
-        contexts: names of contexts (the innermost, or all joined by ``/``); by default all.
-        by: ``step``, ``epoch`` or ``time`` (since the run's start); by default the first of these
-            that the samples have.
-        log: a logarithmic vertical axis; what is not above zero is a gap.
-        format: ``png``, ``svg`` or ``html``; needed where the target's ending says none.
+        run_folder: the run's folder. The run may still be recording.
+        target: a path that ends in ``.png``, ``.svg`` or ``.html``, or a binary file.
+        series: names as they were logged. The default is all, with system readings below metrics.
+        contexts: names of contexts (the innermost, or all joined by ``/``). The default is all.
+        by: ``step``, ``epoch`` or ``time`` (since the run's start). The default is the first of
+            these that the samples have.
+        log: use a logarithmic vertical axis. Values of zero or less become gaps.
+        format: ``png``, ``svg`` or ``html``. Required if the target's ending does not name one.
 
     Returns:
-        What was drawn.
+        The charts that were drawn.
 
     Raises:
         InvalidArgumentError: an unknown format or axis, or more charts than a picture holds.
-        RunNotFoundError: there is no such run, series or context; those there are are named.
-        MissingExtraError: what draws is not installed.
-        OSError: the target can't be written.
+        RunNotFoundError: the run does not exist.
+        SeriesNotFoundError: the run has no such series or context; the message lists the others.
+        MissingExtraError: a package that draws the chart is not installed.
+        OSError: the target cannot be written.
     """
     form = format or picture_format_of(target)
     if form not in FORMATS:
@@ -68,7 +69,7 @@ def draw(
         raise InvalidArgumentError(
             f"format must be one of {known}, not {form!r}"
             if form is not None
-            else f"which format is {target!r} to have? End its name in one of .png, .svg, .html"
+            else f"the format of {target!r} is unknown: use a name that ends in .png, .svg or .html"
         )
     points = _PAGE_POINTS if form == "html" else _PICTURE_POINTS
     charts = read_charts(Journal(run_folder), series, contexts, by, log, points)

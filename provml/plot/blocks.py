@@ -1,4 +1,4 @@
-"""Charts as text: lines of dots, and curves in a row of blocks. Imports `charts`; numpy."""
+"""Charts as text: lines of Braille dots, and curves as a row of blocks. Imports `charts`; numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from provml.plot.curves import Numbers
 
 Cell = tuple[str, int | None]
-"""A character, and the number of its line's colour."""
+"""A character, and the colour number of its line."""
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _BRAILLE: Final = 0x2800
@@ -20,7 +20,7 @@ _GAP: Final = " "
 
 
 def spark(values: Numbers, width: int) -> str:
-    """Values as blocks, each the mean of a stretch; a stretch without numbers is a space."""
+    """Draw values as a row of blocks, each the mean of a stretch; a space if it has no numbers."""
     import numpy as np
 
     width = min(width, len(values))
@@ -28,22 +28,24 @@ def spark(values: Numbers, width: int) -> str:
         return ""
     edges = np.linspace(0, len(values), width + 1).astype(int)
     parts = [values[start:end][np.isfinite(values[start:end])] for start, end in pairwise(edges)]
-    # divided before they are added up: a mean of the largest floats is no infinity
+    # divided before summing, so that the mean of very large floats does not overflow
     means = [float((part / len(part)).sum()) if len(part) else None for part in parts]
     known = [mean for mean in means if mean is not None]
     if not known:
         return _GAP * width
     low, high = min(known), max(known)
     top = len(_BLOCKS) - 1
-    return "".join(_GAP if m is None else _BLOCKS[round(_share(m, low, high) * top)] for m in means)
+    return "".join(
+        _GAP if m is None else _BLOCKS[round(_fraction(m, low, high) * top)] for m in means
+    )
 
 
 def dots(chart: Chart, log: bool, width: int, height: int) -> tuple[list[list[Cell]], Any, Any]:
-    """A chart as rows of cells of two by four dots, all lines over one another.
+    """Draw a chart as rows of cells of two by four dots, with all lines on top of each other.
 
     Returns:
-        The rows from the top, the lowest and highest place, the lowest and highest value; None for
-        these where there is nothing to draw.
+        The rows from the top, the range of the horizontal axis, and the range of the values. The
+        ranges are None if there is nothing to draw.
     """
     import numpy as np
 
@@ -83,20 +85,20 @@ def _extent(columns: list[Any]) -> tuple[float, float]:
     return float(every.min()), float(every.max())
 
 
-def _share(value: float, low: float, high: float) -> float:
-    """How far a value is from the lowest to the highest; half way where these are one."""
+def _fraction(value: float, low: float, high: float) -> float:
+    """Return the position of a value between the lowest and the highest; 0.5 if they are equal."""
     return 0.5 if low == high else (value - low) / (high - low)
 
 
 def _marks(values: Any, extent: tuple[float, float], size: int) -> list[int | None]:
     return [
-        None if value != value else round(_share(value, *extent) * (size - 1))
+        None if value != value else round(_fraction(value, *extent) * (size - 1))
         for value in values.tolist()
     ]
 
 
 def _path(across: list[int | None], down: list[int | None]) -> set[tuple[int, int]]:
-    """The dots of a line through points; a point that is None parts it."""
+    """Return the dots of a line through points; None interrupts the line."""
     found: set[tuple[int, int]] = set()
     before: tuple[int, int] | None = None
     for x, y in zip(across, down, strict=True):

@@ -1,4 +1,4 @@
-"""Which charts there are of a run, and what is in each. Imports `curves`, `journal`, `errors`."""
+"""Choosing the charts of a run and the curves in each. Imports `curves`, `journal` and `errors`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.errors import InvalidArgumentError, RunNotFoundError
+from provml.base.context import context_from_word
+from provml.errors import InvalidArgumentError, SeriesNotFoundError
 from provml.journal.reader import Journal
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 from provml.plot.curves import AXES, Curve, read_curves
@@ -22,7 +23,7 @@ _TIME_UNITS: Final = ((3 * 3600, 3600, "h"), (180, 60, "min"), (1, 1, "s"), (0, 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve in a chart: what it is called there, and the number of its colour."""
+    """A curve in a chart, with its label and the number of its colour."""
 
     label: str
     hue: int
@@ -31,11 +32,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The series of a name, over one axis.
+    """The series with one name, over one axis.
 
     Attributes:
-        axis: ``step``, ``epoch`` or ``time``: what was asked for, where the samples have it.
-        apart: whether these are readings of the system, which stand beneath the metrics.
+        axis: ``step``, ``epoch`` or ``time``: the requested axis, if the samples have it.
+        apart: whether these are system readings, which are shown below the metrics.
     """
 
     title: str
@@ -44,7 +45,7 @@ class Chart:
     lines: list[Line]
 
     def axis_label(self) -> str:
-        """What stands beneath the axis."""
+        """Return the label of the horizontal axis."""
         return self.axis if self.axis != "time" else f"time since the start, {self._unit()[1]}"
 
     def _unit(self) -> tuple[float, str]:
@@ -54,22 +55,22 @@ class Chart:
         return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
 
     def over(self, line: Line) -> tuple[Numbers, Numbers]:
-        """Places and values of a line, time in the unit of the label."""
+        """Return the positions and values of a line, with time in the unit of the label."""
         x, y = line.curve.over(self.axis)
         return (x / self._unit()[0] if self.axis == "time" else x), y
 
     def missing(self, line: Line) -> bool:
-        """Whether a line has samples, but none with a place on the axis."""
+        """Whether a line has samples, but none with a position on the axis."""
         return bool(line.curve.count) and self.axis not in line.curve.axes()
 
     def name_of(self, line: Line) -> str:
-        """What a line is called; it says so where it can't be drawn over the axis."""
+        """Return a line's label, which says so if the line cannot be drawn over the axis."""
         return f"{line.label} (no {self.axis})" if self.missing(line) else line.label
 
 
 @dataclass(frozen=True, slots=True)
 class Charts:
-    """All charts of a run that were asked for."""
+    """The requested charts of a run."""
 
     title: str
     by: str | None
@@ -77,26 +78,26 @@ class Charts:
     charts: list[Chart]
 
     def labels(self) -> dict[str, int]:
-        """What the lines are called, over all charts, and their colours' numbers."""
+        """Return the labels of the lines in all charts, with the numbers of their colours."""
         return {line.label: line.hue for chart in self.charts for line in chart.lines}
 
     def thinned(self) -> list[Curve]:
-        """The curves that hold fewer points than they have samples."""
+        """Return the curves that hold fewer points than samples."""
         return [line.curve for chart in self.charts for line in chart.lines if line.curve.thinned]
 
     def note(self) -> str | None:
-        """What a reader must know of points that were left out."""
+        """Return a note about points that were left out; None if all are drawn."""
         thinned = self.thinned()
         if not thinned:
             return None
         samples, points = sum(c.count for c in thinned), sum(len(c.value) for c in thinned)
         return (
-            f"{samples:,} samples are drawn as {points:,} points: of each stretch the lowest and "
-            "the highest"
+            f"{samples:,} samples are drawn as {points:,} points: the lowest and the highest of "
+            "each stretch"
         )
 
     def data(self) -> dict[str, Any]:
-        """All of it, as the page's script takes it."""
+        """Return everything that the page's script needs."""
         from provml.plot.curve_columns import curve_data
 
         curves = sum(len(chart.lines) for chart in self.charts)
@@ -127,24 +128,24 @@ def read_charts(
     log: bool = False,
     points: int = 2_000,
 ) -> Charts:
-    """Read what is to be drawn, in one pass over the samples.
+    """Read the data of the charts in one pass over the samples.
 
     Args:
         names, contexts, by, log: as for `draw`.
-        points: about how many points a curve may have.
+        points: the approximate number of points in a curve.
 
     Raises:
         InvalidArgumentError: an unknown axis.
-        RunNotFoundError: a series or context that the run does not have; those it has are named.
+        SeriesNotFoundError: the run has no such series or context; the message lists those it has.
     """
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
     table = SeriesTable(journal)
     taken = {series.name for series in table.all if series.kind == SAMPLING}
     every = [series for series in table.all if series.kind != SAMPLING]
-    if not names:  # of the machine's readings only shares, unless they are asked for
+    if not names:  # by default, only those system readings that are percentages
         every = [s for s in every if s.kind not in taken or s.units == ["%"]]
-    chosen = _chosen(journal, every, names, contexts)
+    chosen = _select_series(journal, every, names, contexts)
     points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, len(chosen))))
     found: dict[tuple[bool, str, str], list[Curve]] = {}
     for curve in read_curves(table, chosen, journal.state().started_ns, points):
@@ -153,29 +154,29 @@ def read_charts(
     hues: dict[str, int] = {}
     charts: list[Chart] = []
     for (apart, _, name), curves in sorted(found.items(), key=lambda item: item[0][0]):
-        lines = [_line(curve, hues) for curve in curves]
+        lines = [_build_line(curve, hues) for curve in curves]
         axes = [axis for axis in AXES if any(axis in curve.axes() for curve in curves)]
         axis = by if by in axes else axes[0] if axes else "time"
         units = sorted({unit for curve in curves for unit in curve.series.units})
         title = f"{name} ({', '.join(units)})" if units else name
-        charts.append(Chart(legible(title), axis, apart, lines))
+        charts.append(Chart(escape_unprintable(title), axis, apart, lines))
     description = journal.description
-    title = legible(f"{description['experiment']} / {description['id']}")
+    title = escape_unprintable(f"{description['experiment']} / {description['id']}")
     return Charts(title, by, log, charts)
 
 
-def _line(curve: Curve, hues: dict[str, int]) -> Line:
+def _build_line(curve: Curve, hues: dict[str, int]) -> Line:
     context, rank = curve.series.context, curve.series.rank
     label = "run" if context is None else "/".join(context)
     if curve.series.of is not None:
         label += f", {curve.series.of[1]}"
     if rank is not None:
         label += f", rank {rank}"
-    label = legible(label)
+    label = escape_unprintable(label)
     return Line(label, hues.setdefault(label, len(hues)), curve)
 
 
-def _chosen(
+def _select_series(
     journal: Journal,
     every: list[RunSeries],
     names: Collection[str],
@@ -183,32 +184,40 @@ def _chosen(
 ) -> list[RunSeries]:
     where = f"run {journal.description['id']}"
     if not every:
-        raise RunNotFoundError(f"{where} has no series: nothing was measured")
+        raise SeriesNotFoundError(f"{where} has no series: no metrics or readings were recorded")
     for name in names:
         if not any(series.name == name for series in every):
-            known = _listed(series.name for series in every)
-            raise RunNotFoundError(f"{where} has no series {name!r}; it has: {known}")
+            known = _list_names(series.name for series in every)
+            raise SeriesNotFoundError(f"{where} has no series {name!r}; it has: {known}")
     named = [series for series in every if not names or series.name in names]
+    present = {name for series in named for name in _context_names(series)}
+    contexts = [_find_context(context, present) for context in contexts]
     for context in contexts:
         if not any(context in _context_names(series) for series in named):
-            known = _listed("/".join(series.context) for series in named if series.context)
+            known = _list_names("/".join(series.context) for series in named if series.context)
             of = " with these series" if names else ""
-            raise RunNotFoundError(f"{where} has no context {context!r}{of}; it has: {known}")
+            raise SeriesNotFoundError(f"{where} has no context {context!r}{of}; it has: {known}")
     return [s for s in named if not contexts or not _context_names(s).isdisjoint(contexts)]
+
+
+def _find_context(asked: str, present: set[str]) -> str:
+    """Return the name of a context as the run has it: ``training`` for ``train``."""
+    standard = context_from_word(asked)
+    return asked if standard is None or asked in present else standard.name
 
 
 def _context_names(series: RunSeries) -> set[str]:
     return {series.context[-1], "/".join(series.context)} if series.context else set()
 
 
-def _listed(names: Iterable[str]) -> str:
+def _list_names(names: Iterable[str]) -> str:
     known = list(dict.fromkeys(names))
     more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
     return (", ".join(map(repr, known[:_NAMED])) or "none") + more
 
 
-def legible(text: str) -> str:
-    r"""Text in which what can't be seen is an escape: ``\x1b``."""
+def escape_unprintable(text: str) -> str:
+    r"""Escape unprintable characters: ``\x1b``."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )

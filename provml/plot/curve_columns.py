@@ -1,4 +1,4 @@
-"""Curves as the pages' scripts take them. Imports `curves`; numpy when it runs."""
+"""Curves as JSON for the pages' scripts. Imports `curves`; numpy when used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from provml.plot.curves import AXES, Curve
 
 
 def curve_data(curve: Curve) -> dict[str, Any]:
-    """A curve as JSON: what is no number is null, an axis without places is left out."""
+    """Return a curve as JSON. NaN becomes null, and an axis without positions is left out."""
     import numpy as np
 
     finite = curve.value[np.isfinite(curve.value)]
@@ -17,16 +17,16 @@ def curve_data(curve: Curve) -> dict[str, Any]:
         "shown": len(curve.value),
         "low": float(finite.min()) if len(finite) else None,
         "high": float(finite.max()) if len(finite) else None,
-        "value": _numbers(curve.value),
+        "value": _json_numbers(curve.value),
     }
     for name in AXES:
         places = getattr(curve, name)
         if np.isfinite(places).any():
-            made[name] = _numbers(places)
+            made[name] = _json_numbers(places)
     return made
 
 
-def _numbers(values: Any) -> list[float | int | None]:
+def _json_numbers(values: Any) -> list[float | int | None]:
     return [
         None if value != value else int(value) if value.is_integer() else value
         for value in values.tolist()

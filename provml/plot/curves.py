@@ -1,6 +1,6 @@
-"""Series as curves: columns of numbers, thinned where there are more than can be seen.
+"""Series as curves: columns of numbers, thinned if there are more than the eye can see.
 
-Imports `model.samples`; numpy when it runs.
+Imports `model.series`; numpy when used.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 AXES: Final = ("step", "epoch", "time")
-"""What a curve can run over; time is seconds since the run's start."""
+"""The horizontal axes of a curve. Time is in seconds since the run's start."""
 
 _PENDING: Final = 1 << 18
 _FARTHEST: Final = 1e300
-"""No value is drawn farther from zero: the ticks around it must still be floats."""
+"""The largest value that is drawn, so that the axis ticks around it are still floats."""
 _NS_PER_S: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A series' samples as float64 columns of one length, in the order written.
+    """A series' samples as float64 columns of equal length, in the order written.
 
     Attributes:
-        count: how many samples the series has; the columns may hold fewer.
-        step, epoch, time: what each sample stands over; NaN where it has none.
-        value: NaN where a sample is no finite number.
+        count: the number of samples in the series; the columns may hold fewer.
+        step, epoch, time: the position of each sample; NaN if it has none.
+        value: NaN if a sample is not a finite number.
     """
 
     series: RunSeries
@@ -52,13 +52,13 @@ class Curve:
         return len(self.value) < self.count
 
     def axes(self) -> list[str]:
-        """The axes that some sample has a place on, as `AXES` orders them."""
+        """Return the axes on which some sample has a position, in the order of `AXES`."""
         import numpy as np
 
         return [name for name in AXES if np.isfinite(getattr(self, name)).any()]
 
     def over(self, axis: str) -> tuple[Numbers, Numbers]:
-        """Places on the axis and values; a NaN parts them where the axis goes back."""
+        """Return positions on the axis and values, with a NaN wherever the axis goes back."""
         import numpy as np
 
         x: Numbers = getattr(self, axis)
@@ -68,8 +68,8 @@ class Curve:
         return np.insert(x, back, x[back]), np.insert(y, back, np.nan)
 
 
-class _Gathered:
-    """What the pass has met of a series so far: the extremes of stretches of one length."""
+class _CurveBuilder:
+    """Collects the samples of a series, and keeps the extremes of stretches of equal length."""
 
     def __init__(self, points: int) -> None:
         self.count = 0
@@ -79,7 +79,7 @@ class _Gathered:
         self._parts: list[Any] = []
 
     def take(self, rows: Any) -> None:
-        """Take samples; where many wait, of each stretch but the extremes are let go."""
+        """Add samples. If many are waiting, only the extremes of each stretch are kept."""
         self._parts.append(rows)
         self._pending += rows.shape[1]
         self.count += rows.shape[1]
@@ -88,41 +88,40 @@ class _Gathered:
             self._pending = 0
 
     def columns(self) -> Any:
-        """Step, epoch, time and value, in the order written."""
+        """Return step, epoch, time and value, in the order written."""
         return self._thinned(self._points)[2:]
 
     def _thinned(self, most: int) -> Any:
-        rows = _in_order(self._parts)
+        rows = _sort_rows(self._parts)
         while rows.shape[1] > most:
-            # stretches are counted in samples, so that none is seen more closely than another
+            # stretches have equal numbers of samples, so that all are equally detailed
             self._length *= 2
             if 2 * self.count > most * self._length:
-                continue  # that many stretches would keep too many still
-            rows = rows[:, kept_places(rows[5], rows[0], rows[1] // self._length)]
+                continue  # so many stretches would still keep too many points
+            rows = rows[:, select_points(rows[5], rows[0], rows[1] // self._length)]
             if self._length > 2 * self.count:
-                break  # each process that wrote keeps its own
+                break  # one stretch for each process is the least
         return rows
 
 
 def read_curves(
     table: SeriesTable, chosen: Iterable[RunSeries], started_ns: int, points: int
 ) -> list[Curve]:
-    """The curves of some series, in their order.
+    """Read the curves of some series, in their order.
 
-    One pass over the samples, whatever the number of series; memory does not grow with the
-    samples.
+    Takes one pass over the samples for any number of series. Memory does not grow with the samples.
 
     Args:
-        started_ns: where time begins.
-        points: the most points that a curve of one process may have; of stretches of one length
-            the lowest and the highest sample are kept.
+        started_ns: the time at which the time axis starts.
+        points: the most points in the curve of one process. The lowest and the highest sample of
+            stretches of equal length are kept.
     """
     wanted = list(chosen)
-    gathered = {series.index: _Gathered(points) for series in wanted}
+    gathered = {series.index: _CurveBuilder(points) for series in wanted}
     for block in table.blocks():
         own = gathered.get(block.series.index)
         if own is not None:
-            own.take(_columns(block, started_ns))
+            own.take(_block_columns(block, started_ns))
     made: list[Curve] = []
     for series in wanted:
         own = gathered[series.index]
@@ -130,14 +129,14 @@ def read_curves(
     return made
 
 
-def kept_places(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Which values to keep of many, so that the eye misses none.
+def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
+    """Select the values to keep, so that a thinned curve looks the same.
 
-    The first, the last, and of each stretch the lowest, the highest and one that is no number
-    where there is one, so that gaps stay.
+    Keeps the first and the last value and, for each stretch, the lowest, the highest and one that
+    is not a number, so that gaps stay.
 
     Args:
-        stretches: what tells stretches apart: a new one begins where one of these changes.
+        stretches: columns that separate stretches: a new one begins when one of them changes.
     """
     import numpy as np
 
@@ -156,8 +155,8 @@ def kept_places(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
     return np.array(sorted(kept), np.intp)
 
 
-def _columns(block: Block, started_ns: int) -> Any:
-    """Writer, number, step, epoch, time and value as rows of one array."""
+def _block_columns(block: Block, started_ns: int) -> Any:
+    """Return writer, number, step, epoch, time and value as the rows of one array."""
     import numpy as np
 
     rows = np.full((6, len(block.time_ns)), np.nan)
@@ -169,13 +168,13 @@ def _columns(block: Block, started_ns: int) -> Any:
         rows[3] = block.epoch
     rows[4] = (block.time_ns - started_ns) / _NS_PER_S
     values: Any = block.values
-    rows[5] = [_number(value) for value in values] if isinstance(values, list) else values
+    rows[5] = [_plot_number(value) for value in values] if isinstance(values, list) else values
     rows[5][~np.isfinite(rows[5])] = np.nan
     rows[5] = rows[5].clip(-_FARTHEST, _FARTHEST)
     return rows
 
 
-def _number(value: Any) -> float:
+def _plot_number(value: Any) -> float:
     if isinstance(value, Array) or not isinstance(value, (int, float, Decimal)):
         return float("nan")
     try:
@@ -184,7 +183,7 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def _in_order(parts: list[Any]) -> Any:
+def _sort_rows(parts: list[Any]) -> Any:
     import numpy as np
 
     if not parts:

@@ -1,4 +1,4 @@
-"""Charts as a picture. Imports `charts`; matplotlib when it runs, of which it changes no state."""
+"""Charts as a picture. Imports `charts`; matplotlib when used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_LABELS: Final = 24
 
 
 def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
-    """Write a picture. The same charts give the same bytes.
+    """Write a picture of the charts. Equal charts give equal bytes.
 
     Raises:
         InvalidArgumentError: there are more charts than a picture holds.
@@ -41,8 +41,8 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     """
     if len(charts.charts) > MOST_CHARTS:
         raise InvalidArgumentError(
-            f"a picture holds up to {MOST_CHARTS} charts, and these are {len(charts.charts):,}: "
-            "name the series"
+            f"a picture can show up to {MOST_CHARTS} charts, not {len(charts.charts):,}: "
+            "name the series to draw"
         )
     try:
         import matplotlib
@@ -58,8 +58,8 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     note = charts.note()
     foot_in = 0 if note is None else _FOOT_IN
     height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
-    # names that no font has are boxes: no reason to warn who draws them. Digests for identifiers
-    # make equal pictures equal files
+    # A name that no font can show is drawn as boxes, which needs no warning. The salt makes the
+    # identifiers in equal pictures equal
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")
         head, foot = _HEAD_IN / height, foot_in / height
@@ -70,28 +70,31 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
         for axes in places[many:]:
             axes.remove()
         for axes, chart in zip(places, charts.charts, strict=False):
-            _draw(axes, chart, charts.log)
-        _text(figure.text(0.012, 1 - 0.3 / height, "", size=13, weight="bold"), charts.title)
-        _legend(figure, charts, 1 - 0.42 / height)
+            _draw_chart(axes, chart, charts.log)
+        _set_text(figure.text(0.012, 1 - 0.3 / height, "", size=13, weight="bold"), charts.title)
+        _draw_legend(figure, charts, 1 - 0.42 / height)
         if note is not None:
-            _text(figure.text(0.012, 0.1 / height, "", size=8, color=_SOFT), note)
+            _set_text(figure.text(0.012, 0.1 / height, "", size=8, color=_SOFT), note)
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         figure.savefig(sink, format=form, dpi=_DPI, metadata=metadata)
 
 
-def _text(artist: Any, content: str) -> Any:
-    """Set a text as it is: no dollar sign begins a formula."""
+def _set_text(artist: Any, content: str) -> Any:
+    """Set a text literally: a dollar sign does not start a formula."""
     artist.set_parse_math(False)
     artist.set_text(content)
     return artist
 
 
-def _legend(figure: Any, charts: Charts, top: float) -> None:
+def _draw_legend(figure: Any, charts: Charts, top: float) -> None:
     from matplotlib.lines import Line2D
 
     labels = list(charts.labels().items())[:_MOST_LABELS]
-    handles = [Line2D([], [], color=_hue(hue), linestyle=_dash(hue), lw=2) for _, hue in labels]
-    # an underscore at the beginning would hide a label
+    handles = [
+        Line2D([], [], color=_line_color(hue), linestyle=_line_style(hue), lw=2)
+        for _, hue in labels
+    ]
+    # matplotlib hides a label that starts with an underscore
     texts = [f" {label}" if label.startswith("_") else label for label, _ in labels]
     legend = figure.legend(
         handles,
@@ -105,24 +108,24 @@ def _legend(figure: Any, charts: Charts, top: float) -> None:
         columnspacing=1.4,
     )
     for artist, text in zip(legend.get_texts(), texts, strict=True):
-        _text(artist, text)
+        _set_text(artist, text)
 
 
-def _hue(number: int) -> str:
+def _line_color(number: int) -> str:
     return _HUES[number % len(_HUES)]
 
 
-def _dash(number: int) -> Any:
+def _line_style(number: int) -> Any:
     return "-" if number < len(_HUES) else "--"
 
 
-def _draw(axes: Axes, chart: Chart, log: bool) -> None:
+def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
     import numpy as np
 
     title = chart.title
     if len(title) > _LONGEST_TITLE:
         title = f"{title[: _LONGEST_TITLE - 1]}…"
-    _text(axes.set_title("", size=10.5, weight="bold", loc="left", color=_INK), title)
+    _set_text(axes.set_title("", size=10.5, weight="bold", loc="left", color=_INK), title)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -142,9 +145,9 @@ def _draw(axes: Axes, chart: Chart, log: bool) -> None:
         if not np.isfinite(y).any():
             continue
         drawn += 1
-        hue = _hue(line.hue)
-        axes.plot(x, y, color=hue, lw=1.4, ls=_dash(line.hue))
-        lone = np.ones(len(y), bool) if len(y) <= _MOST_MARKED else _lone(y)
+        hue = _line_color(line.hue)
+        axes.plot(x, y, color=hue, lw=1.4, ls=_line_style(line.hue))
+        lone = np.ones(len(y), bool) if len(y) <= _MOST_MARKED else _find_lone_points(y)
         if lone.any():
             axes.plot(x[lone], y[lone], color=hue, ls="", marker="o", ms=3)
     if not drawn:
@@ -156,17 +159,17 @@ def _draw(axes: Axes, chart: Chart, log: bool) -> None:
         from matplotlib.ticker import MaxNLocator
 
         left, right = axes.get_xlim()
-        if right - left < 1:  # one place: its neighbours give the scale
+        if right - left < 1:  # a single position: show its neighbours too
             axes.set_xlim((left + right) / 2 - 1, (left + right) / 2 + 1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     missing = [chart.name_of(line) for line in chart.lines if chart.missing(line)]
     if missing and drawn:
         note = axes.text(0.99, 0.96, "", transform=axes.transAxes, ha="right", va="top", size=7.5)
-        _text(note, f"not shown: {', '.join(missing)}").set_color(_SOFT)
+        _set_text(note, f"not shown: {', '.join(missing)}").set_color(_SOFT)
 
 
-def _lone(y: Any) -> Any:
-    """Which points have a gap at either side: a line would not show them."""
+def _find_lone_points(y: Any) -> Any:
+    """Find the points with a gap on both sides, which a line would not show."""
     import numpy as np
 
     gap = ~np.isfinite(y)

@@ -1,19 +1,19 @@
-"""What a run is told of in words and values: parameters, tags, metadata, events, messages.
+"""The verbs of `Run` for parameters, tags, metadata, events and messages.
 
-Stands on the recorder; what was recorded is read by `history`, imported when it is asked.
+Builds on the recorder. Code that reads what was recorded (`history`) is imported on use.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
-from provml.base.clock import to_datetime, to_time_ns
+from provml.base.clock import Timestamp, to_datetime, to_time_ns
 from provml.base.context import MAX_NAME_LENGTH, Context, validate_name
 from provml.base.event import Event, EventSource
 from provml.errors import InvalidArgumentError
+from provml.journal.record_building import build_event
 from provml.recording.checks import (
     flatten,
     metadata_record,
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.journal.reader import Journal
 
-Timestamp = int | float | datetime
-
 
 class MetadataUpdate(NamedTuple):
-    """What an update of the metadata came to.
+    """The result of `Run.update_metadata`.
 
     Attributes:
-        num_keys_written: how many keys were written.
-        updated_at: when, cut to microseconds.
+        num_keys_written: the number of keys written.
+        updated_at: the time of the update, cut to microseconds.
     """
 
     num_keys_written: int
@@ -44,10 +42,10 @@ class MetadataUpdate(NamedTuple):
 
 
 class Params(Mapping[str, Any]):
-    """A run's parameters; `Run.params`. What is asked of it is read from the journal."""
+    """The parameters of a run; `Run.params`. Each access reads them from the journal."""
 
     def __init__(self, run: Annotations) -> None:
-        """Not for users: `Run.params` is one."""
+        """Not for users: use `Run.params`."""
         self._run = run
 
     def set(self, /, **params: Any) -> None:
@@ -71,30 +69,31 @@ class Params(Mapping[str, Any]):
 
 
 class Annotations(Recorder):
-    """The verbs of `Run` for all but samples and content."""
+    """The verbs of `Run` that record words and values rather than samples and content."""
 
     def log_param(self, name: str, value: Any) -> None:
-        """Record a parameter of the run; a second value under a name is a revision of the first.
+        """Record a parameter of the run. A second value under the same name is a revision.
 
-        Costs one write(). Values are kept with their type: str, int, float, bool, None, Decimal,
-        bytes, aware datetimes, lists and mappings of these, small arrays; any other object by its
-        ``repr`` and type. A str whose name says that it is a secret is masked.
+        Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
+        bytes, aware datetimes, lists and mappings of these, and small arrays. Any other object is
+        recorded by its ``repr`` and type. If the name looks like that of a secret (``api_key``),
+        text is masked.
 
         Raises:
-            InvalidArgumentError: a bad name, or text that is not Unicode.
+            InvalidArgumentError: the name is invalid, or a text is not Unicode.
             RunClosedError: the run has ended.
         """
         self._append_all([param_record(validate_name(name, "a parameter's name"), value)])
 
     def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
-        """Record every parameter of a mapping; nested mappings give dotted names.
+        """Record every parameter of a mapping. Nested mappings become dotted names.
 
         Args:
             params: names and values; ``{"opt": {"lr": 0.1}}`` is recorded as ``opt.lr``.
-            prefix: put before every name as it is.
+            prefix: text to put before every name.
 
         Raises:
-            InvalidArgumentError, RunClosedError: as `log_param`; then nothing is recorded.
+            InvalidArgumentError, RunClosedError: as `log_param`; in this case nothing is recorded.
         """
         if not isinstance(params, Mapping):
             raise InvalidArgumentError(
@@ -104,39 +103,40 @@ class Annotations(Recorder):
         self._append_all([param_record(name, value) for name, value in flat])
 
     def set_tag(self, name: str, value: Any) -> None:
-        """Set a tag of the run; the last value under a name counts, all are kept.
+        """Set a tag of the run. The last value of a name counts.
 
-        Costs one write(). Raises as `log_param` does.
+        Earlier values stay in the journal. Costs one write(). Raises as `log_param` does.
         """
         self._append(tag_record(name, value))
 
     def log_event(
         self,
         event: str | Event,
-        *,
-        source: str | EventSource | None = None,
-        metadata: Mapping[str, Any] | None = None,
         context: Context | str | None = None,
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
+        *,
+        source: str | EventSource | None = None,
+        metadata: Mapping[str, Any] | None = None,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
-        """Record that something happened: an activity at its instant.
+        """Record that something happened, as an activity at one instant.
 
-        Costs one write(). ``X_started`` and ``X_finish`` read as one span, see `Event`.
+        Costs one write(). Events named ``X_started`` and ``X_finish`` are read as one span, see
+        `Event`.
 
         Args:
-            event: the event's name, or an `Event`, whose fields count where the call's are None.
-            source: who or what it comes from: becomes an agent.
-            metadata: whatever else there is to say, as JSON can hold it.
-            context, step, epoch, timestamp: as in `log_metric`. A step without an epoch is that of
-                the epoch whose samples last began it.
-            of: the model or artifact that it is of, as in `log_metric`: the event used it.
+            event: the event's name, or an `Event`. Arguments of this call override the fields of
+                the `Event`.
+            context, step, epoch, timestamp: as in `log_metric`. A step without an epoch belongs to
+                the epoch that was under way when the event happened.
+            source: the person or program that the event comes from; it becomes a PROV agent.
+            metadata: any further facts, as JSON can hold them.
+            of: the model or artifact that the event used, as in `log_metric`.
 
         Raises:
-            InvalidArgumentError: a bad name, source, metadata, context, step, epoch, timestamp or
-                target.
+            InvalidArgumentError: an argument is invalid.
             RunClosedError: the run has ended.
         """
         if isinstance(event, Event):
@@ -146,30 +146,29 @@ class Annotations(Recorder):
             event = event.name
         if isinstance(source, EventSource):
             source = source.name
-        record = {
-            "record": "event",
-            "time": time.time_ns() if timestamp is None else to_time_ns(timestamp),
-            "name": validate_name(event, "an event's name"),
-            "source": None if source is None else validate_name(source, "an event's source"),
-            "metadata": metadata_value(metadata),
-        }
+        record = build_event(
+            name=validate_name(event, "an event's name"),
+            metadata=metadata_value(metadata),
+            source=None if source is None else validate_name(source, "an event's source"),
+            time_ns=None if timestamp is None else to_time_ns(timestamp),
+        )
         if of is not None:
             kind, own_name = self._target(of)
             record["of"] = {"kind": kind, "name": own_name}
-        self._append(record | place_fields(context, step, epoch))
+        self._append(record | place_fields(context, step, epoch), context)
 
     @property
     def params(self) -> Params:
-        """The parameters, to be set (``run.params.set(lr=0.1)``) and read."""
+        """The parameters, to set (``run.params.set(lr=0.1)``) and to read."""
         return Params(self)
 
     def update_metadata(self, key: str, value: Any) -> MetadataUpdate:
-        """Record metadata under a key; another value is a revision of the one before.
+        """Record metadata under a key. A second value under the same key is recorded as a revision.
 
-        Costs one write(). Values are kept as by `log_param`, mappings whole.
+        Costs one write(). Values keep their type as in `log_param`; mappings stay whole.
 
         Raises:
-            InvalidArgumentError: a bad key, or text that is not Unicode.
+            InvalidArgumentError: the key is invalid, or a text is not Unicode.
             RunClosedError: the run has ended.
         """
         record = metadata_record(key, value)
@@ -183,17 +182,18 @@ class Annotations(Recorder):
         level: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a message: an event of that name.
+        """Record a message, as an event with the message as its name.
 
-        Costs one write(). A message beyond 4,096 characters is cut in the event's name and whole
-        in its metadata, under ``message``.
+        Costs one write(). If the message is longer than 4,096 characters, the event's name is cut
+        and the whole message is stored in its metadata under ``message``.
 
         Args:
             message: any Unicode text.
-            level: how grave it is, ``info``, ``warning``, ...; kept in the metadata.
+            level: the severity, such as ``info`` or ``warning``; stored in the metadata.
             metadata: as in `log_event`.
 
-        Raises InvalidArgumentError and RunClosedError as `log_event` does.
+        Raises:
+            InvalidArgumentError, RunClosedError: as `log_event`.
         """
         if not isinstance(message, str):
             raise InvalidArgumentError(f"a message must be a str: {message!r:.80}")
@@ -216,13 +216,13 @@ class Annotations(Recorder):
         since: Timestamp | None = None,
         until: Timestamp | None = None,
     ) -> list[RecordedEvent]:
-        """The events recorded so far, by all of the run's processes; see `RecordedRun.events`.
+        """Return the events recorded so far by all processes of the run; see `RecordedRun.events`.
 
         Costs a pass over the events files.
         """
-        from provml.journal.history import events
+        from provml.journal.history import find_events
 
-        return events(self._journal(), name, source, since, until)
+        return find_events(self._journal(), name, source, since, until)
 
     def spans(
         self,
@@ -232,10 +232,13 @@ class Annotations(Recorder):
         since: Timestamp | None = None,
         until: Timestamp | None = None,
     ) -> list[RecordedSpan]:
-        """The events so far that last; see `RecordedRun.spans`. Costs a pass over the events."""
-        from provml.journal.history import spans
+        """Return the events recorded so far that have a duration; see `RecordedRun.spans`.
 
-        return spans(self._journal(), name, source, since, until)
+        Costs a pass over the events files.
+        """
+        from provml.journal.history import find_spans
+
+        return find_spans(self._journal(), name, source, since, until)
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         from provml.journal.history import last_values

@@ -1,4 +1,4 @@
-"""What verbs check of their arguments, and how they turn them into what the journal keeps.
+"""Checks of the verbs' arguments, and their conversion into what the journal stores.
 
 Imports `errors`, `context`, `journal.values`, `collect.secrets`.
 """
@@ -15,16 +15,16 @@ from typing import Any, Final
 from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import mask_value
 from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.journal.layout import MAX_INT64
 from provml.journal.values import encode, plain_number, small_array
 
-_MAX_INT64: Final = 2**63 - 1
 _MAX_EPOCH: Final = 2**31 - 1
 _MAX_VALUE_BYTES: Final = 2**20
-_MAX_DEPTH: Final = 64
+_MAX_PARAM_DEPTH: Final = 64
 
 
 def validate_metric_name(name: object) -> str:
-    """The metric's name, any Unicode text. Raises InvalidMetricError."""
+    """Return the metric's name if it is Unicode text. Raises InvalidMetricError."""
     try:
         return validate_name(name, "a metric's name")
     except InvalidArgumentError as error:
@@ -32,16 +32,17 @@ def validate_metric_name(name: object) -> str:
 
 
 def encode_value(name: str, value: object) -> tuple[str, Any]:
-    """A metric's value as a sample keeps it: its storage (``f64``, ``i64``, ``text``), the value.
+    """Return the storage (``f64``, ``i64``, ``text``) and the stored form of a metric's value.
 
-    Raises InvalidMetricError with the metric's name and the value's type.
+    Raises:
+        InvalidMetricError: the value cannot be stored; the message has the metric's name.
     """
     number = plain_number(value)
     if isinstance(number, float):
         return "f64", float(number)
     if isinstance(number, int) and not isinstance(number, bool):
         number = int(number)
-        if -_MAX_INT64 - 1 <= number <= _MAX_INT64:
+        if -MAX_INT64 - 1 <= number <= MAX_INT64:
             return "i64", number
     array = small_array(value)
     if array is not None and array.elements and value.dtype.kind in "iuf":  # type: ignore[attr-defined]
@@ -56,22 +57,22 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
             return "text", encode(number)
         except InvalidArgumentError as error:
             raise InvalidMetricError(f"metric {name!r}: {error}") from None
-    raise InvalidMetricError(_why_not(name, value))
+    raise InvalidMetricError(_explain_refusal(name, value))
 
 
-def _why_not(name: str, value: object) -> str:
+def _explain_refusal(name: str, value: object) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     shape = getattr(value, "shape", None)
     if shape is not None and math.prod(shape) == 1:
         dtype = getattr(value, "dtype", kind)
         return (
-            f"metric {name!r}: a value of dtype {dtype} is no number that 64 bits hold exactly: "
-            f"{value!r:.80}; convert it with float() where that is what you mean"
+            f"metric {name!r}: a value of dtype {dtype} does not fit exactly into 64 bits: "
+            f"{value!r:.80}; convert it with float() if you want it rounded"
         )
     if shape is not None:
         return (
-            f"metric {name!r}: a {kind} of shape {tuple(shape)} is no single value; log its mean, "
-            "each element under a name of its own, or a small one as a numpy array"
+            f"metric {name!r}: a {kind} of shape {tuple(shape)} is not a single value; log its "
+            "mean, each element under a name of its own, or a small one as a numpy array"
         )
     return (
         f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "
@@ -80,7 +81,7 @@ def _why_not(name: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Whether ``struct`` packs every value of this class as exactly as `encode_value` does."""
+    """Return whether ``struct`` packs every value of this class as exactly as `encode_value`."""
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
     numpy = sys.modules.get("numpy")
@@ -93,22 +94,22 @@ def packs_exactly(value: object) -> bool:
 
 
 def validate_step(step: object) -> int | None:
-    """The step as an int of 64 bits. Raises InvalidArgumentError."""
-    number = _checked_integer(step, "step")
-    if number is not None and not -_MAX_INT64 <= number <= _MAX_INT64:
-        raise InvalidArgumentError(f"step must lie within +-(2**63 - 1): {step!r}")
+    """Return the step as a 64-bit int, or None. Raises InvalidArgumentError."""
+    number = _validate_integer(step, "step")
+    if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
+        raise InvalidArgumentError(f"step must be between -(2**63 - 1) and 2**63 - 1: {step!r}")
     return number
 
 
 def validate_epoch(epoch: object) -> int | None:
-    """The epoch as an int. Raises InvalidArgumentError."""
-    number = _checked_integer(epoch, "epoch")
+    """Return the epoch as an int, or None. Raises InvalidArgumentError."""
+    number = _validate_integer(epoch, "epoch")
     if number is not None and not 0 <= number <= _MAX_EPOCH:
-        raise InvalidArgumentError(f"epoch must lie within 0 and 2**31 - 1: {epoch!r}")
+        raise InvalidArgumentError(f"epoch must be between 0 and 2**31 - 1: {epoch!r}")
     return number
 
 
-def _checked_integer(value: object, what: str) -> int | None:
+def _validate_integer(value: object, what: str) -> int | None:
     if value is None or value.__class__ is int:
         return value
     number = plain_number(value)
@@ -120,14 +121,14 @@ def _checked_integer(value: object, what: str) -> int | None:
 
 
 def path_to_list(path: tuple[str, ...] | None) -> list[str] | None:
-    """A context's path as JSON has it."""
+    """Return a context's path as JSON stores it."""
     return None if path is None else list(path)
 
 
 def place_fields(
     context: Context | str | None, step: object, epoch: object = None
 ) -> dict[str, Any]:
-    """The fields that say where in the run something belongs."""
+    """Build the fields of a record that say where in the run something belongs."""
     return {
         "context": path_to_list(context_path(context)),
         "step": validate_step(step),
@@ -136,29 +137,29 @@ def place_fields(
 
 
 def param_record(name: str, value: object) -> dict[str, Any]:
-    """The record of a parameter; text under a secret's name is masked, and marked so."""
-    return _setting("param", name, value)
+    """Build the record of a parameter. If its name looks like a secret's, the text is masked."""
+    return _build_setting("param", name, value)
 
 
 def tag_record(name: object, value: object) -> dict[str, Any]:
-    """The record of a tag."""
-    return _setting("tag", validate_name(name, "a tag's name"), value)
+    """Build the record of a tag."""
+    return _build_setting("tag", validate_name(name, "a tag's name"), value)
 
 
 def metadata_record(name: object, value: object) -> dict[str, Any]:
-    """The record of a key of the metadata."""
-    return _setting("metadata", validate_name(name, "a key of the metadata"), value)
+    """Build the record of a metadata key."""
+    return _build_setting("metadata", validate_name(name, "a key of the metadata"), value)
 
 
-def _setting(kind: str, name: str, value: object) -> dict[str, Any]:
-    encoded = encode(value)  # first: it bounds the depth
+def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
+    encoded = encode(value)  # before mask_value, because it limits the depth
     own, hidden = mask_value(name, value)
     record = {"record": kind, "time": time.time_ns(), "name": name}
     return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
 
 
 def metadata_value(metadata: object) -> Any:
-    """Metadata as the journal keeps it, its secrets masked. Raises InvalidArgumentError."""
+    """Return metadata as the journal stores it, secrets masked. Raises InvalidArgumentError."""
     if metadata is None:
         return None
     if not isinstance(metadata, Mapping):
@@ -169,12 +170,13 @@ def metadata_value(metadata: object) -> Any:
 
 
 def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of a nested mapping; an empty mapping is itself a value.
+    """Yield the dotted names and the values of a nested mapping; an empty mapping is a value.
 
-    Raises InvalidArgumentError where it is nested deeper than 64, as one that holds itself is.
+    Raises:
+        InvalidArgumentError: the mapping is nested deeper than 64 levels, or contains itself.
     """
-    if depth > _MAX_DEPTH:
-        raise InvalidArgumentError(f"params are nested deeper than {_MAX_DEPTH} levels")
+    if depth > _MAX_PARAM_DEPTH:
+        raise InvalidArgumentError(f"params are nested deeper than {_MAX_PARAM_DEPTH} levels")
     for name, value in params.items():
         own = prefix + validate_name(name, "a parameter's name")
         if isinstance(value, Mapping) and value:

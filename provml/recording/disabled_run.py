@@ -1,32 +1,41 @@
-"""The disabled twin of a run: takes every call, records nothing, touches no file. Imports `run`."""
+"""The disabled run: it accepts every call, records nothing and touches no file.
+
+Imports `run` and `process_hooks`.
+"""
 
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
 
 from provml.recording import process_hooks
 from provml.recording.annotations import MetadataUpdate, Params
-from provml.recording.metric_groups import MetricGroup, Metrics, Number, SummaryCache
+from provml.recording.metric_groups import MetricGroup, Metrics
 from provml.recording.run import Run
+from provml.recording.summary_cache import Number, SummaryCache
+
+if TYPE_CHECKING:
+    from provml.base.results import AppendedBatch, AppendedPoint, DroppedCounts, PointPage
 
 
 class DisabledParams(Params):
-    """Parameters that are not kept."""
+    """Parameters that are not recorded."""
 
     def _values(self) -> dict[str, Any]:
         return {}
 
 
 class DisabledCache(SummaryCache):
-    """A summary cache that holds nothing."""
+    """A summary cache that stores nothing."""
 
     def store(self, /, **values: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     set = store
 
@@ -38,7 +47,7 @@ class DisabledCache(SummaryCache):
 
 
 class DisabledGroup(MetricGroup):
-    """A group that records nothing."""
+    """A metric group that records nothing."""
 
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         super().__init__(metrics, path)
@@ -47,42 +56,47 @@ class DisabledGroup(MetricGroup):
     def log(self, /, **fields: Any) -> MetricGroup:
         return self
 
-    def append(self, /, **fields: Any) -> dict[str, int]:
-        return {"index": 0}
+    def append(self, /, **fields: Any) -> AppendedPoint:
+        from provml.base.results import AppendedPoint
 
-    def append_batch(self, points: Any) -> dict[str, int]:
+        return AppendedPoint(0)
+
+    def append_batch(self, points: Any) -> AppendedBatch:
         count = len(points) if hasattr(points, "__len__") else 0
-        return {"count": count, "start_index": 0, "end_index": count - 1}
+        from provml.base.results import AppendedBatch
 
-    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
-        return {"data": [], "total": 0, "has_more": False}
+        return AppendedBatch(count, 0, count - 1)
+
+    def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
+        from provml.base.results import PointPage
+
+        return PointPage([], 0, False)
 
 
 class DisabledMetrics(Metrics):
-    """Metrics that are not kept."""
+    """Metric groups that record nothing."""
 
     def __init__(self) -> None:
-        """There is nothing to keep."""
+        """Create no state: nothing is stored."""
 
     def __call__(self, group: object) -> MetricGroup:
         return DisabledGroup(self, ("",))
+
+    __getitem__ = __call__
 
     def log(self, /, **groups: Any) -> Metrics:
         return self
 
     def flush(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class DisabledRun(Run):
-    """What ``start_run(disabled=True)`` gives.
+    """The run that ``start_run(disabled=True)`` returns.
 
-    Its `path` is a temporary folder, made when it is asked for and removed at the process's end:
-    a script that puts files there runs as well disabled.
+    Its `path` is a temporary folder, created on first access and removed when the process exits. A
+    script that writes files there runs unchanged.
     """
-
-    def _nothing(self, *arguments: Any, **options: Any) -> None:
-        return None
 
     def __init__(self, experiment: str) -> None:
         self.id = "disabled"
@@ -90,8 +104,10 @@ class DisabledRun(Run):
         self._closed = False
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        return 0, 0
+    def dropped(self) -> DroppedCounts:
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(0, 0)
 
     @property
     def hashing(self) -> list[Any]:
@@ -124,17 +140,14 @@ class DisabledRun(Run):
 
     spans = events
 
-    log = _nothing
-    log_metric = log_metrics = log_param = log_params = set_tag = log_event = _nothing
-    log_dataset = log_artifact = log_model = log_source_code = log_environment = _nothing
-    log_system_metrics = _nothing
-    log_flops_per_batch = log_flops_per_epoch = _nothing
-    log_execution_start_time = log_execution_end_time = log_current_execution_time = _nothing
-    _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _nothing
-
     @contextmanager
     def count_flops(self, *arguments: Any, **options: Any) -> Iterator[None]:
         yield
+
+    def _ignore(self, *arguments: Any, **options: Any) -> None:
+        return None
+
+    _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _ignore
 
     def end_run(self, *arguments: Any, **options: Any) -> None:
         self._closed = True
@@ -142,3 +155,31 @@ class DisabledRun(Run):
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return DisabledRun, (self.experiment,)
+
+
+def _silence_verb(
+    verb: Callable[..., Any], silent: Callable[..., Any] | None
+) -> Callable[..., Any]:
+    """Build a method that accepts any call and records nothing, documented like the verb.
+
+    Args:
+        verb: the method of `Run`.
+        silent: the function to call instead, for a verb that returns something.
+    """
+
+    @wraps(verb)
+    def method(self: DisabledRun, *arguments: Any, **options: Any) -> Any:
+        return None if silent is None else silent(self, *arguments, **options)
+
+    return method
+
+
+def _silence_verbs() -> None:
+    """Replace every public method of `Run` in `DisabledRun`."""
+    for name in dir(Run):
+        verb = getattr(Run, name)
+        if isinstance(verb, FunctionType) and not name.startswith("_"):
+            setattr(DisabledRun, name, _silence_verb(verb, vars(DisabledRun).get(name)))
+
+
+_silence_verbs()

@@ -1,6 +1,6 @@
-"""Recording into a run that another process began: ``provml run`` around a script.
+"""Recording into a run that another process started: ``provml run`` around a script.
 
-Imports `run`, `folder`, `lifecycle`, `journal`, `settings`.
+Imports `run`, `run_directory`, `process_hooks`, `settings`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from provml.recording.process_hooks import exception_record
 from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
-STARTED: Final = "run_started"
+RUN_STARTED: Final = "run_started"
 """The event of a `start_run` in the script; what it was called with is the event's metadata."""
-ENDED: Final = "run_finished"
+RUN_FINISHED: Final = "run_finished"
 """The event of its `end_run`, with the status: both read as one span."""
 SOURCE: Final = "provml"
 
 
 class JoinedRun(Run):
-    """The run of a script under ``provml run``: it records, the command around it ends the run."""
+    """The run of a script under ``provml run``: the script records, the command ends the run."""
 
     def end_run(
         self,
@@ -31,26 +31,27 @@ class JoinedRun(Run):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Say how the script's part ended, and close this process's files. Twice is once."""
+        """Record how the script's part ended, and close this process's files. Idempotent."""
         if not self._closed and self._pid == os.getpid():
             metadata: dict[str, Any] = {"status": status}
             if reason is not None:
                 metadata["reason"] = reason[:1000]
             if exception is not None:
                 metadata["exception"] = exception_record(exception)
-            self.log_event(ENDED, source=SOURCE, metadata=metadata)
+            self.log_event(RUN_FINISHED, source=SOURCE, metadata=metadata)
         super().end_run(status, reason=reason, exception=exception)
 
 
 def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
-    """The run around this process, in files of this process's own.
+    """Open the run of ``provml run`` around this process, in files of this process's own.
 
     Args:
-        kind: `JoinedRun` for a script, `Run` for what records from outside, which ends nothing.
+        kind: `JoinedRun` for a script; `Run` for code that records from outside and ends nothing.
 
-    Raises StoreError where there is none, or no file can be made.
+    Raises:
+        StoreError: there is no run to join, or no file can be created.
     """
     if settings.joined_run is None:
-        raise StoreError("there is no run around this process")
+        raise StoreError("no run to join: this process was not started by provml run")
     folder = open_joined_directory(settings.joined_run, settings)
     return kind(folder, folder.open_writer("helper"), (), owner=False)

@@ -1,13 +1,11 @@
-"""Metrics by groups: points whose epoch comes later, batches of points, summaries of many values.
+"""Metric groups: points whose epoch is set later, and batches of points.
 
-A point is on the disk when its call returns: what is pending of it is only the epoch and the step,
-which `samples.fill_in` puts into the record once they are known. Stands on the recorder and the
-journal; reads by `history`.
+A point is on the disk when its call returns. Only its step and epoch may be filled in later, by
+`sample_files.fill_in`. Builds on the recorder and the journal; `history` reads points back.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -17,38 +15,34 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsInde
 from provml.base.context import Context, group_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.sample_files import Slot, fill_in
-from provml.journal.writer import ExtraFields, SeriesKey, warn
+from provml.journal.writer import ExtraFields, SeriesKey, warn_without_raising
 from provml.recording.checks import (
     encode_value,
     validate_epoch,
     validate_metric_name,
     validate_step,
 )
+from provml.recording.summary_cache import ROW_ROLE, SummaryCache
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from provml.base.results import AppendedBatch, AppendedPoint, PointPage
     from provml.journal.writer import AbsentWriter, JournalWriter
 
-Number = int | float
-
-_ROW: Final = ExtraFields(role="row")
-_SUMMARY: Final = ExtraFields(role="summary")
-_STORED: Final = ExtraFields(role="stored")
 _MOST_PENDING: Final = 200_000
-_HUGE: Final = 1e150
 
 
-class _Row(NamedTuple):
-    """One point, checked: where it belongs, and its values with their series."""
+class _CheckedPoint(NamedTuple):
+    """A point that was checked: its step and epoch, and its values with their series."""
 
     step: int | None
     epoch: int | None
     values: list[tuple[SeriesKey, Any]]
 
 
-class _Pending(NamedTuple):
-    """A point that lacks its step or its epoch, and where it stands."""
+class _PendingPoint(NamedTuple):
+    """A point without a step or an epoch yet, and the slots in which it is stored."""
 
     slots: list[Slot]
     lacks_step: bool
@@ -56,40 +50,46 @@ class _Pending(NamedTuple):
 
 
 class MetricsHost(Protocol):
-    """What this module needs of a run."""
+    """The part of a run that this module uses."""
 
     path: Path
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process. Raises RunClosedError."""
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process. Raises RunClosedError."""
 
 
 class Metrics:
-    """A run's metrics by groups; `Run.metrics`. Safe to use from any thread.
+    """The metric groups of a run; `Run.metrics`. You can use it from any thread.
 
-    A group is a context: ``train`` and ``training`` are `Context.TRAINING`, ``val`` and
-    ``validation`` `Context.VALIDATION`, ``eval`` and ``evaluation`` `Context.EVALUATION`; any other
-    name is a context of that name. ``epoch`` and ``step`` are never names of metrics here.
+    A group is a context: ``run.metrics("train")``, or ``run.metrics["train"]``, is the group of
+    `Context.TRAINING`. `Context` lists the words for the standard contexts; any other name is a
+    context of that name. ``epoch`` and ``step`` are never names of metrics here.
     """
 
     def __init__(self, run: MetricsHost) -> None:
-        """Not for users: `Run.metrics` is one."""
+        """Not for users: use `Run.metrics`."""
         self._run = run
         self._groups: dict[tuple[str, ...], MetricGroup] = {}
         self._last_ns = 0
         self._lock = threading.RLock()
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_PendingPoint] = deque()
         self._place: tuple[int | None, int | None] = (None, None)
         self._warned = False
 
     def __call__(self, group: str | Context) -> MetricGroup:
-        """The group of a name.
+        """Return the group of a context.
 
-        Raises InvalidArgumentError where that is no Unicode text.
+        Raises:
+            InvalidArgumentError: the group is neither a `Context` nor Unicode text.
         """
         path = group_path(group)
         own = self._groups.get(path)
-        return own or self._groups.setdefault(path, MetricGroup(self, path))
+        if own is None:
+            own = self._groups.setdefault(path, MetricGroup(self, path))
+        own._given = group
+        return own
+
+    __getitem__ = __call__
 
     def log(
         self,
@@ -99,21 +99,22 @@ class Metrics:
         step: SupportsIndex | None = None,
         **groups: Mapping[str, Any],
     ) -> Metrics:
-        """Record a point in each group, ``train={"loss": 0.5}``, or say where others belong.
+        """Record a point in each group (``train={"loss": 0.5}``), or set epoch and step.
 
-        With groups, the epoch and step are those of these points alone. Without, they hold for what
-        groups log before and after, up to the next `flush`; another epoch or step flushes first
-        what is pending under the one before. If one value is refused, none is recorded. Costs some
-        microseconds a value.
+        - With groups, the epoch and step belong to these points alone.
+        - Without groups, they belong to the points that groups log before and after, until `flush`.
+          A different epoch or step first fills in the points that wait, as `flush` does.
+
+        If one value is refused, none is recorded. Costs some microseconds a value.
 
         Args:
-            epoch: 0 to 2**31 - 1; None: not said.
-            step: any integer of 64 bits (but -2**63); None: not said.
+            epoch: 0 to 2**31 - 1; None leaves it open.
+            step: any 64-bit integer except -2**63; None leaves it open.
             groups: names and values for each group, as `Run.log_metric` takes them.
 
         Raises:
-            InvalidMetricError: a group that is no mapping or is empty, or a value that is refused.
-            InvalidArgumentError: a bad epoch or step.
+            InvalidMetricError: a group is empty or not a mapping, or a value is refused.
+            InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
         place = (validate_step(step), validate_epoch(epoch))
@@ -124,7 +125,7 @@ class Metrics:
                     f"group {name!r} must be a mapping of names to values: {fields!r:.80}"
                 )
             group = self(name)
-            rows.append((group, group._checked(fields)))
+            rows.append((group, group._check_point(fields)))
         self._run._open_writer()
         with self._lock:
             if place != (None, None) and not rows:
@@ -137,15 +138,18 @@ class Metrics:
                 else:
                     steps = (row.step, place[0], self._place[0])
                     epochs = (row.epoch, place[1], self._place[1])
-                    self._write(group, [row._replace(step=_first(steps), epoch=_first(epochs))])
+                    self._write(
+                        group, [row._replace(step=_first_given(steps), epoch=_first_given(epochs))]
+                    )
         return self
 
     def flush(self) -> None:
-        """Give all that is pending the epoch and step that `log` said; they hold no longer.
+        """Give the waiting points the epoch and step set by `log`, and then reset both.
 
-        What is pending at the run's end is recorded without those that were never said.
+        Points that still wait when the run ends are recorded without an epoch or step.
 
-        Raises RunClosedError where the run has ended.
+        Raises:
+            RunClosedError: the run has ended.
         """
         self._run._open_writer()
         with self._lock:
@@ -161,26 +165,28 @@ class Metrics:
                     slot, step if point.lacks_step else None, epoch if point.lacks_epoch else None
                 )
 
-    def _log(self, group: MetricGroup, row: _Row) -> None:
-        """Write a point that waits for what it lacks."""
+    def _log(self, group: MetricGroup, row: _CheckedPoint) -> None:
+        """Write a point; its missing step or epoch is filled in later."""
         with self._lock:
             slots: list[Slot] = []
             self._write(group, [row], slots)
             if row.step is not None and row.epoch is not None:
                 return
-            self._pending.append(_Pending(slots, row.step is None, row.epoch is None))
+            self._pending.append(_PendingPoint(slots, row.step is None, row.epoch is None))
             if len(self._pending) > _MOST_PENDING:
                 self._pending.popleft()
                 if not self._warned:
                     self._warned = True
-                    warn(
+                    warn_without_raising(
                         f"more than {_MOST_PENDING:,} points wait for their epoch: the oldest stay "
                         "without one; call run.metrics.flush() after each epoch"
                     )
 
-    def _write(self, group: MetricGroup, rows: list[_Row], slots: list[Slot] | None = None) -> int:
-        """Write points, each at a time of its own; the index of the first."""
-        writer = self._run._open_writer()
+    def _write(
+        self, group: MetricGroup, rows: list[_CheckedPoint], slots: list[Slot] | None = None
+    ) -> int:
+        """Write points, each with a time of its own; return the index of the first."""
+        writer = self._run._open_writer(group._given)
         with self._lock:
             first = group._count(len(rows))
             for row in rows:
@@ -190,7 +196,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Now; never twice the same, as points are told apart by their times."""
+        """Return the time now, never the same twice: points are distinguished by their times."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1
@@ -198,14 +204,14 @@ class Metrics:
         return time_ns
 
     def finish(self) -> None:
-        """Record what was stored and not summarised; for the run's end."""
+        """Record the values that were stored but not summarised. Called when the run ends."""
         with self._lock:
             for group in self._groups.values():
                 group.summary_cache._finish()
             self._fill()
 
     def forget(self) -> None:
-        """Begin anew in a forked child: what is pending is its parent's."""
+        """Start afresh in a forked child: the waiting points belong to the parent."""
         self._lock = threading.RLock()
         self._pending = deque()
         self._place = (None, None)
@@ -213,24 +219,25 @@ class Metrics:
             group._forget()
 
 
-def _first(given: Iterable[int | None]) -> int | None:
+def _first_given(given: Iterable[int | None]) -> int | None:
     return next((one for one in given if one is not None), None)
 
 
 class MetricGroup:
     """The metrics of one context; ``run.metrics("train")``.
 
-    Its points have an index, 0, 1, 2, ..., which goes on where the run is resumed. Where several
-    processes log at once, each is told what it knows of; `read` has one process's points after
-    another's.
+    The points of a group have an index: 0, 1, 2, ... A resumed run continues the count. If several
+    processes log at once, each counts the points that it knows of; `read` returns the points
+    process by process.
 
     Attributes:
-        summary_cache: values to be summarised.
+        summary_cache: values to summarise later.
     """
 
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._path = path
+        self._given: Context | str = ""  # as the last caller named the group
         self._next: int | None = None
         self.summary_cache = SummaryCache(self)
 
@@ -238,41 +245,44 @@ class MetricGroup:
         return f"<provml.MetricGroup {'/'.join(self._path)}>"
 
     def log(self, /, **fields: Any) -> MetricGroup:
-        """Record a point whose epoch and step, where it has none, come later.
+        """Record a point whose epoch and step may be set later.
 
-        `Metrics.log` says them, before or after, and `Metrics.flush` gives them to what is pending.
-        Costs some microseconds a value; the point is recorded at once.
+        `Metrics.log` sets them, before or after this call, and `Metrics.flush` fills them in. The
+        point is recorded at once. Costs some microseconds a value.
 
         Args:
-            fields: names and values; ``epoch`` and ``step`` say where it belongs.
+            fields: names and values; ``epoch`` and ``step`` are those of this point.
 
         Raises:
-            InvalidMetricError: no value, or one that is refused; then nothing is recorded.
-            InvalidArgumentError: a bad epoch or step.
+            InvalidMetricError: there is no value, or a value is refused; nothing is recorded.
+            InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
-        row = self._checked(fields)
+        row = self._check_point(fields)
         self._metrics._log(self, row)
         return self
 
-    def append(self, /, **fields: Any) -> dict[str, int]:
-        """Record a point as it is; its ``index``.
+    def append(self, /, **fields: Any) -> AppendedPoint:
+        """Record a point with exactly these fields; return its index.
 
-        Args, costs and raises as `log`.
+        Takes, costs and raises the same as `log`.
         """
-        return {"index": self._metrics._write(self, [self._checked(fields)])}
+        from provml.base.results import AppendedPoint
 
-    def append_batch(self, points: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-        """Record points, each a mapping as `append` takes fields; if one is refused, none is.
+        return AppendedPoint(self._metrics._write(self, [self._check_point(fields)]))
+
+    def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
+        """Record several points, each a mapping of fields; if one is refused, none is recorded.
 
         Costs some microseconds a value.
 
-        Returns:
-            ``count``, and ``start_index`` and ``end_index``: the first point's and the last's.
+        Args:
+            points: the points; each mapping has the fields that `append` takes.
 
         Raises:
-            InvalidMetricError: not several mappings, one without a value, a value that is refused.
-            InvalidArgumentError: a bad epoch or step.
+            InvalidMetricError: `points` is not a list of mappings, a point has no value, or a value
+                is refused.
+            InvalidArgumentError: an epoch or step is invalid.
             RunClosedError: the run has ended.
         """
         if isinstance(points, (Mapping, str, bytes)) or not isinstance(points, Iterable):
@@ -283,29 +293,28 @@ class MetricGroup:
         rows = []
         for number, point in enumerate(points):
             if not isinstance(point, Mapping):
-                raise InvalidMetricError(f"point {number} is no mapping: {point!r:.80}")
+                raise InvalidMetricError(f"point {number} is not a mapping: {point!r:.80}")
             try:
-                rows.append(self._checked(point))
+                rows.append(self._check_point(point))
             except (InvalidArgumentError, InvalidMetricError) as error:
                 raise type(error)(f"point {number}: {error}") from None
         start = self._metrics._write(self, rows)
-        return {"count": len(rows), "start_index": start, "end_index": start + len(rows) - 1}
+        from provml.base.results import AppendedBatch
 
-    def read(self, start_index: int = 0, limit: int = 1000) -> dict[str, Any]:
-        """Points by their index, also those that wait for their epoch; the run may have ended.
+        return AppendedBatch(len(rows), start, start + len(rows) - 1)
 
-        Costs a pass over the run's samples; imports numpy.
+    def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
+        """Return a page of the group's points, including those that wait for their epoch.
+
+        You can also read after the run has ended. Costs a pass over the run's samples; imports
+        numpy.
 
         Args:
-            start_index: the first one's index.
-            limit: how many at most, up to a million.
-
-        Returns:
-            ``data``: a list of ``{"index": ..., "data": {...}}``; ``total``: how many points there
-            are; ``has_more``: whether there are some after these.
+            start_index: the index of the first point to return.
+            limit: the largest number of points to return, up to a million.
 
         Raises:
-            InvalidArgumentError: an argument that is no int of 0 or more, or too large a limit.
+            InvalidArgumentError: an argument is not an int of 0 or more, or the limit is too large.
         """
         from provml.journal.history import read_points
         from provml.journal.reader import Journal
@@ -313,34 +322,36 @@ class MetricGroup:
         return read_points(Journal(self._metrics._run.path), self._path, start_index, limit)
 
     def flush(self) -> None:
-        """`Metrics.flush`, of all groups."""
+        """Same as `Metrics.flush`: it affects all groups."""
         self._metrics.flush()
 
-    def _checked(self, fields: Mapping[str, Any], role: ExtraFields = _ROW) -> _Row:
-        """A point as it is written. Raises InvalidMetricError, InvalidArgumentError."""
+    def _check_point(
+        self, fields: Mapping[str, Any], role: ExtraFields = ROW_ROLE
+    ) -> _CheckedPoint:
+        """Check a point's fields. Raises InvalidMetricError, InvalidArgumentError."""
         step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
         if "of" in fields:
             raise InvalidArgumentError(
-                "a group's points are of no model: use run.log_metric(name, value, context, "
+                "a group's points cannot have of=: use run.log_metric(name, value, context, "
                 f"of={fields['of']!r:.80})"
             )
         for name, value in fields.items():
             if name not in ("step", "epoch"):
-                values.append(self._series(name, value, role))
+                values.append(self._encode_field(name, value, role))
         if not values:
             raise InvalidMetricError(
                 f"a point of group {self._path[-1]!r} has no value: {fields!r}"
             )
-        return _Row(step, epoch, values)
+        return _CheckedPoint(step, epoch, values)
 
-    def _series(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
+    def _encode_field(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
         own_name = validate_metric_name(name)
         storage, stored = encode_value(own_name, value)
         return ("metric", own_name, self._path, None, storage, role), stored
 
     def _count(self, points: int) -> int:
-        """The index of the next point; so many are taken from there."""
+        """Reserve indices for so many points; return the first of them."""
         if self._next is None:
             self._next = self._count_before()
         first = self._next
@@ -348,219 +359,15 @@ class MetricGroup:
         return first
 
     def _count_before(self) -> int:
-        """How many points other processes, or the run before it was resumed, have recorded."""
+        """Return the number of points recorded by other processes or before the run was resumed."""
         from provml.journal.history import read_points
         from provml.journal.reader import Journal
 
         journal = Journal(self._metrics._run.path)
         if len(journal.writers) < 2:
             return 0
-        return int(read_points(journal, self._path, 0, 0)["total"])
+        return read_points(journal, self._path, 0, 0).total
 
     def _forget(self) -> None:
         self._next = None
         self.summary_cache._forget()
-
-
-class _Stored:
-    """The values of one name in a window."""
-
-    def __init__(self) -> None:
-        self.values: list[Number] = []
-        self.is_summarised = False
-        self.first_ns = 0
-        self.last_ns = 0
-
-    def add(self, value: Number, time_ns: int) -> None:
-        if not self.values:
-            self.first_ns = time_ns
-        self.last_ns = time_ns
-        self.values.append(value)
-
-
-class SummaryCache:
-    """Values that come often, to be recorded as a summary; ``run.metrics("train").summary_cache``.
-
-    Values are held in memory until `summarize`, or until the run's end, which summarises what is
-    left. What a killed process held is lost, and the run's documents say that it was.
-
-    Attributes:
-        keep_raw: whether values that are stored are recorded too, at once: then nothing is lost.
-    """
-
-    def __init__(self, group: MetricGroup) -> None:
-        self.keep_raw = False
-        self._group = group
-        self._metrics = group._metrics
-        self._stored: dict[str, _Stored] = {}
-        self._fields: dict[str, Any] = {}
-        self._is_due = False  # something was stored since the last summary
-        self._is_set = False  # a field was set
-
-    def store(self, /, **values: Any) -> None:
-        """Keep a value of each metric, to be summarised.
-
-        Costs some two microseconds a value, and one write() for the first of a window.
-
-        Raises:
-            InvalidMetricError: a value that is no number of 64 bits; then none is kept.
-            InvalidArgumentError: ``epoch`` or ``step``, which `set` takes.
-            RunClosedError: the run has ended.
-        """
-        if "epoch" in values or "step" in values:
-            raise InvalidArgumentError("epoch and step are not summarised: give them to set()")
-        group, numbers = self._group, []
-        for name, value in values.items():
-            key, stored = group._series(name, value, _STORED)
-            if key[4] == "text":
-                raise InvalidMetricError(
-                    f"metric {name!r}: only numbers of up to 64 bits can be summarised, not "
-                    f"{value!r:.80}"
-                )
-            numbers.append((key, stored))
-        writer = self._metrics._run._open_writer()
-        with self._metrics._lock:
-            time_ns = self._metrics._time_ns()
-            if numbers and not self._is_due:
-                self._is_due = True
-                context = list(group._path)
-                writer.append({"record": "window", "time": time_ns, "context": context})
-            for key, number in numbers:
-                self._stored.setdefault(key[1], _Stored()).add(number, time_ns)
-                if self.keep_raw:
-                    writer.sample(key, time_ns, None, None, number)
-
-    def set(self, /, **fields: Any) -> None:
-        """Say what goes into the next summary as it is: its ``epoch``, ``step``, a learning rate.
-
-        Raises:
-            InvalidMetricError: a value that `Run.log_metric` would refuse; then none is set.
-            InvalidArgumentError: a bad epoch or step.
-            RunClosedError: the run has ended.
-        """
-        validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
-        for name, value in fields.items():
-            if name not in ("step", "epoch"):
-                self._group._series(name, value, _ROW)
-        self._metrics._run._open_writer()
-        with self._metrics._lock:
-            self._fields |= fields
-            self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
-
-    def summarize(self, clear: bool = True) -> dict[str, Any]:
-        """Record the ``loss.mean``, ``.min``, ``.max``, ``.std``, ``.count`` of what was stored.
-
-        NaN is left out: the count is of the numbers. The standard deviation is the sample's, 0 for
-        one value. Where there is no number, there is only the count. Epoch and step are those of
-        `set`, else those that `Metrics.log` said. Costs a pass over the values and one write().
-
-        Args:
-            clear: begin anew; False goes on, and the next summary is of these values too.
-
-        Returns:
-            what was recorded; empty where nothing was stored and nothing set.
-
-        Raises RunClosedError where the run has ended.
-        """
-        self._metrics._run._open_writer()
-        with self._metrics._lock:
-            return self._summarize(bool(clear))
-
-    def _summarize(self, clear: bool) -> dict[str, Any]:
-        group, metrics = self._group, self._metrics
-        step, epoch = metrics._place
-        place = {
-            "step": validate_step(self._fields.get("step", step)),
-            "epoch": validate_epoch(self._fields.get("epoch", epoch)),
-        }
-        plain = {name: v for name, v in self._fields.items() if name not in ("step", "epoch")}
-        figures = {
-            f"{name}.{statistic}": value
-            for name, stored in self._stored.items()
-            for statistic, value in _statistics(stored.values).items()
-        }
-        values = [group._series(name, value, _ROW) for name, value in plain.items()]
-        values += [group._series(name, value, _SUMMARY) for name, value in figures.items()]
-        if values:
-            writer = metrics._run._open_writer()
-            group._count(1)
-            time_ns = metrics._time_ns()
-            if figures:
-                writer.append(self._record(time_ns) | place)
-            for key, value in values:
-                writer.sample(key, time_ns, place["step"], place["epoch"], value)
-            self._is_due = self._is_set = False
-        if clear:
-            self._stored, self._fields = {}, {}
-        for stored in self._stored.values():
-            stored.is_summarised = True
-        return plain | figures
-
-    def _record(self, time_ns: int) -> dict[str, Any]:
-        return {
-            "record": "summary",
-            "time": time_ns,
-            "context": list(self._group._path),
-            "fields": [
-                {
-                    "name": name,
-                    "stored": len(stored.values),
-                    "first": stored.first_ns,
-                    "last": stored.last_ns,
-                    "goes_on": stored.is_summarised,
-                }
-                for name, stored in self._stored.items()
-            ],
-        }
-
-    def peek(self, key: str, limit: int | None = None) -> list[Number]:
-        """The values that are stored of a metric, the oldest first; nothing changes.
-
-        Args:
-            key: the metric's name.
-            limit: only so many, the last ones.
-
-        Raises InvalidArgumentError for a limit that is no int of 0 or more.
-        """
-        from provml.journal.history import validate_count
-
-        own = None if limit is None else validate_count(limit, "limit", 2**62)
-        with self._metrics._lock:
-            stored = self._stored.get(key)
-            values = [] if stored is None else stored.values
-            return values[max(0, len(values) - own) :] if own is not None else list(values)
-
-    def _finish(self) -> None:
-        if self._is_due or self._is_set:
-            self._summarize(clear=True)
-
-    def _forget(self) -> None:
-        self._stored, self._fields = {}, {}
-        self._is_due = self._is_set = False
-
-
-def _statistics(values: list[Number]) -> dict[str, Number]:
-    numbers = [value for value in values if value == value]
-    count = len(numbers)
-    if not count:
-        return {"count": 0}
-    largest = max(map(abs, numbers))
-    # squares and sums of the largest floats are beyond them; a power of two changes no digit
-    scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
-    scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
-    mean = _sum(scaled) / count
-    squares = _sum([(value - mean) * (value - mean) for value in scaled])
-    return {
-        "mean": mean / scale,
-        "min": min(numbers),
-        "max": max(numbers),
-        "std": math.sqrt(squares / (count - 1)) / scale if count > 1 else 0.0,
-        "count": count,
-    }
-
-
-def _sum(numbers: list[Number]) -> float:
-    try:
-        return math.fsum(numbers)
-    except (OverflowError, ValueError):  # beyond the largest float; infinities of both signs
-        return float(sum(map(float, numbers)))

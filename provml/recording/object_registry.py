@@ -1,6 +1,6 @@
-"""The models and datasets that a run's verbs were given, held weakly; later calls name them.
+"""The models and datasets given to a run's verbs, so that later calls can name them.
 
-Imports nothing of provml.
+Objects are held by weak references. Imports nothing of provml.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ Reference = Callable[[], Any]
 
 
 class ObjectRegistry:
-    """The objects that a process registered in a run, by kind (``model``, ``dataset``) and name.
+    """The objects registered in a run by this process, by kind (``model``, ``dataset``) and name.
 
     Attributes:
-        changes: how often something was registered; what was looked up before may have changed.
-        made: kind and name of every model and artifact that is known to be logged.
+        changes: the number of registrations; if it changed, earlier look-ups may be outdated.
+        made: kind and name of every model and artifact known to be logged.
     """
 
     def __init__(self) -> None:
@@ -30,37 +30,39 @@ class ObjectRegistry:
         try:
             reference: Reference = weakref.ref(value)
         except TypeError:
-            return  # a path, a list: nothing that a later call could mean
+            return  # a path or a list, which a later call cannot name
         self._objects.pop((kind, name), None)
         self._objects[kind, name] = reference
         self.changes += 1
 
     def get(self, kind: str, name: str) -> Any:
-        """The object of a name; None where it is gone, or never was."""
-        return self._objects.get((kind, name), _nothing)()
+        """Return the object of a name; None if it no longer exists or was never registered."""
+        return self._objects.get((kind, name), _dead_reference)()
 
     def has(self, kind: str, name: str) -> bool:
-        """Whether a name was registered, whatever became of the object."""
+        """Return whether a name was registered, even if the object no longer exists."""
         return (kind, name) in self._objects
 
     def name_of(self, kind: str, value: object) -> str | None:
-        """The name that an object was last registered under."""
-        names = (name for own, name, known in self._latest() if own == kind and known is value)
+        """Return the name under which an object was last registered."""
+        names = (
+            name for own, name, known in self._newest_first() if own == kind and known is value
+        )
         return next(names, None)
 
     def latest(self, kind: str, accept: Callable[[Any], bool]) -> Any:
-        """The object of a kind that was registered last, of those accepted; None without one."""
-        found = (known for own, _, known in self._latest() if own == kind and accept(known))
+        """Return the last registered object of a kind that `accept` accepts, or None."""
+        found = (known for own, _, known in self._newest_first() if own == kind and accept(known))
         return next(found, None)
 
     def names(self, kind: str) -> list[str]:
-        """The names that were registered."""
+        """Return the registered names."""
         return [name for own, name in self._objects if own == kind]
 
-    def _latest(self) -> list[tuple[str, str, Any]]:
+    def _newest_first(self) -> list[tuple[str, str, Any]]:
         items = [(kind, name, known()) for (kind, name), known in self._objects.items()]
         return [item for item in reversed(items) if item[2] is not None]
 
 
-def _nothing() -> None:
+def _dead_reference() -> None:
     return None

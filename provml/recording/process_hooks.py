@@ -1,6 +1,6 @@
-"""Which runs are active in this process, and what happens to them at exit and at a fork.
+"""The active runs of this process, and how they survive forks and end when the process exits.
 
-Nothing is installed before the first run starts. Imports nothing of provml.
+No hook is installed before the first run starts. Imports nothing of provml.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 
 class Endable(Protocol):
-    """What this module needs of a run."""
+    """The part of a run that this module uses."""
 
     def end_run(
         self, status: str, *, reason: str | None = None, exception: BaseException | None = None
@@ -26,17 +26,17 @@ class Endable(Protocol):
         """End the run."""
 
     def _before_fork(self) -> None:
-        """End the thread that a child would be without."""
+        """Stop the threads that a child process would not have."""
 
     def _after_fork_in_parent(self) -> None:
-        """Start it again."""
+        """Start them again."""
 
     def _after_fork_in_child(self) -> None:
-        """Let go of what the parent process goes on using."""
+        """Release everything that the parent process continues to use."""
 
 
 class ProcessExit(NamedTuple):
-    """How a process came to its exit."""
+    """How the process exited."""
 
     status: str
     reason: str
@@ -45,33 +45,37 @@ class ProcessExit(NamedTuple):
 
 active_runs: list[Any] = []
 _watched: list[Any] = []
-_known: weakref.WeakSet[Any] = weakref.WeakSet()
+_seen_runs: weakref.WeakSet[Any] = weakref.WeakSet()
 _installed = False
 
 
 class _ObservedExit(SystemExit):
-    """The exception of ``sys.exit``, of a class that can be watched: the built-in one can't."""
+    """The exception of ``sys.exit``, in a class that supports weak references."""
 
 
 class _ExitObserver:
-    """Stands in for ``sys.exit`` while a run is active, to learn the exit status.
+    """Replaces ``sys.exit`` while a run is active, to learn the exit status.
 
-    The interpreter tells an atexit function nothing of it. What does not go through ``sys.exit``
-    stays unseen (``raise SystemExit``, ``exit()``), unless the run is a ``with`` block.
+    The interpreter does not pass the status to atexit functions. Exits that do not call
+    ``sys.exit`` (``raise SystemExit``, ``exit()``) are not seen, unless the run is a ``with``
+    block.
     """
 
     def __init__(self) -> None:
+        from inspect import currentframe
+
+        self._current_frame = currentframe
         self._original: Any = sys.exit
         self._thrown: weakref.ref[_ObservedExit] | None = None
         self.called = False
         self.argument: object = None
 
     def install(self) -> None:
-        """Take the place of ``sys.exit``."""
+        """Replace ``sys.exit``."""
         sys.exit = self
 
     def remove(self) -> None:
-        """Give the place back, unless another took it since."""
+        """Restore ``sys.exit``, unless other code has replaced it since."""
         if sys.exit is self:
             sys.exit = self._original
 
@@ -82,27 +86,28 @@ class _ExitObserver:
             if isinstance(self._original, BuiltinFunctionType):
                 self._throw(status)
         self._original(status)
-        raise SystemExit(status)  # only where the original was itself replaced by one that returns
+        raise SystemExit(status)  # only if other code replaced sys.exit by a function that returns
 
     def _throw(self, status: Any) -> NoReturn:
         thrown = _ObservedExit(status)
-        self._thrown = weakref.ref(thrown, self._let_go)
+        self._thrown = weakref.ref(thrown, self._note_freed)
         try:
             raise thrown
         finally:
-            del thrown  # this frame, which the traceback holds, must not hold it
+            del thrown  # the traceback holds this frame, which must not hold the exception
 
     def was_kept(self) -> bool:
-        """Whether the exception is still referred to, long after an exit would have dropped it."""
+        """Return whether code still holds the exception, long after an exit would have freed it."""
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
         gc.collect()  # a traceback may hold it in a cycle
         return thrown() is not None
 
-    def _let_go(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """Told that an exception is gone: if any code still runs, that code had caught it."""
-        if thrown is self._thrown and sys._getframe().f_back is not None:
+    def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
+        """Note that an exception was freed: if any code still runs, that code had caught it."""
+        frame = self._current_frame()
+        if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
 
 
@@ -111,41 +116,41 @@ _exception_before: int = 0
 
 
 def install() -> None:
-    """Have runs end with the process and live through forks; more than once is once."""
+    """End runs with the process and carry them through forks. Idempotent."""
     global _installed
     if _installed:
         return
     _installed = True
-    atexit.register(_end_all)
+    atexit.register(_end_all_runs)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
-            before=_before_fork,
-            after_in_parent=_after_fork_in_parent,
-            after_in_child=_after_fork_in_child,
+            before=_prepare_runs_for_fork,
+            after_in_parent=_resume_runs_in_parent,
+            after_in_child=_detach_runs_in_child,
         )
 
 
 def watch(run: Endable) -> None:
-    """Look after a run without making it the active one; it is ended last."""
+    """End this run when the process exits, after all others, without making it the active run."""
     install()
-    _known.add(run)
+    _seen_runs.add(run)
     _watched.append(run)
 
 
 def activate(run: Endable) -> None:
-    """Make the run the active one; the first call of a process installs the hooks."""
+    """Make the run the active one. The first call of a process installs the hooks."""
     global _exception_before, _exit
     install()
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
-        _exit = _ExitObserver()  # not the one before: what wraps that one would be its original
+        _exit = _ExitObserver()  # a new one: other code may have wrapped the last one
         _exit.install()
-    _known.add(run)
+    _seen_runs.add(run)
     active_runs.append(run)
 
 
 def deactivate(run: Endable) -> None:
-    """Take the run out of the active ones; the one started before it is active again."""
+    """Remove the run from the active runs; the run started before it is active again."""
     try:
         active_runs.remove(run)
     except ValueError:
@@ -155,36 +160,36 @@ def deactivate(run: Endable) -> None:
 
 
 def active() -> Any:
-    """The run that was started last and has not ended; None where there is none."""
+    """Return the run that was started last and has not ended, or None."""
     return active_runs[-1] if active_runs else None
 
 
 def exit_from_exception(exception: BaseException) -> ProcessExit:
-    """What an exception that leaves a run's body says of how the run ended."""
+    """Return how a run ended if this exception left its body."""
     if isinstance(exception, SystemExit):
-        return _exit_ending(exception.code)
+        return _exit_from_code(exception.code)
     if isinstance(exception, KeyboardInterrupt):
         return ProcessExit("interrupted", "KeyboardInterrupt", exception)
     return ProcessExit("failed", f"uncaught {type(exception).__qualname__}", exception)
 
 
 def exception_record(exception: BaseException) -> dict[str, str]:
-    """An exception as the journal keeps it: type, message, end of the traceback."""
+    """Return an exception as the journal stores it: type, message, and the end of the traceback."""
     kind = type(exception)
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
-        "message": _text(str, exception)[:10_000],
-        "traceback": _text(_traceback, exception)[-20_000:],
+        "message": _safe_text(str, exception)[:10_000],
+        "traceback": _safe_text(_format_traceback, exception)[-20_000:],
     }
 
 
-def _traceback(exception: BaseException) -> str:
+def _format_traceback(exception: BaseException) -> str:
     import traceback
 
     return "".join(traceback.format_exception(exception))
 
 
-def _text(describe: Callable[[Any], str], value: object) -> str:
+def _safe_text(describe: Callable[[Any], str], value: object) -> str:
     try:
         text = describe(value)
     except Exception as error:  # noqa: BLE001 - a user's __str__ or __repr__ may raise anything
@@ -192,26 +197,24 @@ def _text(describe: Callable[[Any], str], value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _exit_ending(code: object) -> ProcessExit:
+def _exit_from_code(code: object) -> ProcessExit:
     if code is None or (isinstance(code, int) and code == 0):
         return ProcessExit("finished", "sys.exit(0)")
-    return ProcessExit("failed", f"sys.exit({_text(repr, code)})"[:1000])
+    return ProcessExit("failed", f"sys.exit({_safe_text(repr, code)})"[:1000])
 
 
-def _process_ending() -> ProcessExit:
+def _find_process_exit() -> ProcessExit:
     exception = getattr(sys, "last_value", None)
     interactive = hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__")
     if exception is not None and id(exception) != _exception_before and not interactive:
         return exit_from_exception(exception)
     if _exit is not None and _exit.called and not interactive and not _exit.was_kept():
-        return _exit_ending(_exit.argument)
-    return ProcessExit(
-        "finished", "the process exited without end_run, by no sys.exit and no error"
-    )
+        return _exit_from_code(_exit.argument)
+    return ProcessExit("finished", "the process exited without end_run, sys.exit or an error")
 
 
-def _end_all() -> None:
-    ending = _process_ending()
+def _end_all_runs() -> None:
+    ending = _find_process_exit()
     for run in (*reversed(active_runs.copy()), *_watched.copy()):
         run.end_run(ending.status, reason=ending.reason, exception=ending.exception)
     if isinstance(ending.exception, KeyboardInterrupt):
@@ -219,10 +222,11 @@ def _end_all() -> None:
 
 
 def _leave_by_sigint() -> None:
-    """Have the interpreter end by the signal after an uncaught Ctrl-C, as it does without a run.
+    """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    A shell stops its loop by that. The interpreter keeps in a flag that the last code run from
-    text left by KeyboardInterrupt; the end of a run clears it (a dataclass is such code).
+    A shell stops its loop because of that signal. The interpreter notes in a flag that the code
+    which it ran last from text was left by KeyboardInterrupt. Ending a run clears the flag, because
+    creating a dataclass runs code from text; this sets it again.
     """
     try:
         exec("raise KeyboardInterrupt")
@@ -230,16 +234,16 @@ def _leave_by_sigint() -> None:
         pass
 
 
-def _before_fork() -> None:
-    for run in list(_known):
+def _prepare_runs_for_fork() -> None:
+    for run in list(_seen_runs):
         run._before_fork()
 
 
-def _after_fork_in_parent() -> None:
-    for run in list(_known):
+def _resume_runs_in_parent() -> None:
+    for run in list(_seen_runs):
         run._after_fork_in_parent()
 
 
-def _after_fork_in_child() -> None:
-    for run in list(_known):
+def _detach_runs_in_child() -> None:
+    for run in list(_seen_runs):
         run._after_fork_in_child()

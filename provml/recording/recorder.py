@@ -1,6 +1,6 @@
-"""The recording process's side of a run: its journal files, through forks and hand-overs.
+"""The journal files of one process that records a run, through forks and hand-overs.
 
-Imports `folder`, `known`, `journal` writers.
+Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
 
 from __future__ import annotations
@@ -12,18 +12,27 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
+from provml.journal.record_building import build_event
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
-Target = str | tuple[str, str] | Any
-"""What a sample or event may be of: a name, kind and name, or the model itself."""
+Target = object
+"""The model or artifact that a sample or event describes.
+
+Either the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
+object that was given to `Run.log_model`. Any Python object can be a model, so the type is `object`.
+"""
 
 if TYPE_CHECKING:
-    from provml.collect.hashing import Hashing, Progress
+    from provml.base.results import DroppedCounts
+    from provml.collect.collector_thread import CollectorPlan
+    from provml.collect.hashing import BackgroundHasher, HashingProgress
     from provml.collect.readings import Collector
-    from provml.collect.sampler import Planned, Sampler
+    from provml.collect.sampler import Sampler
     from provml.recording.flops import FlopsLog
     from provml.recording.metric_groups import Metrics
 
@@ -35,12 +44,12 @@ def _open_snapshot() -> Collector:
 
 
 class Recorder:
-    """What `Run` stands on: the writer of this process, opened when and where it is needed."""
+    """The base of `Run`: it opens this process's journal files when they are first needed."""
 
     def __init__(
         self, folder: RunDirectory, writer: JournalWriter, formats: tuple[str, ...], owner: bool
     ) -> None:
-        """Not for users: `provml.start_run` makes runs."""
+        """Not for users: `provml.start_run` creates runs."""
         self.id: str = folder.id
         self.experiment: str = folder.experiment
         self.path: Path = folder.path
@@ -54,15 +63,16 @@ class Recorder:
         self._execution_started_ns: int = time.time_ns()
         self._known = ObjectRegistry()
         self._flops: FlopsLog | None = None
-        self._hashing: Hashing | None = None
+        self._hashing: BackgroundHasher | None = None
         self._hashed = 0
         self._metrics: Metrics | None = None
+        self._aliases: set[str] = set()
 
     def _adopt(self, writer: JournalWriter) -> None:
         self._writer: JournalWriter | AbsentWriter = writer
         self._samples = writer.sample_file
         self._pid = os.getpid()
-        # what identifies a call's series, with the class of the value -> its number, its packer
+        # a call's series and the class of its value -> the series' number and its pack function
         self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
 
     @property
@@ -71,13 +81,15 @@ class Recorder:
         return self._closed
 
     @property
-    def dropped(self) -> tuple[int, int]:
-        """Samples and events lost so far to trouble of the environment (a full disk)."""
-        return self._writer.dropped
+    def dropped(self) -> DroppedCounts:
+        """The number of samples and of other records lost so far, for example to a full disk."""
+        from provml.base.results import DroppedCounts
+
+        return DroppedCounts(*self._writer.dropped)
 
     @property
-    def hashing(self) -> list[Progress]:
-        """The large datasets that are being hashed, each with its name and bytes done and total."""
+    def hashing(self) -> list[HashingProgress]:
+        """The large datasets being hashed, each with its name, the bytes done and the total."""
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
@@ -95,22 +107,22 @@ class Recorder:
             self._hashing.resume()
 
     def _after_fork_in_child(self) -> None:
-        # what the parent goes on using is let go; the first verb opens files of our own
+        # the parent keeps using these; the child's first verb opens files of its own
         self._lock = threading.RLock()
         if self._sampler is not None:
             self._sampler.forget()
             self._sampler = None
         self._owner = False
         self._fast = {}
-        if self._hashing is not None:  # the parent goes on with it
+        if self._hashing is not None:  # the parent continues to hash
             self._hashing.forget()
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # its lock may be held by a thread that is not here
+        self._flops = None  # a thread that the child does not have may hold its lock
         self._writer.forget()
 
-    def _start_sampling(self, interval_s: float, collectors: list[Planned]) -> None:
+    def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
         from provml.collect.sampler import Sampler
 
         with self._lock:
@@ -118,7 +130,7 @@ class Recorder:
             self._sampler.start()
 
     def _own_sampler(self) -> Sampler:
-        """What reads the machine for this process, made where there is none yet."""
+        """Return the sampler of this process; create it if there is none yet."""
         writer = self._open_writer()
         with self._lock:
             if self._sampler is None:
@@ -130,15 +142,31 @@ class Recorder:
                 self._sampler.start()
             return self._sampler
 
-    def _open_writer(self) -> JournalWriter | AbsentWriter:
-        """The writer of this process, opened on the first call in a forked child."""
-        if not self._closed and self._pid == os.getpid():
-            return self._writer
-        with self._lock:  # end_run says under it that the run is closed
+    def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
+        """Return the writer of this process, opened on the first call in a forked child.
+
+        Args:
+            context: the context that is about to be written, as the caller gave it. If it is a
+                word for a standard context, such as ``train``, the journal notes the word once.
+
+        Raises:
+            RunClosedError: the run has ended.
+        """
+        is_ready = not self._closed and self._pid == os.getpid()
+        writer = self._writer if is_ready else self._reopen_writer()
+        alias = context_alias(context)
+        if alias is not None and alias not in self._aliases:
+            self._aliases.add(alias)
+            path = path_to_list(context_path(alias))
+            writer.append({"record": "context", "context": path, "alias": alias})
+        return writer
+
+    def _reopen_writer(self) -> JournalWriter | AbsentWriter:
+        with self._lock:  # end_run closes the run under this lock
             if self._closed:
                 raise RunClosedError(
                     f"run {self.id} has ended: nothing more can be logged; "
-                    "start_run(..., run_id=..., resume=True) goes on with it"
+                    "start_run(..., run_id=..., resume=True) resumes it"
                 )
             if self._pid != os.getpid():
                 self._open_own_files()
@@ -156,25 +184,25 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
-        # a forked worker of multiprocessing leaves without Python's own exit functions
+        # a forked multiprocessing worker exits without calling atexit functions
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
             util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
-        """Have a large file or folder hashed in the background; its facts until then, or None."""
+        """Start to hash a large file or folder; return its interim facts, or None if small."""
         from provml.collect import hashing
 
         if not hashing.is_large(path, leave_out):
             return None
         with self._lock:
             if self._hashing is None:
-                self._hashing = hashing.Hashing(self._report_digest)
+                self._hashing = hashing.BackgroundHasher(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
-        except RuntimeError:  # no thread is to be had: at the interpreter's exit
+        except RuntimeError:  # the interpreter exits and starts no more threads
             return None
-        return {"unread": hashing.PENDING}
+        return {"unread": hashing.DIGEST_PENDING}
 
     def _report_digest(self, number: int, content: Record) -> None:
         try:
@@ -182,10 +210,10 @@ class Recorder:
                 {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
             )
         except RunClosedError:
-            pass  # the run ended meanwhile, and its record says that there is no digest yet
+            pass  # the run ended in the meantime; its record says that the digest is missing
 
     def _finish_hashing(self, wait_s: float) -> None:
-        """Wait for digests under way; what is not done by then is recorded as such."""
+        """Wait for the digests being computed; record an event for each that is not ready."""
         hashing = self._hashing
         if hashing is None:
             return
@@ -193,28 +221,21 @@ class Recorder:
         self._hashing = None
         for left in hashing.progress():
             metadata = {"name": left.name, "bytes_hashed": left.done, "bytes": left.total}
-            self._append(
-                {
-                    "record": "event",
-                    "time": time.time_ns(),
-                    "name": "dataset not hashed to its end",
-                    "source": "provml",
-                    "metadata": metadata,
-                }
-            )
+            self._append(build_event("dataset not hashed to its end", metadata))
 
     def _finish_metrics(self) -> None:
-        """Record what was stored for a summary, and what waits for its epoch."""
+        """Record the values that wait for a summary, and the points that wait for their epoch."""
         if self._metrics is not None and self._pid == os.getpid():
             try:
                 self._metrics.finish()
             except RunClosedError:
-                pass  # another thread has ended the run meanwhile
+                pass  # another thread has ended the run
 
     def _target(self, of: Target) -> tuple[str, str]:
-        """Kind and name of what a sample or event is of.
+        """Return the kind and name of the model or artifact that a sample or event describes.
 
-        Raises InvalidArgumentError where nothing of that name was logged, by any process.
+        Raises:
+            InvalidArgumentError: no process of the run has logged it.
         """
         wanted: list[tuple[str, str]]
         if isinstance(of, str):
@@ -227,22 +248,22 @@ class Recorder:
         made = self._known.made
         found = next((target for target in wanted if target in made), None)
         if found is None and wanted:
-            from provml.journal.history import records
+            from provml.journal.history import read_records
             from provml.journal.reader import Journal
 
-            content = records(Journal(self.path), "model", "artifact")
+            content = read_records(Journal(self.path), "model", "artifact")
             made.update((record["record"], str(record.get("name"))) for record in content)
             found = next((target for target in wanted if target in made), None)
         if found is None:
             known = ", ".join(sorted(f"{kind} {name!r}" for kind, name in made)[:10])
             raise InvalidArgumentError(
-                f"of={of!r:.80} is no model or artifact of this run: log it first with log_model "
-                f"or log_artifact; there are: {known or 'none'}"
+                f"of={of!r:.80} is not a model or artifact of this run: log it with log_model "
+                f"or log_artifact; logged so far: {known or 'none'}"
             )
         return found
 
-    def _append(self, record: Record) -> None:
-        self._open_writer().append(record)
+    def _append(self, record: Record, context: Context | str | None = None) -> None:
+        self._open_writer(context).append(record)
 
     def _append_all(self, records: list[Record]) -> None:
         writer = self._open_writer()

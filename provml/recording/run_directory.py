@@ -1,4 +1,4 @@
-"""A run's folder: made, joined or resumed at the start, described in ``run.json``.
+"""The folder of a run, described in ``run.json``: creating, joining and resuming it.
 
 Imports `journal`, `settings`, `errors`.
 """
@@ -30,15 +30,16 @@ _ABSOLUTE_IRI: Final = r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+"
 
 
 class RunDirectory:
-    """Where a run lives, and what its ``run.json`` says.
+    """The folder of a run and the content of its ``run.json``.
 
     Attributes:
         path: the run's folder.
         description: the content of ``run.json``.
-        facts: what every writer of this run says of itself.
-        settings: how to record.
-        lock_fd: a lock on the folder from the moment a run is found to be resumable until this
-            process's own files say that it records: of two that resume it at once one does.
+        facts: fields that every writer of this run records about itself.
+        settings: the settings of recording.
+        lock_fd: a lock on the folder, held from the moment a run is found to be resumable until
+            this process's journal files exist. If two processes resume a run at once, only one
+            succeeds.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class RunDirectory:
         return str(self.description["experiment"])
 
     def open_writer(self, role: str) -> JournalWriter:
-        """A new pair of journal files for this process. Raises StoreError."""
+        """Create a pair of journal files for this process. Raises StoreError."""
         try:
             return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
         except OSError as error:
@@ -71,7 +72,7 @@ class RunDirectory:
             self.unlock()
 
     def lock(self) -> None:
-        """Wait for the folder's lock, where its file system has locks."""
+        """Wait for the folder's lock, if its file system supports locks."""
         import fcntl
 
         self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -81,7 +82,7 @@ class RunDirectory:
             pass
 
     def unlock(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         if self.lock_fd is not None:
             os.close(self.lock_fd)
             self.lock_fd = None
@@ -90,7 +91,7 @@ class RunDirectory:
         return RunDirectory, (self.path, self.description, self.facts, self.settings)
 
     def discard(self) -> None:
-        """Remove the folder, where nobody has recorded in it: its id is free again."""
+        """Remove the folder if nothing was recorded in it, so that its id is free again."""
         try:
             if (self.path / layout.JOURNAL_FOLDER).is_dir():
                 (self.path / layout.JOURNAL_FOLDER).rmdir()
@@ -98,19 +99,19 @@ class RunDirectory:
                 (self.path / layout.RUN_FILE).unlink()
             self.path.rmdir()
         except OSError:
-            pass  # there is something in it
+            pass  # the folder is not empty
 
     def restore(self) -> None:
-        """Write ``run.json`` again where it was removed meanwhile; trouble is left to readers."""
+        """Write ``run.json`` again if it was removed in the meantime; ignore failures."""
         if not (self.path / layout.RUN_FILE).exists():
             try:
-                _write_json(self.path / layout.RUN_FILE, self.description)
+                _replace_json(self.path / layout.RUN_FILE, self.description)
             except OSError:
-                pass  # the journal's own trouble has warned; readers do without run.json
+                pass  # the journal's writer has warned; readers can do without run.json
 
 
 def validate_namespace(namespace: str | None) -> str | None:
-    """A user's base IRI, ended so that names can follow. Raises InvalidArgumentError."""
+    """Return a base IRI that ends so that names can follow. Raises InvalidArgumentError."""
     if namespace is None:
         return None
     if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
@@ -122,11 +123,11 @@ def validate_namespace(namespace: str | None) -> str | None:
 
 
 def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
-    """The folder of a run that another process records. Raises StoreError where there is none."""
+    """Open the folder of a run that another process records. Raises StoreError."""
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
         raise StoreError(f"there is no run to join in {path!r}")
-    return _folder(Path(path), description, settings)
+    return _build_directory(Path(path), description, settings)
 
 
 def open_directory(
@@ -136,16 +137,16 @@ def open_directory(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunDirectory, bool]:
-    """Make the run's folder, or join or resume it; also whether it is resumed.
+    """Create, join or resume the run's folder; return it and whether the run is resumed.
 
-    A process with a rank joins a run of that id that is under way, and one of its job's other
-    ranks in which its own has not recorded yet. Of processes without a rank that ask for one id
-    at the same moment one gets it.
+    A process with a rank joins a run with this id that is running, or one in which its own rank has
+    not recorded yet. If several processes without a rank ask for one id at the same moment, one
+    gets it.
 
     Raises:
-        RunExistsError: the id is taken, and it is neither resumed nor joined.
-        InvalidArgumentError: the id is no file name.
-        StoreError: the folder can't be made.
+        RunExistsError: the id is taken, and the run is neither resumed nor joined.
+        InvalidArgumentError: the id is not a valid file name.
+        StoreError: the folder cannot be created.
     """
     if run_id is not None and not (isinstance(run_id, str) and re.fullmatch(_RUN_ID, run_id)):
         raise InvalidArgumentError(
@@ -153,34 +154,32 @@ def open_directory(
             f"or digit: {run_id!r}"
         )
     if run_id == "latest":
-        raise InvalidArgumentError(
-            "run_id 'latest' is what the latest run is called: choose another"
-        )
-    experiment = Path(store).absolute() / layout.folder_name(description["experiment"])
+        raise InvalidArgumentError("run_id 'latest' is reserved for the latest run: choose another")
+    experiment = Path(store).absolute() / layout.encode_folder_name(description["experiment"])
     if resume and run_id is None:
-        run_id = _latest(experiment)
+        run_id = _find_latest_id(experiment)
     try:
         while True:
-            own_id = run_id or _new_id()
+            own_id = run_id or _create_run_id()
             path = experiment / own_id
-            if _made(path):
-                folder = _folder(path, description | {"id": own_id}, settings)
+            if _make_new_folder(path):
+                folder = _build_directory(path, description | {"id": own_id}, settings)
                 try:
-                    _write_json(path / layout.RUN_FILE, folder.description)
+                    _replace_json(path / layout.RUN_FILE, folder.description)
                 except OSError:
                     folder.discard()
                     raise
                 return folder, False
             if run_id is not None:
-                return _existing(path, description, run_id, resume, settings), resume
+                return _open_existing(path, description, run_id, resume, settings), resume
     except (RunExistsError, StoreError, JournalError):
         raise
     except (OSError, ValueError) as error:
         raise StoreError(f"can't make a run's folder under {store}: {error}") from error
 
 
-def _made(path: Path) -> bool:
-    """Make the folder; whether it was not there."""
+def _make_new_folder(path: Path) -> bool:
+    """Create the folder; return False if it already exists."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:
@@ -188,58 +187,62 @@ def _made(path: Path) -> bool:
     return True
 
 
-def _existing(
+def _open_existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
 ) -> RunDirectory:
     known = read_description(path) or {}
     own = {"id": run_id, "experiment": description["experiment"]}
-    folder = _folder(path, description | known | own, settings)
+    folder = _build_directory(path, description | known | own, settings)
     folder.lock()
     try:
-        _check_existing(path, run_id, resume, settings)
+        _refuse_taken_id(path, run_id, resume, settings)
     except BaseException:
         folder.unlock()
         raise
     return folder
 
 
-def _check_existing(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
-    from provml.journal.status import owner_ranks, run_state
+def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) -> None:
+    from provml.journal.status import find_owner_ranks, read_run_state
 
-    state = run_state(path)
+    state = read_run_state(path)
     joins = settings.rank is not None and (
-        state.status == "running" or owner_ranks(path).isdisjoint((settings.rank, None))
+        state.status == "running" or find_owner_ranks(path).isdisjoint((settings.rank, None))
     )
     if state.status == "running" and not joins:
         raise RunExistsError(f"run {run_id!r} is being recorded, by {state.reason} ({path})")
     if not (joins or resume):
         raise RunExistsError(
-            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to go on"
+            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to resume it"
         )
 
 
-def _folder(path: Path, description: dict[str, Any], settings: Settings) -> RunDirectory:
+def _build_directory(path: Path, description: dict[str, Any], settings: Settings) -> RunDirectory:
     facts = {} if settings.rank is None else {"rank": settings.rank}
     return RunDirectory(path, description, facts, settings)
 
 
-def _latest(experiment: Path) -> str | None:
+def _find_latest_id(experiment: Path) -> str | None:
     try:
         runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
     except OSError:
         return None
-    from provml.journal.status import created_ns
+    from provml.journal.status import find_created_ns
 
-    return max(runs, key=lambda entry: (created_ns(entry.path), entry.name)).name if runs else None
+    return (
+        max(runs, key=lambda entry: (find_created_ns(entry.path), entry.name)).name
+        if runs
+        else None
+    )
 
 
-def _new_id() -> str:
+def _create_run_id() -> str:
     moment = datetime.fromtimestamp(time.time(), UTC)
     suffix = base64.b32encode(os.urandom(5)).decode("ascii").lower()
     return f"{moment:%Y%m%dT%H%M%S}-{suffix}"
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _replace_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")

@@ -1,7 +1,7 @@
-"""What starts a run, for `start_run` in a script and for ``provml run`` around a command.
+"""The start of a run, for `start_run` in a script and for ``provml run`` around a command.
 
-Arguments are checked by `validate_start` before anything is made; `open_run` makes the run and its
-first records. Imports `run`, `folder`, `collect.choice`, `settings`.
+`validate_start` checks the arguments before anything is created; `open_run` creates the run and its
+first records. Imports `run`, `run_directory`, `collect.collector_selection`, `settings`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from provml.base.context import validate_name
-from provml.base.format_names import format_names
+from provml.base.format_names import check_format
 from provml.base.settings import Settings, default_store
-from provml.collect.collector_selection import DEFAULT as DEFAULT_COLLECTORS
-from provml.collect.collector_selection import check_collectors
+from provml.collect.collector_selection import DEFAULT_COLLECTORS, check_collectors
 from provml.collect.readings import Collector
-from provml.errors import ExportError, InvalidArgumentError
+from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.recording.checks import metadata_record, tag_record
 from provml.recording.run import Run
@@ -26,11 +25,11 @@ from provml.version import __version__
 
 
 class RunStart(NamedTuple):
-    """What a run is started with, checked."""
+    """The checked arguments of a run's start."""
 
     description: dict[str, Any]
     """The content of ``run.json`` but for the id."""
-    said: list[dict[str, Any]]
+    settings_records: list[dict[str, Any]]
     """Tags and metadata: records without their time."""
     formats: tuple[str, ...]
     interval_s: float
@@ -45,41 +44,43 @@ def validate_start(
     project: str | None = None,
     owner: str | None = None,
     namespace: str | None = None,
-    told: Mapping[str, str | None] | None = None,
+    labels: Mapping[str, str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
     collect: Iterable[str | Collector] | None = None,
 ) -> RunStart:
-    """The arguments of `provml.start_run`, checked; nothing is made.
+    """Check the arguments of `provml.start_run`; create nothing.
 
     Args:
-        told: what else ``run.json`` says where it is given: ``external_id`` and the like.
+        labels: further texts for ``run.json``, such as ``external_id``; None values are left out.
 
     Raises:
-        InvalidArgumentError, ExportError: an argument is unusable.
+        InvalidArgumentError, ExportError: an argument is invalid.
     """
-    from provml.collect.environment import login_name
+    from provml.collect.environment import find_login_name
 
     description = {
         "format": layout.FORMAT_VERSION,
         "experiment": validate_name(experiment, "experiment"),
         "project": None if project is None else validate_name(project, "project"),
-        "owner": login_name() if owner is None else validate_name(owner, "owner"),
+        "owner": find_login_name() if owner is None else validate_name(owner, "owner"),
         "namespace": validate_namespace(namespace),
         "created": time.time_ns(),
         "provml": __version__,
     }
-    description |= {key: validate_name(v, key) for key, v in (told or {}).items() if v is not None}
-    _check_formats(formats)
-    said = _records_of("tags", tags, tag_record)
-    said += _records_of("metadata", metadata, metadata_record)
+    description |= {
+        key: validate_name(v, key) for key, v in (labels or {}).items() if v is not None
+    }
+    _validate_formats(formats)
+    settings_records = _build_setting_records("tags", tags, tag_record)
+    settings_records += _build_setting_records("metadata", metadata, metadata_record)
     return RunStart(
         description,
-        said,
+        settings_records,
         tuple(formats),
-        _checked_interval(sample_interval_s, settings.sample_interval_s),
+        _validate_interval(sample_interval_s, settings.sample_interval_s),
         check_collectors(
             collect if collect is not None else settings.collect or DEFAULT_COLLECTORS
         ),
@@ -95,15 +96,15 @@ def open_run(
     run_id: str | None = None,
     resume: bool = False,
 ) -> Run:
-    """Make the run's folder and files, with the first records; reads nothing of the machine yet.
+    """Create the run's folder and files, and write the first records.
 
     Args:
-        execution: what runs: command line, script, folder, as `describe_execution` gives it.
+        execution: the command line, script and folder, as `describe_execution` returns them.
 
     Raises:
-        InvalidArgumentError: the run id is no file name.
+        InvalidArgumentError: the run id is not a valid file name.
         RunExistsError: the run id is taken.
-        StoreError, JournalError: the folder can't be made or written.
+        StoreError, JournalError: the folder cannot be created or written.
     """
     from provml.collect.environment import describe_host
 
@@ -114,11 +115,11 @@ def open_run(
     facts = {**execution, **describe_host()}
     now = time.time_ns()
     record = {"record": "start", "time": now, "resumed": resumed, **facts}
-    run._append_all([record, *(one | {"time": now} for one in start.said)])
+    run._append_all([record, *(one | {"time": now} for one in start.settings_records)])
     return run
 
 
-def _checked_interval(given: object, default: float) -> float:
+def _validate_interval(given: object, default: float) -> float:
     if given is None:
         return default
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
@@ -128,15 +129,14 @@ def _checked_interval(given: object, default: float) -> float:
     return float(given)
 
 
-def _check_formats(formats: object) -> None:
+def _validate_formats(formats: object) -> None:
     if not isinstance(formats, (tuple, list)):
         raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
-    unknown = [name for name in formats if name not in format_names()]
-    if unknown:
-        raise ExportError(f"unknown format {unknown[0]!r}; there are: {', '.join(format_names())}")
+    for name in formats:
+        check_format(name)
 
 
-def _records_of(
+def _build_setting_records(
     what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     if given is not None and not isinstance(given, Mapping):

@@ -18,8 +18,8 @@ from provml.base.settings import default_store
 from provml.errors import JournalError, MissingExtraError, QueryError, RunNotFoundError
 from provml.export import ntriples
 from provml.journal import layout
-from provml.journal.reader import Journal, damage_note
-from provml.journal.store import find_run, run_folders
+from provml.journal.reader import Journal, describe_damage
+from provml.journal.store import find_run, list_run_folders
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import DETAILS, SAMPLE_DETAIL_LIMIT, RunMapping, run_prefixes
 from provml.sparql.answers import SparqlAnswer
@@ -200,7 +200,7 @@ def _journals(folders: Sequence[Path]) -> list[Journal]:
 
 def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict[str, _WantedRun]:
     journals: list[Journal] = []
-    for folder in run_folders(root):
+    for folder in list_run_folders(root):
         try:
             journal = Journal(folder)
             journal.state()
@@ -237,7 +237,7 @@ def _find_common_store(journals: Sequence[Journal]) -> Path | None:
 def _find_store(journal: Journal) -> Path | None:
     """Return the store that contains a run, or None if its folders are not named as in a store."""
     folder, description = journal.folder.resolve(), journal.description
-    names = (layout.folder_name(str(description["experiment"])), str(description["id"]))
+    names = (layout.encode_folder_name(str(description["experiment"])), str(description["id"]))
     return folder.parent.parent if (folder.parent.name, folder.name) == names else None
 
 
@@ -405,7 +405,7 @@ class _Loader:
         triples = _load_graph(store, name, mapping, small)
         self._refreshed.loaded.append(name)
         self._refreshed.triples += triples
-        note = damage_note(journal.damage())
+        note = describe_damage(journal.damage())
         if note is not None:
             self._note(f"{_describe_run_place(journal)}: {note}")
         return GraphEntry(

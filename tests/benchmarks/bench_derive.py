@@ -128,7 +128,7 @@ def memory(store: str, samples: int) -> None:
     for count in (samples // 10, samples):
         path = make_run(store, count)
         for form in format_names():
-            if hasattr(find_format(form), "DETAIL"):
+            if find_format(form).default_detail:
                 continue  # a graph, in memory: see bench_graph
             for detail in ("sample", "series") if form == "provjson" else ("sample",):
                 command = [sys.executable, "-P", "-c", EXPORT, str(path), detail, form]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import provml
 from provml.capture.bootstrap import SITE
-from provml.capture.files import complete
+from provml.capture.files import record_files
 
 READING = """
 import sys, time
@@ -94,7 +94,7 @@ class Bench:
                 rows["inside"].append(self._start(script, run, ""))
                 rows["files"].append(self._start(script, run, "files"))
                 start = time.perf_counter()
-                complete(run)
+                record_files(run)
                 hashing.append(time.perf_counter() - start)
         cpu, loop = (self._ratio(rows["files"], rows["plain"], index) for index in (0, 1))
         whole = self._ratio(rows["files"], rows["inside"], 2)

@@ -10,6 +10,8 @@ import pytest
 
 FOLDER = Path(__file__).parent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("bench_*.py")), ids=lambda path: path.stem)
 def test_a_benchmark_prints_its_figures_and_budgets(path: Path) -> None:

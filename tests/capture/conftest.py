@@ -1,4 +1,4 @@
-"""A run around a script's process, as ``provml run`` makes one."""
+"""The run that scripts join, as ``provml run`` creates one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.capture.bootstrap import SITE
@@ -18,7 +19,7 @@ Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, apart from where runs are kept."""
+    """The working folder, separate from the store."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -27,7 +28,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def inside(run: provml.Run, work: Path) -> Script:
-    """Runs a script in the working folder, inside the run; its process, when it has ended."""
+    """Runs a script in the working folder, inside the run, and returns the finished process."""
     package = str(Path(provml.__file__).parents[1])
 
     def start(
@@ -47,7 +48,7 @@ def inside(run: provml.Run, work: Path) -> Script:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=LIMIT_S,
         )
 
     return start

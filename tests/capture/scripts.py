@@ -1,4 +1,4 @@
-"""Scripts as they are and as ``provml run`` runs them, side by side."""
+"""Runs scripts alone and under ``provml run``, to compare both."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+from waiting import LIMIT_S
+
 import provml
 from provml.capture.bootstrap import SITE
 
 
 class Done(NamedTuple):
-    """What came of a script: without recording, with it, and what was recorded."""
+    """The results of a script without and with recording, and what was recorded."""
 
     plain: subprocess.CompletedProcess[str]
     recorded: subprocess.CompletedProcess[str]
@@ -23,7 +25,7 @@ class Done(NamedTuple):
 
 
 def seen(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """What a user sees of a script; addresses in memory are other ones in every process."""
+    """What a user sees of a script, without memory addresses, which differ in every process."""
     return done.returncode, done.stdout, re.sub(r"\b0x[0-9a-f]+", "0x", done.stderr)
 
 
@@ -48,7 +50,7 @@ def script_done(folder: Path, script: str, *packages: Path, **variables: str) ->
 def run_script(
     folder: Path, script: str, packages: tuple[Path, ...], variables: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script in a folder that is made for it."""
+    """Run a script in a new folder."""
     folder.mkdir(parents=True)
     (folder / "train.py").write_text(script)
     path = [*map(str, packages), os.environ.get("PYTHONPATH", "")]
@@ -61,7 +63,7 @@ def run_script(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=LIMIT_S,
     )
 
 
@@ -76,5 +78,5 @@ def steps(run: provml.RecordedRun, name: str, context: object = None) -> list[in
 
 
 def missed(run: provml.RecordedRun) -> list[object]:
-    """What could not be recorded, as the run says."""
+    """What could not be recorded, according to the run."""
     return [event.metadata for event in run.events("capture missed")]

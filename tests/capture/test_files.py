@@ -1,4 +1,4 @@
-"""What a script reads and writes is recorded, and the script does not notice."""
+"""Files that a script reads and writes are recorded, and the script does not notice."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
-from provml.capture.files import complete
-from provml.capture.files.access_log import log_files, read_log
-from provml.capture.files.access_records import CAPTURED, MOST_IN_FOLDER, OVERWRITTEN, SECRET
-from provml.capture.files.ignore_rules import Rules
+from provml.capture.files import record_files
+from provml.capture.files.access_log import list_access_logs, read_access_log
+from provml.capture.files.access_records import CAPTURED, MAX_FILES_PER_FOLDER, OVERWRITTEN, SECRET
+from provml.capture.files.ignore_rules import IgnoreRules
 from provml.recorded_run import RecordedContent
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -29,10 +30,10 @@ def _sha256(content: bytes | str) -> str:
 
 
 class _Captured:
-    """What a run recorded of files, by kind and name."""
+    """The files that a run recorded, by kind and name."""
 
     def __init__(self, run: provml.Run) -> None:
-        complete(run)
+        record_files(run)
         run.end_run()
         self.recorded = provml.load(run.path)
         found = self.recorded.artifacts()
@@ -53,11 +54,11 @@ def _ended(done: subprocess.CompletedProcess[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# -- what becomes an entity -------------------------------------------------------------------
+# -- what is recorded --------------------------------------------------------------------------
 
 
 def test_read_and_written(run: provml.Run, work: Path, inside: Script) -> None:
-    """The run would not say what it came from, or what came of it."""
+    """The run would not say which files it used and generated."""
     (work / "in.csv").write_text("a,b\n1,2\n")
     _ended(inside("open('out.txt', 'w').write(open('in.csv').read().upper())"))
     captured = _Captured(run)
@@ -66,11 +67,11 @@ def test_read_and_written(run: provml.Run, work: Path, inside: Script) -> None:
     assert _digest(captured.used["in.csv"]) == _sha256("a,b\n1,2\n")
     assert _digest(captured.made["out.txt"]) == _sha256("A,B\n1,2\n")
     assert captured.counts == {"used": 1, "generated": 1}
-    assert not log_files(run.path)
+    assert not list_access_logs(run.path)
 
 
 def test_ways_to_open(run: provml.Run, work: Path, inside: Script) -> None:
-    """A file would be missed, or found elsewhere, for how it was opened."""
+    """A file would be missed, or recorded under another path, because of how it was opened."""
     for name in ("text", "path", "bytes", "flags", "fd", "opener", "relative", "chdir", "dot"):
         (work / name).write_text(name)
     (work / "sub").mkdir()
@@ -101,7 +102,7 @@ os.listdir("."), os.close(os.open(".", os.O_RDONLY)), open(os.devnull).close()
 
 
 def test_name_that_is_no_unicode(run: provml.Run, work: Path, inside: Script) -> None:
-    """One file of a strange name would cost the record of all."""
+    """One file with a strange name would prevent the record of all others."""
     strange = os.fsencode(work) + b"/caf\xe9\n.txt"
     with open(strange, "w") as file:
         file.write("x")
@@ -112,7 +113,7 @@ def test_name_that_is_no_unicode(run: provml.Run, work: Path, inside: Script) ->
 
 
 def test_overwritten_input_is_two_entities(run: provml.Run, work: Path, inside: Script) -> None:
-    """The data that was read would be taken for what stands in its place."""
+    """The data that was read would be mistaken for the file that replaced it."""
     for name in ("w", "append", "update", "replaced", "removed"):
         (work / name).write_text("before")
     script = """
@@ -144,7 +145,7 @@ os.remove("removed")
 
 
 def test_opened_to_be_written_and_left(run: provml.Run, work: Path, inside: Script) -> None:
-    """A log opened to be appended to would be said to be new."""
+    """A log that was opened for appending would count as new."""
     (work / "log").write_text("as it was")
     _ended(inside("open('log', 'a').close(); open('log', 'r+').close()"))
     captured = _Captured(run)
@@ -153,7 +154,7 @@ def test_opened_to_be_written_and_left(run: provml.Run, work: Path, inside: Scri
 
 
 def test_written_by_a_library_then_appended_to(run: provml.Run, work: Path, inside: Script) -> None:
-    """A model that a C library writes, and Python completes, would be an input of its own run."""
+    """A model that a C library writes and Python completes would count as an input of its run."""
     script = """
 import subprocess, time
 time.sleep(0.05)  # the file system's clock may be a tick late
@@ -167,7 +168,7 @@ open("model.txt", "a").write("end")
 
 
 def test_too_large_to_be_hashed_at_once(run: provml.Run, work: Path, inside: Script) -> None:
-    """A script would stand still, or the digest of other content be recorded."""
+    """A script would hang, or the digest of other content would be recorded."""
     with open(work / "large", "wb") as file:
         file.truncate(65 * 2**20)
     _ended(inside("open('large').close(); open('large', 'w').write('small')"))
@@ -177,7 +178,7 @@ def test_too_large_to_be_hashed_at_once(run: provml.Run, work: Path, inside: Scr
 
 
 def test_changed_by_what_is_not_watched(run: provml.Run, work: Path, inside: Script) -> None:
-    """The digest of what another program wrote would pass for that of what was read."""
+    """The digest of a file that another program wrote would pass for that of the file read."""
     (work / "in").write_text("before")
     script = """
 import os, time
@@ -193,7 +194,7 @@ while os.stat("in").st_mtime_ns < opened:  # a file system's clock is some milli
 
 
 def test_written_then_moved_and_removed(run: provml.Run, work: Path, inside: Script) -> None:
-    """A checkpoint would be missed, or a file that is gone recorded."""
+    """A checkpoint would be missed, or a deleted file would be recorded."""
     script = """
 import os, pathlib, shutil
 open("part", "w").write("whole"); os.replace("part", "final")
@@ -220,7 +221,7 @@ pathlib.Path("twice").read_text()
 
 
 def test_moved_input(run: provml.Run, work: Path, inside: Script) -> None:
-    """An input that is put away when it is done would be lost."""
+    """An input that is moved away after use would be lost."""
     for name in ("in", "later"):
         (work / name).write_text(name)
     (work / "folder").mkdir()
@@ -240,7 +241,7 @@ open("later").read(); os.system("rm later")
 
 
 def test_links(run: provml.Run, work: Path, inside: Script) -> None:
-    """Two names of one file would be an input and an output at once."""
+    """One file with two names would be an input and an output at once."""
     (work / "real").mkdir()
     (work / "way").symlink_to("real")
     (work / "real" / "data").write_text("d")
@@ -252,19 +253,19 @@ def test_links(run: provml.Run, work: Path, inside: Script) -> None:
 
 
 def test_many_files_of_a_folder_are_one_entity(run: provml.Run, work: Path, inside: Script) -> None:
-    """A dataset of images would be ten thousand entities."""
+    """A dataset of images would become ten thousand entities."""
     for kind in ("cat", "dog"):
         (work / "data" / kind).mkdir(parents=True)
-        for number in range(MOST_IN_FOLDER + 1):
+        for number in range(MAX_FILES_PER_FOLDER + 1):
             (work / "data" / kind / f"{number}.jpg").write_text(f"{kind}{number}")
     _ended(inside("import pathlib\nfor p in pathlib.Path('data').rglob('*.jpg'): p.read_bytes()"))
     captured = _Captured(run)
     assert set(captured.used) == {"data/cat", "data/dog"}
     cats = captured.used["data/cat"].facts
-    assert (cats["kind"], cats["files"]) == ("folder", MOST_IN_FOLDER + 1)
+    assert (cats["kind"], cats["files"]) == ("folder", MAX_FILES_PER_FOLDER + 1)
     manifest = list((run.path / "artifacts").rglob("files.sha256"))
     lines = sorted(manifest[0].read_text().splitlines())
-    assert len(lines) == MOST_IN_FOLDER + 1
+    assert len(lines) == MAX_FILES_PER_FOLDER + 1
     checked = subprocess.run(
         ["sha256sum", "--check", "--quiet"],
         input=manifest[0].read_text(),
@@ -279,7 +280,7 @@ def test_many_files_of_a_folder_are_one_entity(run: provml.Run, work: Path, insi
 def test_what_the_script_logs_is_not_recorded_twice(
     run: provml.Run, work: Path, inside: Script
 ) -> None:
-    """Each dataset and artifact would stand there twice."""
+    """Each dataset and artifact would be recorded twice."""
     (work / "in").write_text("i")
     (work / "folder").mkdir()
     (work / "folder" / "part").write_text("p")
@@ -302,11 +303,11 @@ with provml.start_run("own") as run:
     assert ("later", _sha256("12")) in found
 
 
-# -- what is left out -------------------------------------------------------------------------
+# -- ignored files ---------------------------------------------------------------------------
 
 
 def test_left_out(run: provml.Run, work: Path, inside: Script) -> None:
-    """What Python, libraries and the system keep would bury what the run used."""
+    """The files of Python, libraries and the system would bury those that the run used."""
     for name in (".env", "module.py", "key.pem"):
         (work / name).write_text("secret = 1")
     os.mkfifo(work / "pipe")
@@ -364,11 +365,11 @@ open(os.environ["PROVML_JOINED_RUN"] + "/run.json").read()
     ],
 )
 def test_rules(monkeypatch: pytest.MonkeyPatch, path: str, writing: bool, left_out: bool) -> None:
-    """An input would be left out, or the system's own files recorded."""
+    """An input would be ignored, or the system's own files would be recorded."""
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("TMPDIR", raising=False)
-    rules = Rules.of_process("/home/me/project/provenance/e/r", "/home/me/project")
-    assert rules.leave_out(path, writing) is left_out
+    rules = IgnoreRules.for_this_process("/home/me/project/provenance/e/r", "/home/me/project")
+    assert rules.ignores(path, writing) is left_out
 
 
 @pytest.mark.parametrize("folder", ["/usr/src/app", "/tmp/work", "/home/me/.work"])
@@ -377,18 +378,18 @@ def test_working_folder_counts_within_a_folder_that_does_not(
 ) -> None:
     """A script in a container's /usr/src/app would have no files."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules.of_process(f"{folder}/provenance/e/r", folder)
-    assert not rules.leave_out(f"{folder}/data.csv")
-    assert rules.leave_out(f"{folder}-other/data.csv")
-    assert rules.leave_out(f"{folder}/provenance/e/r/run.json")
+    rules = IgnoreRules.for_this_process(f"{folder}/provenance/e/r", folder)
+    assert not rules.ignores(f"{folder}/data.csv")
+    assert rules.ignores(f"{folder}-other/data.csv")
+    assert rules.ignores(f"{folder}/provenance/e/r/run.json")
 
 
 def test_run_folder_in_the_working_folder_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is the working folder would leave out everything."""
+    """If the store is the working folder, all files would be ignored."""
     monkeypatch.setenv("HOME", "/home/me")
-    rules = Rules.of_process("/project/e/r", "/project")
-    assert not rules.leave_out("/project/data.csv")
-    assert rules.leave_out("/project/e/r/run.json")
+    rules = IgnoreRules.for_this_process("/project/e/r", "/project")
+    assert not rules.ignores("/project/data.csv")
+    assert rules.ignores("/project/e/r/run.json")
 
 
 # -- processes --------------------------------------------------------------------------------
@@ -396,7 +397,7 @@ def test_run_folder_in_the_working_folder_itself(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("start", ["subprocess", "fork", "spawn", "os.fork"])
 def test_children(run: provml.Run, work: Path, inside: Script, start: str) -> None:
-    """What a data loader's workers read would be missed."""
+    """The files that a data loader's workers read would be missed."""
     for name in ("parent.txt", "child.txt", "later.txt"):
         (work / name).write_text(name)
     script = f"""
@@ -431,7 +432,7 @@ if __name__ == "__main__":
 
 
 def test_killed(run: provml.Run, work: Path, inside: Script) -> None:
-    """A run that was killed would have had no input."""
+    """A killed run would have no inputs."""
     (work / "in").write_text("i")
     script = """
 import os, signal
@@ -446,7 +447,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_threads(run: provml.Run, work: Path, inside: Script) -> None:
-    """Notes of threads that open at once would be torn or lost."""
+    """If threads open files at the same time, notes would be torn or lost."""
     for thread in range(16):
         (work / f"t{thread}").mkdir()
         for number in range(100):
@@ -470,14 +471,14 @@ threads = [threading.Thread(target=work, args=(own,)) for own in range(16)]
 def test_more_files_than_one_file_of_notes_holds(
     run: provml.Run, work: Path, inside: Script
 ) -> None:
-    """Notes would end with the first segment."""
+    """The notes would end when the first file is full."""
     (work / "d").mkdir()
     script = """
 for number in range(3000):
     open(f"d/{number}", "w").close()
 """
     _ended(inside(script))
-    assert len(log_files(run.path)) > 1
+    assert len(list_access_logs(run.path)) > 1
     captured = _Captured(run)
     assert captured.counts["generated"] == 3000
     assert captured.made["d"].facts["files"] == 3000
@@ -487,7 +488,7 @@ for number in range(3000):
 
 
 def test_script_is_as_without(run: provml.Run, work: Path, inside: Script) -> None:
-    """A script's errors and output would not be its own."""
+    """A script's errors and output would change."""
     script = """
 import sys, traceback
 for call in (lambda: open("absent"), lambda: open(""), lambda: open("nul\\0"), lambda: open(10**6),
@@ -508,7 +509,7 @@ open("absent")
 
 
 def test_trouble_of_ours_is_not_the_scripts(run: provml.Run, work: Path, inside: Script) -> None:
-    """An audit hook that raises takes the script's own open with it."""
+    """An error in the audit hook would break the script's own ``open``."""
     script = """
 import os, shutil
 shutil.rmtree(os.environ["PROVML_JOINED_RUN"] + "/journal")
@@ -523,12 +524,12 @@ def test_a_thousand_opens_leave_one_note(run: provml.Run, work: Path, inside: Sc
     """A file that is read in a loop would fill the disk with notes."""
     (work / "in").write_text("i")
     _ended(inside("for _ in range(100_000): open('in').close()"))
-    notes = [note for path in log_files(run.path) for note in read_log(path)]
+    notes = [note for path in list_access_logs(run.path) for note in read_access_log(path)]
     assert [note.kind for note in notes if note.path == str(work / "in")] == ["R"]
 
 
 def test_opened_for_each_line(run: provml.Run, work: Path, inside: Script) -> None:
-    """What is known to be written would stay known once it is moved, removed, or elsewhere."""
+    """A file would still count as written after it was moved or removed."""
     (work / "sub").mkdir()
     script = """
 import os
@@ -549,7 +550,7 @@ os.chdir("sub")
 append("log", 3)
 """
     _ended(inside(script))
-    notes = [note.kind for path in log_files(run.path) for note in read_log(path)]
+    notes = [note.kind for path in list_access_logs(run.path) for note in read_access_log(path)]
     assert notes.count("W") == 6
     captured = _Captured(run)
     assert not captured.used
@@ -615,7 +616,7 @@ with h5py.File("in2.h5", mode="r"): pass
 
 
 def _make_inputs(library: str) -> None:
-    """Inputs as the library itself makes them, outside any run."""
+    """Inputs that the library itself creates, outside any run."""
     made = {
         "numpy": """
 import numpy as np
@@ -656,12 +657,18 @@ for name in ("in.h5", "in2.h5"):
 """,
     }[library]
     command = [sys.executable, "-W", "ignore", "-c", made]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("library", sorted(_LIBRARIES))
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name == "torch" else [])
+        for name in sorted(_LIBRARIES)
+    ],
+)
 def test_library(run: provml.Run, work: Path, inside: Script, library: str) -> None:
-    """What a library reads and writes outside Python would be missed."""
+    """Files that a library reads and writes outside Python would be missed."""
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     _make_inputs(library)
@@ -676,7 +683,7 @@ def test_library(run: provml.Run, work: Path, inside: Script, library: str) -> N
 
 
 def test_replaced_calls_look_like_their_own(run: provml.Run, work: Path, inside: Script) -> None:
-    """A library's function would show another signature, or stay replaced after the end."""
+    """A library's function would show another signature, or stay replaced at the end."""
     if find_spec("polars") is None:
         pytest.skip("polars is not installed")
     script = """
@@ -692,9 +699,9 @@ print(isinstance(3, int), type(sys.modules["polars"].__spec__), len(sys.argv))
     assert watched.stdout.partition(cut)[0] == plain.stdout.partition(cut)[0]
     end = """
 import polars, sys
-from provml.capture.files import watch
+from provml.capture.files import audit_hook
 replaced = polars.read_csv
-watch.uninstall()
+audit_hook.uninstall()
 assert polars.read_csv is replaced.__wrapped__
 assert not [finder for finder in sys.meta_path if "provml" in type(finder).__module__]
 open("after", "w").close()

@@ -1,9 +1,10 @@
-"""Metrics out of text: each form of lines, and that no text stops or bloats the reader."""
+"""Metrics in text: each format of lines, and that no text stops or bloats the reader."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import provml
 from provml.capture.lines import LineReader, compile_patterns
+from provml.capture.lines._backtracking import may_backtrack_forever
 from provml.capture.lines._reader import MAX_LINE_BYTES
 from provml.journal.layout import NO_EPOCH, NO_STEP
 from provml.recording.disabled_run import DisabledRun
@@ -28,7 +30,7 @@ Read = Callable[..., list[Sample]]
 
 
 def samples(run: provml.Run) -> list[Sample]:
-    """Name, context, value, step and epoch of all that a run has, series by series."""
+    """The name, context, value, step and epoch of all samples of a run, series by series."""
     recorded = provml.load(run.path)
     found: list[Sample] = []
     for name, context in recorded.series_names():
@@ -49,14 +51,14 @@ def samples(run: provml.Run) -> list[Sample]:
 
 
 def rejected(run: provml.Run) -> dict[str, int]:
-    """How many lines were refused, by reason."""
+    """The number of refused lines, by reason."""
     events = provml.load(run.path).events("lines rejected")
     return events[0].metadata["reasons"] if events else {}
 
 
 @pytest.fixture
 def read(run: provml.Run) -> Read:
-    """Feed a text to a reader and give what it recorded."""
+    """Feed a text to a reader and return what it recorded."""
 
     def feed(text: str | bytes, patterns: tuple[str, ...] = (), size: int = 0) -> list[Sample]:
         reader = LineReader(run, patterns)
@@ -74,7 +76,7 @@ def read(run: provml.Run) -> Read:
 
 
 def test_json_lines(read: Read, run: provml.Run) -> None:
-    """A metric printed as one JSON object a line would be lost, rounded, or placed elsewhere."""
+    """A metric printed as a JSON line would be lost, rounded, or recorded in another place."""
     found = read(
         "starting\n"
         '{"metric": "NLL Loss", "value": 0.1}\n'
@@ -105,11 +107,11 @@ def test_json_lines(read: Read, run: provml.Run) -> None:
         ('{"metric": "a", "value": "0.5"}', "the value is text"),
         ('{"metric": "a", "value": [1]}', "the value is a list"),
         ('{"metric": "a", "value": {}}', "the value is an object"),
-        ('{"metric": "a", "value": 1e999}', "a number is beyond what a float holds"),
+        ('{"metric": "a", "value": 1e999}', "a number is too large for a float"),
         ('{"metric": "a", "value": ' + "1" * 5000 + "}", "an integer has too many digits"),
-        ('{"metric": "a"}', "there is no value"),
+        ('{"metric": "a"}', "the key 'value' is missing"),
         ('{"metric": 7, "value": 1}', "the metric's name is not text"),
-        ('{"metric": "a", "value": 1, "value": 2}', "'value' stands twice"),
+        ('{"metric": "a", "value": 1, "value": 2}', "the key 'value' occurs twice"),
         ('{"metric": "a", "value": 1, "step": 1.5}', "the step is not an integer"),
         ('{"metric": "a", "value": 1, "step": true}', "the step is not an integer"),
         ('{"metric": "a", "value": 1, "epoch": "3"}', "the epoch is not an integer"),
@@ -117,10 +119,10 @@ def test_json_lines(read: Read, run: provml.Run) -> None:
         ('{"metric": "a", "value": 1, "step": 9223372036854775808}', "the step is out of range"),
         (
             '{"metric": "a", "value": 1, "timestamp": 1e300}',
-            "the timestamp is no number of seconds since 1970",
+            "the timestamp is out of range",
         ),
         ('{"metric": "accuracy", "value": 0.985. "step": 3}', "the line is not JSON"),
-        ('{"metric": "a", "value": ' + "[" * 60000, "the line is nested too deep"),
+        ('{"metric": "a", "value": ' + "[" * 60000, "the line is nested too deeply"),
         ('{"metric": "\\ud800", "value": 1}', "InvalidMetricError: the name can't be a metric's"),
         (
             '{"metric": "' + "x" * 5000 + '", "value": 1}',
@@ -129,7 +131,7 @@ def test_json_lines(read: Read, run: provml.Run) -> None:
     ],
 )
 def test_what_is_no_metric_is_counted(read: Read, run: provml.Run, line: str, reason: str) -> None:
-    """A value that is lost would be lost in silence, or one that is none recorded."""
+    """A value would be lost silently, or something that is not a value would be recorded."""
     assert read(f'{line}\n{{"metric": "b", "value": 1}}\n') == [("b", None, 1, None, None)]
     assert rejected(run) == {reason: 1}
 
@@ -145,13 +147,13 @@ def test_what_is_no_metric_is_counted(read: Read, run: provml.Run, line: str, re
     ],
 )
 def test_other_json_is_left_alone(read: Read, run: provml.Run, line: str) -> None:
-    """A program that logs JSON of its own would get an event about each line."""
+    """A program that logs other JSON would get an event about each line."""
     assert read(line) == []
     assert rejected(run) == {}
 
 
 def test_a_timestamp_is_the_samples_time(run: provml.Run) -> None:
-    """A log read later would say that all was measured when it was read."""
+    """If a log is read later, all samples would get the time of reading."""
     reader = LineReader(run)
     reader.feed(
         b'{"metric": "a", "value": 1, "timestamp": 1700000000.5}\n'
@@ -176,7 +178,7 @@ def test_a_timestamp_is_the_samples_time(run: provml.Run) -> None:
 def test_what_python_prints_is_recorded_exactly(
     tmp_path: Path, name: str, value: float, step: int | None
 ) -> None:
-    """A name or number that json.dumps writes would come back as another."""
+    """A name or number that json.dumps writes would be read differently."""
     with provml.start_run("lines", store=tmp_path, formats=()) as run:
         reader = LineReader(run)
         line = json.dumps({"metric": name, "value": value, "step": step})
@@ -191,7 +193,7 @@ def test_what_python_prints_is_recorded_exactly(
 
 
 def test_json_behind_a_bar(read: Read, run: provml.Run) -> None:
-    """A callback prints its metrics while the bar is drawn: they would be lost, and the bar's."""
+    """If a callback prints metrics while a bar is drawn, both would be lost."""
     text = (
         "Epoch 1/2\n"
         '1/5 [=>....] - ETA: 0s - loss: 0.7{"metric": "f1", "value": 0.5, "epoch": 0}\n'
@@ -214,7 +216,7 @@ def test_json_behind_a_bar(read: Read, run: provml.Run) -> None:
 
 @pytest.mark.parametrize("kind", ["bars", "lines"])
 def test_keras_3(read: Read, run: provml.Run, kind: str) -> None:
-    """Piped output of Keras 3, recorded: an epoch's values would be missing or count twice."""
+    """In piped output of Keras 3, an epoch's values would be missing or count twice."""
     assert read((RECORDED / f"keras3-{kind}.txt").read_bytes()) == [
         ("accuracy", TRAINING, 0.5972, 1, 1),
         ("accuracy", TRAINING, 0.625, 2, 2),
@@ -247,7 +249,7 @@ def test_keras_3_with_callbacks_that_print(read: Read) -> None:
 
 
 def test_keras_without_its_backspaces(read: Read) -> None:
-    """A log that a terminal or a notebook cleaned would have each epoch twice."""
+    """A log cleaned by a terminal or notebook would have each epoch twice."""
     cleaned = (RECORDED / "keras3-bars.txt").read_bytes().replace(b"\b", b"").replace(b"\r", b"\n")
     found = read(cleaned)
     assert [(name, step) for name, _, _, step, _ in found if name == "loss"] == [
@@ -259,7 +261,7 @@ def test_keras_without_its_backspaces(read: Read) -> None:
 
 @pytest.mark.parametrize("kind", ["bars", "lines"])
 def test_keras_2_recorded(read: Read, run: provml.Run, kind: str) -> None:
-    """Piped output of Keras 2, recorded, a callback printing within its bars, would be misread."""
+    """Piped output of Keras 2, with a callback that prints during its bars, would be misread."""
     found = read((RECORDED / f"keras2-{kind}.txt").read_bytes())
     assert [sample for sample in found if "loss" in sample[0]] == [
         ("loss", TRAINING, 0.6492, 1, 1),
@@ -272,7 +274,7 @@ def test_keras_2_recorded(read: Read, run: provml.Run, kind: str) -> None:
 
 
 def test_keras_2(read: Read, run: provml.Run) -> None:
-    """Bars and lines of Keras 2, in its several spellings, would go unseen."""
+    """Some variants of Keras 2's bars and lines would be missed."""
     back = "\b" * 60
     found = read(
         "700000/700000 [==============================] - 20s - loss: 0.4097 - acc: 0.8078"
@@ -306,7 +308,7 @@ def test_keras_2(read: Read, run: provml.Run) -> None:
 
 
 def test_keras_unfinished_bars_say_nothing(read: Read) -> None:
-    """The averages of half an epoch would stand as those of an epoch."""
+    """The averages of half an epoch would pass for those of an epoch."""
     assert (
         read(
             "Epoch 1/2\n\r 1/10 [==>.......] - ETA: 9s - loss: 0.9"
@@ -321,7 +323,7 @@ def test_keras_unfinished_bars_say_nothing(read: Read) -> None:
 
 
 def test_tqdm(read: Read, run: provml.Run) -> None:
-    """Values of a bar's postfix would be lost, or recorded as often as the bar is drawn."""
+    """Values of a bar's postfix would be lost, or recorded each time the bar is drawn."""
     found = read(
         "\rtrain:   0%|          | 0/100 [00:00<?, ?it/s]"
         "\rtrain:  45%|████▌     | 45/100 [00:03<00:04, 12.3it/s, loss=0.5, acc=0.9]"
@@ -342,7 +344,7 @@ def test_tqdm(read: Read, run: provml.Run) -> None:
 
 
 def test_real_tqdm(read: Read) -> None:
-    """What tqdm prints today would not be what is read."""
+    """The output of the installed tqdm would not be understood."""
     tqdm = pytest.importorskip("tqdm")
     from io import StringIO
 
@@ -408,17 +410,18 @@ def test_real_tqdm(read: Read) -> None:
     ],
 )
 def test_patterns(read: Read, pattern: str, text: str, expected: list[Sample]) -> None:
-    """A line that a pattern describes would be missed, or another taken for it."""
+    """A matching line would be missed, or another line would match."""
     assert read(text, (pattern,)) == expected
 
 
 def test_a_repeat_that_takes_nothing_back_is_fine(read: Read) -> None:
-    """What is refused because it could take for ever would be refused in its safe form too."""
+    """The safe form of a pattern that could take for ever would be refused, too."""
     assert read("aab 1\n", (r"(?:a++)++b (?P<x>\d+(?:\.\d+)?)",)) == [("x", None, 1, None, None)]
 
 
+@pytest.mark.slow
 def test_a_pattern_that_takes_too_long_is_tried_once(read: Read) -> None:
-    """Output would be held up for as long at each of its lines."""
+    """A slow pattern would delay each line of the output."""
     slow = r".*a.*a.*a(?P<x>\d)"
     text = "a" * 260 + "\n"
     assert read(text * 50 + "loss 1\n", (slow, "loss {loss}")) == [("loss", None, 1, None, None)]
@@ -438,7 +441,7 @@ def test_an_epoch_on_a_line_of_its_own(read: Read) -> None:
 
 
 def test_patterns_beside_forms(read: Read) -> None:
-    """With a pattern given, lines that are known without would be lost."""
+    """With a pattern, lines in the built-in formats would be lost."""
     found = read(
         'loss 1\n{"metric": "m", "value": 2}\nEpoch 1/1\n1/1 - 0s - loss: 3.0\n', ("loss {x}",)
     )
@@ -450,13 +453,34 @@ def test_patterns_beside_forms(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expression", "is_refused"),
+    [
+        (r"(a+)+b", True),
+        (r"(?:a|aa)+b", True),
+        (r"(?:a?){20}", True),
+        (r"(?:a|b)+(?:\s\d{3})*", False),
+        (r"(?:ab|ac)+", False),
+        (r"(?:a{2,5}){3}", False),
+        (r"(?>a+)+(?:b++)+", False),
+        (r"[+*(]+\((a)\)+", False),
+        (r"(?x) (a +) + # )", True),
+        ("(?x) (a # +)+ (b+)+\n )+", False),
+        (r"(a)?(?:(?(1)b|cd))+", False),
+    ],
+)
+def test_expressions_that_backtrack(expression: str, is_refused: bool) -> None:
+    """A line could hang the reader, or a harmless expression would be refused."""
+    assert may_backtrack_forever(re.compile(expression)) is is_refused
+
+
+@pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(?P<loss>", "no regular expression"),
-        ("loss", "says no metric"),
-        ("{}", "says no metric"),
+        ("(?P<loss>", "not a valid regular expression"),
+        ("loss", "names no metric"),
+        ("{}", "names no metric"),
         ("{loss} {loss}", "twice"),
-        ("{name} is", "go together"),
+        ("{name} is", "give both"),
         (7, "must be a str"),
         (r"(?P<x>(a+)+)b", "could take for ever"),
         (r"(?P<x>(?:a|aa)+)b", "could take for ever"),
@@ -464,7 +488,7 @@ def test_patterns_beside_forms(read: Read) -> None:
     ],
 )
 def test_bad_patterns(pattern: Any, message: str) -> None:
-    """A mistake would show as a run without metrics, hours later."""
+    """A wrong pattern would only show hours later, as a run without metrics."""
     with pytest.raises(provml.InvalidArgumentError, match=message):
         compile_patterns([pattern])
     with pytest.raises(provml.InvalidArgumentError, match="must be a list"):
@@ -503,7 +527,7 @@ PIECES = [
 def test_blocks_change_nothing(
     tmp_path: Path, pieces: list[bytes], sizes: list[int], patterns: tuple[str, ...]
 ) -> None:
-    """A metric cut by the end of a pipe's block would be lost, or read as two."""
+    """A metric that is split between two blocks would be lost, or read as two."""
     data = b"".join(pieces)
     results = []
     for blocks in ([len(data) or 1], sizes):
@@ -521,7 +545,7 @@ def test_blocks_change_nothing(
 
 
 def test_an_endless_line_takes_no_memory(run: provml.Run) -> None:
-    """A program that prints a gigabyte without a newline would take the recorder's memory."""
+    """A program that prints a gigabyte without a newline would exhaust the memory."""
     reader = LineReader(run)
     block = b'{"metric": "a", "value": 1, "x": "' + b"y" * 2**20
     tracemalloc.start()
@@ -544,7 +568,7 @@ def test_a_long_line_without_metrics_is_no_finding(read: Read, run: provml.Run) 
 
 
 def test_text_of_digits_or_bars_takes_no_time(run: provml.Run) -> None:
-    """A line made to keep an expression busy would hold up what prints it."""
+    """A line made to keep an expression busy would delay the program that prints it."""
     import time
 
     reader = LineReader(run, ["{name}={value} loss {loss}"])
@@ -585,7 +609,7 @@ def test_nothing_rejected_is_no_event(read: Read, run: provml.Run) -> None:
 
 
 def test_a_run_that_ended(run: provml.Run) -> None:
-    """What prints after the end of its run would be stopped by the recorder."""
+    """Code that prints after the end of its run would get an error."""
     reader = LineReader(run)
     run.end_run()
     reader.feed(b'{"metric": "a", "value": 1}\n')
@@ -593,7 +617,7 @@ def test_a_run_that_ended(run: provml.Run) -> None:
 
 
 def test_a_disabled_run() -> None:
-    """A disabled run would be written into."""
+    """A disabled run would record something."""
     reader = LineReader(DisabledRun("none"))
     reader.feed(b'{"metric": "a", "value": 1}\n')
     reader.finish()

@@ -22,7 +22,7 @@ def _inside(run: provml.Run, script: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_start_run_joins(run: provml.Run, store: Path) -> None:
-    """A script's own start_run would make a second run, or end the one around it."""
+    """A script's own start_run would create a second run, or end the outer run."""
     script = """
 import provml
 with provml.start_run("mine", owner="someone", tags={"t": 1}) as run:
@@ -46,7 +46,7 @@ with provml.start_run("mine", owner="someone", tags={"t": 1}) as run:
 
 
 def test_failure_of_the_script_is_told(run: provml.Run) -> None:
-    """How the script's part ended would be lost: the command sees an exit status alone."""
+    """Why the script failed would be lost, as the command only has an exit status."""
     script = """
 import provml
 try:
@@ -63,16 +63,16 @@ except ValueError:
 
 
 def test_what_records_from_outside_has_files_of_its_own(run: provml.Run) -> None:
-    """What is captured after the script's end_run would be lost or raise."""
+    """Records captured after the script's end_run would be lost, or raise an error."""
     script = """
 import provml
-from provml.capture.outer_run import missed, outer_run
+from provml.capture.outer_run import note_missed, get_outer_run
 with provml.start_run("mine"):
-    outer_run().log_metric("m", 1.0)
+    get_outer_run().log_metric("m", 1.0)
 assert provml.active_run() is None
-outer_run().log_metric("m", 2.0)
-missed("tool.call", TypeError("no"))
-missed("tool.call", TypeError("again"))
+get_outer_run().log_metric("m", 2.0)
+note_missed("tool.call", TypeError("no"))
+note_missed("tool.call", TypeError("again"))
 """
     done = _inside(run, script)
     assert (done.returncode, done.stderr) == (0, "")
@@ -86,8 +86,8 @@ missed("tool.call", TypeError("again"))
 
 
 def test_nothing_around(tmp_path: Path) -> None:
-    """A script run without, or in a run that is gone, would fail for what only records it."""
-    script = "from provml.capture.outer_run import outer_run; print(outer_run())"
+    """A script without an outer run, or with one that was deleted, would fail."""
+    script = "from provml.capture.outer_run import get_outer_run; print(get_outer_run())"
     for folder in ("", str(tmp_path / "gone")):
         environment = {**os.environ, "PROVML_JOINED_RUN": folder}
         command = [sys.executable, "-c", script]
@@ -111,13 +111,13 @@ def test_nothing_around(tmp_path: Path) -> None:
     ],
 )
 def test_context_of_name(name: str, context: provml.Context | None) -> None:
-    """A metric would stand in a context that its name does not say."""
+    """A metric would get a context that its name does not imply."""
     assert context_from_name(name) is context
 
 
 @pytest.mark.parametrize("own", [None, "print('own')", "import nothing_of_that_name"])
 def test_site_leaves_no_trace(tmp_path: Path, own: str | None) -> None:
-    """A script would find another sys.path, or its environment's sitecustomize unread."""
+    """A script would find another sys.path, or its environment's sitecustomize would not run."""
     if own is not None:
         (tmp_path / "sitecustomize.py").write_text(own)
     command = [sys.executable, "-c", "import sys; print(sys.path)"]
@@ -131,7 +131,7 @@ def test_site_leaves_no_trace(tmp_path: Path, own: str | None) -> None:
 
 
 def test_any_python_can_read_what_it_reads_first() -> None:
-    """A Python that is too old for annotations would say a syntax error at its every start."""
+    """A Python too old for annotations would print a syntax error at each start."""
     source = (SITE / "sitecustomize.py").read_text()
     tree = ast.parse(source, feature_version=(3, 4))
     newer = (ast.AnnAssign, ast.JoinedStr, ast.AsyncFunctionDef, ast.Nonlocal)

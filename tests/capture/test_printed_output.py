@@ -1,4 +1,4 @@
-"""What a script prints is recorded, and the script can't tell."""
+"""Printed output is recorded, and the script can't tell."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -21,7 +22,7 @@ LINE = '{"metric": "loss", "value": 0.5, "step": 3}'
 
 
 def values(run: provml.Run, name: str = "loss") -> list[float]:
-    """The values of a metric without a context, the run ended."""
+    """End the run, and return the values of a metric without a context."""
     run.end_run()
     return [float(value) for value in provml.load(run.path).series(name).value]
 
@@ -53,7 +54,7 @@ def test_prints_are_recorded_and_pass(run: provml.Run, capsys: pytest.CaptureFix
 
 
 def test_one_of_the_two(run: provml.Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is not to be read would be."""
+    """A stream that should be ignored would be read."""
     before = sys.stdout
     with provml.capture_output(run, stdout=False):
         assert sys.stdout is before
@@ -63,15 +64,15 @@ def test_one_of_the_two(run: provml.Run, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_needs_a_run() -> None:
-    """Output would be recorded nowhere, in silence."""
+    """Without a run, output would silently not be recorded."""
     with pytest.raises(provml.NoActiveRunError, match="capture_output"), provml.capture_output():
         pass
-    with pytest.raises(provml.InvalidArgumentError, match="no regular expression"):
+    with pytest.raises(provml.InvalidArgumentError, match="not a valid regular expression"):
         provml.capture_output(patterns=["(?P<a>"])
 
 
 def test_streams_are_as_they_were(store: Path) -> None:
-    """A script that asks its streams what they are would take another way."""
+    """A script that inspects its streams would behave differently."""
     script = """
 import io, os
 def facts():
@@ -105,7 +106,7 @@ with provml.start_run("a", store=STORE, formats=()):
 
 @pytest.mark.parametrize("flags", [[], ["-u"], ["-X", "utf8=0"]])
 def test_bytes_and_text(store: Path, flags: list[str]) -> None:
-    """Bytes written to the buffer would go unseen, or text be seen twice."""
+    """Bytes written to the buffer would be missed, or text would be read twice."""
     script = f"""
 import sys, io, provml
 with provml.start_run("a", store={str(store)!r}, formats=()) as run:
@@ -127,7 +128,7 @@ print(path, file=sys.stderr)
 
 
 def test_a_stream_that_another_replaced(run: provml.Run) -> None:
-    """Leaving the block would throw away what another put in place, or stop it."""
+    """Leaving the block would remove or break a replacement by other code."""
     original = sys.stdout
     own = io.StringIO()
     with contextlib.redirect_stdout(own):
@@ -146,7 +147,7 @@ def test_a_stream_that_another_replaced(run: provml.Run) -> None:
 
 
 def test_a_method_that_another_replaced(run: provml.Run) -> None:
-    """A tool that stands in for the stream's write would lose its place, or call itself."""
+    """A tool that patches the stream's write would be removed, or call itself."""
     seen: list[str] = []
     own = io.StringIO()
     with contextlib.redirect_stdout(own):
@@ -168,7 +169,7 @@ def test_a_method_that_another_replaced(run: provml.Run) -> None:
 
 
 def test_handlers_that_keep_the_stream(run: provml.Run) -> None:
-    """A log handler made in the block would fail, or record, after it."""
+    """A log handler created in the block would fail, or record, after the block."""
     own = io.StringIO()
     logger = logging.Logger("own")
     with contextlib.redirect_stderr(own):
@@ -181,7 +182,7 @@ def test_handlers_that_keep_the_stream(run: provml.Run) -> None:
 
 
 def test_nested(run: provml.Run, store: Path) -> None:
-    """A line would be recorded as often as blocks are around it."""
+    """In nested blocks, a line would be recorded more than once."""
     with provml.start_run("other", store=store, formats=()) as other:
         with (
             contextlib.redirect_stdout(io.StringIO()) as own,
@@ -200,7 +201,7 @@ def test_nested(run: provml.Run, store: Path) -> None:
 
 
 def test_again(run: provml.Run) -> None:
-    """A capture used twice would record the first time alone."""
+    """A capture that is entered twice would record only the first time."""
     capture = provml.capture_output(run, stderr=False)
     with contextlib.redirect_stdout(io.StringIO()):
         for _ in range(2):
@@ -212,7 +213,7 @@ def test_again(run: provml.Run) -> None:
 
 
 def test_exceptions_pass(run: provml.Run) -> None:
-    """An error of the script would be another, and what it printed before it lost."""
+    """An error of the script would change, or the output before it would be lost."""
     with contextlib.redirect_stdout(io.StringIO()):
         with pytest.raises(KeyError, match="mine"), provml.capture_output(run):
             print(LINE)
@@ -226,7 +227,7 @@ def test_exceptions_pass(run: provml.Run) -> None:
 
 
 def test_a_closed_stream(run: provml.Run) -> None:
-    """A script that closed its output would fail otherwise than it does, or its end would."""
+    """A script that closed its output would fail in another way."""
     with contextlib.redirect_stdout(io.StringIO()), provml.capture_output(run):
         sys.stdout.close()
         with pytest.raises(ValueError, match="closed"):
@@ -242,7 +243,7 @@ def test_no_streams_at_all(run: provml.Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_threads(run: provml.Run) -> None:
-    """Lines that many threads print at once would be lost, or taken for one."""
+    """Lines that threads print at the same time would be lost or mixed up."""
 
     def log(thread: int) -> None:
         for number in range(200):
@@ -263,7 +264,7 @@ def test_threads(run: provml.Run) -> None:
 
 
 def test_fork(store: Path) -> None:
-    """A child would wait for ever for a lock that a thread of its parent held."""
+    """A forked child would wait for ever for a lock that a thread of its parent held."""
     script = """
 import os, threading
 run = provml.start_run("a", store=STORE, formats=())
@@ -293,13 +294,13 @@ print(run.path, file=sys.stderr)
         "-c",
         f"import sys, provml\nSTORE={str(store)!r}\n{script}",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LIMIT_S)
     child = provml.load(done.stderr.strip()).series("child").value.tolist()
     assert sorted(child) == list(range(20))
 
 
 def test_a_signal_handler_that_prints(run: provml.Run) -> None:
-    """A handler that prints while a line is read would wait for itself."""
+    """A signal handler that prints while a line is read would deadlock."""
 
     def handle(number: int, frame: object) -> None:
         print('{"metric": "signal", "value": 1}')
@@ -321,14 +322,14 @@ def test_a_signal_handler_that_prints(run: provml.Run) -> None:
 
 
 def test_disabled(capsys: pytest.CaptureFixture[str]) -> None:
-    """A disabled run would change what is printed through."""
+    """A disabled run would replace the streams."""
     before = sys.stdout
     with provml.start_run("none", disabled=True), provml.capture_output():
         assert sys.stdout is before
 
 
 def test_under_provml_run(run: provml.Run) -> None:
-    """What the command around reads would be recorded twice."""
+    """Under `provml run`, the built-in formats would be recorded twice."""
     script = """
 import provml, sys
 with provml.start_run("mine"):

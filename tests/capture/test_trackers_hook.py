@@ -1,4 +1,4 @@
-"""A tracker that another package announces: what recording its calls leaves unchanged."""
+"""A tracker of another package is recorded, and its functions stay the same for the script."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def log(writer, name, value):
 '''
 TRACKER = """
 import signal
-from provml.capture.trackers.sources import source_of
+from provml.capture.trackers.sources import get_source
 
 name = "toy"
 modules = ("toy.writing", "toy.broken", "toy.early")
@@ -52,26 +52,26 @@ def patch(module, calls):
 
 def _source(writer):
     facts = {"version": "1.0", "uri": "https://me:secret@host/path?token=secret"}
-    return source_of("toy", writer.name, writer.name, facts)
+    return get_source("toy", writer.name, writer.name, facts)
 
 def _log(result, writer, name, value, step=None, **_):
     if name == "trouble":
         raise RuntimeError("a mistake of ours")
     if name == "signal":  # one that comes while a call is recorded
         signal.raise_signal(value)
-    _source(writer).metric(name, value, step)
+    _source(writer).log_metric(name, value, step)
 
 def _log_all(result, writer, values, step=None):
-    _source(writer).metrics(values, step)
+    _source(writer).log_metrics(values, step)
 
 def _function(result, writer, name, value):
-    _source(writer).metric(name, value)
+    _source(writer).log_metric(name, value)
 """
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """A folder with a tracker's package, and one that records it."""
+    """A folder with the package of a tracker, and one that records it."""
     folder = tmp_path / "packages"
     (folder / "toy").mkdir(parents=True)
     (folder / "toy" / "__init__.py").write_text("")
@@ -87,7 +87,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 def test_a_tracker_is_one_file(tmp_path: Path, toy: Path) -> None:
-    """Another package's tracker would not be recorded, or its calls more than once."""
+    """The tracker of another package would not be recorded, or its calls more than once."""
     script = """
     from toy.writing import Writer, log
     writer = Writer("a")
@@ -108,7 +108,7 @@ def test_a_tracker_is_one_file(tmp_path: Path, toy: Path) -> None:
 
 
 def test_nothing_of_the_tracker_changes(tmp_path: Path, toy: Path) -> None:
-    """A script that looks at the functions, pickles or wraps them would find others."""
+    """A script that inspects, pickles or wraps the functions would notice the wrappers."""
     script = """
     import inspect, pickle, traceback
     from toy import writing
@@ -136,7 +136,7 @@ def test_nothing_of_the_tracker_changes(tmp_path: Path, toy: Path) -> None:
 
 
 def test_the_import_system_is_as_it_was(tmp_path: Path, toy: Path) -> None:
-    """A module would have another loader, fail to be loaded again, or fail in another way."""
+    """A module would have another loader, or fail in another way, or fail to reload."""
     script = """
     import importlib, importlib.util, sys, traceback
     for name in ("toy.writing", "toy.helpers", "toy.broken", "toy.nothing"):
@@ -171,7 +171,7 @@ def test_the_import_system_is_as_it_was(tmp_path: Path, toy: Path) -> None:
 
 
 def test_lazy_and_zipped_modules(tmp_path: Path, toy: Path) -> None:
-    """A tracker that is loaded in another way would be broken or not recorded."""
+    """A tracker with another kind of loader would be broken or not recorded."""
     script = """
     import importlib.util, sys, zipfile
     with zipfile.ZipFile("packed.zip", "w") as packed:
@@ -200,7 +200,7 @@ def test_lazy_and_zipped_modules(tmp_path: Path, toy: Path) -> None:
 
 
 def test_our_mistakes_are_counted(tmp_path: Path, toy: Path) -> None:
-    """An exception in what records would reach the script, or be hidden from the run."""
+    """An exception in a recorder would reach the script, or not be noted in the run."""
     script = """
     from toy.writing import Writer
     writer = Writer("a")
@@ -217,7 +217,7 @@ def test_our_mistakes_are_counted(tmp_path: Path, toy: Path) -> None:
 
 
 def test_signals_reach_the_script(tmp_path: Path, toy: Path) -> None:
-    """An exception that a signal handler raises would vanish where it meets the recording."""
+    """An exception raised by a signal handler during the recording would vanish."""
     script = """
     import signal
     from toy.writing import Writer
@@ -237,7 +237,7 @@ def test_signals_reach_the_script(tmp_path: Path, toy: Path) -> None:
 
 
 def test_threads_forks_and_sudden_ends(tmp_path: Path, toy: Path) -> None:
-    """Samples of threads and of children would be lost, doubled, or stop a process."""
+    """Samples of threads and child processes would be lost or doubled, or stop a process."""
     script = """
     import os, threading, warnings
     from toy.writing import Writer
@@ -267,7 +267,7 @@ def test_threads_forks_and_sudden_ends(tmp_path: Path, toy: Path) -> None:
 
 
 def test_beside_the_script_s_own_run(tmp_path: Path, toy: Path) -> None:
-    """What a script records itself, and by a tracker, would not stand in one run."""
+    """The script's own records and those of a tracker would not be in one run."""
     script = """
     import provml
     from toy.writing import Writer
@@ -301,8 +301,8 @@ def test_installed_late_and_removed(tmp_path: Path, toy: Path) -> None:
     writer.log("m", 1)
     if sys.argv[1:]:
         assert Writer.log is not functions[0]
-    trackers.remove()
-    trackers.remove()
+    trackers.uninstall()
+    trackers.uninstall()
     writer.log("m", 2)
     again = Writer.log, Writer.log_all, toy.writing.log, toy.writing.Writer
     print(all(a is b for a, b in zip(functions, again)), sys.meta_path == finders)
@@ -327,7 +327,7 @@ def test_processes_of_one_run_are_told_apart(tmp_path: Path, toy: Path) -> None:
 
 
 def test_no_run_to_record_into(tmp_path: Path, toy: Path) -> None:
-    """A store that is gone or damaged would reach the script."""
+    """An error of a deleted or damaged store would reach the script."""
     script = "from toy.writing import Writer; print(Writer('a').log('m', 1))"
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -339,7 +339,7 @@ def test_no_run_to_record_into(tmp_path: Path, toy: Path) -> None:
 
 
 def test_a_tracker_that_cannot_be_loaded(tmp_path: Path, toy: Path) -> None:
-    """One package's mistake would keep scripts from starting, or go unsaid."""
+    """A mistake in one package would keep scripts from starting, or not be noted."""
     (toy / "toy_tracker.py").write_text("import nothing_of_that_name")
     done = script_done(tmp_path, "print('started')", toy)
     assert seen(done.recorded) == seen(done.plain)

@@ -1,4 +1,4 @@
-"""What scripts log to MLflow is recorded, and logged as ever."""
+"""Values that scripts log to MLflow are recorded, and logged as usual."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from capture.scripts import missed, script_done, seen, steps, values
 
 from provml import Context
 
-pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed"),
+    pytest.mark.slow,  # each script imports mlflow
+]
 
 STORE = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 HEAD = """
@@ -33,7 +36,7 @@ HEAD = """
 
 
 def test_functions_and_client(tmp_path: Path) -> None:
-    """What a script gives MLflow would be missing, changed, doubled, or not reach MLflow."""
+    """Values given to MLflow would be missing, changed or doubled, or not reach MLflow."""
     script = f"""
     {HEAD}
     with mlflow.start_run(run_name="first", tags={{"team": "x"}}) as run:
@@ -96,7 +99,7 @@ def test_functions_and_client(tmp_path: Path) -> None:
 
 
 def test_autolog_models_and_datasets(tmp_path: Path) -> None:
-    """What MLflow logs by itself would be missing, or its models and data be mere files."""
+    """Autologged values would be missing, or models and datasets would be mere files."""
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     pytest.importorskip("pandas", reason="pandas is not installed")
     script = f"""
@@ -131,7 +134,7 @@ def test_autolog_models_and_datasets(tmp_path: Path) -> None:
 
 
 def test_half_installed(tmp_path: Path) -> None:
-    """MLflow that can't be imported would fail otherwise."""
+    """An MLflow that can't be imported would fail in another way."""
     script = """
     import sys, traceback
     sys.modules["mlflow.tracking.client"] = None

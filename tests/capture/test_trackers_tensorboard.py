@@ -1,4 +1,4 @@
-"""What scripts write for TensorBoard is recorded, and written as ever."""
+"""Values that scripts write for TensorBoard are recorded, and written as usual."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from capture.scripts import missed, script_done, seen, steps, values
 
 from provml import Context
 from provml.recorded_run import RecordedContent, RecordedRun
+
+pytestmark = pytest.mark.slow  # each script imports TensorFlow's or torch's writer
 
 PACKAGES = [
     pytest.param(
@@ -44,7 +46,7 @@ def read_back():
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_call_of_a_writer(tmp_path: Path, package: str) -> None:
-    """What a script gives TensorBoard would be missing, changed, or not reach TensorBoard."""
+    """Values given to TensorBoard would be missing or changed, or not reach TensorBoard."""
     script = f"""
     import numpy as np
     from {package} import SummaryWriter
@@ -151,7 +153,7 @@ def test_writers_of_one_script_are_told_apart(tmp_path: Path, package: str) -> N
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_trials_are_told_apart(tmp_path: Path, package: str) -> None:
-    """The parameters of one trial would be revisions of another's."""
+    """The parameters of one trial would count as revisions of another's."""
     script = f"""
     from {package} import SummaryWriter
     writer = SummaryWriter("runs")
@@ -173,7 +175,7 @@ def test_trials_are_told_apart(tmp_path: Path, package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_mistakes_of_the_script_stay_its_own(tmp_path: Path, package: str) -> None:
-    """An exception of the writer would not reach the script, or look otherwise."""
+    """An exception of the writer would not reach the script, or look different."""
     script = f"""
     import sys, traceback
     from {package} import SummaryWriter
@@ -202,7 +204,7 @@ def test_mistakes_of_the_script_stay_its_own(tmp_path: Path, package: str) -> No
 
 
 def test_tensors_as_they_are(tmp_path: Path) -> None:
-    """A tensor's value would be rounded, or its gradient's graph changed."""
+    """A tensor's value would be rounded, or its autograd graph would change."""
     pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     script = """
@@ -229,7 +231,7 @@ def test_tensors_as_they_are(tmp_path: Path) -> None:
 
 
 def test_half_installed(tmp_path: Path) -> None:
-    """Torch without tensorboard would fail otherwise, or not again."""
+    """Torch without tensorboard would fail in another way, or only once."""
     pytest.importorskip("torch", reason="torch is not installed")
     script = """
     import sys, traceback
@@ -249,7 +251,7 @@ def test_half_installed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_threads_and_sudden_ends(tmp_path: Path, package: str) -> None:
-    """Samples of threads, or before an end without goodbye, would be lost."""
+    """Samples of threads, or before a sudden end, would be lost."""
     script = f"""
     import os, threading
     from {package} import SummaryWriter

@@ -1,4 +1,4 @@
-"""What scripts log to Weights & Biases is recorded, and logged as ever."""
+"""Values that scripts log to Weights & Biases are recorded, and logged as usual."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from capture.scripts import missed, script_done, steps, values
 
 from provml import Context
 
-pytestmark = pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
+pytestmark = [
+    pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed"),
+    pytest.mark.slow,  # each script imports wandb
+]
 
 READ_BACK = """
 import glob
@@ -49,14 +52,14 @@ for path in sorted(glob.glob("wandb/offline-run-*/*.wandb")):
 
 
 def _written(folder: Path) -> str:
-    """What W&B has in its files."""
+    """The values in W&B's own files."""
     command = [sys.executable, "-c", READ_BACK]
     return subprocess.check_output(command, cwd=folder, text=True)
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
 def test_every_call_of_a_run(tmp_path: Path, mode: str) -> None:
-    """What a script gives W&B would be missing, changed, or not reach W&B."""
+    """Values given to W&B would be missing or changed, or not reach W&B."""
     script = f"""
     import numpy as np
     import pathlib, sys, traceback
@@ -129,7 +132,7 @@ def test_every_call_of_a_run(tmp_path: Path, mode: str) -> None:
 
 
 def test_an_end_without_finish(tmp_path: Path) -> None:
-    """What W&B does at the exit would be lost, or a failed script look finished."""
+    """Values logged at exit would be lost, or a failed script would look finished."""
     script = """
     import wandb
     settings = wandb.Settings(silent=True, x_disable_stats=True, console="off")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 from provml.base.format_names import format_names
@@ -29,7 +30,7 @@ def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[st
     command = [*COMMAND, *map(str, arguments)]
     environment = os.environ | variables
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=60, check=False
+        command, capture_output=True, text=True, env=environment, timeout=LIMIT_S, check=False
     )
 
 
@@ -105,32 +106,32 @@ def safe(text: str) -> bool:
     return not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 
-class TestList:
+class TestRuns:
     def test_a_pipe_gets_one_line_of_tab_separated_fields_a_run(self, store: Path) -> None:
-        """`provml list | cut -f1` breaks."""
-        done = call("list", "--store", store)
+        """`provml runs | cut -f1` breaks."""
+        done = call("runs", "--store", store)
         rows = [line.split("\t") for line in done.stdout.splitlines()]
         assert [row[0] for row in rows] == ["first-run", "second-run"]
         assert [row[2] for row in rows] == ["finished", "failed"]
-        assert {len(row) for row in rows} == {9}
+        assert {len(row) for row in rows} == {10}
         assert rows[0][5] == "10"
         assert Path(rows[1][8]).is_dir()
         assert safe(done.stdout.replace("\t", ""))
 
     def test_a_pipe_gets_no_colours_even_when_they_are_forced(self, store: Path) -> None:
         """Colour codes reach a file."""
-        assert "\x1b" not in call("list", "--store", store, FORCE_COLOR="1").stdout
+        assert "\x1b" not in call("runs", "--store", store, FORCE_COLOR="1").stdout
 
     def test_json_is_exact(self, store: Path) -> None:
         """A script reads another name than was given."""
-        runs = json.loads(call("list", "--json", "--store", store).stdout)
+        runs = json.loads(call("runs", "--json", "--store", store).stdout)
         assert [run["experiment"] for run in runs] == ["plain", HOSTILE]
         assert runs[0]["samples"] == 10
         assert runs[0]["started"].endswith("Z")
 
     def test_a_terminal_gets_a_table_in_which_names_are_text(self, store: Path) -> None:
         """A run's name colours or garbles the terminal."""
-        shown = on_terminal("list", "--store", store)
+        shown = on_terminal("runs", "--store", store)
         assert "finished" in shown
         assert "[red]" in shown
         assert "\\x1b[31m" in shown
@@ -143,7 +144,7 @@ class TestList:
         """An id that is cut can't be given to another command."""
         with provml.start_run("a rather long name of an experiment" * 3, store=store) as run:
             pass
-        shown = on_terminal("list", "--store", store, columns=columns, NO_COLOR="1")
+        shown = on_terminal("runs", "--store", store, columns=columns, NO_COLOR="1")
         assert run.id in shown
         assert "finished" in shown
 
@@ -153,41 +154,63 @@ class TestList:
             with provml.start_run(name, store=store) as run:
                 for step in range(12_345):
                     run.log_metric("loss", 0.5, None, step)
-        shown = on_terminal("list", "--store", store, columns=80, NO_COLOR="1")
+        shown = on_terminal("runs", "--store", store, columns=80, NO_COLOR="1")
         heading, *rows = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
         names = ["id", "experiment", "status", "started", "duration", "samples"]
         assert heading.split() == names
         assert rows[2].endswith("12345")
         assert max(map(len, [heading, *rows])) <= 80
 
-    def test_runs_of_a_newer_version_are_named(self, store: Path) -> None:
+    def test_runs_that_cant_be_read_are_listed_with_the_reason(self, store: Path) -> None:
         """Runs are missing from the list, and nobody learns which or why."""
-        for name in ("first", "second"):
-            newer = store / "newer" / name
+        for number in range(7):
+            newer = store / "newer" / f"run-{number}"
             newer.mkdir(parents=True)
             (newer / "run.json").write_text('{"format": 99}')
-            done = call("list", "--store", store)
-            assert len(done.stdout.splitlines()) == 2
-            assert done.stderr.count("\n") == 1
-            assert "upgrade provml" in done.stderr
-            assert done.stderr.count(str(newer.parent)) == 1
-        assert done.stderr.startswith("2 runs can't be read; the first, ")
+        done = call("runs", "--store", store)
+        rows = [line.split("\t") for line in done.stdout.splitlines()]
+        unreadable = [row for row in rows if row[2] == "unreadable"]
+        assert (len(rows), len(unreadable)) == (9, 7)
+        assert all("upgrade provml" in row[9] and row[8].endswith(row[0]) for row in unreadable)
+        *reasons, more = done.stderr.splitlines()
+        assert [reason.count("upgrade provml") for reason in reasons] == [1] * 5
+        assert more == "2 more runs can't be read; --json says why"
+        described = json.loads(call("runs", "--json", "--store", store).stdout)
+        assert sum("upgrade provml" in (run["reason"] or "") for run in described) == 7
+        assert "unreadable" in on_terminal("runs", "--store", store)
+
+    def test_running_and_crashed_runs_are_listed(self, killed: Path) -> None:
+        """A run that never ended is missing from the list."""
+        with provml.start_run("live", store=killed.parents[1], run_id="live"):
+            done = call("runs", "--store", killed.parents[1])
+        rows = [line.split("\t") for line in done.stdout.splitlines()]
+        assert [(row[0], row[2], row[5]) for row in rows] == [
+            ("dead", "crashed", "1000"),
+            ("live", "running", "0"),
+        ]
+
+    def test_the_list_needs_no_duckdb(self, store: Path) -> None:
+        """Runs can't be listed without the extra `lineage`."""
+        code = "import sys; sys.modules['duckdb'] = None; from provml.cli import main; main()"
+        command = [sys.executable, "-c", code, "runs", "--limit", "1", "--store", str(store)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["first-run"]
 
     def test_no_color_is_respected(self, store: Path) -> None:
         """NO_COLOR has no effect."""
-        shown = on_terminal("list", "--store", store, NO_COLOR="1")
+        shown = on_terminal("runs", "--store", store, NO_COLOR="1")
         assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
 
     def test_an_empty_store_is_no_error(self, tmp_path: Path) -> None:
         """An empty store prints nothing at all, or fails."""
-        done = call("list", "--store", tmp_path)
+        done = call("runs", "--store", tmp_path)
         assert (done.returncode, done.stdout) == (0, "")
-        assert "no runs" in done.stderr
-        assert json.loads(call("list", "--json", "--store", tmp_path).stdout) == []
+        assert "no runs" in done.stderr and "--store" in done.stderr
+        assert json.loads(call("runs", "--json", "--store", tmp_path).stdout) == []
 
     def test_the_store_comes_from_the_environment(self, store: Path) -> None:
         """PROVML_STORE is ignored."""
-        assert "first-run" in call("list", PROVML_STORE=str(store)).stdout
+        assert "first-run" in call("runs", PROVML_STORE=str(store)).stdout
 
 
 class TestShow:
@@ -233,7 +256,7 @@ class TestShow:
             ["export", "first-run", "-o", "-"],
             ["export", "first-run", "second-run", "-o", "-", "--format", "provn"],
             ["query", "first-run", "ASK { ?s ?p ?o }"],
-            ["runs"],
+            ["runs", "--sort", "id"],
             ["lineage", "first-run"],
         )
         assert "torn last line" in call("show", "first-run", "--store", store).stdout
@@ -285,7 +308,7 @@ class TestShow:
         for rank in ("10", "2", "0"):
             environment = os.environ | {"RANK": rank}
             command = [sys.executable, "-c", code, str(tmp_path)]
-            subprocess.run(command, env=environment, timeout=60, check=True)
+            subprocess.run(command, env=environment, timeout=LIMIT_S, check=True)
         series = json.loads(call("show", "job", "--json", "--store", tmp_path).stdout)["series"]
         assert [(one["name"], one["rank"]) for one in series] == [
             (name, rank) for name in ("loss", "accuracy") for rank in (0, 2, 10)
@@ -327,7 +350,7 @@ class TestExport:
         """A slip in a name would write PROV-JSON under it."""
         done = call("export", "first", "-o", tmp_path / "run.xyz", "--store", store)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "run.xyz says no format" in done.stderr
+        assert "run.xyz names no format" in done.stderr
         assert call("export", "first", "-o", tmp_path / "run", "--store", store).returncode == 0
 
     def test_several_runs_become_one_document(self, store: Path, tmp_path: Path) -> None:
@@ -340,7 +363,7 @@ class TestExport:
         assert len(list(document.bundles)) == len(runs) > 1
         done = call("export", *runs, "--format", "turtle", "-o", target)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "turtle holds one run" in done.stderr
+        assert "turtle holds only one run" in done.stderr
         done = call("export", *runs)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "-o" in done.stderr
@@ -417,8 +440,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "status", "text"),
         [
-            (["show", "nothing"], 2, "there is no run"),
-            (["list", "--frobnicate"], 2, "No such option"),
+            (["show", "nothing"], 2, "not found"),
+            (["runs", "--frobnicate"], 2, "No such option"),
             (["frobnicate"], 2, "No such command"),
             (["export", "first-run", "--format", "nope"], 2, "Invalid value"),
             (["export", "first-run", "-o", "/nowhere/x"], 2, "no folder"),
@@ -446,9 +469,9 @@ class TestErrors:
         """A name in an error message reaches the terminal as a control code."""
         assert safe(call("show", "a\x1b[31m", "--store", store).stderr)
 
-    @pytest.mark.parametrize("command", [["--help"], ["list"], ["export", "latest", "-o", "-"]])
+    @pytest.mark.parametrize("command", [["--help"], ["runs"], ["export", "latest", "-o", "-"]])
     def test_a_closed_pipe_is_quiet(self, store: Path, command: list[str]) -> None:
-        """`provml list | head` prints a traceback."""
+        """`provml runs | head` prints a traceback."""
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run(
@@ -456,7 +479,7 @@ class TestErrors:
             stdout=writing,
             stderr=subprocess.PIPE,
             env=os.environ | {"PROVML_STORE": str(store)},
-            timeout=60,
+            timeout=LIMIT_S,
             check=False,
         )
         os.close(writing)
@@ -473,10 +496,10 @@ class TestErrors:
             assert process.stdout is not None
             assert "epoch" in process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=60)
+            _, stderr = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 130
         assert "Traceback" not in stderr
-        assert "interrupted" in call("list", "--store", tmp_path).stdout
+        assert "interrupted" in call("runs", "--store", tmp_path).stdout
 
     def test_help_is_quick_because_nothing_heavy_is_imported(self) -> None:
         """`provml --help` takes a second."""
@@ -485,7 +508,11 @@ class TestErrors:
             "print(sorted({'numpy', 'prov', 'rich', 'sklearn', 'orjson'} & sys.modules.keys()))"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=True,
         )
         assert done.stdout.splitlines()[-1] == "[]"
 
@@ -493,7 +520,7 @@ class TestErrors:
         """`provml` alone looks as if it had done something."""
         done = call()
         assert (done.returncode, done.stdout) == (2, "")
-        assert "Commands:" in done.stderr
+        assert "Record:" in done.stderr
 
     def test_version(self) -> None:
         """The version can't be told."""

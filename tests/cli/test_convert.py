@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 from provml.base.format_names import format_names
-from provml.export import ViewFormat, find_format, holds_samples_only
+from provml.export import find_format
 from provml.reading import read
 from provml.reading._compare import collect_statements
 
 STATED = [
     name
     for name in format_names()
-    if not isinstance(find_format(name), ViewFormat) and not holds_samples_only(name)
+    if not find_format(name).options and not find_format(name).samples_only
 ]
 """The forms that state a PROV document; the others are graphs, pictures and samples."""
 
@@ -40,7 +41,7 @@ def convert(
     """Run the command in a folder, with standard input."""
     command = [sys.executable, "-m", "provml", "convert", *map(str, arguments)]
     return subprocess.run(
-        command, input=data, capture_output=True, cwd=folder, timeout=60, check=False
+        command, input=data, capture_output=True, cwd=folder, timeout=LIMIT_S, check=False
     )
 
 
@@ -101,7 +102,7 @@ def test_what_is_lost_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "data", "message"),
     [
-        (["-", "-"], b"{}", b"standard output says no format: give --to"),
+        (["-", "-"], b"{}", b"standard output has no ending that names the format: give --to"),
         (["-", "x.doc"], b"{}", b"x.doc: unknown file suffix; use one of .json .jsonld"),
         (["-", "-", "--to", "provjsom"], b"{}", b"unknown format 'provjsom'; use one of jsonld"),
         (["-", "x.json", "--from", "x"], b"{}", b"unknown format 'x'"),

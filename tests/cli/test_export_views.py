@@ -62,8 +62,8 @@ def test_a_part_is_written(store: Path, options: tuple[str, ...], shown: set[str
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--format", "turtle", "--only", "model"), "turtle takes no only"),
-        (("--format", "gexf", "--direction", "LR"), "gexf takes no direction"),
+        (("--format", "turtle", "--only", "model"), "turtle does not support only"),
+        (("--format", "gexf", "--direction", "LR"), "gexf does not support direction"),
         (("--format", "dot", "--around", "nett"), "no node is named 'nett'"),
         (("--format", "dot", "--depth", "2"), "name it with around"),
     ],

@@ -56,7 +56,7 @@ def test_adds_to_a_run(tmp_path: Path, store: Path, capsys: pytest.CaptureFixtur
     assert recorded.series("own").value.tolist() == [1]
     assert recorded.series("loss").value.tolist() == [0.5]
     assert run_command(["ingest", str(log), "--run", "none", "--store", str(store)]) == 2
-    assert "there is no run 'none'" in capsys.readouterr().err
+    assert "run 'none' not found" in capsys.readouterr().err
 
 
 def test_rejected_lines_are_told(
@@ -75,10 +75,10 @@ def test_rejected_lines_are_told(
     [
         (["nothing.log"], 1, "there is no file 'nothing.log'"),
         (["."], 2, "'.' is a folder"),
-        (["binary"], 2, "not text: it has a NUL byte at 1"),
-        (["a.log", "--pattern", "x"], 2, "says no metric"),
-        (["-", "--follow"], 2, "--follow is for a file"),
-        (["a.log", "--run", "latest", "--experiment", "x"], 2, "--experiment is for a new run"),
+        (["binary"], 2, "not text: it has a NUL byte at offset 1"),
+        (["a.log", "--pattern", "x"], 2, "names no metric"),
+        (["-", "--follow"], 2, "--follow needs a file"),
+        (["a.log", "--run", "latest", "--experiment", "x"], 2, "--experiment names a new run"),
         (["a\0b"], 2, "not a path"),
     ],
 )
@@ -244,7 +244,7 @@ def test_follow(tmp_path: Path, store: Path) -> None:
                 try:
                     if len(latest(store).series("loss").value) == count:
                         return
-                except provml.RunNotFoundError:
+                except (provml.RunNotFoundError, provml.SeriesNotFoundError):
                     pass
 
         wait_for(1)
@@ -288,7 +288,7 @@ def test_follow_finds_what_was_moved_away_meanwhile(tmp_path: Path, store: Path)
             assert process.poll() is None
             try:
                 return [int(step) for step in latest(store).series("loss").step[1:]]
-            except provml.RunNotFoundError:
+            except (provml.RunNotFoundError, provml.SeriesNotFoundError):
                 return [-1]
 
         while steps():

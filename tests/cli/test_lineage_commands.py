@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 
@@ -24,13 +25,13 @@ HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command line with both streams in pipes."""
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
-def on_terminal(*arguments: object) -> str:
+def on_terminal(*arguments: object, columns: int = 120) -> str:
     """Run the command line on a terminal of its own; what it showed."""
     master, slave = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120", "NO_COLOR": "1"}
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "NO_COLOR": "1"}
     with subprocess.Popen(
         [*COMMAND, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment
     ) as process:
@@ -83,14 +84,32 @@ def test_runs(work: Path) -> None:
     found = call("runs", "--where", "params.lr < 0.06", "--show", "params.lr", *at)
     (line,) = found.stdout.splitlines()
     assert line.split("\t")[2] == "finished" and line.split("\t")[-1] == "0.05"
-    assert len(line.split("\t")) == 6 and "\x1b" not in line
+    assert len(line.split("\t")) == 11 and "\x1b" not in line
+    listed = call("runs", *at).stdout.splitlines()
+    assert line.split("\t")[:10] in [other.split("\t") for other in listed]
     ordered = call("runs", "--sort", "-metrics.accuracy.validation.max", "--json", *at)
     assert [run["experiment"] for run in json.loads(ordered.stdout)] == [HOSTILE, "first"]
     shown = on_terminal("runs", "--show", "metrics.accuracy.validation.max", *at)
     assert "metrics.accuracy.validation.max" in shown and "0.75" in shown
     assert "\u202e" not in shown and "[31m" in plain(shown)
     nothing = call("runs", "--where", "params.lr > 100", *at)
-    assert (nothing.stdout, nothing.stderr) == ("", "no run is like that\n")
+    assert (nothing.stdout, nothing.stderr) == ("", "no runs match\n")
+    best = call("runs", "--sort", "-params.lr", "--limit", 1, "--show", "params.lr", "--json", *at)
+    assert [run["values"] for run in json.loads(best.stdout)] == [{"params.lr": 0.1}]
+
+
+def test_runs_on_a_narrow_terminal(work: Path) -> None:
+    """The ids or the values asked for can't be read in 80 columns."""
+    at = ("--store", work / "provenance")
+    ids = [run["id"] for run in json.loads(call("runs", "--json", *at).stdout)]
+    names = ("metrics.accuracy.validation.max", "params.lr", "status")
+    shown = plain(on_terminal("runs", *(f"--show={name}" for name in names), *at, columns=80))
+    heading = shown.split("id  ")[-1].splitlines()[0]
+    assert all(run in shown for run in ids)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in heading and "0.75" in shown and "0.05" in shown
+    for part in ("metrics.", "accuracy.", "validation.max", "params.lr"):
+        assert part in shown
 
 
 def test_a_wrong_condition_is_one_line(work: Path) -> None:
@@ -99,6 +118,14 @@ def test_a_wrong_condition_is_one_line(work: Path) -> None:
         done = call("runs", "--where", condition, "--store", work / "provenance")
         assert done.returncode == 2 and done.stdout == ""
         assert done.stderr.count("\n") == 1 and "column" in done.stderr
+
+
+def test_a_single_equals_sign_is_answered_with_the_right_one(work: Path) -> None:
+    """Somebody who writes `params.lr = 3` has to guess what is wrong."""
+    for condition in ("params.lr = 3", "params.lr > 1 and status = 'finished'"):
+        done = call("runs", "--where", condition, "--store", work / "provenance")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "use == to compare, at column" in done.stderr
 
 
 def test_lineage_as_tree_lines_and_json(work: Path) -> None:
@@ -180,9 +207,24 @@ def test_diff(work: Path) -> None:
     shown = plain(on_terminal("diff", first, second, *at))
     assert "code: code.py" in shown and "\u202e" not in shown
     assert json.loads(call("diff", first, second, "--json", *at).stdout)["params"]["lr"]
+    assert re.search(r"params +lr +0\.1 +0\.05", shown)
+    assert first in shown.splitlines()[0] and second in shown.splitlines()[0]
     same = call("diff", first, first, *at)
     assert (same.stdout, same.stderr) == ("", "nothing differs\n")
     assert call("diff", first, *at).returncode == 2
+
+
+def test_diff_shows_numbers_as_show_does(tmp_path: Path) -> None:
+    """Two runs' numbers are cut, rounded to the same text, or not as `provml show` has them."""
+    name = "a.parameter.with.a.name.that.is.much.longer.than.sixty.characters.in.all"
+    for number in (0, 1):
+        with provml.start_run("numbers", store=tmp_path, run_id=f"run-{number}", formats=()) as run:
+            run.log_params({name: (1 + number) / 3, "close": 0.1 + number * 1e-12, "v": "1.10"})
+            run.log_params({"text": f"2.1{number}"})
+    shown = plain(on_terminal("diff", "run-0", "run-1", "--store", tmp_path))
+    assert re.search(rf"{name} +0\.333333 +0\.666667", shown)
+    assert re.search(r"close +0\.1 +0\.100000000001", shown)
+    assert re.search(r"text +2\.10 +2\.11", shown)
 
 
 def test_history(work: Path) -> None:
@@ -234,7 +276,8 @@ def test_a_store_that_is_not_there(tmp_path: Path, arguments: tuple[str, ...]) -
 def test_without_the_extra(work: Path) -> None:
     """A missing package would be a traceback, not a command that helps."""
     code = "import sys; sys.modules['duckdb'] = None; from provml.cli import main; main()"
-    command = [sys.executable, "-c", code, "runs", "--store", str(work / "provenance")]
+    command = [sys.executable, "-c", code, "runs", "--sort", "id"]
+    command += ["--store", str(work / "provenance")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "pip install 'provml[lineage]'" in done.stderr

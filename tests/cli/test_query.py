@@ -9,13 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 from sparql.conftest import record
 from sparql.servers import graph_size, oxigraph
+from waiting import LIMIT_S, until
 
 import provml
 
@@ -32,7 +32,7 @@ def call(*arguments: object, stdin: str = "", **variables: str) -> subprocess.Co
         capture_output=True,
         text=True,
         env=os.environ | variables,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
 
@@ -109,9 +109,9 @@ class TestQuery:
             (["SELECT ?x {\n ?x prov:value }"], "line 2, column 16: unexpected '}'"),
             (["DELETE WHERE { ?s ?p ?o }"], "line 1, column 1: unexpected 'DELETE'"),
             (["SELECT * { SERVICE <http://localhost/> { ?s ?p ?o } }"], "SERVICE is not supported"),
-            (["nothing", IDS], "there is no run 'nothing'"),
-            (["latest"], "'latest' is no query"),
-            ([], "there is no query"),
+            (["nothing", IDS], "run 'nothing' not found"),
+            (["latest"], "'latest' is not a query"),
+            ([], "the query is missing"),
             (["--name", "best"], "unknown query 'best'; use one of alerts, best-step"),
             (["--name", "series", "--set", "metrik=loss"], "no parameter 'metrik'; it has: metric"),
             (["--name", "series", "--set", "metric"], "--set takes NAME=VALUE"),
@@ -136,7 +136,7 @@ class TestQuery:
         assert done.stderr.endswith("none.rq: No such file or directory\n")
         (tmp_path / "binary.rq").write_bytes(b"\xff\xfe")
         done = call("query", "--file", tmp_path / "binary.rq", "--store", store)
-        assert "is no text in UTF-8" in done.stderr
+        assert "is not UTF-8 text" in done.stderr
 
     def test_a_time_limit_ends_a_query(self, store: Path, tmp_path: Path) -> None:
         """A query that multiplies everything by everything would run for ever."""
@@ -152,11 +152,9 @@ class TestQuery:
         command = [*COMMAND, "query", ENDLESS, "--store", str(store)]
         with subprocess.Popen(command, start_new_session=True, text=True) as process:
             index = store / ".provml" / "sparql" / "index.json"
-            limit = time.monotonic() + 60
-            while not index.exists() and time.monotonic() < limit:
-                os.sched_yield()
+            until(index.exists)
             os.killpg(process.pid, signal.SIGINT)
-            assert process.wait(30) == 130
+            assert process.wait(LIMIT_S) == 130
 
     def test_a_terminal_gets_a_table_with_all_digits(self, store: Path) -> None:
         """Numbers would be rounded, or names could steer the terminal."""
@@ -166,7 +164,7 @@ class TestQuery:
         master, slave = pty.openpty()
         command = [*COMMAND, "query", "odd", "--name", "parameters", "--store", str(store)]
         environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
-        subprocess.run(command, stdout=slave, env=environment, check=True, timeout=60)
+        subprocess.run(command, stdout=slave, env=environment, check=True, timeout=LIMIT_S)
         os.close(slave)
         shown = os.read(master, 65536).decode()
         os.close(master)
@@ -195,7 +193,7 @@ class TestPush:
         [
             (["run1", "--to", "https://a:secret@host/"], 2, "the URL contains credentials"),
             (["run1", "--to", "host/store"], 2, "must start with https:// or http://"),
-            (["none", "--to", "http://localhost/"], 2, "there is no run 'none'"),
+            (["none", "--to", "http://localhost/"], 2, "run 'none' not found"),
             (["run1", "run2", "--graph", "urn:g", "--to", "http://localhost/"], 2, "of one run"),
             (["run1", "--graph", "g", "--to", "http://localhost/"], 2, "must be an absolute IRI"),
             (["run1", "--to", "http://example.org/"], 1, "unencrypted: use https://"),

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "provml", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
 
 class Room:
@@ -37,7 +38,7 @@ def path(store: Path) -> Path:
     rooms = [Room("room"), Room("energy")]
     with provml.start_run("r", store=store, sample_interval_s=1000, collect=rooms) as run:
         run.log_metric("loss", 1.0, "training", 1)
-        while run._sampler is not None and run._sampler._loops[1]._due is None:
+        while run._sampler is not None and run._sampler._threads[1]._next_due is None:
             pass  # the first reading is on its way
     return run.path
 
@@ -85,5 +86,5 @@ def test_a_run_without_readings(store: Path) -> None:
     with provml.start_run("r", store=store, formats=()) as run:
         pass
     done = call("show", run.path, "--resources")
-    assert (done.returncode, done.stdout) == (0, "no readings of the machine were taken\n")
+    assert (done.returncode, done.stdout) == (0, "the run has no readings of the machine\n")
     assert json.loads(call("show", run.path, "--resources", "--json").stdout) == []

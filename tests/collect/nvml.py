@@ -1,7 +1,7 @@
-"""NVML as pynvml offers it, of devices that are not there: its constants and errors, our answers.
+"""A fake of pynvml for devices that do not exist: pynvml's constants and errors, our answers.
 
-The numbers are of the size that a data centre GPU gives; every function that `provml.collect` calls
-is one that pynvml has.
+The values are typical for a data centre GPU. Every function that `provml.collect` calls exists in
+pynvml.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MIB = 2**20
 
 @dataclass
 class Device:
-    """One GPU, or one MIG instance; ``fails`` gives the error that a function meets."""
+    """One GPU, or one MIG instance; ``fails`` maps a function to the error that it raises."""
 
     uuid: str = "GPU-0f9a1b2c-0000-0000-0000-000000000000"
     name: str = "NVIDIA H100 80GB HBM3"
@@ -40,7 +40,7 @@ class Device:
 
 
 def _of(name: str, answer: Callable[..., Any]) -> Any:
-    """A function of NVML's that asks a device."""
+    """An NVML function that queries a device."""
     assert hasattr(pynvml, name), f"pynvml has no {name}"
 
     def function(self: FakeNvml, device: Device, *arguments: Any) -> Any:
@@ -67,7 +67,7 @@ def _instance(device: Device, index: int) -> Device:
 
 
 class FakeNvml:
-    """A module in the place of pynvml."""
+    """A replacement for the pynvml module."""
 
     def __init__(self, *devices: Device, init: int | None = None) -> None:
         self.devices = list(devices)

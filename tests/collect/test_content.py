@@ -38,7 +38,7 @@ def test_a_file_is_digested_and_copied_on_request(run: provml.Run, tmp_path: Pat
 
 
 def test_small_artifacts_are_kept_and_large_ones_linked(run: provml.Run, tmp_path: Path) -> None:
-    """A plot would be gone with its folder, or a large file would fill the store."""
+    """A plot would be lost with its folder, or a large file would fill the store."""
     small, large = tmp_path / "plot.png", tmp_path / "large.bin"
     small.write_bytes(b"png")
     with large.open("wb") as file:
@@ -67,7 +67,7 @@ def test_a_folder_is_digested_by_its_manifest(tmp_path: Path) -> None:
 
 
 def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
-    """A link out of a dataset would read, or hash, what is not part of it; a loop would hang."""
+    """A link out of a dataset would add foreign content to its digest; a loop would hang."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "up").symlink_to(tmp_path)
@@ -78,7 +78,7 @@ def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
     assert facts["size"] == len(str(tmp_path)) + len("/etc/passwd") + len("nowhere")
 
 
-def test_a_path_that_is_not_there_is_refused(run: provml.Run) -> None:
+def test_a_missing_path_is_rejected(run: provml.Run) -> None:
     """A mistyped path would be recorded as if it had been used."""
     for call in (
         lambda: run.log_dataset("d", "/no/such/file"),
@@ -92,12 +92,12 @@ def test_a_path_that_is_not_there_is_refused(run: provml.Run) -> None:
 
 
 def test_uris_are_recorded_unread(run: provml.Run) -> None:
-    """A dataset in an object store would be taken for a missing file."""
+    """A dataset in an object store would be treated as a missing file."""
     run.log_dataset("d", "s3://bucket/key")
     assert provml.load(run.path).artifacts()[0].facts == {"kind": "uri", "uri": "s3://bucket/key"}
 
 
-def test_what_is_no_content_is_refused(run: provml.Run, tmp_path: Path) -> None:
+def test_values_that_are_not_content_are_rejected(run: provml.Run, tmp_path: Path) -> None:
     """None, a number or a device would be recorded as data."""
     for data in (None, 3, 1.5, b"bytes"):
         with pytest.raises(provml.InvalidArgumentError):
@@ -111,7 +111,7 @@ def test_what_is_no_content_is_refused(run: provml.Run, tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_says_why(run: provml.Run, tmp_path: Path) -> None:
-    """Trouble of the file system would stop the training, or look like a digest."""
+    """A file system error would stop the training, or would be recorded as a digest."""
     folder = tmp_path / "data"
     folder.mkdir()
     os.mkfifo(folder / "pipe")
@@ -125,7 +125,7 @@ def test_an_unreadable_file_says_why(run: provml.Run, tmp_path: Path) -> None:
         assert "unread" in provml.load(run.path).artifacts()[1].facts
 
 
-def test_names_of_files_that_are_no_text(run: provml.Run, tmp_path: Path) -> None:
+def test_file_names_that_are_not_text(run: provml.Run, tmp_path: Path) -> None:
     """A file name of arbitrary bytes would break the document."""
     path = os.fsencode(tmp_path) + b"/\xff\xfe.bin"
     with open(path, "wb") as file:
@@ -145,14 +145,14 @@ print(describe_dataset({"x": np.arange(6.0).reshape(2, 3), "y": np.array(["a", "
 
 
 def test_arrays_have_one_digest_in_every_process() -> None:
-    """The same data would have another digest in the next process."""
+    """The same data would have a different digest in the next process."""
     data = {"y": np.array(["a", "é"]), "x": np.arange(6.0).reshape(2, 3)}
     own = describe_dataset(data, Path(), copy=False)
     other = subprocess.check_output([sys.executable, "-c", ARRAY_DIGEST], text=True).strip()
     assert own["sha256"] == other
 
 
-def test_an_arrays_digest_is_of_its_content_alone() -> None:
+def test_an_array_digest_depends_only_on_content() -> None:
     """Memory order would change a digest, or shape and dtype would not."""
 
     def digest(array: Any) -> str:
@@ -167,7 +167,7 @@ def test_an_arrays_digest_is_of_its_content_alone() -> None:
 
 
 def test_objects_without_a_digest_say_so() -> None:
-    """A generator would seem to have been hashed."""
+    """A generator would appear to have been hashed."""
     facts = describe_dataset((n for n in range(3)), Path(), copy=False)
     assert facts["python"] == "builtins.generator"
     assert "unread" in facts
@@ -176,7 +176,7 @@ def test_objects_without_a_digest_say_so() -> None:
 
 
 class Net:
-    """What a torch module looks like from outside."""
+    """An object with the attributes of a torch module."""
 
     def __init__(self, scale: float) -> None:
         self.weights = {"b": np.ones(2) * scale, "a": np.zeros(3)}
@@ -186,7 +186,7 @@ class Net:
 
 
 def test_models_are_digested_by_their_parameters() -> None:
-    """Two models would be told apart by their identity, not by their weights."""
+    """Two models would be distinguished by identity and not by their weights."""
     one, same, other = (describe_model(Net(s), Path(), None) for s in (1.0, 1.0, 2.0))
     assert one["sha256"] == same["sha256"] != other["sha256"]
     assert (one["digest_of"], one["parameters"]) == ("state_dict", 5)
@@ -196,7 +196,7 @@ def test_models_are_digested_by_their_parameters() -> None:
 
 
 def test_versions_of_a_model_are_revisions(run: provml.Run, tmp_path: Path) -> None:
-    """A later checkpoint would replace the one before, or lose what it was made from."""
+    """A later checkpoint would replace the previous one, or lose its origin."""
     run.log_dataset("train", np.arange(3), context=provml.Context.TRAINING)
     run.log_dataset("held out", np.arange(4), context=provml.Context.EVALUATION)
     for step in range(2):

@@ -1,4 +1,4 @@
-"""Datasets by what they are: tables, Hugging Face's, streams; digests and figures."""
+"""Datasets by kind: tables, Hugging Face datasets, streams; their digests and figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from provml.collect.datasets import describe_dataset
 
 
 def facts(data: object) -> dict[str, Any]:
-    """What is recorded of a dataset."""
+    """The facts recorded about a dataset."""
     return describe_dataset(data, Path(), copy=False)
 
 
@@ -57,7 +57,7 @@ def frames(columns: dict[str, list[Any]]) -> list[Any]:
 
 @pytest.mark.parametrize("columns", [PLAIN, HOLES], ids=["plain", "holes"])
 def test_a_table_has_one_digest_in_every_library(columns: dict[str, list[Any]]) -> None:
-    """The same data would seem another once it is read by another library, or in chunks."""
+    """The same data would get another digest if another library read it, or in chunks."""
     described = [facts(frame) for frame in frames(columns)]
     assert len({d["sha256"] for d in described}) == 1
     assert all(d["shape"] == [3, len(columns)] and d["length"] == 3 for d in described)
@@ -65,7 +65,7 @@ def test_a_table_has_one_digest_in_every_library(columns: dict[str, list[Any]]) 
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_a_table_s_digest_is_of_its_content(library: str) -> None:
+def test_a_table_digest_depends_on_content(library: str) -> None:
     """A changed cell, column or row would go unseen."""
     make: Callable[[Any], Any] = {
         "pandas": pandas.DataFrame,
@@ -90,8 +90,8 @@ def test_a_table_s_digest_is_of_its_content(library: str) -> None:
     assert digests == [facts(make(table))["sha256"] for table in tables]
 
 
-def test_a_pandas_index_counts_where_it_says_something() -> None:
-    """Rows under other names would seem the same, or a reset of their numbers a change."""
+def test_a_pandas_index_counts_if_it_names_rows() -> None:
+    """Tables with different row names would get one digest, or renumbering rows would change it."""
     frame = pandas.DataFrame({"a": [1, 2, 3]})
     by_name = frame.set_axis(["x", "y", "z"])
     rows = pandas.DataFrame({"a": [2, 3]})
@@ -101,8 +101,8 @@ def test_a_pandas_index_counts_where_it_says_something() -> None:
     assert facts(frame["a"])["sha256"] == facts(frame)["sha256"]
 
 
-def test_a_summary_is_of_figures_and_never_of_data() -> None:
-    """A record would hold what is private, or figures that are wrong."""
+def test_a_summary_holds_figures_and_no_data() -> None:
+    """A record would contain private data, or wrong figures."""
     frame = pandas.DataFrame(
         {
             "number": [1.0, 2.0, 6.0, np.nan],
@@ -125,8 +125,8 @@ def test_a_summary_is_of_figures_and_never_of_data() -> None:
     assert facts(np.array([np.nan]))["summary"] == {"not_finite": 1}
 
 
-def test_cells_that_can_not_be_read_are_said() -> None:
-    """A frame of a user's objects would end the training, or have a digest of its addresses."""
+def test_unreadable_cells_are_reported() -> None:
+    """A frame of a user's objects would stop the training, or its digest would cover addresses."""
 
     class Odd:
         def __repr__(self) -> str:
@@ -150,31 +150,31 @@ print(describe_dataset(frame, Path(), False)["sha256"])
 """
 
 
-def test_a_table_s_digest_is_the_same_in_every_process() -> None:
-    """The same data would have another digest in the next run."""
+def test_a_table_digest_is_the_same_in_every_process() -> None:
+    """The same data would have a different digest in the next run."""
     command = [sys.executable, "-c", FOREIGN]
     one, other = (subprocess.check_output(command, text=True).strip() for _ in range(2))
     frame = pandas.DataFrame({"a": [1, 2], "b": ["x", None], "c": [[1], [2]]})
     assert one == other == facts(frame)["sha256"]
 
 
-def test_a_generator_says_why_it_was_not_hashed_and_is_not_read() -> None:
-    """A generator would be used up, or seem to have been hashed."""
+def test_a_generator_is_not_read_and_gets_a_reason() -> None:
+    """A generator would be consumed, or would appear to have been hashed."""
     generator = (number for number in range(3))
     described = facts(generator)
-    assert "sha256" not in described and "read once only" in described["unread"]
+    assert "sha256" not in described and "read only once" in described["unread"]
     assert list(generator) == [0, 1, 2]
 
 
 @pytest.fixture
 def hub() -> Any:
-    """A dataset of Hugging Face."""
+    """A Hugging Face dataset."""
     datasets = pytest.importorskip("datasets")
     return datasets.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]})
 
 
-def test_hugging_face_datasets_go_by_their_fingerprint(hub: Any) -> None:
-    """A dataset could not be told from what became of it, or its cache would be read whole."""
+def test_hugging_face_datasets_are_identified_by_fingerprint(hub: Any) -> None:
+    """A dataset would look the same after a transformation, or its whole cache would be read."""
     import datasets
 
     described = facts(hub)
@@ -190,7 +190,7 @@ def test_hugging_face_datasets_go_by_their_fingerprint(hub: Any) -> None:
 
 
 def test_facts_of_datasets_are_stated(run: provml.Run, hub: Any) -> None:
-    """What is recorded would not reach the graph."""
+    """The facts would be missing from the graph."""
     run.log_dataset("frame", pandas.DataFrame({"a": [1, 2]}))
     run.log_dataset("hub", hub)
     frame, hugging_face = (
@@ -204,7 +204,7 @@ def test_facts_of_datasets_are_stated(run: provml.Run, hub: Any) -> None:
 
 
 def test_the_digest_of_a_table_is_as_documented() -> None:
-    """Nobody else could compute it."""
+    """Other programs could not compute the digest."""
     numbers, names = np.array([1, 2]), ["x", "yé"]
     array = hashlib.sha256(b"<i8 (2,)\n" + numbers.tobytes()).hexdigest()
     column = hashlib.sha256(array.encode()).hexdigest()

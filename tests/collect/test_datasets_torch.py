@@ -1,4 +1,4 @@
-"""Datasets of torch: loaders, subsets, transforms, what reads on demand; digests and figures."""
+"""Torch datasets: loaders, subsets, transforms, data read on demand; digests and figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 
 def facts(data: object) -> dict[str, Any]:
-    """What is recorded of a dataset."""
+    """The facts recorded about a dataset."""
     return describe_dataset(data, Path(), copy=False)
 
 
@@ -37,7 +37,7 @@ for data in (
 
 
 def test_digests_are_the_same_in_every_process() -> None:
-    """The same data would have another digest in the next run."""
+    """The same data would have a different digest in the next run."""
     command = [sys.executable, "-c", FOREIGN]
     one, other = (subprocess.check_output(command, text=True) for _ in range(2))
     tensors = TensorDataset(torch.arange(6).reshape(3, 2))
@@ -62,7 +62,7 @@ TENSORS = TensorDataset(torch.zeros(10, 3), torch.arange(10))
 def test_loaders_say_how_many_samples_and_batches_they_give(
     options: dict[str, Any], length: int, batches: int
 ) -> None:
-    """Samples that a loader drops, or repeats, would be counted wrong."""
+    """Samples that a loader drops or repeats would be counted wrongly."""
     loader: DataLoader[Any] = DataLoader(TENSORS, **options)
     described = facts(loader)
     assert described["batches"] == batches == len(list(loader))
@@ -72,8 +72,8 @@ def test_loaders_say_how_many_samples_and_batches_they_give(
     assert described["of_type"].endswith("TensorDataset")
 
 
-def test_a_subset_is_told_from_its_whole() -> None:
-    """Training and test split of one dataset would be one thing."""
+def test_a_subset_differs_from_the_whole() -> None:
+    """The training and test splits of one dataset would be recorded as one thing."""
     one, other = Subset(TENSORS, [1, 2]), Subset(TENSORS, torch.tensor([1, 3]))
     digests = {facts(data)["sha256"] for data in (TENSORS, one, other, Subset(one, [0]))}
     assert len(digests) == 4
@@ -82,7 +82,7 @@ def test_a_subset_is_told_from_its_whole() -> None:
 
 
 class Pictures(Dataset[Any]):
-    """A dataset as torchvision has them: arrays in memory, transforms on the way out."""
+    """A dataset as in torchvision: arrays in memory, transforms on access."""
 
     def __init__(self, transform: Any) -> None:
         self.data = torch.zeros(5, 8, 8, dtype=torch.uint8)
@@ -97,7 +97,7 @@ class Pictures(Dataset[Any]):
 
 
 def test_transforms_are_named_and_not_run() -> None:
-    """A reader would not learn what was done to the data; or a digest would be of chance."""
+    """A reader would not learn how the data was changed, or the digest would be random."""
 
     def flip(image: Any) -> Any:
         return image
@@ -127,8 +127,8 @@ class Stream(IterableDataset[Any]):
         raise AssertionError("it was read")
 
 
-def test_what_can_not_be_hashed_says_why_and_is_not_read() -> None:
-    """A stream would be used up or samples read, or they would seem to have been hashed."""
+def test_unhashable_datasets_are_not_read_and_get_a_reason() -> None:
+    """A stream would be consumed or samples read, or they would appear to have been hashed."""
     assert "stream" in facts(Stream())["unread"]
     assert "stream" in facts(DataLoader(Stream(), batch_size=2))["unread"]
     assert facts(Files())["length"] == 3
@@ -138,7 +138,7 @@ def test_what_can_not_be_hashed_says_why_and_is_not_read() -> None:
 
 
 def test_facts_of_a_loader_are_stated(run: provml.Run) -> None:
-    """What is recorded would not reach the graph."""
+    """The facts would be missing from the graph."""
     run.log_dataset("loader", DataLoader(Subset(TENSORS, [1, 2]), batch_size=2))
     (loader,) = (
         dict(s.attributes)

@@ -1,4 +1,4 @@
-"""Emissions: what codecarbon's tracker gives, and what it does where it refuses."""
+"""Emissions: the readings of codecarbon's tracker, and its failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provml.collect.readings import UnavailableError
 
 
 class Tracker:
-    """A tracker as codecarbon has it: `flush` gives the kilograms since the start."""
+    """A tracker like codecarbon's: `flush` returns the kilograms since the start."""
 
     def __init__(self, *kilograms: float | None) -> None:
         self.calls: list[str] = []
@@ -43,13 +43,13 @@ def test_kilograms_since_the_last_reading(store: Path) -> None:
     assert (use.kind, use.name, use.unit, use.total) == ("emissions", "emissions_kg", "kg", 1.0)
 
 
-def test_a_tracker_that_refuses_is_told() -> None:
-    """A run would have no emissions, and nobody learn why."""
-    with pytest.raises(UnavailableError, match="'Utopia' a country's ISO code"):
+def test_a_failing_tracker_is_reported() -> None:
+    """A run would have no emissions, and nobody would learn why."""
+    with pytest.raises(UnavailableError, match="'Utopia' must be an ISO 3166-1 country code"):
         EmissionsCollector("Utopia", Tracker(None)).initialize()
 
 
-def test_without_codecarbon_the_command_that_installs_it_is_told(
+def test_without_codecarbon_the_message_names_the_pip_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A user would not learn what to install."""
@@ -61,7 +61,7 @@ def test_without_codecarbon_the_command_that_installs_it_is_told(
 def test_codecarbon_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What codecarbon's names are by now would be missed, or it write files and to the terminal."""
+    """A function renamed in codecarbon would go unnoticed, or codecarbon would write files."""
     pytest.importorskip("codecarbon", reason="codecarbon is not installed")
     monkeypatch.chdir(tmp_path)
     collector = EmissionsCollector("FRA")

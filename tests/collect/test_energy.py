@@ -1,4 +1,4 @@
-"""Energy: counters that grow, begin anew, are denied or are not there."""
+"""Energy: counters that grow, wrap around, are denied or are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ABSENT = {"init": pynvml.NVML_ERROR_DRIVER_NOT_LOADED}
 
 
 def zone(powercap: Path, number: str, name: str, energy_uj: int) -> Path:
-    """A zone as the kernel shows it; its counter."""
+    """A zone as the kernel presents it, and its counter."""
     folder = powercap / f"intel-rapl:{number}"
     folder.mkdir(parents=True)
     (folder / "name").write_text(f"{name}\n")
@@ -27,7 +27,7 @@ def zone(powercap: Path, number: str, name: str, energy_uj: int) -> Path:
 
 
 def test_joules_since_the_last_reading(tmp_path: Path) -> None:
-    """Energy would be counted in another unit, twice, or from before the run on."""
+    """Energy would have another unit, be counted twice, or include the time before the run."""
     device = Device()
     package = zone(tmp_path, "0", "package-0", 5_000_000)
     zone(tmp_path, "0:0", "core", 4_000_000)  # a part of the package
@@ -48,23 +48,23 @@ def test_joules_since_the_last_reading(tmp_path: Path) -> None:
     assert collector.missing == {}
 
 
-def test_nothing_that_counts_is_nothing_to_tell(tmp_path: Path) -> None:
+def test_a_machine_without_counters_is_not_reported(tmp_path: Path) -> None:
     """Every run on a laptop would complain that it has no energy counters."""
-    with pytest.raises(UnavailableError, match="nothing here counts energy") as caught:
+    with pytest.raises(UnavailableError, match="no energy counter") as caught:
         EnergyCollector(FakeNvml(**ABSENT), powercap=tmp_path).initialize()
     assert caught.value.expected
 
 
-def test_counters_that_can_t_be_read_are_told(tmp_path: Path) -> None:
-    """Where only root may read the counters, nobody would learn why there is no energy."""
+def test_unreadable_counters_are_reported(tmp_path: Path) -> None:
+    """If only root may read the counters, nobody would learn why there is no energy."""
     zone(tmp_path, "0", "package-0", 1).unlink()
     with pytest.raises(UnavailableError, match="energy_uj") as caught:
         EnergyCollector(FakeNvml(**ABSENT), powercap=tmp_path).initialize()
     assert not caught.value.expected
 
 
-def test_a_gpu_without_a_counter_leaves_the_others(tmp_path: Path) -> None:
-    """An older GPU would take the energy of the others with it."""
+def test_a_gpu_without_a_counter_does_not_affect_others(tmp_path: Path) -> None:
+    """An older GPU would hide the energy of the others."""
     unsupported = {"nvmlDeviceGetTotalEnergyConsumption": pynvml.NVML_ERROR_NOT_SUPPORTED}
     new = Device(uuid="GPU-1")
     collector = EnergyCollector(FakeNvml(Device(fails=unsupported), new), powercap=tmp_path)
@@ -75,7 +75,7 @@ def test_a_gpu_without_a_counter_leaves_the_others(tmp_path: Path) -> None:
 
 
 def test_joules_of_each_context_and_step(store: Path, tmp_path: Path) -> None:
-    """Nobody could tell what the training, or a step of it, used."""
+    """Nobody could tell how much energy the training, or one step of it, used."""
     device = Device()
 
     class Ticking(EnergyCollector):

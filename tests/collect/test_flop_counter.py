@@ -1,4 +1,4 @@
-"""Counting FLOPs: right by hand and by another counter, and without an effect on anything."""
+"""Counting FLOPs: correct by hand and by another counter, and free of side effects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 import provml
 from provml.collect.batches import call_arguments
-from provml.collect.flop_counter import BlockCounter, _peak, count_module
+from provml.collect.flop_counter import BlockCounter, count_module
+from provml.collect.peak_flops import _look_up_peak
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -103,7 +104,7 @@ BY_HAND: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, int]] = 
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_layers_are_counted_as_by_hand(name: str) -> None:
-    """A figure would be wrong, and nobody could tell."""
+    """A figure would be wrong without anybody noticing."""
     make, shape, forward, backward = BY_HAND[name]
     module = make()
     assert count(module, torch.zeros(shape)) == forward
@@ -111,7 +112,7 @@ def test_layers_are_counted_as_by_hand(name: str) -> None:
 
 
 def test_a_gru_and_a_transformer_are_counted_as_by_hand() -> None:
-    """Layers of several operators would be counted in part."""
+    """Layers of several operators would be counted only in part."""
     assert count(nn.GRU(5, 7), torch.zeros(6, 2, 5)) == 2 * 12 * 3 * 7 * (5 + 7)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
     by_hand = 2 * 10 * 16 * (48 + 16 + 32 + 32) + 2 * 2 * (2 * 2) * 5 * 5 * 8
@@ -120,7 +121,7 @@ def test_a_gru_and_a_transformer_are_counted_as_by_hand() -> None:
 
 
 class Classifier(nn.Module):
-    """Convolutions, norms and linear layers, as image models have them."""
+    """Convolutions, norms and linear layers, as in image models."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +140,7 @@ class Classifier(nn.Module):
 
 
 def test_another_counter_agrees() -> None:
-    """What counts would be counted by rules of our own: fvcore counts multiply-adds, as one."""
+    """Our counting rules would differ from fvcore's, which counts a multiply-add as one."""
     fvcore = pytest.importorskip("fvcore.nn")
     for module, shape in ((Classifier().eval(), (1, 3, 16, 16)), (nn.Linear(4, 4), (1, 4))):
         inputs = torch.zeros(shape)
@@ -151,7 +152,7 @@ def test_another_counter_agrees() -> None:
 
 
 class Awkward(Classifier):
-    """A model with all that counting could disturb."""
+    """A model with everything that counting could disturb."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +170,7 @@ class Awkward(Classifier):
 
 
 def state_of(model: nn.Module) -> list[Any]:
-    """All that training depends on, to be compared."""
+    """Everything that training depends on, for comparison."""
     return [
         {name: value.clone() for name, value in model.state_dict().items()},
         [None if p.grad is None else p.grad.clone() for p in model.parameters()],
@@ -211,7 +212,7 @@ class LooksAtData(Awkward):
 @pytest.mark.parametrize("setting", ["train", "eval", "no_grad", "inference", "autocast", "double"])
 @pytest.mark.parametrize("backward", [False, True])
 def test_counting_has_no_effect(kind: type[Awkward], setting: str, backward: bool) -> None:
-    """A training would go another way for having been counted."""
+    """A training would take another course because its FLOPs were counted."""
     model = kind()
     model.features[0].weight.requires_grad_(False)
     if setting == "double":
@@ -249,7 +250,7 @@ def test_counting_has_no_effect(kind: type[Awkward], setting: str, backward: boo
     model.train()(batch).sum().backward()  # and it can be trained on
 
 
-def test_the_random_numbers_after_a_count_are_those_without_it() -> None:
+def test_counting_does_not_change_later_random_numbers() -> None:
     """A seed would no longer give the same training."""
 
     def numbers(counted: bool) -> list[float]:
@@ -265,7 +266,7 @@ def test_the_random_numbers_after_a_count_are_those_without_it() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_counting_has_no_effect_on_a_gpu() -> None:
-    """A GPU's random numbers, memory or the model's place would change."""
+    """A GPU's random numbers or memory, or the model's device, would change."""
     model = Awkward().cuda()
     batch = torch.ones(2, 3, 8, 8, device="cuda")
     model(batch).sum().backward()
@@ -277,7 +278,7 @@ def test_counting_has_no_effect_on_a_gpu() -> None:
 
 
 def test_a_count_within_a_count_is_not_counted() -> None:
-    """Asking for the FLOPs of a batch within a block would add them to the block's."""
+    """Asking for the FLOPs of a batch inside a block would add them to the block's."""
     module, inputs = nn.Linear(3, 2), torch.zeros(4, 3)
     with BlockCounter() as counter:
         count(module, inputs)
@@ -287,8 +288,8 @@ def test_a_count_within_a_count_is_not_counted() -> None:
     assert counter.uncounted == {}
 
 
-def test_what_is_not_counted_is_said() -> None:
-    """A model of elementwise operations would seem to have been counted."""
+def test_uncounted_operators_are_reported() -> None:
+    """A model of elementwise operations would appear to have been counted."""
     module = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.LayerNorm(4), nn.Softmax(-1))
     found = count_module(module, call_arguments(module, torch.zeros(2, 4)), backward=False)
     assert found.uncounted == {"_softmax": 1, "gelu": 1, "native_layer_norm": 1}
@@ -308,7 +309,7 @@ def test_what_is_not_counted_is_said() -> None:
     ids=["compile", "parallel", "weight_norm", "spectral_norm", "plain"],
 )
 def test_wrapped_modules_are_counted(wrap: Callable[[Any], Any]) -> None:
-    """A compiled or parametrized model would have no count, or another."""
+    """A compiled or parametrized model would have no count, or a different one."""
     module = wrap(nn.Linear(8, 8))
     extra = 4 * 8 * 8 if wrap.__name__ == "<lambda>" else 0  # the norm's own products, if any
     counted = count(module, torch.zeros(4, 8), backward=True)
@@ -327,7 +328,7 @@ class TakesMore(nn.Module):
 
 
 def test_batches_are_passed_as_loaders_give_them() -> None:
-    """A batch with its targets could not be counted, or the targets would be taken for inputs."""
+    """A batch with targets could not be counted, or its targets would count as inputs."""
     x, y = torch.zeros(4, 3), torch.zeros(4)
     one = nn.Linear(3, 2)
     for batch in (x, (x, y), [x, y], {"input": x, "labels": y}, (x.numpy(), y), x.double()):
@@ -338,8 +339,8 @@ def test_batches_are_passed_as_loaders_give_them() -> None:
     assert count(embedding, torch.zeros(4, 5, dtype=torch.int64)) == 2 * 20 * 6
 
 
-def test_what_does_not_fit_is_an_error_that_says_so() -> None:
-    """A wrong batch would end in a traceback from within torch, or count as nothing."""
+def test_an_unsuitable_batch_raises_a_clear_error() -> None:
+    """A wrong batch would end in a traceback inside torch, or count as nothing."""
     with pytest.raises(provml.InvalidArgumentError, match=r"float32\[4, 5\].*pass batch="):
         count(nn.Linear(3, 2), torch.zeros(4, 5))
     with pytest.raises(provml.InvalidArgumentError, match="tensors or arrays"):
@@ -368,6 +369,6 @@ def test_what_does_not_fit_is_an_error_that_says_so() -> None:
         ("NVIDIA GeForce RTX 4090", "float16", None),
     ],
 )
-def test_peaks_are_of_the_device_and_the_type(device: str, dtype: str, peak: float | None) -> None:
-    """Utilisation would be of another device's peak, or of one for numbers of another type."""
-    assert _peak(device, dtype) == peak
+def test_peaks_depend_on_device_and_type(device: str, dtype: str, peak: float | None) -> None:
+    """Utilisation would refer to another device's peak, or to another number type."""
+    assert _look_up_peak(device, dtype) == peak

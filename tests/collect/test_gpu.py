@@ -1,4 +1,4 @@
-"""GPUs: every value, the devices that a process may use, and what goes wrong with drivers."""
+"""GPUs: every value, the devices that a process may use, and driver failures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def uuids(nvml: FakeNvml, visible: str | None) -> list[str]:
     return [device.uuid for device in load_nvml(nvml, visible).devices]
 
 
-def test_what_a_device_gives() -> None:
+def test_every_value_of_a_device() -> None:
     """A value of a GPU would be wrong, in another unit, or missing."""
     processes = [
         SimpleNamespace(pid=os.getpid(), usedGpuMemory=5 * MIB),
@@ -85,20 +85,20 @@ def test_what_a_device_gives() -> None:
 def test_the_devices_that_a_process_may_use(visible, seen) -> None:
     """A job's record would hold the GPUs of others."""
     if not seen:
-        with pytest.raises(UnavailableError, match="can use no GPU"):
+        with pytest.raises(UnavailableError, match="can't use any GPU"):
             uuids(FakeNvml(*TWO), visible)
     else:
         assert uuids(FakeNvml(*TWO), visible) == [TWO[index].uuid for index in seen]
 
 
 def test_the_environment_chooses_devices(monkeypatch) -> None:
-    """CUDA_VISIBLE_DEVICES of a job script would not be honoured."""
+    """A job script's CUDA_VISIBLE_DEVICES would be ignored."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert uuids(FakeNvml(*TWO), None) == [TWO[1].uuid]
 
 
 def test_mig_instances_are_devices() -> None:
-    """On a divided GPU a process would seem to have all of it, or none."""
+    """On a partitioned GPU a process would appear to have the whole GPU, or none."""
     unsupported = pynvml.NVML_ERROR_NOT_SUPPORTED
     fails = {"nvmlDeviceGetUtilizationRates": unsupported, "nvmlDeviceGetTemperatureV": unsupported}
     one = Device(uuid="MIG-1", memory_total=10 * MIB, memory_used=1 * MIB, fails=fails)
@@ -123,15 +123,15 @@ def test_mig_instances_are_devices() -> None:
         (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, False),
     ],
 )
-def test_a_driver_that_is_missing_or_refuses(error, expected) -> None:
-    """A machine without GPUs would complain of them, or a broken driver be passed over."""
+def test_a_missing_or_failing_driver(error, expected) -> None:
+    """A machine without GPUs would report a problem, or a broken driver would go unnoticed."""
     with pytest.raises(UnavailableError) as caught:
         GpuCollector(FakeNvml(init=error)).initialize()
     assert caught.value.expected is expected
 
 
-def test_a_value_that_is_denied_or_unknown_is_absent_and_told_once() -> None:
-    """A value that a device does not give would be 0, or asked for again and again."""
+def test_an_unavailable_value_is_absent_and_reported_once() -> None:
+    """A value that a device lacks would be 0, or would be queried again and again."""
     fails = {
         "nvmlDeviceGetPowerUsage": pynvml.NVML_ERROR_NO_PERMISSION,
         "nvmlDeviceGetTotalEccErrors": pynvml.NVML_ERROR_NOT_SUPPORTED,
@@ -164,8 +164,8 @@ def test_a_value_that_is_denied_or_unknown_is_absent_and_told_once() -> None:
     assert "clock_sm_mhz" in collector.collect()["gpu"][0]
 
 
-def test_a_device_that_is_lost_leaves_the_others() -> None:
-    """One GPU that falls off its bus would end the readings of all, or shift their numbers."""
+def test_a_lost_device_does_not_affect_others() -> None:
+    """One GPU that falls off its bus would end all readings, or shift the others' numbers."""
     devices = (Device(), Device(uuid="GPU-1", utilization=5))
     collector = GpuCollector(FakeNvml(*devices))
     assert collector.collect()["gpu_utilization"] == [87, 5]
@@ -178,8 +178,8 @@ def test_a_device_that_is_lost_leaves_the_others() -> None:
     assert "lost" in collector.missing["gpu.0"].lower()
 
 
-def test_nvml_is_let_go_of() -> None:
-    """Each run of a process would leave NVML in use."""
+def test_nvml_is_released() -> None:
+    """Each run of a process would leave NVML open."""
     nvml = FakeNvml(Device())
     collector = GpuCollector(nvml)
     collector.initialize()
@@ -191,7 +191,7 @@ def test_nvml_is_let_go_of() -> None:
         GpuCollector(FakeNvml()).initialize()
 
 
-def test_the_system_s_readings_hold_the_gpus() -> None:
+def test_system_readings_include_the_gpus() -> None:
     """`collect()` would lack the list ``gpu`` and the values by device."""
     collector = SystemMetricsCollector(gpu=GpuCollector(FakeNvml(*TWO)))
     reading = collector.collect()
@@ -204,7 +204,7 @@ def test_the_system_s_readings_hold_the_gpus() -> None:
     )
 
 
-def test_nvml_s_failure_does_not_take_the_system_s_readings_with_it() -> None:
+def test_an_nvml_failure_does_not_stop_system_readings() -> None:
     """A broken driver would leave a run without CPU and memory readings."""
     refused = FakeNvml(init=pynvml.NVML_ERROR_NO_PERMISSION)
     collector = SystemMetricsCollector(gpu=GpuCollector(refused))
@@ -215,7 +215,7 @@ def test_nvml_s_failure_does_not_take_the_system_s_readings_with_it() -> None:
 
 
 def test_a_run_records_gpus_by_device(store) -> None:
-    """The readings of several GPUs would be mixed, or their names and driver be lost."""
+    """The readings of several GPUs would be mixed, or their names and driver would be lost."""
     collector = GpuCollector(FakeNvml(*TWO))
     options = {"store": store, "formats": ()}
     with provml.start_run("gpu", sample_interval_s=100, collect=[collector], **options) as run:

@@ -1,4 +1,4 @@
-"""Large datasets hashed beside the training: their digests, the run's end, forks, changes."""
+"""Large datasets hashed in the background: digests, the run's end, forks, changes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 import provml
-from provml.cli._overview import overview
+from provml.cli._overview import read_overview
 from provml.collect.content import digest_folder
-from provml.collect.hashing import BACKGROUND_BYTES, Hashing
+from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher
 from provml.journal.reader import Journal
 
 
 def sparse(path: Path, size: int = BACKGROUND_BYTES) -> Path:
-    """A file of zeros that takes no room."""
+    """A file of zeros that occupies no disk space."""
     with path.open("wb") as file:
         file.truncate(size)
     return path
 
 
 def zeros_digest(size: int) -> str:
-    """The digest of so many zeros."""
+    """The digest of this many zeros."""
     digest = hashlib.sha256()
     for _ in range(size // 2**20):
         digest.update(bytes(2**20))
@@ -35,7 +35,7 @@ def zeros_digest(size: int) -> str:
 
 
 def test_the_end_of_a_run_waits_for_a_large_file(store: Path, tmp_path: Path) -> None:
-    """A large dataset would have no digest, or its hashing would hold up the training."""
+    """A large dataset would have no digest, or its hashing would delay the training."""
     large = sparse(tmp_path / "large.bin", 4 * BACKGROUND_BYTES)
     with provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("large", large)
@@ -54,20 +54,20 @@ def test_the_end_of_a_run_waits_for_a_large_file(store: Path, tmp_path: Path) ->
     assert stated["provml:sha256"] == recorded.sha256
     assert "provml:unread" not in stated
     assert run.hashing == []
-    (shown,) = overview(Journal(run.path)).contents
+    (shown,) = read_overview(Journal(run.path)).contents
     assert (shown.digests, shown.versions) == ({recorded.sha256}, 1)
     assert "unread" not in shown.facts
 
 
 def test_small_datasets_are_hashed_at_once(run: provml.Run, tmp_path: Path) -> None:
-    """A record would lack for a while what is there in a millisecond."""
+    """A digest that takes a millisecond would be missing at first."""
     run.log_dataset("small", sparse(tmp_path / "small.bin", BACKGROUND_BYTES - 1))
     assert run.hashing == []
     assert provml.load(run.path).artifacts()[0].sha256 is not None
 
 
-def test_a_folder_has_the_digest_that_it_has_otherwise(store: Path, tmp_path: Path) -> None:
-    """Order, threads or links would make another digest of the same folder."""
+def test_a_folder_has_the_same_digest_as_in_the_foreground(store: Path, tmp_path: Path) -> None:
+    """Order, threads or links would change the digest of a folder."""
     folder = tmp_path / "data"
     (folder / "deep").mkdir(parents=True)
     for number in range(40):
@@ -83,7 +83,7 @@ def test_a_folder_has_the_digest_that_it_has_otherwise(store: Path, tmp_path: Pa
     assert recorded.facts["files"] == 42
 
 
-def test_what_is_not_hashed_in_time_is_said(
+def test_an_unfinished_digest_is_reported(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a run would wait for hours, or a missing digest would have no reason."""
@@ -93,7 +93,7 @@ def test_what_is_not_hashed_in_time_is_said(
     recorded = provml.load(run.path)
     (dataset,) = recorded.artifacts()
     assert dataset.sha256 is None
-    assert "not there yet" in dataset.facts["unread"]
+    assert "not yet computed" in dataset.facts["unread"]
     assert dataset.facts["size"] == 2**40
     (event,) = recorded.events("dataset not hashed to its end")
     assert event.metadata["name"] == "huge"
@@ -104,18 +104,18 @@ def test_what_is_not_hashed_in_time_is_said(
 
 
 def test_a_failed_run_does_not_wait(store: Path, tmp_path: Path) -> None:
-    """An exception would be shown only after the hashing of what no longer matters."""
+    """An exception would be shown only after hashing that no longer matters."""
     with pytest.raises(KeyError), provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("huge", sparse(tmp_path / "huge", 2**40))
         raise KeyError
     assert provml.load(run.path).status == "failed"
 
 
-def test_a_file_that_changes_meanwhile_has_no_digest(tmp_path: Path) -> None:
-    """A digest would be of a content that never was."""
+def test_a_file_changed_during_hashing_has_no_digest(tmp_path: Path) -> None:
+    """A digest would describe content that never existed."""
     path = sparse(tmp_path / "growing", 2**40)
     found: dict[int, Any] = {}
-    hashing = Hashing(found.__setitem__)
+    hashing = BackgroundHasher(found.__setitem__)
     hashing.add(1, "growing", str(path))
     while not hashing.progress()[0].done:
         pass
@@ -124,11 +124,11 @@ def test_a_file_that_changes_meanwhile_has_no_digest(tmp_path: Path) -> None:
     assert found == {1: {"unread": "it changed while it was being hashed"}}
 
 
-def test_what_goes_away_meanwhile_says_so(tmp_path: Path) -> None:
-    """A thread would die in silence, and the end of the run wait for it."""
+def test_a_file_removed_during_hashing_is_reported(tmp_path: Path) -> None:
+    """A thread would die silently, and the end of the run would wait for it."""
     first, second = sparse(tmp_path / "first", 2**40), sparse(tmp_path / "second")
     found: dict[int, Any] = {}
-    hashing = Hashing(found.__setitem__)
+    hashing = BackgroundHasher(found.__setitem__)
     hashing.add(1, "first", str(first))
     hashing.add(2, "second", str(second))  # waits for the first
     second.unlink()
@@ -139,10 +139,10 @@ def test_what_goes_away_meanwhile_says_so(tmp_path: Path) -> None:
 
 
 def test_hashing_goes_on_after_a_pause(tmp_path: Path) -> None:
-    """A fork would begin again what was half done, or stop it for good."""
+    """A fork would restart half-finished hashing, or stop it for good."""
     path = sparse(tmp_path / "large", 8 * BACKGROUND_BYTES)
     found: dict[int, Any] = {}
-    hashing = Hashing(found.__setitem__)
+    hashing = BackgroundHasher(found.__setitem__)
     hashing.add(7, "large", str(path))
     done = 0
     for _ in range(3):
@@ -160,8 +160,8 @@ def test_hashing_goes_on_after_a_pause(tmp_path: Path) -> None:
     }
 
 
-def test_a_forked_child_leaves_it_to_its_parent(store: Path, tmp_path: Path) -> None:
-    """A child would hash it again, or hang at its end."""
+def test_a_forked_child_leaves_hashing_to_its_parent(store: Path, tmp_path: Path) -> None:
+    """A child would hash the file again, or hang at its end."""
     with provml.start_run("e", store=store, formats=()) as run:
         run.log_dataset("large", sparse(tmp_path / "large", 8 * BACKGROUND_BYTES))
         child = os.fork()
@@ -184,9 +184,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_killed_run_says_that_there_is_no_digest(store: Path, tmp_path: Path) -> None:
-    """A dataset would be in the record with nothing to tell why it can't be recognised."""
+def test_a_killed_run_reports_the_missing_digest(store: Path, tmp_path: Path) -> None:
+    """A dataset would be recorded without a digest and without a reason."""
     command = [sys.executable, "-c", KILLED, str(store), str(sparse(tmp_path / "h", 2**40))]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     (dataset,) = provml.load("latest", store).artifacts()
-    assert "not there yet" in dataset.facts["unread"]
+    assert "not yet computed" in dataset.facts["unread"]

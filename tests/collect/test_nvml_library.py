@@ -1,7 +1,7 @@
 """GPUs read through NVIDIA's own binding, from a library that answers as real devices did.
 
-What is checked is the boundary: the structures, the bytes and the error codes that pass it.
-`nvml_library.c` says of each device whose record it is.
+The tests check the boundary: the structures, bytes and error codes that cross it. `nvml_library.c`
+names the real device behind each record.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 SOURCE = Path(__file__).parent / "nvml_library.c"
 MIB = 2**20
@@ -45,19 +46,19 @@ print(json.dumps(found))
 
 
 def built(folder: Path, *options: str) -> Path:
-    """The folder of the library, compiled."""
+    """The folder with the compiled library."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
     library = folder / "libnvidia-ml.so.1"
     command = [compiler, "-shared", "-fPIC", "-O1", *options, "-o", str(library), str(SOURCE)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S)
     return folder
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library as drivers of today have it."""
+    """A library like a current driver's."""
     return built(tmp_path_factory.mktemp("nvml"))
 
 
@@ -68,7 +69,7 @@ def old_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(library: Path, devices: str, **options: Any) -> dict[str, Any]:
-    """What a process finds on a machine with these devices."""
+    """The readings of a process on a machine with these devices."""
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": str(library),
@@ -82,7 +83,7 @@ def read(library: Path, devices: str, **options: Any) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -91,7 +92,7 @@ def read(library: Path, devices: str, **options: Any) -> dict[str, Any]:
 
 
 def test_a_device_of_a_data_centre(library: Path) -> None:
-    """A value would be of the wrong field, type or unit where it passes NVIDIA's binding."""
+    """A value would have the wrong field, type or unit at the boundary to NVIDIA's binding."""
     found = read(library, "t4")
     assert found["readings"] == [
         {
@@ -156,10 +157,10 @@ def test_a_device_of_a_data_centre(library: Path) -> None:
         ),
     ],
 )
-def test_what_a_device_does_not_give_is_absent(
+def test_values_that_a_device_lacks_are_absent(
     library: Path, device: str, lacks: set[str], missing: dict[str, str]
 ) -> None:
-    """A device that lacks a counter would be without readings, or have a 0 for it."""
+    """A device that lacks a counter would have no readings, or a 0 for the counter."""
     found = read(library, device, readings=2)
     assert not lacks & set(found["readings"][1]["gpu"][0])
     assert found["missing"] == missing
@@ -173,17 +174,17 @@ def test_what_a_device_does_not_give_is_absent(
         ("h100", "NVML: System is not in ready state"),
     ],
 )
-def test_an_energy_counter_that_refuses_leaves_the_others(
+def test_a_failing_energy_counter_does_not_affect_others(
     library: Path, device: str, why: str
 ) -> None:
-    """One device without a counter would take the energy of the others with it."""
+    """One device without a counter would hide the energy of the others."""
     found = read(library, f"t4,{device}")
     assert found["energy"] == [{"gpu.0_joules": 12.345, "energy_joules": 12.345}]
     assert found["energy_missing"] == {"gpu.1": why}
 
 
 def test_instances_of_a_divided_device(library: Path) -> None:
-    """On a divided GPU the instances would not be found, or the whole read in their place."""
+    """On a partitioned GPU the instances would be missed, or the whole GPU read instead."""
     found = read(library, "mig", pid=34965)
     first, second = found["readings"][0]["gpu"]
     assert first["memory_used"] == 14366 * MIB
@@ -216,7 +217,7 @@ def test_the_devices_that_are_visible(library: Path, visible: str, seen: list[st
     found = read(library, "t4,geforce,mig", variables={"CUDA_VISIBLE_DEVICES": visible})
     assert [device["uuid"][:8] for device in found["devices"]] == seen
     if not seen:
-        assert found["unavailable"] == ["this process can use no GPU", True]
+        assert found["unavailable"] == ["this process can't use any GPU", True]
 
 
 @pytest.mark.parametrize(
@@ -230,10 +231,10 @@ def test_the_devices_that_are_visible(library: Path, visible: str, seen: list[st
         ("t4,geforce", None, None, False),
     ],
 )
-def test_a_number_that_may_mean_another_device_is_told(
+def test_ambiguous_device_numbers_are_reported(
     library: Path, devices: str, visible: str | None, order: str | None, told: bool
 ) -> None:
-    """CUDA counts the fastest GPU first, NVML by the bus: readings could be of another device."""
+    """CUDA numbers the fastest GPU first, NVML by the bus: readings could be of another device."""
     chosen = {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": order}
     variables = {name: value for name, value in chosen.items() if value is not None}
     missing = read(library, devices, variables=variables)["missing"]
@@ -241,7 +242,7 @@ def test_a_number_that_may_mean_another_device_is_told(
 
 
 def test_a_driver_older_than_the_binding(old_library: Path) -> None:
-    """A function that the driver does not have yet would end all readings of the GPU."""
+    """A function that the driver lacks would end all readings of the GPU."""
     found = read(old_library, "k40", pid=34965, readings=2)
     (device,) = found["readings"][1]["gpu"]
     assert (device["temperature"], device["throttle_reasons"]) == (50, 0)
@@ -251,7 +252,7 @@ def test_a_driver_older_than_the_binding(old_library: Path) -> None:
 
 
 def test_a_device_that_falls_off_its_bus(library: Path) -> None:
-    """One GPU that is lost in mid-run would end the readings of all."""
+    """One GPU that is lost during the run would end all readings."""
     found = read(library, "t4,geforce", readings=4, variables={"FAKE_NVML_LOST_AFTER": "2"})
     use = [reading["gpu_utilization"] for reading in found["readings"]]
     assert use == [[37, 0], [37, 0], [None, 0], [None, 0]]

@@ -1,4 +1,4 @@
-"""Readings in the background: when they are taken, what they belong to, what befalls them."""
+"""Background readings: when they are taken, what they belong to, and failures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S, until
 
 import provml
-from provml.collect.sampler import next_due
+from provml.collect.collector_thread import find_next_due
 
 TRAINING = provml.Context.TRAINING
 
 
 class Counting:
-    """A collector that counts its readings; what it does at each may be given."""
+    """A collector that counts its readings and can call a function at each."""
 
     def __init__(self, name: str = "counting", then: Callable[[int], Any] | None = None) -> None:
         self.name = name
@@ -35,27 +36,19 @@ class Counting:
         self.closed = True
 
 
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
 def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("provml-")}
 
 
 @pytest.fixture
 def start(store) -> Callable[..., provml.Run]:
-    """Starts runs without documents."""
+    """Start runs without documents."""
     options = {"store": store, "formats": (), "owner": "o"}
     return lambda **given: provml.start_run("sampled", **(options | given))
 
 
 def test_a_reading_at_once_and_one_at_the_end(start) -> None:
-    """A short run would have no readings, or lack how the machine was when it ended."""
+    """A short run would have no readings, or would lack the machine's state at its end."""
     counting = Counting()
     with start(sample_interval_s=1000, collect=[counting]) as run:
         until(lambda: counting.readings == 1)
@@ -66,7 +59,7 @@ def test_a_reading_at_once_and_one_at_the_end(start) -> None:
 
 
 def test_every_run_has_readings_of_its_machine(start, monkeypatch) -> None:
-    """A script without a line about it would record nothing of its machine."""
+    """A script that does not ask for readings would have none."""
     monkeypatch.delenv("PROVML_SAMPLE_INTERVAL_S")
     with start() as run:
         until(lambda: b'"name":"network_packets_recv"' in _journal(run))
@@ -82,7 +75,7 @@ def _journal(run: provml.Run) -> bytes:
     return b"".join(path.read_bytes() for path in run.path.glob("journal/*.jsonl"))
 
 
-def test_a_reading_belongs_to_the_step_under_way(start) -> None:
+def test_a_reading_belongs_to_the_current_step(start) -> None:
     """Nobody could tell what the machine did in which part of a training."""
     counting = Counting()
     with start(sample_interval_s=0.001, collect=[counting]) as run:
@@ -103,20 +96,20 @@ def test_a_reading_belongs_to_the_step_under_way(start) -> None:
     assert set(validation.step.tolist()) == {-(2**63)}
 
 
-def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> None:
+def test_the_last_position_is_found_over_segments_and_other_records(start) -> None:
     """A reading would be linked to an old step once the samples file has grown."""
     with start() as run:
         writer = run._writer
-        assert writer.under_way() is None
+        assert writer.last_position() is None
         for step in range(5000):
             run.log_metric("loss", 1.0, TRAINING, step)
             if step % 97 == 0:
-                assert writer.under_way() == (("training",), step, None)
+                assert writer.last_position() == (("training",), step, None)
         for number in range(3000):
             writer.sample(("other", "x", None, None, "i64"), number, None, None, number)
-        assert writer.under_way() == (("training",), 4999, None)
+        assert writer.last_position() == (("training",), 4999, None)
         run.log_metric("text", "a", epoch=7)
-        assert writer.under_way() == (None, None, 7)
+        assert writer.last_position() == (None, None, 7)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +123,11 @@ def test_what_is_under_way_is_found_over_segments_and_other_records(start) -> No
     ],
 )
 def test_the_rhythm_is_a_grid(due, interval_s, now, expected) -> None:
-    """Readings would drift by the time that each takes, or pile up after a stall."""
-    assert next_due(due, interval_s, now) == expected
+    """Readings would drift by their own duration, or pile up after a stall."""
+    assert find_next_due(due, interval_s, now) == expected
 
 
-def test_one_that_raises_is_told_once_and_tried_again(start) -> None:
+def test_a_raising_collector_is_reported_once_and_retried(start) -> None:
     """A failing collector would stop the others, flood the record, or never come back."""
 
     def fails(reading: int) -> None:
@@ -153,7 +146,7 @@ def test_one_that_raises_is_told_once_and_tried_again(start) -> None:
     assert recorded.status == "finished"
 
 
-def test_one_that_keeps_failing_is_tried_less_and_less(start) -> None:
+def test_a_failing_collector_is_retried_less_often(start) -> None:
     """A collector that never works would cost as much as one that does."""
 
     def fails(reading: int) -> None:
@@ -165,17 +158,17 @@ def test_one_that_keeps_failing_is_tried_less_and_less(start) -> None:
     assert failing.readings < other.readings / 5
 
 
-def test_one_that_hangs_does_not_hold_the_end(start) -> None:
-    """A training would never end because of a driver that does not answer."""
+def test_a_hung_collector_does_not_block_the_end(start) -> None:
+    """A training would never end because a driver does not answer."""
     go_on, hangs = threading.Event(), threading.Event()
 
     def hang(reading: int) -> None:
         hangs.set()
-        go_on.wait(60)
+        go_on.wait(LIMIT_S)
 
     hanging, other = Counting("hanging", hang), Counting("other")
     with start(sample_interval_s=0.001, collect=[hanging, other]) as run:
-        hangs.wait(60)
+        hangs.wait(LIMIT_S)
         seen = other.readings
         until(lambda: other.readings > seen + 5)
         before = time.monotonic()
@@ -188,7 +181,7 @@ def test_one_that_hangs_does_not_hold_the_end(start) -> None:
 
 
 def test_the_end_leaves_no_thread(start) -> None:
-    """A process of many runs would run out of threads."""
+    """A process with many runs would run out of threads."""
     for _ in range(20):
         with start(sample_interval_s=0.001, collect=[Counting(), "system", "process", "gpu"]):
             pass
@@ -196,7 +189,7 @@ def test_the_end_leaves_no_thread(start) -> None:
 
 
 def test_a_forked_child_has_no_sampler_and_the_parent_goes_on(start) -> None:
-    """Each data loader's process would read the machine once more, or the run read no longer."""
+    """Each data loader process would read the machine again, or the run would stop reading."""
     counting = Counting()
     with start(sample_interval_s=0.001, collect=[counting]) as run:
         until(lambda: counting.readings > 2)
@@ -211,18 +204,18 @@ def test_a_forked_child_has_no_sampler_and_the_parent_goes_on(start) -> None:
     assert values == list(range(1, len(values) + 1))
 
 
-def test_a_fork_while_one_hangs_leaves_it_its_thread(start) -> None:
+def test_a_fork_keeps_the_thread_of_a_hung_collector(start) -> None:
     """A slow collector would be lost after a fork, or be read by two threads at once."""
     go_on, hangs = threading.Event(), threading.Event()
 
     def hang(reading: int) -> None:
         if reading == 1:
             hangs.set()
-            go_on.wait(60)
+            go_on.wait(LIMIT_S)
 
     hanging = Counting("hanging", hang)
     with start(sample_interval_s=0.001, collect=[hanging]):
-        hangs.wait(60)
+        hangs.wait(LIMIT_S)
         pid = os.fork()
         if pid == 0:
             os._exit(0)
@@ -233,8 +226,8 @@ def test_a_fork_while_one_hangs_leaves_it_its_thread(start) -> None:
 
 
 @pytest.mark.parametrize("options", [{"sample_interval_s": 0}, {"disabled": True}])
-def test_none_where_it_is_switched_off(start, options) -> None:
-    """A run that is to read nothing would start threads all the same."""
+def test_no_threads_if_sampling_is_off(start, options) -> None:
+    """A run without readings would start threads."""
     counting = Counting()
     with start(collect=[counting], **options):
         assert threads() <= {"provml-sync"}
@@ -242,7 +235,7 @@ def test_none_where_it_is_switched_off(start, options) -> None:
 
 
 def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> None:
-    """A job script could not say how often the machine is read, and what of it."""
+    """A job script could not set the interval and the collectors."""
     monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0.002")
     monkeypatch.setenv("PROVML_COLLECT", "process, network")
     with start() as run:
@@ -260,7 +253,7 @@ def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"collect": ("system", "moon")}, "there is no collector 'moon'; there are: system, disk"),
+        ({"collect": ("system", "moon")}, "unknown collector 'moon': choose from system, disk"),
         ({"collect": "system"}, "collect must be a tuple"),
         ({"collect": [object()]}, "must be an object with a name and a collect"),
         ({"collect": [Counting]}, "must be an object with a name and a collect"),
@@ -272,14 +265,14 @@ def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> Non
     ],
 )
 def test_misuse_raises_before_anything_is_recorded(start, store, options, message) -> None:
-    """A misspelt collector would be found out after the training."""
+    """A misspelt collector would be noticed only after the training."""
     with pytest.raises(provml.InvalidArgumentError, match=message):
         start(**options)
     assert not store.exists()
 
 
 def test_a_collector_of_another_package(start, tmp_path, monkeypatch) -> None:
-    """A third party's collector could not be chosen by its name."""
+    """A third party's collector could not be chosen by name."""
     package = tmp_path / "weather-1.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: weather\nVersion: 1\n")
@@ -302,15 +295,15 @@ def test_a_collector_of_another_package(start, tmp_path, monkeypatch) -> None:
 
 
 def test_ranks_of_one_machine_read_it_once(start, monkeypatch) -> None:
-    """Eight processes of one machine would count its energy eight times."""
+    """Eight processes on one machine would count its energy eight times."""
     monkeypatch.setenv("LOCAL_RANK", "1")
     with start(sample_interval_s=0.001, collect=("system", "energy", "process")) as run:
         until(lambda: b'"memory_rss"' in _journal(run))
     assert provml.load(run.path).series_names("system") == []
 
 
-def test_costly_readings_become_rarer(start) -> None:
-    """A collector that takes all of a CPU would slow the training down for good."""
+def test_costly_collectors_are_read_less_often(start) -> None:
+    """A collector that uses a whole CPU would slow the training down for good."""
 
     def work(reading: int) -> None:
         deadline = time.thread_time() + 0.002
@@ -325,8 +318,8 @@ def test_costly_readings_become_rarer(start) -> None:
     assert event.metadata["interval_s"] > 0.001
 
 
-def test_a_full_disk_is_no_trouble_of_the_collectors(start) -> None:
-    """What the disk loses would be told as a failure of what read it, or stop the reading."""
+def test_a_full_disk_is_not_a_collector_failure(start) -> None:
+    """Losses on the disk would be reported as a collector's failure, or stop the readings."""
     counting = Counting()
     with start(sample_interval_s=0.001, collect=[counting]) as run:
         until(lambda: counting.readings > 1)
@@ -343,8 +336,8 @@ def _no_room() -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_what_was_read_is_summed_up_in_parameters(start) -> None:
-    """Who asks how busy the machine was would have to read every sample."""
+def test_readings_are_summarised_as_parameters(start) -> None:
+    """To see how busy the machine was, a user would have to read every sample."""
 
     class Meter(Counting):
         def collect(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The system's collector as scripts use it: by hand, in a training, subclassed."""
+"""The system collector as scripts use it: by hand, in a training, subclassed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from collect.nvml import Device, FakeNvml
+from waiting import until
 
 import provml
 from provml.collect import (
@@ -45,21 +46,18 @@ GPU_KEYS = {"gpu_count", "gpu_utilization", "gpu_memory_used", "gpu_memory_total
 
 
 def with_gpus(**options: Any) -> SystemMetricsCollector:
-    """A collector of this machine and two GPUs that are not in it."""
+    """A collector of this machine with two fake GPUs."""
     gpus = FakeNvml(Device(), Device(uuid="GPU-1", utilization=12, memory_used=2**30))
     return SystemMetricsCollector(gpu=GpuCollector(gpus), **options)
 
 
 def until_read(collector: SystemMetricsCollector, alerts: int) -> None:
-    """Wait for the background, at most a minute."""
-    deadline = time.monotonic() + 60
-    while len(collector.get_alerts()) < alerts:
-        assert time.monotonic() < deadline
-        time.sleep(0)
+    """Wait for a background reading, at most a minute."""
+    until(lambda: len(collector.get_alerts()) >= alerts)
 
 
 def test_a_snapshot_by_hand() -> None:
-    """A script that asks for the machine's state would lack a value, or get what it can't write."""
+    """A snapshot would lack a value, or contain one that a script can't write to a file."""
     collector = with_gpus(
         collect_interval=2.0, include_per_cpu=True, include_processes=True, process_limit=5
     )
@@ -75,7 +73,7 @@ def test_a_snapshot_by_hand() -> None:
 
 
 def test_snapshots_in_a_training(store: Path) -> None:
-    """What a training logs of a snapshot would not be what the snapshot had."""
+    """The metrics that a training logs from a snapshot would differ from the snapshot."""
     with provml.start_run("monitored", store=store, formats=()) as run:
         collector = with_gpus(collect_interval=1.0)
         collector.initialize()
@@ -95,7 +93,7 @@ def test_snapshots_in_a_training(store: Path) -> None:
 
 
 def test_history_averages_and_maxima(store: Path, tmp_path: Path) -> None:
-    """The use of the machine over a run could not be summed up, drawn, or kept with it."""
+    """The machine's use over a run could not be summarised, drawn, or stored with it."""
     chart = tmp_path / "resource_usage.svg"
     history: list[dict[str, Any]] = []
     options = {"store": store, "sample_interval_s": 1000, "collect": [with_gpus()]}
@@ -158,7 +156,7 @@ class ExtendedSystemCollector(SystemMetricsCollector):
 
 
 def test_a_subclass_by_hand() -> None:
-    """A subclass's own keys would not be beside the others, or not be writable as JSON."""
+    """A subclass's own keys would be missing, or could not be written as JSON."""
     collector = ExtendedSystemCollector(collect_interval=5.0)
     collector.initialize()
     metrics = json.loads(json.dumps(collector.collect(), indent=2))
@@ -203,7 +201,7 @@ class AlertingSystemCollector(SystemMetricsCollector):
 
 
 def test_alerts_of_a_subclass_and_of_the_run_agree(store: Path) -> None:
-    """What a script logs of its alerts would contradict what the run recorded by itself."""
+    """A script's own alerts would contradict those that the run recorded."""
     with provml.start_run("alerts", store=store, formats=()) as run:
         collector = AlertingSystemCollector(
             collect_interval=0.01, thresholds={"memory_percent": 0.001, "swap_used": 2.0**60}
@@ -232,7 +230,7 @@ def test_alerts_of_a_subclass_and_of_the_run_agree(store: Path) -> None:
 
 
 def test_a_configuration_for_the_platform() -> None:
-    """A script that chooses its settings by the platform would fail on one of them."""
+    """A script that adapts its settings to the platform would fail on one of them."""
     for system in ("linux", "darwin", "windows", "other"):
         if system == "linux":
             collector = SystemMetricsCollector(
@@ -248,7 +246,7 @@ def test_a_configuration_for_the_platform() -> None:
 
 
 def test_a_configuration_for_the_machine_and_its_overhead(store: Path) -> None:
-    """How a machine is read would not fit its size, or not be in the record."""
+    """The reading interval would not fit the machine's size, or would not be recorded."""
     collector = SystemMetricsCollector(**adaptive_configuration())
     collector.initialize()
     interval_s = suggested_interval_s(measure_overhead(collector, 0.1, readings=3))
@@ -271,8 +269,8 @@ def test_a_configuration_for_the_machine_and_its_overhead(store: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["interval", "track_gpus", "metrics_interval"])
-def test_a_setting_that_is_none_is_refused(store: Path, option: str) -> None:
-    """A misspelt setting would be without effect, and nobody told."""
+def test_an_unknown_setting_is_rejected(store: Path, option: str) -> None:
+    """A misspelt setting would have no effect, silently."""
     with pytest.raises(TypeError, match=option):
         SystemMetricsCollector(**{option: 1})
     with pytest.raises(TypeError, match=option):
@@ -281,7 +279,7 @@ def test_a_setting_that_is_none_is_refused(store: Path, option: str) -> None:
 
 
 def test_parts_are_left_out_by_their_settings() -> None:
-    """A part of the machine that a script does not want read would be read all the same."""
+    """A part of the machine that a script excluded would be read."""
     for part, keys in {
         "track_system": {"cpu_percent", "memory_percent", "load_average", "swap_used"},
         "track_disk": {"disk_percent", "disk_read_bytes"},

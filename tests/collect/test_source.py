@@ -1,4 +1,4 @@
-"""Source code, environment, command line; and that none of them leaks a secret."""
+"""Source code, environment and command line, and that none of them leaks a secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def run_script(script: Path, *arguments: object, cwd: Path | None = None) -> None:
-    """Run a script as a user does, its own folder on the path."""
+    """Run a script as a user does, with its own folder on the path."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
     command = [sys.executable, str(script), *map(str, arguments)]
     subprocess.run(command, check=True, cwd=cwd, env=environment)
@@ -47,7 +47,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def source_attributes(run: provml.Run) -> dict[str, Any]:
-    """What the source code entity says."""
+    """The attributes of the source code entity."""
     return next(
         dict(s.attributes)
         for s in provml.load(run.path).statements()
@@ -56,7 +56,7 @@ def source_attributes(run: provml.Run) -> dict[str, Any]:
 
 
 def test_git_state_and_diff_are_recorded(run: provml.Run, repository: Path) -> None:
-    """What code ran could not be said afterwards."""
+    """Nobody could tell afterwards which code ran."""
     run.log_source_code(repository / "train.py")
     attributes = source_attributes(run)
     assert attributes["provml:gitCommit"] == git(repository, "rev-parse", "HEAD").strip()
@@ -72,7 +72,7 @@ def test_git_state_and_diff_are_recorded(run: provml.Run, repository: Path) -> N
 
 
 def test_git_is_only_read(run: provml.Run, repository: Path) -> None:
-    """Recording would refresh the index, or run what a repository's configuration names."""
+    """Recording would refresh the index, or run programs that a repository configures."""
     marker = repository.parent / "ran"
     git(repository, "config", "core.fsmonitor", f"touch {marker}")
     git(repository, "config", "diff.external", f"touch {marker}")
@@ -83,8 +83,8 @@ def test_git_is_only_read(run: provml.Run, repository: Path) -> None:
     assert not marker.exists()
 
 
-def test_no_repository_is_no_error(run: provml.Run, tmp_path: Path) -> None:
-    """A script outside of git would fail, or seem to be clean."""
+def test_a_missing_repository_is_not_an_error(run: provml.Run, tmp_path: Path) -> None:
+    """A script outside of git would fail, or would appear to be committed."""
     script = tmp_path / "script.py"
     script.write_text("pass\n")
     run.log_source_code(script)
@@ -97,7 +97,7 @@ def test_no_repository_is_no_error(run: provml.Run, tmp_path: Path) -> None:
 def test_environment_lists_packages_and_allowed_variables(
     run: provml.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that nobody allowed, or a package's version, would be wrong in the record."""
+    """The record would contain a variable that was not allowed, or a wrong package version."""
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "leak-one")
     monkeypatch.setenv("NCCL_API_KEY", "leak-two")
@@ -124,7 +124,7 @@ with provml.start_run("e", store=sys.argv[1], formats=()) as run:
 
 
 def imported(folder: Path) -> dict[str, str]:
-    """Run a script that imports modules beside it; the text of those that were kept."""
+    """Run a script that imports modules beside it; return the text of the kept modules."""
     (folder / "package").mkdir()
     (folder / "script.py").write_text(IMPORTING)
     for name in ("helper.py", "package/__init__.py", "package/inner.py", "unused.py"):
@@ -151,8 +151,8 @@ def test_without_git_the_script_and_what_it_imports_is_kept(tmp_path: Path) -> N
     }
 
 
-def test_what_git_does_not_have_is_kept(repository: Path) -> None:
-    """A new file that nobody has added yet would be lost."""
+def test_untracked_files_are_kept(repository: Path) -> None:
+    """A new file that nobody has added to git yet would be lost."""
     assert imported(repository) == {"helper.py": "# helper.py\n"}
 
 
@@ -163,7 +163,7 @@ run = provml.start_run("e", store={store!r}, formats=())
 
 
 def test_a_notebook_is_recorded_by_its_cells(store: Path) -> None:
-    """The code of a notebook would stand nowhere, or its secrets would."""
+    """The code of a notebook would be lost, or its secrets would be recorded."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -180,7 +180,7 @@ def test_a_notebook_is_recorded_by_its_cells(store: Path) -> None:
 
 
 def test_the_machine_is_recorded(run: provml.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A figure could not be laid to the machine it was made on; a variable would be left out."""
+    """A figure could not be traced to its machine, or a variable would be left out."""
     monkeypatch.setenv("MY_SITE", "north")
     monkeypatch.setenv("MY_TOKEN", "leak")
     monkeypatch.setenv("YOUR_SITE", "south")
@@ -211,7 +211,7 @@ def test_the_machine_is_recorded(run: provml.Run, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_gpus_driver_and_container_are_recorded(tmp_path: Path, version: str, driver: str) -> None:
-    """What a machine computed with, and in which image, could not be said afterwards."""
+    """Nobody could tell afterwards which GPUs and which image were used."""
     files = {
         "proc/driver/nvidia/version": f"{version}\nGCC version:  gcc version 12.2.0 (GCC)\n",
         "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA A10\nIRQ:  \t 5\n",
@@ -243,7 +243,7 @@ with provml.start_run("e", store=sys.argv[1], owner="ana"):
 
 
 def test_the_script_and_its_masked_command_line_are_recorded(tmp_path: Path) -> None:
-    """The plan of a run would be missing, or a password on its command line kept."""
+    """The plan of a run would be missing, or a password on its command line recorded."""
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     arguments = [str(tmp_path / "store"), "--password", "hunter2", "--api-key=abc", "--lr", "0.1"]
@@ -278,14 +278,14 @@ def test_the_script_and_its_masked_command_line_are_recorded(tmp_path: Path) -> 
     ],
 )
 def test_secret_names(name: str) -> None:
-    """A secret would be written."""
+    """A secret would be recorded."""
     assert is_secret_name(name)
 
 
 @pytest.mark.parametrize(
     "name", ["max_tokens", "pad_token", "tokenizer", "keyboard", "num_keys", "passes", "lr"]
 )
-def test_names_that_only_look_so(name: str) -> None:
+def test_names_that_only_resemble_secrets(name: str) -> None:
     """A hyperparameter would be masked."""
     assert not is_secret_name(name)
 
@@ -299,8 +299,8 @@ def test_command_lines_and_texts_are_masked() -> None:
     assert mask_text("key sk-abcdefghijklmnopqrstuv end") == f"key {MASK} end"
 
 
-def test_masking_takes_a_time_that_grows_with_the_text() -> None:
-    """A script that logs a long word, a protein, would stand still."""
+def test_masking_takes_linear_time() -> None:
+    """A script that logs a long word, such as a protein, would stand still."""
     for part in ("x", "token", "pass", "eyJ-", "://", "bearer ", "secret_"):
         text = part * (400_000 // len(part))
         assert mask_text(text) == text
@@ -318,5 +318,5 @@ def test_masking_takes_a_time_that_grows_with_the_text() -> None:
     ],
 )
 def test_secret_files(name: str, secret: bool) -> None:
-    """The digest of a short password says the password."""
+    """The digest of a short password reveals the password."""
     assert is_secret_file(name) is secret

@@ -1,4 +1,4 @@
-"""The system's readings: exact values of a recorded ``/proc``, this machine, subclasses, alerts."""
+"""System readings: exact values of a recorded ``/proc``, this machine, subclasses, alerts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 import provml
-from provml.collect.containers import limits
+from provml.collect.containers import find_container_limits
 from provml.collect.machine import LinuxMachine, PsutilMachine
 from provml.collect.process import ProcessCollector
-from provml.collect.readings import UnavailableError, flat, unit_of
+from provml.collect.readings import UnavailableError, find_unit, flatten_reading
 from provml.collect.system import (
     SystemMetricsCollector,
     adaptive_configuration,
@@ -50,7 +51,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """A machine as its files show it."""
+    """A machine described by recorded files."""
     write(tmp_path, FILES)
     return tmp_path
 
@@ -62,14 +63,14 @@ def collector_of(folder: Path, **options: Any) -> SystemMetricsCollector:
 
 
 def later(collector: SystemMetricsCollector) -> None:
-    """Have the last reading be long enough ago for the next to be a share of the time."""
+    """Make the last reading old enough for the next one to have a CPU share."""
     collector._read_ns -= 10**9
     if collector._used_before is not None:
         collector._used_before = (collector._used_before[0] - 10**9, collector._used_before[1])
 
 
 def test_every_value(recorded: Path) -> None:
-    """A reading would be wrong, of another unit, or counted twice."""
+    """A reading would be wrong, in another unit, or counted twice."""
     collector = collector_of(recorded, include_per_cpu=True)
     collector.initialize()
     write(
@@ -122,8 +123,8 @@ def test_every_value(recorded: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("content", [None, "", "garbage\n\xff"])
-def test_what_can_t_be_read_is_absent_and_told(recorded: Path, file, keys, content) -> None:
-    """One file that is denied or odd would take all readings with it, or give 0."""
+def test_unreadable_values_are_absent_and_reported(recorded: Path, file, keys, content) -> None:
+    """One denied or malformed file would stop all readings, or give 0."""
     if content is None:
         (recorded / file).unlink()
     else:
@@ -136,7 +137,7 @@ def test_what_can_t_be_read_is_absent_and_told(recorded: Path, file, keys, conte
 
 
 def test_the_reason_is_recorded_once(recorded: Path, store: Path) -> None:
-    """Nobody would learn why a reading is not there, or each reading would say so."""
+    """Nobody would learn why a reading is missing, or every reading would repeat it."""
     (recorded / "proc/loadavg").unlink()
     collector = collector_of(recorded, collect_interval=0.001)
     options = {"store": store, "formats": (), "sample_interval_s": 5}
@@ -178,7 +179,7 @@ def test_this_machine_reads_as_psutil_does() -> None:
 
 
 def test_psutil_serves_where_there_is_no_proc(recorded: Path) -> None:
-    """On macOS there would be no readings, or others than on Linux."""
+    """On macOS there would be no readings, or different ones from Linux."""
     options = {"track_gpu": False, "include_per_cpu": True, "include_processes": True}
     theirs = SystemMetricsCollector(machine=PsutilMachine(), **options)
     ours = SystemMetricsCollector(machine=LinuxMachine(), **options)
@@ -232,8 +233,8 @@ V1_INSIDE = {
 
 
 @pytest.mark.parametrize("files", [V2, V1, V1_INSIDE], ids=["v2", "v1", "v1 inside"])
-def test_percentages_are_of_the_container_s_limits(recorded: Path, files) -> None:
-    """In a container with half a CPU, a process that uses it all would seem to use a quarter."""
+def test_percentages_refer_to_the_container_limits(recorded: Path, files) -> None:
+    """In a container with half a CPU, a process that uses it all would appear to use a quarter."""
     write(recorded, files)
     collector = collector_of(recorded)
     collector.initialize()
@@ -266,14 +267,14 @@ def test_percentages_are_of_the_container_s_limits(recorded: Path, files) -> Non
         {"sys/fs/cgroup/memory.max": "what\n", "sys/fs/cgroup/cpu.max": "1 0\n"},
     ],
 )
-def test_without_limits_percentages_are_of_the_machine(recorded: Path, files) -> None:
-    """A limit that is none, or can't be read, would make nonsense of the percentages."""
+def test_without_limits_percentages_refer_to_the_machine(recorded: Path, files) -> None:
+    """An unset or unreadable limit would make the percentages wrong."""
     write(recorded, files)
-    found = limits(recorded / "proc", recorded / "sys/fs/cgroup", 2, 1000 * 1024)
+    found = find_container_limits(recorded / "proc", recorded / "sys/fs/cgroup", 2, 1000 * 1024)
     assert found == (None, None)
 
 
-def test_what_a_first_reading_holds_at_once() -> None:
+def test_a_first_reading_is_complete_without_waiting() -> None:
     """A script that reads once would lack the CPU's share, or wait for it."""
     collector = SystemMetricsCollector(collect_interval=5.0)
     collector.initialize()
@@ -283,7 +284,7 @@ def test_what_a_first_reading_holds_at_once() -> None:
 
 
 def test_top_processes(store: Path) -> None:
-    """The processes that use the machine would not be named, or all of them be."""
+    """The busiest processes would not be named, or every process would be."""
     collector = SystemMetricsCollector(include_processes=True, process_limit=2, track_gpu=False)
     collector.collect()
     deadline = time.process_time() + 0.1
@@ -305,7 +306,7 @@ def test_top_processes(store: Path) -> None:
     "options",
     [{"collect_interval": 0}, {"collect_interval": "5"}, {"process_limit": -1}],
 )
-def test_settings_that_are_none(options) -> None:
+def test_invalid_settings_are_rejected(options) -> None:
     """A misspelt setting would show only after the training."""
     with pytest.raises(provml.InvalidArgumentError):
         SystemMetricsCollector(**options)
@@ -361,16 +362,8 @@ class AlertingSystemCollector(SystemMetricsCollector):
         return self.alerts.copy()
 
 
-def until(condition: Any) -> None:
-    """Wait for a condition, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
-def test_a_subclass_s_keys_are_recorded_in_the_background(store: Path) -> None:
-    """What a user's collector adds would be left out of the run."""
+def test_keys_of_a_subclass_are_recorded_in_the_background(store: Path) -> None:
+    """The keys of a user's collector would be missing from the run."""
     with provml.start_run("extended", store=store, formats=(), sample_interval_s=0) as run:
         collector = ExtendedSystemCollector(collect_interval=0.01)
         collector.initialize()
@@ -391,7 +384,7 @@ def _journal(run: provml.Run) -> bytes:
     return b"".join(path.read_bytes() for path in run.path.glob("journal/*.jsonl"))
 
 
-def test_it_takes_the_place_of_the_run_s_own_readings(store: Path) -> None:
+def test_it_replaces_the_readings_of_the_run(store: Path) -> None:
     """A user's collector would read the system a second time beside the run's."""
     options = {"store": store, "formats": (), "sample_interval_s": 1000}
     with provml.start_run("instead", collect=("system",), **options) as run:
@@ -405,7 +398,7 @@ def test_it_takes_the_place_of_the_run_s_own_readings(store: Path) -> None:
 
 
 def test_alerts_as_a_user_writes_them(store: Path) -> None:
-    """A collector with alerts of its own would alert twice, or not in the background."""
+    """A collector with its own alerts would alert twice, or not in the background."""
     collector = AlertingSystemCollector(
         collect_interval=0.005, thresholds={"memory_percent": 0.0001}
     )
@@ -425,7 +418,7 @@ def test_alerts_as_a_user_writes_them(store: Path) -> None:
 
 
 def test_built_in_alerts(recorded: Path) -> None:
-    """An alert would lack what it is of, or be raised at the wrong value."""
+    """An alert would not name its metric, or would be raised at the wrong value."""
     thresholds = {"memory_percent": 70.0, "load_average_1": 0.25, "swap_used": 10**9, "absent": 0}
     collector = collector_of(recorded, thresholds=thresholds)
     before = time.time()
@@ -450,7 +443,7 @@ def test_built_in_alerts(recorded: Path) -> None:
 def test_alerts_are_parameters_of_the_run(
     recorded: Path, store: Path, monkeypatch, rank: str | None, prefix: str
 ) -> None:
-    """Nobody would see from a run's parameters that it, or which of its machines, lacked memory."""
+    """A run's parameters would not show that one of its machines ran out of memory."""
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("PROVML_RUN_ID", "job")
@@ -496,7 +489,7 @@ def test_an_alert_is_recorded_when_it_begins_and_when_it_gets_worse(store: Path)
         (64, 1, (5.0, False, True)),
     ],
 )
-def test_a_configuration_for_the_machine_s_size(gib, cpus, expected) -> None:
+def test_a_configuration_for_the_machine_size(gib, cpus, expected) -> None:
     """A small machine would be read as often as a large one."""
     configuration = adaptive_configuration(gib * 2**30, cpus)
     assert tuple(configuration.values()) == expected
@@ -505,8 +498,8 @@ def test_a_configuration_for_the_machine_s_size(gib, cpus, expected) -> None:
     assert set(adaptive_configuration()) == set(configuration)
 
 
-def test_overhead_is_measured_and_heeded() -> None:
-    """Readings that cost much would go on as often as they did."""
+def test_overhead_is_measured_and_limited() -> None:
+    """Costly readings would continue at the same rate."""
     collector = SystemMetricsCollector(track_gpu=False)
     often, rarely = measure_overhead(collector, 0.001, 5), measure_overhead(collector, 60.0, 5)
     assert 0 <= rarely < often
@@ -515,7 +508,7 @@ def test_overhead_is_measured_and_heeded() -> None:
 
 
 def test_without_a_run_the_background_still_reads() -> None:
-    """A collector that is started outside of a run would raise, or never alert."""
+    """A collector started outside of a run would raise, or never alert."""
     collector = AlertingSystemCollector(0.001, {"memory_percent": 0.0001})
     collector.start()
     until(lambda: collector.get_alerts())
@@ -526,7 +519,7 @@ def test_without_a_run_the_background_still_reads() -> None:
 
 
 def test_the_process_itself() -> None:
-    """What a training itself takes would be another process's, or in other units."""
+    """The training's own use would be another process's, or in other units."""
     collector = ProcessCollector()
     collector.initialize()
     deadline = time.process_time() + 0.2
@@ -543,16 +536,16 @@ def test_the_process_itself() -> None:
         ProcessCollector(pid=2**22 + 1).initialize()
 
 
-def test_a_reading_s_numbers_have_flat_names_and_units() -> None:
-    """What a collector nests would be lost, or its unit be guessed wrong."""
+def test_readings_have_flat_names_and_units() -> None:
+    """Nested values would be lost, or get a wrong unit."""
     reading = {
         "a": 1,
         "b": {"c": [1.5, {"d_percent": 2}], "text": "x", "on": True, "none": None},
         "deep": {"1": {"2": {"3": {"4": {"5": {"6": 1}}}}}},
     }
-    assert list(flat(reading)) == [("a", 1), ("b.c.0", 1.5), ("b.c.1.d_percent", 2)]
-    assert unit_of("b.c.1.d_percent", {}) == "%"
-    assert unit_of("gpu.0.memory_used", {}) == "B"
-    assert unit_of("gpu.0.temperature", {}) == "Cel"
-    assert unit_of("wind", {"wind": "m/s"}) == "m/s"
-    assert unit_of("threads", {}) is None
+    assert list(flatten_reading(reading)) == [("a", 1), ("b.c.0", 1.5), ("b.c.1.d_percent", 2)]
+    assert find_unit("b.c.1.d_percent", {}) == "%"
+    assert find_unit("gpu.0.memory_used", {}) == "B"
+    assert find_unit("gpu.0.temperature", {}) == "Cel"
+    assert find_unit("wind", {"wind": "m/s"}) == "m/s"
+    assert find_unit("threads", {}) is None

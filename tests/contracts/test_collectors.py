@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 import provml.collect
-from provml.collect.collector_selection import DEFAULT, check_collectors, plan_collectors
-from provml.collect.readings import Collector, UnavailableError, check_collector, flat, is_number
+from provml.collect.collector_selection import DEFAULT_COLLECTORS, check_collectors, plan_collectors
+from provml.collect.readings import (
+    Collector,
+    UnavailableError,
+    check_collector,
+    flatten_reading,
+    is_number,
+)
 
 
 def _collectors() -> list[type]:
@@ -52,7 +58,7 @@ def test_a_collector_reads_numbers_or_says_why_not(kind: Any) -> None:
         return
     for _ in range(3):
         reading = collector.collect()
-        values = dict(flat(reading))
+        values = dict(flatten_reading(reading))
         assert set(map(type, reading)) == {str}
         assert all(is_number(value) for value in values.values())
     missing = getattr(collector, "missing", {})
@@ -62,7 +68,7 @@ def test_a_collector_reads_numbers_or_says_why_not(kind: Any) -> None:
         close()
 
 
-@pytest.mark.parametrize("names", [DEFAULT, *((name,) for name in DEFAULT)])
+@pytest.mark.parametrize("names", [DEFAULT_COLLECTORS, *((name,) for name in DEFAULT_COLLECTORS)])
 def test_every_name_makes_a_collector(names: tuple[str, ...]) -> None:
     """A name that can be chosen would fail once the run is under way."""
     for planned in plan_collectors(check_collectors(names), 5.0, machine_wide=True):

@@ -1,4 +1,4 @@
-"""What every format must do, found by discovery: a new file in `provml/export` is tested here."""
+"""What every format must do. A new file in `provml/export` is found and tested here."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import pytest
 import provml
 from provml.base.format_names import format_names
 from provml.export import (
-    BundleFormat,
     document_path,
     export,
     export_bundles,
     find_format,
-    holds_samples_only,
+    write_documents,
 )
 
 DRAWN = ("pdf", "png", "svg")
@@ -32,14 +31,15 @@ FORMS = pytest.mark.parametrize(
         pytest.param(name, detail, marks=[NEEDS_DOT] * (name in DRAWN))
         for name in format_names()
         for detail in ("sample", "series")
-        if detail == "sample" or not holds_samples_only(name)
+        if detail == "sample" or not find_format(name).samples_only
     ],
 )
 
 
-@pytest.fixture
-def recorded(store: Path) -> provml.RecordedRun:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
     """A run with a record of every kind, and names that are hard to write."""
+    store = tmp_path_factory.mktemp("formats") / "provenance"
     with provml.start_run("exp/é", store=store, formats=(), tags={"t": "🦉"}) as run:
         run.log_params({"lr": 0.1, "n": 2**70, "x": [1, None], "nan": float("nan")})
         run.log_dataset("d<&>", np.arange(4), context="training")
@@ -60,16 +60,16 @@ def recorded(store: Path) -> provml.RecordedRun:
 
 @FORMATS
 def test_a_format_has_what_it_is_found_by(name: str) -> None:
-    """A format's file would have no ending, or no documentation."""
+    """A format would have no file ending, or no documentation."""
     module = find_format(name)
-    assert module.SUFFIX.startswith(".")
+    assert module.suffix.startswith(".")
     assert module.__doc__
     assert module.write.__doc__
 
 
 def test_no_two_formats_share_an_ending() -> None:
-    """One of a run's documents would be written over another."""
-    endings = [find_format(name).SUFFIX for name in format_names()]
+    """One document of a run would overwrite another."""
+    endings = [find_format(name).suffix for name in format_names()]
     assert len(set(endings)) == len(endings)
 
 
@@ -77,7 +77,7 @@ def test_no_two_formats_share_an_ending() -> None:
 def test_a_format_writes_the_same_bytes_every_time(
     recorded: provml.RecordedRun, name: str, detail: str
 ) -> None:
-    """Two exports of one run would differ, so that no digest of a document could be kept."""
+    """Two exports of one run would differ, so their digests would be useless."""
     first, second = io.BytesIO(), io.BytesIO()
     recorded.export(name, first, detail)
     recorded.export(name, second, detail)
@@ -87,22 +87,23 @@ def test_a_format_writes_the_same_bytes_every_time(
 @FORMATS
 def test_a_format_writes_an_empty_run(store: Path, name: str) -> None:
     """A run that logged nothing could not be exported."""
-    with provml.start_run("empty", store=store, formats=(name,)) as run:
+    with provml.start_run("empty", store=store, formats=()) as run:
         pass
-    # the run itself is stated; of samples there are none
-    assert (document_path(run.path, name).stat().st_size == 0) == holds_samples_only(name)
+    write_documents(run.path, (name,))
+    # the run itself is stated, but there are no samples
+    assert (document_path(run.path, name).stat().st_size == 0) == find_format(name).samples_only
 
 
 @FORMATS
 def test_a_format_that_holds_several_runs_writes_the_same_bytes(
     recorded: provml.RecordedRun, store: Path, name: str
 ) -> None:
-    """Several runs could not be written together, or differently each time."""
+    """Several runs could not be written together, or would be written differently each time."""
     with provml.start_run("other", store=store, formats=()) as run:
         pass
     folders = [recorded.path, run.path]
     first, second = io.BytesIO(), io.BytesIO()
-    if not isinstance(find_format(name), BundleFormat):
+    if not find_format(name).holds_several_runs:
         with pytest.raises(provml.ExportError, match=name):
             export_bundles(folders, name, first)
         return
@@ -113,7 +114,7 @@ def test_a_format_that_holds_several_runs_writes_the_same_bytes(
 
 @FORMATS
 def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name: str) -> None:
-    """A sink that knows `write` alone, as the command line's does, would be asked for more."""
+    """A sink that has only `write`, such as the command line's, would not be enough."""
 
     class Sink:
         size = 0
@@ -122,7 +123,7 @@ def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name
             self.size += len(data)
             return len(data)
 
-    if not isinstance(find_format(name), BundleFormat):
+    if not find_format(name).holds_several_runs:
         pytest.skip("it holds one run")
     with provml.start_run("other", store=store, formats=()) as run:
         pass
@@ -133,7 +134,7 @@ def test_several_runs_only_write(recorded: provml.RecordedRun, store: Path, name
 
 @FORMS
 def test_a_format_only_writes(recorded: provml.RecordedRun, name: str, detail: str) -> None:
-    """An export would need a file that can be sought or read, and not write to a pipe."""
+    """An export could not be written to a pipe, which cannot seek or read."""
 
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:

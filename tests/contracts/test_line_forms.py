@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import provml
 import provml.capture.lines
-from provml.capture.lines._sink import Sink
+from provml.capture.lines._sink import LineSink
 
 MODULES = [
     importlib.import_module(f"provml.capture.lines.{module.name}")
@@ -31,7 +31,7 @@ def test_discovery_finds_them() -> None:
 @given(data=st.binary(max_size=60), start=st.integers(0, 10), end=st.integers(0, 60))
 def test_finders_keep_to_their_part(module: ModuleType, data: bytes, start: int, end: int) -> None:
     """A line would be found where another begins, or by what comes after its end."""
-    for find in module.Form.finders:
+    for find in module.Parser.finders:
         found = find(data, start, min(end, len(data)))
         assert found == -1 or start <= found < end
         assert (found >= 0) == (find(data[start:end], 0, len(data[start:end])) >= 0)
@@ -42,7 +42,7 @@ def test_finders_keep_to_their_part(module: ModuleType, data: bytes, start: int,
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_taken(module: ModuleType, run: provml.Run, text: str) -> None:
     """A line would stop what prints it."""
-    form = module.Form(Sink(run, "stdout"))
+    form = module.Parser(LineSink(run, "stdout"))
     assert form.read(text, False) in (True, False)
     assert form.read("", True) is False
     form.finish()
@@ -53,4 +53,4 @@ def test_any_text_is_taken(module: ModuleType, run: provml.Run, text: str) -> No
 def test_it_says_what_it_reads(module: ModuleType) -> None:
     """Nobody would know what is read, and how."""
     assert module.__doc__ and len(module.__doc__.splitlines()) > 5
-    assert module.Form.__doc__
+    assert module.Parser.__doc__

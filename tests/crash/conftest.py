@@ -1,4 +1,4 @@
-"""What the crash tests share: real child processes, deadlines instead of sleeps, small disks.
+"""What the crash tests share: real child processes, small disks.
 
 With ``TEST_SAMPLE_INTERVAL_S=0.01`` in the environment every run of theirs has readings of the
 machine, too, as often as that.
@@ -11,19 +11,18 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import waiting
+from waiting import LIMIT_S
 
 import provml
 
 _OWN_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _OWN_VARIABLES += ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
-
-DEADLINE_S = 60
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +67,7 @@ class Children:
     ) -> tuple[int, str, str]:
         """A process that runs to its end: exit code, standard output, standard error."""
         child = self.start(source, *arguments, options=options, **variables)
-        out, err = child.communicate(timeout=DEADLINE_S)
+        out, err = child.communicate(timeout=LIMIT_S)
         return child.returncode, out, err
 
     def stop(self) -> None:
@@ -79,7 +78,7 @@ class Children:
             for pipe in (child.stdin, child.stdout, child.stderr):
                 if pipe is not None and not pipe.closed:
                     pipe.close()
-            child.wait(DEADLINE_S)
+            child.wait(LIMIT_S)
 
 
 @pytest.fixture
@@ -92,15 +91,8 @@ def children(tmp_path: Path) -> Iterator[Children]:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], object], str], None]:
-    """Waits for a condition, at most a minute."""
-
-    def wait(condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for: {what}"
-            os.sched_yield()
-
-    return wait
+    """Waits for a condition."""
+    return waiting.until
 
 
 @pytest.fixture

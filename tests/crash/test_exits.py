@@ -6,13 +6,14 @@ import os
 import signal
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
 _START = "import provml; run = provml.start_run('exits', run_id='one')\nprovml.log_metric('m', 1)\n"
 _WITHOUT = "run = None\n"
 
-CRASHED = "is gone and wrote no end"
+CRASHED = "died without ending the run"
 
 # what a script does at its end, and the run's status, reason, exception
 _ENDS = {
@@ -213,7 +214,7 @@ def test_ctrl_c_from_outside(children, tmp_path, until):
     )
     assert child.stdout.readline() == "ready\n"
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=LIMIT_S)
     assert child.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in err
     run = provml.load(tmp_path / "store" / "exits" / "one")

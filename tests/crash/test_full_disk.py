@@ -10,6 +10,7 @@ import sys
 import warnings
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.journal.store import scan_runs
@@ -62,7 +63,7 @@ def test_every_lost_sample_is_counted(small_disk, caught):
     assert len(series) + samples == calls
     assert series.value.tolist() == series.step.tolist() == list(range(len(series)))
     assert [message.category for message in caught] == [provml.ProvMLWarning]
-    assert "the run goes on" in str(caught[0].message)
+    assert "the run continues" in str(caught[0].message)
 
 
 def test_every_verb_loses_and_counts(small_disk, caught):
@@ -226,7 +227,7 @@ print(run.path)
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert (child.returncode, child.stderr) == (0, "")
     recorded = provml.load(child.stdout.strip())

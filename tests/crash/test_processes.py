@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.journal.store import scan_runs
@@ -71,7 +72,7 @@ def start_together(children, source, count, *arguments, **variables):
 
 
 def finish(child, line=""):
-    out, err = child.communicate(line, timeout=60)
+    out, err = child.communicate(line, timeout=LIMIT_S)
     assert (child.returncode, err) == (0, "")
     return out.split()
 
@@ -129,7 +130,7 @@ def test_ranks_record_into_one_run(job, tmp_path, round_number, logged_params):
 def test_a_job_failed_if_one_rank_failed(job, tmp_path):
     """A distributed job would count as finished although one of its ranks failed."""
     run = provml.load(tmp_path / "store" / "job" / "job-1")
-    _, err = job[2].communicate("fail\n", timeout=60)
+    _, err = job[2].communicate("fail\n", timeout=LIMIT_S)
     assert job[2].returncode == 1
     assert "a rank fails" in err
     assert run.status == "running"

@@ -7,6 +7,7 @@ import pytest
 import provml
 
 
+@pytest.mark.slow
 def test_a_signal_handler_that_logs_loses_nothing(children):
     """A preemption handler would crash the training, or its samples would vanish."""
     code, out, err = children.run(
@@ -51,6 +52,7 @@ def test_a_signal_handler_that_logs_loses_nothing(children):
     assert sorted(map(int, new)) == list(range(1, int(handled) + 1))
 
 
+@pytest.mark.slow
 def test_a_signal_handler_that_ends_the_run(children):
     """A job that is preempted while it logs would hang, or end as crashed."""
     for round_number in range(10):

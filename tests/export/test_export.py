@@ -1,4 +1,4 @@
-"""Where an export goes, and what it must not leave behind."""
+"""Where an export is written, and what it must not leave behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def recorded(store: Path) -> provml.RecordedRun:
 def test_compressed_files_hold_the_same_document(
     recorded: provml.RecordedRun, tmp_path: Path
 ) -> None:
-    """A compressed document would differ from the plain one, or hold the time of writing."""
+    """A compressed document would differ from the plain one, or contain the time of writing."""
     for name in ("d.json", "d.json.gz", "d.json.zst", "again.json.gz"):
         recorded.export("provjson", tmp_path / name)
     plain = (tmp_path / "d.json").read_bytes()
@@ -49,7 +49,7 @@ def test_compressed_files_hold_the_same_document(
 def test_a_failed_export_leaves_the_old_file(
     recorded: provml.RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A document cut short would stand in the place of a whole one."""
+    """A truncated document would replace a complete one."""
     target = tmp_path / "d.json"
     target.write_text("old")
     with pytest.raises(provml.ExportError):
@@ -57,7 +57,7 @@ def test_a_failed_export_leaves_the_old_file(
     os.truncate(next(recorded.path.glob("journal/*.samples")), 8)
     for samples in recorded.path.glob("journal/*.samples"):
         samples.unlink()
-        samples.mkdir()  # what is no file can't be digested
+        samples.mkdir()  # only a file has a digest
     with pytest.raises(OSError):
         recorded.export("provjson", Full(), "sample")
     assert target.read_text() == "old"
@@ -65,7 +65,7 @@ def test_a_failed_export_leaves_the_old_file(
 
 
 class Full(io.RawIOBase):
-    """A sink without room."""
+    """A sink without space."""
 
     def write(self, data: Any) -> int:
         raise OSError(28, "No space left on device")
@@ -75,7 +75,7 @@ class Full(io.RawIOBase):
 def test_a_target_that_can_not_be_is_refused(
     recorded: provml.RecordedRun, tmp_path: Path, target: str
 ) -> None:
-    """A mistyped target would be a traceback, or a file nobody finds."""
+    """A mistyped target would cause a traceback, or a file that nobody finds."""
     with pytest.raises(provml.ExportError):
         recorded.export("provjson", tmp_path / target)
     with pytest.raises(provml.ExportError, match="binary"):
@@ -85,7 +85,7 @@ def test_a_target_that_can_not_be_is_refused(
 def test_zst_without_its_package_names_the_command(
     recorded: provml.RecordedRun, tmp_path: Path
 ) -> None:
-    """A missing extra would be a bare ImportError."""
+    """A missing extra would cause a bare ImportError."""
     code = (
         "import sys; sys.modules['zstandard'] = None\n"
         "import provml\n"
@@ -98,14 +98,14 @@ def test_zst_without_its_package_names_the_command(
 def test_series_detail_is_the_default_for_large_runs(
     store: Path, monkeypatch: pytest.MonkeyPatch, read_back: Callable[..., ProvDocument]
 ) -> None:
-    """A document of many gigabytes would be written unasked, or a small one would be cut."""
+    """A document of gigabytes would be written unasked, or a small run would lack samples."""
     from provml.model import mapping
 
     monkeypatch.setattr(mapping, "SAMPLE_DETAIL_LIMIT", 10)
     with provml.start_run("e", store=store, formats=()) as run:
         for step in range(10):
             run.log_metric("loss", float(step), "training", step)
-        # the file has room for far more samples: what counts is how many there are
+        # the file has room for far more samples, but the number that it holds counts
         assert len(list(provml.load(run.path).statements())) > 30
         run.log_metric("loss", 10.0, "training", 10)
     recorded = provml.load(run.path)
@@ -119,7 +119,7 @@ def test_series_detail_is_the_default_for_large_runs(
 
 
 def test_the_samples_file_is_linked_by_digest(recorded: provml.RecordedRun) -> None:
-    """What series detail leaves out could not be found, or not be verified."""
+    """The samples that series detail leaves out could not be found or verified."""
     import hashlib
 
     (file,) = recorded.path.glob("journal/*.samples")
@@ -135,7 +135,7 @@ def test_the_samples_file_is_linked_by_digest(recorded: provml.RecordedRun) -> N
 def test_a_live_run_can_be_exported(
     run: provml.Run, read_back: Callable[..., ProvDocument]
 ) -> None:
-    """A run under way would have no document, or one that says it ended."""
+    """A run that is still recording would have no document, or one that says it ended."""
     run.log_metric("loss", 1.0, "training", 0)
     document = read_back(provml.load(run.path))
     (activity,) = [r for r in document.get_records() if str(r.identifier) == "run:run"]
@@ -144,11 +144,11 @@ def test_a_live_run_can_be_exported(
 
 
 def test_times_are_printed_as_one_by_one() -> None:
-    """A column of times would be printed otherwise than a single time."""
+    """A column of times would be written differently from a single time."""
     times = np.array(
         [0, 1, -1, 10**18, 1_700_000_000_123_456_789, -(2**62), 2**63 - 1], dtype=np.int64
     )
-    assert _text.time_texts(times) == [iso_text(t).encode() for t in times.tolist()]
+    assert _text.format_times(times) == [iso_text(t).encode() for t in times.tolist()]
 
 
 def test_names_that_are_json_syntax(store: Path, read_back: Callable[..., ProvDocument]) -> None:
@@ -167,7 +167,7 @@ def test_names_that_are_json_syntax(store: Path, read_back: Callable[..., ProvDo
 def test_what_waits_in_a_file_is_written_the_same(
     recorded: provml.RecordedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of many events would lose those that waited on the disk."""
+    """A run with many events would lose those that were moved to a temporary file."""
     small, large = io.BytesIO(), io.BytesIO()
     recorded.export("provjson", small)
     monkeypatch.setattr(provjson, "_WAITING_BYTES", 100)

@@ -1,4 +1,4 @@
-"""Every form says the same: the prov library reads equal documents, RDF parsers equal triples."""
+"""Every format says the same: the prov library reads equal documents, RDF parsers equal triples."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ from prov.model import ProvDocument
 import provml
 from provml.base.format_names import format_names
 from provml.export import (
-    BundleFormat,
     export_bundles,
     find_format,
-    holds_samples_only,
     ntriples,
 )
 from provml.journal.reader import Journal
@@ -63,49 +61,49 @@ GRAPHS = {"cytoscape-json", "dot", "gexf", "graphml", "html", "pdf", "png", "svg
 SAMPLES = {"jsonl"}
 """Forms that hold samples alone: `test_jsonl` reads them."""
 
-BUNDLED = [name for name in READERS if isinstance(find_format(name), BundleFormat)]
+BUNDLED = [name for name in READERS if find_format(name).holds_several_runs]
 
 
 def read(form: str, content: bytes) -> ProvDocument:
-    """What the prov library reads."""
+    """Read a document with the prov library."""
     reader, options = READERS[form]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # rdflib's own, of its parsers
+        warnings.simplefilter("ignore")  # a warning of rdflib's own parsers
         return ProvDocument.deserialize(content=content.decode(), format=reader, **options)
 
 
 def written(recorded: provml.RecordedRun, form: str, detail: str) -> bytes:
-    """The document."""
+    """Write the document."""
     sink = io.BytesIO()
     recorded.export(form, sink, detail)
     return sink.getvalue()
 
 
 def quads(form: str, content: bytes) -> tuple[set[Any], int]:
-    """The quads that pyoxigraph finds, and how many rdflib does."""
+    """Return the quads that pyoxigraph finds, and the number that rdflib finds."""
     dataset = rdflib.Dataset()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset.parse(data=content, format=READERS[form][1]["rdf_format"])
-    number = sum(1 for _ in dataset.quads())  # its length counts what graphs share once
+    number = sum(1 for _ in dataset.quads())  # its length counts triples that graphs share once
     return set(pyoxigraph.parse(content, format=SYNTAXES[form])), number
 
 
 def canonical(found: set[Any]) -> pyoxigraph.Dataset:
-    """Quads with blank nodes named by what is said of them."""
+    """Name the blank nodes of quads by their properties."""
     dataset = pyoxigraph.Dataset(found)
     dataset.canonicalize(pyoxigraph.CanonicalizationAlgorithm.UNSTABLE)
     return dataset
 
 
 def test_every_prov_form_is_read_back() -> None:
-    """A form would be written that no test reads."""
+    """A format could be added that no test reads back."""
     assert set(READERS) | GRAPHS | SAMPLES == set(format_names())
-    assert {name for name in format_names() if holds_samples_only(name)} == SAMPLES
+    assert {name for name in format_names() if find_format(name).samples_only} == SAMPLES
 
 
 def in_xml(records: Counter[Any]) -> Counter[Any]:
-    """Comparable records as PROV-XML carries them: see the page of known losses."""
+    """Return comparable records as PROV-XML carries them; see the page of known losses."""
     not_xml = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
     def carried(attribute: tuple[str, str, str]) -> tuple[str, str, str]:
@@ -127,7 +125,7 @@ def in_xml(records: Counter[Any]) -> Counter[Any]:
 def test_every_form_reads_as_the_same_document(
     plan: dict[str, Any], comparable: Comparable
 ) -> None:
-    """A statement, value or name would be lost or changed in a form."""
+    """A statement, value or name would be lost or changed in a format."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
@@ -140,7 +138,7 @@ def test_every_form_reads_as_the_same_document(
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=RUNS)
 def test_rdf_parsers_find_the_same_triples(plan: dict[str, Any]) -> None:
-    """An RDF store would miss triples, or find others in another syntax."""
+    """An RDF store would miss triples, or find different ones in another syntax."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
@@ -156,7 +154,7 @@ def test_rdf_parsers_find_the_same_triples(plan: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three runs, of two experiments and under two namespaces."""
+    """Three runs of two experiments in two namespaces."""
     store, folders = tmp_path_factory.mktemp("store"), []
     for number, namespace in enumerate((None, None, "https://example.org/lab#")):
         options = {"store": store, "formats": (), "owner": "ada", "namespace": namespace}
@@ -193,15 +191,15 @@ def test_several_runs_are_bundles_of_one_document(
 
 @pytest.mark.parametrize("form", sorted(set(READERS) - set(BUNDLED)))
 def test_a_form_without_bundles_refuses_several_runs(several: list[Path], form: str) -> None:
-    """Several runs would run into one graph, in which nothing says whose is what."""
+    """Several runs would merge into one graph that does not say which run states what."""
     sink = io.BytesIO()
-    with pytest.raises(provml.ExportError, match=f"{form} holds one run; .*trig"):
+    with pytest.raises(provml.ExportError, match=f"{form} holds only one run; .*trig"):
         export_bundles(several, form, sink)
     assert sink.getvalue() == b""
 
 
 def test_two_runs_of_one_name_are_refused(several: list[Path], tmp_path: Path) -> None:
-    """A run and its copy, changed since, would become one bundle."""
+    """A run and a changed copy of it would become one bundle."""
     copied = tmp_path / several[0].name
     shutil.copytree(several[0], copied)
     with pytest.raises(provml.ExportError, match="both named urn:provml:"):
@@ -210,7 +208,7 @@ def test_two_runs_of_one_name_are_refused(several: list[Path], tmp_path: Path) -
 
 
 def test_queries_get_the_entailed_triples(several: list[Path]) -> None:
-    """A query for what generated a metric would have to go by the qualified form."""
+    """A query for the generation of a metric would have to use the qualified form."""
     sink = io.BytesIO()
     ntriples.write(RunMapping(Journal(several[0])), sink, entailed=True)
     store = pyoxigraph.Store()

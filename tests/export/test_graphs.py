@@ -1,4 +1,4 @@
-"""Graphs and pictures: what their own libraries and programs read back."""
+"""Graphs and pictures, read back by their own libraries and programs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def written(recorded: provml.RecordedRun, form: str, **options: Any) -> bytes:
-    """The document."""
+    """Write the document."""
     detail = options.pop("detail", None)
     sink = io.BytesIO()
     recorded.export(form, sink, detail, View(**options))
@@ -47,7 +47,7 @@ def written(recorded: provml.RecordedRun, form: str, **options: Any) -> bytes:
 
 
 def read(form: str, content: bytes) -> Any:
-    """What networkx reads."""
+    """Read a graph with networkx."""
     if form == "cytoscape-json":
         return nx.cytoscape_graph(json.loads(content))
     reader = nx.read_graphml if form == "graphml" else nx.read_gexf
@@ -55,7 +55,7 @@ def read(form: str, content: bytes) -> Any:
 
 
 def comparable(graph: Any, *added: str) -> tuple[Any, Any]:
-    """Nodes and edges such that NaN equals NaN; 1, 1.0 and True differ; without what is added."""
+    """Return nodes and edges in which NaN equals NaN, and 1, 1.0 and True differ."""
 
     def facts(data: dict[str, Any]) -> frozenset[tuple[str, str, str]]:
         return frozenset(
@@ -73,7 +73,7 @@ def comparable(graph: Any, *added: str) -> tuple[Any, Any]:
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=RUNS)
 def test_networkx_reads_every_graph_back(plan: dict[str, Any]) -> None:
-    """A node, an edge or an attribute would be lost or changed in a file, or be of another type."""
+    """A node, an edge or an attribute would be lost, changed, or have another type."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
@@ -93,7 +93,7 @@ def test_networkx_reads_every_graph_back(plan: dict[str, Any]) -> None:
 
 @pytest.fixture
 def hostile(store: Path) -> provml.RecordedRun:
-    """A run whose every name is awkward, and much of which is alike."""
+    """A run in which every name is awkward, and many nodes are similar."""
     with provml.start_run(HOSTILE, store=store, run_id="hostile", formats=()) as run:
         run.log_params({f"{number}{HOSTILE}": HOSTILE for number in range(5)})
         run.log_params({"": "", " ": " ", "n": 2**70, "nan": float("nan"), "list": [1, "<b>"]})
@@ -110,7 +110,7 @@ def hostile(store: Path) -> provml.RecordedRun:
 
 
 def test_attributes_are_of_one_type_each(hostile: provml.RecordedRun) -> None:
-    """A column of a graph tool would hold numbers in some rows and text in others."""
+    """A graph tool's column would hold numbers in some rows and text in others."""
     graph = flat_graph([RunMapping(Journal(hostile.path), "sample")], View())
     for rows in (graph.nodes(data=True), graph.edges(data=True)):
         types: dict[str, set[type]] = {}
@@ -126,20 +126,20 @@ def test_attributes_are_of_one_type_each(hostile: provml.RecordedRun) -> None:
 
 @pytest.mark.parametrize("form", FLAT)
 def test_a_graph_file_keeps_awkward_names(hostile: provml.RecordedRun, form: str) -> None:
-    """A name would be taken for markup, or make a file that no XML parser takes."""
+    """A name would be read as markup, or make a file that no XML parser accepts."""
     graph = read(form, written(hostile, form))
     labels = {data["label"] for _, data in graph.nodes(data=True) if data.get("label")}
     assert HOSTILE.replace("\x00", "\\x00").replace("\x1b", "\\x1b") in labels
 
 
 def test_gexf_does_not_tell_the_day_of_writing(hostile: provml.RecordedRun) -> None:
-    """A run exported again tomorrow would give another file."""
+    """A run exported again tomorrow would give a different file."""
     (day,) = re.findall(rb'lastmodifieddate="([^"]*)"', written(hostile, "gexf"))
     assert day.decode() == hostile.started.date().isoformat()
 
 
 def test_pydot_reads_dot_back(hostile: provml.RecordedRun) -> None:
-    """The picture's text would be no DOT, or lack nodes."""
+    """The picture's text would not be valid DOT, or would lack nodes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydot's own, of its parser
         (dot,) = pydot.graph_from_dot_data(written(hostile, "dot").decode())
@@ -158,7 +158,7 @@ def test_pydot_reads_dot_back(hostile: provml.RecordedRun) -> None:
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=RUNS)
 def test_graphviz_draws_every_run(plan: dict[str, Any]) -> None:
-    """A name or value would make a label that Graphviz refuses."""
+    """A name or value would produce a label that Graphviz rejects."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
@@ -171,7 +171,7 @@ def test_graphviz_draws_every_run(plan: dict[str, Any]) -> None:
 @NEEDS_DOT
 @pytest.mark.parametrize("name", ["]", "]]>", "]x", "<![CDATA["])
 def test_graphviz_draws_what_looks_like_cdata(store: Path, name: str) -> None:
-    """Graphviz takes a bracket for the end of a CDATA section, and draws nothing at all."""
+    """Graphviz would take a bracket for the end of a CDATA section, and draw nothing."""
     with provml.start_run("brackets", store=store, formats=()) as run:
         run.log_param(name, name)
         run.log_event(name)
@@ -180,7 +180,7 @@ def test_graphviz_draws_what_looks_like_cdata(store: Path, name: str) -> None:
 
 
 def shapes(dot: Any) -> dict[str, tuple[str, str]]:
-    """Shape and colour of what is a single node, by its name."""
+    """Return the shape and colour of each single node, by its name."""
     return {
         node.get("tooltip").strip('"'): (node.get("shape"), node.get("fillcolor"))
         for node in dot.get_nodes()
@@ -189,7 +189,7 @@ def shapes(dot: Any) -> dict[str, tuple[str, str]]:
 
 
 def test_shapes_and_colours_are_those_of_the_convention(hostile: provml.RecordedRun) -> None:
-    """Readers of PROV would take an activity for an entity."""
+    """People who know PROV pictures would take an activity for an entity."""
     found = shapes(hostile.to_pydot("sample"))
     assert found["run:run"] == ('"box"', '"#9FB1FC"')
     assert found["run:results"] == ('"ellipse"', '"#FFFC87"')
@@ -198,7 +198,7 @@ def test_shapes_and_colours_are_those_of_the_convention(hostile: provml.Recorded
 
 
 def test_a_picture_folds_and_a_sample_picture_does_not(hostile: provml.RecordedRun) -> None:
-    """A picture would be one of a node a sample, or hide samples that are asked for."""
+    """A picture would show a node for each sample, or hide samples that were asked for."""
     text = written(hostile, "dot").decode()
     assert "10 parameters" in text
     assert "3 series of" not in text  # four: the one without a name too
@@ -210,7 +210,7 @@ def test_a_picture_folds_and_a_sample_picture_does_not(hostile: provml.RecordedR
 @NEEDS_DOT
 @pytest.mark.parametrize("detail", ["series", "sample"])
 def test_names_are_text_in_an_svg(hostile: provml.RecordedRun, detail: str) -> None:
-    """A metric's name would run as a script in whoever opens the picture."""
+    """A metric's name would run as a script when somebody opens the picture."""
     content = written(hostile, "svg", detail=detail)
     root = ElementTree.fromstring(content)
     tags = {element.tag.removeprefix(SVG) for element in root.iter()}
@@ -228,14 +228,14 @@ def test_names_are_text_in_an_svg(hostile: provml.RecordedRun, detail: str) -> N
     ("form", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG\r\n"), ("pdf", b"%PDF-")]
 )
 def test_pictures_are_what_they_say(hostile: provml.RecordedRun, form: str, magic: bytes) -> None:
-    """A picture would be a file that nothing opens, or carry the time of drawing."""
+    """A picture would be a file that no program opens, or contain the time of drawing."""
     content = written(hostile, form)
     assert content.startswith(magic)
 
 
 @NEEDS_DOT
 def test_a_pdf_does_not_tell_the_time_of_drawing(store: Path) -> None:
-    """A run drawn again tomorrow would give another file."""
+    """A run drawn again tomorrow would give a different file."""
     with provml.start_run("old", store=store, formats=()) as run:
         run.log_metric("loss", 1.0, timestamp=1_000_000_000)
     assert b"(D:20010909014640" in written(provml.load(run.path), "pdf")
@@ -243,7 +243,7 @@ def test_a_pdf_does_not_tell_the_time_of_drawing(store: Path) -> None:
 
 @NEEDS_DOT
 def test_a_run_of_twenty_series_fits_a_page(store: Path) -> None:
-    """A picture would have to be cut up to be printed, or shrunk until nobody can read it."""
+    """A picture would have to be cut up to be printed, or be too small to read."""
     contexts = ("training", "validation", "evaluation")
     with provml.start_run("digits", store=store, formats=(), owner="ada") as run:
         run.log_params({f"parameter {number}": number for number in range(8)})
@@ -268,7 +268,7 @@ def test_a_run_of_twenty_series_fits_a_page(store: Path) -> None:
 
 @NEEDS_DOT
 def test_a_view_reaches_the_picture(hostile: provml.RecordedRun) -> None:
-    """Options that say what to show would be without effect."""
+    """Options that select what to show would have no effect."""
     whole = written(hostile, "svg")
     names = [data["name"] for _, data in hostile.to_networkx().nodes(data=True)]
     (model,) = [name for name in names if name.startswith("run:model/") and name.endswith("/2")]
@@ -290,12 +290,12 @@ def test_a_view_reaches_the_picture(hostile: provml.RecordedRun) -> None:
 
 
 def test_a_format_of_the_whole_refuses_a_view(hostile: provml.RecordedRun) -> None:
-    """A document would be taken for a part of the run, and be the whole."""
+    """A document of the whole run would be taken for a part of it."""
     for form in format_names():
-        if not hasattr(find_format(form), "OPTIONS"):
-            with pytest.raises(provml.ExportError, match=rf"{form} takes no around.*svg"):
+        if not find_format(form).options:
+            with pytest.raises(provml.ExportError, match=rf"{form} does not support around.*svg"):
                 written(hostile, form, around="run:run")
-    with pytest.raises(provml.ExportError, match="graphml takes no direction"):
+    with pytest.raises(provml.ExportError, match="graphml does not support direction"):
         written(hostile, "graphml", direction="LR")
     assert len(read("graphml", written(hostile, "graphml", around="run:run", depth=0))) == 1
 
@@ -320,7 +320,7 @@ def test_several_runs_are_one_graph(hostile: provml.RecordedRun, store: Path, fo
 
 
 def test_a_missing_package_is_named(hostile: provml.RecordedRun) -> None:
-    """Without networkx or pydot nothing would say what to install."""
+    """Without networkx or pydot, nothing would say what to install."""
     script = (
         "import sys, io; sys.modules[sys.argv[1]] = None; import provml\n"
         "provml.load(sys.argv[2]).export(sys.argv[3], io.BytesIO())"
@@ -336,7 +336,7 @@ def test_a_missing_package_is_named(hostile: provml.RecordedRun) -> None:
 def test_a_missing_program_is_one_line_that_helps(
     hostile: provml.RecordedRun, tmp_path: Path
 ) -> None:
-    """Without Graphviz a traceback would be all that is said."""
+    """Without Graphviz, the user would see only a traceback."""
     command = [sys.executable, "-m", "provml", "export", str(hostile.path), "--format", "png"]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "x.png")],
@@ -352,7 +352,7 @@ def test_a_missing_program_is_one_line_that_helps(
 
 @NEEDS_DOT
 def test_a_picture_of_too_much_is_refused(store: Path) -> None:
-    """Graphviz would draw for an hour what nobody can read."""
+    """Graphviz would spend an hour on a picture that nobody can read."""
     with provml.start_run("long", store=store, formats=()) as run:
         for step in range(1_000):
             run.log_metric("loss", 1.0, "training", step)

@@ -1,4 +1,4 @@
-"""A run's samples as JSON Lines: exact, in order, and as a reader of JSON expects them."""
+"""A run's samples as JSON Lines: exact, in order, and valid for any JSON reader."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMALL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 
 def lines(recorded: provml.RecordedRun) -> list[Line]:
-    """The lines, each parsed strictly: no NaN, no key twice, no empty line."""
+    """Parse each line strictly: no NaN, no repeated key, no empty line."""
     sink = io.BytesIO()
     recorded.export("jsonl", sink)
     assert sink.getvalue().endswith(b"\n") or not sink.getvalue()
@@ -38,7 +38,7 @@ def lines(recorded: provml.RecordedRun) -> list[Line]:
 
 
 def parsed(line: str) -> Line:
-    """A line as a strict reader takes it."""
+    """Parse a line as a strict reader does."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(constant)
@@ -61,17 +61,17 @@ VALUE_OF: dict[str, Callable[[str], Any]] = {
 
 
 def value(written: Any) -> Any:
-    """A value as its reader makes it."""
+    """Return a value as the reader of a line would."""
     return VALUE_OF[written["type"]](written["$"]) if isinstance(written, dict) else written
 
 
 def told(values: Iterable[Any]) -> list[str]:
-    """Values to be compared: type and digits; of decimals the number."""
+    """Return values for comparison: type and digits; for decimals, the number."""
     return [_decimal(one) if isinstance(one, Decimal) else repr(one) for one in values]
 
 
 def _decimal(number: Decimal) -> str:
-    """One that is not finite is written as a double, as in PROV."""
+    """Return a decimal. One that is not finite is written as a double, as in PROV."""
     sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         return repr(float(number))
@@ -81,7 +81,7 @@ def _decimal(number: Decimal) -> str:
 
 
 def identity(line: Line) -> tuple[Any, ...]:
-    """What is alike in the lines of a series."""
+    """Return the part that the lines of a series have in common."""
     context, of = line["context"], line.get("of")
     path = None if context is None else tuple(context)
     own_of = None if of is None else tuple(of)
@@ -127,7 +127,7 @@ POINTS = st.lists(
 @SMALL
 @given(plan=POINTS, chunk=st.sampled_from([1, 2, 3, 100]))
 def test_points_are_those_that_are_read(plan: list[Any], chunk: int) -> None:
-    """A group's point would be torn, joined to another, or have other fields or another index."""
+    """A group's point would be split, joined to another, or have other fields or another index."""
     with tempfile.TemporaryDirectory() as store, pytest.MonkeyPatch.context() as patch:
         with provml.start_run("points", store=store, formats=()) as run:
             for group, fields, step, epoch, how in plan:
@@ -145,7 +145,7 @@ def test_points_are_those_that_are_read(plan: list[Any], chunk: int) -> None:
                 else:
                     run.metrics.log(step=step, epoch=epoch).flush()
         recorded = provml.load(run.path)
-        chunks = WriterFiles.chunks  # points go on from one chunk to the next
+        chunks = WriterFiles.chunks  # points continue from one chunk to the next
         patch.setattr(WriterFiles, "chunks", lambda files: chunks(files, chunk))
         found = lines(recorded)
         for group in ("train", "val", "a/b", "🦉"):
@@ -161,7 +161,7 @@ def test_points_are_those_that_are_read(plan: list[Any], chunk: int) -> None:
 
 
 def test_a_line_is_what_the_page_says(store: Path) -> None:
-    """A reader written after the documentation would not find the keys."""
+    """A reader written from the documentation would not find the keys."""
     with provml.start_run("e", store=store, formats=()) as run:
         run.log_metric("loss", 0.5, "training", 3, epoch=1, timestamp=1.5, unit="nats")
         run.log_metric("n", 2**63, timestamp=2)
@@ -188,7 +188,7 @@ def test_a_line_is_what_the_page_says(store: Path) -> None:
 
 
 def test_readings_and_ranks_are_told_apart(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the machine did would be taken for metrics, or one process's samples for another's."""
+    """System readings would be taken for metrics, or one process's samples for another's."""
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         with provml.start_run("r", store=store, run_id="one", formats=()) as run:
@@ -208,7 +208,7 @@ def test_readings_and_ranks_are_told_apart(store: Path, monkeypatch: pytest.Monk
 
 
 def test_points_of_several_processes_are_counted_on(store: Path) -> None:
-    """Points of a resumed run would begin at 0 again."""
+    """The points of a resumed run would start at index 0 again."""
     for number in range(3):
         with provml.start_run("e", store=store, run_id="one", resume=number > 0) as run:
             run.metrics("train").append(loss=number)
@@ -220,7 +220,7 @@ def test_points_of_several_processes_are_counted_on(store: Path) -> None:
 
 
 def test_values_that_were_lost_leave_the_rest(store: Path) -> None:
-    """One damaged text would cost the point, or the file, or be given out as something else."""
+    """One damaged text would lose the whole point or file, or appear as another value."""
     with provml.start_run("e", store=store, formats=()) as run:
         for number in range(3):
             run.metrics("train").append(name=f"text {number}", loss=number, step=number)
@@ -246,7 +246,7 @@ def test_values_that_were_lost_leave_the_rest(store: Path) -> None:
 
 
 def test_many_samples_of_many_kinds_keep_their_order(store: Path) -> None:
-    """At the seams of blocks a line would be torn or stand in another's place."""
+    """At the boundaries of blocks, a line would be torn or out of order."""
     with provml.start_run("e", store=store, formats=()) as run:
         for step in range(20_000):
             run.log_metric("loss", step * 0.1, "training", step)
@@ -269,7 +269,7 @@ def test_many_samples_of_many_kinds_keep_their_order(store: Path) -> None:
 
 
 def test_there_is_no_series_detail(store: Path) -> None:
-    """Samples would be missing from what is to hold them all, or come where none were wanted."""
+    """Samples would be missing from a format that holds them all."""
     with provml.start_run("e", store=store, formats=("jsonl",)) as run:
         run.log_metric("loss", 0.5)
     recorded = provml.load(run.path)
@@ -282,7 +282,7 @@ def test_there_is_no_series_detail(store: Path) -> None:
 def test_a_large_run_is_written_whole(
     store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Above the limit up to which documents state samples, the file would be refused or empty."""
+    """Above the limit for stating samples in documents, the file would be refused or empty."""
     from provml.model import mapping
 
     monkeypatch.setattr(mapping, "SAMPLE_DETAIL_LIMIT", 10)

@@ -1,4 +1,4 @@
-"""What a form can't carry: each line of the page of known losses."""
+"""The limits of each format: one test for each line of the page of known losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
-    """A run with a name that XML has no text for."""
+    """A run with a name that XML cannot hold."""
     with provml.start_run("losses", store=store, formats=()) as run:
         run.log_metric("bell\a", "form\f", "training", 1, timestamp=1_700_000_000)
         run.log_metric("loss", 0.5, "training", 1)
@@ -30,14 +30,14 @@ def recorded(store: Path) -> provml.RecordedRun:
 
 
 def written(recorded: provml.RecordedRun, form: str) -> str:
-    """The document."""
+    """Write the document."""
     sink = io.BytesIO()
     recorded.export(form, sink)
     return sink.getvalue().decode()
 
 
 def test_every_loss_has_its_test() -> None:
-    """The page would claim what nobody checked, or a form without bundles would go unsaid."""
+    """The page would make an unchecked claim, or omit a format without bundles."""
     page = read_schema("known-losses.md").decode()
     lines = [line for line in page.splitlines() if line.startswith("| ")][1:]
     tests = "".join(path.read_text("utf-8") for path in TESTS.glob("test_*.py"))
@@ -48,7 +48,7 @@ def test_every_loss_has_its_test() -> None:
 
 
 def test_xml_has_no_text_for_control_characters(recorded: provml.RecordedRun) -> None:
-    """A control character would be lost, or make the document no XML."""
+    """A control character would be lost, or make the document invalid XML."""
     document = ProvDocument.deserialize(content=written(recorded, "provxml"), format="xml")
     values = {(str(n), str(v)) for r in document.get_records() for n, v in r.attributes}
     for name, text in (("provml:name", "bell\a"), ("prov:value", "form\f")):
@@ -57,7 +57,7 @@ def test_xml_has_no_text_for_control_characters(recorded: provml.RecordedRun) ->
 
 
 def test_names_are_no_strict_xml_names(recorded: provml.RecordedRun) -> None:
-    """The page would warn of what is no longer so."""
+    """The page would warn of a limit that no longer exists."""
     names = re.findall(r'prov:id="run:([^"]*)"', written(recorded, "provxml"))
     assert any("/" in name for name in names)
     document = ProvDocument.deserialize(content=written(recorded, "provxml"), format="xml")
@@ -102,7 +102,7 @@ def test_relations_have_no_identifiers(recorded: provml.RecordedRun) -> None:
 
 
 def test_readers_cut_nanoseconds(store: Path) -> None:
-    """A time's digits would be missing from the document, not only from what is read of it."""
+    """The document itself would lack digits of a time, not only the reader's result."""
     with provml.start_run("times", store=store, formats=()) as run:
         run.log_metric("loss", 0.5, timestamp=1.123456789)
     recorded = provml.load(run.path)
@@ -118,7 +118,7 @@ def test_readers_cut_nanoseconds(store: Path) -> None:
 
 
 def test_json_lines_hold_samples_alone(store: Path) -> None:
-    """The page would warn of what is no longer so, or a sample would be missing too."""
+    """The page would warn of a limit that no longer exists, or a sample would be missing too."""
     with provml.start_run("all", store=store, formats=()) as run:
         run.log_param("lr", 0.1)
         run.log_event("saved")
@@ -134,7 +134,7 @@ def test_json_lines_hold_samples_alone(store: Path) -> None:
 
 
 def test_nan_is_not_equal_to_itself_in_prov(store: Path) -> None:
-    """The page would warn of what is no longer so."""
+    """The page would warn of a limit that no longer exists."""
     with provml.start_run("nan", store=store, formats=()) as run:
         run.log_metric("loss", math.nan)
     text = written(provml.load(run.path), "provjson")

@@ -21,7 +21,7 @@ def write(target: Path | str) -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_stays_a_link(tmp_path: Path, there: bool) -> None:
-    """The file that a link points to would stay old, and the link be lost."""
+    """The link would be replaced, and the file that it points to would stay old."""
     (tmp_path / "far").mkdir()
     real, link = tmp_path / "far" / "real.json", tmp_path / "link.json"
     if there:
@@ -34,7 +34,7 @@ def test_a_link_stays_a_link(tmp_path: Path, there: bool) -> None:
 
 
 def test_a_link_to_nowhere_is_refused(tmp_path: Path) -> None:
-    """The message would be of a hidden file in a folder that nobody named."""
+    """The message would name a hidden file in a folder that the user did not mention."""
     (tmp_path / "link").symlink_to("missing/real.json")
     with pytest.raises(provml.ExportError, match="there is no folder"):
         write(tmp_path / "link")
@@ -48,7 +48,7 @@ def test_the_case_of_the_suffix_does_not_matter(tmp_path: Path, name: str, magic
 
 
 def test_an_empty_target_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unset variable in a script would be called a folder."""
+    """An unset variable in a script would be reported as a folder."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(provml.ExportError, match="give the name of a file"):
         write("")
@@ -56,7 +56,7 @@ def test_an_empty_target_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder where even root can't write")
 def test_a_folder_that_can_not_be_written_is_told_by_the_target(tmp_path: Path) -> None:
-    """The message would name a hidden file that the user never heard of."""
+    """The message would name a hidden file that the user does not know."""
     with pytest.raises(OSError, match="-o writes it elsewhere") as raised:
         write("/proc/document.json")
     assert raised.value.filename == "/proc/document.json"
@@ -64,7 +64,7 @@ def test_a_folder_that_can_not_be_written_is_told_by_the_target(tmp_path: Path) 
 
 
 def test_permissions_are_ordinary_or_kept(tmp_path: Path) -> None:
-    """Others couldn't read a new document, or could read one that was private."""
+    """Others could not read a new document, or could read a private one."""
     new, private = tmp_path / "new", tmp_path / "private"
     private.touch()
     private.chmod(0o600)

@@ -44,7 +44,7 @@ def document(recorded: provml.RecordedRun, detail: str) -> dict[str, Any]:
 
 
 def stated(content: dict[str, Any]) -> tuple[dict[str, str], Counter[Any]]:
-    """The nodes with their kinds, and the edges, that PROV-JSON states."""
+    """Return the nodes with their kinds, and the edges, that PROV-JSON states."""
 
     def iri(name: str) -> str:
         prefix, _, local = name.partition(":")
@@ -64,7 +64,7 @@ def stated(content: dict[str, Any]) -> tuple[dict[str, str], Counter[Any]]:
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=RUNS)
 def test_a_graph_states_what_prov_json_states(plan: dict[str, Any]) -> None:
-    """A node or edge would be missing, of another kind, or point the other way."""
+    """A node or edge would be missing, have another kind, or point the other way."""
     with tempfile.TemporaryDirectory() as store:
         recorded = record(store, plan)
         for detail in ("sample", "series"):
@@ -92,7 +92,7 @@ def recorded(store: Path) -> provml.RecordedRun:
 
 
 def test_values_are_of_their_types(recorded: provml.RecordedRun) -> None:
-    """A number, list, text or time would come as another type, or rounded."""
+    """A number, list, text or time would have another type, or be rounded."""
     graph = recorded.to_networkx("sample")
     (base,) = (iri.removesuffix("run") for iri in graph if iri.endswith("/run"))
     values = {"lr": 0.1, "lr/2": 0.2, "n": 2**70, "layers": [64, 10], "fast": True}
@@ -153,7 +153,7 @@ def test_what_is_stated_twice_is_two_edges(recorded: provml.RecordedRun) -> None
 
 
 def test_several_runs_are_one_graph(store: Path) -> None:
-    """Runs of one person would share no node, or their own nodes would be mixed."""
+    """Runs of one person would share no node, or nodes of different runs would be mixed."""
     folders = []
     for _ in range(2):
         with provml.start_run("digits", store=store, formats=(), owner="ada") as run:

@@ -1,4 +1,4 @@
-"""What the nodes of a picture say."""
+"""The texts in the nodes of a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import provml
-from provml.graph.labels import build_table, describe_node, number_text, range_text, wrapped
+from provml.graph.labels import build_table, node_texts, number_text, range_text, wrap_name
 from provml.graph.picture import build_picture
 from provml.graph.view import View
 from provml.journal.reader import Journal
@@ -18,7 +18,7 @@ from provml.model.mapping import RunMapping
 
 @pytest.fixture
 def graph(store: Path) -> Any:
-    """What a picture of a run shows."""
+    """Build the graph of a run's picture."""
     start = 1_000_000_000
     with provml.start_run("digits", store=store, run_id="one", formats=(), owner="ada") as run:
         run.log_params({"lr": 0.012345, "n": 12_345_678, "big": 2**70, "layers": [64, 10]})
@@ -36,14 +36,14 @@ def graph(store: Path) -> Any:
 
 
 def said(graph: Any, name: str) -> tuple[str, list[str]]:
-    """Title and lines of a node."""
+    """Return the title and lines of a node."""
     ((key, node),) = [(k, n) for k, n in graph.nodes(data=True) if n["name"] == name]
-    title, lines = describe_node(graph, key, node)
+    title, lines = node_texts(graph, key, node)
     return " ".join(title), lines
 
 
 def table(graph: Any, name: str) -> tuple[str, list[list[Any]]]:
-    """Title and cells of a group, without plots."""
+    """Return the title and cells of a group, without plots."""
     (node,) = [n for _, n in graph.nodes(data=True) if n["name"] == name]
     made = build_table(graph, node)
     assert made is not None
@@ -54,14 +54,14 @@ def table(graph: Any, name: str) -> tuple[str, list[list[Any]]]:
 
 
 def test_contexts_and_steps_say_their_ranges(graph: Any) -> None:
-    """A reader would not see how long was trained, or where a model was made."""
+    """A reader would not see how long the training was, or where a model was made."""
     title, lines = said(graph, "run:context/training")
     assert (title, lines[1:]) == ("training", ["steps 0–29, 3 epochs"])
     assert said(graph, "3 steps") == ("steps 4, 9, 14", ["of training", "epochs 0–1"])
 
 
 def test_series_are_a_table_with_plots(graph: Any) -> None:
-    """A series would be without its course, or its last value."""
+    """A series would lack its plot, or its last value."""
     title, rows = table(graph, "3 series")
     assert title == "3 series of training, 30 samples each"
     assert [[row[0], *row[2:]] for row in rows] == [
@@ -73,7 +73,7 @@ def test_series_are_a_table_with_plots(graph: Any) -> None:
 
 
 def test_parameters_models_and_events_are_tables(graph: Any) -> None:
-    """A value would be missing, or a checkpoint be told without its step."""
+    """A value would be missing, or a checkpoint would lack its step."""
     assert table(graph, "4 parameters") == (
         "4 parameters of digits one",
         [
@@ -94,18 +94,18 @@ def test_parameters_models_and_events_are_tables(graph: Any) -> None:
 
 
 def test_long_names_keep_their_ends() -> None:
-    """What tells two long names apart, their end, would be cut off."""
-    lines = wrapped("a" * 200 + "/7")
+    """The end of a long name, which distinguishes it from others, would be cut off."""
+    lines = wrap_name("a" * 200 + "/7")
     assert len(lines) == 3
     assert lines[-1].endswith("/7")
     assert "…" in "".join(lines)
-    assert wrapped("one two") == ["one two"]
-    assert wrapped(" ") == ['" "']
-    assert wrapped("a\nb\x1b") == ["a\\nb\\x1b"]
+    assert wrap_name("one two") == ["one two"]
+    assert wrap_name(" ") == ['" "']
+    assert wrap_name("a\nb\x1b") == ["a\\nb\\x1b"]
 
 
 def test_numbers_and_ranges_are_short() -> None:
-    """A number would be told as another, or fill the picture."""
+    """A number would look like another, or fill the picture."""
     assert [number_text(value) for value in (0.1, 1e-9, True, -3, 10**15, "x" * 99, [1])] == [
         "0.1",
         "1e-09",

@@ -1,4 +1,4 @@
-"""What a view shows of a run, and how what is many and alike folds."""
+"""What a view shows of a run, and how similar nodes fold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import provml
 from provml.graph.build import run_graph
 from provml.graph.fold import find_groups, fold_graph
-from provml.graph.sketch import sketch
+from provml.graph.sketch import add_sketches
 from provml.graph.view import View, apply_view
 from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
@@ -22,7 +22,7 @@ STEPS = 40
 
 @pytest.fixture
 def graph(store: Path) -> Any:
-    """A run of two contexts, with much that is alike."""
+    """A run of two contexts with many similar nodes."""
     with provml.start_run("digits", store=store, formats=(), owner="ada") as run:
         run.log_params({"lr": 0.1, "batch": 64, "seed": 1, "depth": 3})
         run.log_dataset("train", np.arange(4), context="training")
@@ -36,17 +36,17 @@ def graph(store: Path) -> Any:
         run.log_metric("loss", float("nan"), "validation")
     mapping = RunMapping(Journal(run.path), "series")
     graph = run_graph(mapping)
-    sketch(graph, mapping)
+    add_sketches(graph, mapping)
     return graph
 
 
 def names(graph: Any) -> set[str]:
-    """The qualified names of the run's own nodes."""
+    """Return the qualified names of the run's own nodes."""
     return {name.removeprefix("run:") for _, name in graph.nodes(data="name")}
 
 
 def test_around_a_node_up_is_what_it_came_from(graph: Any) -> None:
-    """A model would be shown without its data, or with what has nothing to do with it."""
+    """A model would be shown without its data, or with unrelated nodes."""
     up = names(apply_view(graph, View(around="model/net/2", reach="up")))
     assert {"model/net/2", "model/net", "dataset/train", "context/training", "param/lr"} <= up
     assert not up & {"model/net/3", "dataset/test", "context/validation", "results"}
@@ -57,7 +57,7 @@ def test_around_a_node_up_is_what_it_came_from(graph: Any) -> None:
 
 
 def test_around_is_what_can_be_reached(graph: Any) -> None:
-    """A node would be missing from, or be too many in, what something came from or became."""
+    """A node would be missing from a view, or appear in it by mistake."""
     for key in graph:
         up = set(apply_view(graph, View(around=key, reach="up")))
         down = set(apply_view(graph, View(around=key, reach="down")))
@@ -66,7 +66,7 @@ def test_around_is_what_can_be_reached(graph: Any) -> None:
 
 
 def test_depth_counts_relations(graph: Any) -> None:
-    """A view would show more, or less, than was asked for."""
+    """A view would show more, or less, than requested."""
     model = "model/net/2"
     assert names(apply_view(graph, View(around=model, depth=0))) == {model}
     one = names(apply_view(graph, View(around=model, depth=1, reach="up")))
@@ -75,7 +75,7 @@ def test_depth_counts_relations(graph: Any) -> None:
 
 @pytest.mark.parametrize("text", ["net", "no such", "odel/net"])
 def test_a_name_of_no_one_node_is_refused_with_those_there_are(graph: Any, text: str) -> None:
-    """A picture of some other node would be taken for the one that was meant."""
+    """A picture of another node would be taken for the intended one."""
     with pytest.raises(provml.ExportError) as caught:
         apply_view(graph, View(around=text))
     assert text in str(caught.value)
@@ -91,7 +91,7 @@ def test_a_name_of_no_one_node_is_refused_with_those_there_are(graph: Any, text:
     ],
 )
 def test_only_a_subject(graph: Any, subject: str, there: set[str], absent: set[str]) -> None:
-    """A view of the models alone would show all the rest, or not what made them."""
+    """A view of the models would show unrelated nodes, or omit what made the models."""
     found = names(apply_view(graph, View(only=(subject,))))
     assert there <= found
     assert not found & absent
@@ -110,13 +110,13 @@ def test_only_a_subject(graph: Any, subject: str, there: set[str], absent: set[s
     ],
 )
 def test_a_view_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
-    """A mistyped option would be silently without effect."""
+    """A mistyped option would silently have no effect."""
     with pytest.raises(provml.ExportError):
         View(**options)
 
 
 def test_what_is_alike_folds_and_nothing_is_lost(graph: Any) -> None:
-    """A picture would show every step, or a group with members missing."""
+    """A picture would show every step, or a group would lack members."""
     found = find_groups(graph)
     made = fold_graph(graph, found)
     sizes = {
@@ -147,7 +147,7 @@ def test_what_is_alike_folds_and_nothing_is_lost(graph: Any) -> None:
 
 
 def test_a_sketch_follows_its_series(graph: Any) -> None:
-    """A plot in a picture would show another course than the samples took."""
+    """A plot in a picture would not match the samples."""
     nodes = {name: data for _, data in graph.nodes(data=True) if (name := data["name"])}
     course = nodes["run:series/training/accuracy"]["sketch"]
     assert len(course) == 32

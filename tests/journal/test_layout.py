@@ -1,4 +1,4 @@
-"""The files byte by byte, decoded by hand from what the docstring of `journal.layout` says."""
+"""The files byte by byte, decoded by hand according to the docstring of `journal.layout`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_every_byte_of_the_samples_file(recorded):
 
 
 def test_every_line_of_the_events_file(recorded):
-    """What stands in the events file would be misread by another program or version."""
+    """The events file would be misread by another program or version."""
     _, samples, events = recorded
     content = events.read_bytes()
     assert content.isascii()
@@ -114,7 +114,7 @@ def test_every_line_of_the_events_file(recorded):
 
 
 def test_a_file_made_by_hand_is_read(tmp_path):
-    """A file that another program wrote by the description would not be read."""
+    """A file that another program wrote according to the description would not be read."""
     journal = tmp_path / "store" / "by hand" / "one" / "journal"
     journal.mkdir(parents=True)
     stem = "00000000000000000005-12-0123abcd"
@@ -155,8 +155,8 @@ def test_the_header_says_how_the_writer_ended(tmp_path, status, code):
     assert struct.unpack("<I", content[48:52]) == (code,)
 
 
-def test_a_file_that_is_written_is_preallocated_and_zero(tmp_path):
-    """A full disk would meet a store to memory (SIGBUS) instead of the call that makes room."""
+def test_an_open_file_is_preallocated_with_zeros(tmp_path):
+    """A full disk would cause a SIGBUS when memory is written, not an error on allocation."""
     with provml.start_run("layout", store=tmp_path, formats=()) as run:
         (samples,) = run.path.glob("journal/*.samples")
         size = samples.stat().st_size
@@ -186,7 +186,7 @@ def test_a_file_that_is_written_is_preallocated_and_zero(tmp_path):
 )
 def test_the_folder_of_an_experiment(tmp_path, name, folder):
     """An experiment's name would lead out of the store, or to another experiment's folder."""
-    assert layout.folder_name(name) == folder
+    assert layout.encode_folder_name(name) == folder
     with provml.start_run(name, store=tmp_path, formats=()) as run:
         pass
     assert run.path.parent == tmp_path / folder
@@ -194,9 +194,9 @@ def test_the_folder_of_an_experiment(tmp_path, name, folder):
 
 
 def test_a_name_too_long_for_a_folder(tmp_path):
-    """A long experiment's name would fail in the file system, or two of them share a folder."""
+    """A long experiment name would fail in the file system, or two names would share a folder."""
     names = ["x" * 4000, "x" * 4001, "模型" * 200]
-    folders = [layout.folder_name(name) for name in names]
+    folders = [layout.encode_folder_name(name) for name in names]
     assert len(set(folders)) == 3
     assert all(len(folder.encode()) <= 200 for folder in folders)
     run = provml.start_run(names[2], store=tmp_path, formats=())

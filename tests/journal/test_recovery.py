@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.errors import JournalError, ProvMLError
@@ -61,7 +62,7 @@ def state_of(folder: Path) -> tuple[str, bool]:
 
 
 def test_it_keeps_every_sample_and_cuts_the_rest(dead: Path) -> None:
-    """Recovery loses a sample, or leaves the file's unused room."""
+    """Recovery loses a sample, or leaves unused space in the file."""
     before = provml.load(dead).series("loss", "training")
     (line,) = recover(dead)
     after = provml.load(dead).series("loss", "training")
@@ -70,11 +71,11 @@ def test_it_keeps_every_sample_and_cuts_the_rest(dead: Path) -> None:
     size = owner(dead).samples_path.stat().st_size
     assert size == layout.HEADER_SIZE + (SAMPLES + 1) * layout.RECORD_SIZE
     assert "process" in line
-    assert "bytes cut" in line
+    assert "unused bytes" in line
 
 
 def test_the_run_is_crashed_and_ended_at_its_last_record(dead: Path) -> None:
-    """A killed run has no end, or ends when somebody recovered it."""
+    """A killed run has no end, or ends at the time of its recovery."""
     assert state_of(dead) == ("crashed", False)
     recover(dead)
     assert state_of(dead) == ("crashed", True)
@@ -83,13 +84,13 @@ def test_the_run_is_crashed_and_ended_at_its_last_record(dead: Path) -> None:
     (param,) = [r for _, r in owner(dead).records() if r["record"] == "param"]
     assert events["time"] == param["time"]
     assert run.reason is not None
-    assert run.reason.endswith("is gone and wrote no end; closed by recovery")
+    assert run.reason.endswith("died without ending the run; closed by recovery")
     header = owner(dead).header()
     assert (header.status, header.ended_ns) == ("crashed", param["time"])
 
 
 def test_the_end_is_not_before_a_sample_dated_later(tmp_path: Path) -> None:
-    """A sample of the document lies after its run's end."""
+    """A sample in the document is later than its run's end."""
     later = int(time.time()) + 10_000
     with spawn(tmp_path, f"run.log_metric('late', 1.0, timestamp={later})", KILL) as process:
         process.wait(60)
@@ -97,7 +98,7 @@ def test_the_end_is_not_before_a_sample_dated_later(tmp_path: Path) -> None:
     assert owner(tmp_path / "killed" / "dead").end_record()["time"] == later * 10**9
 
 
-def test_twice_is_once(dead: Path) -> None:
+def test_recovery_is_idempotent(dead: Path) -> None:
     """A second recovery writes a second end."""
     recover(dead)
     before = {path: path.read_bytes() for path in dead.rglob("*") if path.is_file()}
@@ -105,7 +106,7 @@ def test_twice_is_once(dead: Path) -> None:
     assert {path: path.read_bytes() for path in dead.rglob("*") if path.is_file()} == before
 
 
-def test_many_at_once_do_what_one_does(dead: Path) -> None:
+def test_concurrent_recoveries_are_safe(dead: Path) -> None:
     """Two people who recover a run at the same moment damage it."""
     code = (
         "import sys; from pathlib import Path; from provml.journal.recovery import recover\n"
@@ -120,7 +121,7 @@ def test_many_at_once_do_what_one_does(dead: Path) -> None:
         )
         for _ in range(4)
     ]
-    closed = [process.communicate("\n", timeout=60)[0].strip() for process in processes]
+    closed = [process.communicate("\n", timeout=LIMIT_S)[0].strip() for process in processes]
     assert sorted(closed) == ["0", "0", "0", "1"]
     kinds = [record["record"] for _, record in owner(dead).records()]
     assert kinds.count("end") == 1
@@ -139,7 +140,7 @@ def test_a_torn_last_line_stays_alone(dead: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 31])
 def test_part_of_a_record_and_slots_never_committed_are_cut(dead: Path, length: int) -> None:
-    """A file's end that is no record is taken for one."""
+    """Bytes at the file's end are mistaken for a record."""
     path = owner(dead).samples_path
     end = find_end(path)
     with path.open("r+b") as file:
@@ -153,7 +154,7 @@ def test_part_of_a_record_and_slots_never_committed_are_cut(dead: Path, length: 
 
 
 def test_a_hole_before_the_last_record_stays(dead: Path) -> None:
-    """The cut is made at the first hole, and what follows it is lost."""
+    """The file is cut at the first hole, and the samples after it are lost."""
     path = owner(dead).samples_path
     with path.open("r+b") as file:
         file.seek(layout.HEADER_SIZE)
@@ -219,7 +220,7 @@ def test_random_damage_never_raises(dead: Path) -> None:
             continue  # it now looks newer, or as if another host wrote it just now
 
 
-def test_a_run_under_way_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_live_run_is_rejected_and_unchanged(tmp_path: Path) -> None:
     """Recovery cuts the files of a living process."""
     with spawn(tmp_path, WAIT) as process:
         assert process.stdout is not None
@@ -243,7 +244,7 @@ if os.fork() == 0:
 
 
 def test_a_living_helper_is_left_alone(tmp_path: Path) -> None:
-    """The files of a child that outlives its killed parent are cut under it."""
+    """Recovery cuts the files of a child that outlives its killed parent."""
     with spawn(tmp_path, FORK, "os.read(0, 1)") as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
@@ -260,7 +261,7 @@ def test_a_living_helper_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_dead_helper_is_closed_with_its_owner(tmp_path: Path) -> None:
-    """A killed worker's file keeps its unused room for ever."""
+    """A killed worker's file keeps its unused space for ever."""
     killed = "\nif os.fork() == 0:\n    run.log_metric('child', 1.5)\n    os.kill(os.getpid(), 9)\n"
     with spawn(tmp_path, killed, "os.wait()", KILL) as process:
         process.wait(60)
@@ -275,7 +276,7 @@ def test_a_dead_helper_is_closed_with_its_owner(tmp_path: Path) -> None:
     assert state_of(folder) == ("crashed", True)
 
 
-def test_a_run_that_ended_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_ended_run_is_unchanged(tmp_path: Path) -> None:
     """A finished run turns into a crashed one."""
     with provml.start_run("done", store=tmp_path) as run:
         run.log_metric("loss", 1.0)
@@ -297,7 +298,7 @@ def test_a_helper_whose_first_line_is_damaged_does_not_end_the_run(tmp_path: Pat
     assert provml.load(folder).status == "finished"
 
 
-def test_what_a_resumed_run_left_before_it_is_closed_too(dead: Path) -> None:
+def test_earlier_files_of_a_resumed_run_are_closed_too(dead: Path) -> None:
     """The first half of a resumed run stays open for ever, or its end becomes the run's."""
     with provml.start_run("killed", store=dead.parent.parent, run_id="dead", resume=True) as run:
         run.log_metric("loss", 1.0, "training")
@@ -306,7 +307,7 @@ def test_what_a_resumed_run_left_before_it_is_closed_too(dead: Path) -> None:
     assert recover(dead) == []
 
 
-def test_a_writer_elsewhere_lives_while_it_is_heard_of(dead: Path) -> None:
+def test_a_writer_on_another_host_is_alive_while_it_syncs(dead: Path) -> None:
     """On a shared disk, one machine cuts the files that another is writing."""
     path = owner(dead).events_path
     first, _, rest = path.read_bytes().partition(b"\n")
@@ -320,8 +321,8 @@ def test_a_writer_elsewhere_lives_while_it_is_heard_of(dead: Path) -> None:
     assert state_of(dead) == ("crashed", True)
 
 
-def test_a_newer_version_is_refused(dead: Path) -> None:
-    """Files of a format that is not known are cut."""
+def test_a_newer_version_is_rejected(dead: Path) -> None:
+    """Recovery cuts files of an unknown format."""
     with owner(dead).samples_path.open("r+b") as file:
         file.seek(8)
         file.write(struct.pack("<H", layout.FORMAT_VERSION + 1))

@@ -1,4 +1,4 @@
-"""Which run a name means."""
+"""Which run a name refers to."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from provml.journal.store import find_run
 
 
 def record(store: Path, experiment: str, run_id: str) -> Path:
-    """A run that recorded nothing; its folder."""
+    """Record an empty run; return its folder."""
     with provml.start_run(experiment, store=store, run_id=run_id, formats=()) as run:
         return run.path
 
 
-def test_an_experiment_tells_equal_ids_apart(store: Path) -> None:
-    """Two runs of one id in two experiments could only be reached by their paths."""
+def test_an_experiment_distinguishes_equal_ids(store: Path) -> None:
+    """Two runs with one id in two experiments could be reached only by their paths."""
     first, second = record(store, "a: b", "same"), record(store, "c", "same")
     assert find_run(f"{first.parent.name}/same", store) == first
     assert find_run("c/same", store) == second
@@ -26,9 +26,9 @@ def test_an_experiment_tells_equal_ids_apart(store: Path) -> None:
 
 
 def test_an_ambiguous_name_lists_names_that_can_be_given(store: Path) -> None:
-    """The names that the message offers would be refused, or the others be passed over."""
+    """The names that the message offers would be rejected, or others would be left out."""
     folders = [record(store, f"e{number}", "same") for number in range(7)]
-    with pytest.raises(provml.RunNotFoundError, match="means 7 runs") as raised:
+    with pytest.raises(provml.RunNotFoundError, match="matches 7 runs") as raised:
         find_run("same", store)
     message = str(raised.value)
     offered = message.partition("one of ")[2].partition(" and ")[0].split(", ")
@@ -44,7 +44,7 @@ def test_an_ambiguous_name_lists_names_that_can_be_given(store: Path) -> None:
 def test_a_name_does_not_lead_out_of_the_store(
     store: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An id could mean a run of another store."""
+    """An id could refer to a run of another store."""
     record(store, "e", "id")
     record(store.parent / "other", "e", "id")
     os.makedirs(store.parent / "away" / "far")

@@ -10,8 +10,6 @@ import pytest
 
 import provml
 
-pytest.importorskip("duckdb", reason="the extra lineage is not installed")
-
 
 @dataclass(slots=True)
 class Pipeline:

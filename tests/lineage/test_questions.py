@@ -18,7 +18,7 @@ from prov.model import ProvDocument
 
 import provml
 from provml.base.format_names import format_names
-from provml.export import holds_samples_only
+from provml.export import find_format
 from provml.lineage import trace
 
 
@@ -35,7 +35,7 @@ def test_a_lineage_is_written_in_every_format(pipeline: Any, tmp_path: Path, for
         pytest.skip("Graphviz is not installed")
     target = tmp_path / "lineage"
     lineage = provml.open_store(pipeline.store).lineage(pipeline.work / "report.json")
-    if holds_samples_only(form):
+    if find_format(form).samples_only:
         with pytest.raises(provml.ExportError, match="a lineage has none"):
             lineage.export(form, target)
         assert not target.exists()
@@ -128,7 +128,7 @@ def test_a_file_that_changed_since_says_so(pipeline: Any) -> None:
     path = pipeline.work / "clean.csv"
     path.write_text("changed")
     found = provml.open_store(pipeline.store).lineage(path)
-    assert "not what it was" in found.notes[0]
+    assert "has changed since" in found.notes[0]
     assert "raw.csv" in names(found)
 
 

@@ -75,6 +75,7 @@ def merged(store: Path) -> tuple[nx.DiGraph[Any], set[str]]:
     return graph, digests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["up", "down"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans=STORES)
@@ -105,6 +106,7 @@ def test_lineage_is_reachability(
         assert set(found.contents) & digests <= labelled
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans=STORES, depth=st.integers(0, 3))
 def test_depth_counts_steps_from_content_to_content(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.lineage import segments
@@ -278,7 +279,7 @@ def test_several_processes_index_at_once(store: Path, step: Callable[..., str]) 
         for _ in range(4)
     ]
     for process in processes:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=LIMIT_S)
         assert (out.strip(), err) == ("40", "")
     opened = provml.open_store(store)
     assert opened.refresh() == 0
@@ -339,7 +340,9 @@ for _ in range(12):
 """
 
 
-@pytest.mark.parametrize("writes", [1, 5, 8, 9, 67, 75, 80, 90])
+@pytest.mark.parametrize(
+    "writes", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 8, 9, 67, 75, 80)), 90]
+)
 def test_a_kill_amid_indexing_costs_nothing(pipeline: Any, writes: int) -> None:
     """A killed index would leave tables that are wrong, or a lock that is never released."""
     command = [sys.executable, "-c", KILLED, str(pipeline.store), str(writes)]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import provml
-from provml.lineage.tables import SAMPLES, TABLES, as_markdown
+from provml.lineage.tables import SAMPLES, TABLES, build_markdown
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 
 def test_the_tables_are_described() -> None:
     """schemas/tables.md would describe other columns than there are."""
-    assert (SCHEMAS / "tables.md").read_text("utf-8") == as_markdown()
+    assert (SCHEMAS / "tables.md").read_text("utf-8") == build_markdown()
 
 
 def test_the_tables_have_the_columns_described(pipeline: Any) -> None:

@@ -13,12 +13,12 @@ from provml.model.statements import Statement
 
 
 def statements(run: provml.Run, kind: str) -> list[Statement]:
-    """The statements of a kind."""
+    """Return the statements of a kind."""
     return [s for s in provml.load(run.path).statements() if s.kind == kind]
 
 
 def pairs(run: provml.Run, kind: str) -> list[tuple[str, ...]]:
-    """The names that relations of a kind connect."""
+    """Return the names that relations of a kind connect."""
     return [
         tuple(str(value) for value in s.arguments.values() if isinstance(value, str))
         for s in statements(run, kind)
@@ -26,7 +26,7 @@ def pairs(run: provml.Run, kind: str) -> list[tuple[str, ...]]:
 
 
 def test_a_checkpoint_is_made_by_the_step_of_its_metrics(run: provml.Run) -> None:
-    """A model and the loss of its step could not be joined."""
+    """A model could not be joined with the loss of its step."""
     for epoch in range(2):
         for step in range(3):
             run.log_metric("loss", 1.0, "training", epoch * 3 + step, epoch=epoch)
@@ -47,7 +47,7 @@ def test_a_checkpoint_is_made_by_the_step_of_its_metrics(run: provml.Run) -> Non
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_the_step_of_a_model_spans_its_samples(run: provml.Run, detail: str) -> None:
-    """A step's interval would differ between the details, or leave its samples out."""
+    """A step's interval would differ between the details, or not cover its samples."""
     for time in (10, 20, 30):
         run.log_metric("loss", 1.0, "training", 7, epoch=0, timestamp=time)
     run.log_event("saved", context="training", step=7, timestamp=25)
@@ -61,7 +61,7 @@ def test_the_step_of_a_model_spans_its_samples(run: provml.Run, detail: str) -> 
 
 
 def test_setting_the_same_again_is_no_revision(store: Path, monkeypatch: Any) -> None:
-    """Every rank and every restart would seem to have changed the parameters."""
+    """Every rank and every restart would seem to change the parameters."""
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         run = provml.start_run("e", store=store, run_id="job", formats=())
@@ -75,7 +75,7 @@ def test_setting_the_same_again_is_no_revision(store: Path, monkeypatch: Any) ->
 
 
 def test_the_same_content_again_is_an_alternate(run: provml.Run, tmp_path: Path) -> None:
-    """Unchanged bytes would be called a revision, or the second making of them be lost."""
+    """Unchanged content would be called a revision, or its second version would be lost."""
     path = tmp_path / "plot.png"
     for content in (b"one", b"one", b"two"):
         path.write_bytes(content)
@@ -86,7 +86,7 @@ def test_the_same_content_again_is_an_alternate(run: provml.Run, tmp_path: Path)
 
 
 def test_a_span_belongs_to_where_it_began(run: provml.Run) -> None:
-    """A span would be informed by a step that began when the span was over."""
+    """A span would be informed by a step that began after the span."""
     run.log_event("epoch_started", context="training", step=0)
     run.log_event("epoch_finish", context="training", step=13)
     informed = [p for p in pairs(run, "wasInformedBy") if p[0].startswith("run:event/")]
@@ -152,7 +152,7 @@ def test_changes_of_secret_files_are_not_in_the_diff(run: provml.Run, tmp_path: 
 
 
 def test_a_code_without_a_file_says_so(run: provml.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notebook's run would have a source that says nothing, not even why."""
+    """A notebook's run would have an empty source without a reason."""
     import sys
 
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
@@ -162,4 +162,4 @@ def test_a_code_without_a_file_says_so(run: provml.Run, monkeypatch: pytest.Monk
         for s in statements(run, "entity")
         if ("prov:type", "provml:SourceCode") in s.attributes
     ]
-    assert "does not stand in a file" in source["provml:unread"]
+    assert "is not in a file" in source["provml:unread"]

@@ -1,4 +1,4 @@
-"""How readings become PROV: who took them, when, in which step, and what alerts they set off."""
+"""Readings as PROV: who took them, when, in which step, and which alerts they set off."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from collect.nvml import Device, FakeNvml
 from prov.model import ProvDocument
+from waiting import until
 
 import provml
 from provml.collect.gpu import GpuCollector
@@ -26,7 +27,7 @@ RUN = "run:run"
 
 @pytest.fixture
 def graph_of() -> Callable[..., Any]:
-    """A run as RDF."""
+    """Return a run as RDF."""
     return lambda recorded: recorded.to_rdflib()
 
 
@@ -45,16 +46,14 @@ class Room:
 
 @pytest.fixture
 def recorded(store: Path) -> provml.RecordedRun:
-    """A run whose room is read in its steps, and that logs its system once."""
+    """A run whose room temperature is read during its steps, and that logs its system once."""
     room = Room()
     options: dict[str, Any] = {"store": store, "owner": "o", "collect": [room]}
     with provml.start_run("readings", sample_interval_s=5, **options) as run:
         for step in range(3):
             run.log_metric("loss", 1.0, TRAINING, step, epoch=0)
-            seen, deadline = room.readings, time.monotonic() + 60
-            while room.readings < seen + 3:
-                assert time.monotonic() < deadline
-                os.sched_yield()
+            seen = room.readings
+            until(lambda seen=seen: room.readings >= seen + 3)
     return provml.load(run.path)
 
 
@@ -97,7 +96,7 @@ def test_a_reading_is_generated_by_its_sampling(recorded: provml.RecordedRun) ->
 
 
 def test_the_collector_is_an_agent_with_settings(recorded: provml.RecordedRun) -> None:
-    """How the machine was read, and by what, would not be in the graph."""
+    """The graph would not say which collector read the machine, and how."""
     (agent,) = [a for a in of(recorded, "agent") if a.id == "run:collector/room"]
     assert ("prov:type", "prov:SoftwareAgent") in agent.attributes
     behalf = {s.arguments["prov:delegate"] for s in of(recorded, "actedOnBehalfOf")}
@@ -115,7 +114,7 @@ def test_the_collector_is_an_agent_with_settings(recorded: provml.RecordedRun) -
 
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_an_alert_is_started_by_the_reading(recorded: provml.RecordedRun, detail: str) -> None:
-    """An alert would stand alone, or name a reading that the document does not state."""
+    """An alert would have no cause, or name a reading that the document does not state."""
     ((name, alert),) = typed(of(recorded, "activity", detail), "Alert").items()
     attributes = dict(alert.attributes)
     assert attributes["provml:observed"] == 21.5
@@ -136,7 +135,7 @@ def test_an_alert_is_started_by_the_reading(recorded: provml.RecordedRun, detail
 def test_series_have_a_mean_and_readings_taken_are_no_series(
     recorded: provml.RecordedRun,
 ) -> None:
-    """A series of readings would lack its average, or the taking of readings be listed as one."""
+    """A series of readings would lack its mean, or the taking of readings would be a series."""
     for detail in ("sample", "series"):
         series = typed(of(recorded, "entity", detail), "Series")
         assert not [name for name in series if "sampling" in name]
@@ -154,7 +153,7 @@ def test_many_readings_are_stated_as_series(
     monkeypatch: pytest.MonkeyPatch,
     graph_of: Callable[..., Any],
 ) -> None:
-    """The document of a long run of few metrics would be gigabytes of its machine's readings."""
+    """A long run's system readings would make its document gigabytes large."""
     from provml.model import mapping
 
     monkeypatch.setattr(mapping, "READING_DETAIL_LIMIT", 3)
@@ -205,7 +204,7 @@ def test_the_prov_library_reads_the_same(
 
 
 def test_log_system_metrics(run: provml.Run) -> None:
-    """A script that logs its system's state would record something else, or in another place."""
+    """A script that logs its system's state would record other values, or in another place."""
     before = time.time_ns()
     provml.log_system_metrics(TRAINING, step=4)
     provml.log_system_metrics("validation", 0, epoch=2)
@@ -230,7 +229,7 @@ def test_log_system_metrics(run: provml.Run) -> None:
 
 
 def test_log_system_metrics_later_and_at_a_time_of_one_s_own(run: provml.Run) -> None:
-    """Reading in another thread would lose the call, or a given time be changed."""
+    """Reading in another thread would lose the call, or change a given time."""
     run.log_system_metrics(TRAINING, 1, synchronous=False)
     run.log_system_metrics(TRAINING, 2, timestamp=1_700_000_000)
     run.log_system_metrics(TRAINING, 2, timestamp=1_700_000_000)
@@ -273,7 +272,7 @@ def test_log_system_metrics_misused(run: provml.Run, options: dict[str, Any]) ->
 
 
 def test_log_system_metrics_of_gpus() -> None:
-    """Of several GPUs one would stand for all, or one without memory in use count as none."""
+    """One of several GPUs would stand for all, or one with unused memory would not count."""
     gpus = FakeNvml(
         Device(utilization=90, memory_total=100, memory_used=10),
         Device(uuid="GPU-1", utilization=30, memory_total=300, memory_used=110),
@@ -289,7 +288,7 @@ def test_log_system_metrics_of_gpus() -> None:
 
 
 def test_log_system_metrics_covers_the_time_since_the_start(run: provml.Run) -> None:
-    """The first call would cover no time; an aware time would be moved by its zone."""
+    """The first call would cover no time, or a time zone would shift an aware time."""
     moment = datetime.now(timezone(timedelta(hours=2))) + timedelta(hours=1)
     run.log_system_metrics(TRAINING, timestamp=moment)
     recorded = provml.load(run.path)

@@ -14,7 +14,7 @@ TRAINING = provml.Context.TRAINING
 
 
 def rows(table: series.SeriesTable) -> list[tuple[Any, ...]]:
-    """Series, number, step, epoch and value of every sample, in the order of a pass."""
+    """Return series, number, step, epoch and value of every sample, in the order of a pass."""
     found: list[tuple[Any, ...]] = []
     for block in table.blocks():
         values = block.values if isinstance(block.values, list) else block.values.tolist()
@@ -29,7 +29,7 @@ def rows(table: series.SeriesTable) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("text", [False, True])
 def test_a_second_pass_gives_the_same(run: provml.Run, text: bool) -> None:
-    """Statements of one kind would name samples that those of another do not have."""
+    """Statements of one kind would name samples that another kind does not have."""
     for step in range(3):
         run.log_metric("loss", 0.5, TRAINING, step, epoch=0)
         run.log_metric("loss", 0.25, TRAINING)
@@ -50,7 +50,7 @@ def test_a_second_pass_gives_the_same(run: provml.Run, text: bool) -> None:
 
 
 def test_a_few_samples_are_read_once(run: provml.Run) -> None:
-    """A run's end would read and sort them for each kind of statement anew."""
+    """The end of a run would read and sort the samples again for each kind of statement."""
     run.log_metric("loss", 0.5, TRAINING, 0)
     table = series.SeriesTable(Journal(run.path))
     first = list(table.blocks())

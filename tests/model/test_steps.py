@@ -18,7 +18,7 @@ ROWS = st.lists(
 
 
 def plainly(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, ...]]:
-    """The same by a dictionary."""
+    """Compute the same with a dictionary."""
     known: dict[tuple[int, int, int], list[int]] = {}
     for place, epoch, step, time in rows:
         known.setdefault((place, epoch, step), []).append(time)
@@ -26,7 +26,7 @@ def plainly(rows: list[tuple[int, int, int, int]]) -> list[tuple[int, ...]]:
 
 
 def collected(table: steps.StepTable) -> list[tuple[int, ...]]:
-    """The table's rows, in order."""
+    """Return the table's rows in order."""
     return [tuple(map(int, row)) for block in table.blocks(rows=7) for row in block]
 
 

@@ -31,33 +31,33 @@ class Browser:
         self.driver = driver
 
     def open(self, path: Path) -> None:
-        """Open a file and wait until it can be used."""
+        """Open a file, and wait until the page is ready."""
         self.noise()
         self.driver.get(path.resolve().as_uri())
         self.until("return document.documentElement.dataset.readyMs")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a script returns."""
+        """Run a script, and return its result."""
         return self.driver.execute_script(script, *arguments)
 
     def until(self, script: str, *arguments: Any) -> Any:
-        """What a script returns, once that is true."""
+        """Run a script until its result is true, and return it."""
         from selenium.webdriver.support.ui import WebDriverWait
 
         return WebDriverWait(self.driver, 20, 0.02).until(lambda _: self.run(script, *arguments))
 
     def find(self, selector: str) -> Any:
-        """The first element that answers to a selector."""
+        """Return the first element that matches a selector."""
         return self.driver.find_element("css selector", selector)
 
     def press(self, *keys: str) -> None:
-        """Press keys wherever the focus is."""
+        """Press keys in the focused element."""
         from selenium.webdriver.common.action_chains import ActionChains
 
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def search(self, text: str) -> None:
-        """Search and go to what is found first."""
+        """Search, and go to the first match."""
         from selenium.webdriver.common.keys import Keys
 
         field = self.find("#search")
@@ -68,15 +68,15 @@ class Browser:
         self.until("return !document.getElementById('panel').hidden")
 
     def shown(self) -> int:
-        """How many nodes are shown."""
+        """Return the number of visible nodes."""
         return int(self.run("return document.documentElement.dataset.shown"))
 
     def panel(self) -> str:
-        """What the panel says."""
+        """Return the text of the panel."""
         return str(self.run("return document.getElementById('panel').innerText"))
 
     def click(self, text: str) -> None:
-        """Press the button that says something."""
+        """Press the button with this text."""
         self.run(
             "[...document.querySelectorAll('button')]"
             ".find(b => b.textContent.startsWith(arguments[0])).click()",
@@ -84,7 +84,7 @@ class Browser:
         )
 
     def noise(self) -> tuple[list[str], list[str]]:
-        """What the console said, and what was asked of the network, since the last call."""
+        """Return the console's messages and the network requests since the last call."""
         console = [entry["message"] for entry in self.driver.get_log("browser")]
         asked = []
         for entry in self.driver.get_log("performance"):
@@ -121,7 +121,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def browser(driver: Any) -> Iterator[Browser]:
-    """A browser, in which at a test's end nothing was complained of or asked of the network."""
+    """A browser that must not have logged an error or used the network by the end of the test."""
     opened = Browser(driver)
     yield opened
     assert opened.noise() == ([], [])

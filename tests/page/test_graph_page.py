@@ -73,13 +73,13 @@ def test_the_page_has_every_node_and_edge_of_the_run(folder: Path) -> None:
 
 
 def test_the_default_detail_is_series(folder: Path, tmp_path: Path) -> None:
-    """A run of some thousand samples would become a page that nobody can read."""
+    """A run with thousands of samples would become an unreadable page."""
     mapping = export(folder, "html", tmp_path / "page.html")
     assert mapping.detail == "series"
 
 
 def test_nothing_that_was_recorded_is_markup(folder: Path) -> None:
-    """A metric's name could run a script in the browser of whoever looks at it."""
+    """A metric's name could run a script in the browser of anyone who opens the page."""
     text = (folder / "series.html").read_text(encoding="utf-8")
     start = text.index('id="data">') + len('id="data">')
     content = text[start : text.index("</script>", start)]
@@ -88,7 +88,7 @@ def test_nothing_that_was_recorded_is_markup(folder: Path) -> None:
 
 
 def test_the_policy_names_what_may_run_and_forbids_the_rest(folder: Path) -> None:
-    """A script that slipped in would run, or the page would load something."""
+    """An injected script would run, or the page would load something."""
     text = (folder / "series.html").read_text(encoding="utf-8")
     found = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert found is not None
@@ -99,7 +99,7 @@ def test_the_policy_names_what_may_run_and_forbids_the_rest(folder: Path) -> Non
 
 
 def test_a_long_series_keeps_its_extremes(store: Path) -> None:
-    """A spike among a hundred thousand samples would not be seen, nor that points were left out."""
+    """A spike among many samples, or the fact that points were left out, would be invisible."""
     with provml.start_run("long", store=store, formats=()) as run:
         for step in range(100_000):
             run.log_metric("loss", 5.0 if step == 41_234 else 1.0, Context.TRAINING, step)
@@ -113,7 +113,7 @@ def test_a_long_series_keeps_its_extremes(store: Path) -> None:
 
 
 def test_a_page_of_too_many_nodes_is_refused(store: Path) -> None:
-    """A browser would hang over a page of a million nodes."""
+    """A page with a million nodes would hang the browser."""
     with provml.start_run("long", store=store, formats=()) as run:
         for step in range(60_000):
             run.log_metric("loss", 1.0, Context.TRAINING, step)
@@ -125,14 +125,14 @@ def test_a_page_of_too_many_nodes_is_refused(store: Path) -> None:
 def test_the_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra, the export would end in a traceback."""
     monkeypatch.setattr("provml.page._PACKAGE", "no-such-package")
-    monkeypatch.setattr("provml.page._library", __import__("provml.page").page._library.__wrapped__)
+    monkeypatch.setattr("provml.page._read_d3", __import__("provml.page").page._read_d3.__wrapped__)
     with pytest.raises(MissingExtraError, match=r"pip install 'provml\[html\]'"):
         export(folder, "html", folder / "none.html")
     assert not (folder / "none.html").exists()
 
 
 def test_a_page_of_a_part(folder: Path, tmp_path: Path) -> None:
-    """A page could not be cut to what lies around a model, or would state what is not shown."""
+    """A page could not be limited to the surroundings of a model, or would hold hidden nodes."""
     view = View(around="net", reach="up")
     export(folder, "html", tmp_path / "part.html", view=view)
     data = embedded(tmp_path / "part.html")
@@ -149,7 +149,7 @@ def test_a_page_of_a_part(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_page_opens_with_groups_folded(folder: Path, browser: Any) -> None:
-    """The first sight of a run would be a heap of all its nodes."""
+    """A run's page would open with a confusing heap of all its nodes."""
     browser.open(folder / "series.html")
     assert 5 < browser.shown() < 60
     browser.find("#expand").click()
@@ -197,7 +197,7 @@ def test_a_series_shows_its_attributes_and_a_chart(folder: Path, browser: Any) -
 
 
 def test_only_what_is_up_or_downstream_is_shown(folder: Path, browser: Any) -> None:
-    """A model's origins could not be told from all else."""
+    """A model's origins could not be separated from the rest."""
     browser.open(folder / "series.html")
     every = browser.shown()
     browser.search("net model")
@@ -215,7 +215,7 @@ def test_only_what_is_up_or_downstream_is_shown(folder: Path, browser: Any) -> N
 
 
 def test_steps_and_samples_fold_into_what_they_are_of(folder: Path, browser: Any) -> None:
-    """At sample detail a context's steps and a series' samples could not be folded away."""
+    """At sample detail, steps and samples could not be folded into their context and series."""
     browser.open(folder / "sample.html")
     before = browser.shown()
     browser.search("metric 03 training series")
@@ -231,7 +231,7 @@ def test_steps_and_samples_fold_into_what_they_are_of(folder: Path, browser: Any
 
 
 def test_the_page_is_used_by_keys_alone(folder: Path, browser: Any) -> None:
-    """Who has no mouse could not look at a run."""
+    """The page could not be used without a mouse."""
     from selenium.webdriver.common.keys import Keys
 
     browser.open(folder / "series.html")
@@ -255,7 +255,7 @@ def test_the_page_is_used_by_keys_alone(folder: Path, browser: Any) -> None:
 
 
 def test_pan_and_zoom_with_the_pointer(folder: Path, browser: Any) -> None:
-    """What is off the screen could not be reached."""
+    """Nodes outside the screen could not be reached."""
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 
@@ -289,7 +289,7 @@ def test_a_click_opens_a_group(folder: Path, browser: Any) -> None:
 
 
 def test_markup_in_names_is_text(folder: Path, browser: Any) -> None:
-    """A script in a metric's name would run, or vanish from sight."""
+    """A script in a metric's name would run, or disappear."""
     browser.open(folder / "series.html")
     browser.search("alert(1) series")
     heading = browser.find("#panel h2")
@@ -303,7 +303,7 @@ def test_markup_in_names_is_text(folder: Path, browser: Any) -> None:
 
 
 def test_dark_and_light(folder: Path, browser: Any, theme: Callable[[str], None]) -> None:
-    """The page would be glaring at night, or not be switched."""
+    """The page would ignore the system's theme, or could not be switched."""
     look = "return [document.documentElement.dataset.theme, getComputedStyle(document.body).color]"
     theme("dark")
     browser.open(folder / "series.html")
@@ -319,7 +319,7 @@ def test_dark_and_light(folder: Path, browser: Any, theme: Callable[[str], None]
 
 
 def test_relations_can_be_left_out(folder: Path, browser: Any) -> None:
-    """Lines that hide what one looks for could not be put away."""
+    """Edges that clutter the view could not be hidden."""
     browser.open(folder / "series.html")
     before = browser.run("return links.length")
     browser.find("#legend-rows input").click()
@@ -327,7 +327,7 @@ def test_relations_can_be_left_out(folder: Path, browser: Any) -> None:
 
 
 def test_several_runs_stand_in_frames(store: Path, browser: Any) -> None:
-    """Two runs on one page would be one tangle; what they share would stand twice."""
+    """Two runs on one page would be tangled, or their shared nodes would appear twice."""
     folders = [record(store, "one"), record(store, "two")]
     export_bundles(folders, "html", store / "both.html")
     data = embedded(store / "both.html")
@@ -347,7 +347,7 @@ def test_several_runs_stand_in_frames(store: Path, browser: Any) -> None:
 
 
 def test_nothing_overlaps(folder: Path, browser: Any) -> None:
-    """Nodes would lie on one another, at either detail, open or closed."""
+    """Nodes would overlap, at either detail, with groups open or closed."""
     overlaps = """
       let found = 0;
       for (let i = 0; i < items.length; i += 1) for (let j = 0; j < i; j += 1) {

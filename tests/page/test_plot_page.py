@@ -42,7 +42,7 @@ def test_a_chart_for_each_name_with_its_contexts(folder: Path, browser: Any) -> 
 
 
 def test_what_is_no_number_is_a_gap(folder: Path, browser: Any) -> None:
-    """A NaN would be bridged, as if there had been a value."""
+    """A NaN would be bridged, as if there were a value."""
     draw(folder, folder / "page.html", ["loss"], contexts=["training"])
     browser.open(folder / "page.html")
     path = browser.until("return document.querySelector('path.curve').getAttribute('d')")
@@ -50,7 +50,7 @@ def test_what_is_no_number_is_a_gap(folder: Path, browser: Any) -> None:
 
 
 def test_the_axes_are_chosen_on_the_page(folder: Path, browser: Any) -> None:
-    """A chart over time, or of values that differ by powers of ten, would need another export."""
+    """A chart over time, or on a log scale, would need another export."""
     draw(folder, folder / "page.html", ["loss"])
     browser.open(folder / "page.html")
     look = "return document.querySelector('svg').getAttribute('aria-label')"

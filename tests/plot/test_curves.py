@@ -1,4 +1,4 @@
-"""Curves: what is kept of many samples, what is a gap."""
+"""Curves: which samples are kept, and where there are gaps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import provml
 from provml import Context
 from provml.journal.reader import Journal
 from provml.plot.charts import read_charts
-from provml.plot.curves import Curve, kept_places, read_curves
+from provml.plot.curves import Curve, read_curves, select_points
 
 
 def curves(folder: Path, points: int = 1000) -> list[Curve]:
-    """All curves of a run."""
+    """Return all curves of a run."""
     from provml.model.series import SeriesTable
 
     journal = Journal(folder)
@@ -33,10 +33,10 @@ def curves(folder: Path, points: int = 1000) -> list[Curve]:
 def test_thinning_keeps_the_extremes_of_each_stretch_and_the_ends(
     values: list[float], length: int
 ) -> None:
-    """A spike, a gap or the last value would be lost to the eye."""
+    """A spike, a gap or the last value would disappear from the chart."""
     column = np.array(values, float)
     stretches = np.arange(len(column)) // length
-    kept = kept_places(column, stretches)
+    kept = select_points(column, stretches)
     assert sorted(set(kept.tolist())) == kept.tolist()
     assert {0, len(values) - 1} <= set(kept.tolist())
     for stretch in set(stretches.tolist()):
@@ -56,7 +56,7 @@ def test_thinning_keeps_the_extremes_of_each_stretch_and_the_ends(
 
 
 def test_a_curve_holds_what_was_logged_in_order(run: provml.Run) -> None:
-    """Ints and floats, with and without a step, would change places."""
+    """Ints and floats, with and without a step, would be reordered."""
     logged = [0, 0.5, 1, float("nan"), Decimal("2.5"), float("inf"), "text", 3]
     for step, value in enumerate(logged):
         run.log_metric("m", value, Context.TRAINING, step, epoch=step // 2)
@@ -72,7 +72,7 @@ def test_a_curve_holds_what_was_logged_in_order(run: provml.Run) -> None:
 
 
 def test_a_step_back_begins_the_line_anew(run: provml.Run) -> None:
-    """Steps that begin again in each epoch would be joined by a line back."""
+    """Steps that start again in each epoch would be joined by a line going back."""
     for epoch in range(2):
         for step in range(3):
             run.log_metric("m", step, Context.TRAINING, step, epoch=epoch)
@@ -112,12 +112,12 @@ def test_what_is_not_there_is_answered_with_what_is(
     run.log_metric("loss", 1.0, Context.TRAINING, 0)
     run.log_metric("cpu", 1.0)
     run.end_run()
-    with pytest.raises(provml.RunNotFoundError, match=message):
+    with pytest.raises(provml.SeriesNotFoundError, match=message):
         read_charts(Journal(run.path), **asked)  # type: ignore[arg-type]
 
 
 def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> None:
-    """A GPU's temperature would stand among losses, or without an axis to stand on."""
+    """A GPU's temperature would appear among losses, or without an axis."""
     run.log_metric("temperature", 60.0, unit="°C")
     for step in range(3):
         run.log_metric("loss", 1.0, Context.TRAINING, step)

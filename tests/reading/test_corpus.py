@@ -68,6 +68,7 @@ def test_what_is_no_prov_is_said() -> None:
             read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["provjson", "provn", "provxml", "trig"])
 def test_the_prov_library_reads_the_same(form: str) -> None:
     """Reading back with our own reader would hide errors in what we write."""

@@ -291,7 +291,7 @@ def test_a_metric_is_of_the_version_that_there_was(run: provml.Run, tmp_path: Pa
     recorded = provml.load(run.path)
     assert recorded.series("accuracy", "evaluation", of="net").value.tolist() == [0.5, 1] * 2
     assert len(recorded.series("accuracy", "evaluation", of=("model", "net"))) == 4
-    with pytest.raises(provml.RunNotFoundError, match="say which, of=\\('"):
+    with pytest.raises(provml.RunNotFoundError, match="choose one, of=\\('"):
         recorded.series("accuracy", "evaluation")  # of each of two: one curve would be neither's
     run.log_metric("accuracy", 0.25, "evaluation")
     assert list(provml.load(run.path).series("accuracy", "evaluation").value) == [0.25]
@@ -351,7 +351,7 @@ def test_what_is_of_no_model_is_another_series(run: provml.Run) -> None:
     recorded = provml.load(run.path)
     assert recorded.series("a", of="net").value.tolist() == [2]
     assert recorded.series("a").value.tolist() == [1]
-    with pytest.raises(provml.RunNotFoundError, match="of"):
+    with pytest.raises(provml.SeriesNotFoundError, match="of"):
         recorded.series("a", of="other")
     names = {str(s.id) for s in recorded.statements() if str(s.id).startswith("run:series/")}
     assert names == {"run:series/a", "run:series/a~model~net"}
@@ -397,8 +397,8 @@ def test_a_disabled_run_takes_all_of_it() -> None:
         run.metrics.log(epoch=1).flush()
         assert "index" in run.metrics("train").append(value=1)
         batch = run.metrics("train").append_batch([{"value": 1}, {"value": 2}])
-        assert batch == {"count": 2, "start_index": 0, "end_index": 1}
-        assert run.metrics("train").read() == {"data": [], "total": 0, "has_more": False}
+        assert batch == provml.AppendedBatch(2, 0, 1)
+        assert run.metrics("train").read() == provml.PointPage([], 0, False)
         cache = run.metrics("train").summary_cache
         cache.keep_raw = True
         cache.store(loss=1)

@@ -177,14 +177,14 @@ def test_what_is_missing_is_named(run: provml.Run, net: nn.Module) -> None:
     refused = [
         (lambda: run.log_flops_per_batch("f", None), "no model .* log_model.* model="),
         (lambda: run.log_flops_per_batch("f", None, model="net"), "'net' was not registered"),
-        (lambda: run.log_flops_per_batch("f", None, model=7), "torch modules, not of int"),
+        (lambda: run.log_flops_per_batch("f", None, model=7), "torch modules, not for int"),
         (lambda: run.log_flops_per_batch("f", None, model=net), "no batch .* pass batch="),
         (lambda: run.log_flops_per_batch(7, None, model=net, batch=torch.zeros(1, 10)), "label"),
         (lambda: run.log_flops_per_batch("f", 7, model=net, batch=torch.zeros(1, 10)), "context"),
-        (lambda: run.log_flops_per_epoch("f", None, None, model=net), "no dataset"),
+        (lambda: run.log_flops_per_epoch("f", None, None, model=net), "dataset is missing"),
         (lambda: run.log_flops_per_epoch("f", "d", None, model=net), "'d' is not known here"),
-        (lambda: run.log_flops_per_epoch("f", iter([]), None, model=net), "length .* not known"),
-        (lambda: run.log_flops_per_epoch("f", Stream(), None, model=net), "length .* not known"),
+        (lambda: run.log_flops_per_epoch("f", iter([]), None, model=net), "length .* unknown"),
+        (lambda: run.log_flops_per_epoch("f", Stream(), None, model=net), "length .* unknown"),
         (lambda: run.log_flops_per_epoch("f", [], None, model=net), "pass batch="),
         (lambda: run.log_flops_per_epoch("f", -1, None, model=net), "1 or more"),
         (lambda: run.count_flops("f", None, "one").__enter__(), "step"),
@@ -194,9 +194,9 @@ def test_what_is_missing_is_named(run: provml.Run, net: nn.Module) -> None:
             call()  # type: ignore[no-untyped-call]
     run.log_model("net", nn.Linear(1, 1))
     gc.collect()
-    with pytest.raises(provml.InvalidArgumentError, match="'net' is gone"):
+    with pytest.raises(provml.InvalidArgumentError, match="'net' no longer exists"):
         run.log_flops_per_batch("f", None, model="net")
-    with pytest.raises(provml.InvalidArgumentError, match="of 'net' none"):
+    with pytest.raises(provml.InvalidArgumentError, match="none of 'net'"):
         run.log_flops_per_batch("f", None)
     assert not any(provml.load(run.path)._records("flops"))
 

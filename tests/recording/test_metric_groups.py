@@ -125,8 +125,9 @@ def test_values_of_every_kind_wait_for_their_epoch(run: provml.Run) -> None:
     run.metrics.log(epoch=4).flush()
     for name, value in (("a", 0.5), ("b", 1), ("c", "text"), ("d", b"\x00"), ("e", 2**70)):
         assert points(run, name, TRAINING) == [(value, 4, None)]
-    assert rows(run, "train") == [{"a": 0.5, "b": 1, "c": "text", "d": b"\x00", "e": 2**70,
-                                   "epoch": 4}]  # fmt: skip
+    assert rows(run, "train") == [
+        {"a": 0.5, "b": 1, "c": "text", "d": b"\x00", "e": 2**70, "epoch": 4}
+    ]
 
 
 def test_what_is_pending_at_the_end_is_recorded(store: Path) -> None:
@@ -175,11 +176,11 @@ def test_a_batch_tells_its_indices(run: provml.Run) -> None:
     """The points of a batch could not be found again."""
     group = run.metrics("train_loss")
     first = group.append_batch([{"value": 0.5, "step": 1, "epoch": 1}, {"value": 0.45, "step": 2}])
-    assert first == {"count": 2, "start_index": 0, "end_index": 1}
-    assert group.append(value=1) == {"index": 2}
+    assert first == provml.AppendedBatch(2, 0, 1)
+    assert group.append(value=1) == provml.AppendedPoint(2)
     generated = group.append_batch({"value": n / 10} for n in range(3))
-    assert generated == {"count": 3, "start_index": 3, "end_index": 5}
-    assert group.append_batch([]) == {"count": 0, "start_index": 6, "end_index": 5}
+    assert generated == provml.AppendedBatch(3, 3, 5)
+    assert group.append_batch([]) == provml.AppendedBatch(0, 6, 5)
     assert rows(run, "train_loss") == [
         {"value": 0.5, "step": 1, "epoch": 1},
         {"value": 0.45, "step": 2},
@@ -231,7 +232,7 @@ def test_a_bad_point_rejects_its_batch(run: provml.Run, bad: Any) -> None:
             run.metrics.log(eval={"loss": 0.5}, train=bad)
     assert run.metrics("train").read()["total"] == 0
     assert provml.load(run.path).series_names() == []
-    assert run.metrics("train").append(value=1) == {"index": 0}
+    assert run.metrics("train").append(value=1) == provml.AppendedPoint(0)
 
 
 @pytest.mark.parametrize("bad", [None, 5, {"value": 1}, "text", b"bytes"])
@@ -259,6 +260,17 @@ def test_a_group_that_is_no_mapping_is_refused(run: provml.Run) -> None:
     assert provml.load(run.path).series_names() == []
 
 
+def test_a_result_can_be_read_by_key(run: provml.Run) -> None:
+    """A script that reads `result["count"]` would break."""
+    result = run.metrics("train").append_batch([{"loss": 0.5}])
+    assert result["count"] == result.count == 1
+    assert dict(result) == {"count": 1, "start_index": 0, "end_index": 0}
+    for point in run.metrics("train").read()["data"]:
+        assert (point["index"], point["data"]) == (0, {"loss": 0.5})
+    with pytest.raises(KeyError):
+        result["nonsense"]
+
+
 def test_reading_goes_by_pages(run: provml.Run) -> None:
     """A page would miss points, give them twice, or not say that there are more."""
     group = run.metrics("loss")
@@ -272,9 +284,9 @@ def test_reading_goes_by_pages(run: provml.Run) -> None:
         start += len(page["data"])
         if not page["has_more"]:
             break
-    assert found == [{"index": n, "data": {"value": 1 / (n + 1), "step": n}} for n in range(25)]
-    assert group.read(limit=0) == {"data": [], "total": 25, "has_more": True}
-    assert group.read(25) == {"data": [], "total": 25, "has_more": False}
+    assert found == [provml.Point(n, {"value": 1 / (n + 1), "step": n}) for n in range(25)]
+    assert group.read(limit=0) == provml.PointPage([], 25, True)
+    assert group.read(25) == provml.PointPage([], 25, False)
     assert [group.read(20, limit)["has_more"] for limit in (4, 5, 6)] == [True, False, False]
     assert group.read(2**62)["data"] == []
 
@@ -288,7 +300,7 @@ def test_reading_crosses_the_chunks_of_a_file(run: provml.Run, monkeypatch: Any)
     group.append_batch({"x": n, "y": -n, "z": 0.5, "text": str(n)} for n in range(50))
     expected = [{"x": n, "y": -n, "z": 0.5, "text": str(n)} for n in range(50)]
     assert [point["data"] for point in group.read()["data"]] == expected
-    assert group.read(7, 3)["data"][0] == {"index": 7, "data": expected[7]}
+    assert group.read(7, 3)["data"][0] == provml.Point(7, expected[7])
 
 
 def test_reading_sees_points_that_wait(run: provml.Run) -> None:
@@ -324,11 +336,9 @@ def test_the_index_goes_on_over_a_resume(store: Path) -> None:
     with provml.start_run("e", store=store, run_id="r") as run:
         run.metrics("train").append_batch([{"loss": n} for n in range(3)])
     with provml.start_run("e", store=store, run_id="r", resume=True) as run:
-        assert run.metrics("train").append(loss=3) == {"index": 3}
-        assert run.metrics("train").append_batch([{"loss": 4}]) == {
-            "count": 1, "start_index": 4, "end_index": 4
-        }  # fmt: skip
-        assert run.metrics("eval").append(loss=0) == {"index": 0}
+        assert run.metrics("train").append(loss=3) == provml.AppendedPoint(3)
+        assert run.metrics("train").append_batch([{"loss": 4}]) == provml.AppendedBatch(1, 4, 4)
+        assert run.metrics("eval").append(loss=0) == provml.AppendedPoint(0)
         assert [row["loss"] for row in rows(run, "train")] == [0, 1, 2, 3, 4]
 
 
@@ -421,15 +431,19 @@ def test_a_summary_is_of_what_was_stored(run: provml.Run) -> None:
     ("values", "figures"),
     [
         ([2], {"mean": 2.0, "min": 2, "max": 2, "std": 0.0, "count": 1}),
-        ([math.nan, 1.0, math.nan, 3.0],
-         {"mean": 2.0, "min": 1.0, "max": 3.0, "std": math.sqrt(2), "count": 2}),
+        (
+            [math.nan, 1.0, math.nan, 3.0],
+            {"mean": 2.0, "min": 1.0, "max": 3.0, "std": math.sqrt(2), "count": 2},
+        ),
         ([math.nan], {"count": 0}),
         ([1e308, 1e308], {"mean": 1e308, "min": 1e308, "max": 1e308, "std": 0.0, "count": 2}),
-        ([1e200, -1e200],
-         {"mean": 0.0, "min": -1e200, "max": 1e200, "std": math.sqrt(2) * 1e200, "count": 2}),
+        (
+            [1e200, -1e200],
+            {"mean": 0.0, "min": -1e200, "max": 1e200, "std": math.sqrt(2) * 1e200, "count": 2},
+        ),
         ([2**60, 2**60], {"mean": 2.0**60, "min": 2**60, "max": 2**60, "std": 0.0, "count": 2}),
     ],
-)  # fmt: skip
+)
 def test_awkward_values_are_summarised(run: provml.Run, values: Any, figures: Any) -> None:
     """One value would have no deviation, NaN would swallow all, large numbers would raise."""
     cache = run.metrics("train").summary_cache
@@ -551,7 +565,7 @@ def test_what_is_pending_in_a_worker_is_recorded(store: Path) -> None:
     subprocess.run([sys.executable, "-c", WORKERS, str(store)], check=True)
     recorded = provml.load("workers", store)
     assert recorded.points("train")["data"][0]["data"]["x.mean"] == 1.5
-    assert recorded.points("val")["data"] == [{"index": 0, "data": {"acc": 0.5, "epoch": 2}}]
+    assert recorded.points("val")["data"] == [provml.Point(0, {"acc": 0.5, "epoch": 2})]
 
 
 def test_a_groups_points_are_of_no_model(run: provml.Run) -> None:
@@ -636,7 +650,7 @@ def test_documents_of_such_a_run_are_valid_and_alike(
     recorded.export("provjson", first := tmp_path / "run.json", detail)
     assert validate(first).findings == []
     for form in FORMS:
-        path = tmp_path / f"run{find_format(form).SUFFIX}"
+        path = tmp_path / f"run{find_format(form).suffix}"
         recorded.export(form, path, detail)
         assert validate(path).findings == []
         assert provml.equivalent(first, path)
@@ -650,8 +664,9 @@ def test_a_summary_without_its_record_is_a_plain_metric(run: provml.Run) -> None
     cache.summarize()
     (events,) = run.path.glob("journal/*.events.jsonl")
     lines = events.read_bytes().splitlines(keepends=True)
-    damaged = [b"?" * (len(line) - 1) + b"\n" if b'"summary","time"' in line else line
-               for line in lines]  # fmt: skip
+    damaged = [
+        b"?" * (len(line) - 1) + b"\n" if b'"summary","time"' in line else line for line in lines
+    ]
     assert damaged != lines
     events.write_bytes(b"".join(damaged))
     generated = relations(run, "wasGeneratedBy")

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 
 def free_port() -> int:
@@ -113,7 +114,7 @@ def scripted(*answers: tuple[int, dict[str, str], bytes], tls: object = None) ->
 def graph_size(url: str, graph: str) -> int:
     """Ask a server for the number of triples in a graph."""
     host = url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=60)
+    connection = http.client.HTTPConnection(host, timeout=LIMIT_S)
     text = f"SELECT (COUNT(*) AS ?n) {{ GRAPH <{graph}> {{ ?s ?p ?o }} }}"
     headers = {"Content-Type": "application/sparql-query", "Accept": "text/csv"}
     connection.request("POST", "/query", text.encode(), headers)

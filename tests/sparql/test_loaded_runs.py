@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sparql.conftest import record
+from waiting import LIMIT_S
 
 import provml
 from provml.sparql import load_runs
@@ -166,7 +167,7 @@ def test_deleting_what_is_loaded_costs_a_load(store: Path) -> None:
     assert count(store) == 82
     shutil.rmtree(store / ".provml")
     assert count(store) == 82
-    assert [path.name for path in provml.journal.store.run_folders(store)] == ["run1", "run2"]
+    assert [path.name for path in provml.journal.store.list_run_folders(store)] == ["run1", "run2"]
 
 
 def test_a_store_that_can_not_be_written_is_asked_in_memory(store: Path) -> None:
@@ -226,7 +227,7 @@ def test_two_processes_at_once_both_answer(store: Path) -> None:
     """Two queries at the same time would fail on the database's lock."""
     command = [sys.executable, "-c", LOADER, str(store), SAMPLES]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [process.communicate(timeout=120)[0] for process in both] == ["82\n"] * 4
+    assert [process.communicate(timeout=LIMIT_S)[0] for process in both] == ["82\n"] * 4
 
 
 def test_a_query_does_not_keep_others_from_reading(store: Path) -> None:
@@ -235,6 +236,7 @@ def test_a_query_does_not_keep_others_from_reading(store: Path) -> None:
         assert list(second.query(SAMPLES)) == [(82,)]
 
 
+@pytest.mark.slow
 def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
     """Half a run would pass for a complete one."""
     with provml.start_run("big", store=store, formats=(), run_id="big") as run:

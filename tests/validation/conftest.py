@@ -12,14 +12,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas
 import pytest
-import rdflib
 
 import provml
+
+if TYPE_CHECKING:
+    import rdflib
 
 _GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org")
 
@@ -65,6 +66,8 @@ _COLLECTORS = [
 
 
 def _record(run: provml.Run, folder: Path) -> None:
+    import pandas
+
     training = provml.Context.TRAINING
     inner = provml.Context("warm-up", parent=training)
     for step in range(4):
@@ -189,6 +192,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> provml.RecordedRun:
 
 
 def _graph(run: provml.RecordedRun, detail: str | None = None) -> rdflib.Graph:
+    import rdflib
+
     sink = io.BytesIO()
     run.export("ntriples", sink, detail)
     return rdflib.Graph().parse(data=sink.getvalue(), format="nt11")

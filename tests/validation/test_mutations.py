@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml import reading, validate
@@ -230,7 +231,7 @@ def test_several_runs_in_one_document_are_consistent(
     export_bundles([everything.path, run.path], name, sink)
     report = validate(sink.getvalue(), name, schema=False, shapes=False)
     assert report.conforms, [finding.text() for finding in report.findings]
-    assert find_format(name).SUFFIX
+    assert find_format(name).suffix
 
 
 def test_a_report_from_the_journal_is_that_of_the_document(everything: provml.RecordedRun) -> None:
@@ -284,7 +285,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_killed_run_of_two_processes_is_consistent(store: Path, detail: str) -> None:
     """A crashed or merged run would be inconsistent."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    subprocess.run([sys.executable, "-c", KILLED, str(store)], env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", KILLED, str(store)], env=environment, timeout=LIMIT_S)
     run = provml.load("latest", store)
     assert run.status != "finished"
     for name in READABLE:

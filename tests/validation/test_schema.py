@@ -251,6 +251,18 @@ def written(everything: provml.RecordedRun, json_of: Callable[..., Any]) -> dict
     return {detail: json_of(everything, detail) for detail in ("sample", "series")}
 
 
+def changed(content: Json, before: Json) -> Json:
+    """The statements that differ. The schemas look at one statement at a time, so these suffice."""
+    kept: Json = {}
+    for kind, statements in content.items():
+        if kind == "prefix" or kind not in before or not isinstance(statements, dict):
+            kept[kind] = statements
+        else:
+            old = before[kind]
+            kept[kind] = {key: s for key, s in statements.items() if s != old.get(key)}
+    return kept
+
+
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_what_is_written_passes(written: dict[str, Json], detail: str) -> None:
     """Our own documents would be called invalid."""
@@ -268,6 +280,7 @@ def test_every_rule_refuses_what_breaks_it(written: dict[str, Json], rule: str) 
         detail = "series" if rule == "samples-file" else "sample"
         content, schema = copy.deepcopy(written[detail]), PROVML_JSON
         OURS[rule](content)
+        content = changed(content, written[detail])
     found = findings(content, schema)
     assert rule in {finding.rule.rpartition("#")[2] for finding in found}, found
     if rule in OURS:  # the same error is found in a bundle

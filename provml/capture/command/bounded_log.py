@@ -1,9 +1,8 @@
-"""What is kept of a stream: its beginning and its end, up to a limit.
+"""Keeps the beginning and the end of a stream, up to a size limit.
 
-A file under the run's ``artifacts/`` has the beginning as it comes; what follows goes round in a
-second file of fixed size, so that both are there also when the recording process is killed. At the
-end they are put together, with a line between them that says what is left out. Imports `layout`,
-`content`.
+The beginning is written to a file under the run's ``artifacts/`` as it comes. What follows goes
+round and round in a second file of fixed size. So both survive if the recording process is killed.
+At the end they are joined, with a line between them that says how much is left out.
 """
 
 from __future__ import annotations
@@ -16,19 +15,27 @@ from provml.collect.content import digest_file
 from provml.journal import layout
 
 DEFAULT_LIMIT_BYTES: Final = 10 * 2**20
-_SHORT_DIGEST: Final = 16
+_DIGEST_PREFIX_LENGTH: Final = 16
 
 
 class BoundedLog:
-    """The first half of the limit and the last half of it; used by one thread at a time."""
+    """Keeps as many bytes as the limit allows, half of them from the end of the stream.
+
+    Use it from one thread at a time.
+
+    Attributes:
+        name: the name of the file.
+        total_bytes: how long the stream has been so far.
+        trouble: the error that ended the writing, if there was one.
+    """
 
     def __init__(self, run_folder: Path, name: str, limit_bytes: int) -> None:
-        """Nothing is made before there is something to keep.
+        """Prepare the log. The first bytes create the file.
 
         Args:
-            run_folder: the run's folder.
-            name: the file's name.
-            limit_bytes: how much to keep; 0 for none.
+            run_folder: the folder of the run.
+            name: the name of the file.
+            limit_bytes: how many bytes to keep; 0 for none.
         """
         self.name = name
         self.total_bytes = 0
@@ -40,53 +47,54 @@ class BoundedLog:
         self._tail_limit = limit_bytes // 2
         self._head = -1
         self._tail = -1
-        self._in_head = 0
-        self._in_tail = 0
-        """How many bytes went round so far."""
+        self._head_bytes = 0
+        self._tail_bytes = 0
+        """How many bytes have been written to the tail so far."""
 
     @property
     def left_out_bytes(self) -> int:
-        """How much of the stream is not kept."""
-        return self.total_bytes - self._in_head - min(self._in_tail, self._tail_limit)
+        """How many bytes of the stream are not kept."""
+        return self.total_bytes - self._head_bytes - min(self._tail_bytes, self._tail_limit)
 
     def write(self, block: bytes) -> None:
-        """Keep a block; costs a copy of it. Trouble ends the keeping, and is in `trouble`."""
+        """Write a block. If that fails, `trouble` is set, and nothing more is written."""
         self.total_bytes += len(block)
         if self.trouble is not None or not self._head_limit:
             return
         try:
-            if self._in_head < self._head_limit:
+            if self._head_bytes < self._head_limit:
                 if self._head < 0:
                     self._folder.mkdir(parents=True, exist_ok=True)
-                    self._head = _opened(self._folder / self.name)
-                first = block[: self._head_limit - self._in_head]
-                self._in_head += _written(self._head, first, self._in_head)
+                    self._head = _create_file(self._folder / self.name)
+                first = block[: self._head_limit - self._head_bytes]
+                self._head_bytes += _write_at(self._head, first, self._head_bytes)
                 block = block[len(first) :]
             if block and self._tail_limit:
-                self._go_round(block)
+                self._write_tail(block)
         except (OSError, MemoryError) as error:
             self.trouble = error
 
-    def _go_round(self, block: bytes) -> None:
+    def _write_tail(self, block: bytes) -> None:
         if self._tail < 0:
-            self._tail = _opened(self._folder / f"{self.name}.end")
+            self._tail = _create_file(self._folder / f"{self.name}.end")
         size = self._tail_limit
-        position = self._in_tail
+        position = self._tail_bytes
         if len(block) > size:
             position += len(block) - size
             block = block[-size:]
         while block:
             place = position % size
             part = block[: size - place]
-            _written(self._tail, part, place)
+            _write_at(self._tail, part, place)
             position += len(part)
             block = block[len(part) :]
-            self._in_tail = position
+            self._tail_bytes = position
 
     def finish(self) -> dict[str, Any] | None:
-        """Put the file together; its facts, as of an artifact. None where nothing is kept.
+        """Join the two files and return the facts of an artifact; None if nothing was kept.
 
-        Raises OSError; then what there is stays where it is.
+        Raises:
+            OSError: the files can't be joined. They stay where they are.
         """
         if self._head < 0:
             return None
@@ -98,7 +106,9 @@ class BoundedLog:
                 if fd >= 0:
                     os.close(fd)
         facts = digest_file(str(self._folder / self.name))
-        relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_SHORT_DIGEST]}/{self.name}"
+        relative = (
+            f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_DIGEST_PREFIX_LENGTH]}/{self.name}"
+        )
         target = self._run_folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self._folder / self.name, target)
@@ -107,18 +117,18 @@ class BoundedLog:
         return {"kind": "file", "copy": relative, **facts}
 
     def _append_tail(self) -> None:
-        size, place = self._tail_limit, self._in_tail % self._tail_limit
-        if self._in_tail <= size:
+        size, place = self._tail_limit, self._tail_bytes % self._tail_limit
+        if self._tail_bytes <= size:
             end = os.pread(self._tail, size, 0)
         else:
             end = os.pread(self._tail, size - place, place) + os.pread(self._tail, place, 0)
         left_out = self.left_out_bytes
         note = f"\n[provml: {left_out:,} bytes are left out here]\n".encode() if left_out else b""
-        _written(self._head, note + end, self._in_head)
+        _write_at(self._head, note + end, self._head_bytes)
 
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """The names of streams whose keeping was cut off, each with its files: beginning, end."""
+    """Find logs that were never finished: the name of each, with its files of beginning and end."""
     found = []
     for folder in sorted((run_folder / layout.ARTIFACTS_FOLDER).glob("*-*-*")):
         name = folder.name.rsplit("-", 2)[0]
@@ -130,11 +140,11 @@ def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
     return found
 
 
-def _opened(path: Path) -> int:
+def _create_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
-def _written(fd: int, content: bytes, offset: int) -> int:
+def _write_at(fd: int, content: bytes, offset: int) -> int:
     done = 0
     view = memoryview(content)
     while done < len(content):

@@ -1,7 +1,4 @@
-"""A command's code and environment, found out from outside while it runs.
-
-Imports `program`, `collect`.
-"""
+"""Describes a command's code and environment from outside, while the command runs."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from provml.capture.command.program import Program
 from provml.collect.environment import describe_environment
 from provml.collect.source import describe_source
 
-_OF_PYTHON: Final = ("python", "implementation", "executable", "packages")
-_ASK: Final = """
+_PYTHON_FACTS: Final = ("python", "implementation", "executable", "packages")
+_PROBE_SCRIPT: Final = """
 import json, sys
 from importlib import metadata
 packages = {}
@@ -31,51 +28,57 @@ for one in metadata.distributions():
 print(json.dumps({"python": sys.version, "implementation": sys.implementation.name,
                   "executable": sys.executable, "packages": packages}))
 """
-_ASK_TIMEOUT_S: Final = 20
+_PROBE_TIMEOUT_S: Final = 20
 
 
 def probe_environment(
-    program: Program, run_folder: Path, miss: Callable[[str, str], None]
+    program: Program, run_folder: Path, note_missed: Callable[[str, str], None]
 ) -> Iterator[dict[str, Any]]:
-    """The records of source code and environment; what can't be found out is told to `miss`.
+    """Yield the records of the source code and of the environment.
 
-    Costs a few git calls and about a millisecond an installed package; where the command runs by
-    another Python than this one, that one is asked, in a process of its own.
+    Costs a few git calls and about a millisecond for each installed package. If the command runs on
+    another Python than this one, that Python is started to describe itself.
+
+    Args:
+        program: what the command runs.
+        run_folder: the folder of the run.
+        note_missed: called with what can't be found out, and why.
     """
     try:
         if program.script is not None:
             facts = describe_source(program.script, run_folder)
             yield {"record": "source", "time": time.time_ns(), **facts}
     except Exception as error:
-        miss("source code", f"{type(error).__qualname__}: {error}")
+        note_missed("source code", f"{type(error).__qualname__}: {error}")
     try:
         facts = describe_environment()
         if not program.runs_here:
-            facts = {key: value for key, value in facts.items() if key not in _OF_PYTHON}
+            facts = {key: value for key, value in facts.items() if key not in _PYTHON_FACTS}
             if program.interpreter is not None:
-                facts |= _asked(program.interpreter)
+                facts |= _ask_interpreter(program.interpreter)
         yield {"record": "environment", "time": time.time_ns(), **facts}
     except Exception as error:
-        miss("environment", f"{type(error).__qualname__}: {error}")
+        note_missed("environment", f"{type(error).__qualname__}: {error}")
 
 
-def _asked(interpreter: str) -> dict[str, Any]:
-    """What another Python says of itself.
+def _ask_interpreter(interpreter: str) -> dict[str, Any]:
+    """Start another Python, and let it describe itself.
 
-    Raises OSError, ValueError, LookupError, SubprocessError.
+    Raises:
+        OSError, ValueError, LookupError, SubprocessError: it did not run, or printed nonsense.
     """
     ours = (CAPTURE_VARIABLE, JOINED_VARIABLE)
     done = subprocess.run(
-        [interpreter, "-c", _ASK],
+        [interpreter, "-c", _PROBE_SCRIPT],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=_ASK_TIMEOUT_S,
+        timeout=_PROBE_TIMEOUT_S,
         env={name: value for name, value in os.environ.items() if name not in ours},
     )
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise OSError(f"{interpreter} did not say what it has: {last[:200]}")
-    found = json.loads(done.stdout.splitlines()[-1])  # its own start may print
+        raise OSError(f"{interpreter} could not list its packages: {last[:200]}")
+    found = json.loads(done.stdout.splitlines()[-1])  # its startup files may print, too
     found["packages"] = dict(sorted(found["packages"].items(), key=lambda item: item[0].lower()))
-    return {key: found[key] for key in _OF_PYTHON}
+    return {key: found[key] for key in _PYTHON_FACTS}

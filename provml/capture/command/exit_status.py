@@ -1,39 +1,72 @@
-"""How the scripts that joined a run ended, by what they recorded themselves.
-
-Imports `joining`, `journal`.
-"""
+"""How a command ended, and how the scripts that joined its run ended, as they recorded."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
+from provml.capture.command.signals import describe_signal, die_by_signal
 from provml.journal import layout
 from provml.journal.files import list_writer_files
-from provml.recording.joined_run import ENDED, SOURCE
+from provml.recording.joined_run import RUN_FINISHED, SOURCE
+
+
+class CommandExit(NamedTuple):
+    """How a command ended: with an exit status or by a signal."""
+
+    exit_status: int = 0
+    signal: int | None = None
+
+    @property
+    def status(self) -> str:
+        """The status of the run."""
+        if self.signal == signal.SIGINT:
+            return "interrupted"
+        return "finished" if self.signal is None and self.exit_status == 0 else "failed"
+
+    @property
+    def reason(self) -> str | None:
+        """Why the command failed, as text; None if it succeeded."""
+        if self.signal is not None:
+            return f"killed by {describe_signal(self.signal)}"
+        return f"exit status {self.exit_status}" if self.exit_status else None
+
+    def leave(self) -> NoReturn:
+        """End this process in the same way as the command."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                pass  # its reader is gone
+        if self.signal is not None:
+            die_by_signal(self.signal)
+        os._exit(self.exit_status)  # a normal exit of the interpreter could change the status
 
 
 def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
-    """How each `start_run` in a run that is not its own ended: status, reason, exception.
+    """Return how each script that joined the run by `start_run` ended: status, reason, exception.
 
-    Costs a pass over the lines that the run's processes wrote.
+    Reads all events of the run once.
     """
     found: list[dict[str, Any]] = []
     for files in list_writer_files(run_folder):
         try:
             with open(files.events_path, "rb") as file:
-                found += _endings(file)
+                found += _find_ends(file)
         except OSError:
             continue
     return found
 
 
-def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Those of one process."""
-    name = f'"{ENDED}"'.encode()
-    while line := file.readline(layout.MAX_LINE_BYTES + 1):
+def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield the ends that one process recorded."""
+    name = f'"{RUN_FINISHED}"'.encode()
+    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:
             continue
         try:
@@ -43,7 +76,7 @@ def _endings(file: BinaryIO) -> Iterator[dict[str, Any]]:
         if not isinstance(record, dict) or record.get("source") != SOURCE:
             continue
         metadata = record.get("metadata")
-        if record.get("name") != ENDED or not isinstance(metadata, dict):
+        if record.get("name") != RUN_FINISHED or not isinstance(metadata, dict):
             continue
         if metadata.get("status") in layout.END_STATUSES:
             yield metadata

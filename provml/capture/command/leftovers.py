@@ -1,6 +1,6 @@
-"""What a killed `provml run` left: notes of files, and what was printed; recorded afterwards.
+"""Records what a killed `provml run` left behind: the notes of files, and the printed output.
 
-Without it both lie in the run's folder and in no document. Imports `files`, `kept`, `joining`.
+Before that, both lie in the run's folder, but in none of its documents.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from provml.base.settings import read_settings
 from provml.capture.command.bounded_log import find_leftover_logs
-from provml.capture.files import complete
-from provml.capture.files.access_log import log_files, process_name
+from provml.capture.files import record_files
+from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.collect.content import describe_path
 from provml.journal import layout
 from provml.journal.reader import Journal
@@ -21,47 +21,51 @@ from provml.journal.recovery import lock_exclusively
 from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
-_RING: Final = "the last of it, going round: what stands first may have come last"
+_RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last ones printed"
 
 
 def record_leftovers(run_folder: Path) -> list[str]:
-    """Record what is left of a run that crashed; a line for people for each thing. Twice, or
-    two at a time, is once.
+    """Record the leftovers of a crashed run. Idempotent, and safe to run concurrently.
 
-    Costs a pass over the files that the run's processes opened. Where one of these lives, all is
-    left for a later call. A file that was changed since the run's end has no digest.
+    Reads the files that the run's processes opened once. If one of the processes still runs,
+    nothing happens, so that a later call can record it. Files that have changed since the run's
+    end get no digest.
 
-    Raises StoreError, OSError: it can't be recorded; a later call goes on.
+    Returns:
+        A line of text for each thing recorded.
+
+    Raises:
+        StoreError, OSError: something can't be recorded. A later call continues.
     """
     with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
-        return _record_left(run_folder)
+        return _record_all(run_folder)
 
 
-def _record_left(run_folder: Path) -> list[str]:
-    notes, streams = log_files(run_folder), find_leftover_logs(run_folder)
-    if not (notes or streams) or any(map(_lives, notes)):
+def _record_all(run_folder: Path) -> list[str]:
+    notes, streams = list_access_logs(run_folder), find_leftover_logs(run_folder)
+    if not (notes or streams) or any(map(_is_running, notes)):
         return []
     ended_ns = Journal(run_folder).state().ended_ns
     settings = read_settings()._replace(joined_run=str(run_folder))
     run = join_run(settings, Run)
-    told = []
+    messages = []
     try:
         for name, files in streams:
             for file in files:
-                _record(run, file)
+                _record_printed(run, file)
             files[0].parent.rmdir()
-            told.append(f"{name}: recorded what was printed")
+            messages.append(f"{name}: recorded the printed output")
         if notes:
-            complete(run, until_ns=ended_ns)
-            told.append(f"files: recorded what {len(notes):,} notes of processes say")
+            record_files(run, until_ns=ended_ns)
+            messages.append(f"files: recorded the notes of {len(notes):,} processes")
     finally:
         run.end_run()
-    return told
+    return messages
 
 
-def _lives(notes: Path) -> bool:
+def _is_running(notes: Path) -> bool:
     try:
-        os.kill(process_name(notes), 0)
+        os.kill(read_process_id(notes), 0)
     except PermissionError:
         return True
     except (OSError, ValueError, OverflowError):
@@ -69,11 +73,11 @@ def _lives(notes: Path) -> bool:
     return True
 
 
-def _record(run: Run, file: Path) -> None:
-    """Record a file of what was printed; its place is the copy's, so it goes away."""
+def _record_printed(run: Run, file: Path) -> None:
+    """Record a file of printed output as an artifact with a copy, and delete the file."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
-        record["metadata"] = {"order": _RING}
+        record["metadata"] = {"order": _RING_ORDER}
     content = describe_path(str(file), run.path, True)
     content.pop("path", None)
     run._append({**record, "step": None, "epoch": None, "time": time.time_ns(), "content": content})

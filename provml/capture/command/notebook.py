@@ -1,12 +1,16 @@
-"""What ``provml run -- train.ipynb`` runs: the notebook's cells, one after another.
+"""Runs a notebook for ``provml run -- train.ipynb``: its cells, one after another.
 
     python -m provml.capture.command.notebook NOTEBOOK [PARTS]
 
-What is captured in the kernel the second argument says, as ``PROVML_CAPTURE`` does; in this
-process, which only runs it, nothing is. The text that cells print passes to standard output and
-error as it comes; of other outputs their text. A cell that fails ends it, with exit status 1; a
-first Ctrl-C interrupts the cell, a second one ends the kernel. The notebook with its outputs is an
-artifact of the run around it. Imports nbclient and nbformat (the extra ``notebook``), `joined`.
+PARTS says what to capture in the kernel, as ``PROVML_CAPTURE`` does; in this process, which only
+drives the kernel, nothing is captured.
+
+- Text that cells print goes to standard output and error at once; of other outputs, their text.
+- A cell that fails ends the notebook with exit status 1.
+- The first Ctrl-C interrupts the cell, the second one stops the kernel.
+- The notebook with its outputs becomes an artifact of the outer run.
+
+Needs nbclient and nbformat (the extra ``notebook``).
 """
 
 from __future__ import annotations
@@ -20,17 +24,18 @@ import tempfile
 from typing import Any, Final
 
 from provml.base.settings import CAPTURE_VARIABLE
-from provml.capture.outer_run import note_missed, outer_run
-from provml.recording.joined_run import ENDED, SOURCE, STARTED
+from provml.capture.outer_run import get_outer_run, note_missed
+from provml.recording.joined_run import RUN_FINISHED, RUN_STARTED, SOURCE
 
-_ANSI: Final = r"\x1b\[[0-9;]*m"
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_ANSI_COLORS: Final = r"\x1b\[[0-9;]*m"
+_HANDLED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_notebook(path: str) -> int:
-    """Run a notebook in its own folder; the exit status, or a signal's number below zero.
+    """Run a notebook in its own folder.
 
-    Costs the start of a kernel, and what its cells cost.
+    Returns:
+        The exit status; after a signal, the negative number of the signal.
     """
     import nbformat
 
@@ -38,35 +43,35 @@ def run_notebook(path: str) -> int:
         with open(path, encoding="utf-8") as file:
             notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
     except OSError as error:
-        return _complain(f"can't open {path!r}: {error.strerror}", 2)
-    except Exception as error:  # what is no notebook fails in many ways
-        return _complain(f"{path!r} is no notebook: {error}", 1)
+        return _print_error(f"can't open {path!r}: {error.strerror}", 2)
+    except Exception as error:  # an invalid notebook fails in many ways
+        return _print_error(f"{path!r} is not a notebook: {error}", 1)
     name = os.path.basename(path)
-    client = _client(notebook, os.path.dirname(os.path.abspath(path)))
+    client = _create_client(notebook, os.path.dirname(os.path.abspath(path)))
     exception: dict[str, str] | None = None
     try:
         client.execute()
-    except Exception as error:  # of the cells, the kernel, or what runs it
-        exception = _told(error)
-    _record(notebook, name, exception)
+    except Exception as error:  # from a cell, the kernel or nbclient
+        exception = _report_failure(error)
+    _record_notebook(notebook, name, exception)
     if client.signals:
         return -int(client.signals[0])
     return 0 if exception is None else 1
 
 
-def _client(notebook: Any, folder: str) -> Any:
+def _create_client(notebook: Any, folder: str) -> Any:
     from nbclient import NotebookClient
     from nbclient.util import ensure_async
 
     class Client(NotebookClient):
-        """One that shows what it runs, and has signals reach the cell."""
+        """A notebook client that prints the outputs, and passes signals on to the cell."""
 
-        signals: list[int] = []  # noqa: RUF012 - one notebook a process
+        signals: list[int] = []  # noqa: RUF012 - there is one notebook in a process
 
         async def async_start_new_kernel(self, **options: Any) -> None:
-            """Called when the signals are those of the client, which would kill the kernel."""
+            """Replace the client's signal handlers, which would kill the kernel."""
             await super().async_start_new_kernel(**options)
-            for number in _SIGNALS:
+            for number in _HANDLED_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._interrupt, number)
 
         def _interrupt(self, number: int) -> None:
@@ -77,15 +82,15 @@ def _client(notebook: Any, folder: str) -> Any:
                 self._ending = asyncio.ensure_future(ensure_async(end))
 
         def process_message(self, message: Any, cell: Any, index: int) -> Any:
-            """Called with each message of the kernel about a cell."""
-            _show(message.get("msg_type"), message.get("content") or {})
+            """Print the output in a message of the kernel."""
+            _print_output(message.get("msg_type"), message.get("content") or {})
             return super().process_message(message, cell, index)
 
     return Client(notebook, timeout=None, resources={"metadata": {"path": folder}})
 
 
-def _show(kind: str, content: dict[str, Any]) -> None:
-    """Pass on the text of an output."""
+def _print_output(kind: str, content: dict[str, Any]) -> None:
+    """Print the text of an output."""
     if kind == "stream":
         stream = sys.stderr if content.get("name") == "stderr" else sys.stdout
         text = str(content.get("text", ""))
@@ -98,24 +103,26 @@ def _show(kind: str, content: dict[str, Any]) -> None:
     stream.flush()
 
 
-def _told(error: Exception) -> dict[str, str]:
-    """Say what ended the notebook; the exception as the journal keeps it."""
+def _report_failure(error: Exception) -> dict[str, str]:
+    """Print why the notebook failed, and return the exception as the journal stores it."""
     kind, message = getattr(error, "ename", None), getattr(error, "evalue", None)
-    if not isinstance(kind, str) or not isinstance(message, str):  # no cell's
-        _complain(f"{type(error).__name__}: {error}", 1)
+    if not isinstance(kind, str) or not isinstance(message, str):  # it does not come from a cell
+        _print_error(f"{type(error).__name__}: {error}", 1)
         return {"type": type(error).__qualname__, "message": str(error)[:10_000], "traceback": ""}
     text = str(getattr(error, "traceback", ""))
-    sys.stderr.write(f"{text}\x1b[0m\n" if sys.stderr.isatty() else re.sub(_ANSI, "", text) + "\n")
-    plain = re.sub(_ANSI, "", text)
+    sys.stderr.write(
+        f"{text}\x1b[0m\n" if sys.stderr.isatty() else re.sub(_ANSI_COLORS, "", text) + "\n"
+    )
+    plain = re.sub(_ANSI_COLORS, "", text)
     return {"type": kind, "message": message[:10_000], "traceback": plain[-20_000:]}
 
 
-def _record(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
+def _record_notebook(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
     """Record the notebook with its outputs, and how it ended."""
     import nbformat
 
     try:
-        run = outer_run()
+        run = get_outer_run()
         if run is None:
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -123,16 +130,16 @@ def _record(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
             nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
             run.log_artifact(path, f"executed {name}", copy=True)
         if exception is not None:
-            run.log_event(STARTED, source=SOURCE, metadata={"notebook": name})
+            run.log_event(RUN_STARTED, source=SOURCE, metadata={"notebook": name})
             reason = f"uncaught {exception['type']}"
             status = "interrupted" if exception["type"] == "KeyboardInterrupt" else "failed"
             ended = {"status": status, "reason": reason, "exception": exception}
-            run.log_event(ENDED, source=SOURCE, metadata=ended)
+            run.log_event(RUN_FINISHED, source=SOURCE, metadata=ended)
     except Exception as error:
         note_missed("executed notebook", error)
 
 
-def _complain(message: str, status: int) -> int:
+def _print_error(message: str, status: int) -> int:
     sys.stderr.write(f"provml: {message}\n")
     return status
 

@@ -1,9 +1,9 @@
-"""The command's standard output and error on their way to where they would go without us.
+"""Passes the command's standard output and error on to where they would go without provml.
 
-A stream that leads to a terminal is a pseudo-terminal for the command, any other one a pipe; two
-that lead to one place share one, which keeps their order. A thread for each passes on what comes,
-at once and byte for byte, and then hands it to `take`. Where the one that reads our output goes
-away, so do we: the command meets a broken pipe at its next write, as it would without us.
+If a stream leads to a terminal, the command gets a pseudo-terminal for it, else a pipe. If both
+lead to the same place, they share one, which keeps their order. For each, a thread passes the bytes
+on at once and unchanged, and then gives them to a callback. If the reader of our output goes away,
+our end of the pipe is closed as well: the command gets a broken pipe at its next write, as usual.
 Imports nothing of provml.
 """
 
@@ -22,28 +22,28 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_BLOCK_BYTES: Final = 2**18
+_STREAM_BLOCK_BYTES: Final = 2**18
 _PIPE_BYTES: Final = 2**20
 _WAIT_S: Final = 0.5
-"""For how long after the command's end what it left running is still listened to."""
+"""How long after the command's end to read from processes that it left running."""
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", None)
 
-Take = Callable[[bytes, int], None]
-"""Given each block, and when it came."""
+BlockCallback = Callable[[bytes, int], None]
+"""Called with each block, and the time at which it came, in nanoseconds since the epoch."""
 
 
-class Stream:
-    """One way from the command to where its output goes.
+class CommandStream:
+    """One output stream of the command, and the thread that passes it on.
 
     Attributes:
         name: ``stdout``, ``stderr``, or ``output`` for both.
-        numbers: the command's descriptors that lead to it.
-        given: the descriptor that the command gets for them.
-        is_terminal: whether that is one of a terminal.
-        trouble: what went wrong with the passing on, as where our own output can't be written.
-        unread: whether something that the command left running goes on writing.
-        is_done: whether nothing more will be passed on here; said before SIGCHLD is sent to this
-            process, which tells the thread that waits for signals.
+        numbers: the numbers of the command's descriptors that lead to it.
+        command_fd: the descriptor that becomes these in the command.
+        is_terminal: whether it is a pseudo-terminal, not a pipe.
+        trouble: the error that ended the passing on: our own output can't be written, for example.
+        unread: whether a process that the command left running still writes to it.
+        is_done: whether the thread has ended. Then it sends SIGCHLD to this process, to wake the
+            thread that waits for signals.
     """
 
     def __init__(self, numbers: tuple[int, ...], name: str) -> None:
@@ -55,24 +55,24 @@ class Stream:
         self._sink = numbers[0]
         self.is_terminal = os.isatty(self._sink)
         if self.is_terminal:
-            self._source, self.given = os.openpty()
+            self._source, self.command_fd = os.openpty()
             self._prepare_terminal()
         else:
-            self._source, self.given = os.pipe()
+            self._source, self.command_fd = os.pipe()
             if _F_SETPIPE_SZ is not None:
                 try:
                     fcntl.fcntl(self._source, _F_SETPIPE_SZ, _PIPE_BYTES)
                 except OSError:
-                    pass  # more than this user may have
+                    pass  # the user's limit is lower
         self._woken, self._waker = os.pipe()
         self._thread: threading.Thread | None = None
 
     def _prepare_terminal(self) -> None:
-        """Make it like the caller's, but with bytes as they are: the caller's will change them."""
+        """Copy the modes of the caller's terminal, except those by which it changes the output."""
         modes = termios.tcgetattr(self._sink)
         modes[1] &= ~termios.OPOST
         modes[3] &= ~termios.ECHO
-        termios.tcsetattr(self.given, termios.TCSANOW, modes)
+        termios.tcsetattr(self.command_fd, termios.TCSANOW, modes)
         self.copy_size()
 
     def copy_size(self) -> None:
@@ -84,11 +84,11 @@ class Stream:
             except OSError:
                 pass  # the caller's terminal is gone
 
-    def start(self, take: Take) -> None:
-        """Pass on what comes, in a thread; the command has its end by now."""
-        os.close(self.given)
+    def start(self, take: BlockCallback) -> None:
+        """Start the thread. The command must have been started before."""
+        os.close(self.command_fd)
         self._thread = threading.Thread(
-            target=self._run, args=(take,), name=f"provml-{self.name}", daemon=True
+            target=self._run_thread, args=(take,), name=f"provml-{self.name}", daemon=True
         )
         try:
             self._thread.start()
@@ -98,22 +98,22 @@ class Stream:
             self.is_done = True
 
     def discard(self) -> None:
-        """Let go: there is no command."""
-        for fd in (self._source, self.given, self._woken, self._waker):
+        """Close all descriptors, if the command could not be started."""
+        for fd in (self._source, self.command_fd, self._woken, self._waker):
             os.close(fd)
 
     def end(self) -> None:
-        """Told that the command has ended: the thread ends soon after. Twice is once.
+        """Tell the thread that the command has ended, so that it ends soon. Idempotent.
 
-        What the command wrote is passed on to its last byte; what it left running is listened to
-        for half a second more.
+        It passes on everything that the command wrote, and reads for half a second more from
+        processes that the command left running.
         """
         if self._waker >= 0:
             os.close(self._waker)
             self._waker = -1
 
     def hand_over(self) -> None:
-        """Have a process of its own pass on what comes now, as nobody here does any more."""
+        """Start a ``cat`` process that passes on what still comes, after this process has ended."""
         try:
             os.posix_spawnp(
                 "cat",
@@ -134,9 +134,9 @@ class Stream:
     def _close_source(self) -> None:
         os.close(self._source)
 
-    def _run(self, take: Take) -> None:
+    def _run_thread(self, take: BlockCallback) -> None:
         try:
-            self.unread = not self._pass_on(take)
+            self.unread = not self._pass_on_blocks(take)
         except OSError as error:
             self.trouble = error
         finally:
@@ -145,15 +145,19 @@ class Stream:
             self.is_done = True
             os.kill(os.getpid(), signal.SIGCHLD)  # the main thread waits for signals
 
-    def _pass_on(self, take: Take) -> bool:
-        """Until the stream's end; whether it came to one. Raises OSError of our own output."""
+    def _pass_on_blocks(self, take: BlockCallback) -> bool:
+        """Pass on blocks; return whether the stream has ended, as opposed to the command alone.
+
+        Raises:
+            OSError: our own output can't be written.
+        """
         source, sink, woken = self._source, self._sink, self._woken
         poller = select.poll()
         poller.register(source, select.POLLIN)
         poller.register(woken, select.POLLIN)
-        poller.register(sink, 0)  # a reader that goes away is told without being asked for
-        # one buffer for all: new ones for each block take longer than the passing on
-        buffer = memoryview(bytearray(_BLOCK_BYTES))
+        poller.register(sink, 0)  # `poll` always reports that the reader has gone
+        # one buffer for all blocks: to allocate a new one takes longer than to pass a block on
+        buffer = memoryview(bytearray(_STREAM_BLOCK_BYTES))
         owed: int | None = None
         deadline = 0.0
         while True:
@@ -166,18 +170,18 @@ class Stream:
                     raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
             if woken in ready:
                 poller.unregister(woken)
-                owed, deadline = _available(source), time.monotonic() + _WAIT_S
+                owed, deadline = _count_available(source), time.monotonic() + _WAIT_S
             if source in ready:
                 try:
                     size = os.readv(source, [buffer])
                 except OSError as error:
-                    if error.errno != errno.EIO:  # Linux: nobody has the terminal open any more
+                    if error.errno != errno.EIO:  # Linux: nobody has the terminal open
                         raise
                     size = 0
                 if not size:
                     return True
                 time_ns = time.time_ns()
-                _write(sink, buffer[:size])
+                _write_all(sink, buffer[:size])
                 take(bytes(buffer[:size]), time_ns)
                 if owed is not None:
                     owed -= size
@@ -185,8 +189,8 @@ class Stream:
                 return False
 
 
-def _available(fd: int) -> int:
-    """How many bytes wait to be read."""
+def _count_available(fd: int) -> int:
+    """Return how many bytes can be read."""
     try:
         found: int = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
         return found
@@ -194,8 +198,12 @@ def _available(fd: int) -> int:
         return 0
 
 
-def _write(fd: int, view: memoryview) -> None:
-    """Write all of a block, also to what does not wait. Raises OSError."""
+def _write_all(fd: int, view: memoryview) -> None:
+    """Write a whole block, even to a non-blocking descriptor.
+
+    Raises:
+        OSError: it can't be written.
+    """
     while view:
         try:
             view = view[os.write(fd, view) :]
@@ -205,28 +213,29 @@ def _write(fd: int, view: memoryview) -> None:
             waiting.poll()
 
 
-def open_streams() -> list[Stream]:
-    """The ways for the command's output; none for what the caller has closed.
+def open_streams() -> list[CommandStream]:
+    """Create the streams for the command's output, except for those that the caller has closed.
 
-    Raises OSError where the system has no more descriptors or terminals.
+    Raises:
+        OSError: the system has no more descriptors or terminals.
     """
-    known = {number: _identity(number) for number in (1, 2)}
+    known = {number: _identify_output(number) for number in (1, 2)}
     names = {1: "stdout", 2: "stderr"}
     if known[1] is not None and known[1] == known[2]:
-        return [Stream((1, 2), "output")]
-    return [Stream((n,), names[n]) for n in (1, 2) if known[n] is not None or _is_open(n)]
+        return [CommandStream((1, 2), "output")]
+    return [CommandStream((n,), names[n]) for n in (1, 2) if known[n] is not None or _is_open(n)]
 
 
 def _is_open(number: int) -> bool:
-    """Whether the caller gave us this descriptor; what we opened ourselves is not inherited."""
+    """Whether the caller gave us this descriptor. Those that we open are not inheritable."""
     try:
         return os.get_inheritable(number)
     except OSError:
         return False
 
 
-def _identity(number: int) -> tuple[int, ...] | None:
-    """What a descriptor leads to; None where order does not matter there: the null device."""
+def _identify_output(number: int) -> tuple[int, ...] | None:
+    """Identify the target of a descriptor; None for the null device, where order is irrelevant."""
     if not _is_open(number):
         return None
     status = os.fstat(number)

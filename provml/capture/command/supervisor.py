@@ -1,8 +1,8 @@
-"""``provml run``: a run around a command that knows nothing of it.
+"""``provml run``: runs a command that knows nothing of provml, and records it as a run.
 
-The command is started as early as can be; what there is to say of its code and environment is
-found out while it runs. Whatever befalls the recording, the command runs, and its exit status or
-signal is this process's own. Imports `program`, `streams`, `output`, `signals`, `starting`.
+The command is started as early as possible; its code and environment are described while it runs.
+Whatever goes wrong with the recording, the command runs, and this process ends with the command's
+exit status or signal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from provml.base.settings import (
     CAPTURE_VARIABLE,
@@ -23,25 +23,24 @@ from provml.base.settings import (
     Settings,
     read_settings,
 )
+from provml.base.text import printable_path
 from provml.capture import bootstrap
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
-from provml.capture.command.exit_status import read_script_ends
-from provml.capture.command.output_recorder import OutputRecorder
+from provml.capture.command.exit_status import CommandExit, read_script_ends
+from provml.capture.command.output_recorder import CommandOutputRecorder
 from provml.capture.command.program import Program, find_program
 from provml.capture.command.signals import (
-    ENDING,
-    Signals,
-    die_by_signal,
-    reap,
-    signal_name,
+    TERMINATING_SIGNALS,
+    SignalQueue,
+    describe_signal,
+    poll_child,
     stop_by_signal,
 )
-from provml.capture.command.streams import Stream, open_streams
-from provml.capture.files import complete as complete_files
+from provml.capture.command.streams import CommandStream, open_streams
+from provml.capture.files import record_files
 from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
-from provml.collect.content import printable_path
 from provml.errors import (
     InvalidArgumentError,
     JournalError,
@@ -55,59 +54,30 @@ from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
 
-_NOT_FOUND: Final = 127
-_NOT_EXECUTABLE: Final = 126
+_STATUS_NOT_FOUND: Final = 127
+_STATUS_NOT_EXECUTABLE: Final = 126
 _WORST_FIRST: Final = ("failed", "interrupted", "finished")
-_DESCRIBE_WAIT_S: Final = 30
-
-
-class CommandExit(NamedTuple):
-    """How a command ended: with an exit status, or by a signal."""
-
-    exit_status: int = 0
-    signal: int | None = None
-
-    @property
-    def status(self) -> str:
-        """The run's status."""
-        if self.signal == signal.SIGINT:
-            return "interrupted"
-        return "finished" if self.signal is None and self.exit_status == 0 else "failed"
-
-    @property
-    def reason(self) -> str | None:
-        """Why, in words."""
-        if self.signal is not None:
-            return f"killed by {signal_name(self.signal)}"
-        return f"exit status {self.exit_status}" if self.exit_status else None
-
-    def leave(self) -> NoReturn:
-        """End this process as the command ended."""
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except OSError:
-                pass  # its reader is gone
-        if self.signal is not None:
-            die_by_signal(self.signal)
-        os._exit(self.exit_status)  # the interpreter's own end could have a status of its own
+_ENVIRONMENT_WAIT_S: Final = 30
 
 
 class CommandOptions(NamedTuple):
-    """What to record of a command, beside what `start_run` takes."""
+    """What `provml run` records, in addition to the arguments of `start_run`."""
 
     patterns: tuple[str, ...] = ()
-    """What else in its output is a metric, as `provml.capture.lines` has it."""
+    """Templates and regular expressions of lines with metrics; see `provml.capture.lines`."""
     output: bool = True
-    """Read and keep what it prints; without, it has the caller's own streams."""
+    """Whether to read and keep the output; if not, the command writes to the caller's streams."""
     trackers: bool = True
+    """Whether to record the calls to other trackers."""
     files: bool = True
+    """Whether to record the files that are read and written."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    """How much of each output stream to keep."""
 
 
 def record_command(
     command: Sequence[str],
-    around: CommandOptions = CommandOptions(),  # noqa: B008 - it can't be changed
+    options: CommandOptions = CommandOptions(),  # noqa: B008 - immutable
     *,
     experiment: str | None = None,
     project: str | None = None,
@@ -120,32 +90,33 @@ def record_command(
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
 ) -> CommandExit:
-    """Run a command, record it, and say how it ended.
+    """Run a command, record it as a run, and return how it ended.
 
-    To be called from the main thread of a process that does nothing else: signals are its own, and
-    standard output and error the command's. Costs some tens of milliseconds before the command
-    starts; where no run can be recorded the process becomes the command, after a line on standard
-    error that says why.
+    Call it from the main thread of a process that does nothing else: it takes over the signals,
+    and gives standard output and error to the command. The command starts some tens of
+    milliseconds later than it would alone. If no run can be recorded, a line on standard error says
+    why, and the process is replaced by the command.
 
     Args:
-        command: the words to execute; a ``.py`` or ``.ipynb`` file is run with this Python.
-        around: what to record of it.
-        experiment: by default the script's name without its ending, or the command's.
-        project, owner, namespace, run_id, resume, tags, formats, sample_interval_s: as in
+        command: the command line; a ``.py`` or ``.ipynb`` file is run with this Python.
+        options: what to record.
+        experiment: the experiment's name; by default the name of the script or command.
+        project, owner, namespace, run_id, resume, store, tags, formats, sample_interval_s: as in
             `provml.start_run`.
-        store: the folder that holds the runs, likewise.
 
     Raises:
-        InvalidArgumentError, ExportError, RunExistsError, MissingExtraError: misuse; the command
-            did not run.
+        InvalidArgumentError, ExportError, RunExistsError, MissingExtraError: an argument is wrong.
+            The command did not run.
     """
     if not command or not command[0]:
-        raise InvalidArgumentError("there is no command to run: provml run -- python train.py")
+        raise InvalidArgumentError(
+            "there is no command to run: try 'provml run -- python train.py'"
+        )
     settings = read_settings()._replace(joined_run=None)
-    compile_patterns(around.patterns)
+    compile_patterns(options.patterns)
     program = find_program(command)
     if program.is_notebook:
-        _check_notebook()
+        _require_notebook_extra()
     start = validate_start(
         settings,
         program.name if experiment is None else experiment,
@@ -157,8 +128,8 @@ def record_command(
         sample_interval_s=sample_interval_s,
     )
     if settings.disabled:
-        return _become(program, dict(os.environ))
-    signals = Signals()
+        return _become_command(program, dict(os.environ))
+    signals = SignalQueue()
     try:
         run = open_run(
             settings, start, program.describe(), store=store, run_id=run_id, resume=resume
@@ -167,160 +138,168 @@ def record_command(
         raise
     except (StoreError, JournalError, OSError) as error:
         signals.release()
-        _say(f"not recording: {_reason(error)}")
-        return _become(program, dict(os.environ))
+        _print_message(f"not recording: {_describe_error(error)}")
+        return _become_command(program, dict(os.environ))
     process_hooks.watch(run)
-    return _Recording(run, program, around, settings, start, signals).follow()
+    return _CommandRecording(run, program, options, settings, start, signals).follow()
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong; a working folder that was removed makes a message without a name."""
+def _describe_error(error: Exception) -> str:
+    """Return an error as text. If the working folder was removed, say so: errors do not name it."""
     try:
         os.getcwd()
     except OSError:
-        return f"the working folder is not there any more ({error}): give --store a whole path"
+        return f"the working folder was removed ({error}): give --store an absolute path"
     return str(error)
 
 
-def _say(text: str) -> None:
-    """A line on standard error, where there is one to write to."""
+def _print_message(text: str) -> None:
+    """Write a line to standard error, if that is open."""
     try:
         os.write(2, f"provml: {printable_path(text)}\n".encode())
     except OSError:
         pass
 
 
-def _check_notebook() -> None:
+def _require_notebook_extra() -> None:
     from importlib.util import find_spec
 
     if find_spec("nbclient") is None or find_spec("ipykernel") is None:
         raise MissingExtraError("running a notebook", "nbclient and ipykernel", "notebook")
 
 
-def _become(program: Program, environment: dict[str, str]) -> CommandExit:
-    """Become the command; returns only where it can't be executed."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # what Python has set for itself
+def _become_command(program: Program, environment: dict[str, str]) -> CommandExit:
+    """Replace this process by the command. Returns only if the command can't be executed."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, but the command must not
     if hasattr(signal, "SIGXFSZ"):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
         os.execvpe(program.command[0], program.command, environment)
     except OSError as error:
         if error.errno != errno.ENOEXEC:
-            return _not_started(program, error)
-    os.execvpe("/bin/sh", _by_shell(program), environment)
+            return _report_not_started(program, error)
+    os.execvpe("/bin/sh", _shell_command(program), environment)
 
 
-def _by_shell(program: Program) -> list[str]:
-    """A file without a first line that says what runs it is the shell's, as everywhere."""
+def _shell_command(program: Program) -> list[str]:
+    """Return a command line that runs a file without ``#!`` line by the shell, as shells do."""
     import shutil
 
     path = shutil.which(program.command[0]) or program.command[0]
     return ["/bin/sh", path, *program.command[1:]]
 
 
-def _not_started(program: Program, error: OSError) -> CommandExit:
-    """Say what a shell says of a command that can't be executed, with its exit status."""
+def _report_not_started(program: Program, error: OSError) -> CommandExit:
+    """Print why a command can't be executed, as a shell does; return the shell's exit status."""
     missing = isinstance(error, FileNotFoundError)
     what = "command not found" if missing and "/" not in program.command[0] else error.strerror
-    _say(f"{program.command[0]}: {what}")
-    return CommandExit(_NOT_FOUND if missing else _NOT_EXECUTABLE)
+    _print_message(f"{program.command[0]}: {what}")
+    return CommandExit(_STATUS_NOT_FOUND if missing else _STATUS_NOT_EXECUTABLE)
 
 
-def _nothing(block: bytes, time_ns: int) -> None:
-    """Take a block of output where none can be recorded."""
+def _discard_block(block: bytes, time_ns: int) -> None:
+    """Ignore a block of output, if output can't be recorded."""
 
 
-class _Recording:
-    """One command under way, and its run."""
+class _CommandRecording:
+    """One command that is being run and recorded."""
 
     def __init__(
         self,
         run: Run,
         program: Program,
-        around: CommandOptions,
+        options: CommandOptions,
         settings: Settings,
         start: RunStart,
-        signals: Signals,
+        signals: SignalQueue,
     ) -> None:
         self._run = run
         self._program = program
-        self._around = around
+        self._options = options
         self._settings = settings
         self._start = start
         self._signals = signals
-        self._streams: list[Stream] = []
-        self._output: OutputRecorder | None = None
+        self._streams: list[CommandStream] = []
+        self._output: CommandOutputRecorder | None = None
         self._token = f"{os.urandom(6).hex()}-"
         self._pid = 0
         self._stopped = False
-        self._unwritten = False
+        self._lost_output = False
         self._started_ns = 0
         self._usage: Any = None
-        self._describer: threading.Thread | None = None
+        self._environment_thread: threading.Thread | None = None
 
     def follow(self) -> CommandExit:
-        """Start the command, stand by until it has ended, and record that."""
-        early = self._signals.waiting() & ENDING
+        """Start the command, wait for its end, record it, and return how it ended."""
+        early = self._signals.list_pending() & TERMINATING_SIGNALS
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
             self._signals.release()
             return CommandExit(signal=min(early))
         try:
-            self._spawn()
+            self._start_command()
         except OSError as error:
             for stream in self._streams:
                 stream.discard()
-            ending = _not_started(self._program, error)
-            self._end(ending, error.strerror)
-            return ending
+            command_exit = _report_not_started(self._program, error)
+            self._end_run(command_exit, error.strerror)
+            return command_exit
         self._begin_recording()
-        ending = self._stand_by()
+        command_exit = self._wait_for_end()
         self._signals.release()
         try:
-            self._finish(ending)
-        except KeyboardInterrupt:  # of what is recorded by now nothing is lost
+            self._record_end(command_exit)
+        except KeyboardInterrupt:  # everything recorded so far is safe
             pass
-        except Exception as error:  # how the command ended is to be told in any case
-            _say(f"the run is not recorded to its end: {type(error).__qualname__}: {error}")
-        if self._unwritten and ending == CommandExit():
-            return CommandExit(1)  # as one that writes its output itself would end
-        return ending
+        except Exception as error:  # the caller must learn in any case how the command ended
+            _print_message(
+                f"could not record the end of the run: {type(error).__qualname__}: {error}"
+            )
+        if self._lost_output and command_exit == CommandExit():
+            return CommandExit(1)  # as the command would if it had failed to write
+        return command_exit
 
     # -- the start ----------------------------------------------------------------------------
 
-    def _spawn(self) -> None:
-        """Start the command. Raises OSError where it can't be executed."""
-        environment = self._environment()
+    def _start_command(self) -> None:
+        """Start the command.
+
+        Raises:
+            OSError: it can't be executed.
+        """
+        environment = self._build_environment()
         words = self._program.command
-        if self._program.is_notebook:  # in the kernel, not in the process that runs it
+        if self._program.is_notebook:  # capture in the kernel, not in the process that drives it
             words = [*words, *filter(None, [environment.get(CAPTURE_VARIABLE)])]
             environment[CAPTURE_VARIABLE] = ""
         actions: list[tuple[int, ...]] = []
-        if self._around.output:
+        if self._options.output:
             try:
                 self._streams = open_streams()
             except OSError as error:
-                self._miss("output", str(error))
+                self._note_missed("output", str(error))
             for stream in self._streams:
                 actions += [
-                    (os.POSIX_SPAWN_DUP2, stream.given, number) for number in stream.numbers
+                    (os.POSIX_SPAWN_DUP2, stream.command_fd, number) for number in stream.numbers
                 ]
         ours = [signal.SIGPIPE, *([signal.SIGXFSZ] if hasattr(signal, "SIGXFSZ") else [])]
-        options: dict[str, Any] = {
+        spawn_options: dict[str, Any] = {
             "file_actions": actions,
-            "setsigdef": ours,  # what Python ignores, the command is not to
+            "setsigdef": ours,  # Python ignores them, but the command must not
             "setsigmask": sorted(self._signals.before),
         }
         self._started_ns = time.time_ns()
         try:
-            self._pid = os.posix_spawnp(words[0], words, environment, **options)
+            self._pid = os.posix_spawnp(words[0], words, environment, **spawn_options)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
-            self._pid = os.posix_spawn("/bin/sh", _by_shell(self._program), environment, **options)
+            self._pid = os.posix_spawn(
+                "/bin/sh", _shell_command(self._program), environment, **spawn_options
+            )
 
-    def _environment(self) -> dict[str, str]:
-        """The caller's, with what has the command's processes join the run."""
+    def _build_environment(self) -> dict[str, str]:
+        """Return the caller's environment, with the variables by which processes join the run."""
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
         environment[COMMAND_VARIABLE] = self._token
@@ -328,8 +307,8 @@ class _Recording:
         own = [
             part
             for part in chosen
-            if (part != "trackers" or self._around.trackers)
-            and (part != "files" or self._around.files)
+            if (part != "trackers" or self._options.trackers)
+            and (part != "files" or self._options.files)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
@@ -339,34 +318,36 @@ class _Recording:
         return environment
 
     def _begin_recording(self) -> None:
-        """Begin all that goes on beside the command; what can't be is missed, and told."""
-        self._guard("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # it passes in any case
-            stream.start(_nothing if self._output is None else self._output.taker(index))
-        self._signals.post_witness()
+        """Start everything that runs beside the command. If a part fails, record that."""
+        self._try_part("output", self._open_output)
+        for index, stream in enumerate(self._streams):  # pass it on in any case
+            stream.start(
+                _discard_block if self._output is None else self._output.callback_for(index)
+            )
+        self._signals.start_witness()
         started_s = self._started_ns / 1e9
-        self._guard(
+        self._try_part(
             "command_started",
             lambda: self._run.log_event("command_started", source=SOURCE, timestamp=started_s),
         )
-        self._guard("readings", self._start_sampling)
-        self._describer = threading.Thread(
-            target=self._describe, name="provml-describe", daemon=True
+        self._try_part("readings", self._start_sampling)
+        self._environment_thread = threading.Thread(
+            target=self._record_environment, name="provml-describe", daemon=True
         )
-        self._guard("source code and environment", self._describer.start)
+        self._try_part("source code and environment", self._environment_thread.start)
 
-    def _guard(self, what: str, part: Callable[[], object]) -> None:
-        """Do a part of the recording, which must not end what goes on."""
+    def _try_part(self, what: str, part: Callable[[], object]) -> None:
+        """Call a function of the recording. If it fails, record that and go on."""
         try:
             part()
         except Exception as error:
-            self._miss(what, f"{type(error).__qualname__}: {error}")
+            self._note_missed(what, f"{type(error).__qualname__}: {error}")
 
     def _open_output(self) -> None:
         if self._streams:
-            limit = self._around.output_limit_bytes
-            output = OutputRecorder(
-                self._run, self._streams, limit, self._around.patterns, self._miss
+            limit = self._options.output_limit_bytes
+            output = CommandOutputRecorder(
+                self._run, self._streams, limit, self._options.patterns, self._note_missed
             )
             output.start()
             self._output = output
@@ -381,40 +362,40 @@ class _Recording:
         )
         self._run._start_sampling(interval_s, planned)
 
-    def _describe(self) -> None:
+    def _record_environment(self) -> None:
         """Record code and environment, as `log_source_code` and `log_environment` do."""
         from provml.capture.command.environment_probe import probe_environment
 
         try:
-            for record in probe_environment(self._program, self._run.path, self._miss):
+            for record in probe_environment(self._program, self._run.path, self._note_missed):
                 self._run._append(record)
         except RunClosedError:
-            pass  # it took too long, which is told
+            pass  # it took too long, and the run says so
 
     # -- while it runs ------------------------------------------------------------------------
 
-    def _stand_by(self) -> CommandExit:
-        """Wait for the command's end, and for the end of what it wrote."""
-        ending: CommandExit | None = None
+    def _wait_for_end(self) -> CommandExit:
+        """Wait for the command's end, and until all its output has been passed on."""
+        command_exit: CommandExit | None = None
         while True:
-            came = self._signals.wait()
-            if came.number == signal.SIGCHLD:
-                if ending is None:
-                    ending = self._look()
-                if ending is not None:
+            received = self._signals.wait()
+            if received.number == signal.SIGCHLD:
+                if command_exit is None:
+                    command_exit = self._check_command()
+                if command_exit is not None:
                     for stream in self._streams:
                         stream.end()
                     if all(stream.is_done for stream in self._streams):
-                        return ending
-            elif ending is None:
-                self._pass_on_signal(came.number, came)
-            elif came.number in ENDING:
-                # the command is over, and who reads what it wrote takes too long
-                return ending
+                        return command_exit
+            elif command_exit is None:
+                self._pass_on_signal(received.number, received)
+            elif received.number in TERMINATING_SIGNALS:
+                # the command has ended, but the reader of its output is too slow for the caller
+                return command_exit
 
-    def _look(self) -> CommandExit | None:
-        """How the command ended; None while it has not. Where it was stopped so are we."""
-        found = reap(self._pid)
+    def _check_command(self) -> CommandExit | None:
+        """Return how the command ended; None if it still runs. If it was stopped, stop as well."""
+        found = poll_child(self._pid)
         if found is None:
             return None
         status, usage = found
@@ -427,38 +408,38 @@ class _Recording:
             return CommandExit(signal=os.WTERMSIG(status))
         return CommandExit(os.waitstatus_to_exitcode(status))
 
-    def _pass_on_signal(self, number: int, came: Any) -> None:
+    def _pass_on_signal(self, number: int, received: Any) -> None:
         if number == signal.SIGWINCH:
             for stream in self._streams:
                 stream.copy_size()
-            if self._streams:  # it may have looked before its terminal had the size
-                self._send(number)
+            if self._streams:  # it may have read the size too early
+                self._send_signal(number)
         elif number == signal.SIGCONT:
             if self._stopped:
                 self._stopped = False
-                self._send(number)
+                self._send_signal(number)
         elif number == signal.SIGTSTP:
-            if not came.by_kernel:
-                self._send(number)
+            if not received.by_kernel:
+                self._send_signal(number)
             self._stopped = True
             stop_by_signal(number)
-        elif not self._signals.reached_group(came):
-            self._send(number)
+        elif not self._signals.reached_group(received):
+            self._send_signal(number)
 
-    def _send(self, number: int) -> None:
+    def _send_signal(self, number: int) -> None:
         try:
             os.kill(self._pid, number)
         except OSError:
-            pass  # it has ended, or has become another user's
+            pass  # it has ended, or belongs to another user now
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _finish(self, ending: CommandExit) -> None:
-        """Record how the command ended, and what is known only now."""
+    def _record_end(self, command_exit: CommandExit) -> None:
+        """Record how the command ended, its output and files, and what could not be recorded."""
         used = self._usage
         metadata: dict[str, Any] = {
-            "exit_status": ending.exit_status if ending.signal is None else None,
-            "signal": None if ending.signal is None else signal_name(ending.signal),
+            "exit_status": command_exit.exit_status if command_exit.signal is None else None,
+            "signal": None if command_exit.signal is None else describe_signal(command_exit.signal),
             "user_s": used.ru_utime,
             "system_s": used.ru_stime,
             "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
@@ -467,33 +448,37 @@ class _Recording:
         for stream in self._streams:
             if stream.unread or not stream.is_done:
                 stream.hand_over()
-                self._miss(stream.name, "written after the command's end by what it left running")
+                self._note_missed(
+                    stream.name, "written after the command's end by a process that it left running"
+                )
             if stream.trouble is not None:
-                self._miss(stream.name, f"passing it on: {stream.trouble}")
-                if stream.trouble.errno != errno.EPIPE:  # of which the command may not have heard
-                    _say(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
-                    self._unwritten = True
+                self._note_missed(stream.name, f"could not be passed on: {stream.trouble}")
+                if stream.trouble.errno != errno.EPIPE:  # the command may not know about this error
+                    _print_message(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
+                    self._lost_output = True
         if self._output is not None:
-            self._guard("output", self._output.finish)
-        if self._describer is not None and self._describer.ident is not None:
-            self._describer.join(_DESCRIBE_WAIT_S)
-            if self._describer.is_alive():
-                reason = f"they were not found out within {_DESCRIBE_WAIT_S} s of its end"
-                self._miss("source code and environment", reason)
-        was_inside = bootstrap.was_inside(self._run.path, keep=self._settings.rank is not None)
-        if self._program.interpreter is not None and not was_inside:
-            self._miss(
+            self._try_part("output", self._output.finish)
+        if self._environment_thread is not None and self._environment_thread.ident is not None:
+            self._environment_thread.join(_ENVIRONMENT_WAIT_S)
+            if self._environment_thread.is_alive():
+                reason = f"they took more than {_ENVIRONMENT_WAIT_S} s after the command's end"
+                self._note_missed("source code and environment", reason)
+        was_installed = bootstrap.was_installed(
+            self._run.path, keep=self._settings.rank is not None
+        )
+        if self._program.interpreter is not None and not was_installed:
+            self._note_missed(
                 "calls and files of the script",
                 f"{self._program.interpreter} did not import provml: it is older than Python 3.11, "
                 "or was started with -E, -I or -S",
             )
-        if self._around.files:
-            self._guard("files", lambda: complete_files(self._run, self._token))
-        self._end(ending, ending.reason)
+        if self._options.files:
+            self._try_part("files", lambda: record_files(self._run, self._token))
+        self._end_run(command_exit, command_exit.reason)
 
-    def _end(self, ending: CommandExit, reason: str | None) -> None:
-        """End the run; its status is the worse of the command's and of those that joined it."""
-        status, exception = ending.status, None
+    def _end_run(self, command_exit: CommandExit, reason: str | None) -> None:
+        """End the run with the worst status of the command and the scripts that joined the run."""
+        status, exception = command_exit.status, None
         for joined in read_script_ends(self._run.path):
             if _WORST_FIRST.index(joined["status"]) < _WORST_FIRST.index(status):
                 status, reason = joined["status"], joined.get("reason", reason)
@@ -503,6 +488,6 @@ class _Recording:
             exception = None
         self._run._end(status, None if reason is None else reason[:1000], exception)
 
-    def _miss(self, what: str, reason: str) -> None:
-        """Record something that could not be."""
+    def _note_missed(self, what: str, reason: str) -> None:
+        """Log an event about something that could not be recorded."""
         self._run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason[:1000]})

@@ -1,10 +1,13 @@
-"""What a process reads and writes, as used and generated artifacts with their digests.
+"""Records the files that a run's processes read and write, as datasets and artifacts with digests.
 
-In each Python process `watch` hears of every file that is opened, from Python's audit hook and
-from the libraries that open theirs outside Python (`bypass`), and notes it in a file of the
-process's own (`log`), which a killed process leaves whole. What is left out says `rules`. After
-the command has ended, `complete` makes entities of the notes and hashes them. `install` costs the
-process some microseconds at its start. Imports each part when it is asked for.
+It works in two phases:
+
+1. In each Python process, `audit_hook` and `library_hooks` notice the files that are opened, and
+   `access_log` notes them in a file of that process, which survives if the process is killed.
+2. After the command has ended, `access_records` turns the notes into records, and hashes the files.
+
+`ignore_rules` says which files are left out. `install` takes some microseconds at the start of a
+process, so the modules are imported when they are needed.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Watch this process from now on, into the run around it; where there is none, do nothing."""
+    """Start to note the files of this process; without an outer run, do nothing."""
     from provml.base.settings import read_settings
     from provml.capture.files import audit_hook
 
@@ -25,20 +28,22 @@ def install() -> None:
         audit_hook.install(settings.joined_run, settings.command)
 
 
-def complete(
+def record_files(
     run: Run, command: str = "", wait_s: float | None = None, until_ns: int | None = None
 ) -> None:
-    """Record what the processes of a run have read and written so far; before the run's end.
+    """Record the files that a run's processes have noted so far. Call it before the run's end.
 
-    Costs a pass over each of these files, to hash it. Twice is once: the notes are used up.
+    Reads each of these files once, to hash it. Deletes the notes, so a second call records nothing
+    twice.
 
     Args:
-        run: the run that is recorded by this process.
-        command: of the processes of which command, as ``PROVML_COMMAND`` has it for them; of all.
-        wait_s: at most so long is hashed; what is left then is recorded without a digest. By
-            default ``PROVML_HASH_WAIT_S``, else 60.
-        until_ns: what was written is there as it was then; None: as it is now.
+        run: the run, which must be recorded by this process.
+        command: record only the processes of this command, which know it as ``PROVML_COMMAND``;
+            by default all.
+        wait_s: stop hashing after so many seconds; the files left are recorded without a digest.
+            By default ``PROVML_HASH_WAIT_S``, else 60.
+        until_ns: the time of the run's end. Files written later have no digest. By default now.
     """
-    from provml.capture.files.access_records import record_accesses as record
+    from provml.capture.files.access_records import record_accesses
 
-    record(run, command, wait_s, until_ns)
+    record_accesses(run, command, wait_s, until_ns)

@@ -1,25 +1,33 @@
-r"""The notes of what one process opened: ``journal/<command><start>-<pid>-<random>.<n>.opened``.
+r"""Notes which files one process opens: ``journal/<command><start>-<pid>-<random>.<n>.opened``.
 
-A file of 64 KiB, and when that is full others of 1 MiB, mapped, and allocated before they are: so a
-note costs a copy to memory, a killed process leaves what it noted, and a full disk is an error
-here, never a signal. It holds notes in UTF-8 (bytes that are none stand as they are), each a kind,
-a time in nanoseconds since the epoch, a field that some kinds have, a space between them, and a
-text that a zero byte ends; after the last come zeros. The kinds:
+A process has one file of 64 KiB, and when that is full, further ones of 1 MiB. The files are
+memory-mapped, and their space is allocated first. So a note costs a copy to memory, a killed
+process loses no note, and a full disk is an error at the start of a file, never a signal.
+
+A file is a sequence of notes, followed by zero bytes. A note is
+
+    <kind><time> <field> <path>\0
+
+with the time in nanoseconds since the epoch. Only some kinds have a field. The text is UTF-8; bytes
+of a path that are not UTF-8 stand as they are. `NoteKind` names the kinds:
 
 ====== ========== =====================================================================
-F                 begins a file: the process's rules, as JSON
-C                 the working folder from now on; also begins a file
-R                 path: opened to be read, for the first time; absolute or from the working
-                  folder, and not yet looked at by the rules, as are the other paths
-W      ``0``/``1``  path: opened to be written; 1: what was in it stays at first (append, ``r+``)
-H      digest     path: what was in it before it was changed, moved, removed: ``<sha256>:<size>``
-L      reason     path: likewise, but it was not hashed: ``large`` or ``unreadable``
-D                 path: removed
-M                 path: moved; a second path follows, ended by a zero byte
-B      count      no path: the most files were noted before, and at least so many beyond
+kind   field      meaning
+====== ========== =====================================================================
+F                 first note of each file: the ignore rules of the process, as JSON
+C                 the working folder from now on; also the second note of each file
+R                 the path is opened for reading, for the first time. It may be relative to
+                  the working folder, and the ignore rules are not yet applied to it; the
+                  paths of all other kinds are absolute, and not ignored
+W      ``0``/``1``  the path is opened for writing; 1: its content stays at first (``a``, ``r+``)
+H      digest     the content before the path was changed or removed: ``<sha256>:<size>``
+L      reason     the same, but the file was not hashed: ``large`` or ``unreadable``
+D                 the path is removed
+M                 the path is moved; the new path follows, with a zero byte at its end
+B      count      no path: more files were opened than are noted, at least so many
 ====== ========== =====================================================================
 
-The files are removed when the run has been completed. Imports `layout`, `rules`.
+`files.record_files` deletes the files when it has recorded them.
 """
 
 from __future__ import annotations
@@ -31,22 +39,46 @@ from pathlib import Path
 from time import time_ns
 from typing import Final, NamedTuple
 
-from provml.capture.files.ignore_rules import Rules
+from provml.capture.files.ignore_rules import IgnoreRules
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
 
-SUFFIX: Final = ".opened"
-_FIRST_SIZE: Final = 64 * 2**10
-_SIZE: Final = 2**20
-_FIELDS: Final = {"F": 0, "C": 0, "R": 0, "W": 1, "H": 1, "L": 1, "D": 0, "M": 0, "B": 1}
+ACCESS_LOG_SUFFIX: Final = ".opened"
+_FIRST_FILE_BYTES: Final = 64 * 2**10
+_NEXT_FILE_BYTES: Final = 2**20
 
 
-class Note(NamedTuple):
-    """One thing that a process did.
+class NoteKind:
+    """The letter that a note begins with; see the module's table."""
+
+    RULES: Final = "F"
+    WORKING_FOLDER: Final = "C"
+    READ: Final = "R"
+    WRITE: Final = "W"
+    DIGEST: Final = "H"
+    NO_DIGEST: Final = "L"
+    REMOVE: Final = "D"
+    MOVE: Final = "M"
+    NOT_NOTED: Final = "B"
+
+
+_NOTE_KINDS: Final = frozenset(
+    kind for name, kind in vars(NoteKind).items() if not name.startswith("_")
+)
+_KINDS_WITH_FIELD: Final = frozenset(
+    {NoteKind.WRITE, NoteKind.DIGEST, NoteKind.NO_DIGEST, NoteKind.NOT_NOTED}
+)
+
+
+class AccessNote(NamedTuple):
+    """What a process did with one file.
 
     Attributes:
-        field: what the kind has beside a path; empty where it has nothing.
-        target: the second path of a move; else empty.
+        time_ns: when, in nanoseconds since the epoch.
+        kind: one of `NoteKind`.
+        field: the kind's field; empty if it has none.
+        path: the file.
+        target: the new path if the file was moved; else empty.
     """
 
     time_ns: int
@@ -56,49 +88,58 @@ class Note(NamedTuple):
     target: str = ""
 
 
-class Log:
-    """One process's notes. Safe from any thread, also within a note that is under way."""
+class AccessLog:
+    """Writes the notes of one process. Safe from any thread, even while a note is being written."""
 
     def __init__(
-        self, run_folder: str, command: str, head: Callable[[], Iterable[tuple[str, str]]]
+        self, run_folder: str, command: str, first_notes: Callable[[], Iterable[tuple[str, str]]]
     ) -> None:
-        """Make no file yet: a process that opens nothing leaves none.
+        """Prepare the log. The first note creates the first file.
 
         Args:
-            run_folder: the run's.
-            command: what the names of the files begin with.
-            head: gives the notes that each file begins with.
+            run_folder: the folder of the run.
+            command: the beginning of the files' names.
+            first_notes: returns the notes that each file begins with: kinds and texts.
         """
         self._folder = os.path.join(run_folder, layout.JOURNAL_FOLDER)
         self._command = command
-        self._head = head
+        self._first_notes = first_notes
         self.restart()
 
     def restart(self) -> None:
-        """Go on in a file of this process's own: in a forked child."""
+        """Go on in a new file: a forked child must not write to its parent's."""
         name = f"{self._command}{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         self._stem = os.path.join(self._folder, name)
         self._count = 0
-        # one call into C: nothing comes between the copy and the step to the next place
-        self.write: Callable[[bytes], object] = _full
-        """Takes a note with its end; ValueError where the file is full: `add` takes it."""
+        # `mmap.write` is one call into C, so no other thread runs between its copy and its seek
+        self.write: Callable[[bytes], object] = _refuse
+        """Writes an encoded note. Raises ValueError if the file is full; then call `add`."""
 
     def add(self, kind: str, rest: str) -> None:
-        """Write a note: its kind, the time, and what follows. Raises OSError without room."""
-        note = _made(kind, rest)
+        """Write a note with the present time, in a new file if necessary.
+
+        Args:
+            kind: one of `NoteKind`.
+            rest: the field, if the kind has one, and the path.
+
+        Raises:
+            OSError: a new file is necessary, and the disk has no room for it.
+        """
+        note = _encode_note(kind, rest)
         try:
             self.write(note)
         except ValueError:
-            write = self._next()
-            for head in self._head():
-                write(_made(*head))
+            write = self._open_next_file()
+            for first in self._first_notes():
+                write(_encode_note(*first))
             write(note)
             self.write = write
 
-    def _next(self) -> Callable[[bytes], object]:
+    def _open_next_file(self) -> Callable[[bytes], object]:
+        """Create the next file; return the function that writes to it."""
         self._count += 1
-        path = f"{self._stem}.{self._count:05d}{SUFFIX}"
-        size = _FIRST_SIZE if self._count == 1 else _SIZE
+        path = f"{self._stem}.{self._count:05d}{ACCESS_LOG_SUFFIX}"
+        size = _FIRST_FILE_BYTES if self._count == 1 else _NEXT_FILE_BYTES
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             if hasattr(os, "posix_fallocate"):
@@ -114,73 +155,84 @@ class Log:
             os.close(fd)
 
 
-def _made(kind: str, rest: str) -> bytes:
+def _encode_note(kind: str, rest: str) -> bytes:
     return f"{kind}{time_ns()} {rest}\0".encode("utf-8", "surrogateescape")
 
 
-def _full(content: bytes) -> object:
+def _refuse(content: bytes) -> object:
+    """Raise ValueError, as the `write` of a full file does: there is no file yet."""
     raise ValueError
 
 
-def log_files(run_folder: Path, command: str = "") -> list[Path]:
-    """The files of notes that a run's command has, or all, by the start of their processes."""
+def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
+    """List the files of notes in a run's folder, in the order in which their processes started.
+
+    Args:
+        run_folder: the folder of the run.
+        command: only those of this command; by default all.
+    """
     folder = run_folder / layout.JOURNAL_FOLDER
-    names = [path for path in folder.glob(f"{command}*{SUFFIX}") if not path.is_symlink()]
+    pattern = f"{command}*{ACCESS_LOG_SUFFIX}"
+    names = [path for path in folder.glob(pattern) if not path.is_symlink()]
     return sorted(path for path in names if path.is_file())
 
 
-def process_name(path: Path) -> int:
-    """The number of the process whose notes a file holds. Raises ValueError."""
+def read_process_id(path: Path) -> int:
+    """Return the id of the process that wrote a file of notes.
+
+    Raises:
+        ValueError: the file's name does not contain one.
+    """
     return int(path.name.partition(".")[0].rsplit("-", 2)[1])
 
 
-def read_log(path: Path) -> Iterator[Note]:
-    """The notes of a file, those on what the rules keep; what makes no sense is passed over.
+def read_access_log(path: Path) -> Iterator[AccessNote]:
+    """Read the notes of a file, without ignored paths. Damaged notes are skipped.
 
-    Raises OSError.
+    Raises:
+        OSError: the file can't be read.
     """
-    if path.stat().st_size > _SIZE:
+    if path.stat().st_size > _NEXT_FILE_BYTES:
         return
-    rules: Rules | None = None
+    rules: IgnoreRules | None = None
     folder = "/"
     parts = iter(path.read_bytes().rstrip(b"\0").split(b"\0"))
     for part in parts:
-        note = _note(part.decode("utf-8", "surrogateescape"))
+        note = _parse_note(part.decode("utf-8", "surrogateescape"))
         if note is None:
             continue
         kind, text = note.kind, note.path
-        if kind == "F":
-            rules = _rules(text)
-        elif kind == "C":
+        if kind == NoteKind.RULES:
+            rules = _parse_rules(text)
+        elif kind == NoteKind.WORKING_FOLDER:
             folder = text
-        elif kind == "R":
+        elif kind == NoteKind.READ:
             whole = os.path.normpath(os.path.join(folder, text))
-            if rules is not None and not rules.leave_out(whole):
+            if rules is not None and not rules.ignores(whole):
                 yield note._replace(path=whole)
-        elif kind == "M":
+        elif kind == NoteKind.MOVE:
             target = next(parts, b"").decode("utf-8", "surrogateescape")
             if target.startswith("/"):
                 yield note._replace(target=target)
-        elif kind == "B" or text.startswith("/"):
+        elif kind == NoteKind.NOT_NOTED or text.startswith("/"):
             yield note
 
 
-def _note(text: str) -> Note | None:
+def _parse_note(text: str) -> AccessNote | None:
     kind = text[:1]
-    count = _FIELDS.get(kind)
-    if count is None:
+    if kind not in _NOTE_KINDS:
         return None
     time_text, _, rest = text[1:].partition(" ")
     field = ""
-    if count:
+    if kind in _KINDS_WITH_FIELD:
         field, _, rest = rest.partition(" ")
     if not time_text.isdecimal() or len(time_text) > 19:
         return None
-    return Note(int(time_text), kind, field, rest)
+    return AccessNote(int(time_text), kind, field, rest)
 
 
-def _rules(text: str) -> Rules | None:
+def _parse_rules(text: str) -> IgnoreRules | None:
     try:
-        return Rules.from_text(text)
+        return IgnoreRules.from_text(text)
     except (ValueError, TypeError, RecursionError):
         return None

@@ -1,17 +1,16 @@
-"""What the notes of a run's processes come to: files used and files generated, hashed.
+"""Turns the notes of a run's processes into records of files used and generated, with digests.
 
-- A file that was first read is used: its digest is that of what was read. It was taken before the
-  file was overwritten, moved or removed, else it is taken here; where the file was changed
-  meanwhile by what is not watched, it has no digest.
-- A file that was written and is there is generated, with what is in it now, at the time of its last
-  change. What was written and removed again is left out and counted. What was opened to be written
-  but kept and is unchanged is used alone.
-- What one process wrote is not used where another, or the same, reads it.
-- Of a folder with more than `MOST_IN_FOLDER` such files, these are one entity: a folder, its digest
-  that of their manifest, which is kept with the run; so it is with folders in a folder.
-- What the script logged itself, by its path, is not recorded again.
-
-Imports `log`, `content`, `source`, `run`.
+- A file whose first access is reading is used. Its digest is that of what was read: noted before
+  the file was overwritten, moved or removed, else computed here. If something else has changed the
+  file meanwhile, it has no digest.
+- A file that was written and still exists is generated, with its present content, at the time of
+  its last change. If it was removed again, it is only counted. If it was opened for writing but
+  its content is unchanged, it is not generated.
+- A file that one process wrote is not used if that or another process reads it.
+- If a folder has more than `MAX_FILES_PER_FOLDER` such files, one record stands for all of them: a
+  folder, with the digest of its manifest, which is kept with the run. The same goes for a folder
+  with too many folders.
+- Files that the script itself has logged, by their path, are not recorded again.
 """
 
 from __future__ import annotations
@@ -27,37 +26,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from provml.capture.files.access_log import Note, log_files, read_log
-from provml.collect.content import Facts, manifest_digest, printable_path, write_captured
-from provml.collect.hashing import CHANGED, PENDING
+from provml.base.text import printable_path
+from provml.capture.files.access_log import AccessNote, NoteKind, list_access_logs, read_access_log
+from provml.collect.content import Facts, digest_manifest, write_captured
+from provml.collect.hashing import CHANGED_WHILE_HASHED, DIGEST_PENDING
 from provml.collect.source import is_secret_file
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
 CAPTURED: Final = "files captured"
-"""The event that says how much was found, and what was left out."""
-MOST_IN_FOLDER: Final = 100
-MOST_ENTITIES: Final = 300
-"""Of either kind; where there are more, folders stand for fewer files."""
+"""The event that counts the files found and left out."""
+MAX_FILES_PER_FOLDER: Final = 100
+MAX_ENTITIES: Final = 300
+"""The most records of each kind. If there are more, folders stand for fewer files each."""
 SECRET: Final = "its name says that it holds secrets"
 OVERWRITTEN: Final = "it was overwritten before it was hashed: it is larger than 64 MiB"
 REMOVED: Final = "it was moved or removed before it was hashed"
 CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 
-_REASONS: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
-_BLOCK: Final = 2**20
-_CLOCK_NS: Final = 50_000_000
-"""File systems take their times from a clock that may be so late."""
-_MOST_THREADS: Final = 4
+_WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
+_DIGEST_BLOCK_BYTES: Final = 2**20
+_CLOCK_LAG_NS: Final = 50_000_000
+"""How far the times in a file system may be behind the clock."""
+_MAX_THREADS: Final = 4
 
 
 @dataclass(slots=True)
 class _Access:
-    """A file that was read, or written.
+    """A file that was read or written.
 
     Attributes:
-        keeps: it was opened to be written, and what was in it stayed.
+        path: the path by which it was opened.
+        time_ns: when, in nanoseconds since the epoch.
+        keeps: whether it was opened for writing in a mode that keeps its content.
+        facts: its digest, its size, and why there is no digest, as far as known.
     """
 
     path: str
@@ -67,145 +70,157 @@ class _Access:
 
 
 @dataclass(slots=True)
-class _File:
-    """What stands under one path."""
+class _FileAccess:
+    """How the file under one path was used and written; None for never."""
 
     use: _Access | None = None
-    making: _Access | None = None
+    writing: _Access | None = None
 
 
-class _Story:
-    """The notes of all processes in the order of their times."""
+class _AccessHistory:
+    """Follows what the processes did with each file, note by note.
+
+    Attributes:
+        files: the files by their real paths.
+        ended: uses of files that were moved or removed afterwards.
+        removed: the number of files that were written and removed again.
+    """
 
     def __init__(self) -> None:
-        self.files: dict[str, _File] = defaultdict(_File)
+        self.files: dict[str, _FileAccess] = defaultdict(_FileAccess)
         self.ended: list[_Access] = []
         self.removed = 0
         self._folders: dict[str, str] = {}
+        self._handlers: dict[str, Callable[[AccessNote], None]] = {
+            NoteKind.READ: self._on_read,
+            NoteKind.DIGEST: self._on_digest,
+            NoteKind.NO_DIGEST: self._on_no_digest,
+            NoteKind.WRITE: self._on_write,
+            NoteKind.REMOVE: self._on_remove,
+            NoteKind.MOVE: self._on_move,
+        }
 
-    def take(self, notes: Iterable[Note]) -> None:
-        """Go through the notes once."""
+    def follow(self, notes: Iterable[AccessNote]) -> None:
+        """Take in notes, in the order of their times."""
         for note in notes:
-            on_note: Callable[[Note], None] = getattr(self, f"_on_{note.kind}")
-            on_note(note)
+            self._handlers[note.kind](note)
 
-    def _file(self, path: str) -> _File:
-        """By the real folder: two ways to a file are one."""
-        return self.files[self._real(path)]
+    def _find_access(self, path: str) -> _FileAccess:
+        """Return the entry for a path. Links to the same file share one entry."""
+        return self.files[self._resolve(path)]
 
-    def _real(self, path: str) -> str:
+    def _resolve(self, path: str) -> str:
         folder, _, name = path.rpartition("/")
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         real = f"{self._folders[folder].rstrip('/')}/{name}"
         return os.path.realpath(real) if os.path.islink(real) else real
 
-    def _on_R(self, note: Note) -> None:  # noqa: N802 - by the note's kind, and those below
-        file = self._file(note.path)
-        if file.use is None and file.making is None:
+    def _on_read(self, note: AccessNote) -> None:
+        file = self._find_access(note.path)
+        if file.use is None and file.writing is None:
             file.use = _Access(note.path, note.time_ns)
 
-    def _on_H(self, note: Note) -> None:  # noqa: N802
-        use = self._file(note.path).use
+    def _on_digest(self, note: AccessNote) -> None:
+        use = self._find_access(note.path).use
         if use is not None and not use.facts:
             sha256, _, size = note.field.partition(":")
             use.facts = {"sha256": sha256, "size": int(size)}
 
-    def _on_L(self, note: Note) -> None:  # noqa: N802
-        use = self._file(note.path).use
+    def _on_no_digest(self, note: AccessNote) -> None:
+        use = self._find_access(note.path).use
         if use is not None and not use.facts:
-            use.facts = {"unread": _REASONS.get(note.field, note.field)}
+            use.facts = {"unread": _WHY_NOT_HASHED.get(note.field, note.field)}
 
-    def _on_W(self, note: Note) -> None:  # noqa: N802
-        file = self._file(note.path)
-        if file.making is None:
-            file.making = _Access(note.path, note.time_ns, note.field == "1")
+    def _on_write(self, note: AccessNote) -> None:
+        file = self._find_access(note.path)
+        if file.writing is None:
+            file.writing = _Access(note.path, note.time_ns, note.field == "1")
         elif note.field == "0":
-            file.making.keeps = False
+            file.writing.keeps = False
 
-    def _on_D(self, note: Note) -> None:  # noqa: N802
-        file = self.files.pop(self._real(note.path), None)
+    def _on_remove(self, note: AccessNote) -> None:
+        file = self.files.pop(self._resolve(note.path), None)
         if file is None:
             return
-        if file.making is not None:
+        if file.writing is not None:
             self.removed += 1
-        self._end(file, REMOVED)
+        self._close_use(file, REMOVED)
 
-    def _on_M(self, note: Note) -> None:  # noqa: N802
-        old, new = self._real(note.path), self._real(note.target)
+    def _on_move(self, note: AccessNote) -> None:
+        old, new = self._resolve(note.path), self._resolve(note.target)
         within = [path for path in self.files if path.startswith(f"{old}/")]
         if within:
             self._folders.clear()
             for path in within:
                 moved = self.files.pop(path)
-                if moved.making is not None:
-                    moved.making.path = note.target + path[len(old) :]
+                if moved.writing is not None:
+                    moved.writing.path = note.target + path[len(old) :]
                 self.files[new + path[len(old) :]] = moved
             return
         gone = self.files.pop(old, None)
         if gone is not None:
-            self._end(gone, REMOVED)
+            self._close_use(gone, REMOVED)
         file = self.files[new]
-        if file.making is None:
-            file.making = _Access(note.target, note.time_ns, False)
+        if file.writing is None:
+            file.writing = _Access(note.target, note.time_ns, False)
 
-    def _end(self, file: _File, reason: str) -> None:
-        """Note a use whose file is no more where it was."""
+    def _close_use(self, file: _FileAccess, reason: str) -> None:
+        """Put aside the use of a file that is moved or removed."""
         if file.use is not None:
             file.use.facts = file.use.facts or {"unread": reason}
             self.ended.append(file.use)
 
 
 def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
-    """As `provml.capture.files.complete`."""
-    paths = log_files(run.path, command)
+    """Record the files that were noted; see `provml.capture.files.record_files`."""
+    paths = list_access_logs(run.path, command)
     if not paths:
         return
-    story = _Story()
-    notes, beyond = _read(paths)
-    story.take(notes)
+    history = _AccessHistory()
+    notes, beyond = _read_all_notes(paths)
+    history.follow(notes)
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    findings = _Findings(_Logged(run), until, until_ns)
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    findings = _FileFindings(_LoggedPaths(run), until, until_ns)
     with ThreadPoolExecutor(threads, "provml-files") as pool:  # hashing leaves others the GIL
-        for _ in pool.map(findings.settle, story.files.items()):
+        for _ in pool.map(findings.settle, history.files.items()):
             pass
-    findings.uses += [use for use in story.ended if not findings.is_logged(use)]
+    findings.uses += [use for use in history.ended if not findings.is_logged(use)]
     for use in findings.uses:
-        if is_secret_file(use.path):  # also where it was hashed before it was overwritten
+        if is_secret_file(use.path):  # even if it was hashed before it was overwritten
             use.facts = {"unread": SECRET}
     counts = {
         "used": len(findings.uses),
-        "generated": len(findings.makings),
-        "removed again": story.removed + findings.removed,
+        "generated": len(findings.writings),
+        "removed again": history.removed + findings.removed,
         "not there at the end": findings.gone,
         "beyond the most": beyond,
         "without digest": sum("sha256" not in f.facts for f in findings.all()),
     }
     metadata = {name: count for name, count in counts.items() if count}
     records = [
-        *_records(run, "dataset", findings.uses),
-        *_records(run, "artifact", findings.makings),
+        *_build_records(run, "dataset", findings.uses),
+        *_build_records(run, "artifact", findings.writings),
     ]
-    run._append_all(
-        sorted(records, key=lambda record: record["time"])
-    )  # what was read first counts
+    # in order of time: of several files with one name, the first one read comes first
+    run._append_all(sorted(records, key=lambda record: record["time"]))
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
     for path in paths:
         path.unlink(missing_ok=True)
 
 
-def _read(paths: list[Path]) -> tuple[list[Note], int]:
-    """The notes of all processes by time, and how many files were not noted."""
-    notes: list[Note] = []
+def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
+    """Return the notes of all processes by time, and the number of files that were not noted."""
+    notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
     for path in paths:
         process = path.name.partition(".")[0]
         try:
-            for note in read_log(path):
-                if note.kind != "B":
+            for note in read_access_log(path):
+                if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
-                elif note.field.isdecimal():  # said again at each power of two
+                elif note.field.isdecimal():  # noted again at each power of two
                     beyond[process] = max(beyond.get(process, 0), int(note.field))
         except OSError:
             continue
@@ -213,8 +228,8 @@ def _read(paths: list[Path]) -> tuple[list[Note], int]:
     return notes, sum(beyond.values())
 
 
-class _Logged:
-    """What the run's records name by path."""
+class _LoggedPaths:
+    """The paths of files and folders that the run has recorded already."""
 
     def __init__(self, run: Run) -> None:
         self.used: set[str] = set()
@@ -239,40 +254,40 @@ class _Logged:
             self.folders.add(path)
 
     def has_folder(self, path: str) -> bool:
-        """Whether a folder around the file was logged."""
+        """Whether a folder that contains the file was logged."""
         return bool(self.folders) and any(path.startswith(f"{f}/") for f in self.folders)
 
 
-class _Findings:
-    """The files of a story as they are now."""
+class _FileFindings:
+    """Looks at the files as they are now, and collects those to record."""
 
-    def __init__(self, logged: _Logged, until: float, until_ns: int | None) -> None:
+    def __init__(self, logged: _LoggedPaths, until: float, until_ns: int | None) -> None:
         self._logged = logged
         self._until = until
         self._until_ns = until_ns
         self.uses: list[_Access] = []
-        self.makings: list[_Access] = []
+        self.writings: list[_Access] = []
         self.removed = 0
         self.gone = 0
 
     def all(self) -> Iterator[_Access]:
-        """What was read and what was written."""
+        """Yield the files used and the files generated."""
         yield from self.uses
-        yield from self.makings
+        yield from self.writings
 
     def is_logged(self, use: _Access) -> bool:
-        """Whether the script itself recorded what it read."""
+        """Whether the script itself has logged a file that it read."""
         path, logged = printable_path(use.path), self._logged
         return path in logged.used or path in logged.made or logged.has_folder(path)
 
-    def settle(self, item: tuple[str, _File]) -> None:
-        """Find out about one file; from several threads, of which each appends."""
+    def settle(self, item: tuple[str, _FileAccess]) -> None:
+        """Look at one file, hash it, and add it to the lists. Called from several threads."""
         real, file = item
-        use, making = file.use, file.making
+        use, writing = file.use, file.writing
         try:
             status = os.stat(real)
         except (OSError, ValueError):
-            self.removed += making is not None
+            self.removed += writing is not None
             if use is not None and use.facts:
                 self.uses.append(use)
             else:
@@ -281,84 +296,86 @@ class _Findings:
         if not stat.S_ISREG(status.st_mode):
             return
         changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-        if making is not None and making.keeps and changed_ns < making.time_ns - _CLOCK_NS:
-            making = None
+        if writing is not None and writing.keeps and changed_ns < writing.time_ns - _CLOCK_LAG_NS:
+            writing = None
         if use is not None and not self.is_logged(use):
             if not use.facts:
-                is_as_read = making is None and changed_ns <= use.time_ns
-                use.facts = _hashed(real, self._until) if is_as_read else {"unread": CHANGED_SINCE}
-            use.facts |= _other(real, use.path)
+                is_as_read = writing is None and changed_ns <= use.time_ns
+                use.facts = (
+                    _hash_file(real, self._until) if is_as_read else {"unread": CHANGED_SINCE}
+                )
+            use.facts |= _describe_link(real, use.path)
             self.uses.append(use)
-        if making is not None:
-            self._settle_making(real, making, status, use)
+        if writing is not None:
+            self._settle_writing(real, writing, status, use)
 
-    def _settle_making(
-        self, real: str, making: _Access, status: os.stat_result, use: _Access | None
+    def _settle_writing(
+        self, real: str, writing: _Access, status: os.stat_result, use: _Access | None
     ) -> None:
-        path = printable_path(making.path)
-        if is_secret_file(making.path):
-            making.facts = {"unread": SECRET}
+        path = printable_path(writing.path)
+        if is_secret_file(writing.path):
+            writing.facts = {"unread": SECRET}
         elif self._until_ns is not None and status.st_mtime_ns > self._until_ns:
-            making.facts = {"unread": CHANGED_SINCE}
+            writing.facts = {"unread": CHANGED_SINCE}
         else:
-            making.facts = _hashed(real, self._until)
-        sha256 = making.facts.get("sha256")
-        if making.keeps and use is not None and sha256 and use.facts.get("sha256") == sha256:
-            return  # opened to be written, and left as it was
+            writing.facts = _hash_file(real, self._until)
+        sha256 = writing.facts.get("sha256")
+        if writing.keeps and use is not None and sha256 and use.facts.get("sha256") == sha256:
+            return  # opened for writing, but not changed
         if (path, sha256) in self._logged.digests or self._logged.has_folder(path):
             return
-        making.facts |= _other(real, making.path)
+        writing.facts |= _describe_link(real, writing.path)
         latest = self._until_ns or time.time_ns()
-        making.time_ns = max(making.time_ns, min(status.st_mtime_ns, latest))
-        self.makings.append(making)
+        writing.time_ns = max(writing.time_ns, min(status.st_mtime_ns, latest))
+        self.writings.append(writing)
 
 
-def _other(real: str, path: str) -> Facts:
-    """Where a link leads."""
+def _describe_link(real: str, path: str) -> Facts:
+    """Return the target of a link as a fact; no fact if the path is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 
-def _hashed(path: str, until: float) -> Facts:
-    """Digest, size and time of change of a file, or why it has no digest."""
+def _hash_file(path: str, until: float) -> Facts:
+    """Return the digest, size and modification time of a file, or why it has no digest."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb", buffering=0) as file:
             before = os.fstat(file.fileno())
-            while block := file.read(_BLOCK):
+            while block := file.read(_DIGEST_BLOCK_BYTES):
                 digest.update(block)
                 if time.monotonic() > until:
-                    return {"unread": PENDING, "size": before.st_size}
+                    return {"unread": DIGEST_PENDING, "size": before.st_size}
             after = os.fstat(file.fileno())
     except OSError as error:
         return {"unread": str(error)}
     facts: Facts = {"size": after.st_size, "modified": after.st_mtime_ns}
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        return facts | {"unread": CHANGED}
+        return facts | {"unread": CHANGED_WHILE_HASHED}
     return facts | {"sha256": digest.hexdigest()}
 
 
-def _records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]:
-    """The records of what was read, or written: one a file, or a folder of many."""
+def _build_records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]:
+    """Yield the records of files used, or generated: one for a file, or for a folder of many."""
     by_owner: dict[str, list[_Access]] = defaultdict(list)
-    owners = _owners({file.path for file in files})
+    owners = _choose_entities({file.path for file in files})
     for file in files:
         by_owner[owners[file.path]].append(file)
     for owner, members in by_owner.items():
         if owner == members[0].path:
-            yield from (_file_record(kind, file) for file in members)
+            yield from (_build_file_record(kind, file) for file in members)
         else:
-            yield _folder_record(run, kind, owner, members)
+            yield _build_folder_record(run, kind, owner, members)
 
 
-def _file_record(kind: str, file: _Access) -> Facts:
+def _build_file_record(kind: str, file: _Access) -> Facts:
     facts = {"kind": "file", "path": printable_path(file.path)} | file.facts
     metadata: Facts = {"captured": True}
     if "resolved" in facts:
         metadata["resolved"] = facts.pop("resolved")
-    return _made_record(kind, file.path, file.time_ns, facts, metadata)
+    return _build_record(kind, file.path, file.time_ns, facts, metadata)
 
 
-def _folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> Facts:
+def _build_folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> Facts:
     start = len(folder.rstrip("/")) + 1
     lines = sorted(
         (os.fsencode(file.path[start:]), str(file.facts["sha256"]))
@@ -368,7 +385,7 @@ def _folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> 
     facts: Facts = {"kind": "folder", "path": printable_path(folder), "files": len(members)}
     facts["size"] = sum(file.facts.get("size", 0) for file in members)
     if len(lines) == len(members):
-        facts["sha256"] = manifest_digest(lines)
+        facts["sha256"] = digest_manifest(lines)
     else:
         facts["unread"] = f"{len(members) - len(lines)} of its files have no digest"
     manifest = b"".join(sha256.encode() + b"  " + name + b"\n" for name, sha256 in lines)
@@ -379,20 +396,20 @@ def _folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> 
         metadata["manifest"] = str(error)
     times = [file.time_ns for file in members]
     time_ns = min(times) if kind == "dataset" else max(times)
-    return _made_record(kind, folder, time_ns, facts, metadata)
+    return _build_record(kind, folder, time_ns, facts, metadata)
 
 
-def _made_record(kind: str, path: str, time_ns: int, content: Facts, metadata: Facts) -> Facts:
+def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: Facts) -> Facts:
     here = os.getcwd().rstrip("/") + "/"
     name = path[len(here) :] if path.startswith(here) else path
     record: dict[str, Any] = {"record": kind, "time": time_ns, "name": printable_path(name or ".")}
     return record | {"context": None, "content": content, "metadata": metadata}
 
 
-def _owners(paths: set[str]) -> dict[str, str]:
-    """What stands for each file: itself, or a folder that has too many of them."""
+def _choose_entities(paths: set[str]) -> dict[str, str]:
+    """Map each file to what is recorded for it: itself, or a folder with too many files."""
     owners = {path: path for path in paths}
-    for most in (MOST_IN_FOLDER, 30, 10, 3, 1):
+    for most in (MAX_FILES_PER_FOLDER, 30, 10, 3, 1):
         while True:
             held = Counter(os.path.dirname(owner) for owner in set(owners.values()))
             full = {folder for folder, count in held.items() if count > most and folder != "/"}
@@ -402,6 +419,6 @@ def _owners(paths: set[str]) -> dict[str, str]:
                 folder = os.path.dirname(owner)
                 if folder in full:
                     owners[path] = folder
-        if len(set(owners.values())) <= MOST_ENTITIES:
+        if len(set(owners.values())) <= MAX_ENTITIES:
             break
     return owners

@@ -1,17 +1,17 @@
-"""Which files are left out of what a process reads and writes: all of the rules.
+"""Decides which of the files that a process reads and writes are ignored.
 
-Left out are
+Ignored are
 
-- what lies in a folder of the system, of Python and its packages, of temporary files, in a hidden
-  folder of the home folder (``~/.cache``, ``~/.config``), in the run's own folder and its store.
-  A folder that holds the working folder does not count for what is in the working folder;
-- what lies in a folder named ``site-packages``, ``dist-packages``, ``__pycache__``, ``.git`` or
-  ``.ipynb_checkpoints``;
-- Python's bytecode, and, where they are read, source files and shared libraries: that is code;
-- what is no file when the run ends, or no regular one: folders, pipes, sockets, devices.
+- files in the folders of the system, of Python and its packages, and of temporary files; in hidden
+  folders of the home folder (``~/.cache``, ``~/.config``); in the run's folder and the store. If
+  such a folder contains the working folder, it does not count for the files in the working folder
+- files in folders named ``site-packages``, ``dist-packages``, ``__pycache__``, ``.git`` or
+  ``.ipynb_checkpoints``
+- Python bytecode; and of the files that are read, source code and shared libraries
+- at the end of the run: paths without a regular file, such as folders, pipes, sockets and devices
 
-Kept though hidden: the data and models in the caches of Hugging Face, torch and Keras. Of a file
-whose name says that it holds secrets (`source.SECRET_FILES`) the name alone is recorded.
+Not ignored, although hidden: data and models in the caches of Hugging Face, torch and Keras. If a
+file's name says that it holds secrets (`source.SECRET_FILES`), only the name is recorded.
 
 Imports nothing of provml.
 """
@@ -23,34 +23,34 @@ import os
 import sys
 from typing import Final, NamedTuple
 
-SYSTEM: Final = (
+SYSTEM_FOLDERS: Final = (
     *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys"),
     *("/usr", "/nix", "/snap", "/run/lock", "/run/secrets", "/run/systemd", "/run/user"),
     *("/var/cache", "/var/lib", "/var/log", "/var/run"),
     *("/Library", "/System", "/private/etc", "/private/var/db"),
 )
-TEMPORARY: Final = ("/tmp", "/var/tmp", "/usr/tmp")
-KEPT: Final = (
+TEMPORARY_FOLDERS: Final = ("/tmp", "/var/tmp", "/usr/tmp")
+KEPT_FOLDERS: Final = (
     *(".cache/huggingface/hub", ".cache/huggingface/datasets", ".cache/torch/hub"),
     *(".keras/datasets", ".keras/models"),
 )
-"""Of what is hidden in the home folder."""
-_CODE: Final = (".py", ".pyc", ".pyo", ".pyi", ".so", ".pyd", ".dylib", ".dll")
-_BYTECODE: Final = (".pyc", ".pyo")
-_NAMED: Final = (
+"""Hidden folders in the home folder that are not ignored."""
+_CODE_SUFFIXES: Final = (".py", ".pyc", ".pyo", ".pyi", ".so", ".pyd", ".dylib", ".dll")
+_BYTECODE_SUFFIXES: Final = (".pyc", ".pyo")
+_IGNORED_NAMES: Final = (
     *("/site-packages/", "/dist-packages/", "/__pycache__/"),
     *("/.git/", "/.ipynb_checkpoints/", "/.locks/"),
 )
 
 
-class Rules(NamedTuple):
-    """The rules as they are for one process: where its Python, its home and its folder are.
+class IgnoreRules(NamedTuple):
+    """The rules for one process, which depend on its Python, home folder and working folder.
 
     Attributes:
         folder: the working folder.
-        within, beside: what is left out, in the working folder and elsewhere, by the beginning of
-            its path.
-        kept: what is kept of that.
+        within: the beginnings of ignored paths in the working folder.
+        beside: the beginnings of ignored paths anywhere else.
+        kept: the beginnings of paths that are not ignored after all.
     """
 
     folder: str
@@ -59,74 +59,81 @@ class Rules(NamedTuple):
     kept: tuple[str, ...]
 
     @classmethod
-    def of_process(cls, run_folder: str, working_folder: str) -> Rules:
-        """Find this process's folders.
+    def for_this_process(cls, run_folder: str, working_folder: str) -> IgnoreRules:
+        """Create the rules for this process.
 
         Args:
-            run_folder: the run's.
-            working_folder: in which the process started.
+            run_folder: the folder of the run.
+            working_folder: the folder in which the process started.
         """
-        working = _ended(working_folder)
+        working = _with_slash(working_folder)
         home = os.path.expanduser("~")
         store = os.path.dirname(os.path.dirname(run_folder))
-        folders = {_ended(folder) for folder in (*SYSTEM, *_temporary(), *_python())}
-        folders |= {_ended(run_folder), _ended(os.path.realpath(run_folder))}
+        folders = {
+            _with_slash(folder)
+            for folder in (*SYSTEM_FOLDERS, *_find_temporary_folders(), *_find_python_folders())
+        }
+        folders |= {_with_slash(run_folder), _with_slash(os.path.realpath(run_folder))}
         if store != "/":
-            folders |= {_ended(store), _ended(os.path.realpath(store))}
+            folders |= {_with_slash(store), _with_slash(os.path.realpath(store))}
         hidden = set()
         if home not in ("/", "~"):
-            hidden = {_ended(home) + ".", _ended(os.path.realpath(home)) + "."}
-        kept = tuple(f"{prefix[:-1]}{name}/" for prefix in sorted(hidden) for name in KEPT)
+            hidden = {_with_slash(home) + ".", _with_slash(os.path.realpath(home)) + "."}
+        kept = tuple(f"{prefix[:-1]}{name}/" for prefix in sorted(hidden) for name in KEPT_FOLDERS)
         folders |= hidden
         within = tuple(sorted(f for f in folders if f.startswith(working) and f != working))
         return cls(working, within, tuple(sorted(folders)), kept)
 
     @classmethod
-    def from_text(cls, text: str) -> Rules:
-        """What `text` gave. Raises ValueError, TypeError for what is none of it."""
+    def from_text(cls, text: str) -> IgnoreRules:
+        """Read what `text` returned.
+
+        Raises:
+            ValueError, TypeError: the text is something else.
+        """
         folder, *lists = json.loads(text)
         within, beside, kept = (tuple(map(str, names)) for names in lists)
         return cls(str(folder), within, beside, kept)
 
     def text(self) -> str:
-        """The rules as a line of text, for another process to follow."""
+        """Return the rules as a line of text, so that another process can apply them."""
         return json.dumps([self.folder, self.within, self.beside, self.kept])
 
-    def leave_out(self, path: str, writing: bool = False) -> bool:
-        """Whether a file is left out; costs a microsecond.
+    def ignores(self, path: str, writing: bool = False) -> bool:
+        """Whether a file is ignored. Costs a microsecond.
 
         Args:
-            path: absolute, normal.
-            writing: it is opened to be written.
+            path: an absolute, normalized path.
+            writing: whether the file is opened for writing.
         """
         beginnings = self.within if path.startswith(self.folder) else self.beside
         if path.startswith(beginnings) and not path.startswith(self.kept):
             return True
-        if path.endswith(_BYTECODE if writing else _CODE):
+        if path.endswith(_BYTECODE_SUFFIXES if writing else _CODE_SUFFIXES):
             return True
-        # each of _NAMED has one of these, and few other paths do
+        # a quick test first: each of _IGNORED_NAMES contains one of these, few other paths do
         if "/." in path or "-packages/" in path or "__pycache__/" in path:
-            return any(part in path for part in _NAMED)
+            return any(part in path for part in _IGNORED_NAMES)
         return False
 
 
-def _ended(folder: str) -> str:
+def _with_slash(folder: str) -> str:
     return folder if folder.endswith("/") else f"{folder}/"
 
 
-def _temporary() -> list[str]:
-    """Where temporary files go; `tempfile.gettempdir` would make one to find out."""
+def _find_temporary_folders() -> list[str]:
+    """List the folders of temporary files; `tempfile.gettempdir` would create a file there."""
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    folders = [folder for folder in named if folder and folder.strip("/")] + list(TEMPORARY)
-    return [own for folder in folders for own in {os.path.abspath(folder), _real(folder)}]
+    folders = [folder for folder in named if folder and folder.strip("/")] + list(TEMPORARY_FOLDERS)
+    return [own for folder in folders for own in {os.path.abspath(folder), _resolve_folder(folder)}]
 
 
-def _python() -> list[str]:
-    """Where Python is; its packages are in folders that say so by their names."""
+def _find_python_folders() -> list[str]:
+    """List the folders of Python itself. Those of packages are recognised by their names."""
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     folders = {prefix for prefix in prefixes if prefix.strip("/")} | {os.path.dirname(os.__file__)}
-    return [own for folder in folders for own in {folder, _real(folder)}]
+    return [own for folder in folders for own in {folder, _resolve_folder(folder)}]
 
 
-def _real(folder: str) -> str:
+def _resolve_folder(folder: str) -> str:
     return os.path.realpath(folder)

@@ -1,12 +1,12 @@
-"""Libraries that open files outside Python, where its audit hook does not hear of it.
+"""Notices the files that libraries open outside Python, which Python's audit hook does not see.
 
-Found by trying: torch's zip writer, its compiled modules and storages; safetensors, Arrow, Polars
-and HDF5, in Rust, C++ and C. (numpy, pandas but for Parquet, joblib, Pillow, scipy, `torch.load`
-open theirs in Python.) Each is told here by the function or method that takes the path, and how it
-opens it; that one is replaced, when its module has been imported, by one that says so first, with
-the name, signature and documentation of the original. Another library is another line of `CALLS`.
+Found by trial: torch's zip writer, its compiled modules and storages; safetensors, Arrow, Polars
+and HDF5. Other libraries open their files in Python: numpy, pandas (except for Parquet), joblib,
+Pillow, scipy, `torch.load`.
 
-Imports `imports`.
+`CALLS` lists the functions and methods that take a path. When a library has been imported, each of
+its calls is replaced by a wrapper with the same name, signature and documentation, which announces
+the file first. To support another library, add a line to `CALLS`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from provml.capture.import_hooks import wait_no_more, when_imported
+from provml.capture.import_hooks import ImportCallback, call_on_import, cancel_call_on_import
 from provml.capture.outer_run import note_missed
+from provml.capture.state import STATE
 
-Opened = Callable[[object, int], None]
-"""Takes a path and the flags of `os.open`."""
+OpenCallback = Callable[[object, int], None]
+"""Called with a path and the flags of `os.open` before a file is opened."""
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-_MODES: Final = {
+_FLAGS_BY_MODE: Final = {
     "r": os.O_RDONLY,
     "r+": os.O_RDWR,
     "w": _NEW,
@@ -33,17 +34,17 @@ _MODES: Final = {
     "x": _NEW | os.O_EXCL,
     "a": os.O_RDWR | os.O_CREAT,
 }
-_MOST_IN_FOLDER: Final = 10_000
+_MAX_FILES_PER_ARGUMENT: Final = 10_000
 
 
 class HookedCall(NamedTuple):
     """A function or method that opens a file.
 
     Attributes:
-        module: after whose import it is replaced.
-        name: where it is in there: ``DataFrame.write_csv``.
-        path: the place of the path among the arguments, and its name.
-        flags: as `os.open` has them; or the place and name of a mode like ``"r+"``.
+        module: the module that offers it; it is replaced after the import of that.
+        name: its name in the module: ``DataFrame.write_csv``.
+        path: the position and name of the argument with the path.
+        flags: as in `os.open`; or the position and name of the argument with the mode (``"r+"``).
     """
 
     module: str
@@ -87,63 +88,71 @@ CALLS: Final[tuple[HookedCall, ...]] = (
     *_polars(),
 )
 
-_restores: Final[list[Callable[[], None]]] = []
-_waits: Final[list[tuple[str, Callable[[ModuleType], None]]]] = []
+
+class _LibraryHooks:
+    """The callbacks that wait for imports, and the functions that restore the originals."""
+
+    def __init__(self) -> None:
+        self.waits: list[tuple[str, ImportCallback]] = []
+        self.restores: list[Callable[[], None]] = []
 
 
-def install(opened: Opened) -> None:
-    """Have the calls said when they are made, in what is imported and what will be.
+def install(on_open: OpenCallback) -> None:
+    """Replace the calls in libraries that are imported already, and in others once they are.
 
     Args:
-        opened: told of each file before it is opened.
+        on_open: called before each file is opened.
     """
-    if _waits:
+    waits = STATE.part(_LibraryHooks).waits
+    if waits:
         return
     for name in dict.fromkeys(call.module for call in CALLS):
         calls = [call for call in CALLS if call.module == name]
-        replace = functools.partial(_replace_all, calls, opened)
-        _waits.append((name, replace))
-        when_imported(name, replace)
+        replace = functools.partial(_replace_calls, calls, on_open)
+        waits.append((name, replace))
+        call_on_import(name, replace)
 
 
 def uninstall() -> None:
-    """Give back every original that is still replaced by ours."""
-    while _waits:
-        wait_no_more(*_waits.pop())
-    while _restores:
-        _restores.pop()()
+    """Restore all originals, except those that other code has replaced since."""
+    hooks = STATE.part(_LibraryHooks)
+    while hooks.waits:
+        cancel_call_on_import(*hooks.waits.pop())
+    while hooks.restores:
+        hooks.restores.pop()()
 
 
-def _replace_all(calls: list[HookedCall], opened: Opened, module: ModuleType) -> None:
+def _replace_calls(calls: list[HookedCall], on_open: OpenCallback, module: ModuleType) -> None:
     for call in calls:
         try:
-            _replace(call, opened, module)
+            _replace_call(call, on_open, module)
         except AttributeError:
-            continue  # a version of the library that has no such call
+            continue  # this version of the library has no such call
         except Exception as error:
             note_missed(f"files of {call.module}.{call.name}", error)
 
 
-def _replace(call: HookedCall, opened: Opened, module: ModuleType) -> None:
+def _replace_call(call: HookedCall, on_open: OpenCallback, module: ModuleType) -> None:
     *holders, name = call.name.split(".")
     holder: Any = module
     for part in holders:
         holder = getattr(holder, part)
     original = getattr(holder, name)
     if isinstance(original, type):
-        ours: Any = _class_like(original, call, opened)
+        ours: Any = _wrap_class(original, call, on_open)
     else:
-        ours = _function_like(original, call, opened)
+        ours = _wrap_function(original, call, on_open)
     places = [holder]
-    home = _home(original)
+    home = _find_defining_module(original)
     if home is not None and getattr(home, name, None) is original and home is not holder:
         places.append(home)  # where pickle looks for it
     for place in places:
         setattr(place, name, ours)
-        _restores.append(functools.partial(_give_back, place, name, ours, original))
+        restore = functools.partial(_restore_original, place, name, ours, original)
+        STATE.part(_LibraryHooks).restores.append(restore)
 
 
-def _home(original: object) -> ModuleType | None:
+def _find_defining_module(original: object) -> ModuleType | None:
     import sys
 
     if "." in getattr(original, "__qualname__", "."):
@@ -151,25 +160,25 @@ def _home(original: object) -> ModuleType | None:
     return sys.modules.get(getattr(original, "__module__", None) or "")
 
 
-def _give_back(place: Any, name: str, ours: object, original: object) -> None:
+def _restore_original(place: Any, name: str, ours: object, original: object) -> None:
     if place.__dict__.get(name) is ours:
         setattr(place, name, original)
 
 
-def _function_like(original: Any, call: HookedCall, opened: Opened) -> Any:
+def _wrap_function(original: Any, call: HookedCall, on_open: OpenCallback) -> Any:
     def replaced(*args: Any, **kwargs: Any) -> Any:
-        _say(call, opened, args, kwargs)
+        _announce_files(call, on_open, args, kwargs)
         return original(*args, **kwargs)
 
     return functools.wraps(original)(replaced)
 
 
-def _class_like(original: Any, call: HookedCall, opened: Opened) -> type:
-    """A class that makes the original's objects, and says that they are its own."""
+def _wrap_class(original: Any, call: HookedCall, on_open: OpenCallback) -> type:
+    """Return a class that creates objects of the original class, and counts as their class."""
 
     class Alike(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            _say(call, opened, args, kwargs)
+            _announce_files(call, on_open, args, kwargs)
             return original(*args, **kwargs)
 
         def __instancecheck__(cls, instance: object) -> bool:
@@ -185,40 +194,42 @@ def _class_like(original: Any, call: HookedCall, opened: Opened) -> type:
     return Alike(original.__name__, (), names)
 
 
-def _say(call: HookedCall, opened: Opened, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _announce_files(
+    call: HookedCall, on_open: OpenCallback, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
     try:
-        path = _argument(call.path, args, kwargs)
+        path = _pick_argument(call.path, args, kwargs)
         flags = call.flags
         if not isinstance(flags, int):
-            mode = str(_argument(flags, args, kwargs) or "r").replace("b", "")
-            flags = _MODES.get(mode, os.O_RDONLY)
-        for file in _files(path, flags):
-            opened(file, flags)
+            mode = str(_pick_argument(flags, args, kwargs) or "r").replace("b", "")
+            flags = _FLAGS_BY_MODE.get(mode, os.O_RDONLY)
+        for file in _list_files(path, flags):
+            on_open(file, flags)
     except Exception as error:
         note_missed(f"files of {call.module}.{call.name}", error)
 
 
-def _argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     index, name = place
     return args[index] if index < len(args) else kwargs.get(name)
 
 
-def _files(path: object, flags: int) -> Iterable[object]:
-    """The files that an argument means: one, several, those of a folder or a pattern."""
+def _list_files(path: object, flags: int) -> Iterable[object]:
+    """List the files that an argument stands for: a path, a list, a folder or a pattern."""
     if isinstance(path, (list, tuple)):
-        return [file for part in path for file in _files(part, flags)]
+        return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):
-        return ()  # an open file was heard of when it was opened; a buffer is none
+        return ()  # an open file was noticed when it was opened; a buffer is not a file
     text = os.fsdecode(path)
     if "://" in text:
         return ()
     if flags == os.O_RDONLY and not os.path.isfile(text):
         if os.path.isdir(text):
-            return _some(p for p in sorted(Path(text).rglob("*")) if _is_data(p, text))
+            return _take_some(p for p in sorted(Path(text).rglob("*")) if _is_data(p, text))
         if any(character in text for character in "*?["):
             import glob
 
-            return _some(glob.iglob(text, recursive=True))
+            return _take_some(glob.iglob(text, recursive=True))
     return (text,)
 
 
@@ -227,7 +238,7 @@ def _is_data(path: Path, root: str) -> bool:
     return not any(part.startswith((".", "_")) for part in parts) and path.is_file()
 
 
-def _some(paths: Iterable[object]) -> list[object]:
+def _take_some(paths: Iterable[object]) -> list[object]:
     from itertools import islice
 
-    return list(islice(paths, _MOST_IN_FOLDER))
+    return list(islice(paths, _MAX_FILES_PER_ARGUMENT))

@@ -1,8 +1,7 @@
-"""Metrics read out of text: what a command prints, a log file, a script's own output.
+"""Reads metrics from text: the output of a command or script, or a log file.
 
-`LineReader` takes bytes as they come. Each public module here is one form of lines, with a class
-``Form`` (see `_reader`): a further form is one file more. Imports what records, nothing that
-derives.
+`LineReader` takes bytes as they arrive. Each public module here reads one format of lines with a
+class ``Parser``; to add a format, add a file (see `LineParser` in `_reader`).
 """
 
 from provml.capture.lines._patterns import compile_patterns

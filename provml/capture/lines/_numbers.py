@@ -1,4 +1,4 @@
-"""Numbers as programs print them. Imports `_sink`."""
+"""Converts numbers as programs print them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from provml.capture.lines._sink import RefusedError
 NUMBER: Final = (
     r"[-+]?(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][-+]?[0-9]++)?|[iI]nf(?:inity)?|[nN]a[nN])"
 )
-"""A regular expression of a number: ``3``, ``-0.5``, ``1.2e-05``, ``nan``, ``inf``."""
+"""A regular expression that matches a number: ``3``, ``-0.5``, ``1.2e-05``, ``nan``, ``inf``."""
 
-_NUMBER: Final = re.compile(NUMBER)
+_NUMBER_PATTERN: Final = re.compile(NUMBER)
 
 
 def to_number(text: str) -> int | float:
-    """The number that a text is: an int where it is written as one, exact; else a float.
+    """Convert a text to an exact int if it is written as an integer, else to a float.
 
-    Raises RefusedError.
+    Raises:
+        RefusedError: it is not a number, or too large for a float.
     """
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")
     try:
         return int(text)
@@ -30,13 +31,14 @@ def to_number(text: str) -> int | float:
 
 
 def to_float(text: str) -> float:
-    """The float nearest to a number's text, but no infinity for what is finite.
+    """Convert a text to the nearest float; a finite number never becomes infinite.
 
-    Raises RefusedError.
+    Raises:
+        RefusedError: it is not a number, or too large for a float.
     """
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")
     value = float(text)
     if math.isinf(value) and "n" not in text.lower():
-        raise RefusedError("the value is beyond what a float holds")
+        raise RefusedError("the value is too large for a float")
     return value

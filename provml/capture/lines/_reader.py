@@ -1,11 +1,12 @@
-r"""From bytes to lines that may say a metric, and to the forms that read them.
+r"""Splits bytes into lines, and gives the lines that may hold a metric to the parsers.
 
-A line ends at a newline, a carriage return or a backspace: what a program rewrites in place is a
-line for each state. Whole blocks are searched for what forms are known by, so that text without
-metrics is never cut into lines. How the bytes are cut into blocks changes nothing.
+A line ends at a newline, a carriage return or a backspace, so each state of a line that a program
+rewrites in place is a line of its own. Whole blocks are searched first for the marks of the
+parsers, so that text without metrics is never split. How the bytes are cut into blocks makes no
+difference.
 
-A form is a public module of this package with a class ``Form``; see `Form` here. Imports `_sink`,
-`_patterns`, and the forms by their files' names.
+Each public module of this package is one parser: it has a class ``Parser`` that follows
+`LineParser`.
 """
 
 from __future__ import annotations
@@ -18,75 +19,80 @@ from functools import cache
 from typing import Final, Protocol
 
 from provml.capture.lines import _patterns
-from provml.capture.lines._sink import Sink
+from provml.capture.lines._sink import LineSink
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 MAX_LINE_BYTES: Final = 2**16
-"""A longer line is no metric; no more of one is kept in memory."""
+"""Longer lines are refused. At most so much of a line is kept in memory."""
 
-_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
-_LINE: Final = re.compile(rb"[^\n\r\x08]+")
-_ESCAPES: Final = re.compile(
+_LINE_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
+_LINE_TEXT: Final = re.compile(rb"[^\n\r\x08]+")
+_TERMINAL_ESCAPES: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-Z\\^-~])"
 )
-_REWRITTEN: Final = b"\x08\r"
+_BACKSPACED: Final = b"\x08\r"
 
 Finder = Callable[[bytes, int, int], int]
-"""Where between two places of some bytes a line shows that it may be of a form; -1: nowhere.
+"""Finds, between two offsets in a block, a place in a line that the parser may know; -1: none.
 
-It looks at nothing beyond a line's ends, and may find lines that are not of the form.
+It may find lines that the parser then refuses, but must not look beyond the ends of a line.
 """
 
 
-class Form(Protocol):
-    """One form of lines, read from one text: made anew for each, so it may keep what it needs.
+class LineParser(Protocol):
+    """Reads one format of lines. Each text gets a new instance, which may remember earlier lines.
 
     Attributes:
-        finders: what finds its lines in a block; each is called often, and has to be quick.
+        finders: find the format's lines in a block. They are called often, so they must be fast.
     """
 
     finders: tuple[Finder, ...]
 
-    def __init__(self, sink: Sink) -> None: ...
+    def __init__(self, sink: LineSink) -> None: ...
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record what a line says; whether it is of this form, so that no other is asked.
+        """Record the metrics of a line; return whether it has this format, to ask no other parser.
 
         Args:
-            text: without its end and escape codes; bytes that are not UTF-8 are lone surrogates.
-            rewrites: whether it was written over the line before, by backspaces.
+            text: the line without its end and without terminal escape codes. Bytes that are not
+                UTF-8 are lone surrogates.
+            rewrites: whether backspaces moved the cursor back, so that the line overwrites the one
+                before it.
         """
         ...
 
     def finish(self) -> None:
-        """Record what is held back: the text has ended."""
+        """Record what was held back, because the text has ended."""
         ...
 
 
 @cache
-def _forms() -> tuple[type[Form], ...]:
+def _load_parsers() -> tuple[type[LineParser], ...]:
     package = importlib.import_module(__package__ or "")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
     return tuple(
-        importlib.import_module(f"{package.__name__}.{name}").Form
+        importlib.import_module(f"{package.__name__}.{name}").Parser
         for name in names
         if not name.startswith("_")
     )
 
 
 class LineReader:
-    """Records the metrics that a text says, as it comes in. For one thread at a time.
+    """Records the metrics in a text while it arrives. Use it from one thread at a time.
 
-    Costs one search of each block for each thing that forms are known by, some microseconds for a
-    line that says a metric, and with patterns as much for every line. Keeps at most a line of
-    64 KiB. No content makes it raise.
+    Costs a search of each block for the marks of each parser, and some microseconds for each line
+    with a metric; with patterns, for every line. Keeps at most one line of 64 KiB in memory.
+    No text makes it raise an error.
 
     Args:
-        run: what is recorded into.
-        patterns: as `compile_patterns` takes them. Raises InvalidArgumentError.
-        source: what the text is, for the event about what was refused.
-        forms: whether to read what is known without patterns.
+        run: the run to record into.
+        patterns: templates and regular expressions, see `compile_patterns`.
+        source: a name for the text, for the event that counts refused lines.
+        built_in: whether to read the formats that need no pattern.
+
+    Raises:
+        InvalidArgumentError: a pattern is invalid.
     """
 
     def __init__(
@@ -95,87 +101,91 @@ class LineReader:
         patterns: Sequence[str] = (),
         *,
         source: str = "stdout",
-        forms: bool = True,
+        built_in: bool = True,
     ) -> None:
-        self._sink = Sink(run, source)
+        self._sink = LineSink(run, source)
         compiled = _patterns.compile_patterns(patterns)
-        self._patterns = _patterns.PatternForm(self._sink, compiled) if compiled else None
-        self._forms = [kind(self._sink) for kind in (_forms() if forms else ())]
-        self._finders = [find for form in self._forms for find in form.finders]
-        self._off = isinstance(run, DisabledRun)
+        self._patterns = _patterns.PatternParser(self._sink, compiled) if compiled else None
+        self._parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
+        self._finders = [find for parser in self._parsers for find in parser.finders]
+        self._is_off = isinstance(run, DisabledRun)
         self._unfinished = bytearray()
-        self._before = b""  # the two bytes before it
+        self._bytes_before = b""  # the two bytes before the unfinished line
 
     @property
     def recorded(self) -> int:
-        """How many samples were recorded so far."""
+        """The number of samples recorded so far."""
         return self._sink.recorded
 
     @property
     def rejected(self) -> int:
-        """How many lines, or parts of one, were refused so far."""
+        """The number of lines, or parts of lines, refused so far."""
         return self._sink.rejected
 
     def feed(self, data: bytes, time_ns: int | None = None) -> None:
-        """Read on, in blocks of any size.
+        """Read the next block, of any size.
 
         Args:
-            data: what comes next.
-            time_ns: when it came, in nanoseconds since the epoch; None is now.
+            data: the bytes.
+            time_ns: when they arrived, in nanoseconds since the epoch; by default now.
         """
-        if self._off or not data:
+        if self._is_off or not data:
             return
         self._sink.read_ns = time_ns
         try:
-            self._feed(data)
-        except Exception as error:  # what a text says must not stop what prints it
+            self._feed_block(data)
+        except Exception as error:  # no text may stop the program that prints it
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
 
     def finish(self) -> None:
-        """Read the last line though nothing ends it, and report what was refused."""
-        if self._off:
+        """Read the last line even if no newline ends it, and report the refused lines."""
+        if self._is_off:
             return
         try:
             self._end_line(b"")
-            for form in self._forms:
-                form.finish()
+            for parser in self._parsers:
+                parser.finish()
         except Exception as error:
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
         self._sink.report()
 
-    def _feed(self, data: bytes) -> None:
-        if not self._unfinished and data.endswith(b"\n") and not self._shows(data, 0, len(data)):
-            self._before = data[-2:]
+    def _feed_block(self, data: bytes) -> None:
+        if (
+            not self._unfinished
+            and data.endswith(b"\n")
+            and not self._may_say_metric(data, 0, len(data))
+        ):
+            self._bytes_before = data[-2:]
             return
         end = 1 + max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b"\x08"))
         start = 0
         if end:
             if self._unfinished:
-                first = _SEPARATOR.search(data)
+                first = _LINE_SEPARATOR.search(data)
                 assert first is not None
                 start = first.end()
                 self._end_line(data[: start - 1])
-            self._read(data, start, end)
-            self._before = (self._before + data[max(0, end - 2) : end])[-2:]
+            self._read_lines(data, start, end)
+            self._bytes_before = (self._bytes_before + data[max(0, end - 2) : end])[-2:]
         room = MAX_LINE_BYTES + 1 - len(self._unfinished)
         self._unfinished += data[end : end + room]
 
     def _end_line(self, rest: bytes) -> None:
-        """Read the unfinished line, of which this is the rest."""
+        """Read the unfinished line, now that its rest is here."""
         line = bytes(self._unfinished) + rest[: MAX_LINE_BYTES + 1]
-        rewrites = self._before == _REWRITTEN
+        rewrites = self._bytes_before == _BACKSPACED
         self._unfinished.clear()
-        self._before = b""
+        self._bytes_before = b""
         if line:
             self._read_line(line, rewrites)
 
-    def _read(self, data: bytes, start: int, end: int) -> None:
-        """Read the lines of a block that ends where a line does."""
-        if self._patterns is not None and self._patterns.shows(data, start, end):
-            for match in _LINE.finditer(data, start, end):
+    def _read_lines(self, data: bytes, start: int, end: int) -> None:
+        """Read the lines between two offsets; the second one is the end of a line."""
+        if self._patterns is not None and self._patterns.may_match(data, start, end):
+            for match in _LINE_TEXT.finditer(data, start, end):
                 first, last = match.span()
-                if self._shows(data, first, last):
-                    self._read_at(data, first, last)
+                if self._may_say_metric(data, first, last):
+                    self._read_span(data, first, last)
             return
         finders = self._finders
         places = [find(data, start, end) for find in finders]
@@ -184,45 +194,49 @@ class LineReader:
             first = start
             for separator in (b"\n", b"\r", b"\x08"):
                 first = max(first, data.rfind(separator, start, found) + 1)
-            ending = _SEPARATOR.search(data, found, end)
+            ending = _LINE_SEPARATOR.search(data, found, end)
             start = end if ending is None else ending.start()
-            self._read_at(data, first, start)
+            self._read_span(data, first, start)
             for number, place in enumerate(places):
                 if 0 <= place < start:
                     places[number] = finders[number](data, start, end)
 
-    def _shows(self, data: bytes, start: int, end: int) -> bool:
-        """Whether something between two places may say a metric."""
+    def _may_say_metric(self, data: bytes, start: int, end: int) -> bool:
+        """Whether a line between two offsets may hold a metric."""
         for find in self._finders:
             if find(data, start, end) >= 0:
                 return True
-        return self._patterns is not None and self._patterns.shows(data, start, end)
+        return self._patterns is not None and self._patterns.may_match(data, start, end)
 
-    def _read_at(self, data: bytes, first: int, last: int) -> None:
-        before = self._before + data[max(0, first - 2) : first]
+    def _read_span(self, data: bytes, first: int, last: int) -> None:
+        before = self._bytes_before + data[max(0, first - 2) : first]
         line = data[first : min(last, first + MAX_LINE_BYTES + 1)]
-        self._read_line(line, before.endswith(_REWRITTEN))
+        self._read_line(line, before.endswith(_BACKSPACED))
 
     def _read_line(self, line: bytes, rewrites: bool) -> None:
         if len(line) > MAX_LINE_BYTES:
-            if self._shows(line, 0, MAX_LINE_BYTES):
+            if self._may_say_metric(line, 0, MAX_LINE_BYTES):
                 text = line[:MAX_LINE_BYTES].decode("utf-8", "replace")
                 self._sink.reject(f"the line is longer than {MAX_LINE_BYTES:,} bytes", text)
             return
         text = line.decode("utf-8", "surrogateescape")
         if "\x1b" in text:
-            text = _ESCAPES.sub("", text)
+            text = _TERMINAL_ESCAPES.sub("", text)
         if self._patterns is not None and self._patterns.read(text):
             return
-        # what is printed while a bar is drawn stands behind it, on its line
-        behind = text.find("{")
-        is_behind = behind > 0 and '"metric"' in text and text[:behind].strip(" \t\ufeff") != ""
-        if is_behind and self._read_text(text[:behind], line, rewrites):
-            text, rewrites = text[behind:], False
+        # JSON that is printed while a progress bar is drawn follows the bar on the same line
+        json_start = text.find("{")
+        follows = (
+            json_start > 0 and '"metric"' in text and text[:json_start].strip(" \t\ufeff") != ""
+        )
+        if follows and self._read_text(text[:json_start], line, rewrites):
+            text, rewrites = text[json_start:], False
         self._read_text(text, line, rewrites)
 
     def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
-        """Have the forms that the line shows read a text of it; whether one of them did."""
+        """Ask the parsers whose marks are in the line; return whether one has read the text."""
         size = len(line)
-        shown = (f for f in self._forms if any(find(line, 0, size) >= 0 for find in f.finders))
-        return any(form.read(text, rewrites) for form in shown)
+        candidates = (
+            p for p in self._parsers if any(find(line, 0, size) >= 0 for find in p.finders)
+        )
+        return any(parser.read(text, rewrites) for parser in candidates)

@@ -1,7 +1,4 @@
-"""Where what was read goes: samples into the run, refused lines into counts by reason.
-
-Imports `run`, `context`, `collect.secrets`.
-"""
+"""Takes what the parsers read: records samples in the run, and counts refused lines by reason."""
 
 from __future__ import annotations
 
@@ -15,23 +12,28 @@ from provml.errors import ProvMLError, RunClosedError
 from provml.recording.run import Run
 
 REJECTED: Final = "lines rejected"
-"""The event that says how many lines were refused, by reason, with an example of each."""
+"""The event that counts refused lines by reason, with an example of each."""
 
+MAX_STEP: Final = 2**63 - 1
+"""The largest step that can be recorded."""
 _EXAMPLE_LENGTH: Final = 200
 _MAX_REASONS: Final = 64
 
 
 class RefusedError(ValueError):
-    """Why a line, or a part of one, is no metric: words that are the same for each such line."""
+    """A line, or a part of one, can't be read as a metric.
+
+    The message must be the same for all lines refused for the same reason: they are counted by it.
+    """
 
 
-class Sink:
-    """What forms report to. Raises nothing.
+class LineSink:
+    """Records what the parsers report. Raises nothing.
 
     Attributes:
-        read_ns: when the bytes being read came in, in nanoseconds since the epoch; None: now.
-        recorded: how many samples were recorded.
-        rejected: how many lines, or parts of one, were refused.
+        read_ns: when the bytes being read arrived, in nanoseconds since the epoch; None: now.
+        recorded: the number of samples recorded.
+        rejected: the number of lines, or parts of lines, refused.
     """
 
     def __init__(self, run: Run, source: str) -> None:
@@ -43,7 +45,7 @@ class Sink:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
-    def metric(
+    def record_metric(
         self,
         name: str,
         value: int | float,
@@ -54,30 +56,32 @@ class Sink:
         time_ns: int | None = None,
         line: str = "",
     ) -> None:
-        """Record a sample, by default of the time at which it was read.
+        """Record a sample.
 
         Args:
-            line: what it was read from, shown where the sample is refused.
+            name, value, context, step, epoch: as in `Run.log_metric`.
+            time_ns: the time of the sample; by default the time at which it was read.
+            line: the line it was read from: an example in case the sample is refused.
         """
         try:
             moment = self.read_ns if time_ns is None else time_ns
             if moment is None:
                 self._run.log_metric(name, value, context, step, epoch=epoch)
-            else:  # exact, where a timestamp is a float
+            else:  # `log_metric` takes the time as a float, which is not exact
                 self._run._log_carefully([(name, value)], context, step, epoch, moment, None)
             self.recorded += 1
         except RunClosedError:
             self.reject("the run had ended", line)
         except ProvMLError as error:
-            # a form checks numbers itself: what is left is the name
+            # the parsers have checked all numbers, so only the name can be wrong
             self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
 
-    def now(self) -> int:
-        """When the bytes being read came in."""
+    def arrival_time_ns(self) -> int:
+        """Return when the bytes being read arrived."""
         return time.time_ns() if self.read_ns is None else self.read_ns
 
     def reject(self, reason: str, line: str) -> None:
-        """Count a line, or a part of one, that looks like a metric and is none."""
+        """Count a line, or a part of one, that looks like a metric but can't be read as one."""
         self.rejected += 1
         if reason not in self._counts:
             if len(self._counts) >= _MAX_REASONS:
@@ -87,7 +91,7 @@ class Sink:
         self._counts[reason] += 1
 
     def report(self) -> None:
-        """Say in the run what was refused since the last report; nothing where nothing was."""
+        """Log an event that counts the lines refused since the last report, if there are any."""
         if not self._counts:
             return
         metadata = {
@@ -100,4 +104,4 @@ class Sink:
         try:
             self._run.log_event(REJECTED, source="provml", metadata=metadata)
         except ProvMLError:
-            pass  # the run has ended: there is nowhere left to say it
+            pass  # the run has ended, so nothing can be recorded any more

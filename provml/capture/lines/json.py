@@ -1,13 +1,17 @@
-r"""JSON lines: ``{"metric": "NLL Loss", "value": 0.5, "step": 3}``, the whole line one object.
+r"""Reads JSON lines: ``{"metric": "NLL Loss", "value": 0.5, "step": 3}``, one object a line.
 
-- ``metric``: any text but longer than 4,096 characters. ``value``: an int, exact whatever its
-  size, or a float, ``NaN`` and ``Infinity`` as Python writes them too.
-- ``step``, ``epoch``: integers where they are there and not null.
-- ``timestamp``: seconds since the epoch, where it is a number; else the time of reading counts.
-- The context is what the name means by `naming`; other keys are left alone.
+- ``metric``: the name, of at most 4,096 characters.
+- ``value``: an int of any size, or a float, also ``NaN`` and ``Infinity`` as Python writes them.
+- ``step``, ``epoch``: integers; optional, may be null.
+- ``timestamp``: seconds since 1970; if it is not a number, the time of reading is used.
+- The name implies the context, see `metric_contexts`. Other keys are ignored.
 
-Refused, and counted: true, false, null, text, lists and objects as a value, a line that begins as
-such an object and is no JSON, a key of these that stands twice, numbers beyond their range.
+These lines are refused and counted:
+
+- a value that is true, false, null, text, a list or an object
+- a line that looks like such an object but is not valid JSON
+- one of these keys twice in an object
+- numbers out of range
 """
 
 from __future__ import annotations
@@ -17,14 +21,13 @@ import math
 from typing import Any, Final
 
 from provml.base.clock import to_time_ns
-from provml.capture.lines._sink import RefusedError, Sink
+from provml.capture.lines._sink import MAX_STEP, LineSink, RefusedError
 from provml.capture.metric_contexts import context_from_name
 from provml.errors import InvalidArgumentError
 
-_OWN: Final = frozenset({"metric", "value", "step", "epoch", "timestamp"})
-_MAX_STEP: Final = 2**63 - 1
-_MAX_EPOCH: Final = 2**31 - 1
-_KINDS: Final = {
+_KNOWN_KEYS: Final = frozenset({"metric", "value", "step", "epoch", "timestamp"})
+_LARGEST_EPOCH: Final = 2**31 - 1
+_NAMES_OF_REFUSED_TYPES: Final = {
     bool: "true or false",
     type(None): "null",
     str: "text",
@@ -33,41 +36,41 @@ _KINDS: Final = {
 }
 
 
-def _finite(text: str) -> float:
+def _parse_finite_float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise RefusedError("a number is beyond what a float holds")
+        raise RefusedError("a number is too large for a float")
     return value
 
 
-def _integer(text: str) -> int:
+def _parse_exact_integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise RefusedError("an integer has too many digits") from None
 
 
-# objects become tuples of their pairs, so that a key that stands twice is seen
+# objects become tuples of pairs, so that a duplicate key is noticed
 _decode: Final = json.JSONDecoder(
-    object_pairs_hook=tuple, parse_float=_finite, parse_int=_integer
+    object_pairs_hook=tuple, parse_float=_parse_finite_float, parse_int=_parse_exact_integer
 ).decode
 
 
-def _find(data: bytes, start: int, end: int) -> int:
+def _find_json(data: bytes, start: int, end: int) -> int:
     at = data.find(b"{", start, end)
     return at if at < 0 else data.find(b'"metric"', at, end)
 
 
-class Form:
-    """JSON lines of one text."""
+class Parser:
+    """Reads the JSON lines of one text."""
 
-    finders = (_find,)
+    finders = (_find_json,)
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: LineSink) -> None:
         self._sink = sink
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record what the line says; whether it is of this form."""
+        """Record the metric of a line; return whether the line has this format."""
         line = text.strip().lstrip("\ufeff")
         if not line.startswith("{"):
             return False
@@ -79,7 +82,7 @@ class Form:
         except RefusedError as refused:
             self._sink.reject(str(refused), line)
         except RecursionError:
-            self._sink.reject("the line is nested too deep", line)
+            self._sink.reject("the line is nested too deeply", line)
         except ValueError:
             self._sink.reject("the line is not JSON", line)
         return True
@@ -88,32 +91,32 @@ class Form:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise RefusedError(f"{key!r} stands twice")
-            if key in _OWN:
+                raise RefusedError(f"the key {key!r} occurs twice")
+            if key in _KNOWN_KEYS:
                 found[key] = value
         name = found["metric"]
         if not isinstance(name, str):
             raise RefusedError("the metric's name is not text")
         if "value" not in found:
-            raise RefusedError("there is no value")
+            raise RefusedError("the key 'value' is missing")
         value = found["value"]
-        if type(value) in _KINDS:
-            raise RefusedError(f"the value is {_KINDS[type(value)]}")
-        self._sink.metric(
+        if type(value) in _NAMES_OF_REFUSED_TYPES:
+            raise RefusedError(f"the value is {_NAMES_OF_REFUSED_TYPES[type(value)]}")
+        self._sink.record_metric(
             name,
             value,
             context_from_name(name),
-            step=_whole(found, "step", -_MAX_STEP, _MAX_STEP),
-            epoch=_whole(found, "epoch", 0, _MAX_EPOCH),
-            time_ns=_time_ns(found.get("timestamp")),
+            step=_read_integer(found, "step", -MAX_STEP, MAX_STEP),
+            epoch=_read_integer(found, "epoch", 0, _LARGEST_EPOCH),
+            time_ns=_read_time_ns(found.get("timestamp")),
             line=line,
         )
 
     def finish(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: each line is recorded at once."""
 
 
-def _whole(found: dict[str, Any], key: str, least: int, most: int) -> int | None:
+def _read_integer(found: dict[str, Any], key: str, least: int, most: int) -> int | None:
     value = found.get(key)
     if value is None:
         return None
@@ -124,10 +127,10 @@ def _whole(found: dict[str, Any], key: str, least: int, most: int) -> int | None
     return value
 
 
-def _time_ns(timestamp: object) -> int | None:
+def _read_time_ns(timestamp: object) -> int | None:
     if type(timestamp) not in (int, float):
         return None
     try:
         return to_time_ns(timestamp)
     except InvalidArgumentError:
-        raise RefusedError("the timestamp is no number of seconds since 1970") from None
+        raise RefusedError("the timestamp is out of range") from None

@@ -1,25 +1,25 @@
-"""Read by every Python at its start under ``provml run``: this folder is first in PYTHONPATH.
+"""Every Python process under ``provml run`` runs this file at its start, by way of PYTHONPATH.
 
-Takes itself out of the way again: the script finds the ``sys.path`` that it has without, and the
-``sitecustomize`` of its own environment, if there is one, is read as ever.
+It removes its own folder from ``sys.path`` again, so that the script sees the usual ``sys.path``.
+If the script's environment has a ``sitecustomize`` of its own, that one is run as usual.
 """
 
 import os
 import sys
 
 
-def _start():  # type: () -> None  # any Python 2 or 3 may read this
+def _start():  # type: () -> None  # any Python 2 or 3 may run this file
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != here]
-    # the provml that started us, for an environment that has none of its own: found last, and
-    # only now, so that nothing else of where it is installed can be imported
+    # if the environment has no provml, use the one that started the command: put it last, and only
+    # for this import, so that the script can't import anything else from its folder
     home = os.path.dirname(os.path.dirname(os.path.dirname(here)))
     paths = sys.path[:]
     sys.path.append(home)
     try:
         from provml.capture import bootstrap
     except Exception:
-        pass  # of another version, or for another Python: the script runs without
+        pass  # this Python can't import provml: the script runs unrecorded
     sys.path[:] = paths
     if "provml.capture.bootstrap" in sys.modules:
         try:
@@ -28,11 +28,11 @@ def _start():  # type: () -> None  # any Python 2 or 3 may read this
             pass
     own = sys.modules.pop("sitecustomize")
     try:
-        __import__("sitecustomize")  # the environment's own, which this one stood before
+        __import__("sitecustomize")  # the environment's own one, which ours has hidden
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
-        sys.modules["sitecustomize"] = own  # the import that reads this file ends with a look-up
+        sys.modules["sitecustomize"] = own  # Python looks the module up after it has run it
 
 
 _start()

@@ -1,8 +1,8 @@
-"""What a script logs to other trackers is recorded too, and they still get what they got.
+"""Records what a script logs to other trackers, which still get everything.
 
-Each tracker is one file here, or what another package announces by the entry point group
-``provml.trackers``: a module or object as `Tracker` says. Nothing of theirs is imported: an import
-hook waits until the script does. Imports `imports`, `calls`; each tracker's file at `install`.
+Each tracker has one module here; other packages announce theirs by the entry point group
+``provml.trackers``. A tracker is a module or object that follows `Tracker`. None of the tools is
+imported here: an import hook waits until the script imports it.
 """
 
 from __future__ import annotations
@@ -10,108 +10,118 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Final, Protocol, cast
 
-from provml.capture.import_hooks import wait_no_more, when_imported
+from provml.capture.import_hooks import ImportCallback, call_on_import, cancel_call_on_import
 from provml.capture.outer_run import note_missed
-from provml.capture.trackers.calls import Calls
+from provml.capture.state import STATE
+from provml.capture.trackers.calls import RecordedCalls
 from provml.recording import process_hooks
 
-ENTRY_POINTS: Final = "provml.trackers"
-BUILT_IN: Final = ("mlflow", "tensorboard", "wandb")
-_METADATA: Final = (".dist-info", ".egg-info")
-_LONGEST: Final = 2**20
+TRACKER_ENTRY_POINTS: Final = "provml.trackers"
+BUILT_IN_TRACKERS: Final = ("mlflow", "tensorboard", "wandb")
+_METADATA_SUFFIXES: Final = (".dist-info", ".egg-info")
+_MAX_ENTRY_POINTS_BYTES: Final = 2**20
 
 
 class Tracker(Protocol):
-    """What one tracker's file holds."""
+    """The contract of a tracker: a module or object that records the calls of one tool."""
 
     @property
     def name(self) -> str:
-        """The tracker's name: becomes an agent."""
+        """The tool's name. It becomes an agent of the run."""
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Full names of the modules that hold the functions to record."""
+        """The full names of the modules that contain the functions to record."""
 
-    def patch(self, module: ModuleType, calls: Calls) -> None:
-        """Say by ``calls.record`` which of its functions to record; called after its import."""
+    def patch(self, module: ModuleType, calls: RecordedCalls) -> None:
+        """Call ``calls.record`` for each function to record. Called after the module's import."""
 
 
-_calls: Final[list[Calls]] = []
-_waits: Final[list[tuple[str, Callable[[ModuleType], None]]]] = []
+class _TrackerHooks:
+    """The recorded calls of all trackers, and the callbacks that wait for imports."""
+
+    def __init__(self) -> None:
+        self.calls: list[RecordedCalls] = []
+        self.waits: list[tuple[str, ImportCallback]] = []
 
 
 def install() -> None:
-    """Record other trackers' calls from now on; more than once is once.
+    """Start to record the calls of other trackers. Idempotent.
 
-    Costs some milliseconds, the most of it to find what other packages announce.
+    Costs some milliseconds, most of them to look for the entry points of other packages.
     """
-    if _waits:
+    hooks = STATE.part(_TrackerHooks)
+    if hooks.waits:
         return
-    process_hooks.install()  # first: the trackers' own ends, at the exit, come before the run's
-    atexit.register(remove)
-    for tracker in [*_built_in(), *_announced()]:
+    # exit handlers run in reverse order: the run must end after the trackers have finished
+    process_hooks.install()
+    atexit.register(uninstall)
+    for tracker in [*_load_built_in(), *_load_announced()]:
         try:
-            calls = Calls(tracker.name)
-            _waits.extend((name, partial(_patch, tracker, calls)) for name in tracker.modules)
-            _calls.append(calls)
-        except Exception as error:  # another package's
+            calls = RecordedCalls(tracker.name)
+            patch = partial(_patch_module, tracker, calls)
+            hooks.waits.extend([(name, patch) for name in tracker.modules])
+            hooks.calls.append(calls)
+        except Exception as error:  # an error in another package
             note_missed(f"tracker {tracker!r:.200}", error)
-    for name, call in _waits:
-        when_imported(name, call)
+    for name, callback in hooks.waits:
+        call_on_import(name, callback)
 
 
-def remove() -> None:
-    """Record nothing more, and put everything back as it was."""
-    while _waits:
-        wait_no_more(*_waits.pop())
-    for calls in _calls:
+def uninstall() -> None:
+    """Stop recording, and restore the original functions."""
+    hooks = STATE.part(_TrackerHooks)
+    while hooks.waits:
+        cancel_call_on_import(*hooks.waits.pop())
+    for calls in hooks.calls:
         calls.restore()
-    _calls.clear()
-    atexit.unregister(remove)
+    hooks.calls.clear()
+    atexit.unregister(uninstall)
 
 
-def _patch(tracker: Tracker, calls: Calls, module: ModuleType) -> None:
+def _patch_module(tracker: Tracker, calls: RecordedCalls, module: ModuleType) -> None:
     tracker.patch(module, calls)
 
 
-def _built_in() -> list[Tracker]:
-    return [cast(Tracker, import_module(f"{__name__}.{name}")) for name in BUILT_IN]
+def _load_built_in() -> list[Tracker]:
+    return [cast(Tracker, import_module(f"{__name__}.{name}")) for name in BUILT_IN_TRACKERS]
 
 
-def _announced() -> list[Tracker]:
-    """What other packages announce; one that can't be loaded is counted as missed."""
-    if not _is_announced():
+def _load_announced() -> list[Tracker]:
+    """Load the trackers that other packages announce. Count those that can't be loaded."""
+    if not _has_announcement():
         return []
-    from importlib import metadata  # takes some 30 ms, in each process of the command
+    from importlib import metadata  # costs some 30 ms in each process
 
     found = []
-    for point in metadata.entry_points(group=ENTRY_POINTS):
+    for point in metadata.entry_points(group=TRACKER_ENTRY_POINTS):
         try:
             found.append(point.load())
-        except Exception as error:  # another package's import
+        except Exception as error:  # the import failed
             note_missed(f"tracker {point.name}", error)
     return found
 
 
-def _is_announced() -> bool:
-    """Whether a package on the path has an entry point of the group: some milliseconds."""
-    section = f"[{ENTRY_POINTS}]".encode()
+def _has_announcement() -> bool:
+    """Whether any package on the path has an entry point for trackers. Costs some milliseconds."""
+    section = f"[{TRACKER_ENTRY_POINTS}]".encode()
     for folder in sys.path:
         try:
             with os.scandir(folder or os.curdir) as entries:
-                packages = [entry.path for entry in entries if entry.name.endswith(_METADATA)]
+                packages = [
+                    entry.path for entry in entries if entry.name.endswith(_METADATA_SUFFIXES)
+                ]
         except OSError:
             continue
         for package in packages:
             try:
                 with open(os.path.join(package, "entry_points.txt"), "rb") as file:
-                    if section in file.read(_LONGEST):
+                    if section in file.read(_MAX_ENTRY_POINTS_BYTES):
                         return True
             except OSError:
                 continue

@@ -1,8 +1,8 @@
-"""Functions of other packages that say what they were called with, and go on as they were.
+"""Wraps functions of other packages so that their calls are recorded.
 
-`Calls.record` puts a function in the place of another: it calls the other, and has what was called
-recorded when that has succeeded. Return value, exception, signature, name and traceback stay those
-of the original. Imports `joined`.
+`RecordedCalls.record` replaces a function by a wrapper that calls the original, and then, if that
+succeeded, a recorder. The result, exceptions and tracebacks, signature and name stay those of the
+original.
 """
 
 from __future__ import annotations
@@ -16,48 +16,54 @@ from types import ModuleType
 from typing import Any, Final
 
 from provml.capture.outer_run import note_missed
+from provml.capture.state import STATE
 
-After = Callable[..., None]
-"""Called as ``after(result, *args, **kwargs)`` once the original has returned."""
+CallRecorder = Callable[..., None]
+"""Records a call. Called as ``after(result, *args, **kwargs)`` once the original has returned."""
 
 
-class _Thread(threading.local):
-    """What a thread is doing.
-
-    Attributes:
-        within: whether a recorded call is under way.
-    """
+class _ThreadCalls(threading.local):
+    """Whether a recorded call is under way (`within`), for each thread."""
 
     within = False
 
 
-_thread: Final = _Thread()
 _INHERITED: Final = object()
 
 
-class Calls:
-    """The functions of one tracker that are recorded; all are put back by `restore`."""
+class RecordedCalls:
+    """The wrapped functions of one tracker. `restore` puts the originals back."""
 
     def __init__(self, tool: str) -> None:
-        """Args: tool: the tracker's name, for what could not be recorded."""
+        """Wrap nothing yet.
+
+        Args:
+            tool: the tracker's name, for messages about calls that could not be recorded.
+        """
         self.tool = tool
         self._on = True
         self._replaced: list[tuple[Any, str, Any, Any]] = []
 
     def record(
-        self, owner: Any, name: str, after: After, *, nested: bool = False, leaf: bool = False
+        self,
+        owner: Any,
+        name: str,
+        after: CallRecorder,
+        *,
+        nested: bool = False,
+        leaf: bool = False,
     ) -> None:
-        """Have the calls of a function, method or class method recorded.
+        """Record the calls of a function, method or class method.
 
-        Costs a call half a microsecond beside what ``after`` does, of a leaf a third of one. What
-        the tracker does not have, as another version may, is counted by `note_missed`.
+        Costs half a microsecond a call, a third of one for a leaf, and the time of ``after``. If
+        this version of the tracker has no such function, `note_missed` counts it.
 
         Args:
-            owner: the class or module that holds it.
+            owner: the class or module that contains the function.
             name: its name there.
-            after: records a call; what it raises is counted by `note_missed` and goes no further.
-            nested: also a call that another recorded call of this thread makes.
-            leaf: it makes no recorded call itself.
+            after: records a call. If it raises an error, `note_missed` counts it.
+            nested: record also calls that another recorded call of the same thread makes.
+            leaf: promise that the function itself makes no recorded calls.
         """
         original = getattr(owner, name, None)
         if original is None:
@@ -70,17 +76,17 @@ class Calls:
             return
         own = vars(owner).get(name, _INHERITED)
         if isinstance(own, classmethod):
-            wrapper: Any = classmethod(self._wrapper(own.__func__, after, nested, leaf))
+            wrapper: Any = classmethod(self._wrap_call(own.__func__, after, nested, leaf))
         else:
-            wrapper = self._wrapper(original, after, nested, leaf)
+            wrapper = self._wrap_call(original, after, nested, leaf)
         setattr(owner, name, wrapper)
         self._replaced.append((owner, name, wrapper, own))
 
     def _is_ours(self, function: Any) -> bool:
         return any(function is wrapper for _, _, wrapper, _ in self._replaced)
 
-    def _wrapper(self, original: Any, after: After, nested: bool, leaf: bool) -> Any:
-        thread = _thread
+    def _wrap_call(self, original: Any, after: CallRecorder, nested: bool, leaf: bool) -> Any:
+        thread = STATE.part(_ThreadCalls)
 
         @functools.wraps(original)
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -94,14 +100,14 @@ class Calls:
                     finally:
                         thread.within = False
             except BaseException as error:
-                if error.__traceback__ is not None:  # a traceback shows the script and the tracker
+                if error.__traceback__ is not None:  # leave our frame out of the traceback
                     error.__traceback__ = error.__traceback__.tb_next
                 raise
             if self._on and (nested or not thread.within):
                 try:
                     after(result, *args, **kwargs)
                 except Exception as error:
-                    if _is_from_a_signal(error):
+                    if _was_raised_by_signal_handler(error):
                         raise
                     note_missed(f"{self.tool}: {original.__qualname__}", error)
             return result
@@ -109,7 +115,7 @@ class Calls:
         return recorded
 
     def restore(self) -> None:
-        """Put the originals back; one that another package has replaced since only goes silent."""
+        """Restore the originals. A wrapper that other code has replaced stays, but does nothing."""
         self._on = False
         for owner, name, wrapper, own in reversed(self._replaced):
             if vars(owner).get(name) is wrapper:
@@ -123,7 +129,7 @@ class Calls:
 
 
 def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any) -> None:
-    """Put a function back where the tracker's other modules have imported it by its name."""
+    """Restore a function in the tracker's other modules that have imported it by name."""
     package = owner.__name__.partition(".")[0]
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] != package or not isinstance(module, ModuleType):
@@ -132,8 +138,8 @@ def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any)
             setattr(module, name, original)
 
 
-def _is_from_a_signal(error: BaseException) -> bool:
-    """Whether a signal handler of the script raised it, which only happened to be here."""
+def _was_raised_by_signal_handler(error: BaseException) -> bool:
+    """Whether the error comes from a signal handler of the script that interrupted the recorder."""
     codes = set()
     for number in signal.valid_signals():
         handler = signal.getsignal(number)

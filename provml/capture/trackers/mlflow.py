@@ -1,7 +1,7 @@
-"""MLflow: its functions (``mlflow.log_metric``), its client, and so its autologging.
+"""Records MLflow: its functions (``mlflow.log_metric``), its client, and thereby its autologging.
 
-Values are recorded as the script gave them, where MLflow's own functions are called: without a
-step where it gave none, parameters with their types. A source is a run of MLflow.
+If the script calls MLflow's functions, values are recorded as the script gave them: without a step
+if it gave none, and parameters with their types. A source is a run of MLflow.
 """
 
 from __future__ import annotations
@@ -10,70 +10,78 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from types import ModuleType
 from typing import Any, Final
 
+from provml.base.clock import to_datetime
 from provml.base.context import Context
 from provml.capture.metric_contexts import context_from_name
-from provml.capture.trackers.calls import Calls
-from provml.capture.trackers.sources import Source, source_of, version_of
+from provml.capture.state import STATE
+from provml.capture.trackers.calls import RecordedCalls
+from provml.capture.trackers.sources import (
+    TRACKER_FINISHED,
+    TrackerSource,
+    find_package_version,
+    get_source,
+)
 
 name: Final = "mlflow"
 modules: Final = ("mlflow.tracking.fluent", "mlflow.tracking.client", "mlflow.models.model")
 
-FINISHED: Final = "tracker finished"
-"""The event of a run's end."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_OWN_TAGS: Final = "mlflow."
+_MLFLOW_TAG_PREFIX: Final = "mlflow."
 _MODEL_FILE: Final = "MLmodel"
 
-_models: dict[str, tuple[str, str | None]] = {}
-"""The name and the run of each model that was begun, by its id."""
+
+class _MlflowState:
+    """The name and run id of each model that was created, by the model's id."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, tuple[str, str | None]] = {}
 
 
-def patch(module: ModuleType, calls: Calls) -> None:
-    """Have the functions of the module recorded, or the methods of its client."""
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the functions of the module, or the methods of its client."""
     if module.__name__ == "mlflow.tracking.fluent":
         calls.record(module, "log_metric", _log_metric)
         calls.record(module, "log_metrics", _log_metrics)
         calls.record(module, "log_params", _log_params)
         return
     if module.__name__ == "mlflow.models.model":
-        # it logs again, for the model, what metrics the run has
-        calls.record(module.Model, "log", _nothing)
+        # it logs the metrics of the run a second time, for the model
+        calls.record(module.Model, "log", _ignore_call)
         return
     client = module.MlflowClient
     calls.record(client, "log_metric", _client_log_metric)
     calls.record(client, "log_param", _client_log_param)
     calls.record(client, "set_tag", _client_set_tag)
     calls.record(client, "log_batch", _client_log_batch)
-    # what one of the above may call beside what it is for
+    # the functions above may call these in addition, so they are recorded there too
     calls.record(client, "create_run", _client_create_run, nested=True)
     calls.record(client, "set_terminated", _client_set_terminated, nested=True)
     calls.record(client, "log_inputs", _client_log_inputs, nested=True)
     calls.record(client, "log_artifact", _client_log_artifact, nested=True)
     calls.record(client, "log_artifacts", _client_log_artifacts, nested=True)
-    if hasattr(client, "log_model_artifacts"):  # since MLflow 3; before it a model is a folder
+    if hasattr(client, "log_model_artifacts"):  # since MLflow 3; earlier, a model was a folder
         calls.record(client, "_create_logged_model", _client_create_model, nested=True)
         calls.record(client, "log_model_artifacts", _client_log_model_artifacts, nested=True)
 
 
-def _nothing(*_: Any, **__: Any) -> None:
-    """What is to be recorded, the client's methods say."""
+def _ignore_call(*_: Any, **__: Any) -> None:
+    """Record nothing: the client's methods that it calls are recorded."""
 
 
-def _source(run_id: str, tracking_uri: str | None = None, **facts: Any) -> Source:
+def _run_source(run_id: str, tracking_uri: str | None = None, **facts: Any) -> TrackerSource:
     label = facts.get("run_name") or run_id[:8]
     facts = {"tracking_uri": tracking_uri, "run_id": run_id, **facts}
-    return source_of(name, run_id, label, {**facts, "version": version_of("mlflow")})
+    return get_source(name, run_id, label, {**facts, "version": find_package_version("mlflow")})
 
 
-def _active_source(run_id: str | None) -> Source:
-    """The source of a function's call: that of the run it names, or of the one under way."""
+def _active_source(run_id: str | None) -> TrackerSource:
+    """Return the source of the run that a call names, else of MLflow's active run."""
     fluent = sys.modules["mlflow.tracking.fluent"]
     own_id = run_id or fluent.active_run().info.run_id
-    return _source(own_id, sys.modules["mlflow.tracking"].get_tracking_uri())
+    return _run_source(own_id, sys.modules["mlflow.tracking"].get_tracking_uri())
 
 
 def _log_metric(
@@ -87,7 +95,7 @@ def _log_metric(
     *_: Any,
     **__: Any,
 ) -> None:
-    _active_source(run_id).metric(key, value, step, None, _moment(timestamp))
+    _active_source(run_id).log_metric(key, value, step, None, _to_datetime(timestamp))
 
 
 def _log_metrics(
@@ -100,7 +108,7 @@ def _log_metrics(
     *_: Any,
     **__: Any,
 ) -> None:
-    _active_source(run_id).metrics(metrics, step, _moment(timestamp))
+    _active_source(run_id).log_metrics(metrics, step, _to_datetime(timestamp))
 
 
 def _log_params(
@@ -111,7 +119,7 @@ def _log_params(
     *_: Any,
     **__: Any,
 ) -> None:
-    _active_source(run_id).params(params)
+    _active_source(run_id).log_params(params)
 
 
 def _client_log_metric(
@@ -125,20 +133,20 @@ def _client_log_metric(
     *_: Any,
     **__: Any,
 ) -> None:
-    source = _source(run_id, client.tracking_uri)
-    source.metric(key, value, step, None, _moment(timestamp))
+    source = _run_source(run_id, client.tracking_uri)
+    source.log_metric(key, value, step, None, _to_datetime(timestamp))
 
 
 def _client_log_param(
     result: Any, client: Any, run_id: str, key: str, value: Any, *_: Any, **__: Any
 ) -> None:
-    _source(run_id, client.tracking_uri).params({key: value})
+    _run_source(run_id, client.tracking_uri).log_params({key: value})
 
 
 def _client_set_tag(
     result: Any, client: Any, run_id: str, key: str, value: Any, *_: Any, **__: Any
 ) -> None:
-    _source(run_id, client.tracking_uri).tags({key: value})
+    _run_source(run_id, client.tracking_uri).set_tags({key: value})
 
 
 def _client_log_batch(
@@ -151,16 +159,16 @@ def _client_log_batch(
     *_: Any,
     **__: Any,
 ) -> None:
-    source = _source(run_id, client.tracking_uri)
+    source = _run_source(run_id, client.tracking_uri)
     seen: dict[tuple[Any, ...], Any] = {}
     for metric in metrics:
         model = getattr(metric, "model_id", None)
         same = (metric.key, metric.timestamp, metric.step, metric.value)
-        if seen.setdefault(same, model) == model:  # the same for another model is said once
-            moment = _moment(metric.timestamp)
-            source.metric(metric.key, metric.value, metric.step, None, moment)
-    source.params({param.key: param.value for param in params})
-    source.tags({tag.key: tag.value for tag in tags})
+        if seen.setdefault(same, model) == model:  # ignore copies for other models
+            moment = _to_datetime(metric.timestamp)
+            source.log_metric(metric.key, metric.value, metric.step, None, moment)
+    source.log_params({param.key: param.value for param in params})
+    source.set_tags({tag.key: tag.value for tag in tags})
 
 
 def _client_create_run(
@@ -172,28 +180,28 @@ def _client_create_run(
     *_: Any,
     **__: Any,
 ) -> None:
-    own = {key: value for key, value in (tags or {}).items() if key.startswith(_OWN_TAGS)}
-    source = _source(
+    own = {key: value for key, value in (tags or {}).items() if key.startswith(_MLFLOW_TAG_PREFIX)}
+    source = _run_source(
         result.info.run_id,
         client.tracking_uri,
         run_name=result.info.run_name,
         experiment_id=experiment_id,
         tags=own,
     )
-    source.tags({key: value for key, value in (tags or {}).items() if key not in own})
+    source.set_tags({key: value for key, value in (tags or {}).items() if key not in own})
 
 
 def _client_set_terminated(
     result: Any, client: Any, run_id: str, status: str | None = None, *_: Any, **__: Any
 ) -> None:
-    source = _source(run_id, client.tracking_uri)
-    source.event(FINISHED, {"source": run_id, "status": status or "FINISHED"})
+    source = _run_source(run_id, client.tracking_uri)
+    source.log_event(TRACKER_FINISHED, {"source": run_id, "status": status or "FINISHED"})
 
 
 def _client_log_inputs(
     result: Any, client: Any, run_id: str, datasets: Iterable[Any] | None = None, *_: Any, **__: Any
 ) -> None:
-    source = _source(run_id, client.tracking_uri)
+    source = _run_source(run_id, client.tracking_uri)
     for one in datasets or ():
         dataset = one.dataset
         said = next((tag.value for tag in one.tags or () if tag.key == "mlflow.data.context"), None)
@@ -202,13 +210,13 @@ def _client_log_inputs(
             part: getattr(dataset, part, None)
             for part in ("name", "digest", "source_type", "source", "schema", "profile")
         }
-        uri = _local_path(dataset.source)
-        source.dataset(dataset if uri is None else uri, dataset.name or "dataset", context)
-        source.event("dataset logged", facts, context=context)
+        uri = _find_local_path(dataset.source)
+        source.log_dataset(dataset if uri is None else uri, dataset.name or "dataset", context)
+        source.log_event("dataset logged", facts, context=context)
 
 
-def _local_path(described: Any) -> str | None:
-    """Where the data of a dataset lies, by MLflow's description of its source."""
+def _find_local_path(described: Any) -> str | None:
+    """Return the path or URI of a dataset from MLflow's description of its source, if it exists."""
     try:
         uri = json.loads(described).get("uri")
     except (ValueError, TypeError, AttributeError):
@@ -229,7 +237,9 @@ def _client_log_artifact(
     **__: Any,
 ) -> None:
     own = os.path.basename(os.path.normpath(local_path))
-    _source(run_id, client.tracking_uri).artifact(local_path, _joined(artifact_path, own))
+    _run_source(run_id, client.tracking_uri).log_artifact(
+        local_path, _join_artifact_path(artifact_path, own)
+    )
 
 
 def _client_log_artifacts(
@@ -241,16 +251,17 @@ def _client_log_artifacts(
     *_: Any,
     **__: Any,
 ) -> None:
-    source = _source(run_id, client.tracking_uri)
+    source = _run_source(run_id, client.tracking_uri)
     if os.path.exists(os.path.join(local_dir, _MODEL_FILE)):
-        source.model(local_dir, artifact_path or "model")
+        source.log_model(local_dir, artifact_path or "model")
     else:
         own = artifact_path or os.path.basename(os.path.abspath(local_dir))
-        source.artifact(local_dir, own)
+        source.log_artifact(local_dir, own)
 
 
 def _client_create_model(result: Any, client: Any, *_: Any, **__: Any) -> None:
-    _models[result.model_id] = result.name, getattr(result, "source_run_id", None)
+    models = STATE.part(_MlflowState).models
+    models[result.model_id] = result.name, getattr(result, "source_run_id", None)
 
 
 def _client_log_model_artifacts(
@@ -262,17 +273,17 @@ def _client_log_model_artifacts(
     *_: Any,
     **__: Any,
 ) -> None:
-    model, run_id = _models.get(model_id, (model_id, None))
-    source = _source(run_id or model_id, client.tracking_uri)
+    model, run_id = STATE.part(_MlflowState).models.get(model_id, (model_id, None))
+    source = _run_source(run_id or model_id, client.tracking_uri)
     if artifact_path is None:
-        source.model(local_dir, model)
+        source.log_model(local_dir, model)
     else:
-        source.artifact(local_dir, _joined(model, artifact_path))
+        source.log_artifact(local_dir, _join_artifact_path(model, artifact_path))
 
 
-def _joined(folder: str | None, file_name: str) -> str:
+def _join_artifact_path(folder: str | None, file_name: str) -> str:
     return f"{folder.rstrip('/')}/{file_name}" if folder else file_name
 
 
-def _moment(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else _EPOCH + timedelta(milliseconds=int(milliseconds))
+def _to_datetime(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else to_datetime(int(milliseconds) * 1_000_000)

@@ -1,9 +1,15 @@
-"""TensorBoard: the ``SummaryWriter`` of torch and of tensorboardX.
+"""Records TensorBoard: the ``SummaryWriter`` of torch and of tensorboardX.
 
-Scalars are metrics, with the values they were called with: TensorBoard itself keeps 32 bits of
-them. Hyperparameters are parameters and metrics. Images, figures, audio and video are artifacts:
-the bytes that TensorBoard was given; histograms too, as JSON, with the buckets that hold something.
-Texts are events; what else is added is an event with its tag. A source is a log folder.
+| TensorBoard | provml |
+|---|---|
+| scalars | metrics, with the values of the call (TensorBoard itself keeps 32-bit floats) |
+| hyperparameters | parameters and metrics |
+| images, figures, audio, video | artifacts, with the bytes that TensorBoard was given |
+| histograms | artifacts: JSON with the buckets that are not empty |
+| texts | events |
+| everything else | an event with its tag |
+
+A source is a log folder.
 """
 
 from __future__ import annotations
@@ -11,19 +17,20 @@ from __future__ import annotations
 import json
 import os
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.capture.trackers.calls import Calls
+from provml.capture.state import STATE
+from provml.capture.trackers.calls import RecordedCalls
+from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import (
-    Source,
-    folder_context,
-    source_of,
-    version_of,
+    TrackerSource,
+    context_from_folder,
+    find_package_version,
+    get_source,
 )
 from provml.journal.values import encode
 
@@ -33,9 +40,9 @@ if TYPE_CHECKING:
 name: Final = "tensorboard"
 modules: Final = ("torch.utils.tensorboard.writer", "tensorboardX.writer")
 
-_LONGEST_TEXT: Final = 10_000
-_LARGEST_BYTES: Final = 10 * 2**20
-_MEDIA: Final = (
+_MAX_TEXT_LENGTH: Final = 10_000
+_MAX_MEDIA_BYTES: Final = 10 * 2**20
+_MEDIA_VERBS: Final = (
     "add_image",
     "add_images",
     "add_image_with_boxes",
@@ -43,21 +50,33 @@ _MEDIA: Final = (
     "add_video",
     "add_audio",
 )
-_HISTOGRAMS: Final = ("add_histogram", "add_histogram_raw")
-_SUMMARIES: Final = ("image", "image_boxes", "video", "audio", "histogram", "histogram_raw")
-"""What makes the protocol buffers of these, in the writers' modules."""
+_HISTOGRAM_VERBS: Final = ("add_histogram", "add_histogram_raw")
+_SUMMARY_FUNCTIONS: Final = ("image", "image_boxes", "video", "audio", "histogram", "histogram_raw")
+"""The functions in the writers' modules that create the protocol buffers of media."""
 
 _MOMENTS: Final = ("min", "max", "num", "sum", "sum_squares")
 
-_known: dict[int, tuple[weakref.ref[Any], Source]] = {}
-_last: Final = threading.local()
-"""``summary``: what was last made on this thread for a writer, the protocol buffer it writes."""
-_tries: Final = count(2)
+
+class _TensorBoardState:
+    """What provml remembers of TensorBoard.
+
+    Attributes:
+        sources: the source of each writer.
+        trials: the run name of the trial that a source belongs to, by the source's key.
+        trial_numbers: numbers for further trials without a name.
+        last: its ``summary`` is the last protocol buffer that this thread created.
+    """
+
+    def __init__(self) -> None:
+        self.sources: IdentityMap[TrackerSource] = IdentityMap()
+        self.trials: dict[str, str | None] = {}
+        self.trial_numbers = count(2)
+        self.last = threading.local()
 
 
-def patch(module: ModuleType, calls: Calls) -> None:
-    """Have the calls of the module's writers recorded."""
-    import inspect  # takes longer to import than all of this, and is for those who use a writer
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the calls of the module's writer class."""
+    import inspect  # slow to import, so only if the script uses a writer
 
     writer = module.SummaryWriter
     special: dict[str, Callable[..., None]] = {
@@ -70,35 +89,35 @@ def patch(module: ModuleType, calls: Calls) -> None:
         signature = inspect.signature(getattr(writer, verb))
         if verb in special:
             after = special[verb]
-        elif verb in _MEDIA:
+        elif verb in _MEDIA_VERBS:
             after = partial(_add_media, signature)
-        elif verb in _HISTOGRAMS:
+        elif verb in _HISTOGRAM_VERBS:
             after = partial(_add_histogram, signature)
         else:
             after = partial(_add_other, verb.removeprefix("add_"), signature)
         calls.record(writer, verb, after, leaf=verb == "add_scalar")
-    for maker in _SUMMARIES:
+    for maker in _SUMMARY_FUNCTIONS:
         calls.record(module, maker, _note_summary, nested=True, leaf=True)
 
 
-def _source(writer: Any) -> Source:
-    known = _known.get(id(writer))
-    if known is not None and known[0]() is writer:
-        return known[1]
+def _writer_source(writer: Any) -> TrackerSource:
+    sources = STATE.part(_TensorBoardState).sources
+    known = sources.get(writer)
+    if known is not None:
+        return known
     folder = str(writer.get_logdir() if hasattr(writer, "get_logdir") else writer.logdir)
     package = type(writer).__module__.partition(".")[0]
     for base in type(writer).__mro__:
         if base.__module__ in modules:
             package = base.__module__.partition(".")[0]
-    facts = {"log_dir": folder, "package": package, "version": version_of(package)}
+    facts = {"log_dir": folder, "package": package, "version": find_package_version(package)}
     label = os.path.basename(os.path.normpath(folder))
-    source = source_of(name, _key(folder), label, facts, folder_context(folder))
-    number = id(writer)
-    _known[number] = weakref.ref(writer, lambda _: _known.pop(number, None)), source
+    source = get_source(name, _folder_key(folder), label, facts, context_from_folder(folder))
+    sources.add(writer, source)
     return source
 
 
-def _key(folder: str) -> str:
+def _folder_key(folder: str) -> str:
     return folder if "://" in folder else os.path.abspath(folder)
 
 
@@ -112,9 +131,7 @@ def _add_scalar(
     *_: Any,
     **__: Any,
 ) -> None:
-    known = _known.get(id(writer))
-    source = _source(writer) if known is None or known[0]() is not writer else known[1]
-    source.metric(tag, scalar_value, global_step, None, walltime)
+    _writer_source(writer).log_metric(tag, scalar_value, global_step, None, walltime)
 
 
 def _add_scalars(
@@ -127,9 +144,9 @@ def _add_scalars(
     *_: Any,
     **__: Any,
 ) -> None:
-    source = _source(writer)
+    source = _writer_source(writer)
     for tag, value in tag_scalar_dict.items():
-        source.metric(f"{main_tag}/{tag}", value, global_step, None, walltime)
+        source.log_metric(f"{main_tag}/{tag}", value, global_step, None, walltime)
 
 
 def _add_hparams(
@@ -146,24 +163,22 @@ def _add_hparams(
         global_step = rest[-1]
     run_name = options.get("run_name") or options.get("name")
     run_name = run_name or next((word for word in rest if isinstance(word, str)), None)
-    source = _tried(_source(writer), run_name)
-    source.params(hparam_dict)
+    source = _trial_source(_writer_source(writer), run_name)
+    source.log_params(hparam_dict)
     for tag, value in metric_dict.items():
-        source.metric(tag, value, global_step)
+        source.log_metric(tag, value, global_step)
 
 
-_tried_by: dict[str, str | None] = {}
-
-
-def _tried(source: Source, run_name: str | None) -> Source:
-    """Where one of a writer's trials belongs: the first to the writer, each other apart."""
-    if source.key not in _tried_by:
-        _tried_by[source.key] = run_name
+def _trial_source(source: TrackerSource, run_name: str | None) -> TrackerSource:
+    """Return the source for a trial: the writer's own for its first trial, else a separate one."""
+    state = STATE.part(_TensorBoardState)
+    if source.key not in state.trials:
+        state.trials[source.key] = run_name
         return source
-    if run_name is not None and run_name == _tried_by[source.key]:
+    if run_name is not None and run_name == state.trials[source.key]:
         return source
-    part = run_name or f"trial {next(_tries)}"
-    return source_of(name, os.path.join(source.key, part), part, {"log_dir": source.key})
+    part = run_name or f"trial {next(state.trial_numbers)}"
+    return get_source(name, os.path.join(source.key, part), part, {"log_dir": source.key})
 
 
 def _add_text(
@@ -176,38 +191,41 @@ def _add_text(
     *_: Any,
     **__: Any,
 ) -> None:
-    source, step = _source(writer), _step(global_step)
+    source, step = _writer_source(writer), _to_step(global_step)
     text = str(text_string)
-    metadata: dict[str, Any] = {"text": text[:_LONGEST_TEXT]}
-    if len(text) > _LONGEST_TEXT:
+    metadata: dict[str, Any] = {"text": text[:_MAX_TEXT_LENGTH]}
+    if len(text) > _MAX_TEXT_LENGTH:
         metadata["characters"] = len(text)
-        source.content(text.encode("utf-8", "backslashreplace"), tag, "txt", step, walltime)
-    source.event(tag, metadata, context=source.context_for(tag), step=step, timestamp=walltime)
+        source.log_bytes(text.encode("utf-8", "backslashreplace"), tag, "txt", step, walltime)
+    source.log_event(tag, metadata, context=source.context_for(tag), step=step, timestamp=walltime)
 
 
 def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
-    _last.summary = summary
+    STATE.part(_TensorBoardState).last.summary = summary
 
 
-def _written(kinds: tuple[str, ...]) -> list[Any]:
-    """What of these kinds the call that has just ended made."""
-    summary, _last.summary = getattr(_last, "summary", None), None
+def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
+    """Return the values of these kinds in the summary that the call has just created."""
+    last = STATE.part(_TensorBoardState).last
+    summary, last.summary = getattr(last, "summary", None), None
     if summary is None:
         return []
     return [value for value in summary.value if value.WhichOneof("value") in kinds]
 
 
-def _said(signature: Signature, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of a call by their names, and of these what says when it was."""
-    said = signature.bind(*args, **kwargs).arguments
-    step = _step(said.get("global_step"))
-    return said, {"step": step, "timestamp": said.get("walltime")}
+def _bind_arguments(
+    signature: Signature, *args: Any, **kwargs: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of a call by name, and apart from them its step and timestamp."""
+    arguments = signature.bind(*args, **kwargs).arguments
+    step = _to_step(arguments.get("global_step"))
+    return arguments, {"step": step, "timestamp": arguments.get("walltime")}
 
 
 def _add_media(signature: Signature, result: Any, writer: Any, *args: Any, **kwargs: Any) -> None:
-    said, place = _said(signature, writer, *args, **kwargs)
-    source, tag = _source(writer), str(said["tag"])
-    contents = _written(("image", "audio"))
+    arguments, place = _bind_arguments(signature, writer, *args, **kwargs)
+    source, tag = _writer_source(writer), str(arguments["tag"])
+    contents = _take_summary_values(("image", "audio"))
     for number, value in enumerate(contents):
         own_tag = tag if len(contents) == 1 else f"{tag}/{number}"
         if value.HasField("image"):
@@ -215,21 +233,21 @@ def _add_media(signature: Signature, result: Any, writer: Any, *args: Any, **kwa
             ending = "gif" if content[:3] == b"GIF" else "png"
         else:
             content, ending = value.audio.encoded_audio_string, "wav"
-        if len(content) <= _LARGEST_BYTES:
-            source.content(content, own_tag, ending, **place)
+        if len(content) <= _MAX_MEDIA_BYTES:
+            source.log_bytes(content, own_tag, ending, **place)
         else:
-            _tell(source, own_tag, {"bytes": len(content)}, place)
-    if not contents:  # a version that makes them otherwise
+            _log_tag_event(source, own_tag, {"bytes": len(content)}, place)
+    if not contents:  # this version creates them in another way
         _add_other("media", signature, result, writer, *args, **kwargs)
 
 
 def _add_histogram(
     signature: Signature, result: Any, writer: Any, *args: Any, **kwargs: Any
 ) -> None:
-    said, place = _said(signature, writer, *args, **kwargs)
-    source, tag = _source(writer), str(said["tag"])
-    made = _written(("histo",))
-    for value in made:
+    arguments, place = _bind_arguments(signature, writer, *args, **kwargs)
+    source, tag = _writer_source(writer), str(arguments["tag"])
+    histograms = _take_summary_values(("histo",))
+    for value in histograms:
         histogram = value.histo
         moments = {part: getattr(histogram, part) for part in _MOMENTS}
         limits_and_counts = zip(histogram.bucket_limit, histogram.bucket, strict=False)
@@ -240,21 +258,23 @@ def _add_histogram(
         }
         content = json.dumps(encode(moments | buckets), allow_nan=False).encode()
         metadata = {"kind": "histogram", **moments}
-        source.content(content, tag, "json", **place, metadata=metadata)
-    if not made:
+        source.log_bytes(content, tag, "json", **place, metadata=metadata)
+    if not histograms:
         _add_other("histogram", signature, result, writer, *args, **kwargs)
 
 
 def _add_other(
     kind: str, signature: Signature, result: Any, writer: Any, *args: Any, **kwargs: Any
 ) -> None:
-    said, place = _said(signature, writer, *args, **kwargs)
-    _tell(_source(writer), str(said.get("tag", kind)), {"kind": kind}, place)
+    arguments, place = _bind_arguments(signature, writer, *args, **kwargs)
+    _log_tag_event(_writer_source(writer), str(arguments.get("tag", kind)), {"kind": kind}, place)
 
 
-def _tell(source: Source, tag: str, metadata: Mapping[str, Any], place: Mapping[str, Any]) -> None:
-    source.event(tag, metadata, context=source.context_for(tag), **place)
+def _log_tag_event(
+    source: TrackerSource, tag: str, metadata: Mapping[str, Any], place: Mapping[str, Any]
+) -> None:
+    source.log_event(tag, metadata, context=source.context_for(tag), **place)
 
 
-def _step(global_step: Any) -> int | None:
+def _to_step(global_step: Any) -> int | None:
     return None if global_step is None else int(global_step)

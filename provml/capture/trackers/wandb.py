@@ -1,7 +1,7 @@
-"""Weights & Biases: ``wandb.init``, and what is logged to its run, also offline and disabled.
+"""Records Weights & Biases: ``wandb.init`` and everything logged to its run, even offline.
 
-What ``log`` is given is recorded by its type: numbers and text are metrics, pictures and other
-files artifacts, anything else an event with its type. Values that are set in ``summary`` are
+The values given to ``log`` are recorded by their types: numbers and text as metrics, pictures and
+other files as artifacts, everything else as an event with its type. Values set in ``summary`` are
 metrics of a context ``summary``. A source is a run of W&B.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
@@ -17,8 +16,16 @@ from types import ModuleType
 from typing import Any, Final
 
 from provml.base.context import Context
-from provml.capture.trackers.calls import Calls
-from provml.capture.trackers.sources import Source, describe_object, source_of, version_of
+from provml.capture.state import STATE
+from provml.capture.trackers.calls import RecordedCalls
+from provml.capture.trackers.identity_map import IdentityMap
+from provml.capture.trackers.sources import (
+    TRACKER_FINISHED,
+    TrackerSource,
+    describe_object,
+    find_package_version,
+    get_source,
+)
 
 name: Final = "wandb"
 modules: Final = (
@@ -29,29 +36,46 @@ modules: Final = (
     "wandb.sdk.lib.disabled",
 )
 
-FINISHED: Final = "tracker finished"
-"""The event of a run's end."""
 SUMMARY: Final = Context("summary")
-_MOST_FILES: Final = 1000
-_FACTS: Final = ("run_id", "run_name", "project", "entity", "run_group", "run_job_type", "mode")
+_MAX_FILES: Final = 1000
+_RECORDED_SETTINGS: Final = (
+    "run_id",
+    "run_name",
+    "project",
+    "entity",
+    "run_group",
+    "run_job_type",
+    "mode",
+)
 
 
-class _State:
-    """What is known of one run of W&B."""
+class _WandbRunState:
+    """What provml remembers of one run of W&B.
 
-    def __init__(self, run: Any, source: Source) -> None:
+    Attributes:
+        source: its source.
+        step: its present step.
+        config: the texts of its configuration values recorded so far.
+        finished: whether its end has been recorded.
+    """
+
+    def __init__(self, run: Any, source: TrackerSource) -> None:
         self.source = source
         self.step = int(getattr(run, "_local_step", 0) or 0)
         self.config: dict[str, str] = {}
         self.finished = False
 
 
-_states: dict[int, tuple[weakref.ref[Any], _State]] = {}
-_configs: dict[int, tuple[weakref.ref[Any], _State]] = {}
+class _WandbState:
+    """The state of each run of W&B, by the run and by its configuration."""
+
+    def __init__(self) -> None:
+        self.by_run: IdentityMap[_WandbRunState] = IdentityMap()
+        self.by_config: IdentityMap[_WandbRunState] = IdentityMap()
 
 
-def patch(module: ModuleType, calls: Calls) -> None:
-    """Have the functions of the module recorded, or the methods of its classes."""
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the functions of the module, or the methods of its classes."""
     part = module.__name__.rpartition(".")[2]
     if part == "wandb_init":
         calls.record(module, "init", _init)
@@ -71,56 +95,53 @@ def patch(module: ModuleType, calls: Calls) -> None:
         calls.record(run, "log_artifact", _log_artifact)
         calls.record(run, "log_model", _log_model)
         calls.record(run, "alert", _alert)
-        calls.record(run, "use_artifact", partial(_use, "artifact"))
+        calls.record(run, "use_artifact", partial(_use_item, "artifact"))
         calls.record(run, "finish", _finish)
         calls.record(run, "_finish", _finish)
         if part == "wandb_run":
             calls.record(run, "_summary_update_callback", _summary_update)
 
 
-def _state(run: Any) -> _State:
-    known = _states.get(id(run))
-    if known is not None and known[0]() is run:
-        return known[1]
+def _run_state(run: Any) -> _WandbRunState:
+    remembered = STATE.part(_WandbState)
+    known = remembered.by_run.get(run)
+    if known is not None:
+        return known
     settings = run.settings
-    facts = {part: getattr(settings, part, None) for part in _FACTS}
+    facts = {part: getattr(settings, part, None) for part in _RECORDED_SETTINGS}
     facts = {part: value for part, value in facts.items() if value is not None}
     key = str(facts.get("run_id") or id(run))
     label = str(facts.get("run_name") or key)
-    state = _State(run, source_of(name, key, label, {**facts, "version": version_of("wandb")}))
-    _remember(_states, run, state)
+    facts["version"] = find_package_version("wandb")
+    state = _WandbRunState(run, get_source(name, key, label, facts))
+    remembered.by_run.add(run, state)
     config = getattr(run, "_config", None)
     if config is not None:
-        _remember(_configs, config, state)
-        _sync(state, config)
+        remembered.by_config.add(config, state)
+        _record_new_config(state, config)
     return state
 
 
-def _remember(known: dict[int, tuple[weakref.ref[Any], _State]], one: Any, state: _State) -> None:
-    number = id(one)
-    known[number] = weakref.ref(one, lambda _: known.pop(number, None)), state
-
-
-def _sync(state: _State, config: Any) -> None:
-    """Record what of the configuration is new."""
+def _record_new_config(state: _WandbRunState, config: Any) -> None:
+    """Record the configuration values that are new or have changed."""
     new = {}
     for key, value in config.items():
         text = describe_object(value)
         if state.config.get(key) != text:
             state.config[key] = text
             new[key] = value
-    state.source.params(new)
+    state.source.log_params(new)
 
 
 def _init(run: Any, *_: Any, **__: Any) -> None:
     if run is not None:
-        _state(run)
+        _run_state(run)
 
 
 def _config_changed(result: Any, config: Any, *_: Any, **__: Any) -> None:
-    known = _configs.get(id(config))
-    if known is not None and known[0]() is config:
-        _sync(known[1], config)
+    known = STATE.part(_WandbState).by_config.get(config)
+    if known is not None:
+        _record_new_config(known, config)
 
 
 def _log(
@@ -132,9 +153,9 @@ def _log(
     *_: Any,
     **__: Any,
 ) -> None:
-    state = _state(run)
+    state = _run_state(run)
     source = state.source
-    # as `Run._log` counts; to ask the run for its step is a call to another process
+    # count as `Run._log` does: asking the run for its step is a call to another process
     own_step = state.step if step is None else int(step)
     state.step = max(state.step, own_step)
     if (step is None and commit is None) or commit:
@@ -148,13 +169,13 @@ def _log(
             del data[key]
             facts = {"metadata": {"type": f"wandb.{type(value).__name__}"}}
             context = source.context_for(key)
-            source.artifact(path, key, context=context, step=own_step, **facts)
-    source.metrics(data, own_step, timestamp)
+            source.log_artifact(path, key, context=context, step=own_step, **facts)
+    source.log_metrics(data, own_step, timestamp)
 
 
 def _summary_update(result: Any, run: Any, record: Any, *_: Any, **__: Any) -> None:
     values = {".".join(map(str, item.key)): item.value for item in record.update}
-    _state(run).source.metrics(values, within=SUMMARY)
+    _run_state(run).source.log_metrics(values, within=SUMMARY)
 
 
 def _disabled_summary_update(
@@ -162,7 +183,7 @@ def _disabled_summary_update(
 ) -> None:
     run = getattr(sys.modules.get("wandb"), "run", None)
     if run is not None and getattr(run, "summary", None) is summary:
-        _state(run).source.metrics({**dict(values), **named}, within=SUMMARY)
+        _run_state(run).source.log_metrics({**dict(values), **named}, within=SUMMARY)
 
 
 def _disabled_summary_set(result: Any, summary: Any, key: str, value: Any) -> None:
@@ -172,12 +193,12 @@ def _disabled_summary_set(result: Any, summary: Any, key: str, value: Any) -> No
 def _save(result: Any, run: Any, glob_str: Any = None, *_: Any, **__: Any) -> None:
     import glob
 
-    source = _state(run).source
+    source = _run_state(run).source
     found = result if isinstance(result, list) else glob.iglob(os.fsdecode(glob_str or ""))
-    for path in islice(found, _MOST_FILES):
+    for path in islice(found, _MAX_FILES):
         real = os.path.realpath(path)
         if os.path.isfile(real):
-            source.artifact(real, os.path.basename(path))
+            source.log_artifact(real, os.path.basename(path))
 
 
 def _log_artifact(
@@ -190,52 +211,52 @@ def _log_artifact(
     *_: Any,
     **__: Any,
 ) -> None:
-    source = _state(run).source
+    source = _run_state(run).source
     manifest = getattr(artifact_or_path, "manifest", None)
     if manifest is None:
         path = os.fspath(artifact_or_path)
         facts = {"type": type, "aliases": aliases}
-        _keep(source, path, name or os.path.basename(os.path.normpath(path)), facts)
+        _log_path(source, path, name or os.path.basename(os.path.normpath(path)), facts)
         return
     kind = artifact_or_path.type
     own = str(artifact_or_path.name).partition(":")[0]
     facts = {"artifact": own, "type": kind, "aliases": aliases}
     entries = manifest.entries
-    for path, entry in islice(entries.items(), _MOST_FILES):
+    for path, entry in islice(entries.items(), _MAX_FILES):
         own_name = f"{own}/{path}"
         if entry.local_path is not None and os.path.exists(entry.local_path):
-            _keep(source, entry.local_path, own_name, facts)
+            _log_path(source, entry.local_path, own_name, facts)
         elif entry.ref is not None:
-            source.artifact(str(entry.ref), own_name, metadata=facts)
-    source.event("artifact logged", {**facts, "files": len(entries)})
+            source.log_artifact(str(entry.ref), own_name, metadata=facts)
+    source.log_event("artifact logged", {**facts, "files": len(entries)})
 
 
-def _keep(source: Source, path: str, own_name: str, facts: Mapping[str, Any]) -> None:
+def _log_path(source: TrackerSource, path: str, own_name: str, facts: Mapping[str, Any]) -> None:
     if facts["type"] == "model":
-        source.model(path, own_name)
+        source.log_model(path, own_name)
     else:
-        source.artifact(path, own_name, metadata=facts)
+        source.log_artifact(path, own_name, metadata=facts)
 
 
 def _log_model(
     result: Any, run: Any, path: Any, name: str | None = None, *_: Any, **__: Any
 ) -> None:
     own = name or os.path.basename(os.path.normpath(os.fspath(path)))
-    _state(run).source.model(path, own)
+    _run_state(run).source.log_model(path, own)
 
 
-def _use(kind: str, result: Any, run: Any, artifact_or_name: Any, *_: Any, **__: Any) -> None:
+def _use_item(kind: str, result: Any, run: Any, artifact_or_name: Any, *_: Any, **__: Any) -> None:
     own = getattr(artifact_or_name, "name", artifact_or_name)
-    _state(run).source.event(f"{kind} used", {kind: str(own)})
+    _run_state(run).source.log_event(f"{kind} used", {kind: str(own)})
 
 
 def _alert(result: Any, run: Any, title: str, text: str = "", *_: Any, **__: Any) -> None:
-    _state(run).source.event(str(title), {"text": str(text)[:10_000], "kind": "alert"})
+    _run_state(run).source.log_event(str(title), {"text": str(text)[:10_000], "kind": "alert"})
 
 
 def _finish(result: Any, run: Any, exit_code: int | None = None, *_: Any, **__: Any) -> None:
-    state = _state(run)
+    state = _run_state(run)
     if not state.finished:
         state.finished = True
         metadata = {"source": state.source.key, "exit_code": exit_code}
-        state.source.event(FINISHED, metadata)
+        state.source.log_event(TRACKER_FINISHED, metadata)

@@ -1,0 +1,44 @@
+"""Text from outside made safe to print, and numbers of bytes for people.
+
+Imports nothing of provml.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories of control, direction and line-ending characters."""
+_JOINERS: Final = "\u200c\u200d"
+_LARGEST_SIZE: Final = 10**18
+
+
+def printable(text: object, hidden: frozenset[str] = HIDDEN_CATEGORIES) -> str:
+    r"""Escape the characters of some Unicode categories: an escape character becomes ``\x1b``."""
+    own = str(text)
+    if own.isascii() and own.isprintable():
+        return own
+    import unicodedata
+
+    return "".join(
+        c.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(c) in hidden and c not in _JOINERS
+        else c
+        for c in own
+    )
+
+
+def printable_path(text: str) -> str:
+    r"""Text from the operating system as valid Unicode; undecodable bytes become ``\xNN``."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def size_text(size: int) -> str:
+    """A number of bytes with a decimal unit: ``512 B``, ``1.5 MB``."""
+    amount, unit = float(min(size, _LARGEST_SIZE)), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 1000 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"

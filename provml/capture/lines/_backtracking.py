@@ -1,0 +1,199 @@
+"""Finds regular expressions that may take exponential time on a line that they do not match.
+
+The `re` module backtracks: if a part that can match the same text in several ways is repeated, as
+in ``(a+)+``, the number of ways to try doubles with each character. The check here reads the text
+of the expression, and errs on the safe side: some harmless expressions are refused too. Imports
+nothing of provml.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+_NOT_A_CHARACTER: Final = (".", "^", "$", r"\A", r"\b", r"\B", r"\Z")
+_MAX_HARMLESS_REPEATS: Final = 16
+"""A part that is repeated at most so often multiplies the ways to try by a bearable number."""
+
+_QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d*)\})")
+_GROUP_START: Final = re.compile(
+    r"\((?:\?(?:P<\w+>|P=(?P<same>\w+)|(?P<look><?[=!])|(?P<atomic>>)|(?P<comment>\#)"
+    r"|(?P<condition>\([^)]*\))|(?P<flags>[aiLmsux]*(?:-[imsx]+)?)(?P<ends>[:)])))?"
+)
+_VERBOSE_GAP: Final = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z))+")
+_REST_OF_ESCAPE: Final = re.compile(
+    r"(?<=\\N)\{[^}]*\}|(?<=\\[0-9])[0-9]{1,2}|(?<=\\[xuU])[0-9a-fA-F]+"
+)
+_UNBOUNDED: Final = 2**32
+
+
+class _Item(NamedTuple):
+    """One item of an alternative: its text, and whether it is always one of a set of characters."""
+
+    text: str
+    is_character: bool
+
+
+def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
+    """Whether the expression repeats a part that can match the same text in several ways.
+
+    Such a part varies in length (``a+``, ``a?``) or has alternatives (``a|aa``), and stands in a
+    repeat of more than 16 times. Possessive repeats (``a++``) and atomic groups (``(?>a+)``) are
+    fine, as are alternatives of single characters (``a|b``). Costs a pass over the pattern.
+
+    Args:
+        expression: compiled, so that its text is known to be valid.
+    """
+    scanner = _Scanner(expression.pattern)
+    scanner.read_alternatives(False, bool(expression.flags & re.VERBOSE))
+    return scanner.is_risky
+
+
+class _Scanner:
+    """Reads a valid pattern from left to right.
+
+    Attributes:
+        is_risky: whether a risky repeat was found so far.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._at = 0
+        self._group_ends: dict[int, int] = {}
+        """Where known groups end, by where their contents begin."""
+        self.is_risky = False
+
+    def read_alternatives(
+        self, repeated: bool, verbose: bool, *, is_condition: bool = False
+    ) -> None:
+        """Read up to the end of the group, or of the pattern.
+
+        Args:
+            repeated: whether the group stands in a repeat that may try many ways.
+            verbose: whether white space and comments are ignored.
+            is_condition: whether the alternatives are those of ``(?(1)a|b)``, of which only one
+                is ever tried.
+        """
+        alternatives: list[list[_Item]] = [[]]
+        while self._at < len(self._pattern) and self._pattern[self._at] != ")":
+            if self._pattern[self._at] == "|":
+                self._at += 1
+                alternatives.append([])
+                continue
+            item = self._read_item(repeated, verbose)
+            if item is not None:
+                alternatives[-1].append(item)
+        if len(alternatives) > 1 and repeated and not is_condition:
+            self.is_risky = self.is_risky or not _differ_in_one_character(alternatives)
+
+    def _read_item(self, repeated: bool, verbose: bool) -> _Item | None:
+        """Read a character, class or group with its quantifier; None if it matches no text."""
+        if verbose:
+            gap = _VERBOSE_GAP.match(self._pattern, self._at)
+            if gap is not None:
+                self._at = gap.end()
+                return None
+        start = self._at
+        if self._pattern[start] == "(":
+            return self._read_group(repeated, verbose)
+        self._skip_character()
+        text = self._pattern[start : self._at]
+        is_character = text not in _NOT_A_CHARACTER and not text.startswith("[^")
+        has_quantifier = self._read_quantifier(repeated, verbose) is not None
+        return _Item(self._pattern[start : self._at], is_character and not has_quantifier)
+
+    def _read_group(self, repeated: bool, verbose: bool) -> _Item | None:
+        start = self._at
+        head = _GROUP_START.match(self._pattern, start)
+        assert head is not None
+        self._at = head.end()
+        if head["comment"] is not None or head["same"] is not None or head["ends"] == ")":
+            if head["ends"] is None:  # a comment, or a reference to a group
+                self._at = self._pattern.index(")", self._at) + 1
+            if head["same"] is None:
+                return None
+            self._read_quantifier(repeated, verbose)
+            return _Item(self._pattern[start : self._at], False)
+        if head["flags"]:
+            on, _, off = head["flags"].partition("-")
+            inner_verbose = (verbose or "x" in on) and "x" not in off
+        else:
+            inner_verbose = verbose
+        times = self._peek_quantifier(inner_verbose, verbose)
+        within = repeated
+        if times is not None:
+            most, is_possessive = times
+            within = not is_possessive and (repeated or most > _MAX_HARMLESS_REPEATS)
+        within = within and head["atomic"] is None
+        is_condition = head["condition"] is not None
+        self.read_alternatives(within, inner_verbose, is_condition=is_condition)
+        self._at += 1
+        self._read_quantifier(repeated, verbose)
+        return _Item(self._pattern[start : self._at], False)
+
+    def _peek_quantifier(self, inner_verbose: bool, verbose: bool) -> tuple[int, bool] | None:
+        """Look up the quantifier behind the group whose contents begin here."""
+        start, was_risky = self._at, self.is_risky
+        if start not in self._group_ends:
+            self.read_alternatives(False, inner_verbose)
+            self._group_ends[start] = self._at + 1
+        self._at = self._group_ends[start]
+        times = self._read_quantifier(False, verbose)
+        self._at, self.is_risky = start, was_risky
+        return times
+
+    def _skip_character(self) -> None:
+        """Skip a literal character, an escape sequence or a class."""
+        first = self._pattern[self._at]
+        self._at += 1
+        if first == "\\":
+            self._at += 1
+            rest = _REST_OF_ESCAPE.match(self._pattern, self._at)
+            if rest is not None:
+                self._at = rest.end()
+        elif first == "[":
+            if self._pattern.startswith("^", self._at):
+                self._at += 1
+            self._at += 1  # a "]" that comes first is a member
+            if self._pattern[self._at - 1] == "\\":
+                self._at += 1
+            while self._pattern[self._at] != "]":
+                self._at += 2 if self._pattern[self._at] == "\\" else 1
+            self._at += 1
+
+    def _read_quantifier(self, repeated: bool, verbose: bool) -> tuple[int, bool] | None:
+        """Return a quantifier's most repeats, and whether it is possessive; None if there is none.
+
+        A quantifier of variable length in a repeat is a risk.
+        """
+        gap = _VERBOSE_GAP.match(self._pattern, self._at) if verbose else None
+        at = self._at if gap is None else gap.end()
+        found = _QUANTIFIER.match(self._pattern, at)
+        if found is None:
+            return None
+        self._at = found.end()
+        least, most = _read_bounds(found[0])
+        mark = self._pattern[self._at : self._at + 1]
+        if mark == "+" or mark == "?":
+            self._at += 1
+        if repeated and least != most and mark != "+":
+            self.is_risky = True
+        return most, mark == "+"
+
+
+def _read_bounds(quantifier: str) -> tuple[int, int]:
+    if quantifier in "*+?":
+        return {"*": (0, _UNBOUNDED), "+": (1, _UNBOUNDED), "?": (0, 1)}[quantifier]
+    least, comma, most = quantifier[1:-1].partition(",")
+    low = int(least or 0)
+    return low, (int(most) if most else _UNBOUNDED) if comma else low
+
+
+def _differ_in_one_character(alternatives: Sequence[Sequence[_Item]]) -> bool:
+    """Whether the alternatives differ in a single character, after a common beginning."""
+    shortest = min(map(len, alternatives))
+    common = 0
+    while common < shortest and len({items[common] for items in alternatives}) == 1:
+        common += 1
+    return all(len(items) == common + 1 and items[common].is_character for items in alternatives)

@@ -1,0 +1,159 @@
+"""The command ``provml``: our own commands in groups, then commands of other packages.
+
+Our commands are listed here by name, so that provml also runs from a zip file, and a call imports
+the module of its own command only. Each of these modules has a ``GROUP``, the heading of its
+commands in the help, and ``COMMANDS``, a list of click commands.
+
+Other packages add commands through the entry point group ``provml.commands``: a name, and the
+click command that it loads. They are searched for when a name isn't one of ours, and for the help.
+
+Imports click; `importlib.metadata` and the command modules on use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from provml.version import __version__
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+ENTRY_POINTS: Final = "provml.commands"
+
+BUILT_IN: Final = {
+    "run": "run",
+    "ingest": "ingest",
+    "runs": "runs",
+    "show": "show",
+    "plot": "plot",
+    "diff": "diff",
+    "history": "history",
+    "lineage": "lineage",
+    "impact": "lineage",
+    "query": "query",
+    "sql": "sql",
+    "export": "export",
+    "convert": "convert",
+    "validate": "validate",
+    "formats": "formats",
+    "push": "push",
+    "recover": "recover",
+    "index": "index",
+    "demo": "demo",
+}
+"""Our commands in the order of the help, each with the module in this folder that holds it."""
+
+_OTHERS: Final = "From other packages"
+_LEAST_HELP: Final = 30
+
+
+class CommandGroup(click.Group):
+    """A click group that imports a command when it is called, or when help lists it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands: ours in groups, then those of other packages."""
+        return [*BUILT_IN, *(name for name in find_entry_points() if name not in BUILT_IN)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of this name, or None if there is none.
+
+        Raises ClickException if another package's command can't be loaded.
+        """
+        if cmd_name in BUILT_IN:
+            return load_built_in(cmd_name)[1]
+        point = find_entry_points().get(cmd_name)
+        return None if point is None else load_entry_point(point)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands of each group under a heading of their own."""
+        groups: dict[str, list[tuple[str, str | click.Command]]] = {}
+        for name in BUILT_IN:
+            group, command = load_built_in(name)
+            groups.setdefault(group, []).append((name, command))
+        for name, point in find_entry_points().items():
+            if name not in BUILT_IN:
+                entry: str | click.Command
+                try:
+                    entry = load_entry_point(point)
+                except click.ClickException as error:
+                    entry = error.format_message()
+                groups.setdefault(_OTHERS, []).append((name, entry))
+        longest = max(len(name) for rows in groups.values() for name, _ in rows)
+        room = max(formatter.width - longest - 6, _LEAST_HELP)
+        for group, rows in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(
+                    [
+                        (
+                            name.ljust(longest),
+                            entry if isinstance(entry, str) else entry.get_short_help_str(room),
+                        )
+                        for name, entry in rows
+                    ]
+                )
+
+
+def load_built_in(name: str) -> tuple[str, click.Command]:
+    """Import one of our commands; return its group and the command."""
+    module = importlib.import_module(f"provml.cli.{BUILT_IN[name]}")
+    command = next(command for command in module.COMMANDS if command.name == name)
+    return module.GROUP, command
+
+
+def find_entry_points() -> dict[str, EntryPoint]:
+    """Return the commands of other packages by name; the first on the path wins."""
+    from importlib import metadata
+
+    found: dict[str, EntryPoint] = {}
+    for point in metadata.entry_points(group=ENTRY_POINTS):
+        found.setdefault(point.name, point)
+    return dict(sorted(found.items()))
+
+
+def load_entry_point(point: EntryPoint) -> click.Command:
+    """Import a command of another package.
+
+    Raises ClickException, which names the package, if that fails or gives no click command.
+    """
+    package = point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    try:
+        command = point.load()
+    except Exception as error:  # noqa: BLE001 - another package's code may raise anything
+        raise click.ClickException(
+            f"the command {point.name!r} of {package} can't be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from None
+    if not isinstance(command, click.Command):
+        raise click.ClickException(
+            f"the command {point.name!r} of {package} can't be loaded: "
+            f"{point.value} is not a click.Command but of type {type(command).__name__}"
+        )
+    return command
+
+
+@click.group(
+    "provml",
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+    epilog="Each command explains itself, with examples: provml COMMAND --help",
+)
+@click.version_option(__version__, message="provml %(version)s", help="Print the version.")
+@click.pass_context
+def program(context: click.Context) -> None:
+    """Record machine-learning runs as W3C PROV graphs, and look at, compare and query them.
+
+    \b
+    Commands that take a RUN accept
+      latest           the run that started last
+      an id            or the beginning of one, as long as it fits one run only
+      EXPERIMENT/ID    if several experiments have a run with that id
+      a folder         the folder of a run
+    """  # noqa: D301 - click's mark for text that is not wrapped
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)

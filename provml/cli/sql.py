@@ -1,0 +1,51 @@
+"""``provml sql``: SQL over a store's tables. Imports `lineage` on use."""
+
+from __future__ import annotations
+
+import click
+
+from provml.cli import _terminal as terminal
+from provml.cli._options import examples, json_option, store_option
+
+_NUMERIC_TYPES = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT")
+
+
+@click.command(
+    "sql",
+    epilog=examples(
+        'provml sql "SELECT experiment, count(*) FROM runs GROUP BY experiment"',
+        'provml sql "DESCRIBE runs"',
+    ),
+)
+@click.argument("query", metavar='"SELECT ..."')
+@json_option
+@store_option
+def sql_command(query: str, as_json: bool, store: str | None) -> None:
+    """Query the tables of a store with SQL.
+
+    The query is one SELECT in DuckDB's SQL; it can't change anything. The tables are runs, params,
+    series, samples, artifacts, flows, nodes, edges and packages. "DESCRIBE runs" lists the columns
+    of a table.
+
+    In a pipe, the first line has the columns' names, and each row is a line of fields separated by
+    tabs.
+    """
+    from provml.lineage.questions import open_store
+
+    answer = open_store(store).sql(query)
+    terminal.echo_notes(answer.notes)
+    if as_json:
+        terminal.echo_json([{k: terminal.exact(v) for k, v in row.items()} for row in answer])
+    elif terminal.on_terminal():
+        columns = [terminal.printable(name) for name in answer.columns]
+        right = [n for n, kind in zip(columns, answer.types, strict=True) if kind in _NUMERIC_TYPES]
+        rows = [[terminal.cell(terminal.value_text(cell)) for cell in row] for row in answer.rows]
+        terminal.show(terminal.table(columns, rows, right=right))
+    else:
+        click.echo(terminal.tab_line(answer.columns))
+        for row in answer.rows:
+            click.echo(terminal.tab_line(row))
+
+
+GROUP = "Ask"
+COMMANDS = [sql_command]

@@ -1,0 +1,208 @@
+"""Write a collector's readings into the journal: samples, alerts, devices, events.
+
+Imports `readings`, `thresholds`, `journal.layout`, `journal.values`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from provml.collect.readings import Collector, ReadingTable, find_unit, flatten_reading
+from provml.collect.thresholds import find_alerts
+from provml.journal import layout
+from provml.journal.record_building import build_event
+from provml.journal.values import encode
+
+if TYPE_CHECKING:
+    from provml.journal.writer import Position
+
+_SUMMARY_UNITS: Final = ("%", "J")
+"""Readings in these units are summarised at the end of the run: shares and energy."""
+_ENERGY_SUFFIX: Final = "_joules"
+_PER_CORE_KEYS: Final = ("cpu_per_core",)
+"""Not summarised: ``cpu_percent`` covers all cores."""
+
+
+class ReadingSink(Protocol):
+    """The methods of a journal writer that readings need."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the writer accepts nothing more."""
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """The numbers of samples and events that were lost."""
+
+    def sample(
+        self,
+        key: tuple[str, str, tuple[str, ...] | None, str | None, str],
+        time_ns: int,
+        step: int | None,
+        epoch: int | None,
+        value: Any,
+    ) -> None:
+        """Write a sample."""
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write a record."""
+
+    def last_position(self) -> Position | None:
+        """Context, step and epoch of the metric that was logged last."""
+
+
+class ReadingWriter:
+    """Writes the readings of one collector into a journal. One thread at a time may use it."""
+
+    def __init__(self, name: str, journal: ReadingSink) -> None:
+        self.name = name
+        self._journal = journal
+        self._last_ns = 0
+        self._user_times: set[tuple[int, Position]] = set()
+        self._constants: dict[str, object] = {}
+        self._recorded_once: set[str] = set()
+        self.alerts: dict[str, tuple[str, float]] = {}
+        self.alert_count = 0
+        self.critical_alerts = 0
+        self.highest: dict[str, float] = {}
+        self._totals: dict[str, tuple[int, float, float]] = {}
+
+    def describe(self, collector: Collector, interval_s: float | None) -> None:
+        """Record the collector's settings and the devices that it found."""
+        settings: dict[str, Any] = {"interval_s": interval_s}
+        if getattr(collector, "thresholds", None):
+            settings["thresholds"] = dict(collector.thresholds)  # type: ignore[attr-defined]
+        settings |= getattr(collector, "settings", {})
+        self._journal.append(
+            {
+                "record": "collector",
+                "time": time.time_ns(),
+                "name": self.name,
+                "settings": encode(settings),
+            }
+        )
+        for device in getattr(collector, "devices", ()):
+            facts = {key: value for key, value in device.items() if key != "name"}
+            record = {"record": "device", "time": time.time_ns(), "name": str(device["name"])}
+            self._journal.append(record | {"facts": encode(facts)})
+
+    def write(
+        self,
+        collector: Collector,
+        reading: Mapping[str, Any],
+        start_ns: int,
+        time_ns: int | None,
+        position: Position,
+    ) -> int:
+        """Record a reading that covers the time since ``start_ns``; return its recorded time.
+
+        Args:
+            time_ns: the time that the user gave; None means now.
+        """
+        is_taken = False
+        if time_ns is None:  # each reading needs its own time
+            time_ns = self._last_ns = max(time.time_ns(), self._last_ns + 1)
+        else:
+            is_taken = (time_ns, position) in self._user_times
+            self._user_times.add((time_ns, position))
+        context, step, epoch = position
+        journal, name = self._journal, self.name
+        lost = journal.dropped
+        if not is_taken:
+            taken = (layout.SAMPLING, name, context, None, "i64")
+            journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
+        if journal.dropped != lost:
+            return time_ns  # without the sampling activity, its values would be orphans
+        units: Mapping[str, str] = getattr(collector, "units", {})
+        constants = getattr(collector, "constants", ())
+        unrecorded = getattr(collector, "unrecorded", ())
+        values: dict[str, Any] = {}
+        for key, value in flatten_reading(
+            {k: v for k, v in reading.items() if k not in unrecorded}
+        ):
+            values[key] = value
+            if key.rpartition(".")[2] in constants:
+                if self._constants.get(key) == value:
+                    continue
+                self._constants[key] = value
+            unit = find_unit(key, units)
+            storage, stored = _choose_storage(value)
+            journal.sample((name, key, context, unit, storage), time_ns, step, epoch, stored)
+            if unit in _SUMMARY_UNITS and storage != "text" and not key.startswith(_PER_CORE_KEYS):
+                count, total, most = self._totals.get(key, (0, 0, stored))
+                self._totals[key] = count + 1, total + stored, max(most, stored)
+        self._write_alerts(collector, values, time_ns, position)
+        self.write_missing(collector)
+        return time_ns
+
+    def summary(self) -> dict[str, float]:
+        """Mean and maximum of shares, and the sum of energy, by dotted name."""
+        found: dict[str, float] = {}
+        for key, (count, total, most) in self._totals.items():
+            is_qualified = self.name == "system" or key.startswith(f"{self.name}.")
+            name = key if is_qualified else f"{self.name}.{key}"
+            if key.endswith(_ENERGY_SUFFIX):
+                found[f"{name}.sum"] = total
+            else:
+                found |= {f"{name}.mean": total / count, f"{name}.max": most}
+        return found
+
+    def _write_alerts(
+        self, collector: Collector, values: dict[str, Any], time_ns: int, position: Position
+    ) -> None:
+        """Record an alert if a value rises above its threshold or its severity changes."""
+        thresholds: Mapping[str, float] = getattr(collector, "thresholds", {})
+        raised: dict[str, tuple[str, float]] = {}
+        for alert in find_alerts(values, thresholds, time_ns / 1e9):
+            metric, severity = alert["metric"], alert["severity"]
+            raised[metric] = (severity, alert["value"])
+            self.alert_count += 1
+            self.critical_alerts += severity == "critical"
+            self.highest[metric] = max(alert["value"], self.highest.get(metric, alert["value"]))
+            if self.alerts.get(metric, ("",))[0] != severity:
+                self._journal.append(
+                    {
+                        "record": "alert",
+                        "time": time_ns,
+                        "name": metric,
+                        "collector": self.name,
+                        "value": encode(alert["value"]),
+                        "threshold": encode(alert["threshold"]),
+                        "severity": severity,
+                        "context": None if position[0] is None else list(position[0]),
+                        "step": position[1],
+                        "epoch": position[2],
+                    }
+                )
+        self.alerts = raised
+
+    def write_missing(self, collector: Collector) -> None:
+        """Record once for each key why it can't be read."""
+        missing: Mapping[str, str] = getattr(collector, "missing", {})
+        new = {
+            key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once
+        }
+        if new:
+            self._recorded_once |= set(new)
+            self.write_event("collector degraded", {"missing": new})
+
+    def write_event_once(self, name: str, metadata: dict[str, Any]) -> None:
+        """Record an event of the collector unless one with this name was recorded before."""
+        if name not in self._recorded_once:
+            self._recorded_once.add(name)
+            self.write_event(name, metadata)
+
+    def write_event(self, name: str, metadata: dict[str, Any]) -> None:
+        """Record an event of the collector."""
+        record = build_event(name, encode({"collector": self.name} | metadata))
+        self._journal.append(record | {"context": None, "step": None, "epoch": None})
+
+
+def _choose_storage(value: Any) -> tuple[str, Any]:
+    if isinstance(value, float):
+        return "f64", value
+    if isinstance(value, int) and -layout.MAX_INT64 - 1 <= value <= layout.MAX_INT64:
+        return "i64", value
+    return "text", encode(list(value) if isinstance(value, ReadingTable) else value)

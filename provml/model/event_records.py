@@ -1,0 +1,169 @@
+"""Records of events, of the spans between a start and an end event, and of summaries.
+
+Imports `record_mapping`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from provml.journal.files import Record
+from provml.journal.history import parse_target, span_ended, span_started
+from provml.journal.values import Moment
+from provml.model.attributes import Attributes
+from provml.model.damage import DamagedRecordError, check_text
+from provml.model.names import (
+    context_name,
+    encode_name,
+    local_name,
+    summarising_prefix,
+    window_prefix,
+)
+from provml.model.record_mapping import (
+    JournalEntry,
+    LoggedEvent,
+    MappingState,
+    make_agent,
+    make_entity,
+    make_relation,
+)
+from provml.model.statements import Name, Statement
+from provml.model.survey import Path, windows_of
+
+
+def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map an event. ``X_started`` and ``X_finish`` of one source and context become a span."""
+    source = entry.record.get("source")
+    event = LoggedEvent(
+        entry,
+        entry.read_text("name"),
+        None if source is None else check_text(source),
+        entry.read_json("metadata") if entry.record.get("metadata") else None,
+        parse_target(entry.record.get("of")),
+    )
+    return _event_statements(state, event)
+
+
+def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
+    place = (event.source, event.entry.context)
+    base = span_started(event.label)
+    if base is not None:
+        state.open_spans.setdefault((base, *place), []).append(event)
+        return
+    base = span_ended(event.label)
+    spans = state.open_spans.get((base, *place)) if base is not None else None
+    if base is not None and spans and spans[-1].entry.time_ns <= event.entry.time_ns:
+        yield from _activity_statements(state, spans.pop(), base, event)
+    else:
+        yield from instant_statements(state, event)
+
+
+def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
+    """State an event as an activity without a duration."""
+    yield from _activity_statements(state, event, event.label, None)
+
+
+def _activity_statements(
+    state: MappingState, event: LoggedEvent, label: str, end: LoggedEvent | None
+) -> Iterator[Statement]:
+    """State an event, or a span that ends with another event."""
+    activity = local_name("event", event.entry.key)
+    last = end or event
+    interval: dict[str, Any] = {
+        "prov:startTime": event.entry.moment,
+        "prov:endTime": last.entry.moment,
+    }
+    yield Statement("activity", activity, interval, _event_attributes(event, label, end))
+    place = state.survey.step_name(event.entry.record)
+    yield make_relation("wasInformedBy", informed=activity, informant=place)
+    for target in dict.fromkeys((event.of, last.of)):
+        if target is not None:
+            state.event_targets.append((activity, last.entry.time_ns, target))
+    if event.source == "provml":
+        agent = state.software_name()
+        yield make_relation("wasAssociatedWith", activity=activity, agent=agent)
+    elif event.source is not None:
+        agent = local_name("agent", encode_name(event.source))
+        if state.declare_once(agent):
+            yield make_agent(agent, "prov:SoftwareAgent", event.source)
+        yield make_relation("wasAssociatedWith", activity=activity, agent=agent)
+
+
+def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -> Attributes:
+    attributes: Attributes = [("prov:type", Name("provml:Event"))]
+    if end is not None:
+        attributes.append(("prov:type", Name("provml:Span")))
+    attributes += [("prov:label", label), ("provml:name", label)]
+    if end is not None:
+        attributes.append(("provml:startEvent", event.label))
+        attributes.append(("provml:endEvent", end.label))
+    if event.metadata is not None:
+        attributes.append(("provml:metadata", event.metadata))
+    if end is not None and end.metadata is not None:
+        attributes.append(("provml:endMetadata", end.metadata))
+    return attributes
+
+
+def event_target_statements(state: MappingState) -> Iterator[Statement]:
+    """State which version of a model or artifact each event was about."""
+    for versions in state.outputs.values():
+        versions.sort()
+    for activity, time_ns, target in state.event_targets:
+        before = [name for made_ns, name in state.outputs.get(target, []) if made_ns < time_ns]
+        if before:
+            yield make_relation("used", activity=activity, entity=before[-1], time=Moment(time_ns))
+
+
+# -- summaries ------------------------------------------------------------------------------------
+
+
+def map_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a summary of stored values, and the windows of values that it summarises."""
+    context, windows = entry.context, windows_of(entry.record)
+    if context is None or (not windows and entry.record.get("fields") != []):
+        raise DamagedRecordError("a summary needs a context and readable fields")
+    return _summary_statements(state, entry, context, windows)
+
+
+def _summary_statements(
+    state: MappingState, entry: JournalEntry, context: tuple[str, ...], windows: list[Record]
+) -> Iterator[Statement]:
+    summarising = Name(f"{summarising_prefix(context, entry.writer)}{entry.time_ns}")
+    if state.detail == "series" or not windows or not state.declare_once(summarising):
+        return
+    interval: dict[str, Any] = {"prov:startTime": entry.moment, "prov:endTime": entry.moment}
+    kind = ("prov:type", Name("provml:Summarising"))
+    yield Statement("activity", summarising, interval, [kind])
+    place = state.survey.step_name(entry.record)
+    yield make_relation("wasInformedBy", informed=summarising, informant=place)
+    yield make_relation("wasAssociatedWith", activity=summarising, agent=state.software_name())
+    for window in windows:
+        key = (entry.writer, context, window["name"])
+        yield from _window_statements(state, entry, key, window, summarising)
+
+
+def _window_statements(
+    state: MappingState,
+    entry: JournalEntry,
+    key: tuple[int, Path, str],
+    window: Record,
+    summarising: Name,
+) -> Iterator[Statement]:
+    writer, context, label = key
+    name = Name(f"{window_prefix(context or (), label, writer)}{entry.time_ns}")
+    if not state.declare_once(name):
+        return
+    attributes: Attributes = [
+        ("prov:type", Name("prov:Collection")),
+        ("provml:count", window["stored"]),
+        ("provml:firstTime", Moment(window["first"])),
+        ("provml:lastTime", Moment(window["last"])),
+    ]
+    yield make_entity(name, "provml:Window", label, attributes)
+    yield make_relation("wasGeneratedBy", entity=name, activity=context_name(context))
+    yield make_relation("used", activity=summarising, entity=name, time=entry.moment)
+    before = state.windows.get(key)
+    if window.get("goes_on") is True and before is not None:
+        yield make_relation("wasDerivedFrom", generatedEntity=name, usedEntity=before)
+    state.windows[key] = name

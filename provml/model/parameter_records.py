@@ -1,0 +1,99 @@
+"""Records of parameters, tags, metadata, collectors' settings and the Python environment.
+
+Imports `record_mapping`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from provml.journal.values import Opaque
+from provml.model.attributes import Attributes, json_literal, plain_attributes, typed_literal
+from provml.model.record_mapping import (
+    JournalEntry,
+    MappingState,
+    declare_collector,
+    make_entity,
+    relate_versions,
+    use_by_run,
+)
+from provml.model.statements import Statement
+
+_ENVIRONMENT_TEXTS = ("python", "implementation", "executable", "platform", "cpu")
+_ENVIRONMENT_LISTS = ("packages", "variables", "gpus", "cuda", "container")
+
+
+def _map_setting(
+    kind: str, prov_type: str, state: MappingState, entry: JournalEntry
+) -> Iterator[Statement]:
+    value = entry.read_value("value")
+    attributes: Attributes = [("prov:value", typed_literal(value))]
+    if isinstance(value, Opaque):
+        attributes.append(("provml:pythonType", value.python_type))
+    if entry.record.get("masked") is True:
+        attributes.append(("provml:masked", True))
+    label, same = entry.read_text("name"), entry.read_canonical_json("value")
+    return _setting_statements(state, entry, kind, prov_type, label, same, attributes)
+
+
+map_param = partial(_map_setting, "param", "provml:Parameter")
+map_tag = partial(_map_setting, "tag", "provml:Tag")
+map_metadata = partial(_map_setting, "metadata", "provml:Metadata")
+
+
+def _setting_statements(
+    state: MappingState,
+    entry: JournalEntry,
+    kind: str,
+    prov_type: str,
+    label: str,
+    same: str,
+    attributes: Attributes,
+) -> Iterator[Statement]:
+    """State a setting that the run used.
+
+    Ranks and restarts often set the same value again, which is not a revision.
+
+    Args:
+        same: text that is equal for equal values.
+    """
+    version = state.versions.get((kind, label))
+    if version is None or version.digest != same:
+        version, before = state.add_version(kind, label, same)
+        yield make_entity(version.name, prov_type, label, attributes)
+        yield from relate_versions(version, before)
+    yield use_by_run(version.name, entry.moment)
+
+
+def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map a collector: its agent, and the settings that it started with."""
+    label, same = entry.read_text("name"), entry.read_canonical_json("settings")
+    attributes: Attributes = [("prov:value", entry.read_json("settings"))]
+
+    def states() -> Iterator[Statement]:
+        yield from declare_collector(state, label)
+        yield from _setting_statements(
+            state, entry, "settings", "provml:Settings", label, same, attributes
+        )
+
+    return states()
+
+
+def map_environment(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the Python environment: its version and its packages."""
+    record = entry.record
+    attributes = plain_attributes(record, _ENVIRONMENT_TEXTS)
+    attributes += [
+        (f"provml:{key}", json_literal(record[key]))
+        for key in _ENVIRONMENT_LISTS
+        if isinstance(record.get(key), (dict, list))
+    ]
+
+    def states() -> Iterator[Statement]:
+        version, before = state.add_version("environment", "python", None)
+        yield make_entity(version.name, "provml:Environment", "environment", attributes)
+        yield from relate_versions(version, before)
+        yield use_by_run(version.name, entry.moment)
+
+    return states()

@@ -1,0 +1,239 @@
+"""What the mappings of single records share: the record, and what the pass has stated so far.
+
+Imports `survey`, `damage`, `names`, `statements`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from provml.journal.files import Record, record_context
+from provml.journal.values import Moment
+from provml.model.attributes import Attributes, json_literal
+from provml.model.damage import (
+    DamagedRecordError,
+    check_float,
+    check_object,
+    check_text,
+    decode_field,
+    json_text_of,
+)
+from provml.model.flop_counts import Workload, WorkloadKey
+from provml.model.names import RUN, encode_name, local_name
+from provml.model.sample_targets import Versions
+from provml.model.statements import Argument, Literal, Name, Statement
+from provml.model.survey import Path, Survey
+
+RESULTS: Final = Name("run:results")
+"""The collection of what the run made."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A record and its place in the journal.
+
+    The methods that read a field raise DamagedRecordError if it does not hold what they return.
+    """
+
+    record: Record
+    writer: int
+    offset: int
+    time_ns: int
+
+    @property
+    def key(self) -> str:
+        """The writer's index and the offset in its file: unique within the run."""
+        return f"{self.writer}.{self.offset}"
+
+    @property
+    def moment(self) -> Moment:
+        """When the record was made."""
+        return Moment(self.time_ns)
+
+    @property
+    def context(self) -> Path:
+        """The path of the record's context; None for the run itself."""
+        return record_context(self.record)
+
+    def read_text(self, key: str) -> str:
+        """Read a string."""
+        return check_text(self.record.get(key))
+
+    def read_object(self, key: str) -> Record:
+        """Read a JSON object."""
+        return check_object(self.record.get(key))
+
+    def read_optional_object(self, key: str) -> Record:
+        """Read a JSON object; an empty one if the field is missing or null."""
+        content = self.record.get(key)
+        return {} if content is None else check_object(content)
+
+    def read_value(self, key: str) -> Any:
+        """Read an encoded value, and decode it."""
+        return decode_field(self.record, key)
+
+    def read_float(self, key: str) -> float:
+        """Read an encoded number as a float."""
+        return check_float(self.read_value(key))
+
+    def read_json(self, key: str) -> Literal:
+        """Read a field of any type as JSON."""
+        if key not in self.record:
+            raise DamagedRecordError(f"the field {key!r} is missing")
+        return json_literal(self.record[key])
+
+    def read_canonical_json(self, key: str) -> str:
+        """Read a field of any type as JSON text that is the same for equal content."""
+        if key not in self.record:
+            raise DamagedRecordError(f"the field {key!r} is missing")
+        return json_text_of(self.record[key], sort_keys=True)
+
+    def read_metadata(self) -> Attributes:
+        """Read the optional metadata as attributes."""
+        if self.record.get("metadata") is None:
+            return []
+        return [("provml:metadata", self.read_json("metadata"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The latest of the entities that share a kind and a name."""
+
+    number: int
+    name: Name
+    digest: object
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetUse:
+    """A dataset that was used, and the context that used it."""
+
+    dataset: Name
+    context: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecord:
+    """A ``start`` record."""
+
+    entry: JournalEntry
+    script: Record
+    script_attributes: Attributes
+    command_attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An ``event`` record.
+
+    Attributes:
+        metadata: None if the event has none.
+        of: the kind and name of the model or artifact that the event is about.
+    """
+
+    entry: JournalEntry
+    label: str
+    source: str | None
+    metadata: Literal | None
+    of: tuple[str, str] | None
+
+
+@dataclass(slots=True)
+class MappingState:
+    """What one pass over the records has stated. Its size is bounded by the names in use."""
+
+    survey: Survey
+    detail: str
+    states_readings: bool
+    versions: dict[tuple[str, str], Version] = field(default_factory=dict)
+    datasets_used: list[DatasetUse] = field(default_factory=list)
+    declared: set[Name] = field(default_factory=set)
+    open_spans: dict[tuple[Any, ...], list[LoggedEvent]] = field(default_factory=dict)
+    workloads: dict[WorkloadKey, Workload] = field(default_factory=dict)
+    outputs: dict[tuple[str, str], Versions] = field(default_factory=dict)
+    event_targets: list[tuple[Name, int, tuple[str, str]]] = field(default_factory=list)
+    windows: dict[tuple[int, Path, str], Name] = field(default_factory=dict)
+    plan: Name | None = None
+    start: StartRecord | None = None
+
+    def software_name(self) -> Name:
+        """Return the name of the agent that provml itself is."""
+        version = str(self.survey.journal.description.get("provml", "0"))
+        return Name(f"base:software/provml-{encode_name(version)}")
+
+    def declare_once(self, name: Name) -> bool:
+        """Note that a name is declared. Return False if it was declared before."""
+        if name in self.declared:
+            return False
+        self.declared.add(name)
+        return True
+
+    def add_version(self, kind: str, label: str, digest: object) -> tuple[Version, Version | None]:
+        """Add a version of the entity with this name. Return it and the version before."""
+        before = self.versions.get((kind, label))
+        number = before.number + 1 if before else 1
+        version = Version(number, local_name(kind, encode_name(label), version=number), digest)
+        self.versions[kind, label] = version
+        return version, before
+
+
+Mapper = Callable[[MappingState, JournalEntry], Iterator[Statement]]
+"""Reads a record, raising DamagedRecordError, and returns the iterator that states it."""
+
+
+def make_relation(
+    kind: str, attributes: Attributes | None = None, **arguments: Argument
+) -> Statement:
+    """Make a relation. The names of the formal attributes are given without ``prov:``."""
+    formal = {f"prov:{name}": value for name, value in arguments.items()}
+    return Statement(kind, None, dict(formal), list(attributes or []))
+
+
+def make_entity(name: Name, kind: str, label: str, attributes: Attributes) -> Statement:
+    """Make an entity of a type, with its label."""
+    return Statement("entity", name, {}, [*node_attributes(kind, label), *attributes])
+
+
+def make_agent(name: Name, kind: str, label: str) -> Statement:
+    """Make an agent: a ``prov:SoftwareAgent`` or a ``prov:Person``."""
+    return Statement("agent", name, {}, node_attributes(kind, label))
+
+
+def node_attributes(kind: str, label: str) -> Attributes:
+    """Return the attributes that every entity and agent has: its type and its name."""
+    return [("prov:type", Name(kind)), ("prov:label", label), ("provml:name", label)]
+
+
+def use_by_run(entity: Name, moment: Moment) -> Statement:
+    """State that the run used an entity."""
+    return make_relation("used", activity=RUN, entity=entity, time=moment)
+
+
+def relate_versions(version: Version, before: Version | None) -> Iterator[Statement]:
+    """Relate a version to the one before: a revision, or an alternate if the digest is equal."""
+    if before is None:
+        return
+    if version.digest is not None and version.digest == before.digest:
+        yield make_relation("alternateOf", alternate1=version.name, alternate2=before.name)
+    else:
+        yield make_relation(
+            "wasDerivedFrom",
+            [("prov:type", Name("prov:Revision"))],
+            generatedEntity=version.name,
+            usedEntity=before.name,
+        )
+
+
+def collector_name(collector: str) -> Name:
+    """Return the name of the agent that takes readings."""
+    return local_name("collector", encode_name(collector))
+
+
+def declare_collector(state: MappingState, collector: str) -> Iterator[Statement]:
+    """Declare the agent that takes readings, once."""
+    agent = collector_name(collector)
+    if state.declare_once(agent):
+        yield make_agent(agent, "prov:SoftwareAgent", collector)
+        yield make_relation("actedOnBehalfOf", delegate=agent, responsible=state.software_name())

@@ -1,0 +1,219 @@
+"""The verbs of `Run` for content: datasets, artifacts, models, source code and the environment.
+
+Imports `recorder`, `checks`, `base`; the collectors that read the content are imported on use.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, Final, SupportsIndex
+
+from provml.base.clock import Timestamp, to_time_ns
+from provml.base.context import Context, context_path, validate_name
+from provml.errors import InvalidArgumentError
+from provml.recording.checks import metadata_value, path_to_list, place_fields
+from provml.recording.recorder import Recorder
+
+_time_ns: Final = time.time_ns
+
+
+class ContentVerbs(Recorder):
+    """The verbs of `Run` that record files, data and objects."""
+
+    def log_dataset(
+        self,
+        name: str,
+        data: object,
+        context: Context | str | None = None,
+        *,
+        copy: bool = False,
+    ) -> None:
+        """Record a dataset that the run or one of its contexts uses. The data itself is not stored.
+
+        Costs one pass over the data to hash it (SHA-256). A file or folder of 64 MiB or more is
+        hashed in the background: `hashing` shows the progress, and `end_run` waits up to a minute
+        for it (``PROVML_HASH_WAIT_S``).
+
+        Args:
+            name: any Unicode text. Different content under the same name is recorded as a revision.
+            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table of
+                pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a Hugging Face
+                dataset. Any other object is recorded by its type and length, without a digest.
+            context: the context that uses the data; None means the run.
+            copy: whether to copy the file or folder into the run's ``artifacts/``.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: the name or context is invalid, or the data is None or a number.
+            RunClosedError: the run has ended.
+        """
+        record = {
+            "record": "dataset",
+            "name": validate_name(name, "a dataset's name"),
+            "context": path_to_list(context_path(context)),
+        }
+        from provml.collect.datasets import describe_dataset
+
+        self._open_writer(context)
+        with self._lock:
+            self._hashed = number = self._hashed + 1
+        content = describe_dataset(data, self.path, copy, partial(self._hash_later, number, name))
+        self._append({**record, "time": _time_ns(), "id": number, "content": content})
+        self._known.register("dataset", name, data)
+
+    def log_artifact(
+        self,
+        path: str | os.PathLike[str],
+        name: str | None = None,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        copy: bool | None = None,
+    ) -> None:
+        """Record a file or folder that the run made.
+
+        Costs one read of the content to hash it (SHA-256), two if it is copied.
+
+        Args:
+            path: the file, folder or URI.
+            name: the artifact's name; by default the last part of the path. A second version under
+                the same name is recorded as a revision.
+            context, step, epoch: where in the run the artifact was made.
+            metadata: any further facts, as JSON can hold them.
+            copy: whether to copy the content into the run's ``artifacts/``; None copies up to 10
+                MiB.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: the name, context, step, epoch or metadata is invalid.
+            RunClosedError: the run has ended.
+        """
+        if not isinstance(path, (str, os.PathLike)):
+            raise InvalidArgumentError(
+                f"an artifact must be a path, not {type(path).__name__}: {path!r:.80}"
+            )
+        own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
+        record = self._artifact(own_name, context, step, epoch, metadata)
+        from provml.collect.content import describe_path
+
+        self._open_writer(context)
+        content = describe_path(path, self.path, copy)
+        self._append({**record, "time": _time_ns(), "content": content})
+        self._known.made.add(("artifact", record["name"]))
+
+    def _log_bytes(
+        self,
+        content: bytes,
+        name: str,
+        file_name: str,
+        context: Context | None,
+        step: int | None,
+        timestamp: Timestamp | None,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Record an artifact that was never a file, and write its content to a file of the run."""
+        record = self._artifact(name, context, step, None, metadata)
+        record["time"] = _time_ns() if timestamp is None else to_time_ns(timestamp)
+        from provml.collect.content import write_captured
+
+        self._open_writer(context)
+        self._append({**record, "content": write_captured(self.path, file_name, content)})
+        self._known.made.add(("artifact", name))
+
+    def _artifact(
+        self,
+        name: str,
+        context: Context | str | None,
+        step: SupportsIndex | None,
+        epoch: SupportsIndex | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Build the record of an artifact, without its time and content."""
+        record = {"record": "artifact", "name": validate_name(name, "an artifact's name")}
+        record |= place_fields(context, step, epoch)
+        if metadata is not None:
+            record["metadata"] = metadata_value(metadata)
+        return record
+
+    def log_model(
+        self,
+        name: str,
+        model: object,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
+        *,
+        copy: bool | None = None,
+    ) -> None:
+        """Record a model. A second version under the same name is recorded as a revision.
+
+        Costs one pass over the model's bytes to hash them (SHA-256).
+
+        Args:
+            name: the model's name.
+            model: a file, folder or URI, or the model object. Of an object, provml hashes the
+                parameters (``state_dict``, else the pickle) and stores nothing.
+            context, step, epoch: where in the run the model was made.
+            copy: whether to copy a file or folder, as in `log_artifact`.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: the name, context, step or epoch is invalid, or the model is None
+                or a number.
+            RunClosedError: the run has ended.
+        """
+        record = {"record": "model", "name": validate_name(name, "a model's name")}
+        record |= place_fields(context, step, epoch)
+        from provml.collect.models import describe_model
+
+        self._open_writer(context)
+        content = describe_model(model, self.path, copy)
+        self._append({**record, "time": _time_ns(), "content": content})
+        self._known.register("model", name, model)
+        self._known.made.add(("model", record["name"]))
+
+    def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Record the source code: its digest, the git commit and the uncommitted changes.
+
+        Modules that the script imports from its own folder are stored if git does not track them,
+        or all of them outside a git repository. Of a notebook, provml stores the executed cells.
+        Costs a few git calls, tens of milliseconds.
+
+        Args:
+            path: a file or folder; by default the running script or notebook.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            RunClosedError: the run has ended.
+        """
+        from provml.collect.source import describe_source
+
+        self._open_writer()
+        self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
+
+    def log_environment(self, variables: Iterable[str] = ()) -> None:
+        """Record the interpreter, packages, system, hardware, container and selected variables.
+
+        Costs about 1 ms per installed package.
+
+        Args:
+            variables: names of environment variables to record in addition to a built-in
+                allow-list; ``MY_*`` selects all that start with ``MY_``. Values that look like
+                secrets are masked.
+
+        Raises:
+            InvalidArgumentError: a name is not text.
+            RunClosedError: the run has ended.
+        """
+        if isinstance(variables, str):
+            raise InvalidArgumentError(f"variables must be several names: [{variables!r}]")
+        names = [validate_name(name, "a variable's name") for name in variables]
+        from provml.collect.environment import describe_environment
+
+        self._open_writer()
+        self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})

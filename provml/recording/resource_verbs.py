@@ -1,0 +1,166 @@
+"""The verbs of `Run` for floating-point operations and readings of the machine.
+
+Imports `recorder`, `checks`, `base`; `flops` and the collectors are imported on use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex
+
+from provml.base.clock import Timestamp, to_time_ns
+from provml.base.context import Context, context_path, validate_name
+from provml.recording.checks import place_fields, validate_epoch, validate_step
+from provml.recording.recorder import Recorder
+
+if TYPE_CHECKING:
+    from provml.recording.flops import FlopsLog
+
+_time_ns: Final = time.time_ns
+
+
+class ResourceVerbs(Recorder):
+    """The verbs of `Run` that count operations and read the machine."""
+
+    def log_flops_per_batch(
+        self,
+        label: str,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
+        *,
+        model: Any = None,
+        batch: Any = None,
+        backward: bool | None = None,
+    ) -> None:
+        """Record the floating-point operations of one batch, and the total of the label so far.
+
+        The first call for a model and a batch shape counts the operations in some milliseconds,
+        without affecting the model, its gradients or random numbers. Further calls cost a few
+        microseconds. A multiply-add is two operations; see `provml.collect.flop_counter`.
+
+        Args:
+            label: a name for the count. Its total runs over all contexts.
+            context, step, epoch: as in `log_metric`.
+            model: a torch module, or the name of one given to `log_model`; by default the last of
+                these.
+            batch: a batch as the data loader returns it; by default one shaped like the last batch,
+                or taken from the dataset logged last. A mapping is passed as keyword arguments; of
+                a tuple, as many members as ``forward`` requires.
+            backward: whether to count a backward pass; by default, whether the model is in train
+                mode and gradients are enabled.
+
+        Raises:
+            InvalidArgumentError: the model or the batch is missing or cannot be counted.
+            MissingExtraError: torch is not installed.
+            RunClosedError: the run has ended.
+        """
+        log = self._flops
+        if log is None:
+            log = self._open_flops()
+        log.batch(label, (context, step, epoch), model, batch, backward)
+
+    def log_flops_per_epoch(
+        self,
+        label: str,
+        dataset: Any,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
+        *,
+        model: Any = None,
+        batch: Any = None,
+        backward: bool | None = None,
+    ) -> None:
+        """Record the floating-point operations of one pass over a dataset, and the label's total.
+
+        Every batch is counted like the first; a smaller last batch is counted at its own size.
+        Costs as much as `log_flops_per_batch`, and reads one sample if the batch shape is not known
+        yet.
+
+        Args:
+            label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
+            dataset: a DataLoader, a Dataset, an array or several, a number of samples, or the name
+                of a dataset given to `log_dataset`.
+            batch: an example batch, if the dataset does not tell the batch size.
+
+        Raises:
+            InvalidArgumentError, MissingExtraError, RunClosedError: as `log_flops_per_batch`.
+        """
+        log = self._flops or self._open_flops()
+        log.epoch(label, dataset, (context, step, epoch), model, batch, backward)
+
+    @contextmanager
+    def count_flops(
+        self,
+        label: str,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | None = None,
+    ) -> Iterator[None]:
+        """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
+
+        Counting costs about ten microseconds per torch operation, and a block writes about a
+        kilobyte. If an exception leaves the block, the operations so far are recorded.
+
+        Args:
+            label, context, step, epoch: as in `log_flops_per_batch`.
+
+        Raises:
+            InvalidArgumentError: the label, context, step or epoch is invalid.
+            MissingExtraError: torch is not installed.
+            RunClosedError: the run has ended.
+        """
+        name = validate_name(label, "a label")
+        where = place_fields(context, step, epoch)
+        log = self._flops or self._open_flops()
+        from provml.collect.flop_counter import BlockCounter
+
+        counter = BlockCounter()
+        start_ns = _time_ns()
+        try:
+            with counter:
+                yield
+        finally:
+            log.block(name, (context, where["step"], where["epoch"]), counter.count(), start_ns)
+
+    def _open_flops(self) -> FlopsLog:
+        from provml.recording.flops import FlopsLog
+
+        self._open_writer()
+        with self._lock:
+            if self._flops is None:
+                self._flops = FlopsLog(self)
+            return self._flops
+
+    def log_system_metrics(
+        self,
+        context: Context | str | None = None,
+        step: SupportsIndex | None = None,
+        synchronous: bool = True,
+        timestamp: Timestamp | None = None,
+        *,
+        epoch: SupportsIndex | None = None,
+    ) -> None:
+        """Record how much memory, disk and GPU is in use now, in per cent.
+
+        Costs about a millisecond; the first call costs more. The readings have the kind ``system``
+        and the names ``Memory usage``, ``Disk usage``, ``Gpu memory usage`` and ``Gpu usage``. A
+        device that the machine does not have is left out. Each sampling covers the time since the
+        call before, or since the start of the run.
+
+        Args:
+            context, step, epoch: the place in the run that the readings belong to.
+            synchronous: if False, another thread takes the readings.
+            timestamp: the time to record, as in `log_metric`.
+
+        Raises:
+            InvalidArgumentError: the context, step, epoch or timestamp is invalid.
+            RunClosedError: the run has ended.
+        """
+        place_of = (context_path(context), validate_step(step), validate_epoch(epoch))
+        time_ns = None if timestamp is None else to_time_ns(timestamp)
+        self._open_writer(context)
+        self._own_sampler().snapshot(place_of, time_ns, bool(synchronous))
