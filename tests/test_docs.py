@@ -11,6 +11,7 @@ import pytest
 from doc_blocks import (
     ROOT,
     SHELL,
+    STORY,
     Block,
     Page,
     check_call,
@@ -79,6 +80,13 @@ def test_the_readme_is_short() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 150
     assert any(line.startswith("![") for line in lines[:15]), "the first picture comes too late"
+
+
+def test_the_tutorial_shows_the_scripts_that_the_tests_run() -> None:
+    """The pages' output comes from other scripts than the reader has copied."""
+    page = ROOT / "docs" / "tutorials" / "record-a-training.md"
+    shown = {block.title: block.code for block in find_blocks(page) if block.title}
+    assert shown == {path.name: path.read_text(encoding="utf-8") for path in STORY.glob("*.py")}
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,4 @@
-"""What every room may import: contexts, times, settings, events, sinks. Imports only `errors`."""
+"""Basics that every package of provml may import: contexts, times, settings, events, sinks.
+
+Imports only `errors` from provml.
+"""

@@ -1,6 +1,6 @@
 """Times as provml stores them: nanoseconds since the Unix epoch in a signed 64-bit integer.
 
-Imports only `errors`.
+Imports only `errors` from provml.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LIMIT: Final = 2**63
 
 
 def to_time_ns(timestamp: object) -> int:
-    """Return a user's timestamp in nanoseconds since the epoch. Only floats are rounded.
+    """Convert a user's timestamp to nanoseconds since the epoch. Only floats are rounded.
 
     Args:
         timestamp: seconds since the epoch (int, float or a numpy scalar), or a ``datetime`` with a
@@ -42,7 +42,7 @@ def to_time_ns(timestamp: object) -> int:
         if not math.isfinite(timestamp):
             raise InvalidArgumentError(f"timestamp must be finite: {timestamp!r}")
         whole = math.floor(timestamp)
-        # this difference of floats is exact, a product by 1e9 would not be
+        # this difference of floats is exact; multiplying the whole timestamp by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)
     elif hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
         time_ns = timestamp.__index__() * _NS_PER_S
@@ -59,12 +59,12 @@ def to_time_ns(timestamp: object) -> int:
 
 
 def iso_text(time_ns: int) -> str:
-    """Return a time as xsd:dateTime in UTC, with nine digits: ``...T12:30:00.000000001Z``."""
+    """Format a time as an xsd:dateTime in UTC with nanoseconds: ``...T12:30:00.000000001Z``."""
     seconds, fraction = divmod(time_ns, _NS_PER_S)
     moment = _UNIX_EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def to_datetime(time_ns: int) -> datetime:
-    """Return the time as an aware datetime, cut to microseconds."""
+    """Convert a time to a ``datetime`` in UTC, rounded down to whole microseconds."""
     return _UNIX_EPOCH + timedelta(microseconds=time_ns // 1000)

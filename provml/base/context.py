@@ -1,6 +1,6 @@
 """Contexts: the phase of a run that a record belongs to, such as training or validation.
 
-Imports only `errors`.
+Imports only `errors` from provml.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ MAX_NAME_LENGTH: Final = 4096
 
 
 def validate_name(value: object, what: str) -> str:
-    """Return the name as a plain ``str``. Any Unicode text of at most 4,096 characters is valid.
+    """Check a name, and return it as a plain ``str``.
+
+    Any Unicode text of at most 4,096 characters is valid.
 
     Raises:
         InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,
@@ -33,27 +35,28 @@ def validate_name(value: object, what: str) -> str:
             raise InvalidArgumentError(
                 f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
             ) from None
-    return str.__str__(value)  # str() of a str Enum member would give another text
+    return str.__str__(value)  # str() of a str Enum member would return a different text
 
 
 ContextPath = tuple[str, ...] | None
-"""The names from the outermost context to the innermost; None: the run itself."""
+"""The names from the outermost context to the innermost; None means the run itself."""
 
 
 class Context:
-    """A phase of a run, such as training; contexts with the same name and parent are one object.
+    """A phase of a run, such as training. Equal names and parents give the same object.
 
     ``Context.TRAINING``, ``Context.VALIDATION`` and ``Context.EVALUATION`` always exist. Create
     your own with a name and, optionally, a parent: ``Context("warm-up", parent=Context.TRAINING)``.
 
-    Wherever provml takes a context, a ``str`` stands for the context of that name without a parent.
-    These words mean the three standard contexts, in every verb, query and command:
+    Wherever provml accepts a context, you can pass a ``str``: it means the context with that name
+    and without a parent. These words mean the three standard contexts, in every method, query and
+    command:
 
     - ``train``, ``training``: `Context.TRAINING`
     - ``val``, ``valid``, ``validation``: `Context.VALIDATION`
     - ``eval``, ``evaluation``, ``test``, ``testing``: `Context.EVALUATION`
 
-    The word that you gave is recorded as an alias of the context.
+    provml records the word that you passed as an alias of the context.
     """
 
     __slots__ = ("name", "parent", "path")
@@ -68,8 +71,9 @@ class Context:
     path: tuple[str, ...]
 
     def __new__(cls, name: str, parent: Context | None = None) -> Context:
-        """Return the context of this name. Raises InvalidArgumentError if the name is not Unicode
-        text.
+        """Return the context with this name and parent; create it if needed.
+
+        Raises InvalidArgumentError if the name is not Unicode text.
         """
         if parent is not None and not isinstance(parent, Context):
             raise InvalidArgumentError(f"a context's parent must be a Context: {parent!r}")
@@ -118,12 +122,14 @@ _BY_WORD: Final = {
 
 
 def context_from_word(word: str) -> Context | None:
-    """Return the standard context that a word stands for, such as ``val``, or None."""
+    """Return the standard context that a word such as ``val`` means; None for any other word."""
     return _BY_WORD.get(word)
 
 
 def given_path(context: Context | str | None) -> ContextPath:
-    """Return the names from the outermost context to this one, as given; None for None.
+    """Return a context's path with the words that the caller used: ``("train",)`` for ``"train"``.
+
+    Returns None for None, which means the run itself.
 
     Raises:
         InvalidArgumentError: the context is neither a `Context`, a ``str`` nor None.
@@ -151,28 +157,31 @@ def context_path(context: Context | str | None) -> ContextPath:
 
 
 def standard_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the path with an outermost ``train``, ``val``, ... replaced by its context's name."""
+    """Replace a first name such as ``train`` or ``val`` with its standard context's name."""
     standard = _BY_WORD.get(path[0])
     return path if standard is None else (*standard.path, *path[1:])
 
 
 def context_alias(context: Context | str | None) -> str | None:
-    """Return the word given for a standard context if it is not the context's name, else None."""
+    """Return the caller's word for a standard context, such as ``"val"``.
+
+    None if the word is the context's own name, or the context is not a standard one.
+    """
     path, recorded = given_path(context), context_path(context)
     return None if path is None or recorded is None or path[0] == recorded[0] else path[0]
 
 
 def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
-    """Return the paths to look for when a query names a context, the best match first.
+    """Return the paths that a context in a query can mean, the best match first.
 
-    A journal of an early version may hold a context named ``train``: it is found under its own
-    name. Otherwise ``train`` means training, as it does for the verbs.
+    Early versions of provml recorded a context named ``train`` under that name, so this name is
+    tried first. Otherwise ``train`` means training, as in the methods that record.
     """
     return tuple(dict.fromkeys((given_path(context), context_path(context))))
 
 
 def context_from_path(path: tuple[str, ...] | None) -> Context | None:
-    """Return the context of a path; None for None."""
+    """Return the context with this path; None if the path is None or empty."""
     context: Context | None = None
     for name in path or ():
         context = Context(name, context)
@@ -180,7 +189,7 @@ def context_from_path(path: tuple[str, ...] | None) -> Context | None:
 
 
 def group_path(group: Context | str) -> tuple[str, ...]:
-    """Return the path of the context that a group of metrics stands for.
+    """Return the path of the context that a metric group belongs to.
 
     Raises:
         InvalidArgumentError: the group is None, or neither a `Context` nor a ``str``.

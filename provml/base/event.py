@@ -1,4 +1,7 @@
-"""Events as objects, for code that builds them before it logs them. Imports nothing of provml."""
+"""Event objects, for code that builds events before it logs them.
+
+Imports nothing else from provml.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ class EventSource(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something that happened at one instant.
+    """Something that happened at one point in time.
 
-    Two events ``X_started`` and ``X_finish`` of one source and context are read as one span with a
-    start and an end. ``X_start``, ``X_finished``, ``X_end`` and ``X_ended`` work as well.
+    If a source logs ``X_started`` and later ``X_finish`` in the same context, readers treat the two
+    events as one span with a start and an end. ``X_start``, ``X_finished``, ``X_end`` and
+    ``X_ended`` work as well.
 
     Attributes:
-        name: what happened.
+        name: a short description of what happened.
         source: the person or program that the event comes from.
-        wallclock_time: the time, as `log_event` takes a timestamp; None means now.
-        metadata: any further facts, as JSON can hold them.
+        wallclock_time: the time, in any type that `log_event` accepts; None means now.
+        metadata: further facts as a mapping; the values must be valid in JSON.
     """
 
     name: str

@@ -1,8 +1,9 @@
-"""The names of the export formats, and the loading of the formats that other packages add.
+"""Lists the export formats, and loads the formats that other packages add.
 
-provml's own formats are listed in `BUILT_IN`: nothing is imported or searched for to know them, so
-they also work from a zip. Another package adds a format with an entry point in the group
-``provml.formats``. `provml.export` describes what a format must define. Imports only `errors`.
+`BUILT_IN` lists provml's own formats, so provml finds them without importing or searching anything,
+even if it runs from a zip file. Another package adds a format with an entry point in the group
+``provml.formats``. `provml.export` describes what a format must define. Imports only `errors` from
+provml.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ BUILT_IN: Final = (
     "trig",
     "turtle",
 )
-"""Each name is a module of `provml.export`, with a dash for an underscore: ``cytoscape-json``."""
+"""Each name is a module of `provml.export`, with dashes instead of underscores."""
 
 ENTRY_POINTS: Final = "provml.formats"
 
@@ -60,14 +61,14 @@ def added_formats() -> dict[str, EntryPoint]:
 
 
 def load_added_format(point: EntryPoint) -> Any:
-    """Import another package's format.
+    """Import a format that another package adds, and check that it is complete.
 
     Raises:
-        ExportError: the import fails, or the object lacks a ``SUFFIX`` or a ``write()``.
+        ExportError: the import fails, or the format has no valid ``SUFFIX`` or no ``write()``.
     """
     try:
         writer = point.load()
-    except Exception as error:  # importing another package may raise anything
+    except Exception as error:  # importing another package can raise any exception
         reason = f"{type(error).__name__}: {error}"
     else:
         suffix = getattr(writer, "SUFFIX", None)
@@ -98,5 +99,5 @@ def check_format(name: object) -> None:
 
 
 def unknown_format(name: object) -> ExportError:
-    """Return the error for a format that does not exist. It lists the formats that do."""
+    """Build the error for an unknown format. Its message lists the formats that exist."""
     return ExportError(f"unknown format {name!r}; choose from: {', '.join(format_names())}")

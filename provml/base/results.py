@@ -1,6 +1,6 @@
 """The results that a run's methods return: small classes whose fields can also be read by key.
 
-Imports nothing of provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class KeyedResult:
     __slots__ = ()
 
     def __getitem__(self, key: str) -> Any:
-        """Return a field's value. Raises KeyError if there is no field of this name."""
+        """Return a field's value. Raises KeyError if no field has this name."""
         if key not in self.__slots__:
             raise KeyError(key)
         return getattr(self, key)
@@ -73,12 +73,12 @@ class Point(KeyedResult):
 
 @dataclass(frozen=True, slots=True)
 class PointPage(KeyedResult):
-    """A page of the points of a metric group, as `MetricGroup.read` returns it.
+    """One page of a metric group's points: the result of `MetricGroup.read`.
 
     Attributes:
         data: the points, in the order of their indices.
         total: the number of points in the group.
-        has_more: whether more points follow this page.
+        has_more: True if more points follow this page.
     """
 
     data: list[Point]
@@ -102,7 +102,7 @@ class RecordedException(KeyedResult):
 
 
 class DroppedCounts(NamedTuple):
-    """How much a run could not record because of trouble such as a full disk.
+    """The numbers of records that a run lost because of a problem such as a full disk.
 
     Attributes:
         samples: the number of samples lost.

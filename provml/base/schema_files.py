@@ -1,4 +1,7 @@
-"""The files of ``schemas/``: the vocabulary, shapes and JSON Schemas. Imports nothing of provml."""
+"""The files in ``schemas/``: the vocabulary, the shapes and the JSON Schemas.
+
+Imports nothing else from provml.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from importlib.resources.abc import Traversable
 
 
 def schema_folder() -> Traversable:
-    """Return the folder of the schemas, which the wheel holds inside the package.
+    """Return the folder that contains the schemas.
 
-    A checkout that is installed as editable has it beside the package instead.
+    A wheel contains it inside the package. In an editable install, it is next to the package.
     """
     package = resources.files("provml")
     shipped = package.joinpath("schemas")
@@ -17,5 +20,5 @@ def schema_folder() -> Traversable:
 
 
 def read_schema(name: str) -> bytes:
-    """Return the content of one file, such as ``provml.ttl``."""
+    """Read one file of the schemas folder, such as ``provml.ttl``."""
     return schema_folder().joinpath(name).read_bytes()

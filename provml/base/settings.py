@@ -1,6 +1,7 @@
-"""Settings from environment variables. Those of recording are read once, when a run starts.
+"""Reads provml's settings from environment variables.
 
-No other module of provml reads ``PROVML_*``. Imports only `errors`.
+provml reads the recording settings once, when a run starts. No other module reads ``PROVML_*``.
+Imports only `errors` from provml.
 """
 
 from __future__ import annotations
@@ -29,35 +30,38 @@ def default_store() -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder for files that can be recreated: ``provml`` in ``XDG_CACHE_HOME`` or
-    ``~/.cache``.
+    """Return the folder for files that provml can recreate.
+
+    This is ``provml`` in ``XDG_CACHE_HOME``, or in ``~/.cache`` if that variable is not set.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
     return Path(cache) / "provml"
 
 
 class Settings(NamedTuple):
-    """The settings of recording, from the environment."""
+    """The environment variables that control recording, as parsed values."""
 
     hash_wait_s: float
-    """``PROVML_HASH_WAIT_S``: how long `end_run` waits for digests of large datasets."""
+    """``PROVML_HASH_WAIT_S``: the longest wait of `end_run` for digests of large datasets."""
     sync_interval_s: float
-    """``PROVML_SYNC_INTERVAL_S``: seconds between two fdatasync calls, the most that a power loss
-    can cost; 0 means never."""
+    """``PROVML_SYNC_INTERVAL_S``: seconds between two fdatasync calls. A power loss costs at most
+    this many seconds of records. 0 means never."""
     disabled: bool
-    """``PROVML_DISABLED=1``: every run is a disabled one."""
+    """``PROVML_DISABLED=1``: every run is disabled and records nothing."""
     run_id: str | None
     """``PROVML_RUN_ID``: the id that all ranks of one job share."""
     joined_run: str | None
     """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
-    """``PROVML_COMMAND``: the run's command that this process belongs to; "" for the only one."""
+    """``PROVML_COMMAND``: the command of the run that this process belongs to; empty if the run has
+    only one command."""
     capture: tuple[str, ...] | None
-    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process; None means all."""
+    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process, as names; None means
+    everything."""
     rank: int | None
     """This process's rank in a distributed job, from the launcher's variables."""
     local_rank: int | None
-    """Its rank among the job's processes on this machine."""
+    """This process's rank among the job's processes on this machine."""
     sample_interval_s: float
     """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 means never."""
     collect: tuple[str, ...] | None

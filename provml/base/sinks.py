@@ -1,6 +1,6 @@
-"""The targets of exports: a file, compressed or not, or an open stream.
+"""Opens the target of an export: a file, which may be compressed, or an open stream.
 
-Imports `errors`.
+Imports only `errors` from provml.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ Destination = str | os.PathLike[str] | BinaryIO
 
 @contextmanager
 def open_sink(target: Destination) -> Iterator[BinaryIO]:
-    """Open a binary sink for the target. A file is replaced only after everything was written.
+    """Open the target for writing bytes. A file is replaced only after everything is written.
 
     If the path is a link, the file that it points to is replaced. An existing file keeps its
     permissions.
 
     Raises:
         ExportError: the path is empty or a folder, or its parent folder does not exist.
-        MissingExtraError: ``.zst`` needs a package that is not installed.
-        OSError: the file cannot be written; nothing is left behind.
+        MissingExtraError: the file name ends with ``.zst``, and zstandard is not installed.
+        OSError: the file cannot be written. An existing file stays unchanged, and no partial file
+            remains.
     """
     if not isinstance(target, (str, os.PathLike)):
         given: object = target
@@ -92,7 +93,7 @@ def _open_compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
         import gzip
 
-        # without name and time in the header, equal documents give equal files
+        # no name or time in the header, so equal documents give equal files
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
             yield cast(BinaryIO, sink)
     elif suffix == ".zst":

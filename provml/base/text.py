@@ -1,6 +1,6 @@
-"""Text from outside made safe to print, and numbers of bytes for people.
+"""Makes untrusted text safe to print, and formats numbers of bytes for display.
 
-Imports nothing of provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import os
 from typing import Final
 
 HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories of control, direction and line-ending characters."""
+"""The Unicode categories of control, direction and line-ending characters."""
 _JOINERS: Final = "\u200c\u200d"
 _LARGEST_SIZE: Final = 10**18
 
 
 def printable(text: object, hidden: frozenset[str] = HIDDEN_CATEGORIES) -> str:
-    r"""Escape the characters of some Unicode categories: an escape character becomes ``\x1b``."""
+    r"""Replace the hidden characters in a text with escapes: an ESC character becomes ``\x1b``."""
     own = str(text)
     if own.isascii() and own.isprintable():
         return own
@@ -30,12 +30,12 @@ def printable(text: object, hidden: frozenset[str] = HIDDEN_CATEGORIES) -> str:
 
 
 def printable_path(text: str) -> str:
-    r"""Text from the operating system as valid Unicode; undecodable bytes become ``\xNN``."""
+    r"""Convert text from the operating system to valid Unicode; invalid bytes become ``\xNN``."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def size_text(size: int) -> str:
-    """A number of bytes with a decimal unit: ``512 B``, ``1.5 MB``."""
+    """Format a number of bytes with a decimal unit: ``512 B``, ``1.5 MB``."""
     amount, unit = float(min(size, _LARGEST_SIZE)), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if amount < 1000 or unit == "TB":

@@ -1,9 +1,9 @@
-"""Calls a function once a module has been imported, so that its contents can be replaced then.
+"""Calls a function after a module has been imported, so that it can replace the module's contents.
 
-One finder stands in front of all others in ``sys.meta_path`` and lets them find the modules. If
-somebody waits for a module, the finder overrides ``exec_module`` on that one loader instance, not
-on its class, and calls back after the module has run. The module's ``__spec__`` and ``__loader__``
-are the usual ones, and if the module raises an error, its traceback shows nothing of provml.
+One finder comes before all others in ``sys.meta_path`` and lets them find the modules. If a
+callback waits for a module, the finder overrides ``exec_module`` on that one loader instance, not
+on its class, and calls back after the module has run. The module keeps its usual ``__spec__`` and
+``__loader__``. If the module raises an error, the traceback contains no frames of provml.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ImportCallback = Callable[[ModuleType], None]
 
 
 class _ImportFinder:
-    """The finder, with the functions to call for each module, by the module's full name."""
+    """The finder for ``sys.meta_path``. It maps the full name of each module to its callbacks."""
 
     def __init__(self) -> None:
         self.callbacks: dict[str, list[ImportCallback]] = {}
@@ -36,7 +36,7 @@ class _ImportFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return what the finders after this one find; None if nobody waits for the module."""
+        """Return the spec that the later finders find; None if no callback waits for the module."""
         if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)
@@ -51,7 +51,7 @@ class _ImportFinder:
         return None
 
     def _watch_loader(self, name: str, loader: Any) -> None:
-        """Call back after this loader has run the module, once."""
+        """Make this loader call the callbacks once, after it has run the module."""
         execute = getattr(loader, "exec_module", None)
         if execute is None or isinstance(loader, type):
             error = TypeError(f"can't watch a loader of this kind: {loader!r}")
@@ -79,10 +79,10 @@ class _ImportFinder:
 
 
 def call_on_import(name: str, callback: ImportCallback) -> None:
-    """Call a function each time a module is imported; at once if it has been imported already.
+    """Call a function each time a module is imported; now, if it has been imported already.
 
-    While somebody waits, the import of any other module costs one dictionary look-up more. If the
-    function raises an error, it is counted as missed and the import goes on.
+    While a callback waits, the import of any other module costs one extra dictionary look-up. If
+    the function raises an error, `note_missed` counts it and the import goes on.
 
     Args:
         name: the module's full name: ``torch.serialization``.
@@ -99,7 +99,7 @@ def call_on_import(name: str, callback: ImportCallback) -> None:
 
 
 def cancel_call_on_import(name: str, callback: ImportCallback) -> None:
-    """Undo one `call_on_import`. The last one to go removes the finder from ``sys.meta_path``."""
+    """Undo one `call_on_import`. If no callbacks are left, remove the finder."""
     finder = STATE.part(_ImportFinder)
     with finder.lock:
         callbacks = finder.callbacks.get(name, [])

@@ -1,6 +1,6 @@
-"""Reads metrics from existing or arriving text: a log file, or the output of another program.
+"""Reads metrics from a log file, which may still grow, or from the output of another program.
 
-The caller supplies the `LineReader`, and with it the run to record into.
+The caller supplies a `LineReader`, which knows the run to record into.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def open_text(path: str) -> int:
     """Open a text file, and return its file descriptor.
 
     Raises:
-        ContentNotFoundError: there is no such file.
-        InvalidArgumentError: the path is a folder, or a file that is not text.
+        ContentNotFoundError: the file does not exist.
+        InvalidArgumentError: the path is invalid, or names a folder or a file that is not text.
         OSError: the file can't be read.
     """
     try:
@@ -57,7 +57,7 @@ def open_text(path: str) -> int:
 
 
 def is_file(fd: int) -> bool:
-    """Whether the descriptor is a regular file, not a pipe or a terminal."""
+    """Return whether the descriptor is a regular file, not a pipe or a terminal."""
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
@@ -69,18 +69,19 @@ def read_text(
     goes_on: Callable[[], bool] | None = None,
     path: str | None = None,
 ) -> None:
-    """Read a text to its end, and feed it to a line reader.
+    """Read text to its end, and feed it to a line reader.
 
     Args:
         fd: the descriptor to read from.
-        reader: gets each block.
-        pass_on: a file descriptor that each block is copied to first, unchanged. If nobody reads
-            it any more, copying stops and reading goes on.
-        goes_on: called at the end of the file: whether to wait for more. While waiting, a file
-            that became shorter is read from its beginning. None: stop at the end.
-        path: the path of the file, to follow log rotation. If another file has taken its place,
-            that one is read next; files that were rotated away in between (``train.log.1``) are
-            read before it.
+        reader: the line reader that gets each block.
+        pass_on: the descriptor to copy each block to first, unchanged. If nobody reads that output
+            any more, copying stops and reading goes on.
+        goes_on: a function to call at the end of the file; returns True to wait for more text,
+            False to stop. If the file is truncated during the wait, it is read again from the
+            start. None stops at the end.
+        path: the path of the file, to follow log rotation. If another file has replaced this one,
+            the other file is read next; files that were rotated away in between
+            (``train.log.1``) are read before it.
 
     Raises:
         OSError: the text can't be read.
@@ -104,17 +105,17 @@ def read_text(
 
 
 def pass_through(fd: int, to: int) -> None:
-    """Copy everything to another descriptor, until the end or until nobody reads it."""
+    """Copy everything from one descriptor to another, until the end or until nobody reads it."""
     while block := os.read(fd, _INGEST_BLOCK_BYTES):
         if not _write_if_read(to, block):
             return
 
 
 class _LogRotation:
-    """Follows the log files that replace each other under one path.
+    """Follows log rotation: new log files that replace each other under one path.
 
     Attributes:
-        is_behind: whether the file that is read now has itself been rotated away.
+        is_behind: whether the file being read now has already been rotated away.
     """
 
     def __init__(self, path: str) -> None:
@@ -123,7 +124,7 @@ class _LogRotation:
         self.is_behind = False
 
     def _find_rotated(self) -> list[tuple[str, os.stat_result]] | None:
-        """List the rotated files beside the path; None if they are being moved at the moment."""
+        """List the rotated files in the log's folder; None if the folder can't be listed now."""
         folder, name = os.path.split(self._path)
         found = []
         try:
@@ -140,18 +141,18 @@ class _LogRotation:
         return found
 
     def take_next(self, fd: int) -> None:
-        """Point the descriptor at the file to read next, if there is another one."""
+        """Make the descriptor refer to the next file to read, if another file exists."""
         own = os.fstat(fd)
         try:
             now = os.stat(self._path)
         except OSError:
-            return  # the log was rotated away, and the next one does not exist yet
+            return  # the log was rotated away, and its successor does not exist yet
         self.is_behind = False
         if (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino) or not stat.S_ISREG(now.st_mode):
             return
         moved, again = self._find_rotated(), self._find_rotated()
         if moved is None or again is None or _inodes_by_path(moved) != _inodes_by_path(again):
-            return  # a listing of a changing folder may lack a file: try again later
+            return  # the listing of a changing folder can miss a file: try again later
         self._read_files.add(_file_identity(own))
         unread = [
             (status.st_mtime_ns, path, status)
@@ -163,7 +164,7 @@ class _LogRotation:
         try:
             new = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return  # it was moved meanwhile: try again later
+            return  # the file was moved in the meantime: try again later
         if os.fstat(new).st_ino == status.st_ino:
             os.dup2(new, fd, inheritable=False)
             self.is_behind = status.st_ino != now.st_ino
@@ -175,7 +176,7 @@ def _inodes_by_path(files: list[tuple[str, os.stat_result]]) -> dict[str, int]:
 
 
 def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
-    """Identify a finished file. The time tells it from a later file with the same inode number."""
+    """Return an identifier of a finished file. The time differs if a later file gets its inode."""
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 

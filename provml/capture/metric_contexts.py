@@ -1,9 +1,13 @@
-"""Guesses the context of a metric from its name, for tools that have nothing but names.
+"""Guesses the context of a metric from its name, for tools that have no contexts.
 
-The rule: split the name at ``/``, ``.``, ``_``, ``-`` and spaces. If there are two parts or more,
-the first or else the last one may name the context, in upper or lower case: ``train``,
-``training``; ``val``, ``valid``, ``validation``; ``test``, ``testing``, ``eval``, ``evaluation``.
-The name itself does not change.
+The rule: split the name at ``/``, ``.``, ``_``, ``-`` and spaces. If the name has at least two
+parts, the first part, or else the last, may name the context, in upper or lower case:
+
+- training: ``train``, ``training``
+- validation: ``val``, ``valid``, ``validation``
+- evaluation: ``test``, ``testing``, ``eval``, ``evaluation``
+
+The metric keeps its full name.
 """
 
 from __future__ import annotations
@@ -19,9 +23,9 @@ _NAME_SEPARATORS: Final = re.compile(r"[/._\-\s]+")
 
 @lru_cache(maxsize=4096)
 def context_from_name(name: str) -> Context | None:
-    """Return the context that a metric's name implies: ``val_loss``, ``Loss/test``; else None.
+    """Return the context that a metric's name implies, or None: validation for ``val_loss``.
 
-    Costs a dictionary look-up for a name that was seen before.
+    For a name that was seen before, this costs one dictionary look-up.
     """
     parts = [part.lower() for part in _NAME_SEPARATORS.split(name) if part]
     if len(parts) < 2:

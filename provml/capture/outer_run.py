@@ -1,7 +1,7 @@
-"""Opens the run that ``provml run`` started around this process, for code that records for it.
+"""Opens the outer run, which is the run that ``provml run`` started for this process.
 
-`get_outer_run` opens the run at the first record, with journal files of this process's own. If
-something can't be recorded, `note_missed` counts it; the script never sees the error.
+`get_outer_run` opens the run when something is first recorded; each process writes its own journal
+files. If something can't be recorded, `note_missed` counts it; the script never sees the error.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from provml.recording.joined_run import SOURCE, join_run
 from provml.recording.run import Run
 
 MISSED: Final = "capture missed"
-"""The event that says what was not recorded. It is logged once for each kind of failure."""
+"""The event for something that could not be recorded, logged once for each kind of failure."""
 
 MISSED_IN_ALL: Final = "capture missed in all"
-"""The event at a process's end that counts the failures, if any happened more than once."""
+"""The event that counts the failures when a process ends, if any happened more than once."""
 
 _MAX_REASON_LENGTH: Final = 1000
 
 
 class _OuterRunState:
-    """The outer run of this process, and how often something could not be recorded in it.
+    """The outer run of this process, and the number of failures to record something in it.
 
     Attributes:
-        run: the run; None if there is none, or it can't be opened.
-        is_known: whether an attempt to open the run has ended, so that `run` is final.
-        is_opening: whether an attempt is under way; calls that it makes itself get no run.
+        run: the run; None if no outer run exists, or it can't be opened.
+        is_known: whether the attempt to open the run has ended, so that `run` is final.
+        is_opening: whether the attempt is under way. Until it ends, `get_outer_run` returns None
+            to the code that opens the run.
+        misses: the number of failures of each kind.
     """
 
     def __init__(self) -> None:
@@ -44,14 +46,14 @@ class _OuterRunState:
         self.lock = threading.RLock()
 
     def after_fork_in_child(self) -> None:
-        """Replace the lock, which another thread may have held, and start counting anew."""
+        """Replace the lock, which another thread may have held, and reset the counts."""
         self.lock = threading.RLock()
         self.is_opening = False
         self.misses.clear()
 
 
 class _OuterRun(Run):
-    """The outer run, in journal files of this process. It ends with the process."""
+    """The outer run as this process records it, in its own journal files, until it exits."""
 
     def end_run(
         self,
@@ -60,7 +62,7 @@ class _OuterRun(Run):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Log how often something was missed, and close the files."""
+        """Log the number of failures of each kind, and close this process's journal files."""
         misses = STATE.part(_OuterRunState).misses
         counts = {f"{what}: {kind}": count for (what, kind), count in misses.items()}
         if not self._closed and self._pid == os.getpid() and any(n > 1 for n in counts.values()):
@@ -69,9 +71,9 @@ class _OuterRun(Run):
 
 
 def get_outer_run() -> Run | None:
-    """Return the outer run; None if there is none, or if it can't be opened.
+    """Return the outer run; None if no outer run exists, or if it can't be opened.
 
-    The first call takes some milliseconds, others a dictionary look-up. Raises nothing.
+    The first call takes a few milliseconds, later calls a dictionary look-up. Raises nothing.
     """
     state = STATE.part(_OuterRunState)
     if state.is_known:
@@ -98,8 +100,8 @@ def note_missed(what: str, error: BaseException) -> None:
     Raises nothing.
 
     Args:
-        what: what should have been recorded: ``tensorboard.add_scalar``.
-        error: why it was not.
+        what: a name for the thing that was not recorded: ``tensorboard.add_scalar``.
+        error: the reason.
     """
     misses = STATE.part(_OuterRunState).misses
     kind = type(error).__qualname__

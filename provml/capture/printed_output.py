@@ -1,8 +1,8 @@
 r"""Reads metrics from what Python code prints in a ``with`` block.
 
-``sys.stdout`` and ``sys.stderr`` are replaced by objects that pass everything on to the original
-streams and offer their attributes and methods. File descriptors stay as they are. So these are not
-seen: the output of other programs and of C code, and text written to a stream that the script took
+Objects that pass everything on to the original streams, and have the same attributes and methods,
+replace ``sys.stdout`` and ``sys.stderr``. The file descriptors do not change. So this module misses
+the output of other programs and of C code, and text that the script writes to a stream that it took
 from ``sys`` before the block.
 """
 
@@ -43,20 +43,21 @@ def capture_output(
             train()
 
     Three formats need no pattern: JSON lines (``{"metric": "loss", "value": 0.5, "step": 3}``),
-    Keras progress bars and tqdm bars. Lines that look like a metric but can't be read as one are
-    counted in the event ``lines rejected``. If blocks for the same run are nested, the inner one
-    records. Under ``provml run``, which reads these formats from the output itself, only your
-    patterns are used here.
+    Keras progress bars and tqdm bars. The event ``lines rejected`` counts the lines that look like
+    a metric but can't be read as one. If blocks for the same run are nested, the inner block
+    records. Under ``provml run``, which reads the three formats itself, this block uses only your
+    patterns.
 
-    Costs some microseconds for each printed line.
+    Costs a few microseconds for each printed line.
 
     Args:
         run: the run to record into; by default the active run.
         patterns: templates and regular expressions, as for ``provml ingest``.
-        stdout, stderr: which of the two streams to read.
+        stdout: whether to read standard output.
+        stderr: whether to read standard error.
 
     Raises:
-        NoActiveRunError: when the block is entered without a ``run`` argument and no run is active.
+        NoActiveRunError: on entering the block, if no ``run`` was given and no run is active.
         InvalidArgumentError: a pattern is invalid.
     """
     compile_patterns(patterns)
@@ -103,7 +104,7 @@ class PrintedOutputCapture:
     ) -> None:
         replaced, outer = self._open.pop()
         for name, original, stream in reversed(replaced):
-            # if somebody has replaced or patched our stream since, it stays and only passes on
+            # if other code has replaced or patched our stream since, leave it: it only passes on
             if getattr(sys, name) is stream and not stream._is_patched():
                 setattr(sys, name, original)
             stream._lines.finish()
@@ -112,7 +113,7 @@ class PrintedOutputCapture:
 
 
 class _ReplacedStream(NamedTuple):
-    """A stream of `sys` and the object that replaces it during the block."""
+    """A standard stream of `sys`, and the object that replaces it during the block."""
 
     name: str
     original: Any
@@ -120,10 +121,13 @@ class _ReplacedStream(NamedTuple):
 
 
 class _PrintedLines:
-    """Collects the pieces that each thread writes into lines, and reads metrics from them.
+    """Joins the pieces of text that each thread writes into lines, and reads metrics from them.
 
     ``print`` writes a line in two pieces, so the pieces of different threads are kept apart.
-    Raises nothing.
+    No method raises an error.
+
+    Attributes:
+        pauses: the number of reasons to ignore the text; it is read only if the number is 0.
     """
 
     def __init__(self, run: Run, patterns: tuple[str, ...], source: str, built_in: bool) -> None:
@@ -134,18 +138,18 @@ class _PrintedLines:
         STATE.part(_OpenPrintedLines).all.add(self)
 
     def begin(self) -> None:
-        """Start with a new reader and lock; also in a forked child, where the old may be locked."""
+        """Create a new reader and a new lock. In a forked child, the old lock may be held."""
         patterns, source, built_in = self._arguments
         self._reader = LineReader(self._run, patterns, source=source, built_in=built_in)
         self._lock = threading.Lock()
         self._local = threading.local()
 
     def reads(self, run: Run, source: str) -> bool:
-        """Whether this object reads the named stream for this run, and is not paused."""
+        """Return whether this object reads the named stream for this run, and is not paused."""
         return not self.pauses and self._run is run and self._arguments[1] == source
 
     def take(self, piece: str | bytes) -> None:
-        """Add a piece of text, and read what is there once it ends a line."""
+        """Add a piece of text. If it ends a line, read this thread's text."""
         if self.pauses:
             return
         local = self._local
@@ -185,7 +189,7 @@ class _PrintedLines:
 
 
 class _StandIn:
-    """Passes on to the original stream every attribute that the subclass does not define."""
+    """Passes every attribute that the subclass does not define on to the original stream."""
 
     _original: Any
     _lines: _PrintedLines
@@ -195,7 +199,7 @@ class _StandIn:
     def __init__(self, original: Any, lines: _PrintedLines) -> None:
         _set_on_self(self, "_original", original)
         _set_on_self(self, "_lines", lines)
-        # bind it now: the original's `write` may later be patched to call ours
+        # bind it now: other code may later patch the original's `write` to call ours
         _set_on_self(self, "_write", original.write)
         _set_on_self(self, "_take", lines.take)
 
@@ -220,7 +224,7 @@ class _StandIn:
             delattr(self._original, name)
 
     def _is_patched(self) -> bool:
-        """Whether other code has replaced a method of this object."""
+        """Return whether other code has replaced a method of this object."""
         return not _OVERRIDABLE.isdisjoint(vars(self))
 
     def __dir__(self) -> list[str]:
@@ -262,7 +266,7 @@ class _TextStandIn(_StandIn):
 
 
 class _BufferStandIn(_StandIn):
-    """Replaces the binary ``buffer`` of such a stream."""
+    """Replaces the binary ``buffer`` of ``sys.stdout`` or ``sys.stderr``."""
 
     def write(self, data: Any) -> Any:
         written = self._write(data)
@@ -276,12 +280,12 @@ class _BufferStandIn(_StandIn):
 
 
 class _OpenPrintedLines:
-    """All the line collectors of this process that are in use."""
+    """The `_PrintedLines` objects that are in use in this process."""
 
     def __init__(self) -> None:
         self.all: weakref.WeakSet[_PrintedLines] = weakref.WeakSet()
 
     def after_fork_in_child(self) -> None:
-        """Restart each of them."""
+        """Give each object a new reader and lock."""
         for lines in self.all:
             lines.begin()

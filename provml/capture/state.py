@@ -1,12 +1,12 @@
-"""Owns what capture remembers in this process: the outer run, import waits, hooks, trackers.
+"""Owns the memory of capture in this process: the outer run, import callbacks, hooks, trackers.
 
-Each module of `capture` describes its memory with a class of its own and asks `STATE` for the one
-instance of it:
+Each module of `capture` defines a class for its own memory, and asks `STATE` for the only instance
+of that class:
 
-    STATE.part(_ImportWaits).callbacks
+    STATE.part(_ImportFinder).callbacks
 
-So no other module has a mutable global, and a fork is handled in one place. Imports nothing of
-provml.
+So no other module has a mutable global, and forks are handled in one place. Imports nothing else
+from provml.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _Part = TypeVar("_Part")
 
 
 class CaptureState:
-    """What capture remembers in one process: one instance of each class that its modules ask for.
+    """The memory of capture in one process: one instance (a part) of each class asked for.
 
-    A part that defines ``after_fork_in_child()`` has it called in each forked child. Parts survive
-    a fork otherwise unchanged.
+    In each forked child, the method ``after_fork_in_child()`` of each part that defines it is
+    called. A fork does not change the parts in any other way.
     """
 
     def __init__(self) -> None:
         self._parts: dict[type, Any] = {}
 
     def part(self, kind: type[_Part]) -> _Part:
-        """Return the instance of a class, created with no arguments at the first call.
+        """Return the only instance of a class. The first call creates it, without arguments.
 
-        Costs a dictionary look-up. Safe from any thread: all of them get the same instance.
+        Costs a dictionary look-up. Safe from any thread: all threads get the same instance.
         """
         try:
             found: _Part = self._parts[kind]
@@ -39,7 +39,7 @@ class CaptureState:
         return found
 
     def after_fork_in_child(self) -> None:
-        """Tell each part that this process is a new child: locks of other threads stay locked."""
+        """Tell each part about the fork: a lock that another thread held would stay locked."""
         for part in list(self._parts.values()):
             handler = getattr(part, "after_fork_in_child", None)
             if handler is not None:

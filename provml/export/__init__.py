@@ -1,23 +1,23 @@
-"""Write runs as documents: PROV serialisations, RDF, graphs, pictures and pages.
+"""Writes runs as documents: PROV serialisations, RDF, graphs, pictures and pages.
 
 Each public module of this package is one format, and `provml.base.format_names.BUILT_IN` lists
-them. To write a new format, define these names in a module:
+the modules. To add a format, define these names in a module:
 
-- a docstring, whose first line ``provml formats`` shows
-- ``SUFFIX``: the ending of the format's files, for example ``".ttl"``; no other format may have it
-- ``write(mapping, sink)``: write a `provml.model.mapping.RunMapping` to a binary file. Write as you
-  read, so that memory does not grow with the run. The sink has only a ``write()`` method.
+- a docstring; ``provml formats`` shows its first line
+- ``SUFFIX``: the ending of the format's files, for example ``".ttl"``, which no other format uses
+- ``write(mapping, sink)``: write a `provml.model.mapping.RunMapping` to a binary file. Write as
+  you read, so that memory does not grow with the run. The sink has only a ``write()`` method.
 
-and, if they apply:
+You may also define these names:
 
-- ``write_bundles(bundles, sink)``: write several runs as one document, each as a bundle
+- ``write_bundles(bundles, sink)``: write several runs as one document, with a bundle for each run
 - ``DETAIL = "series"``: the default detail, for a format that holds the whole run in memory
 - ``SAMPLES_ONLY = True``: the format holds the samples of a run, and no statements
 - ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. Then
   ``write`` and ``write_bundles`` take a ``view`` as their last argument, with a default.
 
-A new module here is added to ``BUILT_IN``. A format of another package is announced by an entry
-point, a module or any object with these names::
+Add a new module of this package to ``BUILT_IN``. Another package declares its format as an entry
+point, which is a module or any other object with these names::
 
     [project.entry-points."provml.formats"]
     mermaid = "my_package.mermaid"
@@ -43,7 +43,7 @@ from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # most runs are written whole and need no view
+    from provml.graph.view import View  # most exports have no view
 
 __all__ = [
     "DOCUMENT_STEM",
@@ -67,26 +67,28 @@ def export(
     detail: str | None = None,
     view: View | None = None,
 ) -> RunMapping:
-    """Write a run in a format. Streams: memory does not grow with the run.
+    """Write a run as a document in one format.
+
+    Most formats are streamed, so memory does not grow with the run.
 
     Args:
         run_folder: the run's folder. The run may still be recording.
         format: a format or its name; ``provml formats`` lists them.
-        target: a path, or a binary file, which is left open. A file is written under a temporary
-            name and renamed when it is complete; a path that ends in ``.gz`` or ``.zst`` is
-            compressed.
+        target: a path, or an open binary file, which stays open. The document at a path is written
+            under a temporary name, and renamed when it is complete. It is compressed if the path
+            ends in ``.gz`` or ``.zst``.
         detail: ``sample``, ``series``, or None: ``series`` for graphs and pictures, else
             ``sample`` for up to a million samples.
         view: the part of the run to write, for graphs and pictures.
 
     Returns:
-        The mapping that was written. It knows its detail and the number of samples.
+        The mapping that was written, which has the level of detail and the number of samples.
 
     Raises:
         ExportError: the format or detail is unknown, or the format does not support the detail or
             the view.
         MissingExtraError, MissingProgramError: something that the format needs is not installed.
-        RunNotFoundError, JournalError: the folder holds no readable run.
+        RunNotFoundError, JournalError: the folder does not hold a readable run.
         OSError: the target cannot be written.
     """
     chosen = find_format(format)
@@ -145,12 +147,12 @@ def _check_view(chosen: Format, view: View) -> None:
 
 
 def document_path(run_folder: Path, format: str | Format) -> Path:
-    """Return the path of a run's own document in a format."""
+    """Return the path of a run's document in a format, within the run's folder."""
     return run_folder / f"{DOCUMENT_STEM}{find_format(format).suffix}"
 
 
 def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
-    """Write a run's own documents into its folder.
+    """Write a run's documents, one for each format, into the run's folder.
 
     Raises:
         ExportError: two of the formats have the same file ending; also as `export`.

@@ -1,4 +1,4 @@
-"""A run's statements as the nodes, edges and groups that the HTML page draws.
+"""Converts a run's statements to the nodes, edges and groups that the HTML page draws.
 
 A group holds nodes of one kind and type that belong to the same activity. Imports `graph`, `model`,
 `plot` and `_text`.
@@ -24,7 +24,7 @@ from provml.plot.curve_columns import curve_data
 from provml.plot.curves import read_curves
 
 MOST_NODES: Final = 50_000
-"""The most nodes that a page can hold."""
+"""The maximum number of nodes in a page."""
 
 _SHARED: Final = -1
 _LEAST_GROUPED: Final = 3
@@ -51,7 +51,7 @@ _ANCHORS: Final = ("wasGeneratedBy", "used", "wasInformedBy", "wasAssociatedWith
 
 @dataclass(slots=True)
 class _DiagramNode:
-    """An element: its attributes, its group, and the activity that it belongs to."""
+    """A node of the page: an entity, activity or agent, with its attributes and group."""
 
     name: str
     run: int
@@ -91,7 +91,10 @@ class _DiagramNode:
 
 
 class Diagram:
-    """The nodes, edges and groups of one or more runs; optionally only some nodes, by IRI."""
+    """Collects the nodes, edges and groups of one or more runs for the HTML page.
+
+    The caller may limit it to a set of nodes, given by their IRIs.
+    """
 
     def __init__(self, kept: Set[str] | None = None) -> None:
         self._kept = kept
@@ -106,12 +109,12 @@ class Diagram:
         self._samples = 0
 
     def title(self) -> str:
-        """Return the title of the page."""
+        """Return the page's title: the name of the run, or the number of runs."""
         labels = [run["label"] for run in self._runs]
         return labels[0] if len(labels) == 1 else f"{len(labels)} runs"
 
     def data(self) -> dict[str, Any]:
-        """Return everything that the page's script needs."""
+        """Return the data for the page's script."""
         self._open_groups()
         details = " and ".join(sorted(self._details))
         under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges, {details} detail, "
@@ -129,7 +132,7 @@ class Diagram:
     # -- nodes and edges ----------------------------------------------------------------------
 
     def add(self, mapping: RunMapping) -> None:
-        """Add a run.
+        """Add the nodes, edges and groups of a run.
 
         Raises:
             ExportError: the page would have more nodes than it can hold.
@@ -156,7 +159,10 @@ class Diagram:
         self._group(run, first)
 
     def _place(self, name: str, prefixes: dict[str, str], run: int) -> int | None:
-        """Return the number of a node; None if it is not shown."""
+        """Return the number of the node with this name; None if the page does not show the node.
+
+        Adds the node if it is new.
+        """
         prefix, _, local = name.partition(":")
         iri = prefixes.get(prefix, f"{prefix}:") + local
         if self._kept is not None and iri not in self._kept:
@@ -172,7 +178,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # another run has stated it
+        if node.attributes or node.types:  # already stated, usually by another run
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local
@@ -189,7 +195,7 @@ class Diagram:
             if len(text) > _LONGEST:
                 text, datatype = f"{text[:_LONGEST]}… ({len(text):,} characters)", None
             node.attributes.append([name, text, datatype])
-        # provml's own type comes first
+        # generic types come last
         node.types.sort(key=lambda kind: kind in ("Collection", "Plan", "Span", "Revision"))
         for key, slot in (("prov:startTime", "start"), ("prov:endTime", "end")):
             moment = statement.arguments.get(key)
@@ -222,7 +228,7 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Note the activity that a node belongs to: the one that made, used or informed it."""
+        """Set the activity that a node belongs to: the activity that made, used or informed it."""
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):
@@ -236,7 +242,7 @@ class Diagram:
             self._nodes[own].anchor = other
 
     def _add_curves(self, mapping: RunMapping, prefixes: dict[str, str]) -> None:
-        """Add the samples of each series as a curve, thinned if there are many."""
+        """Add a curve of the samples of each series. A curve with many samples is thinned."""
         run = len(self._runs) - 1
         places = {s.index: self._place(series_name(s), prefixes, run) for s in mapping.series.all}
         series = [s for s in mapping.series.all if places[s.index] is not None]
@@ -291,14 +297,14 @@ class Diagram:
         self._results(run, first)
 
     def _anchor(self, node: _DiagramNode) -> int | None:
-        """Find the node that a node belongs to. A step belongs to its context or run."""
+        """Find the node that another node belongs to. A step belongs to its context or run."""
         place = node.anchor
         while place is not None and _PARTS.keys() & set(self._nodes[place].types):
             place = self._nodes[place].anchor
         return place
 
     def _results(self, run: int, first: int) -> None:
-        """Group a run's series, models and artifacts so that they fold into its results."""
+        """Group a run's series, models and artifacts, so that they fold into its results."""
         for place in range(first, len(self._nodes)):
             if "Results" not in self._nodes[place].types:
                 continue
@@ -333,9 +339,9 @@ class Diagram:
             return
 
     def _open_groups(self) -> None:
-        """Open the small groups while few nodes are shown, so that a small run is shown whole.
+        """Open small groups as long as the page shows few nodes, so a small run is shown whole.
 
-        The groups of one type are opened together, or not at all.
+        Either all groups of one type are opened, or none.
         """
         sizes: dict[int, int] = defaultdict(int)
         for node in self._nodes:
@@ -362,7 +368,7 @@ def _too_many_nodes(nodes: int) -> ExportError:
 
 
 def _node_texts(node: _DiagramNode, values: dict[str, str]) -> tuple[str, str]:
-    """Return a node's label and the line below it."""
+    """Return a node's label, and the line of text below the label."""
     kind = node.types[0] if node.types else ""
     label = values.get("prov:label", "") or values.get("provml:name", "")
     if kind in ("Step", "Epoch"):
@@ -389,13 +395,13 @@ def _node_texts(node: _DiagramNode, values: dict[str, str]) -> tuple[str, str]:
 
 
 def _version_suffix(name: str) -> str:
-    """Return the version of a node, as ``" 2"``; empty for the first version."""
+    """Return the suffix for a node's version, such as ``" 2"``; empty for the first version."""
     parts = name.split("/")
     return f" {parts[2]}" if len(parts) == 3 and parts[2].isdecimal() else ""
 
 
 def _shorten_number(text: str) -> str:
-    """Round a number to six digits. Other text is kept, up to 80 characters."""
+    """Round a number to six digits. Other text is cut to 80 characters."""
     try:
         number = float(text)
     except ValueError:
@@ -404,5 +410,5 @@ def _shorten_number(text: str) -> str:
 
 
 def _split_camel_case(kind: str) -> str:
-    """Split ``SourceCode`` into ``source code``."""
+    """Split a type's name into words: ``SourceCode`` into ``source code``."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in kind).strip()

@@ -1,4 +1,7 @@
-"""A run as an ``rdflib`` graph. Imports `ntriples`; rdflib and pyoxigraph when used."""
+"""Builds an ``rdflib`` graph of a run.
+
+Imports `ntriples`; rdflib and pyoxigraph only when needed.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ _TERMS_KEPT = 10_000
 
 
 def rdflib_graph(mapping: RunMapping) -> Graph:
-    """Build the graph of a run's triples. Literals keep every digit.
+    """Build an ``rdflib`` graph of a run's triples. Literals keep every digit.
 
-    rdflib's own parsers normalise literals, which cuts times to microseconds.
+    The parsers of rdflib are not used, because they normalise literals and so cut times to
+    microseconds.
 
     Raises:
         MissingExtraError: rdflib or pyoxigraph is not installed.

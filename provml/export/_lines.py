@@ -1,4 +1,4 @@
-"""Writing RDF as lines, one triple or quad each: N-Triples and N-Quads.
+"""Writes RDF with one triple or quad on each line: N-Triples and N-Quads.
 
 Imports `_rdf` and `_text`.
 """
@@ -28,7 +28,7 @@ from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 
 class Lines:
-    """Writes descriptions as lines. Blank nodes are numbered through the whole document."""
+    """Writes descriptions as lines of RDF. Numbers blank nodes across the whole document."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -40,7 +40,7 @@ class Lines:
         prefixes: dict[str, str],
         graph: str | None = None,
     ) -> None:
-        """Write descriptions, into a named graph if its name is given."""
+        """Write the lines of descriptions: triples, or quads if a graph is named."""
         graph_term = b"" if graph is None else b" <%b>" % graph.encode()
         for block in gather_blocks(self._blocks(descriptions, _TermWriter(prefixes), graph_term)):
             self._sink.write(block)
@@ -83,7 +83,7 @@ class Lines:
 
 
 class _TermWriter:
-    """Writes names and values as N-Triples terms, with the IRIs of some prefixes."""
+    """Writes names and values as N-Triples terms. Expands names with the given prefixes."""
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self._prefixes = prefixes

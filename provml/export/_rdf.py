@@ -1,8 +1,8 @@
-"""Statements as RDF, by PROV-O (W3C Recommendation, 2013), for all RDF formats.
+"""Converts statements to RDF after PROV-O (W3C Recommendation, 2013), for all RDF formats.
 
 An element becomes its types, label, times and attributes. A relation becomes a plain triple, or a
 qualified node if it has a time, a plan or a type. A qualified generation, usage or derivation is
-written without the plain triple that it entails (PROV-O, table 3), because PROV readers would take
+written without the plain triple that it entails (PROV-O, table 3), because PROV readers would read
 that triple as a second statement. `describe_statements` can add the entailed triples for queries.
 
 Imports `model`.
@@ -30,14 +30,14 @@ Property = tuple[str, Any]
 
 @dataclass(slots=True)
 class Blank:
-    """A blank node and its properties; in a table, one node for each row."""
+    """A blank node and its properties. In a table, it is one blank node per row."""
 
     properties: list[Property]
 
 
 @dataclass(slots=True)
 class Description:
-    """A subject and its properties; with columns, ``rows`` subjects or objects."""
+    """A subject and its properties. With columns, it describes ``rows`` subjects or objects."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)
@@ -54,19 +54,19 @@ _ELEMENT_PROPERTIES: Final = {
     "prov:type": TYPE,
 }
 _ALWAYS_QUALIFIED: Final = ("Association",)
-"""Written as a node even if it has nothing to qualify. Otherwise the ``prov`` library would merge
-the plain triple with the node of another association."""
+"""The relations that are always written as a qualified node. Otherwise the ``prov`` library would
+merge the plain triple with the node of another association."""
 _REVISION: Final = ("prov:type", "prov:Revision")
 
 
 def rdf_prefixes(prefixes: dict[str, str]) -> dict[str, str]:
-    """Return a document's prefixes together with those that RDF itself needs."""
+    """Return a document's prefixes, and the prefixes that every RDF document needs."""
     standard = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD, "rdf": vocabulary.RDF, "rdfs": RDFS}
     return {**standard, **prefixes}
 
 
 def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
-    """Declare each bundle as a ``prov:Bundle``, in the document that holds the bundles."""
+    """Describe each bundle as a ``prov:Bundle``, for the default graph of the document."""
     for name in bundles.names():
         kinds: list[Property] = [(TYPE, Name("prov:Entity")), (TYPE, Name("prov:Bundle"))]
         yield Description(name, kinds)
@@ -75,10 +75,10 @@ def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
 def describe_statements(
     statements: Iterable[Statement], *, entailed: bool = False
 ) -> Iterator[Description]:
-    """Describe statements by subject. Neighbours with the same subject are merged.
+    """Convert statements to descriptions of subjects. Merges neighbours with the same subject.
 
     Args:
-        entailed: also write the plain triples that qualified nodes entail, which queries look for.
+        entailed: also state the plain triples that qualified nodes entail. Queries need them.
     """
     held: Description | None = None
     for statement in statements:

@@ -1,6 +1,6 @@
-"""Finding a format by its name or by the ending of a file.
+"""Finds a format by its name or by the ending of a file name.
 
-Imports `base.format_names`; each format's module when that format is asked for.
+Imports `base.format_names`. Imports the module of a format only when the format is requested.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format that a run can be written in; `provml.export` describes what it is built from.
+    """A format for documents of runs. `provml.export` describes how to define a format.
 
     Attributes:
-        name: the name that ``--format`` takes.
-        suffix: the ending of its files, with the dot.
-        about: the first line of its documentation, without the full stop.
-        default_detail: ``sample`` or ``series``; None if that depends on the size of the run.
-        samples_only: whether it holds only the samples, and no PROV statements.
-        options: the names of the `View` fields that it supports.
+        name: the name for the option ``--format``.
+        suffix: the ending of the format's files, with the dot.
+        about: the first line of the format's documentation, without the full stop.
+        default_detail: ``sample`` or ``series``; None if it depends on the size of the run.
+        samples_only: whether documents hold only samples, without PROV statements.
+        options: the names of the `View` fields that the format supports.
         holds_several_runs: whether one document can hold several runs, each as a bundle.
     """
 
@@ -48,10 +48,11 @@ class Format:
     writer: Any
 
     def write(self, mapping: RunMapping, sink: BinaryIO, view: View | None = None) -> None:
-        """Write a run, or the part of it that the view selects.
+        """Write a run in this format, or only the part that the view selects.
 
         Raises:
-            MissingExtraError, MissingProgramError: something that the format needs is missing.
+            MissingExtraError, MissingProgramError: a package or program that the format needs is
+                not installed.
         """
         if view is None or not self.options:
             self.writer.write(mapping, sink)
@@ -59,7 +60,7 @@ class Format:
             self.writer.write(mapping, sink, view)
 
     def write_bundles(self, bundles: RunBundles, sink: BinaryIO, view: View | None = None) -> None:
-        """Write several runs, each as a bundle of its own. Raises as `write`."""
+        """Write several runs in this format, with a bundle for each run. Raises as `write`."""
         if view is None or not self.options:
             self.writer.write_bundles(bundles, sink)
         else:
@@ -67,7 +68,7 @@ class Format:
 
 
 def find_format(format: str | Format) -> Format:
-    """Find a format by its name. A `Format` is returned as it is.
+    """Find a format by its name. Returns a `Format` argument unchanged.
 
     Raises:
         ExportError: no format has this name, or another package's format cannot be loaded.
@@ -83,7 +84,7 @@ def find_format(format: str | Format) -> Format:
 
 
 def load_formats() -> tuple[list[Format], list[ExportError]]:
-    """Load all formats, sorted by name, and collect the errors of those that cannot be loaded."""
+    """Load all formats. Returns them by name, and the errors of formats that cannot be loaded."""
     formats, errors = [_built_in_format(name) for name in BUILT_IN], []
     for name, point in added_formats().items():
         try:
@@ -94,9 +95,9 @@ def load_formats() -> tuple[list[Format], list[ExportError]]:
 
 
 def guess_format(path: str | os.PathLike[str]) -> Format | None:
-    """Find the format by the ending of a file's name, ignoring ``.gz`` and ``.zst``.
+    """Find the format for a file name by its ending. Ignores ``.gz`` and ``.zst``.
 
-    If several endings match, the longest wins, and a built-in format before another package's.
+    If several endings match, the longest wins. A built-in format wins over another package's.
     """
     name = os.fspath(path).lower().removesuffix(".gz").removesuffix(".zst")
     matching = [one for one in load_formats()[0] if name.endswith(one.suffix.lower())]

@@ -1,4 +1,4 @@
-"""Writing RDF in the short form that Turtle and TriG share. Imports `_rdf` and `_text`."""
+"""Writes RDF in the short syntax that Turtle and TriG share. Imports `_rdf` and `_text`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 _INDENT: Final = b"    "
 _ESCAPED: Final = re.compile(r"[/~]")
-"""The characters of local names that Turtle escapes with a backslash (PN_LOCAL_ESC)."""
+"""The characters in local names that Turtle escapes with a backslash (PN_LOCAL_ESC)."""
 
 
 def prefix_lines(prefixes: dict[str, str]) -> bytes:
-    """Return the directives that declare the prefixes."""
+    """Return the text of the directives that declare prefixes."""
     return "".join(f"@prefix {prefix}: <{iri}> .\n" for prefix, iri in prefixes.items()).encode()
 
 
 def write_descriptions(descriptions: Iterable[Description], sink: BinaryIO) -> None:
-    """Write descriptions as blocks of ``subject predicate object ; ... .``."""
+    """Write descriptions to a file, each as ``subject predicate object ; ... .``."""
     for block in gather_blocks(_turtle_blocks(descriptions)):
         sink.write(block)
 
@@ -52,7 +52,7 @@ def _turtle_blocks(descriptions: Iterable[Description]) -> Iterator[bytes]:
 
 
 def _object_list_blocks(description: Description, rows: Rows) -> Iterator[bytes]:
-    """Write one subject with a column of objects as an object list."""
+    """Yield the text of one subject whose column of objects becomes an object list."""
     assert isinstance(description.subject, Name)
     for predicate, value in description.properties:
         yield b"%b %b\n" % (_escape_turtle_name(description.subject), _turtle_predicate(predicate))

@@ -1,7 +1,9 @@
-"""Turning values and columns into text, and joining columns to rows: what all writers share.
+"""Converts values and columns to text, and joins columns to rows, for all exporters.
 
 A table is written column by column. Each piece of its text is either the same for all rows, or a
-list with the text of each row. Imports `model.statements` and `clock`; orjson and numpy when used.
+list with the text of each row.
+
+Imports `model.statements` and `clock`; orjson and numpy only when needed.
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 2**20
 
 Piece = bytes | list[bytes]
-"""Text that all rows share, or a list with the text of each row."""
+"""A part of the rows' text: text that all rows share, or a list with the text of each row."""
 
 quote_json = json.JSONEncoder(ensure_ascii=False).encode
-"""Quote a string with the escapes that JSON, N-Triples, Turtle and PROV-N have in common."""
+"""Quotes a string with the escapes that JSON, N-Triples, Turtle and PROV-N have in common."""
 
 
 @dataclass(slots=True)
 class Rows:
     """A block of a table's rows. Each column is converted to text once, however often it is used.
 
-    The texts are found by the identity of the column, which the block therefore holds on to. A
-    block has few columns, so a list is searched faster than a hash would be computed.
+    The texts are looked up by the identity of the column, so the block keeps a reference to the
+    column. A block has few columns: searching a list is faster than computing a hash.
     """
 
     start: int
@@ -55,7 +57,7 @@ class Rows:
         return self.stop - self.start
 
     def texts(self, column: Any, make: Callable[[Any], list[bytes]]) -> list[bytes]:
-        """Return the texts of a column in these rows."""
+        """Return the text of each value of a column in these rows, as ``make`` formats it."""
         for known, known_make, texts in self._texts:
             if known is column and known_make is make:
                 return texts
@@ -65,13 +67,13 @@ class Rows:
 
 
 def split_rows(rows: int) -> Iterator[Rows]:
-    """Split a table's rows into blocks of a size that keeps memory flat."""
+    """Split the rows of a table into blocks of limited size, so that memory does not grow."""
     for start in range(0, rows, _BLOCK_ROWS):
         yield Rows(start, min(start + _BLOCK_ROWS, rows))
 
 
 def join_rows(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
-    """Join the pieces of each row in order, and the rows with the separator between them."""
+    """Join the pieces of each row, then join the rows with a separator."""
     merged: list[Piece] = []
     for piece in pieces:
         if isinstance(piece, bytes) and merged and isinstance(merged[-1], bytes):
@@ -80,7 +82,7 @@ def join_rows(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
             merged.append(piece)
     if rows == 1:
         return b"".join(piece if isinstance(piece, bytes) else piece[0] for piece in merged)
-    # the separator goes after the text that closes a row, except after the last row
+    # append the separator to the text that closes each row except the last
     last = merged.pop() if isinstance(merged[-1], bytes) else b""
     assert isinstance(last, bytes)
     merged.append(last + separator)
@@ -107,7 +109,7 @@ def gather_blocks(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[by
 
 
 def write_joined(sink: BinaryIO, texts: Iterator[bytes], separator: bytes) -> None:
-    """Write small texts with the separator between them."""
+    """Write small texts to a file, with a separator between them."""
     before = b""
     for block in gather_blocks(texts, separator):
         sink.write(before + block)
@@ -115,7 +117,7 @@ def write_joined(sink: BinaryIO, texts: Iterator[bytes], separator: bytes) -> No
 
 
 def group_values(attributes: list[tuple[str, Any]]) -> list[tuple[str, list[Any]]]:
-    """Group values by name, in the order in which the names first occur."""
+    """Group the values of attributes by name, in the order in which the names first occur."""
     group_values: dict[str, list[Any]] = {}
     for name, value in attributes:
         group_values.setdefault(name, []).append(value)
@@ -128,11 +130,11 @@ def group_values(attributes: list[tuple[str, Any]]) -> list[tuple[str, list[Any]
 def format_name(
     name: Name | NameColumn, rows: Rows, written: Callable[[str], bytes]
 ) -> list[Piece]:
-    """Write a name, or a column of names.
+    """Format a name, or a column of names.
 
     Args:
-        written: writes one name in the format. For a column it gets the prefix and the text before
-            the first number; the digits and dots after it are written unchanged.
+        written: formats one name. For a column, it receives the text before the first number; the
+            digits and dots after that text are written unchanged.
     """
     if isinstance(name, str):
         return [written(name)]
@@ -150,11 +152,11 @@ def format_value(
     single: Callable[[Any], bytes],
     typed: Callable[[Piece, str], list[Piece]],
 ) -> list[Piece]:
-    """Write a value, or a column of values.
+    """Format a value, or a column of values.
 
     Args:
-        single: writes one value in the format.
-        typed: writes a lexical form that needs no escaping, with its datatype.
+        single: formats one value.
+        typed: formats a lexical form that needs no escaping, together with its datatype.
     """
     if not isinstance(value, ValueColumn):
         return [single(value)]
@@ -169,14 +171,14 @@ def format_value(
 
 
 def format_time(time: Moment | TimeColumn, rows: Rows) -> Piece:
-    """Write a time, or a column of times, as xsd:dateTime."""
+    """Format a time, or a column of times, as xsd:dateTime."""
     if isinstance(time, TimeColumn):
         return rows.texts(time.time_ns, format_times)
     return iso_text(time.time_ns).encode()
 
 
 def lexical_form(value: Value) -> tuple[str, str | None]:
-    """Return a value's lexical form and the name of its datatype; None for a plain string."""
+    """Return a value's lexical form, and its datatype (None for a plain string)."""
     if isinstance(value, Name):
         return value, "xsd:QName"
     if isinstance(value, Iri):
@@ -202,7 +204,7 @@ def _choose_integer_type(number: int) -> str:
 
 
 def format_float(value: float) -> str:
-    """Write a float as xsd:double: the shortest text that reads back as the same number."""
+    """Format a float as xsd:double: the shortest text that reads back as the same number."""
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
@@ -211,14 +213,14 @@ def format_float(value: float) -> str:
 
 
 def format_integers(numbers: NDArray[np.int64]) -> list[bytes]:
-    """Write each number in decimal digits."""
+    """Format each integer in decimal digits."""
     import orjson
 
     return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
 def format_floats(numbers: NDArray[np.float64]) -> list[bytes]:
-    """Write each number as xsd:double, as `format_float` does."""
+    """Format each float as xsd:double, as `format_float` does."""
     import numpy as np
     import orjson
 
@@ -229,7 +231,7 @@ def format_floats(numbers: NDArray[np.float64]) -> list[bytes]:
 
 
 def format_times(time_ns: NDArray[np.int64]) -> list[bytes]:
-    """Write each time as xsd:dateTime with nine digits, as `clock.iso_text` does."""
+    """Format each time as xsd:dateTime with nine decimals, as `clock.iso_text` does."""
     import numpy as np
 
     seconds, fraction = np.divmod(time_ns, 1_000_000_000)

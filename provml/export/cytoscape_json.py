@@ -24,12 +24,12 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a run's graph."""
+    """Write the graph of one run as Cytoscape JSON."""
     _write_cytoscape([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the graph of several runs. Nodes and edges name the bundles that they come from."""
+    """Write the graph of several runs as Cytoscape JSON. Nodes and edges name their bundles."""
     _write_cytoscape(bundles, sink, view)
 
 

@@ -21,14 +21,14 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the picture of a run in DOT."""
+    """Write the graph of one run in the DOT language."""
     from provml.graph.render import dot_text
 
     sink.write(dot_text([mapping], view))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the picture of several runs in DOT, each run as a cluster."""
+    """Write the graph of several runs in the DOT language, with a cluster for each run."""
     from provml.graph.render import dot_text
 
     sink.write(dot_text(bundles, view))

@@ -23,12 +23,12 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a run's graph."""
+    """Write the graph of one run as GEXF."""
     _write_gexf([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the graph of several runs. Nodes and edges name the bundles that they come from."""
+    """Write the graph of several runs as GEXF. Nodes and edges name their bundles."""
     _write_gexf(bundles, sink, view)
 
 
@@ -42,7 +42,7 @@ def _write_gexf(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> N
     times = [data["prov:startTime"] for _, data in nodes if "prov:startTime" in data]
     writer = GEXFWriter(prettyprint=False)
     writer.add_graph(graph)
-    for meta in writer.xml.iter("meta"):  # not today's date: equal graphs give equal files
+    for meta in writer.xml.iter("meta"):  # equal graphs give equal files, so not today
         meta.set("lastmodifieddate", max(times, default="1970-01-01")[:10])
     held = io.BytesIO()
     writer.write(held)

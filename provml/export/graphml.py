@@ -22,16 +22,16 @@ OPTIONS: Final = GRAPH_OPTIONS
 _ALL: Final = View()
 _SPELLED: Final = ("boolean", "double")
 _SPELLED_AS: Final = {"True": "true", "False": "false", "nan": "NaN", "inf": "INF", "-inf": "-INF"}
-"""Python's spelling of booleans and numbers, and that of XML Schema."""
+"""How XML Schema spells what Python spells differently: booleans, NaN and infinity."""
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write a run's graph."""
+    """Write the graph of one run as GraphML."""
     _write_graphml([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the graph of several runs. Nodes and edges name the bundles that they come from."""
+    """Write the graph of several runs as GraphML. Nodes and edges name their bundles."""
     _write_graphml(bundles, sink, view)
 
 
@@ -46,6 +46,6 @@ def _write_graphml(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -
     for value in writer.xml.iter("data"):
         if value.get("key") in numbers:
             value.text = _SPELLED_AS.get(value.text, value.text)
-    held = io.BytesIO()  # networkx seeks in its file
+    held = io.BytesIO()  # networkx needs a file that it can seek in
     writer.dump(held)
     sink.write(held.getvalue() + b"\n")

@@ -1,7 +1,7 @@
 """HTML: an interactive page of a run's graph that opens offline in any browser.
 
 Groups of similar nodes (parameters, the series of a context, its steps, the samples of a series)
-can be opened and closed. The page is built in memory: it holds at most some tens of thousands of
+can be opened and closed. The page is built in memory, so `_diagram.MOST_NODES` limits the number of
 nodes. Imports `_diagram`, `page` and `graph`.
 """
 
@@ -26,17 +26,17 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the page of a run.
+    """Write an interactive HTML page of one run.
 
     Raises:
-        ExportError: the page would hold too many nodes, or no node matches the view.
+        ExportError: the page would hold too many nodes, or no single node matches the view.
         MissingExtraError: the package that ships D3, or for a view networkx, is not installed.
     """
     _write_html([mapping], sink, view)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the page of several runs, each in a frame. Nodes that runs share appear once.
+    """Write an interactive HTML page of several runs, each in a frame. Shared nodes appear once.
 
     Raises as `write`.
     """

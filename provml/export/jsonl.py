@@ -5,11 +5,11 @@ Each line is strict JSON. A sample::
     {"metric":"loss","context":["training"],"kind":"metric","index":0,
      "time":"2026-01-01T00:00:00.000000000Z","data":{"value":0.5,"step":0,"epoch":0}}
 
-If they apply, ``"rank"``, ``"unit"`` and ``"of":["model","net"]`` come before the index. A point
-of a group has ``"group":"train_loss"`` instead of ``"metric"``, and ``data`` holds its fields as
-`RecordedRun.points` returns them. ``kind`` is ``metric``, ``flops``, ``cumulative-flops`` or, for
-readings, their collector. The index counts the points of the group over all processes, or the
-samples of the series (of its rank) that are not points.
+A line may also have ``"rank"``, ``"unit"`` and ``"of":["model","net"]``, before the index. The line
+of a point has ``"group":"train_loss"`` instead of ``"metric"``, and its ``data`` holds the fields
+of the point, as `RecordedRun.points` returns them. ``kind`` is ``metric``, ``flops``,
+``cumulative-flops`` or the name of the collector that took the reading. The index counts the points
+of a group over all processes. For other samples, it counts the samples of the series and rank.
 
 Values:
 
@@ -17,12 +17,12 @@ Values:
 - Text is a string.
 - Any other value, including NaN and infinity, is ``{"$": ..., "type": ...}`` with the lexical form
   and datatype of PROV-JSON.
-- A missing step or epoch is left out.
+- A sample without a step or epoch has no ``step`` or ``epoch``.
 
 The lines of one series or group keep the order in which they were written, process after process.
 The order between different series is not meaningful.
 
-Imports `model`, `journal`, `history` and `_text`; numpy when used.
+Imports `model`, `journal`, `history` and `_text`; numpy only when needed.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ SUFFIX: Final = ".jsonl"
 SAMPLES_ONLY: Final = True
 
 _BLOCK_ROWS: Final = 8192
-_TEXT_ROWS: Final = 64  # a value may be a megabyte, so only a few are held at a time
+_TEXT_ROWS: Final = 64  # a value may be a megabyte, so only a few are in memory
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's samples in one pass. Memory is bounded by a chunk."""
+    """Write the samples of one run as JSON Lines. Memory does not grow with the run."""
     counts: dict[Any, int] = {}
     for files, declared in mapping.series.declared():
         for block in gather_blocks(_writer_lines(files, declared, counts)):
@@ -71,7 +71,7 @@ def write(mapping: RunMapping, sink: BinaryIO) -> None:
 def _writer_lines(
     files: WriterFiles, declared: dict[int, tuple[Series, RunSeries]], counts: dict[Any, int]
 ) -> Iterator[bytes]:
-    """Write one writer's lines. A point that may continue in the next chunk waits for it."""
+    """Yield the lines of one writer. The last point of a chunk may continue in the next chunk."""
     import numpy as np
 
     table = _SeriesColumns(declared)
@@ -88,17 +88,18 @@ def _writer_lines(
 
 
 class _SeriesColumns:
-    """What the writing of lines needs to know about a writer's series, as arrays.
+    """The series of one writer, as arrays with an entry for each series.
 
     Attributes:
-        numbers: the series' numbers, ascending. The other arrays follow their order.
+        numbers: the series' numbers, ascending. All arrays have this order.
         keys: the key under which the lines of each series are counted.
-        counted: a number for each key.
-        fields: a number for each name.
-        is_point: whether the samples of a series are fields of points.
+        counted: the number of each series' key; equal keys have equal numbers.
+        fields: the number of each series' name; equal names have equal numbers.
+        is_point: whether the samples of each series are fields of points.
         storages: ``f64``, ``i64`` or ``text``.
-        heads: the start of a line; followed by as many empty texts, for the later fields of a line.
-        names: the text before the first value of a line; followed by those before later values.
+        heads: the start of a line that begins with each series, then an empty text for each series.
+        names: the text before the first value of a line for each series, then the text before a
+            later value for each series.
     """
 
     def __init__(self, declared: dict[int, tuple[Series, RunSeries]]) -> None:
@@ -119,7 +120,7 @@ class _SeriesColumns:
 
 
 def _is_field(series: Series) -> bool:
-    """Whether a series' samples are fields of points. Names that points reserve are excluded."""
+    """Return whether a series' samples are fields of points; ``step`` and ``epoch`` are not."""
     return holds_points(series) and series.name not in ("step", "epoch")
 
 
@@ -142,7 +143,7 @@ def _line_start(series: Series, run_series: RunSeries) -> bytes:
 
 
 def _number_keys(keys: list[Any]) -> NDArray[np.int64]:
-    """Number the keys, with equal numbers for equal keys."""
+    """Return a number for each key. Equal keys have equal numbers."""
     import numpy as np
 
     numbers: dict[Any, int] = {}
@@ -150,7 +151,7 @@ def _number_keys(keys: list[Any]) -> NDArray[np.int64]:
 
 
 def _object_array(texts: list[bytes]) -> NDArray[np.object_]:
-    """Put texts into an array, so that they can be looked up by an array of positions."""
+    """Convert texts to an array, so that an array of positions can index it."""
     import numpy as np
 
     found = np.empty(len(texts), object)
@@ -160,13 +161,13 @@ def _object_array(texts: list[bytes]) -> NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """Samples of one writer, in the order of their lines.
+    """Samples of one writer, in the order of the lines that they are written to.
 
     Attributes:
-        rows: the records.
-        places: the positions of their series in the columns.
-        lines: the number of the line of each sample.
-        index: the index that the line states.
+        rows: the records of the samples file.
+        places: the position of each sample's series in `_SeriesColumns`.
+        lines: the number of each sample's line.
+        index: the ``"index"`` of each sample's line.
     """
 
     rows: NDArray[np.void]
@@ -175,16 +176,17 @@ class _Samples:
     index: NDArray[np.int64]
 
     def chosen(self, mask: Any) -> _Samples:
-        """Select samples by a mask or a slice."""
+        """Return only the samples that a boolean mask or a slice selects."""
         return _Samples(self.rows[mask], self.places[mask], self.lines[mask], self.index[mask])
 
 
 def _arrange_samples(
     table: _SeriesColumns, rows: NDArray[np.void], counts: dict[Any, int], is_end: bool
 ) -> tuple[_Samples, NDArray[np.bool_]]:
-    """Sort the samples by line, find those of points that may continue, and count the other lines.
+    """Sort samples by line, and count the complete lines.
 
-    At the end of the file no point continues.
+    Also returns a mask of the samples whose point may continue in the next chunk. At the end of the
+    file, no point continues.
     """
     import numpy as np
 
@@ -196,7 +198,7 @@ def _arrange_samples(
     changes = _find_changes(table.counted[own])
     begins = changes | ~is_point | _find_changes(rows["time"][order])
     lines = np.cumsum(begins) - 1
-    # for each key: its first line here, its last line, and the number of earlier lines
+    # for each key: its first and last line in this chunk, and the number of earlier lines
     nth = np.cumsum(changes) - 1
     firsts = lines[changes]
     lasts = np.append(firsts[1:], lines[-1:] + 1) - 1
@@ -206,21 +208,21 @@ def _arrange_samples(
     is_open = may_go_on & (lines == lasts[nth])
     ended = before + lasts - firsts + 1 - may_go_on[changes]
     counts.update(zip(keys, ended.tolist(), strict=True))
-    # a line takes the position of its first sample
+    # lines are sorted by the position of their first sample
     by_line = np.argsort(order[begins][lines], kind="stable")
     samples = _Samples(rows[order], own, lines, index)
     return samples.chosen(by_line), is_open[by_line]
 
 
 def _find_changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Find the rows in which a column differs from the row before."""
+    """Return a mask of the rows in which a column differs from the row before."""
     import numpy as np
 
     return np.concatenate((np.ones(min(len(column), 1), bool), column[1:] != column[:-1]))
 
 
 def _last_rows(table: _SeriesColumns, samples: _Samples) -> NDArray[np.void]:
-    """Select the last record of each series."""
+    """Return the last record of each series."""
     import numpy as np
 
     _, found = np.unique(samples.places[::-1], return_index=True)
@@ -228,7 +230,7 @@ def _last_rows(table: _SeriesColumns, samples: _Samples) -> NDArray[np.void]:
 
 
 def _line_blocks(files: WriterFiles, table: _SeriesColumns, samples: _Samples) -> Iterator[bytes]:
-    """Write the samples in blocks."""
+    """Yield the text of the samples' lines, block by block."""
     import numpy as np
 
     samples = samples.chosen(_find_readable(files, table, samples))
@@ -249,7 +251,7 @@ def _line_blocks(files: WriterFiles, table: _SeriesColumns, samples: _Samples) -
 def _find_readable(
     files: WriterFiles, table: _SeriesColumns, samples: _Samples
 ) -> NDArray[np.bool_]:
-    """Find the samples whose value can be read. Text may be lost."""
+    """Return a mask of the samples whose value can be read. Text values may be damaged."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)
@@ -261,7 +263,7 @@ def _find_readable(
 
 
 def _find_last_of_name(table: _SeriesColumns, samples: _Samples) -> NDArray[np.bool_]:
-    """Find the samples that no later sample with the same name in the same line replaces."""
+    """Return a mask that drops samples replaced by a later sample of the same field and line."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)
@@ -280,7 +282,7 @@ def _line_pieces(
     begins: NDArray[np.bool_],
     ends: NDArray[np.bool_],
 ) -> list[Piece]:
-    """Write the samples' columns."""
+    """Build the columns of text that form the samples' lines."""
     rows = samples.rows
     places = samples.places + len(table.numbers) * ~begins
     has_step = ends & (rows["step"] != layout.NO_STEP)
@@ -311,7 +313,7 @@ def _place_texts(
     make: Callable[[Any], list[bytes]] | None = None,
     column: Any = None,
 ) -> list[Piece]:
-    """Write a text and the texts of a column in some rows, and nothing in the others."""
+    """Build a text, followed by a column's text, for the chosen rows; empty for other rows."""
     import numpy as np
 
     if chosen.all():
@@ -367,7 +369,7 @@ def _typed_json(text: str, datatype: str) -> bytes:
 
 
 def _other_value_texts(files: WriterFiles, rows: NDArray[np.void]) -> list[bytes]:
-    """Write the values that are not 64-bit numbers; an empty text if one cannot be read."""
+    """Format values that are not 64-bit numbers. An unreadable value becomes an empty text."""
     import numpy as np
 
     found = [b""] * len(rows)

@@ -46,14 +46,14 @@ _SEPARATOR: Final = b",\n"
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's triples."""
+    """Write the triples of one run as JSON-LD."""
     sink.write(b"{%b,\n" % _jsonld_context(rdf_prefixes(mapping.prefixes())))
     _write_jsonld_graph(describe_statements(mapping.statements()), sink)
     sink.write(b"}\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a named graph with its own prefixes."""
+    """Write several runs as JSON-LD: one named graph for each run, with the run's prefixes."""
     sink.write(b"{%b,\n" % _jsonld_context(rdf_prefixes(bundles.prefixes())))
     sink.write(b'"@graph":[\n')
     _write_nodes(describe_bundles(bundles), sink)
@@ -107,7 +107,7 @@ def _jsonld_object(value: Any, rows: Rows) -> list[Piece]:
         inner: list[Piece] = []
         _append_members(inner, value.properties, rows)
         assert isinstance(inner[0], bytes)
-        inner[0] = inner[0].removeprefix(b",")  # the comma that follows a subject's name
+        inner[0] = inner[0].removeprefix(b",")  # no comma before the first member
         return [b"{", *inner, b"}"]
     if isinstance(value, (Name, NameColumn)):
         return [b'{"@id":"', *_jsonld_name(value, rows), b'"}']

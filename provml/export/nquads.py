@@ -19,12 +19,12 @@ SUFFIX: Final = ".nq"
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's triples in the default graph."""
+    """Write the triples of one run as N-Quads, in the default graph."""
     Lines(sink).write(describe_statements(mapping.statements()), rdf_prefixes(mapping.prefixes()))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a named graph."""
+    """Write several runs as N-Quads, with a named graph for each run."""
     lines = Lines(sink)
     lines.write(describe_bundles(bundles), rdf_prefixes(bundles.prefixes()))
     for iri, mapping in zip(bundles.iris(), bundles, strict=True):

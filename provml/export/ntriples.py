@@ -17,10 +17,10 @@ SUFFIX: Final = ".nt"
 
 
 def write(mapping: RunMapping, sink: BinaryIO, *, entailed: bool = False) -> None:
-    """Write a run's triples.
+    """Write the triples of one run as N-Triples.
 
     Args:
-        entailed: also write the plain triples that qualified nodes entail, which queries look for.
+        entailed: also write the plain triples that qualified nodes entail. Queries need them.
     """
     lines = Lines(sink)
     prefixes = rdf_prefixes(mapping.prefixes())

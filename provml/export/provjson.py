@@ -1,9 +1,13 @@
 """PROV-JSON (W3C Member Submission, 2013): PROV as JSON, which most PROV tools read.
 
-The document is streamed kind by kind and column by column. Where the submission is silent, or its
-schema is wrong, the output follows the ``prov`` library: an integer is an xsd:int, xsd:long or
-xsd:integer by its size, NaN and the infinities are strings with the xsd spelling, and a relation's
-id is that of a blank node. Imports `model` and `_text`.
+The document is written kind by kind and column by column. If the submission does not define a
+detail, or its schema is wrong, the output follows the ``prov`` library:
+
+- the size of an integer decides whether its type is xsd:int, xsd:long or xsd:integer
+- NaN and the infinities are strings with the spelling of XML Schema
+- the id of a relation is that of a blank node
+
+Imports `model` and `_text`.
 """
 
 from __future__ import annotations
@@ -41,17 +45,18 @@ _WAITING_BYTES: Final = 4 * 2**20
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's statements.
+    """Write the statements of one run as PROV-JSON, grouped by kind.
 
-    Single statements are built in one pass and wait, in memory or in a file, until their kind is
-    written. Tables are built once for each kind. Memory is bounded by a block.
+    Single statements are built in one pass, and kept in memory or in a temporary file until their
+    kind is written. Tables are built once for each kind, and written block by block, so memory does
+    not grow with the run.
     """
     _write_provjson(mapping, sink)
     sink.write(b"\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a bundle with its own prefixes."""
+    """Write several runs as PROV-JSON: one bundle for each run, with the run's prefixes."""
     sink.write(b'{"prefix":' + quote_json(bundles.prefixes()).encode() + b',\n"entity":{')
     names = [quote_json(name) for name in bundles.names()]
     bundle_type = b'{"prov:type":{"$":"prov:Bundle","type":"xsd:QName"}}'
@@ -78,7 +83,7 @@ def _write_provjson(mapping: RunMapping, sink: BinaryIO) -> None:
 
 
 class _PendingStatements:
-    """The texts of one kind's single statements: in memory while small, then in a file."""
+    """Collects the texts of single statements of one kind: first in memory, later in a file."""
 
     def __init__(self, open_files: ExitStack) -> None:
         self.count = 0
@@ -86,7 +91,7 @@ class _PendingStatements:
         self._texts: BytesIO | IO[bytes] = BytesIO()
 
     def add(self, statement: Statement) -> None:
-        """Add a statement."""
+        """Convert a statement to text, and add the text."""
         if self.count:
             self._texts.write(b",\n")
         pieces = _provjson_member(statement, Rows(0, 1), f"_:{statement.kind}", self.count)
@@ -102,7 +107,7 @@ class _PendingStatements:
         self._texts.write(texts.getvalue())
 
     def copy_to(self, sink: BinaryIO) -> None:
-        """Write the statements in the order in which they were added."""
+        """Write the collected texts to a file, in the order in which they were added."""
         self._texts.seek(0)
         while block := self._texts.read(_BLOCK_BYTES):
             sink.write(block)
@@ -111,7 +116,7 @@ class _PendingStatements:
 def _write_kind(
     sink: BinaryIO, kind: str, singles: _PendingStatements, mapping: RunMapping
 ) -> None:
-    """Write one member of the document, if there are statements of its kind."""
+    """Write the document's member for a kind of statement, if the run has such statements."""
     start = b',\n"%b":{\n' % kind.encode()
     separator = start
     if singles.count:
@@ -127,7 +132,11 @@ def _write_kind(
 
 
 def _table_blocks(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]:
-    """Write the tables of one kind. The blank ids of relations count up from a number."""
+    """Yield the text of all tables of one kind.
+
+    Args:
+        count: the number of the first blank id for a relation.
+    """
     for statement in mapping.tables({kind}):
         for rows in split_rows(statement.rows):
             pieces = _provjson_member(statement, rows, f"_:{kind}", count + rows.start)
@@ -136,7 +145,7 @@ def _table_blocks(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]
 
 
 def _provjson_member(statement: Statement, rows: Rows, blank: str, count: int) -> list[Piece]:
-    """Write one statement: its key, formal attributes and other attributes."""
+    """Build the text of a statement or table: its key, formal attributes and other attributes."""
     if statement.id is not None:
         pieces: list[Piece] = [b'"', *format_name(statement.id, rows, str.encode), b'":{']
     elif statement.rows == 1:
@@ -174,7 +183,7 @@ def _count_from(start: int, length: int) -> list[bytes]:
 
 
 def _provjson_value(value: Value) -> bytes:
-    """Write a value as JSON: strings and booleans plain, all others with their type."""
+    """Convert a value to JSON: strings and booleans plain, other values with their datatype."""
     text, datatype = lexical_form(value)
     if datatype is None:
         return quote_json(text).encode()

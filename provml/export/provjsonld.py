@@ -1,6 +1,6 @@
 """PROV-JSONLD (W3C Member Submission, 2024): one JSON object per statement, valid as JSON-LD.
 
-The document refers to the submission's context and declares the prefixes itself.
+The document refers to the context of the submission, and declares its own prefixes.
 Imports `model` and `_text`.
 """
 
@@ -53,14 +53,14 @@ _TERMS: Final = {"prov:type": "type", "prov:label": "label"}
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's statements."""
+    """Write the statements of one run as PROV-JSONLD."""
     sink.write(b"{%b,\n" % _provjsonld_context(mapping.prefixes(), _CONTEXT))
     _write_provjsonld_graph(mapping.statements(), sink)
     sink.write(b"}\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a bundle with its own prefixes."""
+    """Write several runs as PROV-JSONLD: one bundle for each run, with the run's prefixes."""
     sink.write(b"{%b,\n" % _provjsonld_context(bundles.prefixes(), _CONTEXT))
     sink.write(b'"@graph":[\n')
     declared = '{{"@type":"Entity","@id":"{}","type":["prov:Bundle"]}}'
@@ -110,7 +110,10 @@ def _provjsonld_object(statement: Statement, rows: Rows) -> list[Piece]:
 
 
 def _context_term(name: str, kind: str) -> str:
-    """Return the context's term for an attribute. ``value`` is a term only within an entity."""
+    """Return the term that the JSON-LD context defines for an attribute, else its name.
+
+    The context defines ``value`` only for entities.
+    """
     if name == "prov:value" and kind == "entity":
         return "value"
     return _TERMS.get(name, name)

@@ -33,14 +33,14 @@ _INDENT: Final = b"  "
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's statements."""
+    """Write the statements of one run as PROV-N."""
     sink.write(b"document\n" + _provn_prefixes(mapping.prefixes(), _INDENT) + b"\n")
     _write_provn(mapping.statements(), sink, _INDENT)
     sink.write(b"endDocument\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a bundle with its own prefixes."""
+    """Write several runs as PROV-N: one bundle for each run, with the run's prefixes."""
     sink.write(b"document\n" + _provn_prefixes(bundles.prefixes(), _INDENT) + b"\n")
     for name in bundles.names():
         sink.write(b"%bentity(%b, [prov:type='prov:Bundle'])\n" % (_INDENT, name.encode()))
@@ -56,7 +56,7 @@ def _provn_prefixes(prefixes: dict[str, str], indent: bytes) -> bytes:
     return b"".join(
         b"%bprefix %b <%b>\n" % (indent, prefix.encode(), iri.encode())
         for prefix, iri in prefixes.items()
-        if prefix not in ("prov", "xsd")  # predeclared (PROV-N, 3.7.1)
+        if prefix not in ("prov", "xsd")  # PROV-N predeclares these (3.7.1)
     )
 
 
@@ -108,7 +108,7 @@ def _provn_argument(value: Any, rows: Rows) -> list[Piece]:
 
 
 def _provn_name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    """Write a name unchanged: no character of our local names needs an escape (PN_LOCAL)."""
+    """Write a name unchanged: no character of provml's local names needs escaping (PN_LOCAL)."""
     return format_name(name, rows, str.encode)
 
 

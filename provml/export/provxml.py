@@ -1,8 +1,8 @@
 """PROV-XML (W3C Working Group Note, 2013): PROV as XML, one element per statement.
 
-XML 1.0 cannot hold most control characters. A value with one is written as a JSON string of type
-rdf:JSON, so nothing is lost. A label has no type: U+FFFD replaces the character, and
-``provml:name`` holds the exact name. Imports `model` and `_text`.
+XML 1.0 cannot hold most control characters. A value with such a character is written as a JSON
+string of type rdf:JSON, so nothing is lost. A label cannot have a type, so U+FFFD replaces the
+character there, and ``provml:name`` holds the exact name. Imports `model` and `_text`.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ SUFFIX: Final = ".provx"
 
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XSD: Final = "http://www.w3.org/2001/XMLSchema"
-"""The namespace of XML Schema without RDF's ``#``, because an xsi:type is a QName in it."""
+"""The namespace of XML Schema, without the ``#`` that RDF appends: xsi:type needs this one."""
 
 _ORDER: Final = {"prov:label": 0, "prov:type": 1, "prov:value": 2}
-"""The order that the schema requires of PROV's own attributes; others follow (PROV-XML, 3)."""
+"""The order in which the schema requires PROV's attributes; all others follow (PROV-XML, 3)."""
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's statements."""
+    """Write the statements of one run as PROV-XML."""
     _open_document(mapping.prefixes(), sink)
     _write_xml_statements(mapping.statements(), sink)
     sink.write(b"</prov:document>\n")
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a bundle with its own prefixes."""
+    """Write several runs as PROV-XML: one bundle for each run, with the run's prefixes."""
     _open_document(bundles.prefixes(), sink)
     bundle = b'<prov:entity prov:id="%b"><prov:type xsi:type="xsd:QName">prov:Bundle</prov:type>'
     for name in bundles.names():

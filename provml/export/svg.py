@@ -21,14 +21,14 @@ _ALL: Final = View()
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
-    """Draw a picture of a run."""
+    """Draw the graph of one run as SVG."""
     from provml.graph.render import draw_graph
 
     sink.write(draw_graph([mapping], view, "svg"))
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Draw a picture of several runs, each run as a cluster."""
+    """Draw the graph of several runs as SVG, with a cluster for each run."""
     from provml.graph.render import draw_graph
 
     sink.write(draw_graph(bundles, view, "svg"))

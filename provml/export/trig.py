@@ -20,13 +20,13 @@ SUFFIX: Final = ".trig"
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's triples in the default graph."""
+    """Write the triples of one run as TriG, in the default graph."""
     sink.write(prefix_lines(rdf_prefixes(mapping.prefixes())) + b"\n")
     write_descriptions(describe_statements(mapping.statements()), sink)
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO) -> None:
-    """Write several runs, each as a named graph with its own prefixes."""
+    """Write several runs as TriG: one named graph for each run, with the run's prefixes."""
     sink.write(prefix_lines(rdf_prefixes(bundles.prefixes())) + b"\n")
     write_descriptions(describe_bundles(bundles), sink)
     for mapping in bundles:

@@ -17,6 +17,6 @@ SUFFIX: Final = ".ttl"
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write a run's triples."""
+    """Write the triples of one run as Turtle."""
     sink.write(prefix_lines(rdf_prefixes(mapping.prefixes())) + b"\n")
     write_descriptions(describe_statements(mapping.statements()), sink)

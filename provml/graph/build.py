@@ -22,7 +22,7 @@ An edge's key is its relation (``used``; ``used/2`` if it is stated again). It h
 
 Edges point as in PROV, from later to earlier: from an entity to the activity that generated it.
 
-Imports `model`; networkx when used.
+Imports `model`; networkx only when needed.
 """
 
 from __future__ import annotations

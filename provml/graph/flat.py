@@ -1,6 +1,6 @@
 """A graph with plain attributes only, for GraphML, GEXF and Cytoscape.
 
-Imports `build` and `view`; networkx when used.
+Imports `build` and `view`; networkx only when needed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ earlier element. A folded group is a table. Labels are data, never markup: they 
 Graphviz's HTML-like labels, and control characters are shown as escapes. A plot is a row of bars
 built from table cells, so it needs no file and no font.
 
-Imports `build`, `fold`, `sketch`, `view` and `labels`; pydot when used.
+Imports `build`, `fold`, `sketch`, `view` and `labels`; pydot only when needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Adding small plots of series, and the ranges of steps, to the nodes of a picture.
 
-Imports `model` and `build`; numpy when used.
+Imports `model` and `build`; numpy only when needed.
 """
 
 from __future__ import annotations

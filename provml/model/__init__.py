@@ -1,4 +1,4 @@
-"""From journal records to PROV: the vocabulary, the statements, and the mapping between them.
+"""Converts the records of a run's journal into PROV statements.
 
-Imports the `journal` readers and the layers below them; nothing that records or exports.
+Imports the `journal` readers and the layers below them, but no code that records or exports.
 """

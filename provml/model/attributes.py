@@ -1,4 +1,4 @@
-"""Attributes of statements: from values, and from descriptions of files, arrays and objects.
+"""Builds the attributes of statements from logged values and from descriptions of content.
 
 Imports `journal.values`, `damage`, `statements`.
 """
@@ -32,7 +32,7 @@ _LONGEST_DECIMAL: Final = 10_000
 
 
 def typed_literal(value: Any) -> Value:
-    """Return a decoded value as PROV states it: a plain value, or a typed literal."""
+    """Convert a decoded value for a PROV statement: a plain value, or a typed literal."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value
     if isinstance(value, Decimal):
@@ -56,14 +56,14 @@ def _decimal_literal(value: Decimal) -> Value:
 
 
 def json_literal(content: Any) -> Literal:
-    """Return JSON as a literal (rdf:JSON), ASCII only. Raises as `json_text_of`."""
+    """Convert JSON content to an ASCII literal of type rdf:JSON. Raises as `json_text_of`."""
     return Literal(json_text_of(content), _JSON)
 
 
 def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
-    """Return the fields that hold a plain value, under the vocabulary's names.
+    """Convert the listed fields of a record to attributes, if they hold plain values.
 
-    ``memory_bytes`` becomes ``provml:memoryBytes``.
+    The field ``memory_bytes`` becomes ``provml:memoryBytes``.
     """
     attributes: Attributes = []
     for key in keys:
@@ -77,9 +77,9 @@ def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
 
 
 def content_attributes(content: Record) -> Attributes:
-    """Describe a file, folder, array or object: path, digest, size, shape.
+    """Convert the description of a file, folder, array or object to attributes.
 
-    Raises DamagedRecordError.
+    Raises DamagedRecordError if a field cannot be read.
     """
     keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
     attributes = plain_attributes(content, (*keys, *_LESS_COMMON))

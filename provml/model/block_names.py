@@ -1,6 +1,6 @@
-"""The names of series, steps and the activities around a block's samples, as columns.
+"""Builds the names of series, steps and enclosing activities for blocks of samples, as columns.
 
-Imports `series`, `names`, `flop_counts` and `sample_targets`; numpy when used.
+Imports `series`, `names`, `flop_counts` and `sample_targets`; numpy only when needed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
 
 def int64_column(values: Any) -> NDArray[np.int64]:
-    """Return numbers as a contiguous int64 array."""
+    """Convert numbers to a contiguous int64 array."""
     import numpy as np
 
     return np.ascontiguousarray(values, dtype=np.int64)
 
 
 def step_column_names(path: Path, rows: Any) -> NameColumn:
-    """Name steps that all have, or all lack, a step and an epoch."""
+    """Return the names of steps, given as rows of `steps.row_type`.
+
+    Either all rows have a step, or none has. The same is true of epochs.
+    """
     with_step = int(rows["step"][0]) != layout.NO_STEP
     with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH
     return _step_names(
@@ -53,14 +56,18 @@ def _step_names(path: Path, step: Any, epoch: Any) -> NameColumn:
 
 
 def place_names(block: Block) -> Name | NameColumn:
-    """Name the steps, epochs, context or run that a block's samples belong to."""
+    """Return the names of the steps, epochs, context or run that a block's samples belong to."""
     if block.step is None and block.epoch is None:
         return context_name(block.series.context)
     return _step_names(block.series.context, block.step, block.epoch)
 
 
 def generator_names(block: Block) -> Name | NameColumn:
-    """Name what generated a block's samples: usually their steps; for FLOPs, the counting."""
+    """Return the names of the activities that generated a block's samples.
+
+    FLOPs come from a counting activity, summaries from a summarising activity, and other samples
+    from their step, epoch, context or run.
+    """
     if block.series.kind in (FLOPS, CUMULATIVE):
         return counting_names(block)
     if block.role == "summary":
@@ -69,10 +76,10 @@ def generator_names(block: Block) -> Name | NameColumn:
 
 
 def sampling_names(block: Block) -> NameColumn:
-    """Name the activities that took a block's readings, by step, epoch and time."""
+    """Return the names of the activities that took a block's readings: by epoch, step and time."""
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
     prefix = sampling_prefix(collector, block.series.context, block.writer)
-    # a copy, because a writer formats each column in one way
+    # a copy: exporters format a column object in only one way, and this one is part of a name
     time_ns = block.time_ns.copy()
     if block.step is None and block.epoch is None:
         return NameColumn((prefix, time_ns))
@@ -84,7 +91,7 @@ def sampling_names(block: Block) -> NameColumn:
 
 
 def series_name(series: RunSeries) -> Name:
-    """Name the entity of a series."""
+    """Return the name of a series' entity."""
     return series_entity(
         series.kind, series_path(series.name, series.context, series.rank, series.of)
     )

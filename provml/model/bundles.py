@@ -1,4 +1,6 @@
-"""Several runs as one document, with a bundle for each run, named in the run's own namespace.
+"""Combines several runs into one document, with a bundle for each run.
+
+The name of a bundle is in the namespace of its run.
 
 Imports `mapping`.
 """
@@ -16,20 +18,20 @@ from provml.model.statements import Name
 
 
 class RunBundles:
-    """Runs that become the bundles of one document.
+    """Several runs as the bundles of one document.
 
     Iterating yields one mapping at a time, so memory does not grow with the number of runs.
 
     Attributes:
         samples: the number of samples in the mappings yielded so far.
-        details: the details of the mappings yielded so far.
+        details: the levels of detail (``sample``, ``series``) of the mappings yielded so far.
     """
 
     def __init__(self, journals: Sequence[Journal], detail: str | None = None) -> None:
-        """Name the bundles.
+        """Choose a name for each bundle.
 
         Raises:
-            ExportError: two of the runs have the same name, so one bundle would hold both.
+            ExportError: two runs have the same name, so their bundles would have the same name.
         """
         self._journals = journals
         self._detail = detail
@@ -46,7 +48,7 @@ class RunBundles:
                 )
 
     def __iter__(self) -> Iterator[RunMapping]:
-        """Yield the runs' mappings, one at a time."""
+        """Yield the mapping of each run, in order. The mapping is made when it is yielded."""
         for journal in self._journals:
             mapping = RunMapping(journal, self._detail)
             self.samples += mapping.samples
@@ -54,18 +56,18 @@ class RunBundles:
             yield mapping
 
     def damage(self) -> Counter[str]:
-        """Return what had to be skipped in the runs read so far, by reason."""
+        """Count the records and samples skipped in the runs read so far, by reason."""
         total: Counter[str] = Counter()
         for journal in self._journals:
             total.update(journal.damage())
         return total
 
     def prefixes(self) -> dict[str, str]:
-        """Return the document's prefixes, one for each run. Each bundle has its own as well."""
+        """Return the document's prefixes: one for each run. Each bundle has its own prefixes."""
         return {f"run{number}": iri for number, iri in enumerate(self._iris, 1)}
 
     def names(self) -> list[Name]:
-        """Return the bundles' names, in order, with the document's prefixes."""
+        """Return the bundles' qualified names, in order. They use the document's prefixes."""
         local = BUNDLE.partition(":")[2]
         return [Name(f"{prefix}:{local}") for prefix in self.prefixes()]
 
@@ -75,5 +77,5 @@ class RunBundles:
 
 
 def bundle_iri(journal: Journal) -> str:
-    """Return the IRI of a run's bundle, which also names its graph."""
+    """Return the IRI of a run's bundle. In RDF it also names the run's graph."""
     return run_prefixes(journal)["run"] + BUNDLE.partition(":")[2]

@@ -1,4 +1,4 @@
-"""Records of content with a digest: datasets, artifacts, models and source code.
+"""Maps records of content that has a digest: datasets, artifacts, models and source code.
 
 Imports `record_mapping`.
 """
@@ -37,7 +37,7 @@ _GIT_TERMS = (
 
 
 def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a dataset that a context, or the run, used."""
+    """Map the record of a dataset that a context or the run used."""
     label, content = entry.read_text("name"), entry.read_object("content")
     number = series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
@@ -101,7 +101,7 @@ def _output_statements(
 
 
 def _reaches(used_in: Path, made_in: Path) -> bool:
-    """Whether an input of one context may have gone into an output of another.
+    """Return whether an input of one context may have gone into an output of another.
 
     The run's inputs go into all its outputs. A context's inputs go into the outputs of the context
     itself, of the contexts within it, and of the run.
@@ -110,13 +110,13 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map source code, with its git commit and its uncommitted changes."""
+    """Map the record of source code, with its git commit and its uncommitted changes."""
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)
     if isinstance(entry.record.get("modules"), dict):
         attributes.append(("provml:modules", entry.read_json("modules")))
-    if isinstance(git.get("untracked_total"), int):  # more than are listed
+    if isinstance(git.get("untracked_total"), int):  # not all are listed
         attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
     diff = None
     if git.get("diff") is not None:

@@ -1,8 +1,9 @@
-"""Reading the fields of a journal record, which may be damaged or written by someone else.
+"""Reads the fields of a journal record, which may be damaged or written by another program.
 
-These functions raise `DamagedRecordError` for content that a recording process does not write. They
-decode; they build no statements. A mistake in provml's own code raises another exception and is
-not hidden. Imports `journal.files` and `journal.values`.
+These functions raise `DamagedRecordError` for content that provml does not write. They do not build
+statements. A mistake in provml's own code raises another exception, so it is not hidden.
+
+Imports `journal.files` and `journal.values`.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from provml.journal.files import Record
 from provml.journal.values import Array, Moment, decode, encode
 
 REASON = "record that makes no sense"
-"""The name under which skipped records are counted."""
+"""The reason under which skipped records are counted."""
 
 _FIRST_TIME_NS, _LAST_TIME_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
-"""The years 1 to 9999, which xsd:dateTime writes with four digits."""
+"""The range of times that can be stated: xsd:dateTime has four digits for the years 1 to 9999."""
 
 
 class DamagedRecordError(ValueError):
-    """A field of a record is missing, or holds something that no recording process writes."""
+    """A field of a record is missing, or holds content that provml does not write."""
 
 
 def decode_field(record: Record, key: str) -> Any:
-    """Decode a record's value, and check that it can be written. Raises DamagedRecordError."""
+    """Decode the value in a record's field, and check that it can be encoded again.
+
+    Raises DamagedRecordError if not.
+    """
     try:
         value = decode(record[key])
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
@@ -42,28 +46,28 @@ def decode_field(record: Record, key: str) -> Any:
 
 
 def check_time(time_ns: object) -> Moment:
-    """Return a time of the years 1 to 9999. Raises DamagedRecordError for anything else."""
+    """Check that a time is within the years 1 to 9999, and return it. Raises DamagedRecordError."""
     if not isinstance(time_ns, int) or not _FIRST_TIME_NS <= time_ns < _LAST_TIME_NS:
         raise DamagedRecordError(f"not a time in nanoseconds: {time_ns!r:.80}")
     return Moment(time_ns)
 
 
 def check_text(value: object) -> str:
-    """Return a string. Raises DamagedRecordError for anything else."""
+    """Check that a value is a string, and return it. Raises DamagedRecordError."""
     if not isinstance(value, str):
         raise DamagedRecordError(f"a text must be a string: {value!r:.80}")
     return value
 
 
 def check_object(value: object) -> dict[str, Any]:
-    """Return a JSON object. Raises DamagedRecordError for anything else."""
+    """Check that a value is a JSON object, and return it. Raises DamagedRecordError."""
     if not isinstance(value, dict):
         raise DamagedRecordError(f"a JSON object was expected: {value!r:.80}")
     return value
 
 
 def check_float(value: object) -> float:
-    """Return a number as a float. Raises DamagedRecordError for anything else."""
+    """Check that a value is a number, and return it as a float. Raises DamagedRecordError."""
     if not isinstance(value, (int, float)):
         raise DamagedRecordError(f"a number was expected: {value!r:.80}")
     try:
@@ -73,7 +77,7 @@ def check_float(value: object) -> float:
 
 
 def json_text_of(content: Any, *, sort_keys: bool = False) -> str:
-    """Return parsed JSON as text, ASCII only.
+    """Write parsed JSON as ASCII text.
 
     Raises DamagedRecordError for NaN and infinity, which are not JSON, and for very deep nesting.
     """

@@ -1,4 +1,4 @@
-"""Records of events, of the spans between a start and an end event, and of summaries.
+"""Maps records of events and summaries. A start event and an end event become one span.
 
 Imports `record_mapping`.
 """
@@ -33,7 +33,10 @@ from provml.model.survey import Path, windows_of
 
 
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map an event. ``X_started`` and ``X_finish`` of one source and context become a span."""
+    """Map the record of an event.
+
+    A pair such as ``X_started`` and ``X_finish`` with one source and context becomes a span.
+    """
     source = entry.record.get("source")
     event = LoggedEvent(
         entry,
@@ -60,14 +63,14 @@ def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[State
 
 
 def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
-    """State an event as an activity without a duration."""
+    """State an event as an activity that starts and ends at the same time."""
     yield from _activity_statements(state, event, event.label, None)
 
 
 def _activity_statements(
     state: MappingState, event: LoggedEvent, label: str, end: LoggedEvent | None
 ) -> Iterator[Statement]:
-    """State an event, or a span that ends with another event."""
+    """State an event, or a span between a start event and an end event."""
     activity = local_name("event", event.entry.key)
     last = end or event
     interval: dict[str, Any] = {
@@ -106,7 +109,7 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
 
 
 def event_target_statements(state: MappingState) -> Iterator[Statement]:
-    """State which version of a model or artifact each event was about."""
+    """State which version of a model or artifact each event used: the latest before the event."""
     for versions in state.outputs.values():
         versions.sort()
     for activity, time_ns, target in state.event_targets:
@@ -119,7 +122,7 @@ def event_target_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a summary of stored values, and the windows of values that it summarises."""
+    """Map the record of a summary: its activity, and the windows of values that it covers."""
     context, windows = entry.context, windows_of(entry.record)
     if context is None or (not windows and entry.record.get("fields") != []):
         raise DamagedRecordError("a summary needs a context and readable fields")

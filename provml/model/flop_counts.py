@@ -1,4 +1,4 @@
-"""FLOPs as PROV: each count is an activity that used the workload that was counted.
+"""States FLOPs as PROV: each count is an activity that used the counted workload.
 
 Imports `series`, `names` and `statements`.
 """
@@ -16,21 +16,21 @@ from provml.model.statements import Name, NameColumn, Statement, TimeColumn
 FLOPS: Final = "flops"
 CUMULATIVE: Final = "cumulative-flops"
 FLOPS_KINDS: Final = frozenset({"activity", "wasInformedBy", "used", "wasAssociatedWith"})
-"""The kinds of statement about a count, in addition to those about any sample."""
+"""The kinds of statement about a count, besides the kinds that describe any sample."""
 
 WorkloadKey = tuple[int, int]
-"""The writer's index, and the workload's number in that writer's records."""
+"""A writer's index, and the number of a workload in that writer's records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The work whose FLOPs were counted.
+    """A model or block of code whose FLOPs were counted.
 
     Attributes:
         used: the names of the workload and, if known, of its model and dataset.
         agent: the program that counted.
-        start_ns: the time at which a block of code began; None for other workloads.
-        peak: the most that the device can do, in FLOP/s.
+        start_ns: the time at which the block of code began; None for other workloads.
+        peak: the peak speed of the device in FLOP/s; None if unknown.
     """
 
     used: tuple[Name, ...]
@@ -40,7 +40,10 @@ class Workload:
 
 
 def counting_names(block: Block) -> NameColumn:
-    """Name the activities that counted a block's samples. Both samples of a call share one."""
+    """Return the names of the activities that counted a block's FLOPs.
+
+    The two samples that one call logs (increment and total) share an activity.
+    """
     label = encode_name(block.series.name)
     if block.series.rank is not None:
         label += f"~rank{block.series.rank}"
@@ -56,13 +59,13 @@ def flop_statements(
     place: Name | NameColumn,
     workload: Workload | None,
 ) -> Iterator[Statement]:
-    """State the activities that counted a block's samples, and their relations.
+    """State the activities that counted a block's FLOPs, and their relations.
 
     Args:
         kinds: the kinds of statement to build.
-        block: increments.
-        place: the steps, epochs, context or run that the samples belong to.
-        workload: the work that was counted.
+        block: samples of a series of kind ``flops``: increments, not totals.
+        place: the names of the steps, epochs, context or run that the samples belong to.
+        workload: the counted work; None if its record is missing.
     """
     names, rows = counting_names(block), len(block.time_ns)
     if "activity" in kinds:
@@ -93,10 +96,10 @@ def _relate_counts(
 
 
 def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
-    """Return FLOP/s and utilisation between the first and last count of a label in a context.
+    """Return the FLOP/s and utilisation of a cumulative series, from its first to its last count.
 
-    Returns nothing for counts of several processes, or for blocks of code, because other work runs
-    between them. Utilisation needs a known peak of the device.
+    Returns an empty list for counts by several processes, and for blocks of code, because other
+    work runs between the blocks. Without a known peak of the device, utilisation is left out.
     """
     if series.kind != CUMULATIVE or len(series.writers) != 1 or not workloads:
         return []
@@ -110,7 +113,7 @@ def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str
 
 
 def rate_attributes(per_second: float, peaks: set[float | None]) -> list[tuple[str, Any]]:
-    """Return a rate and, if there is exactly one peak, the utilisation."""
+    """Return FLOP/s and, if exactly one peak is known, the utilisation, as attributes."""
     attributes: list[tuple[str, Any]] = [("provml:flopsPerSecond", float(per_second))]
     peak = next(iter(peaks)) if len(peaks) == 1 else None
     if peak:

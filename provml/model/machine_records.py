@@ -1,4 +1,4 @@
-"""Records of the machine: devices, alerts, and the workloads whose FLOPs were counted.
+"""Maps records about the machine: devices, alerts, and workloads whose FLOPs were counted.
 
 Imports `record_mapping`.
 """
@@ -29,7 +29,7 @@ _DEVICE_FACTS = ("index", "uuid", "driver", "memory_bytes")
 
 
 def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a device that the run used, such as a GPU."""
+    """Map the record of a device that the run used, such as a GPU."""
     label, facts = entry.read_text("name"), entry.read_object("facts")
     identity = str(facts.get("uuid") or f"{facts.get('kind')}-{facts.get('index')}")
     device = local_name("device", encode_name(identity))
@@ -44,7 +44,7 @@ def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_alert(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a reading that crossed a threshold."""
+    """Map an alert: the record of a reading that crossed a threshold."""
     label, collector = entry.read_text("name"), entry.read_text("collector")
     attributes: Attributes = [
         ("prov:type", Name("provml:Event")),
@@ -74,7 +74,7 @@ def _alert_statements(
 
 
 def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
-    """Find the sample that set off an alert, or its series if samples are not stated."""
+    """Find the sample that set off an alert, or its series if the readings are not stated."""
     key = trigger_key(entry.writer, entry.record)
     sample = state.survey.triggers.get(key)
     if sample is None or state.states_readings:
@@ -89,7 +89,7 @@ def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
 
 
 def map_flops(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a workload whose FLOPs were counted."""
+    """Map the record of a workload whose FLOPs were counted."""
     label, counter = entry.read_text("name"), entry.read_text("counter")
     target, flops = entry.record.get("target"), entry.read_value("flops")
     if not isinstance(target, int) or not isinstance(flops, int):
@@ -138,7 +138,7 @@ def _workload_attributes(entry: JournalEntry, flops: int, peak: float | None) ->
 
 
 def _declare_program(state: MappingState, agent: Name, text: str) -> Iterator[Statement]:
-    """Declare a program by its name and version, for example ``torch 2.13.0``."""
+    """Declare a program as an agent, once. Its text is name and version: ``torch 2.13.0``."""
     if not state.declare_once(agent):
         return
     label, _, version = text.partition(" ")

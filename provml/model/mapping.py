@@ -1,6 +1,6 @@
-"""The one place that says how a run becomes PROV.
+"""Maps a run to PROV statements; all exporters use this mapping.
 
-`RunMapping.statements` yields single statements first, and then tables of many.
+`RunMapping.statements` yields the single statements first, and then the tables of statements.
 Imports `survey`, `records`, `names` and `statements`.
 """
 
@@ -68,23 +68,29 @@ if TYPE_CHECKING:
 
 DETAILS: Final = ("sample", "series")
 SAMPLE_DETAIL_LIMIT: Final = 1_000_000
-"""Up to this many samples, the default detail is ``sample``."""
+"""For a run of up to this many samples, the default detail is ``sample``."""
 READING_DETAIL_LIMIT: Final = 50_000
-"""Up to this many system readings (about three hours), the default detail states each one."""
+"""Up to this many system readings (about three hours), each is stated by default."""
 
 
 class RunMapping:
-    """A run as PROV statements, at a level of detail.
+    """Maps one run to PROV statements, at a level of detail.
 
-    ``sample`` states every sample and every step. ``series`` states each series with its summary
-    and the samples file that holds it, by digest; and only the steps that other records refer to.
+    ``sample`` states every sample and every step. ``series`` states each series with its summary,
+    the samples files (with their digests), and only the steps that other records refer to.
+
+    Attributes:
+        detail: the level of detail in use, ``sample`` or ``series``.
+        readings: the number of readings that collectors took.
+        samples: the number of samples, readings included.
     """
 
     def __init__(self, journal: Journal, detail: str | None = None) -> None:
         """Make the first pass over the journal.
 
         Args:
-            detail: ``sample``, ``series``, or None: ``sample`` up to a million samples.
+            detail: ``sample``, ``series``, or None to choose ``sample`` for up to a million samples
+                and ``series`` for more.
 
         Raises:
             ExportError: the detail is unknown.
@@ -101,7 +107,7 @@ class RunMapping:
         self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
         logged = self.samples - self.readings
         if detail is None and wanted == "series" and logged <= SAMPLE_DETAIL_LIMIT:
-            wanted = "sample"  # a file that was not closed has room for more samples than it holds
+            wanted = "sample"  # the files have room for more samples, because one was not closed
             self._survey = survey(journal, every_step=True)
             self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
@@ -114,13 +120,13 @@ class RunMapping:
         return sum(series.count for series in self._survey.series.all if series.kind in kinds)
 
     def _is_stated(self, series: RunSeries) -> bool:
-        """Whether the samples of a series are stated one by one."""
+        """Return whether the samples of a series are stated one by one."""
         if series.kind == SAMPLING or series.kind in self._collectors:
             return self._states_readings
         return self.detail == "sample"
 
     def _block_kinds(self) -> frozenset[str]:
-        """Return the kinds of statement about samples that are stated one by one."""
+        """Return the kinds of statement that `tables` yields about samples."""
         kinds = _SAMPLE_KINDS
         if self._collectors:
             kinds |= _SAMPLING_KINDS
@@ -132,30 +138,31 @@ class RunMapping:
 
     @property
     def series(self) -> SeriesTable:
-        """The run's series and their samples."""
+        """The table of the run's series, which also reads their samples."""
         return self._survey.series
 
     def prefixes(self) -> dict[str, str]:
-        """Return the prefixes of the names in the statements, and their IRIs."""
+        """Return the IRI of each prefix that the statements' names use."""
         return run_prefixes(self.journal)
 
     @property
     def state(self) -> RunState:
-        """The state of the run when this mapping was made."""
+        """The state (status, start, end) of the run when this mapping was made."""
         return self._survey.state
 
     def statements(self) -> Iterator[Statement]:
         """Yield all statements: first `singles`, then `tables`.
 
-        Names are declared once, relations name only declared elements, and times nest.
+        Each name is declared once, and relations refer only to declared elements. The interval of
+        an activity lies within that of its context.
         """
         yield from self.singles()
         yield from self.tables()
 
     def singles(self) -> Iterator[Statement]:
-        """Yield the single statements of all kinds, in one pass over the records.
+        """Yield all statements that are not tables, in one pass over the records.
 
-        They are about the run, people, contexts, parameters, data, models, events and series.
+        They describe the run, people, contexts, parameters, data, models, events and series.
         """
         yield from self._records.statements()
         yield from self._contexts()
@@ -163,10 +170,10 @@ class RunMapping:
         yield from self._sample_files()
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
-        """Yield the tables of steps and samples, of the requested kinds.
+        """Yield tables of statements about steps and samples, of the requested kinds.
 
-        Takes one pass over the steps and one over the samples, and yields all kinds of each block.
-        A writer that groups by kind asks for one kind at a time.
+        Costs one pass over the steps and one over the samples. Yields all kinds for one block, then
+        for the next block. An exporter that groups by kind requests one kind at a time.
         """
         if not _STEP_KINDS.isdisjoint(kinds):
             for path, rows in self._step_blocks():
@@ -198,7 +205,7 @@ class RunMapping:
                     yield from window_memberships(block, self._summary_times(block))
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """Yield each block of samples with the names of its series and context, in one pass."""
+        """Yield each block of samples, after the names of its series and its context."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
 
@@ -256,7 +263,7 @@ class RunMapping:
         return Statement("wasInformedBy", None, arguments, rows=len(rows))
 
     def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
-        """Split the steps into blocks in which all or none have a step, and likewise an epoch."""
+        """Yield the steps as blocks in which all rows have a step, or none; likewise an epoch."""
         paths = list(self._survey.numbers)
         for rows in self._survey.steps.blocks():
             path = paths[int(rows["place"][0])]
@@ -292,7 +299,7 @@ class RunMapping:
                     )
 
     def _versions_of(self, series: RunSeries) -> list[Name]:
-        """Return the versions that a series is about, from its first sample to its last."""
+        """Return the versions of a model or artifact that the samples of a series are about."""
         versions = self._records.versions.get(series.of or ("", ""), [])
         first, last = series.first_ns, series.last_ns
         if first is None or last is None:
@@ -321,9 +328,9 @@ class RunMapping:
         return _SAMPLE_TYPES.get(kind, "provml:Sample")
 
     def _samplings(self, block: Block, kinds: Collection[str]) -> Iterator[Statement]:
-        """State the taking of readings: each an activity of its collector in the step under way."""
+        """State the activities of a collector that took readings, one for each time it sampled."""
         if isinstance(block.values, list):
-            return  # no times
+            return  # damaged: the values of a sampling series are start times
         names, rows = sampling_names(block), len(block.time_ns)
         if "activity" in kinds:
             interval: dict[str, Any] = {
@@ -349,7 +356,10 @@ class RunMapping:
         return self._survey.summaries.get((block.writer, series.context, name), set())
 
     def _generations(self, block: Block, names: NameColumn) -> Iterator[Statement]:
-        """State what generated samples: usually their place, for summaries the summarising."""
+        """State which activities generated a block's samples.
+
+        A sample of a summary whose record is lost counts as an ordinary sample.
+        """
         if block.role != "summary":
             yield self._generation(block, names)
             return
@@ -360,7 +370,7 @@ class RunMapping:
             yield self._generation(plain, sample_names(plain))
 
     def _derivations(self, block: Block) -> Iterator[Statement]:
-        """Derive summaries from their windows, and samples from the version that they are about."""
+        """State that summaries derive from their windows, and samples from a model's version."""
         if block.role == "summary":
             summarised, _ = split_summaries(block, self._summary_times(block))
             if summarised is not None:
@@ -427,7 +437,7 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """Return the prefixes of a run's names, and their IRIs."""
+    """Return the IRI of each prefix that a run's names use."""
     description = journal.description
     base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
@@ -442,7 +452,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
 
 
 def _sample_capacity(journal: Journal) -> int:
-    """Return how many samples the journal's files have room for: an upper bound of their number."""
+    """Return an upper bound on the number of samples: the number that fits the files' sizes."""
     sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
     return sum(sizes) // layout.RECORD_SIZE
 

@@ -1,4 +1,4 @@
-"""Records of parameters, tags, metadata, collectors' settings and the Python environment.
+"""Maps records of parameters, tags, metadata, collector settings and the Python environment.
 
 Imports `record_mapping`.
 """
@@ -51,9 +51,9 @@ def _setting_statements(
     same: str,
     attributes: Attributes,
 ) -> Iterator[Statement]:
-    """State a setting that the run used.
+    """State that the run used a setting: a parameter, tag, metadata or collector settings.
 
-    Ranks and restarts often set the same value again, which is not a revision.
+    Ranks and restarts often set the same value again. An equal value is not a new version.
 
     Args:
         same: text that is equal for equal values.
@@ -67,7 +67,7 @@ def _setting_statements(
 
 
 def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a collector: its agent, and the settings that it started with."""
+    """Map a collector's record: state its agent, and the settings that it started with."""
     label, same = entry.read_text("name"), entry.read_canonical_json("settings")
     attributes: Attributes = [("prov:value", entry.read_json("settings"))]
 
@@ -81,7 +81,7 @@ def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statemen
 
 
 def map_environment(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the Python environment: its version and its packages."""
+    """Map the record of the Python environment: the Python version, packages and hardware."""
     record = entry.record
     attributes = plain_attributes(record, _ENVIRONMENT_TEXTS)
     attributes += [

@@ -1,4 +1,4 @@
-"""What the mappings of single records share: the record, and what the pass has stated so far.
+"""Shared parts of the record mappers: access to a record, and the state of a mapping pass.
 
 Imports `survey`, `damage`, `names`, `statements`.
 """
@@ -27,14 +27,14 @@ from provml.model.statements import Argument, Literal, Name, Statement
 from provml.model.survey import Path, Survey
 
 RESULTS: Final = Name("run:results")
-"""The collection of what the run made."""
+"""The name of the collection of everything that the run made."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A record and its place in the journal.
+    """A record and its position in the journal.
 
-    The methods that read a field raise DamagedRecordError if it does not hold what they return.
+    The methods that read a field raise DamagedRecordError if the field has another type.
     """
 
     record: Record
@@ -44,12 +44,12 @@ class JournalEntry:
 
     @property
     def key(self) -> str:
-        """The writer's index and the offset in its file: unique within the run."""
+        """An identifier, unique within the run: the writer's index and the offset in its file."""
         return f"{self.writer}.{self.offset}"
 
     @property
     def moment(self) -> Moment:
-        """When the record was made."""
+        """The time at which the record was made."""
         return Moment(self.time_ns)
 
     @property
@@ -58,40 +58,40 @@ class JournalEntry:
         return record_context(self.record)
 
     def read_text(self, key: str) -> str:
-        """Read a string."""
+        """Read a field that holds a string."""
         return check_text(self.record.get(key))
 
     def read_object(self, key: str) -> Record:
-        """Read a JSON object."""
+        """Read a field that holds a JSON object."""
         return check_object(self.record.get(key))
 
     def read_optional_object(self, key: str) -> Record:
-        """Read a JSON object; an empty one if the field is missing or null."""
+        """Read a field that holds a JSON object. Returns {} if the field is missing or null."""
         content = self.record.get(key)
         return {} if content is None else check_object(content)
 
     def read_value(self, key: str) -> Any:
-        """Read an encoded value, and decode it."""
+        """Read and decode a field that holds an encoded value."""
         return decode_field(self.record, key)
 
     def read_float(self, key: str) -> float:
-        """Read an encoded number as a float."""
+        """Read a field that holds an encoded number, as a float."""
         return check_float(self.read_value(key))
 
     def read_json(self, key: str) -> Literal:
-        """Read a field of any type as JSON."""
+        """Read a field of any type, as a JSON literal."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_literal(self.record[key])
 
     def read_canonical_json(self, key: str) -> str:
-        """Read a field of any type as JSON text that is the same for equal content."""
+        """Read a field of any type, as JSON text. Equal content gives equal text."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_text_of(self.record[key], sort_keys=True)
 
     def read_metadata(self) -> Attributes:
-        """Read the optional metadata as attributes."""
+        """Read the record's metadata as attributes. Returns [] if it has no metadata."""
         if self.record.get("metadata") is None:
             return []
         return [("provml:metadata", self.read_json("metadata"))]
@@ -99,7 +99,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The latest of the entities that share a kind and a name."""
+    """The latest version of an entity, among the versions that share its kind and name."""
 
     number: int
     name: Name
@@ -116,7 +116,7 @@ class DatasetUse:
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """A ``start`` record."""
+    """The parts of a ``start`` record: its script, and the attributes of script and command."""
 
     entry: JournalEntry
     script: Record
@@ -126,11 +126,13 @@ class StartRecord:
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """An ``event`` record.
+    """The parts of an ``event`` record.
 
     Attributes:
-        metadata: None if the event has none.
-        of: the kind and name of the model or artifact that the event is about.
+        label: the name of the event.
+        source: the program or library that logged the event; None if unknown.
+        metadata: the event's metadata; None if it has no metadata.
+        of: the kind and name of the model or artifact that the event is about, or None.
     """
 
     entry: JournalEntry
@@ -142,7 +144,10 @@ class LoggedEvent:
 
 @dataclass(slots=True)
 class MappingState:
-    """What one pass over the records has stated. Its size is bounded by the names in use."""
+    """The elements that one pass over the records has stated so far.
+
+    Its size depends on the number of names in use, not on the number of samples.
+    """
 
     survey: Survey
     detail: str
@@ -159,19 +164,22 @@ class MappingState:
     start: StartRecord | None = None
 
     def software_name(self) -> Name:
-        """Return the name of the agent that provml itself is."""
+        """Return the name of the agent that represents provml."""
         version = str(self.survey.journal.description.get("provml", "0"))
         return Name(f"base:software/provml-{encode_name(version)}")
 
     def declare_once(self, name: Name) -> bool:
-        """Note that a name is declared. Return False if it was declared before."""
+        """Mark a name as declared. Returns False if it was declared before."""
         if name in self.declared:
             return False
         self.declared.add(name)
         return True
 
     def add_version(self, kind: str, label: str, digest: object) -> tuple[Version, Version | None]:
-        """Add a version of the entity with this name. Return it and the version before."""
+        """Add a version of the entity with this kind and label.
+
+        Returns the version and the version before it, if any.
+        """
         before = self.versions.get((kind, label))
         number = before.number + 1 if before else 1
         version = Version(number, local_name(kind, encode_name(label), version=number), digest)
@@ -180,39 +188,45 @@ class MappingState:
 
 
 Mapper = Callable[[MappingState, JournalEntry], Iterator[Statement]]
-"""Reads a record, raising DamagedRecordError, and returns the iterator that states it."""
+"""A function that reads a record and returns an iterator over its statements.
+
+The call, not the iterator, raises DamagedRecordError.
+"""
 
 
 def make_relation(
     kind: str, attributes: Attributes | None = None, **arguments: Argument
 ) -> Statement:
-    """Make a relation. The names of the formal attributes are given without ``prov:``."""
+    """Build a relation from its formal attributes, whose names omit ``prov:``."""
     formal = {f"prov:{name}": value for name, value in arguments.items()}
     return Statement(kind, None, dict(formal), list(attributes or []))
 
 
 def make_entity(name: Name, kind: str, label: str, attributes: Attributes) -> Statement:
-    """Make an entity of a type, with its label."""
+    """Build an entity from its name, type, label and other attributes."""
     return Statement("entity", name, {}, [*node_attributes(kind, label), *attributes])
 
 
 def make_agent(name: Name, kind: str, label: str) -> Statement:
-    """Make an agent: a ``prov:SoftwareAgent`` or a ``prov:Person``."""
+    """Build an agent. Its kind is ``prov:SoftwareAgent`` or ``prov:Person``."""
     return Statement("agent", name, {}, node_attributes(kind, label))
 
 
 def node_attributes(kind: str, label: str) -> Attributes:
-    """Return the attributes that every entity and agent has: its type and its name."""
+    """Return the attributes that every entity and agent has: type, label and name."""
     return [("prov:type", Name(kind)), ("prov:label", label), ("provml:name", label)]
 
 
 def use_by_run(entity: Name, moment: Moment) -> Statement:
-    """State that the run used an entity."""
+    """Build the statement that the run used an entity."""
     return make_relation("used", activity=RUN, entity=entity, time=moment)
 
 
 def relate_versions(version: Version, before: Version | None) -> Iterator[Statement]:
-    """Relate a version to the one before: a revision, or an alternate if the digest is equal."""
+    """Relate a version to the previous version, if any.
+
+    The new version is a revision, or an alternate if the digests are equal.
+    """
     if before is None:
         return
     if version.digest is not None and version.digest == before.digest:
@@ -227,12 +241,12 @@ def relate_versions(version: Version, before: Version | None) -> Iterator[Statem
 
 
 def collector_name(collector: str) -> Name:
-    """Return the name of the agent that takes readings."""
+    """Return the name of a collector's agent."""
     return local_name("collector", encode_name(collector))
 
 
 def declare_collector(state: MappingState, collector: str) -> Iterator[Statement]:
-    """Declare the agent that takes readings, once."""
+    """Declare a collector's agent, unless this pass has declared it before."""
     agent = collector_name(collector)
     if state.declare_once(agent):
         yield make_agent(agent, "prov:SoftwareAgent", collector)

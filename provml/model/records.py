@@ -1,4 +1,4 @@
-"""All statements about a run except its samples, series, steps and contexts.
+"""Builds all statements about a run except those about samples, series, steps and contexts.
 
 `MAPPERS` names the function that maps each kind of record. A mapper first reads the record, which
 may raise `DamagedRecordError`, and returns an iterator that builds the statements. Damaged records
@@ -59,7 +59,7 @@ MAPPERS: Final[dict[str, Mapper]] = {
 
 
 class RecordMapping:
-    """The statements about everything except samples, series, steps and contexts."""
+    """Maps a run's journal records to statements, except samples, series, steps and contexts."""
 
     def __init__(self, survey: Survey, detail: str, states_readings: bool) -> None:
         self._survey = survey
@@ -69,12 +69,12 @@ class RecordMapping:
 
     @property
     def versions(self) -> dict[tuple[str, str], Versions]:
-        """The versions of each model and artifact. The first use may take a pass over records."""
+        """The versions of each model and artifact. The first use may read all records."""
         return self._finished_pass().outputs
 
     @property
     def workloads(self) -> dict[WorkloadKey, Workload]:
-        """The workloads whose FLOPs were counted. The first use may take a pass over records."""
+        """The workloads whose FLOPs were counted. The first use may read all records."""
         return self._finished_pass().workloads
 
     def _finished_pass(self) -> MappingState:

@@ -1,6 +1,6 @@
-"""The relations of PROV: their arguments (PROV-DM, 2013) and their RDF form (PROV-O, 2013).
+"""The relations of PROV: their arguments (PROV-DM, 2013) and their RDF terms (PROV-O, 2013).
 
-Imports nothing of provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ _TIME: Final = MappingProxyType({"atTime": "time"})
 
 
 class Relation(NamedTuple):
-    """How a relation is stated.
+    """The terms of one relation in PROV-DM and PROV-O.
+
+    In RDF, a relation is a plain triple, or a qualified node that has further properties.
 
     Attributes:
-        plain: its name, which is also the RDF property between its first two arguments.
-        first, second: the PROV-DM names of these arguments.
-        kinds: the kinds of element that they name.
+        plain: the PROV-N name, which is also the RDF property between the first two arguments.
+        first, second: the PROV-DM names of the first two arguments.
+        kinds: the kinds of element that the first two arguments name.
         influencer: the property of the qualified node for the second argument; None if PROV-O has
-            no qualified form.
-        others: the properties of the node for the other arguments, in PROV-N's order.
+            no qualified node for the relation.
+        others: the node's property for each other argument (property to argument name), in the
+            order of PROV-N.
         beside: whether readers merge a plain triple and a node with the same influencer into one
             statement.
     """
@@ -106,7 +109,7 @@ RELATIONS: Final[Mapping[str, Relation]] = {
     "Mention": Relation("mentionOf", "specificEntity", "generalEntity", (ENTITY, ENTITY)),
     "Membership": Relation("hadMember", "collection", "entity", (ENTITY, ENTITY)),
 }
-"""The relations by the class of their qualified node (also if PROV-O has no such class)."""
+"""The relations, by PROV-O class of the qualified node (PROV-O lacks the last four classes)."""
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "entity": (),
@@ -115,9 +118,9 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     **{each.plain: (each.first, each.second, *each.others.values()) for each in RELATIONS.values()},
     "mentionOf": ("specificEntity", "generalEntity", "bundle"),
 }
-"""The formal arguments of each kind of statement, by position, as PROV-N orders them."""
+"""The formal arguments of each kind of statement, without its id, in the order of PROV-N."""
 
 FORMAL: Final[Mapping[str, tuple[str, ...]]] = {
     kind: tuple(f"prov:{name}" for name in names) for kind, names in ARGUMENTS.items()
 }
-"""The same, with their PROV-JSON names."""
+"""The formal arguments of each kind of statement, by their PROV-JSON names."""

@@ -1,6 +1,6 @@
-"""The machine's resources that a run used: each reading, summarised over all contexts.
+"""How much of the machine's resources a run used: a summary of each kind of reading.
 
-Imports `journal` readers, `series` and `damage`; numpy when used.
+Imports `journal` readers, `series` and `damage`; numpy only when needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from provml.model.series import SAMPLING, Block, SeriesTable
 Path = tuple[str, ...] | None
 
 _USED_UP: Final = ("energy", "emissions")
-"""The collectors whose readings are amounts since the previous reading."""
+"""The collectors whose readings are amounts used since the previous reading."""
 _COUNTERS: Final = (
     "disk_read_bytes",
     "disk_write_bytes",
@@ -26,21 +26,24 @@ _COUNTERS: Final = (
     "network_packets_recv",
     "cpu_time_s",
 )
-"""Counters that started before the run. Only their growth during the run is meaningful."""
+"""Readings of counters that started before the run: only their growth during the run counts."""
 
 
 @dataclass(slots=True)
 class ResourceUse:
-    """One reading over the whole run, for the processes of one rank.
+    """A summary of one kind of reading over the whole run, for the processes of one rank.
 
     Attributes:
-        kind: the collector that took it.
-        mean, minimum, maximum: over the readings; None if no reading is a number, and for counters.
-        total: the sum of amounts (energy, emissions) or the growth of a counter (bytes sent, CPU
-            time); None for other readings.
+        kind: the name of the collector that took the readings.
+        count: the number of readings.
+        mean, minimum, maximum: the statistics of the readings; None for counters, or if no reading
+            is a number.
+        last: the last reading.
+        total: for energy and emissions, the sum of the readings; for counters (bytes sent, CPU
+            time), their growth; None for other readings.
         threshold: the value above which a reading raised an alert; None if there was none.
         above_s: roughly how many seconds the reading was above the threshold.
-        contexts: the totals by context; None is the time outside any context.
+        contexts: the total of each context, by path; the key None is the time outside any context.
     """
 
     kind: str
@@ -69,7 +72,7 @@ class _ResourceSums:
 
 
 def resource_use(journal: Journal) -> list[ResourceUse]:
-    """Summarise the use of every resource that was read, in the order first read."""
+    """Summarise the readings of every resource, in the order of their first readings."""
     thresholds = _collector_thresholds(journal)
     table = SeriesTable(journal)
     collectors = {series.name for series in table.all if series.kind == SAMPLING}
@@ -131,7 +134,7 @@ def _finish_sums(sums: _ResourceSums) -> ResourceUse:
 
 
 def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
-    """Read the thresholds of the collectors from their own records."""
+    """Read the alert thresholds from the collectors' records, by collector and reading."""
     found: dict[tuple[str, str], float] = {}
     for _, _, record in journal.records():
         if record.get("record") == "collector" and isinstance(record.get("name"), str):
@@ -140,7 +143,7 @@ def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
 
 
 def _read_thresholds(record: Record) -> dict[str, float]:
-    """Read the thresholds from a collector's settings; empty if they cannot be read."""
+    """Read the thresholds from a collector's settings. Returns {} if they cannot be read."""
     try:
         settings = check_object(decode_field(record, "settings"))
         thresholds = check_object(settings.get("thresholds"))

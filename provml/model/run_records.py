@@ -1,4 +1,4 @@
-"""The run itself, its experiment and its people, and the record of its start.
+"""States the run, its experiment, its people and its losses, and maps the ``start`` record.
 
 Imports `record_mapping`, `event_records`.
 """
@@ -30,7 +30,7 @@ _HOST_FACTS = ("system", "release", "machine", "cpus", "usable_cpus", "memory_by
 
 
 def frame_statements(state: MappingState) -> Iterator[Statement]:
-    """State what every run has: its experiment, its results, provml and the owner."""
+    """State the elements that every run has: its experiment, results, provml and owner."""
     description = state.survey.journal.description
     experiment = str(description["experiment"])
     name = Name(f"base:experiment/{encode_name(experiment)}")
@@ -59,7 +59,7 @@ def frame_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def run_statements(state: MappingState) -> Iterator[Statement]:
-    """State the run's activity. Comes last, because it repeats facts of the records."""
+    """State the run's activity. Call this after all records are mapped: it repeats their facts."""
     run = state.survey.state
     interval = state.survey.places[None]
     arguments: dict[str, Any] = {"prov:startTime": Moment(interval.start_ns or 0)}
@@ -75,7 +75,7 @@ def run_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def loss_statements(state: MappingState) -> Iterator[Statement]:
-    """State what is missing: samples lost to a full disk, lines that cannot be read."""
+    """State the losses, by reason: for example dropped samples (full disk), unreadable lines."""
     run = state.survey.state
     lost = {"samples dropped": run.dropped_samples, "events dropped": run.dropped_events}
     lost |= state.survey.journal.damage()
@@ -103,7 +103,7 @@ def loss_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_start(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the start of a process that began, or resumed, the run: its script and its host."""
+    """Map the record of a process that began or resumed the run: its script and its host."""
     record = entry.record
     commands: Attributes = [
         (f"provml:{term}", json_literal(record[key]))

@@ -1,6 +1,6 @@
-"""Relating samples to versions of models, and summaries to the windows of values they summarise.
+"""Links samples to versions of models, and summaries to the windows of values they summarise.
 
-Imports `series`, `names` and `statements`; numpy when used.
+Imports `series`, `names` and `statements`; numpy only when needed.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Versions = list[tuple[int, Name]]
-"""The time at which each version was made, and its name, in order of time."""
+"""The time at which each version was made (in nanoseconds) and its name, in order of time."""
 
 STATISTICS: Final = ("mean", "min", "max", "std", "count")
 
 
 def sample_names(block: Block) -> NameColumn:
-    """Name the samples of a block."""
+    """Return the names of a block's samples."""
     series = block.series
     path = series_path(series.name, series.context, series.rank, series.of)
     return NameColumn((sample_prefix(series.kind, path, block.writer), block.number))
 
 
 def summarised_name(name: str) -> str:
-    """Return the name of the metric that a summary is about: ``loss`` for ``loss.mean``."""
+    """Return the name of the metric that a series summarises: ``loss`` for ``loss.mean``."""
     own, _, statistic = name.rpartition(".")
     return own if statistic in STATISTICS else name
 
 
 def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]:
-    """Split samples by the latest version before each; drop those before the first version."""
+    """Split a block by the latest version before each sample.
+
+    Samples before the first version are dropped.
+    """
     import numpy as np
 
     made = np.array([time_ns for time_ns, _ in versions], np.int64)
@@ -48,13 +51,13 @@ def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, B
 
 
 def derive_samples(block: Block, names: NameColumn, used: Name | NameColumn) -> Statement:
-    """State that samples were derived from something."""
+    """State that a block's samples were derived from one entity, or each from its own."""
     arguments: dict[str, Any] = {"prov:generatedEntity": names, "prov:usedEntity": used}
     return Statement("wasDerivedFrom", None, arguments, rows=len(block.time_ns))
 
 
 def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block | None]:
-    """Separate the samples of recorded summaries from those whose summary record is lost."""
+    """Separate the samples whose summary record exists from those whose record is lost."""
     known = _is_in(block.time_ns, times)
     if known.all():
         return block, None
@@ -63,21 +66,21 @@ def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block 
 
 
 def summarising_names(block: Block) -> NameColumn:
-    """Name the activities that made summaries."""
+    """Return the names of the activities that computed a block's summaries."""
     return NameColumn(
         (summarising_prefix(block.series.context or (), block.writer), block.time_ns.copy())
     )
 
 
 def window_names(block: Block) -> NameColumn:
-    """Name the windows of values that summaries are about."""
+    """Return the names of the windows of values that a block's summaries cover."""
     own = summarised_name(block.series.name)
     prefix = window_prefix(block.series.context or (), own, block.writer)
     return NameColumn((prefix, block.time_ns.copy()))
 
 
 def window_memberships(block: Block, times: set[int]) -> Iterator[Statement]:
-    """State the window that each stored value first went into: that of the next summary."""
+    """State that each stored value is a member of the next summary's window."""
     import numpy as np
 
     summaries = np.array(sorted(times), np.int64)

@@ -1,7 +1,7 @@
-"""Samples as blocks of columns, and the series that they belong to.
+"""Reads samples from the journal as blocks of columns, with the series that they belong to.
 
-`SeriesTable.blocks` reads each samples file once, in chunks; memory does not grow with the run.
-Imports `journal` readers and `damage`; numpy when used.
+`SeriesTable.blocks` reads each samples file once, in chunks. Memory does not grow with the run.
+Imports `journal` readers and `damage`; numpy only when needed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
-"""Up to this many samples, the blocks are kept for later passes: about 2 MB."""
+"""The blocks of up to this many samples are kept for later passes (about 2 MB)."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
-"""Kind, context path, name, rank, and the kind and name of the model or artifact."""
+"""Kind, context path, name, rank, and the kind and name of the model or artifact concerned."""
 
 
 @dataclass(slots=True, eq=False)
 class RunSeries:
-    """A series of the run: one name, context, rank and target, over all writers and storages.
+    """One series of the run, with a summary of its samples from all writers.
+
+    A series is identified by kind, context, name, rank, and target (a model or artifact).
 
     ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only readings
     have a mean. ``last`` is the last value written, by the last writer.
@@ -53,7 +55,7 @@ class RunSeries:
 
     @property
     def kind(self) -> str:
-        """``metric``, or another kind of sample."""
+        """``metric``, ``sampling``, or another kind of sample."""
         return self.identity[0]
 
     @property
@@ -63,26 +65,26 @@ class RunSeries:
 
     @property
     def name(self) -> str:
-        """The name with which it was logged."""
+        """The name under which the series was logged."""
         return self.identity[2]
 
     @property
     def rank(self) -> int | None:
-        """The rank of the processes that wrote it, if the job is distributed."""
+        """The rank of the process that wrote the series; None if the job is not distributed."""
         return self.identity[3]
 
     @property
     def of(self) -> tuple[str, str] | None:
-        """The kind and name of the model or artifact that it is about."""
+        """The kind and name of the model or artifact that the series is about, or None."""
         return self.identity[4]
 
     @property
     def mean(self) -> float | None:
-        """The mean of the numbers; None if there are none."""
+        """The mean of the readings; None if no value is a number."""
         return self.total / self.numbers if self.numbers else None
 
     def add(self, block: Block) -> None:
-        """Add a block to the summary."""
+        """Add a block of samples to the summary."""
         times = block.time_ns
         first, last = int(times.min()), int(times.max())
         self.count += len(times)
@@ -110,14 +112,14 @@ class RunSeries:
 class Block:
     """Samples of one series, unit and writer, in the order written.
 
-    All of them have a step, or none; and likewise an epoch.
+    Either all samples of a block have a step, or none has. The same is true of epochs.
 
     Attributes:
-        number: the position within the series and writer, from 0.
-        step: None if these samples have none.
-        epoch: None if these samples have none.
-        values: float64, int64, or a list of other values.
-        target: the number of the writer's record that the samples are about, if there is one.
+        number: the position of each sample within its series and writer, from 0.
+        step: the step of each sample; None if these samples have no step.
+        epoch: the epoch of each sample; None if these samples have no epoch.
+        values: a float64 or int64 array, or a list of values of other types.
+        target: the number of the record that the samples are about, such as a workload; or None.
         role: as in `journal.files.Series`.
     """
 
@@ -133,7 +135,7 @@ class Block:
     role: str | None = None
 
     def rows(self, chosen: Any) -> Block:
-        """Select samples by a mask."""
+        """Return the block with only the samples that a boolean mask selects."""
         values: Any = self.values
         if isinstance(values, list):
             values = [value for value, own in zip(values, chosen.tolist(), strict=True) if own]
@@ -192,11 +194,11 @@ class SeriesTable:
         return series
 
     def declared(self) -> list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]]:
-        """Return what each writer declared: its series by number."""
+        """Return each writer with the series that it declared, by number."""
         return self._declared
 
     def blocks(self) -> Iterator[Block]:
-        """Yield all samples, chunk by chunk, each chunk by series. Every pass yields the same."""
+        """Yield all samples as blocks, chunk by chunk. Every pass yields the same blocks."""
         if self._kept is not None:
             yield from self._kept
             return
@@ -226,7 +228,7 @@ def _writer_blocks(
         order = np.argsort(numbers, kind="stable")
         present, starts = np.unique(numbers[order], return_index=True)
         groups = np.split(order, starts[1:])
-        # the storages of one series share its numbering, so their positions are merged
+        # a series may have several storages, which share its numbering: merge their positions
         by_series: dict[int, list[tuple[Series, RunSeries, NDArray[np.intp]]]] = {}
         for number, positions in zip(present.tolist(), groups, strict=True):
             if number not in declared:
@@ -254,7 +256,7 @@ def _split_by_lacks(
     records: NDArray[np.void],
     numbers: NDArray[np.int64],
 ) -> Iterator[Block]:
-    """Split records into blocks in which all or none have a step, and all or none an epoch."""
+    """Split records into blocks in which all samples have a step, or none; likewise an epoch."""
     import numpy as np
 
     lacks = 2 * (records["step"] == layout.NO_STEP) + (records["epoch"] == layout.NO_EPOCH)
@@ -307,13 +309,16 @@ def _make_block(
 
 
 def target_of(declared: Series) -> int | None:
-    """Return the number of the record that a series' samples are about."""
+    """Return the number of the record that a series is about; None if there is no such record."""
     number = (declared.target or {}).get("record")
     return number if isinstance(number, int) else None
 
 
 def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[list[int], list[Any]]:
-    """Read values from the events file. Returns the readable positions, and the values."""
+    """Read text values from the events file, at these offsets.
+
+    Returns the positions of the readable values in ``offsets``, and these values.
+    """
     kept: list[int] = []
     values: list[Any] = []
     lost: Counter[str] = Counter()
@@ -336,9 +341,9 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
 
 
 def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, Any, Any, Any]:
-    """Return time, step, epoch and value of some series as arrays, in the order written.
+    """Return the time, step, epoch and value of the chosen series as arrays, in the order written.
 
-    Reads only the rows of those series. Costs about 20 ms for a million samples.
+    Reads only the rows of these series. Costs about 20 ms for a million samples.
     """
     import numpy as np
 
@@ -382,7 +387,7 @@ def _values_in_order(
 ) -> tuple[list[int] | None, Any]:
     """Return the rows' values: an array if they share a numeric storage, else a list.
 
-    Also returns the positions that could be read; None if all could.
+    The first result lists the positions of the readable values; None if all are readable.
     """
     import numpy as np
 
@@ -407,7 +412,10 @@ def _values_in_order(
 
 
 def _joined_values(parts: list[Any]) -> Any:
-    """Join the parts into one array: float64 or int64 if exact for all values, else objects."""
+    """Join the parts into one array.
+
+    Its type is float64 or int64 if that is exact for all values, else object.
+    """
     import numpy as np
 
     if not parts:

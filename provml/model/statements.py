@@ -1,8 +1,8 @@
-"""PROV statements, one or many at a time.
+"""Defines PROV statements, and tables of many similar statements.
 
-A `Statement` is one PROV statement, or a table of them: if a field is a column, the statement
-stands for one statement per row, and all other fields are the same. Ten million samples are a few
-thousand tables, which a writer prints column by column.
+A `Statement` is one PROV statement, or a table of them. If a field is a column, the table has one
+statement per row, and all other fields are the same. Ten million samples make a few thousand
+tables, which a writer prints column by column.
 
 Imports `journal.values` (for `Moment`).
 """
@@ -42,7 +42,10 @@ class Literal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NameColumn:
-    """Qualified names that differ only in integers: text and integer arrays, joined in each row."""
+    """A column of qualified names that differ only in integers.
+
+    Its parts are texts and integer arrays. Each row joins them to one name.
+    """
 
     parts: tuple[str | NDArray[np.int64], ...]
 
@@ -58,7 +61,7 @@ class NameColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeColumn:
-    """Times in nanoseconds since the epoch."""
+    """A column of times, in nanoseconds since the epoch."""
 
     time_ns: NDArray[np.int64]
 
@@ -69,7 +72,7 @@ class TimeColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueColumn:
-    """Values: a float64 or int64 array, or a list of values."""
+    """A column of values: a float64 or int64 array, or a list."""
 
     values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
 
@@ -84,14 +87,14 @@ Argument = Name | Moment
 
 @dataclass(slots=True)
 class Statement:
-    """One PROV statement, or a table of ``rows`` of them.
+    """One PROV statement, or a table of ``rows`` statements.
 
     Attributes:
         kind: the PROV-JSON name of the statement: ``entity``, ``wasGeneratedBy``, ...
         id: the element's name; None for a relation.
         arguments: the formal attributes, by their PROV-JSON names.
-        attributes: the other attributes as names and values; a name may occur several times.
-        rows: the number of statements; 1 if there is no column.
+        attributes: the other attributes, as (name, value) pairs; a name may occur several times.
+        rows: the number of statements; 1 if no field is a column.
     """
 
     kind: str

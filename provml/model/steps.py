@@ -1,8 +1,10 @@
-"""The interval of every step, from its first to its last record, in bounded memory.
+"""Finds the interval of every step, from its first to its last record, in bounded memory.
 
-Steps may come in any order, repeat, and be as many as the samples. Chunks are sorted and reduced.
-Beyond 300,000 rows they are moved to a temporary file, and merged from there.
-Imports nothing of provml; numpy when used.
+Steps may arrive in any order, repeat, and be as numerous as the samples. Each chunk of rows is
+sorted, and rows of the same step are merged. Beyond 300,000 rows, the chunks are moved to a
+temporary file and merged from there.
+
+Imports nothing else from provml; numpy only when needed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ _SINGLE_ROWS = 50_000
 
 
 def row_type() -> np.dtype[np.void]:
-    """Return the type of a row: place, epoch, step (`layout` sentinels for none), start and end."""
+    """Return the numpy type of a row: place, epoch, step, start and end.
+
+    ``place`` is the number of a context or run. A missing epoch or step is a sentinel of `layout`.
+    """
     import numpy as np
 
     return np.dtype(
@@ -30,7 +35,7 @@ def row_type() -> np.dtype[np.void]:
 
 
 class StepTable:
-    """Collects (place, epoch, step, time) and yields each step once, sorted, with its interval."""
+    """Collects the times of records by step, and yields each step once, with its interval."""
 
     def __init__(self) -> None:
         self._pending: list[NDArray[np.void]] = []
@@ -40,7 +45,13 @@ class StepTable:
         self._file: IO[bytes] | None = None
 
     def add(self, place: int, epoch: Any, step: Any, time_ns: NDArray[np.int64]) -> None:
-        """Add records of one place. Epoch and step are arrays, or one number for all records."""
+        """Add records of one context or run.
+
+        Args:
+            place: the number of the context or run.
+            epoch, step: an array, or one number for all records.
+            time_ns: the times of the records.
+        """
         import numpy as np
 
         rows = np.empty(len(time_ns), row_type())
@@ -55,7 +66,7 @@ class StepTable:
             self._compact()
 
     def add_one(self, place: int, epoch: int, step: int, time_ns: int) -> None:
-        """Add one record."""
+        """Add the time of a single record."""
         self._single.append((place, epoch, step, time_ns, time_ns))
         if len(self._single) >= _SINGLE_ROWS:
             self._take_single()
@@ -85,7 +96,10 @@ class StepTable:
         self._pending, self._pending_rows = [], 0
 
     def blocks(self, rows: int = 65_536) -> Iterator[NDArray[np.void]]:
-        """Yield every step once, sorted by place, epoch and step, in blocks of one place."""
+        """Yield every step once, as blocks of rows sorted by place, epoch and step.
+
+        Each block holds steps of one context or run.
+        """
         for block in self._merged():
             yield from _split_by_place(block, rows)
 
@@ -106,7 +120,8 @@ class StepTable:
             for run in runs:
                 run.fill(share)
             runs = [run for run in runs if len(run.buffer)]
-            # keys up to the smallest end of a buffer cannot occur in rows that are still unread
+            # unread rows have larger keys than the last row of each buffer, so all rows up to the
+            # smallest of these keys can be merged now
             bounds = [_step_key(run.buffer[-1]) for run in runs if run.left]
             bound = min(bounds) if bounds else None
             parts = [run.take(bound) for run in runs]
@@ -117,7 +132,7 @@ class StepTable:
 
 
 class _SortedRun:
-    """A sorted stretch of rows that is read piece by piece."""
+    """Sorted rows, in memory or in the temporary file, that are read piece by piece."""
 
     def __init__(
         self, file: IO[bytes] | None, start: int, left: int, rows: NDArray[np.void] | None = None
@@ -141,7 +156,7 @@ class _SortedRun:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """Remove and return the rows up to a key, or all rows if the key is None."""
+        """Remove and return the buffered rows up to a key, or all of them if the key is None."""
         if bound is None:
             count = len(self.buffer)
         else:
@@ -162,7 +177,7 @@ def _step_key(row: Any) -> tuple[int, int, int]:
 
 
 def _reduce_rows(rows: NDArray[np.void]) -> NDArray[np.void]:
-    """Sort the rows, and keep each key once with its earliest start and latest end."""
+    """Sort the rows, and merge the rows of each step: earliest start, latest end."""
     import numpy as np
 
     if len(rows) == 0:

@@ -1,4 +1,4 @@
-"""The first pass over a journal: series and their summaries, intervals of contexts and steps.
+"""Reads a journal once to find series, their summaries, and the intervals of contexts and steps.
 
 Imports `journal` readers, `series`, `steps` and `damage`.
 """
@@ -46,40 +46,41 @@ TIMED_RECORDS = frozenset(
 )
 
 TriggerKey = tuple[int, str, Path, str, int]
-"""Writer, kind, context path, name and time of a sample."""
+"""The writer, kind, context path, name and time of a sample that set off an alert."""
 
 
 @dataclass(slots=True)
 class Interval:
-    """A period in nanoseconds since the epoch; empty while both ends are None."""
+    """A period of time, in nanoseconds since the epoch; empty if both ends are None."""
 
     start_ns: int | None = None
     end_ns: int | None = None
 
     def include(self, first_ns: int, last_ns: int) -> None:
-        """Extend the interval."""
+        """Extend the interval so that it includes the period between two times."""
         self.start_ns = first_ns if self.start_ns is None else min(self.start_ns, first_ns)
         self.end_ns = last_ns if self.end_ns is None else max(self.end_ns, last_ns)
 
 
 @dataclass(slots=True)
 class Survey:
-    """What the first pass learns about a run.
+    """The results of the first pass over a run's journal.
 
     Attributes:
-        places: the interval of every context, by path; None is the run. A context's interval covers
-            all that happened in it and in the contexts below it.
-        numbers: the numbers of the paths in the step table.
+        places: the interval of every context, by path; the key None is the run. An interval covers
+            all records of the context and of the contexts within it.
+        numbers: the number that stands for each path in the step table.
         steps: the steps to state, with their intervals.
-        named: the steps in each context that records other than samples refer to. For each step,
-            the epochs in which samples have it, with the time of the first sample.
-        triggers: the names of the samples that set off alerts, by the `trigger_key` of the alert;
+        named: for each context, the steps that records other than samples refer to. Each step maps
+            the epochs of its samples to the time of the first sample.
+        triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
-        digests: digests of datasets that were computed later, by writer and dataset number.
+        digests: the dataset digests that were computed after the dataset's record was written, by
+            writer and dataset number.
         damaged: the offsets of the records that were skipped, by writer.
         summaries: the times at which each writer summarised the values of a name and context.
-        windows: the writers and contexts with stored values that no summary followed.
-        aliases: other words that the script used for a context: ``train`` for training.
+        windows: the writers and contexts that stored values after their last summary.
+        aliases: other names that the script used for a context: ``train`` for ``training``.
     """
 
     journal: Journal
@@ -103,23 +104,23 @@ class Survey:
     aliases: dict[Path, set[str]] = field(default_factory=dict)
 
     def count_damaged(self, files: WriterFiles, offset: int) -> None:
-        """Count a record that is skipped, once, however many passes meet it."""
+        """Count a skipped record. A record counts once, even if several passes skip it."""
         skipped = self.damaged.setdefault(files.index, set())
         skipped.add(offset)
         files.damage[REASON] = max(files.damage[REASON], len(skipped))
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
-        """Extend a context's interval, and those of its parents. Returns the context's number."""
+        """Extend the intervals of a context and its parents. Returns the context's number."""
         self._widen(None, first_ns, last_ns)
         for depth in range(1, len(path or ()) + 1):
             self._widen(path[:depth] if path else None, first_ns, last_ns)
         return self.numbers[path]
 
     def epoch(self, record: Record) -> int | None:
-        """Find the epoch of a record's step.
+        """Return the epoch of a record's step; None if the step's samples have no epoch.
 
-        A record may state its epoch. Otherwise it is the latest epoch that had reached the step by
-        then, or else the first that reaches it later. Returns None if its samples have no epoch.
+        A record may state its epoch. If it does not, the samples of the step decide: the epoch is
+        the latest that had reached the step at the record's time, or else the first to reach it.
         """
         own, step = epoch_of_record(record), step_of(record)
         if own is not None or step is None:
@@ -135,7 +136,7 @@ class Survey:
         return None if found == layout.NO_EPOCH else found
 
     def step_name(self, record: Record) -> Name:
-        """Name the step, context or run that a record belongs to."""
+        """Return the name of the step, context or run that a record belongs to."""
         path, step, epoch = record_context(record), step_of(record), self.epoch(record)
         if step is None:
             return context_name(path)
@@ -148,10 +149,11 @@ class Survey:
 
 
 def survey(journal: Journal, every_step: bool) -> Survey:
-    """Read the journal once.
+    """Read a journal once, and return what later passes need.
 
     Args:
-        every_step: collect all steps, not only those that an event, artifact or model refers to.
+        every_step: collect all steps. If false, collect only the steps that records other than
+            samples, such as events or models, refer to.
     """
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
@@ -184,7 +186,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     for series in result.series.all:
         if (
             not series.count and series.context is not None
-        ):  # declared, but the process was killed before a sample
+        ):  # the process was killed before its first sample
             result.include(series.context, state.started_ns, state.started_ns)
     for _, _, record in journal.records():
         time_ns, step = time_of(record), step_of(record)
@@ -196,7 +198,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:
-    """Note the digest of a dataset that was computed later. Raises DamagedRecordError."""
+    """Store a digest that was computed after its dataset's record. Raises DamagedRecordError."""
     number, content = series_number(record), check_object(record.get("content"))
     if number is None:
         raise DamagedRecordError("a digest needs the number of its dataset")
@@ -205,7 +207,7 @@ def _take_digest(result: Survey, writer: int, record: Record) -> None:
 
 
 def _take_block(result: Survey, block: Block, every_step: bool) -> None:
-    """Add a block to its series and context; its steps too, all of them or only the named."""
+    """Add a block to the summary of its series, the intervals and the step table."""
     block.series.add(block)
     times = block.time_ns
     if block.series.kind == SAMPLING and not isinstance(block.values, list):
@@ -225,7 +227,7 @@ def _take_block(result: Survey, block: Block, every_step: bool) -> None:
 
 
 def _find_triggers(result: Survey, block: Block) -> None:
-    """Find the samples of a block that set off alerts."""
+    """Find the samples of a block that set off alerts, and store their names."""
     series = block.series
     own = (block.writer, series.kind, series.context, series.name)
     times = [key[-1] for key in result.triggers if key[:-1] == own]
@@ -245,13 +247,16 @@ def _find_triggers(result: Survey, block: Block) -> None:
 
 
 def trigger_key(writer: int, record: Record) -> TriggerKey:
-    """Return the key that connects an alert with the sample that set it off."""
+    """Return the key that links an alert's record with the sample that set off the alert."""
     kind, name = str(record.get("collector")), str(record.get("name"))
     return writer, kind, record_context(record), name, record["time"]
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find the samples of a block in steps that a record refers to, and note their epochs."""
+    """Find the samples of a block whose step a record refers to, and store their epochs.
+
+    Returns a mask, or None if no sample matches.
+    """
     named = result.named.get(block.series.context)
     if block.step is None or not named:
         return None
@@ -270,7 +275,7 @@ def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
 
 
 def windows_of(record: Record) -> list[Record]:
-    """Return the readable windows in a summary's record."""
+    """Return the windows in a summary's record, without the unreadable windows."""
     fields = record.get("fields")
     if not isinstance(fields, list) or record_context(record) is None:
         return []
@@ -284,19 +289,19 @@ def _is_readable_window(field: Record) -> bool:
 
 
 def time_of(record: Record) -> int | None:
-    """Return a record's time; None if it has no readable one."""
+    """Return a record's time; None if it is missing, or not a 64-bit integer."""
     time_ns = record.get("time")
     fits = isinstance(time_ns, int) and -(2**63) < time_ns < 2**63
     return time_ns if fits and record.get("record") in TIMED_RECORDS else None
 
 
 def epoch_of_record(record: Record) -> int | None:
-    """Return a record's epoch; None if it has no readable one."""
+    """Return a record's epoch; None if it is missing or out of range."""
     epoch = record.get("epoch")
     return epoch if isinstance(epoch, int) and 0 <= epoch < 2**31 else None
 
 
 def step_of(record: Record) -> int | None:
-    """Return a record's step; None if it has no readable one."""
+    """Return a record's step; None if it is missing, or not a 64-bit integer."""
     step = record.get("step")
     return step if isinstance(step, int) and -(2**63) < step < 2**63 else None

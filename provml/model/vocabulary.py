@@ -1,4 +1,7 @@
-"""The terms that provml writes. Imports nothing of provml."""
+"""The namespaces and the kinds of PROV statement that provml writes.
+
+Imports nothing else from provml.
+"""
 
 from __future__ import annotations
 
@@ -28,4 +31,4 @@ _RELATIONS: Final = (
 )
 
 KINDS: Final = (*ELEMENTS, *_RELATIONS)
-"""The PROV-JSON names of the statements that provml writes, in the order of a document."""
+"""The PROV-JSON names of the statements that provml writes, in the order of PROV-JSON documents."""

@@ -1,6 +1,6 @@
 """Charts of a run's series: as a picture, as a page, or as text.
 
-Imports `model`, `page` and `base.sinks`; numpy and matplotlib when used.
+Imports `model`, `page` and `base.sinks`; numpy and matplotlib only when needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Curves as JSON for the pages' scripts. Imports `curves`; numpy when used."""
+"""Curves as JSON for the pages' scripts. Imports `curves`; numpy only when needed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Series as curves: columns of numbers, thinned if there are more than the eye can see.
 
-Imports `model.series`; numpy when used.
+Imports `model.series`; numpy only when needed.
 """
 
 from __future__ import annotations

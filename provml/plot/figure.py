@@ -1,4 +1,4 @@
-"""Charts as a picture. Imports `charts`; matplotlib when used."""
+"""Charts as a picture. Imports `charts`; matplotlib only when needed."""
 
 from __future__ import annotations
 

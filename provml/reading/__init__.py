@@ -1,8 +1,8 @@
-"""Read PROV documents from any source and write them again.
+"""Read PROV documents from any source, and write them.
 
-Each module of this package without a leading underscore is one format; `DocumentForm` says what
-it provides. Everything that is read has a limit on size and depth, and nothing is downloaded.
-Imports `errors`.
+Each module of this package without a leading underscore handles one format. The `DocumentForm`
+protocol lists the names that such a module defines. Every reader limits the size and the nesting
+depth of its input, and no reader downloads anything. Imports `errors`.
 """
 
 from __future__ import annotations
@@ -43,20 +43,21 @@ def read(
 ) -> Document:
     """Read a PROV document.
 
-    Memory is up to 75 times the document's size, so the size is limited.
+    Reading takes up to 75 times the document's size in memory, so the size is limited.
 
     Args:
-        source: a path, the document's bytes, or an open binary file, as it is or compressed with
-            gzip or Zstandard.
-        format: one of `reading_formats`. By default it is guessed from the file's suffix and the
-            document's first bytes.
+        source: the document's path, its bytes, or an open binary file. The content may be
+            compressed with gzip or Zstandard.
+        format: a name that `reading_formats` returns. If it is None, `read` guesses the format from
+            the file's suffix and the document's first bytes.
         max_bytes: the largest size allowed, after decompression.
-        base: the IRI that relative IRIs in RDF refer to, unless the document declares its own.
+        base: the IRI against which `read` resolves relative IRIs in RDF, unless the document
+            declares its own base.
 
     Raises:
         InvalidArgumentError: the format is unknown.
-        DocumentError: the document is not PROV in this format, is too large, or uses an
-            unsupported feature.
+        DocumentError: the document is not valid PROV in this format, is empty or too large, uses an
+            unsupported feature, or has a format that can't be guessed.
         MissingExtraError: the format needs a package that is not installed.
         OSError: the file can't be read.
     """
@@ -68,7 +69,7 @@ def read(
 
 
 def format_for(name: str) -> str:
-    """Return the format that a file's suffix stands for.
+    """Return the name of the format that a file's suffix belongs to.
 
     Raises:
         InvalidArgumentError: the suffix is unknown; the message lists the known ones.
@@ -81,13 +82,19 @@ def format_for(name: str) -> str:
 
 
 def _find_suffix_format(name: str) -> str | None:
-    """Return the format for a file's suffix, or None; the longest suffix wins (.prov.jsonld)."""
+    """Return the name of the format that a file's suffix belongs to, or None if it is unknown.
+
+    The longest suffix wins: ``.prov.jsonld`` is PROV-JSONLD, although ``.jsonld`` is JSON-LD.
+    """
     fitting = [each for each in _formats_by_suffix() if uncompressed_name(name).endswith(each)]
     return _formats_by_suffix()[max(fitting, key=len)] if fitting else None
 
 
 def _guess_format(name: str, data: bytes) -> str:
-    """Return the format that fits the first bytes, preferring the one that the suffix names."""
+    """Guess a document's format from its first bytes and the suffix of its file.
+
+    The suffix decides if several formats fit the first bytes, or if no format fits them.
+    """
     head = convert_to_utf8(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
     if not head.strip("\0"):
         raise DocumentError("the document is empty")

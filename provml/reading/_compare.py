@@ -1,6 +1,6 @@
-"""Compare what two documents state.
+"""Compare the statements of two documents.
 
-Imports `_dictionary`, `_names`; prov when it runs.
+Imports `_dictionary`, `_names`; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ StatementKey = tuple[Any, Any, Any, frozenset[Any]]
 
 
 def collect_statements(content: Content) -> dict[Hashable, str]:
-    """Return the distinct statements of a document, its bundles included, each with a description.
+    """Return a document's distinct statements, including those in its bundles.
 
     Equal statements have equal keys: 1, 1.0 and True differ, and NaN equals NaN.
+
+    Returns:
+        A dict from the key of each statement to the text or the record that describes it in
+            messages.
     """
     prov, dictionaries = content
     found: dict[Hashable, Any] = {}
@@ -45,14 +49,19 @@ def collect_statements(content: Content) -> dict[Hashable, str]:
 
 
 def check_same(document: Content, back: Content, form: str) -> list[str]:
-    """Compare a document with the copy that was read back.
+    """Check that a document and the copy that was read back from the output state the same.
+
+    Args:
+        document: the statements of the document that was written.
+        back: the statements that were read back.
+        form: the name of the output format, for messages.
 
     Returns:
-        A note if the only difference is that the format merged statements with the same
+        An empty list, or one note if the format only merged or repeated statements that share an
         identifier, as PROV-O does.
 
     Raises:
-        DocumentError: the two documents state different things.
+        DocumentError: the copy lost or added statements.
     """
     here, there = collect_statements(document), collect_statements(back)
     lost = [here[key] for key in here.keys() - there.keys()]
@@ -98,7 +107,7 @@ def _shorten_statement(statement: Any) -> str:
 def _merge_by_identifier(statements: dict[Hashable, Any]) -> dict[Hashable, set[Any]]:
     """Merge statements that have the same identifier and the same arguments.
 
-    An element's kind counts as one of its types, as in PROV-O.
+    As in PROV-O, the kind of an element counts as one of its types.
     """
     from prov.constants import PROV_ATTRIBUTES, PROV_TYPE
 

@@ -1,7 +1,7 @@
 """The statements of PROV-Dictionary, for which the ``prov`` library has no classes.
 
-Readers take them out of a document before ``prov`` reads the rest, and writers put them back.
-Imports nothing from provml; prov when it runs.
+Readers take these statements out of a document before ``prov`` reads the rest, and writers put
+them back. Imports nothing else from provml; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ DICTIONARY_KINDS: Final = (INSERTION, REMOVAL, MEMBERSHIP)
 
 @dataclass(frozen=True, slots=True)
 class DictionaryStatement:
-    """An insertion, a removal or a membership.
+    """One statement of PROV-Dictionary: an insertion, a removal or a membership.
 
     Attributes:
         kind: one of `DICTIONARY_KINDS`.
-        bundle: the bundle that contains the statement, or None for the document.
+        bundle: the bundle that contains the statement, or None if the statement is in no bundle.
         id: the statement's identifier.
-        dictionary: the dictionary that was derived, or that has the member.
-        old: the dictionary that it was derived from.
-        pairs: keys and their entities; a membership has one pair.
+        dictionary: the new dictionary of an insertion or a removal, or the dictionary of a
+            membership.
+        old: the dictionary before the insertion or the removal.
+        pairs: the keys with their entities. In a `Document`, a membership has one pair.
         keys: the removed keys.
         attributes: all other attributes.
     """
@@ -47,7 +48,7 @@ class DictionaryStatement:
     def rename_terms(
         self, name: Callable[[QualifiedName], QualifiedName], value: Callable[[Any], Any]
     ) -> DictionaryStatement:
-        """Return the statement with every name and value converted."""
+        """Return a copy with names converted by ``name`` and values converted by ``value``."""
 
         def optional(given: QualifiedName | None) -> QualifiedName | None:
             return None if given is None else name(given)
@@ -64,7 +65,7 @@ class DictionaryStatement:
         )
 
     def comparison_key(self) -> Hashable:
-        """Return a key that is equal for equal statements."""
+        """Return a key for comparisons: equal statements have equal keys."""
         return (
             self.kind,
             self.bundle,
@@ -77,7 +78,11 @@ class DictionaryStatement:
         )
 
     def split_pairs(self) -> list[DictionaryStatement]:
-        """Split a membership with several pairs into memberships with one pair each."""
+        """Split a membership with several pairs into memberships with one pair each.
+
+        Returns:
+            The new memberships, or a list of only this statement if it needs no splitting.
+        """
         if self.kind != MEMBERSHIP or len(self.pairs) < 2:
             return [self]
         return [
@@ -87,14 +92,17 @@ class DictionaryStatement:
 
 
 def typed_value(value: Any) -> Hashable:
-    """Return a key for a value: 1, 1.0 and True have different keys, and NaN equals NaN."""
+    """Return a comparison key for a value.
+
+    The values 1, 1.0 and True get different keys, and NaN equals NaN.
+    """
     if isinstance(value, float) and value != value:
         return (float, "NaN")
     return (type(value), value)
 
 
 def normalize_value(bundle: ProvBundle, value: Any) -> Any:
-    """Convert a value to the type that ``prov`` stores: an ``xsd:int`` literal becomes an int."""
+    """Convert a value to the type that ``prov`` stores. An ``xsd:int`` literal becomes an int."""
     from prov.constants import PROV, PROV_VALUE
     from prov.model import ProvEntity
 

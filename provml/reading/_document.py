@@ -1,6 +1,7 @@
-"""A PROV document: its statements, and the formats it can be written in.
+"""A PROV document from any source: its statements, and the formats it converts to.
 
-Imports `_compare`, `_dictionary`, `_engine`, `_graphs`, `_names`, `_structure`; prov when it runs.
+Imports `_compare`, `_dictionary`, `_engine`, `_graphs`, `_names`, `_structure`; imports prov only
+when it is needed.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ Places = dict[Any, list[tuple[int, int]]]
 
 
 class Document:
-    """A PROV document that was read.
+    """A PROV document, as `provml.reading.read` returns it.
 
     A document that was read from RDF stays RDF until its statements are needed. Conversion from one
     RDF syntax to another therefore loses nothing, not even triples that are unknown to PROV.
 
     Attributes:
-        notes: one line for each thing that reading dropped or changed. For RDF they are filled in
-            when the statements are first needed.
-        places: line and column of the records of the document (None) and of each bundle, in order,
-            if the format has lines and its reader reports them.
+        notes: lines that say what the reader dropped or changed. If the source was RDF, the list is
+            empty until the statements are first needed.
+        places: the line and column of each record, as one list for each bundle. The key None is for
+            records outside bundles. Empty if the format's reader does not report positions.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Document:
 
     @property
     def prov(self) -> ProvDocument:
-        """The document as an object of the ``prov`` library, without PROV-Dictionary statements.
+        """The document as a ``prov`` library object, without PROV-Dictionary statements.
+
+        The library does not support PROV-Dictionary; `dictionaries` holds those statements.
 
         Raises:
-            DocumentError: the document is RDF that does not state PROV.
+            DocumentError: the source was RDF that contains no valid PROV.
         """
         if self._prov is None:
             from provml.reading._provo_reader import decode_provo
@@ -84,21 +87,33 @@ class Document:
 
     @property
     def dictionaries(self) -> list[DictionaryStatement]:
-        """The statements of PROV-Dictionary. Raises the same errors as `prov`."""
+        """The document's PROV-Dictionary statements. Raises the same errors as `prov`."""
         _ = self.prov
         return self._dictionaries
 
     def content(self) -> tuple[ProvDocument, list[DictionaryStatement]]:
-        """Return the statements and those of PROV-Dictionary. Raises the same errors as `prov`."""
+        """Return `prov` and `dictionaries`, which together hold all statements.
+
+        Raises the same errors as `prov`.
+        """
         return self.prov, self.dictionaries
 
     def __len__(self) -> int:
-        """Return the number of statements, bundles included. Raises the same errors as `prov`."""
+        """Return the number of statements, including those in bundles.
+
+        Raises the same errors as `prov`.
+        """
         records = sum(len(bundle.records) for bundle in iter_bundles(self.prov))
         return records + len(self._dictionaries)
 
     def tidy_statements(self) -> tuple[ProvDocument, list[DictionaryStatement], PrefixTable]:
-        """Return the statements under one table of prefixes that every format accepts."""
+        """Return the statements, rewritten with prefixes that every format accepts.
+
+        Returns:
+            The ``prov`` document, the PROV-Dictionary statements and the table of prefixes. The
+                first call
+            builds them, and later calls return the same objects.
+        """
         if self._tidied is None:
             prov = self.prov
             with wrap_library_errors("the document's names"):
@@ -106,7 +121,7 @@ class Document:
         return self._tidied
 
     def provjson(self) -> dict[str, Any]:
-        """Return the document as new PROV-JSON objects. Raises the same errors as `prov`."""
+        """Return the document as a new PROV-JSON object. Raises the same errors as `prov`."""
         from provml.reading._structure import build_provjson
 
         prov, statements, _ = self.tidy_statements()
@@ -116,10 +131,11 @@ class Document:
     def quads(self) -> tuple[Iterator[Quad], dict[str, str]]:
         """Return the document as PROV-O quads of pyoxigraph, and its prefixes.
 
-        A document that was read from RDF is returned unchanged.
+        If the source was RDF, the quads are the source's own. Only their blank nodes get new names.
 
         Raises:
-            DocumentError: while the quads are read, or for a statement that PROV-O can't express.
+            DocumentError: PROV-O can't express a statement. `quads` may raise it at the call, or
+                later while the caller iterates over the quads.
         """
         if self._rdf is not None:
             return self._rdf.quads(), self._rdf.prefixes
@@ -129,9 +145,9 @@ class Document:
         return encode_provo(prov, statements), prefixes.to_dict()
 
     def rdf(self) -> Dataset:
-        """Return the document as an rdflib dataset of PROV-O, with bundles as named graphs.
+        """Return the document as an rdflib dataset of PROV-O. Each bundle is a named graph.
 
-        Costs about 30 us a quad. Raises the same errors as `quads`.
+        Costs about 30 us per quad. Raises the same errors as `quads`.
         """
         from provml.reading._graphs import to_rdflib
 
@@ -143,16 +159,17 @@ class Document:
         """Write the document in a format.
 
         Args:
-            format: one of `reading_formats`.
-            sink: a binary file, which is left open.
-            check: read the output back and compare it before it is written to the sink, which takes
-                memory for the whole output. Conversion from RDF to RDF is never checked.
+            format: a name that `reading_formats` returns.
+            sink: an open binary file. `write` does not close it.
+            check: whether to read the output back and compare it with the document before it goes
+                to the sink. The check takes memory for the whole output. Conversion from RDF to RDF
+                is never checked.
 
         Returns:
-            Notes on precision that was lost, and on statements that read back differently but mean
-            the same.
+            Notes on lost precision, and on statements that read back differently but mean the same.
 
         Raises:
+            InvalidArgumentError: the format is unknown.
             DocumentError: the format can't hold the document.
         """
         form = find_reader(format)
@@ -177,35 +194,35 @@ class Document:
 
 
 class DocumentForm(Protocol):
-    """What each format module of this package provides.
+    """The constants and functions that each format module of this package defines.
 
     Attributes:
-        NAME: the format's name in messages.
-        SUFFIXES: the suffixes of its files.
+        NAME: the format's name, for messages.
+        SUFFIXES: the suffixes of files in this format.
     """
 
     NAME: str
     SUFFIXES: tuple[str, ...]
 
     def looks_like(self, head: str) -> bool:
-        """Whether a text that starts with ``head`` may be in this format."""
+        """Return whether a text that starts with ``head`` may be in this format."""
 
     def read(self, data: bytes, base: str | None = None) -> Document:
-        """Read a document; ``base`` is the IRI that relative IRIs refer to."""
+        """Read a document; ``base`` is the IRI against which relative IRIs are resolved."""
 
     def write(self, document: Document, sink: BinaryIO) -> None:
-        """Write a document."""
+        """Write a document to an open binary file."""
 
 
 @cache
 def reading_formats() -> tuple[str, ...]:
-    """Return the names of all formats, sorted."""
+    """Return the sorted names of all formats that this package reads."""
     names = (module.name for module in pkgutil.iter_modules([os.path.dirname(__file__)]))
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def find_reader(name: str) -> DocumentForm:
-    """Return the module of a format.
+    """Return the module that reads and writes a format.
 
     Raises:
         InvalidArgumentError: the format is unknown; the message lists the known ones.

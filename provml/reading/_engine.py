@@ -1,4 +1,4 @@
-"""Keep the libraries that read and write documents quiet, and turn their errors into one line.
+"""Turn exceptions from the parsing libraries into `DocumentError`, and collect their warnings.
 
 Imports `errors`.
 """
@@ -25,16 +25,16 @@ _warnings_lock = threading.RLock()
 
 @contextmanager
 def wrap_library_errors(what: str) -> Iterator[list[str]]:
-    """Turn every exception from a library into DocumentError, and keep warnings off the terminal.
+    """Turn any exception raised by bad input into DocumentError, and suppress printed warnings.
 
-    This is the one place that catches any exception: the libraries raise everything from KeyError
-    to RecursionError for bad input.
+    Libraries raise anything from KeyError to RecursionError for bad input, so this block, and no
+    other, catches every exception. ProvMLError and OSError pass unchanged.
 
     Args:
-        what: the name of the format, which starts the message.
+        what: the start of the message, usually the name of the format.
 
     Yields:
-        A list that holds the libraries' warnings once the block ends.
+        A list. When the block ends, the libraries' warnings are added to it.
     """
     warned: list[str] = []
     with _capture_warnings(warned):
@@ -53,14 +53,17 @@ def wrap_library_errors(what: str) -> Iterator[list[str]]:
 
 
 def refuse_losses(what: str, warned: list[str]) -> None:
-    """Raise DocumentError if a library warned that it dropped something."""
+    """Raise DocumentError if a library warned that it dropped part of the document."""
     for message in warned:
         if _DROPPED.search(message):
             raise DocumentError(f"{what}: {message}")
 
 
 def note_cut_times(data: bytes) -> list[str]:
-    """Return a note if times are finer than a microsecond, the precision of a document."""
+    """Return one note if the text contains times finer than a microsecond, else an empty list.
+
+    The ``prov`` library stores times in microseconds, so it cuts off the further digits.
+    """
     found = [each for each in _FINE_TIME.findall(data) if each.strip(b"0")]
     if not found:
         return []
@@ -68,7 +71,10 @@ def note_cut_times(data: bytes) -> list[str]:
 
 
 def describe_error(error: object) -> str:
-    """Return a library's error as one line, with the type of the error if that says more."""
+    """Format an exception or a warning as one line.
+
+    The line includes the type if the text alone says too little, as for a KeyError.
+    """
     text = str(error)
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -77,7 +83,7 @@ def describe_error(error: object) -> str:
 
 @contextmanager
 def _capture_warnings(warned: list[str]) -> Iterator[None]:
-    """Collect warnings, and stop loggers from falling back on standard error."""
+    """Add the libraries' warnings to ``warned``, and keep their log messages off standard error."""
     handlers = [(logging.getLogger(name), logging.NullHandler()) for name in _LOGGERS]
     with _warnings_lock, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,6 +1,6 @@
-"""RDF as quads, in any syntax that pyoxigraph reads, and as an rdflib dataset.
+"""Parse RDF in any syntax that pyoxigraph supports, and copy quads into an rdflib dataset.
 
-Imports `_engine`; pyoxigraph and rdflib when it runs.
+Imports `_engine`; imports pyoxigraph and rdflib only when they are needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PARSER_PLACE: Final = re.compile(r"^Parser error (?:at |between )?")
 
 
 def import_pyoxigraph() -> ModuleType:
-    """Import pyoxigraph. Raises MissingExtraError."""
+    """Import pyoxigraph and return it. Raises MissingExtraError if it is not installed."""
     try:
         import pyoxigraph
     except ImportError:
@@ -30,14 +30,15 @@ def import_pyoxigraph() -> ModuleType:
 
 
 class Graphs:
-    """An RDF document whose quads are parsed again each time.
+    """An RDF document, held as bytes. Each call of `quads` parses the bytes again.
 
     Blank nodes are named b0, b1, ... in the order in which they appear, so equal input gives equal
-    output. Memory is the document's bytes plus the names of its blank nodes.
+    output. Takes memory for the document's bytes and, during parsing, for the names of its blank
+    nodes. The constructor raises DocumentError if the RDF is invalid.
 
     Attributes:
-        prefixes: the prefixes that the document declares.
-        name: the name of its syntax.
+        prefixes: the prefixes that the document declares, with their IRIs.
+        name: the name of the RDF syntax, for messages.
     """
 
     def __init__(self, data: bytes, syntax: RdfFormat, base: str | None) -> None:
@@ -48,11 +49,16 @@ class Graphs:
             pass
 
     def losses(self) -> list[str]:
-        """Return notes on what is cut when the quads become PROV statements."""
+        """Return notes on the precision that is lost when the quads become PROV statements."""
         return note_cut_times(self._data)
 
     def quads(self) -> Iterator[Quad]:
-        """Parse the quads. Raises DocumentError with line and column."""
+        """Parse the document and yield its quads.
+
+        Raises:
+            DocumentError: the RDF is invalid (the message gives line and column of a syntax error),
+                or it contains a triple term.
+        """
         package = import_pyoxigraph()
         labels: dict[BlankNode, BlankNode] = {}
         quad_of, blank = package.Quad, package.BlankNode
@@ -90,7 +96,11 @@ def _syntax_message(error: SyntaxError) -> str:
 
 
 def to_rdflib(quads: Iterable[Quad], prefixes: dict[str, str]) -> Any:
-    """Return the quads as an rdflib Dataset with exactly these prefixes."""
+    """Copy quads into a new rdflib Dataset that has exactly these prefixes.
+
+    Raises:
+        MissingExtraError: rdflib or pyoxigraph is not installed.
+    """
     try:
         from rdflib import BNode, Dataset, Literal, URIRef
         from rdflib.graph import DATASET_DEFAULT_GRAPH_ID

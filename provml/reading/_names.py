@@ -1,8 +1,8 @@
-"""Split IRIs into prefix and local name, and rewrite documents under one set of prefixes.
+"""Split IRIs into namespace and local name, and rewrite documents with one table of prefixes.
 
-Every writer calls `tidy_prefixes`. It gives the whole document one table of prefixes without a
-default namespace, and only prefixes that every format accepts. A name therefore means the same IRI
-everywhere in the document. Imports `_dictionary`; prov when it runs.
+Writers call `tidy_prefixes`. It gives the whole document one table of prefixes that every format
+accepts, without a default namespace. A name therefore means the same IRI everywhere in the
+document. Imports `_dictionary`, `model.vocabulary`; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
-_SCHEMES: Final = frozenset(  # as a prefix, a scheme would turn its IRIs into names
+_SCHEMES: Final = frozenset(  # if a scheme were a prefix, its IRIs would be read as names
     ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
 )
 _NAMESPACE: Final = re.compile(
@@ -32,19 +32,22 @@ _NAMESPACE: Final = re.compile(
 _NO_START: Final = re.compile("[\u00b7\u0300-\u036f\u203f\u2040]")
 """Characters that can't start a local name in PROV-N."""
 
-_NOT_DECLARED: Final = frozenset(  # XML declares them itself and forbids declaring them
+_NOT_DECLARED: Final = frozenset(  # XML predefines these namespaces and forbids declaring them
     ("http://www.w3.org/XML/1998/namespace", "http://www.w3.org/2000/xmlns/")
 )
 _DEFAULT: Final = "dn"
 
 
 def is_legal_prefix(prefix: str) -> bool:
-    """Whether every format accepts the prefix."""
+    """Return whether every format accepts the prefix."""
     return _PREFIX.fullmatch(prefix) is not None
 
 
 class PrefixTable:
-    """Assigns prefixes to namespaces: the declared prefix if it is legal, else a new one."""
+    """Assigns one prefix to each namespace.
+
+    A namespace keeps its declared prefix if that is legal and free, else it gets a new prefix.
+    """
 
     def __init__(self, declared: Iterable[tuple[str, str]] = ()) -> None:
         self._by_iri: dict[str, Namespace] = {}
@@ -62,7 +65,10 @@ class PrefixTable:
         self._lengths = sorted({len(iri) for iri in self._declared}, reverse=True)
 
     def assign(self, iri: str, wish: str = "") -> Namespace:
-        """Return the namespace of an IRI, under the wanted prefix if that is legal and free."""
+        """Return the namespace of an IRI, and add it to the table if necessary.
+
+        A new namespace gets the prefix ``wish`` if that is legal and free.
+        """
         found = self._by_iri.get(iri)
         if found is not None:
             return found
@@ -81,7 +87,10 @@ class PrefixTable:
         return made
 
     def rename(self, name: QualifiedName) -> QualifiedName:
-        """Return the name under this table's prefix, split at the same point if that is legal."""
+        """Return a name with this table's prefix for its namespace.
+
+        The IRI is split at the same point as before, if the result is legal.
+        """
         from prov.identifier import QualifiedName
 
         if not _is_legal_namespace(name.namespace.uri) and _find_split(name.uri):
@@ -90,7 +99,10 @@ class PrefixTable:
         return name if name.namespace is namespace else QualifiedName(namespace, name.localpart)
 
     def split_iri(self, iri: str) -> QualifiedName:
-        """Split an IRI after the longest declared namespace, or before its last part."""
+        """Turn an IRI into a name with a prefix of this table.
+
+        The IRI is split after the longest declared namespace, else before its last part.
+        """
         from prov.identifier import QualifiedName
 
         for end in self._lengths:
@@ -100,23 +112,24 @@ class PrefixTable:
         return QualifiedName(self.assign(iri[:end], "ns"), iri[end:])
 
     def namespaces(self) -> list[Namespace]:
-        """Return all namespaces except PROV's own, in the order they were added."""
+        """Return the namespaces as they were added, except those of PROV, XSD and XSI."""
         return [each for each in self._by_iri.values() if each.uri not in (PROV, XSD, XSI)]
 
     def to_dict(self) -> dict[str, str]:
-        """Return the IRIs by prefix."""
+        """Return a dict from prefixes to namespace IRIs, without the ``xsi`` prefix."""
         return {each.prefix: each.uri for each in self._by_iri.values() if each.uri != XSI}
 
 
 def _is_legal_namespace(iri: str) -> bool:
-    """Whether every format can declare the namespace; expat and lxml accept no others."""
+    """Return whether every format can declare the namespace. Expat and lxml reject all others."""
     return iri not in _NOT_DECLARED and _NAMESPACE.fullmatch(iri) is not None
 
 
 def _find_split(iri: str) -> int:
-    """Return where the last part of an IRI starts: after ``#``, ``/`` or ``:``, or 0.
+    """Return the offset of an IRI's last part, which follows ``#``, ``/`` or ``:``.
 
-    The part before it is an ASCII URI, which every format can declare.
+    The text before the offset is an ASCII URI, which every format can declare. Returns 0 if the IRI
+    can't be split.
     """
     found = _NAMESPACE.match(iri)
     ascii_end = 0 if found is None else found.end()
@@ -129,7 +142,7 @@ def _find_split(iri: str) -> int:
 
 
 def iter_bundles(document: ProvDocument) -> Iterator[ProvBundle]:
-    """Yield the document itself, then its bundles."""
+    """Yield the document itself, then each of its bundles."""
     yield document
     yield from document.bundles
 
@@ -139,14 +152,18 @@ def tidy_prefixes(
     statements: Iterable[DictionaryStatement] = (),
     declared: Mapping[str, str] | None = None,
 ) -> tuple[ProvDocument, list[DictionaryStatement], PrefixTable]:
-    """Copy a document so that it uses one table of prefixes.
+    """Copy a document, and rewrite its names with one table of prefixes.
 
-    Costs about 30 us a statement.
+    Costs about 30 us per statement.
 
     Args:
         document: the document to copy.
-        statements: its dictionary statements, which are copied too.
-        declared: prefixes that take precedence over the document's own.
+        statements: the document's dictionary statements.
+        declared: a mapping from prefixes to IRIs, to use instead of the prefixes that the document
+            declares.
+
+    Returns:
+        The new document, the new dictionary statements and the table of prefixes.
     """
     wanted = list((declared or {}).items())
     if not wanted:
@@ -174,7 +191,7 @@ RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
 def assemble_document(
     bundles: Iterable[tuple[QualifiedName | None, list[RecordArguments]]], prefixes: PrefixTable
 ) -> ProvDocument:
-    """Build a document from records whose names all belong to one table."""
+    """Build a document from records whose names all use one table of prefixes."""
     from prov.model import ProvDocument
 
     made = ProvDocument()
@@ -185,13 +202,16 @@ def assemble_document(
         for kind, identifier, attributes in records:
             for each in _split_members(kind, attributes):
                 target.new_record(kind, identifier, each)
-    for namespace in prefixes.namespaces():  # bundles may have added some
+    for namespace in prefixes.namespaces():  # the names of bundles may have added some
         made.add_namespace(namespace)
     return made
 
 
 def _split_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
-    """Split a membership with several entities into one for each, as PROV-DM defines it."""
+    """Yield one list of attributes for each entity of a membership, since PROV-DM allows only one.
+
+    The attributes of other records are yielded unchanged.
+    """
     from prov.constants import PROV_ATTR_ENTITY, PROV_MEMBERSHIP
 
     members = [pair for pair in attributes if pair[0] == PROV_ATTR_ENTITY]

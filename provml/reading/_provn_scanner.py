@@ -1,7 +1,8 @@
-"""Find the statements in a PROV-N text, and take those of PROV-Dictionary out of it.
+"""Find the statements of a PROV-N text, and separate the PROV-Dictionary statements from the rest.
 
-The scanner knows only as much of the language as it takes to tell where statements, bundles and
-declarations start and end. It reports no other errors: the ``prov`` library parses the text.
+The scanner understands only enough of the language to tell where statements, bundles and
+declarations start and end. It reports malformed dictionary statements and exceeded limits; the
+``prov`` library reports all other errors when it parses the text.
 Imports `_dictionary`, `model.vocabulary`, `errors`.
 """
 
@@ -61,9 +62,10 @@ class DictionaryText:
 
     Attributes:
         kind: one of `DICTIONARY_KINDS`.
-        container: 0 for the document, 1 for its first bundle, and so on.
-        id, dictionary, old: names, or ``-``.
-        pairs: keys and their entities.
+        container: the number of the bundle that contains the statement, from 1. It is 0 if the
+            statement is in no bundle.
+        id, dictionary, old: names, or ``-`` if they are missing.
+        pairs: the keys with their entities.
         keys: the removed keys.
         attributes: each attribute as ``name=value``.
     """
@@ -78,7 +80,7 @@ class DictionaryText:
     attributes: list[str] = field(default_factory=list)
 
     def terms(self) -> str:
-        """Return statements that ``prov`` can read and that hold the same names and values."""
+        """Return PROV-N statements that ``prov`` can read, with the same names and values."""
         parts = [f"wasInfluencedBy({self.id}; {self.dictionary}, {self.old})"]
         for key, entity in self.pairs:
             parts += [_hold_attribute(f"prov:value={key}"), f"wasInfluencedBy({entity}, -)"]
@@ -92,11 +94,12 @@ def _hold_attribute(attribute: str) -> str:
 
 
 class _Span(NamedTuple):
-    """Part of the text: a statement, or a declaration that ``prov`` would refuse.
+    """A part of the text: a statement, or a prefix declaration that ``prov`` would refuse.
 
     Attributes:
-        dictionary: the statement, if it is one of PROV-Dictionary.
-        declaration: whether it is a declaration.
+        start, end: offsets in the text. The part ends before ``end``.
+        dictionary: the parsed statement if it belongs to PROV-Dictionary, else None.
+        declaration: whether the part is a declaration.
     """
 
     start: int
@@ -107,12 +110,13 @@ class _Span(NamedTuple):
 
 @dataclass(slots=True)
 class ScannedText:
-    """A PROV-N text and where its statements are.
+    """A PROV-N text with the positions of its statements.
 
     Attributes:
-        dictionaries: the statements of PROV-Dictionary, in order.
-        places: line and column of every other statement: a list for the document, then one for
-            each bundle.
+        text: the whole text.
+        dictionaries: the PROV-Dictionary statements, in the order of the text.
+        places: the line and column of each other statement. The first list is for statements
+            outside bundles, and each bundle adds one list.
     """
 
     text: str
@@ -121,13 +125,20 @@ class ScannedText:
     _spans: list[_Span] = field(default_factory=list)
 
     def without_dictionaries(self) -> str:
-        """Return the text with spaces in place of dictionary statements; lines stay."""
+        """Return the text without dictionary statements, so that ``prov`` can parse it.
+
+        Declarations that ``prov`` would refuse are removed too. Spaces replace the removed parts,
+        so lines and columns stay the same.
+        """
         return self._replace(
             (span, "") for span in self._spans if span.dictionary or span.declaration
         )
 
     def dictionary_terms(self) -> str:
-        """Return the text with only the terms of the dictionary statements; lines stay."""
+        """Return the text with only the dictionary statements, rewritten by `DictionaryText.terms`.
+
+        Spaces replace all other statements, so line numbers stay the same.
+        """
         return self._replace(
             (span, "" if span.dictionary is None else span.dictionary.terms())
             for span in self._spans
@@ -146,7 +157,7 @@ class ScannedText:
 def scan_provn(text: str) -> ScannedText:
     """Find the statements of a PROV-N text.
 
-    Costs about 1 us a token.
+    Costs about 1 us per token.
 
     Raises:
         DocumentError: a dictionary statement is malformed, or the text exceeds `MAX_TOKENS` or
@@ -156,7 +167,7 @@ def scan_provn(text: str) -> ScannedText:
 
 
 class _Scanner:
-    """Goes through the tokens once."""
+    """Finds the statements of a text in one pass over its tokens."""
 
     def __init__(self, text: str) -> None:
         self._scanned = ScannedText(text)
@@ -165,13 +176,13 @@ class _Scanner:
         self._container = 0
 
     def scan(self) -> ScannedText:
-        """Find all statements."""
+        """Find all statements, and return the text with their positions."""
         tokens = self._tokens()
         word: _Token | None = None  # the last word outside parentheses
         for token in tokens:
             if token.kind == "word":
                 if token.text == "bundle":
-                    next(tokens, None)  # its identifier, which may look like a keyword
+                    next(tokens, None)  # skip the bundle's identifier: it may look like a keyword
                     self._scanned.places.append([])
                     self._container = len(self._scanned.places) - 1
                 elif token.text == "endBundle":
@@ -203,7 +214,7 @@ class _Scanner:
             yield _Token(kind, found[0], found.start())
 
     def _find_place(self, offset: int) -> tuple[int, int]:
-        """Return the line and column of an offset, both from 1."""
+        """Return the line and column of an offset, both counted from 1."""
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
@@ -235,7 +246,7 @@ class _Scanner:
         self._scanned._spans.append(_Span(head.start, token.end, dictionary))
 
     def build_error(self, expected: str, token: _Token) -> DocumentError:
-        """Return the error that something else was expected in place of a token."""
+        """Build the error for an unexpected token, with its line and column."""
         line, column = self._find_place(token.start)
         found = repr(token.text) if token.text else "the end of the text"
         return DocumentError(
@@ -243,14 +254,15 @@ class _Scanner:
         )
 
     def slice(self, start: int, end: int) -> str:
-        """Return part of the text."""
+        """Return the text between two offsets."""
         return self._text[start:end]
 
 
 class _DictionaryParser:
     """Parses one statement of PROV-Dictionary (W3C Note, 2013, sections 2.5 and 3.5).
 
-    Its tokens are those between the parentheses and the closing one.
+    Its input is the list of tokens after the opening parenthesis, including the closing
+    parenthesis.
     """
 
     def __init__(self, scanner: _Scanner, kind: str, container: int, tokens: list[_Token]) -> None:
@@ -260,7 +272,7 @@ class _DictionaryParser:
         self._statement = DictionaryText(kind, container)
 
     def parse(self) -> DictionaryText:
-        """Return the statement. Raises DocumentError with line and column."""
+        """Parse the statement and return it. Raises DocumentError with line and column."""
         statement = self._statement
         statement.dictionary = self._take_name()
         if statement.kind == MEMBERSHIP:
@@ -281,7 +293,7 @@ class _DictionaryParser:
         return statement
 
     def _take_set(self) -> None:
-        """Take key-entity pairs, or keys, in braces."""
+        """Parse the braces that contain key-entity pairs or keys."""
         self._expect("{")
         while not self._took("}"):
             if self._statement.kind == INSERTION:
@@ -313,7 +325,7 @@ class _DictionaryParser:
         return token
 
     def _took(self, mark: str) -> bool:
-        """Take a mark if it comes next, and return whether it did."""
+        """Consume the next token if it is this mark, and return whether it was."""
         token = self._tokens[self._at]
         if token.kind == "mark" and token.text == mark:
             self._take()
@@ -331,7 +343,7 @@ class _DictionaryParser:
         return token.text
 
     def _take_literal(self) -> str:
-        """Take a value, with its datatype or language, and return its text."""
+        """Consume a value with its datatype or language tag, and return its text."""
         first = last = self._take()
         if first.kind not in ("string", "name") and not _INTEGER.fullmatch(first.text):
             raise self._scanner.build_error("a value", first)

@@ -1,6 +1,6 @@
-"""PROV-O (W3C Recommendation, 2013) as tables: which triples state which PROV statement.
+"""Tables of PROV-O (W3C Recommendation, 2013): the triples that express each PROV statement.
 
-Imports `relations`, `vocabulary`.
+Imports `model.relations`, `model.vocabulary`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BESIDE: Final = tuple(kind for kind, each in RELATIONS.items() if each.beside)
 NODE_KINDS: Final = tuple(kind for kind, each in RELATIONS.items() if each.influencer)
 QUALIFIED: Final = {f"qualified{kind}": kind for kind in NODE_KINDS}
 QUALIFIED_DERIVATIONS: Final = {f"qualified{kind}": kind for kind in DERIVATIONS}
-MORE_INFLUENCERS: Final = {  # other properties that state an argument of a node
+MORE_INFLUENCERS: Final = {  # other properties that a reader accepts for an argument
     "Influence": {"entity": "influencer", "activity": "influencer", "agent": "influencer"},
     "Start": {"startedAtTime": "time", "activity": "starter"},
     "End": {"endedAtTime": "time", "activity": "ender"},

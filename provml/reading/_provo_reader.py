@@ -1,8 +1,8 @@
 """Read PROV-O triples as PROV statements.
 
-The result is what the ``prov`` library would read, but exact: literals keep their text, a relation
-is never mistaken for another, and names may be any IRI.
-Imports `_dictionary`, `_names`, `_provo`; prov and pyoxigraph when it runs.
+The result matches that of the ``prov`` library, but is more exact: literals keep their text, plain
+relations are never confused with each other, and names may be any IRI.
+Imports `_dictionary`, `_names`, `_provo`; imports prov and pyoxigraph only when they are needed.
 """
 
 from __future__ import annotations
@@ -68,13 +68,16 @@ _SHORT_TIMES: Final = {"generatedAtTime": "Generation", "invalidatedAtTime": "In
 
 
 def _expand_short_forms(triples: Triples) -> None:
-    """Replace PROV-O's short forms of relations (tables 2 and 3) with the long ones."""
+    """Replace the shortcut and inverse properties of PROV-O (tables 2 and 3) with the regular ones.
+
+    Changes ``triples`` in place.
+    """
     from pyoxigraph import BlankNode, NamedNode
 
     def qualify(subject: Any, kind: str, property_: str, value: Any) -> None:
         nodes = triples[subject].setdefault(f"{PROV}qualified{kind}", [])
         if any(value in triples.get(node, {}).get(PROV + property_, ()) for node in nodes):
-            return  # the long form is already there
+            return  # the graph already has the long form
         node = BlankNode(f"short{len(triples)}")
         triples[node] = {RDF_TYPE: [NamedNode(PROV + kind)], PROV + property_: [value]}
         nodes.append(node)
@@ -96,13 +99,13 @@ def _expand_short_forms(triples: Triples) -> None:
 def decode_provo(
     quads: Iterable[Quad], declared: dict[str, str]
 ) -> tuple[ProvDocument, list[DictionaryStatement], list[str]]:
-    """Return the PROV statements in the quads, and notes on triples that are not PROV.
+    """Return the document that the quads state, its dictionary statements, and notes.
 
-    Costs about 20 us a quad.
+    The notes report dropped triples and the names that blank nodes got. Costs about 20 us per quad.
 
     Raises:
-        DocumentError: an argument of a relation is a literal, an argument that takes one value has
-            several, or a named graph is a blank node.
+        DocumentError: an argument of a relation is a literal, an argument that allows one value has
+            several, a named graph is a blank node, or no triple states PROV.
     """
     import pyoxigraph as package
 
@@ -147,7 +150,7 @@ def _normalize_dictionary(
 
 
 class _TermNames:
-    """Converts IRIs and blank nodes to names."""
+    """Converts IRIs and blank nodes to qualified names of the ``prov`` library."""
 
     def __init__(self, prefixes: PrefixTable, digest: str) -> None:
         self.prefixes = prefixes
@@ -174,7 +177,7 @@ class _TermNames:
 
 
 class _GraphReader:
-    """Reads the records of one graph."""
+    """Reads the PROV records of one graph."""
 
     def __init__(self, triples: Triples, names: _TermNames, bundle: QualifiedName | None) -> None:
         import pyoxigraph as package
@@ -189,7 +192,7 @@ class _GraphReader:
         self.left: list[str] = []
 
     def records(self) -> list[RecordArguments]:
-        """Return the records, subject by subject; `left` then lists the other triples."""
+        """Return the graph's records, and add all triples that are not PROV to `left`."""
         self._take_dictionaries()
         self._find_relation_nodes()
         self._complete_nodes()
@@ -211,7 +214,7 @@ class _GraphReader:
 
     def _take_dictionaries(self) -> None:
         for subject in list(self._triples):
-            predicates = self._triples.get(subject, {})  # pairs that were read are removed
+            predicates = self._triples.get(subject, {})  # empty for a pair already read
             for kind, property_, qualified, node_type, content in (
                 (INSERTION, "derivedByInsertionFrom", "qualifiedInsertion", "Insertion", "pairs"),
                 (REMOVAL, "derivedByRemovalFrom", "qualifiedRemoval", "Removal", "keys"),
@@ -284,7 +287,10 @@ class _GraphReader:
     # -- classification
 
     def _find_relation_nodes(self) -> None:
-        """Find the nodes that state relations, by type or by the property that points to them."""
+        """Find the nodes that state relations.
+
+        A node's type, or a property that points to the node, shows which relation it states.
+        """
         for subject, predicates in self._triples.items():
             types = [_find_prov_class(each) for each in predicates.get(RDF_TYPE, [])]
             exact = [each for each in types if each in NODE_KINDS and each != "Influence"]
@@ -329,7 +335,11 @@ class _GraphReader:
                 given_types.append(node_type)
 
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
-        """Return each element's kind, from its types or from properties that only one kind has."""
+        """Return the kinds of each element.
+
+        An element's types decide its kinds, then properties that only one kind has, then its
+        relations.
+        """
         found: dict[Any, tuple[str, ...]] = {}
         untyped: set[Any] = set()
         for subject, predicates in self._triples.items():
@@ -354,7 +364,10 @@ class _GraphReader:
         return found
 
     def _kinds_by_relations(self, untyped: set[Any], found: dict[Any, tuple[str, ...]]) -> None:
-        """Derive the kind of untyped elements from their relations, so that attributes are kept."""
+        """Infer the kinds of untyped elements from their relations, and add them to ``found``.
+
+        Without a kind, an element would lose its attributes.
+        """
         for subject, predicates in self._triples.items():
             for predicate, values in predicates.items():
                 kind = BY_PLAIN.get(_find_prov_property(predicate))
@@ -415,7 +428,10 @@ class _GraphReader:
     def _node_records(
         self, node: Any, predicates: dict[str, list[Any]]
     ) -> Iterator[RecordArguments]:
-        """Read a node as a statement, or as several if one argument has several values."""
+        """Yield the statement of a relation node.
+
+        If one argument has several values, yield one statement for each value.
+        """
         from prov.constants import PROV as PROV_NAMESPACE
 
         kind = self._relation_nodes[node]
@@ -499,7 +515,7 @@ class _GraphReader:
                 yield PROV_NAMESPACE[kind], None, arguments
 
     def _is_qualified(self, subject: Any, kind: str, value: Any) -> bool:
-        """Whether a qualified node states the same as a plain triple, with more detail."""
+        """Return whether a qualified node states the same relation as a plain triple."""
         return any(
             value in self._influencers(node, kind)
             for node in self._triples[subject].get(f"{PROV}qualified{kind}", ())
@@ -509,9 +525,11 @@ class _GraphReader:
         return self._triples[node].get(f"{PROV}{RELATIONS[kind].influencer}", [])
 
     def _complete_nodes(self) -> None:
-        """Give a node without an influencer the only influencer that a plain triple states.
+        """Take the influencer of a node that has none from a plain triple of the same subject.
 
-        Versions of prov before 3 wrote the influencer as the plain triple alone.
+        This requires exactly one node without an influencer, and exactly one plain triple that no
+        other node repeats. Versions of prov before 3 wrote the influencer only in that plain
+        triple.
         """
         for predicates in self._triples.values():
             for kind in BESIDE:
@@ -589,7 +607,7 @@ def _find_prov_property(predicate: str) -> str:
 
 
 def _find_prov_class(term: Any) -> str:
-    """Return the local name of a PROV class, or an empty string for other classes."""
+    """Return the local name of a PROV class, or an empty string for other terms."""
     return _find_prov_property(term.value) if isinstance(term, _named_node()) else ""
 
 

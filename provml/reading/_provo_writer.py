@@ -1,6 +1,6 @@
 """Write PROV statements as PROV-O triples that the ``prov`` library can read back.
 
-Imports `_dictionary`, `_names`, `_provo`; prov and pyoxigraph when it runs.
+Imports `_dictionary`, `_names`, `_provo`; imports prov and pyoxigraph only when they are needed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def encode_provo(document: ProvDocument, statements: list[DictionaryStatement]) -> Iterator[Quad]:
-    """Yield the document's statements as quads.
+    """Yield the document's statements and its dictionary statements as quads.
 
-    Costs about 10 us a quad.
+    Costs about 10 us per quad.
 
     Raises:
-        DocumentError: a name is not an IRI, or PROV-O has no form for a statement.
+        DocumentError: a name is not an IRI, or PROV-O can't express a statement.
     """
     import pyoxigraph as package
 
@@ -67,11 +67,11 @@ class _TripleWriter:
         self._times: dict[tuple[Any, str], Any] = {}
 
     def begin_graph(self) -> None:
-        """Forget the times that were stated: the next graph is independent."""
+        """Start a new graph: forget the times that the previous graph stated."""
         self._times.clear()
 
     def node(self, name: QualifiedName) -> Any:
-        """Return the IRI of a name."""
+        """Return the IRI of a name as an RDF node."""
         return self._iri(name.uri)
 
     def _iri(self, iri: str) -> Any:
@@ -249,7 +249,10 @@ def _format_double(value: float) -> str:
 
 
 def _format_time(value: datetime.datetime) -> str:
-    """Format a time as xsd:dateTime. Offsets with seconds, which it can't hold, become UTC."""
+    """Format a time as xsd:dateTime. Convert it to UTC if its offset includes seconds.
+
+    An xsd:dateTime can state an offset only in hours and minutes.
+    """
     offset = value.utcoffset()
     if offset is not None and offset.total_seconds() % 60:
         value = value.astimezone(datetime.UTC)

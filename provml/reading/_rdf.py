@@ -31,7 +31,13 @@ _QUAD: Final = re.compile(_TRIPLE_PARTS + r"(?:<[^<>\s]+>|_:\S+)[ \t]*\.")
 
 
 def read_rdf(data: bytes, syntax: str, base: str | None) -> Document:
-    """Read a document in one of pyoxigraph's syntaxes. Raises DocumentError."""
+    """Read an RDF document. Raises DocumentError if it is invalid.
+
+    Args:
+        data: the document's bytes.
+        syntax: the name of a member of pyoxigraph's ``RdfFormat``.
+        base: the IRI against which relative IRIs are resolved.
+    """
     text = convert_to_utf8(data)
     if syntax in ("TURTLE", "TRIG"):
         check_brackets(text)
@@ -42,10 +48,13 @@ def write_rdf(document: Document, sink: BinaryIO, syntax: str, named: bool = Fal
     """Write the document's quads.
 
     Args:
-        named: whether the syntax has named graphs.
+        document: the document to write.
+        sink: an open binary file.
+        syntax: the name of a member of pyoxigraph's ``RdfFormat``.
+        named: whether the syntax supports named graphs.
 
     Raises:
-        DocumentError: the document has bundles, but the syntax has no named graphs.
+        DocumentError: the document has bundles, but the syntax does not support named graphs.
     """
     package = import_pyoxigraph()
     quads, prefixes = document.quads()
@@ -72,15 +81,15 @@ def _only_default_graph(quads: Iterable[Quad], syntax: RdfFormat) -> Iterator[An
 
 
 def looks_like_turtle(head: str) -> bool:
-    """Whether a text may be Turtle or TriG: it starts with a declaration, a comment or a term."""
+    """Return whether a text may be Turtle or TriG: it starts with a declaration or an RDF term."""
     return _TURTLE.match(head) is not None
 
 
 def looks_like_ntriples(head: str) -> bool:
-    """Whether a text may be N-Triples: its first line is a triple."""
+    """Return whether a text may be N-Triples: its first statement is a triple."""
     return _TRIPLE.match(head) is not None
 
 
 def looks_like_nquads(head: str) -> bool:
-    """Whether a text may be N-Quads: its first line is a quad."""
+    """Return whether a text may be N-Quads: its first statement is a quad."""
     return _QUAD.match(head) is not None

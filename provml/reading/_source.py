@@ -1,4 +1,4 @@
-"""Load a document's bytes from a file or from memory, decompressed and limited in size.
+"""Load a document's bytes from a file or from memory, decompress them, and limit their size.
 
 Imports `errors`.
 """
@@ -35,7 +35,7 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _COMPRESSED: Final = (".gz", ".zst")
 _WIDE: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, because its mark starts with the same bytes
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: the UTF-32 mark starts with the UTF-16 mark
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -46,8 +46,8 @@ def load_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int
     """Return a document's bytes, decompressed if they are gzip or Zstandard.
 
     Raises:
-        DocumentError: the document is larger than ``max_bytes``, or its compression is damaged.
-        MissingExtraError: the zstandard package is not installed.
+        DocumentError: the document is larger than ``max_bytes``, or the compressed data is damaged.
+        MissingExtraError: the data is Zstandard, but the zstandard package is not installed.
         OSError: the file can't be read.
     """
     if isinstance(source, bytes):
@@ -59,13 +59,18 @@ def load_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int
 
 
 def uncompressed_name(name: str) -> str:
-    """Return a file's name in lower case, without the suffix of a compression."""
+    """Return a file's name in lower case, without its folder and without ``.gz`` or ``.zst``."""
     name = os.path.basename(name).lower()
     return next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), name)
 
 
 def decode_text(data: bytes) -> str:
-    """Decode UTF-8, or the encoding of the byte order mark. Raises DocumentError with the place."""
+    """Decode text as UTF-8, or in the encoding that its byte order mark indicates.
+
+    Raises:
+        DocumentError: the text is not valid in this encoding. The message gives the line and the
+            byte.
+    """
     encoding = next((name for mark, name in _WIDE if data.startswith(mark)), "utf-8-sig")
     try:
         return data.decode(encoding)
@@ -78,7 +83,7 @@ def decode_text(data: bytes) -> str:
 
 
 def convert_to_utf8(data: bytes) -> bytes:
-    """Return the text as UTF-8 without a byte order mark. UTF-8 is not validated."""
+    """Convert text to UTF-8 without a byte order mark. Text already in UTF-8 is not validated."""
     if data.startswith(codecs.BOM_UTF8):
         return data[len(codecs.BOM_UTF8) :]
     if any(data.startswith(mark) for mark, _ in _WIDE):
@@ -87,9 +92,10 @@ def convert_to_utf8(data: bytes) -> bytes:
 
 
 def check_brackets(data: bytes) -> None:
-    """Refuse Turtle or TriG with very deeply nested brackets, because its parser keeps them all.
+    """Raise DocumentError if Turtle or TriG nests brackets deeper than `MAX_BRACKETS`.
 
-    Costs almost nothing if the text has few brackets.
+    The parser keeps all open brackets in memory. The check costs almost nothing if the text has few
+    brackets.
     """
     if data.count(b"(") + data.count(b"[") + data.count(b"<<") <= MAX_BRACKETS:
         return
@@ -106,7 +112,7 @@ def check_brackets(data: bytes) -> None:
 
 
 def _decompress(file: BinaryIO, max_bytes: int) -> bytes:
-    """Return a file's content, decompressed if necessary, within the size limit."""
+    """Return a file's content, decompressed if necessary. Raises DocumentError if too large."""
     head = file.read(_BLOCK_BYTES)
     if head.startswith(_GZIP):
         return _decompress_gzip(head, file, max_bytes)
@@ -150,7 +156,7 @@ def _decompress_zstd(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     frame = frames.decompressobj()
     try:
         while block:
-            # zstandard can't limit the output, but a small piece grows to at most 16 MiB
+            # zstandard can't limit its output, but a piece this small expands to at most 16 MiB
             for start in range(0, len(block), _ZSTD_FEED_BYTES):
                 piece = block[start : start + _ZSTD_FEED_BYTES]
                 while piece:

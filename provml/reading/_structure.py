@@ -1,6 +1,6 @@
-"""Build PROV-JSON objects from a ``prov`` document and its dictionary statements.
+"""Build a PROV-JSON object from a ``prov`` document and its dictionary statements.
 
-Imports `_dictionary`; prov when it runs.
+Imports `_dictionary`; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build_provjson(prov: ProvDocument, statements: Iterable[DictionaryStatement]) -> dict[str, Any]:
-    """Return a document and its dictionary statements as PROV-JSON objects."""
+    """Return a document and its dictionary statements as one PROV-JSON object."""
     from prov.serializers.provjson import encode_json_document
 
     made = encode_json_document(prov)

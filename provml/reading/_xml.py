@@ -1,5 +1,6 @@
-"""Refuse XML with a document type, whose entities can expand without limit or name other files.
+"""Refuse XML with a document type declaration (DOCTYPE).
 
+The entities that a DOCTYPE declares can expand without limit or name other files.
 Imports `errors`.
 """
 
@@ -13,11 +14,13 @@ _BLOCK_BYTES = 4096
 
 
 def check_xml(data: bytes, max_depth: int | None = None) -> None:
-    """Check XML up to its first element, or all of it if ``max_depth`` is given.
+    """Refuse XML that has a DOCTYPE or, given a limit, elements nested too deeply.
+
+    If ``max_depth`` is None, the check stops after the first element.
 
     Raises:
-        DocumentError: there is a document type declaration, or elements are nested more than
-            ``max_depth`` levels deep.
+        DocumentError: the XML has a document type declaration, nests elements more than
+            ``max_depth`` levels deep, or is invalid before its first element.
     """
     parser = expat.ParserCreate()
     begun = False

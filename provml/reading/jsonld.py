@@ -1,6 +1,8 @@
-"""PROV-O in JSON-LD. Contexts are never downloaded; only that of PROV-JSONLD is built in.
+"""Read and write PROV-O in JSON-LD.
 
-Imports `_rdf`, `provjson`; prov when it runs.
+This module never downloads a context. A document may use the context of PROV-JSONLD, which is
+built in, and contexts that it contains.
+Imports `_rdf`, `provjson`, `provjsonld`; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -20,14 +22,14 @@ SUFFIXES: Final = (".jsonld",)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be JSON-LD."""
+    """Return whether a text that starts with ``head`` may be JSON-LD."""
     if "openprovenance.org/prov-jsonld" in head:
         return False  # PROV-JSONLD has its own reader
     return head.startswith("[") or (head.startswith("{") and '"@' in head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read a JSON-LD document. Raises DocumentError if it is invalid or needs a download."""
     content = load_json(data)
     if _inline_contexts(content):
         data = json.dumps(content).encode()
@@ -36,15 +38,19 @@ def read(data: bytes, base: str | None = None) -> Document:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError."""
+    """Write the document as JSON-LD. Raises DocumentError if PROV-O can't express it."""
     write_rdf(document, sink, "JSON_LD", named=True)
 
 
 def _inline_contexts(content: object) -> bool:
-    """Replace references to built-in contexts with the contexts, and return whether there were any.
+    """Replace each reference to a built-in context with the context itself, in place.
+
+    Returns:
+        Whether the document had such a reference.
 
     Raises:
-        DocumentError: the document names another context, which would have to be downloaded.
+        DocumentError: the document uses ``@import``, or refers to another context, which provml
+            would have to download.
     """
     found = False
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(content, ())]

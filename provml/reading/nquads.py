@@ -1,4 +1,4 @@
-"""PROV-O in N-Quads.
+"""Read and write PROV-O in N-Quads.
 
 Imports `_rdf`.
 """
@@ -15,15 +15,15 @@ SUFFIXES: Final = (".nq",)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be N-Quads."""
+    """Return whether a text that starts with ``head`` may be N-Quads."""
     return looks_like_nquads(head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read an N-Quads document. Raises DocumentError if it is invalid."""
     return read_rdf(data, "N_QUADS", base)
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError."""
+    """Write the document as N-Quads. Raises DocumentError if PROV-O can't express it."""
     write_rdf(document, sink, "N_QUADS", named=True)

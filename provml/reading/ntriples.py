@@ -1,4 +1,4 @@
-"""PROV-O in N-Triples.
+"""Read and write PROV-O in N-Triples.
 
 Imports `_rdf`.
 """
@@ -15,15 +15,15 @@ SUFFIXES: Final = (".nt",)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be N-Triples."""
+    """Return whether a text that starts with ``head`` may be N-Triples."""
     return looks_like_ntriples(head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read an N-Triples document. Raises DocumentError if it is invalid."""
     return read_rdf(data, "N_TRIPLES", base)
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError if it has bundles."""
+    """Write the document as N-Triples. Raises DocumentError if it has bundles."""
     write_rdf(document, sink, "N_TRIPLES")

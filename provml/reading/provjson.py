@@ -1,7 +1,8 @@
-"""PROV-JSON (W3C Member Submission, 2013).
+"""Read and write PROV-JSON (W3C Member Submission, 2013).
 
-This module checks the structure, so that errors name their place; prov then reads the records.
-Imports `_dictionary`, `_document`, `_engine`, `_source`; prov when it runs.
+This module checks the structure, so that an error message can say where the problem is. The
+``prov`` library then reads the records.
+Imports `_dictionary`, `_document`, `_engine`, `_source`; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -52,18 +53,18 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be PROV-JSON."""
+    """Return whether a text that starts with ``head`` may be PROV-JSON."""
     return head.startswith("{") and '"@context"' not in head and '"@graph"' not in head
 
 
 def load_json(data: bytes) -> object:
-    """Parse JSON text in UTF-8, or in the encoding of its byte order mark.
+    """Parse JSON text into Python objects. The text is UTF-8 or has a byte order mark.
 
-    The depth is limited; the caller limits the size.
+    Limits the nesting depth; the caller must limit the size.
 
     Raises:
-        DocumentError: the text is not JSON (with line and column), holds NaN or an infinity,
-            repeats a key in an object, contains half a surrogate pair, or is nested deeper than
+        DocumentError: the text is not valid JSON (the message gives line and column), contains NaN,
+            an infinity, a duplicate key or half a surrogate pair, or is nested deeper than
             `MAX_JSON_DEPTH` levels.
     """
     try:
@@ -87,7 +88,7 @@ def load_json(data: bytes) -> object:
 
 
 def path_text(path: JsonPath) -> str:
-    """Format a JSON path for people: ``$.entity['ex:e1'][0]``."""
+    """Format a JSON path for messages, for example ``$.entity['ex:e1'][0]``."""
     parts = ["$"]
     for step in path:
         if isinstance(step, int):
@@ -128,7 +129,10 @@ def _parse_finite(text: str) -> float:
 
 
 def _check_tree(content: object) -> None:
-    """Refuse deep nesting and text that is not Unicode. Takes memory for one path only."""
+    """Refuse JSON that is nested too deeply or contains half a surrogate pair.
+
+    Takes memory for only one path through the tree.
+    """
     path: list[str | int] = []
     levels: list[Iterator[tuple[str | int, object]]] = [iter([("", content)])]
     while levels:
@@ -159,7 +163,7 @@ def _check_surrogates(text: str, path: JsonPath) -> None:
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read a PROV-JSON document. Raises DocumentError if it is invalid."""
     from prov.model import ProvBundle, ProvDocument
 
     content = load_json(data)
@@ -187,9 +191,10 @@ def read(data: bytes, base: str | None = None) -> Document:
 def _read_container(
     content: dict[str, Any], bundle: ProvBundle, path: JsonPath, notes: list[str]
 ) -> list[DictionaryStatement]:
-    """Read the document or a bundle, and return its dictionary statements.
+    """Read the document or one bundle into ``bundle``, and return its dictionary statements.
 
-    Paths of relations whose identifiers were dropped are added to ``notes``. Raises DocumentError.
+    If prov drops the identifier of a relation, this function adds the relation's path to ``notes``.
+    Raises DocumentError.
     """
     from prov.serializers.provjson import decode_json_container
 
@@ -227,7 +232,10 @@ def _locate_record_error(
     bundle: ProvBundle,
     path: JsonPath,
 ) -> DocumentError:
-    """Return the error of the first record that fails by itself, with its place."""
+    """Find the first record that prov can't read alone; return its error with the record's path.
+
+    Returns ``error`` if prov can read each record alone.
+    """
     from prov.model import ProvDocument
     from prov.serializers.provjson import decode_json_container
 
@@ -268,7 +276,7 @@ def _iter_records(records: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 def _read_dictionary(
     kind: str, identifier: str, record: dict[str, Any], bundle: ProvBundle, place: str
 ) -> DictionaryStatement:
-    """Read a dictionary statement, whose members are named as ProvToolbox names them."""
+    """Read one dictionary statement. Its members have the names that ProvToolbox uses."""
     from prov.serializers.provjson import decode_json_representation
 
     def name(member: str) -> QualifiedName | None:
@@ -311,7 +319,10 @@ def _read_dictionary(
 
 
 def _read_pairs(given: Any, place: str) -> list[tuple[Any, Any]]:
-    """Return keys and entities, from a list of pairs or an object with one key datatype."""
+    """Return the keys with their entities.
+
+    The input is a list of pairs, or an object that has one datatype for all keys.
+    """
     found = []
     if isinstance(given, dict):
         datatype = given.get("$key-datatype", "xsd:string")
@@ -337,14 +348,14 @@ def _resolve_name(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
     return name
 
 
-# -- the structure, checked before prov sees it -------------------------------------------------
+# -- checking the structure, before prov reads it -----------------------------------------------
 
 
 def check_document(content: object) -> None:
-    """Check that the structure is PROV-JSON, and simplify values in place.
+    """Check that the structure is PROV-JSON, and simplify names, times and values in place.
 
     Raises:
-        DocumentError: with the place of the error.
+        DocumentError: the structure is not PROV-JSON. The message gives the path of the problem.
     """
     document = _expect_object(content, ())
     _check_container(document, ())
@@ -426,7 +437,7 @@ def _check_dictionary_member(member: str, value: Any, path: JsonPath) -> None:
 
 
 def _expect_name(value: object, path: JsonPath) -> str:
-    """Return a name, also if it is written as a typed value."""
+    """Return the text of a name, which may be plain text or a typed value. Raises DocumentError."""
     if isinstance(value, dict) and value.get("type") in ("xsd:QName", "prov:QUALIFIED_NAME"):
         value = value.get("$")
     if not isinstance(value, str) or not value:
@@ -443,7 +454,10 @@ def _check_time(value: object, path: JsonPath) -> None:
 
 
 def _expect_value(value: object, path: JsonPath) -> Any:
-    """Return a value whose content matches its datatype. Raises DocumentError."""
+    """Check that a value has a valid structure, and return it. Raises DocumentError.
+
+    A boolean inside a typed value becomes text.
+    """
     if isinstance(value, (str, int, float)):
         return value
     if not isinstance(value, dict):
@@ -485,7 +499,7 @@ def _describe_json(value: object) -> str:
 
 @cache
 def _formal_attributes() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the attributes that hold names, and those that hold times."""
+    """Return the attributes whose values are names, and the attributes whose values are times."""
     from prov.constants import PROV_ATTRIBUTE_LITERALS, PROV_ATTRIBUTE_QNAMES
 
     return frozenset(map(str, PROV_ATTRIBUTE_QNAMES)), frozenset(map(str, PROV_ATTRIBUTE_LITERALS))
@@ -495,6 +509,6 @@ def _formal_attributes() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a document. Raises DocumentError."""
+    """Write a PROV-JSON document. Raises DocumentError if PROV-JSON can't express it."""
     sink.write(json.dumps(document.provjson(), indent=1, ensure_ascii=False).encode())
     sink.write(b"\n")

@@ -1,6 +1,6 @@
-"""PROV-JSONLD (W3C Member Submission, 2024), in its canonical form.
+"""Read and write PROV-JSONLD (W3C Member Submission, 2024), in its canonical form.
 
-Imports `_document`, `_engine`, `provjson`; prov when it runs.
+Imports `_document`, `_engine`, `provjson`; imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CONTEXTS: Final = (
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be PROV-JSONLD."""
+    """Return whether a text that starts with ``head`` may be PROV-JSONLD."""
     return head.startswith("{") and "openprovenance.org/prov-jsonld" in head
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read a PROV-JSONLD document. Raises DocumentError if it is invalid."""
     from prov.model import ProvDocument
     from prov.serializers.provjsonld import decode_jsonld_document
 
@@ -49,7 +49,7 @@ def read(data: bytes, base: str | None = None) -> Document:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a document. Raises DocumentError if it uses PROV-Dictionary."""
+    """Write a PROV-JSONLD document. Raises DocumentError if it has PROV-Dictionary statements."""
     from prov.serializers.provjsonld import encode_jsonld_document
 
     prov, statements, _ = document.tidy_statements()
@@ -71,7 +71,10 @@ def _check_context(context: Any, path: tuple[str | int, ...]) -> None:
 
 
 def _locate_statement_error(error: DocumentError, content: dict[str, Any]) -> DocumentError:
-    """Return the error of the first statement that fails by itself, with its place."""
+    """Find the first statement that prov can't read alone, and return its error with its path.
+
+    Returns ``error`` if prov can read each statement alone.
+    """
     from prov.model import ProvDocument
     from prov.serializers.provjsonld import decode_jsonld_document
 

@@ -1,9 +1,10 @@
-"""PROV-N (W3C Recommendation, 2013), with the statements of PROV-Dictionary.
+"""Read and write PROV-N (W3C Recommendation, 2013), including PROV-Dictionary statements.
 
-The ``prov`` library reads PROV-N, but not PROV-Dictionary. `read` scans the text, takes the
-dictionary statements out, and gives the rest to ``prov``. It then rewrites their names and values
-as statements that ``prov`` knows, so that ``prov`` resolves those too.
-Imports `_dictionary`, `_document`, `_engine`, `_provn_scanner`, `_source`; prov when it runs.
+The ``prov`` library reads PROV-N, but not PROV-Dictionary. `read` scans the text, removes the
+dictionary statements, and passes the rest to ``prov``. It then rewrites the names and values of the
+removed statements as statements that ``prov`` knows, so that ``prov`` resolves them too. Imports
+`_dictionary`, `_document`, `_engine`, `_provn_scanner`, `_source`; imports prov only when it is
+needed.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ _START: Final = re.compile(r"(?:\s|//[^\n]*\n|/\*.*?\*/)*document\b", re.S)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be PROV-N."""
+    """Return whether a text that starts with ``head`` may be PROV-N."""
     return _START.match(head) is not None or head.startswith("/*")
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document.
+    """Read a PROV-N document.
 
     Raises:
-        DocumentError: the text is not PROV-N, or exceeds a limit of `_provn_scanner`.
+        DocumentError: the text is not valid PROV-N, or exceeds a limit of `_provn_scanner`.
     """
     scanned = scan_provn(decode_text(data).removeprefix("\ufeff"))
     document = _parse(scanned.without_dictionaries())
@@ -52,7 +53,7 @@ def read(data: bytes, base: str | None = None) -> Document:
     if scanned.dictionaries:
         try:
             terms = _parse(scanned.dictionary_terms())
-        except DocumentError as error:  # the rewritten text has other columns
+        except DocumentError as error:  # columns in the rewritten text differ from the file's
             raise DocumentError(re.sub(r", column \d+", "", str(error))) from error.__cause__
         statements = list(_read_dictionaries(scanned, terms))
     identifiers = [bundle.identifier for bundle in iter_bundles(document)]
@@ -70,7 +71,7 @@ def _parse(text: str) -> ProvDocument:
 
 
 def _read_dictionaries(scanned: ScannedText, terms: ProvDocument) -> Iterator[DictionaryStatement]:
-    """Build the dictionary statements from their terms, which ``prov`` has read."""
+    """Build the dictionary statements from the rewritten terms, which ``prov`` has read."""
     texts: defaultdict[int, list[DictionaryText]] = defaultdict(list)
     for text in scanned.dictionaries:
         texts[text.container].append(text)
@@ -105,7 +106,7 @@ def _read_dictionaries(scanned: ScannedText, terms: ProvDocument) -> Iterator[Di
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a document.
+    """Write a PROV-N document.
 
     Raises:
         DocumentError: the document's names can't be written.

@@ -1,7 +1,8 @@
-"""PROV-XML (W3C Note, 2013).
+"""Read and write PROV-XML (W3C Note, 2013).
 
-This module first looks for everything that prov's reader would drop or misread, so that errors
-name their line. Imports `_dictionary`, `_document`, `_engine`, `_xml`; prov and lxml when it runs.
+Before prov reads a statement, this module checks it for content that prov would drop or misread, so
+that an error message can give the line. Imports `_dictionary`, `_document`, `_engine`, `_xml`;
+imports prov and lxml only when they are needed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be PROV-XML."""
+    """Return whether a text that starts with ``head`` may be PROV-XML."""
     return head.startswith("<") and "rdf:RDF" not in head and "document" in head
 
 
@@ -46,7 +47,7 @@ def looks_like(head: str) -> bool:
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read a PROV-XML document. Raises DocumentError if it is invalid."""
     from prov.model import ProvDocument
 
     check_xml(data)
@@ -94,7 +95,7 @@ def _parse_xml(data: bytes) -> Any:
 
 
 class _Reader:
-    """Reads elements into a document, and collects the statements of PROV-Dictionary."""
+    """Reads XML elements into a document, and collects the PROV-Dictionary statements."""
 
     def __init__(self, document: ProvDocument) -> None:
         from prov.serializers.provxml import FULL_PROV_RECORD_IDS_MAP, ProvXMLSerializer
@@ -108,7 +109,7 @@ class _Reader:
         self.places: Places = {}
 
     def container(self, parent: Any, bundle: ProvBundle) -> None:
-        """Read the statements of the document or of a bundle."""
+        """Read the child elements of ``parent`` into the document or one of its bundles."""
         _check_no_text(parent)
         for element in parent:
             kind = _prov_tag(element)
@@ -139,7 +140,7 @@ class _Reader:
 
     def _record(self, element: Any, bundle: ProvBundle) -> None:
         with wrap_library_errors(_element_place(element)) as warned:
-            # prov reads the children of its argument: here there is one
+            # prov reads the children of its argument, so pass a list of one element
             self._prov.deserialize_subtree([element], bundle)
         refuse_losses(_element_place(element), warned)
         self.places.setdefault(bundle.identifier, []).append((element.sourceline, 0))
@@ -186,13 +187,13 @@ class _Reader:
         return self._attribute(key)[1], self._name(entity, entity.get(_REF))
 
     def _attribute(self, element: Any) -> tuple[Any, Any]:
-        """Read an element as prov reads an attribute of an entity."""
+        """Return an element's name and value, read as prov reads an attribute of an entity."""
         from lxml import etree
         from prov.model import ProvDocument
 
         parent = element.getparent()
         entity = etree.Element(f"{{{PROV}}}entity", {_ID: "prov:entity"})
-        # in its place in the tree, where the prefixes of its values are declared
+        # stay inside the tree, because the ancestors declare the prefixes of the values
         parent.replace(element, entity)
         entity.append(element)
         scratch = ProvDocument()
@@ -210,10 +211,10 @@ class _Reader:
 
 
 def _check_statement(element: Any) -> list[int]:
-    """Refuse content that prov would drop, and repair what it would misread.
+    """Refuse content that prov would drop, and repair content that prov would misread.
 
     Returns:
-        The lines that were repaired.
+        The line of each repaired element.
     """
     mended: list[int] = []
     _check_no_text(element)
@@ -227,7 +228,7 @@ def _check_statement(element: Any) -> list[int]:
             if name != _LANG:
                 child.set(name, value.strip())
         if child.get(_LANG) is not None:
-            # prov keeps only the last of the two, which may drop the language
+            # prov keeps only the later of type and language, so it may drop the language
             datatype = child.attrib.pop(_TYPE, None)
             if datatype is not None:
                 mended.append(child.sourceline)
@@ -240,7 +241,7 @@ def _check_statement(element: Any) -> list[int]:
 
 
 def _flatten_markup(element: Any) -> None:
-    """Turn the elements of an rdf:XMLLiteral into text, since prov would drop them."""
+    """Turn the elements inside an rdf:XMLLiteral into text, because prov would drop them."""
     from lxml import etree
 
     prefix, _, local = element.get(_TYPE, "").partition(":")
@@ -301,7 +302,7 @@ def _fail_at_element(element: Any, what: str) -> NoReturn:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a document. Raises DocumentError for characters that XML can't hold."""
+    """Write a PROV-XML document. Raises DocumentError for characters that XML can't hold."""
     try:
         from lxml import etree
     except ImportError:
@@ -322,7 +323,7 @@ def write(document: Document, sink: BinaryIO) -> None:
 
 
 class _DictionaryWriter:
-    """Writes one dictionary statement, with values as prov writes an entity's attributes."""
+    """Writes one dictionary statement. Its values look like those of entities that prov writes."""
 
     def __init__(self, document: ProvDocument, parent: Any, statement: DictionaryStatement) -> None:
         self._document, self._parent, self._statement = document, parent, statement
@@ -366,7 +367,7 @@ class _DictionaryWriter:
 
 
 def _check_all_characters(document: ProvDocument, statements: list[DictionaryStatement]) -> None:
-    """Refuse characters that XML can't hold."""
+    """Raise DocumentError if a value has a character that XML can't hold."""
     for bundle in iter_bundles(document):
         for record in bundle.get_records():
             for name, value in record.attributes:

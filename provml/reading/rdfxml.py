@@ -1,4 +1,4 @@
-"""PROV-O in RDF/XML, which can be read but not written.
+"""Read PROV-O in RDF/XML. provml does not write this format.
 
 Imports `_rdf`, `_xml`.
 """
@@ -21,17 +21,17 @@ MAX_ELEMENT_DEPTH: Final = 1000
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be RDF/XML."""
+    """Return whether a text that starts with ``head`` may be RDF/XML."""
     return head.startswith("<") and "rdf:RDF" in head
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read an RDF/XML document. Raises DocumentError if it is invalid."""
     check_xml(data, MAX_ELEMENT_DEPTH)
     with wrap_library_errors(NAME):
         return read_rdf(data, "RDF_XML", base)
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Raise DocumentError: XML can't name every property."""
+    """Raise DocumentError, because RDF/XML can't express every property."""
     raise DocumentError(f"{NAME} can be read but not written; use Turtle or N-Triples")

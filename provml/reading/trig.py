@@ -1,4 +1,4 @@
-"""PROV-O in TriG.
+"""Read and write PROV-O in TriG.
 
 Imports `_rdf`.
 """
@@ -15,15 +15,15 @@ SUFFIXES: Final = (".trig",)
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be TriG."""
+    """Return whether a text that starts with ``head`` may be TriG."""
     return looks_like_turtle(head)
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read a TriG document. Raises DocumentError if it is invalid."""
     return read_rdf(data, "TRIG", base)
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError."""
+    """Write the document as TriG. Raises DocumentError if PROV-O can't express it."""
     write_rdf(document, sink, "TRIG", named=True)

@@ -1,4 +1,4 @@
-"""PROV-O in Turtle.
+"""Read and write PROV-O in Turtle.
 
 Imports `_rdf`.
 """
@@ -15,15 +15,15 @@ SUFFIXES: Final = (".ttl", ".turtle")
 
 
 def looks_like(head: str) -> bool:
-    """Whether a text that starts with ``head`` may be Turtle."""
+    """Return whether a text that starts with ``head`` may be Turtle."""
     return looks_like_turtle(head) and "{" not in head
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a document. Raises DocumentError."""
+    """Read a Turtle document. Raises DocumentError if it is invalid."""
     return read_rdf(data, "TURTLE", base)
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document. Raises DocumentError if it has bundles."""
+    """Write the document as Turtle. Raises DocumentError if it has bundles."""
     write_rdf(document, sink, "TURTLE")

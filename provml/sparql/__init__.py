@@ -6,7 +6,7 @@
 
 `loaded_runs` loads runs and keeps them on disk, `query` runs queries, `answers` converts results,
 `ready_queries` holds the queries that ship with provml, and `remote` talks to SPARQL servers.
-Imports `export`, `journal.store` and the rooms below them; pyoxigraph when it runs.
+Imports `export`, `journal.store` and the layers below them; imports pyoxigraph only when needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The answer to a query: a table, a graph, or true or false.
 
-Imports `model.statements`, `model.vocabulary`, `errors`; pyoxigraph and pyarrow when it runs.
+Imports `model.statements`, `model.vocabulary`, `errors`; imports pyoxigraph and pyarrow only when
+needed.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ _EXACT_INTEGER: Final = 2**53
 class SparqlAnswer:
     """The answer to a query, read as you iterate over it.
 
-    A table yields tuples of Python values, a graph yields triples of them. IRIs become
-    `provml.model.statements.Iri`, xsd:dateTime becomes a datetime (cut to microseconds), numbers
-    become int, float or Decimal, and unbound variables become None. Values of other datatypes are
-    text. You can read an answer once.
+    A table yields tuples of Python values; a graph yields triples of Python values. IRIs become
+    `provml.model.statements.Iri`. Values of xsd:dateTime become datetime objects, cut to
+    microseconds. Numbers become int, float or Decimal, and unbound variables become None. Values of
+    other datatypes become text. You can read an answer only once.
 
     Attributes:
         kind: ``table``, ``graph`` or ``boolean``.
@@ -81,7 +82,7 @@ class SparqlAnswer:
             yield tuple(map(python_value, row))
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows or triples as pyoxigraph terms. Raises StoreError for a damaged store."""
+        """Yield rows or triples as pyoxigraph terms. Raises StoreError if the data is damaged."""
         with _explain_damage():
             if self.kind == "table":
                 yield from map(tuple, self._result)
@@ -90,11 +91,12 @@ class SparqlAnswer:
                     yield triple.subject, triple.predicate, triple.object
 
     def to_arrow(self) -> pa.Table:
-        """Return a table as a pyarrow table. Columns whose values share a datatype are typed.
+        """Return a table as a pyarrow table.
 
-        Integers become int64, doubles float64 (also if mixed with integers that are exact as
-        floats), booleans bool, and times timestamp[ns, UTC]. Anything else, or too large, becomes
-        text.
+        A column gets a type if all its values have the same datatype. Integers become int64,
+        doubles float64, booleans bool, and times timestamp[ns, UTC]. A column of doubles and
+        integers becomes float64 if the integers are exact as floats. Any other column, and any
+        column with a value that is too large for its type, becomes text.
 
         Raises:
             QueryError: the answer is not a table.
@@ -115,12 +117,13 @@ class SparqlAnswer:
         )
 
     def write(self, format: str, sink: BinaryIO) -> None:
-        """Write the answer. CSV, JSON and graphs are streamed.
+        """Write the answer to a sink. CSV, JSON and graphs are streamed.
 
         Args:
-            format: ``csv`` or ``json`` (SPARQL 1.1 results), ``arrow`` (IPC file) or ``parquet``
-                for a table, ``json`` for true or false, ``turtle``, ``ntriples`` or ``jsonld`` for
-                a graph.
+            format: for a table, ``csv`` or ``json`` (SPARQL 1.1 results), ``arrow`` (IPC file) or
+                ``parquet``; for true or false, ``json``; for a graph, ``turtle``, ``ntriples`` or
+                ``jsonld``.
+            sink: a binary file or similar object.
 
         Raises:
             QueryError: the format can't hold this kind of answer.
@@ -160,7 +163,7 @@ class SparqlAnswer:
 
 @contextmanager
 def _explain_damage() -> Iterator[None]:
-    """Turn errors from a damaged database into StoreError, which says how to repair it."""
+    """Turn errors from a damaged database into a StoreError that says how to repair it."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -172,7 +175,7 @@ def _explain_damage() -> Iterator[None]:
 
 
 def python_value(term: Any) -> Any:
-    """Convert a term to a Python value; see `SparqlAnswer`."""
+    """Convert a pyoxigraph term to a Python value, as `SparqlAnswer` describes."""
     if term is None:
         return None
     datatype = getattr(term, "datatype", None)
@@ -191,7 +194,7 @@ def python_value(term: Any) -> Any:
         if kind == f"{XSD}dateTime":
             return datetime.fromisoformat(text)
     except (ValueError, InvalidOperation):
-        pass  # the text does not fit its datatype
+        pass  # the text is not valid for its datatype
     return text
 
 
@@ -202,7 +205,7 @@ def _find_column_type(term: Any) -> str:
 
 
 def _build_arrow_array(terms: list[Any]) -> pa.Array:
-    """Return a column as an array of the type that holds all values exactly."""
+    """Return a column as a pyarrow array. Its type is the one that holds all values exactly."""
     import pyarrow as pa
 
     kinds = {_find_column_type(term) for term in terms if term is not None}
@@ -229,7 +232,10 @@ def _lexical_form(term: Any) -> str:
 
 
 def _parse_time_ns(text: str) -> int | None:
-    """Return an xsd:dateTime in UTC as nanoseconds since the epoch, or None if it doesn't fit."""
+    """Convert an xsd:dateTime in UTC to nanoseconds since the epoch.
+
+    Returns None for times in other zones, and for times that 64 bits can't hold exactly.
+    """
     whole, _, fraction = text.removesuffix("Z").partition(".")
     if not text.endswith("Z") or len(fraction) > 9:
         return None
@@ -256,7 +262,7 @@ def _write_parquet(table: pa.Table, sink: BinaryIO) -> None:
 
 
 class _ArrowSink:
-    """Wraps a sink for pyarrow, which needs its position and would close it."""
+    """Wraps a sink for pyarrow. It counts the position, and ignores pyarrow's call of `close`."""
 
     closed = False
 

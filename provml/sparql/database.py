@@ -1,12 +1,12 @@
-"""The folder that keeps runs loaded: a lock, an index, and pyoxigraph's own files.
+"""The folder that keeps loaded runs: a lock, an index, and pyoxigraph's own files.
 
     <store>/.provml/sparql/lock         shared by readers, exclusive while loading
     <store>/.provml/sparql/index.json   the run in each graph, and its state when it was loaded
     <store>/.provml/sparql/data/        the RocksDB database
 
-The folder can be deleted at any time. Only graphs in the index count as loaded. A graph leaves the
-index before it is changed, and enters it once it is complete and flushed. If a process is killed in
-between, the graph is loaded again. Imports `sinks`.
+The folder can be deleted at any time. Only the graphs in the index count as loaded. A graph is
+removed from the index before it is changed, and added when it is complete and flushed. If a process
+is killed in between, the graph is loaded again. Imports `base.sinks`, `fingerprint`, `version`.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _open_counts: Final = Counter[str]()
 
 @dataclass(frozen=True, slots=True)
 class GraphEntry:
-    """A loaded graph.
+    """The index's entry for a loaded graph.
 
     Attributes:
         folder: the run's folder, relative to the store.
-        stamps, status, tails, final: the run's fingerprint, taken before it was loaded.
+        stamps, status, tails, final: the run's fingerprint, taken before the run was loaded.
         detail: ``sample`` or ``series``.
         samples: the number of samples in the run.
         triples: the number of triples in the graph.
@@ -67,9 +67,10 @@ class LoadedDatabase:
     """The database of a store, protected by a lock."""
 
     def __init__(self, store: Path, note: NoteTaker) -> None:
-        """Open the folder, creating it if necessary.
+        """Open the database's folder and take the lock for reading.
 
-        Raises OSError if that fails, or if the file system does not support locks.
+        Creates the folder if necessary. Raises OSError if that fails, or if the file system does
+        not support locks.
         """
         self._folder = store / DATABASE_FOLDER
         self._data = self._folder / "data"
@@ -93,13 +94,14 @@ class LoadedDatabase:
             raise
 
     def lock_shared(self) -> None:
-        """Take the lock for reading. Waits until no process loads."""
+        """Take the lock for reading. Waits until no other process loads runs."""
         self._lock(fcntl.LOCK_SH, "waiting for another process to load runs")
 
     def lock_alone(self) -> None:
-        """Take the lock for loading. Waits until no other process reads or loads.
+        """Take the lock for loading. Waits until no other process reads or loads runs.
 
-        Raises OSError if this process itself would be waited for.
+        Raises OSError if this process has the database open a second time: it would wait for
+        itself.
         """
         if _open_counts[self._key] > 1:
             raise OSError("this process already has runs of the store open")
@@ -124,7 +126,7 @@ class LoadedDatabase:
         return self._load_index()[0]
 
     def read_unfinished(self) -> list[str]:
-        """Return the graphs that were being loaded or removed when the index was last written."""
+        """Return the graphs that were not completely loaded or removed, according to the index."""
         return self._load_index()[1]
 
     def _load_index(self) -> tuple[dict[str, GraphEntry] | None, list[str]]:
@@ -141,31 +143,31 @@ class LoadedDatabase:
     def write_index(
         self, index: dict[str, GraphEntry], read_unfinished: Sequence[str] = ()
     ) -> None:
-        """Replace the index. Costs an fsync."""
+        """Replace the index file. Costs an fsync."""
         graphs = {name: asdict(entry) for name, entry in index.items()}
         content = {**_INDEX_VERSION, "graphs": graphs, "read_unfinished": list(read_unfinished)}
         with open_sink(self._folder / "index.json") as sink:
             sink.write(json.dumps(content).encode())
 
     def exists(self) -> bool:
-        """Whether anything was loaded before, by any version."""
+        """Return whether any version of provml has loaded data into this folder."""
         return self._data.exists()
 
     # -- pyoxigraph's files -----------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Delete everything that was loaded."""
+        """Delete all loaded data."""
         (self._folder / "index.json").unlink(missing_ok=True)
         shutil.rmtree(self._data, ignore_errors=True)
 
     def open_to_write(self) -> Store:
-        """Open the database with an exclusive lock. Raises OSError if it is damaged."""
+        """Open the database for writing. Raises OSError if it is damaged."""
         import pyoxigraph
 
         return self._open_store(pyoxigraph.Store)
 
     def open_to_read(self) -> Store:
-        """Open the database with a shared lock. Raises OSError if it is damaged."""
+        """Open the database for reading only. Raises OSError if it is damaged."""
         import pyoxigraph
 
         return self._open_store(pyoxigraph.Store.read_only)
@@ -178,7 +180,7 @@ class LoadedDatabase:
 
 
 def remove_graph(database: Store, name: str) -> None:
-    """Remove a graph in pieces, so that memory stays limited. Costs 40 us a triple."""
+    """Remove a graph in pieces, which limits memory use. Costs 40 us per triple."""
     import pyoxigraph
 
     graph = pyoxigraph.NamedNode(name)

@@ -1,8 +1,9 @@
-"""Detect cheaply whether a run changed since it was loaded.
+"""Detect cheaply whether a run has changed since it was loaded.
 
-For a run that ended, names, sizes and times of its files suffice. Samples are written to mapped,
-preallocated files, whose size and time do not change. If such a file was not closed, the end of
-its data is checked too. Imports `journal`.
+For a run that has ended, the names, sizes and times of its files are enough. For other runs they
+are not: samples are written to memory-mapped, preallocated files, whose size and time do not change
+when data is written. If such a file was not closed, the end of its data is checked too.
+Imports `journal`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ Stamps = list[list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A run's state, as far as it can be found cheaply.
+    """A summary of a run's state that is cheap to compute and compare.
 
     Attributes:
-        stamps: the files' names, sizes, and times in nanoseconds since the epoch.
+        stamps: the files' names, sizes, and modification times in nanoseconds since the epoch.
         status: the run's status.
-        tails: the end of the data in each samples file that was not closed, with a checksum.
-        final: whether only the stamps can still change.
+        tails: for each samples file that was not closed, the end of its data and a checksum.
+        final: whether the run has ended, so that only the stamps can still change.
     """
 
     stamps: Stamps
@@ -40,7 +41,7 @@ class Fingerprint:
 
 
 def read_stamps(journal: Journal) -> Stamps:
-    """Return names, sizes and times of the journal's files. Costs a ``stat`` for each."""
+    """Return the names, sizes and times of the journal's files, at one ``stat`` call per file."""
     paths = [journal.folder / layout.RUN_FILE]
     for files in journal.writers:
         paths += [files.events_path, files.samples_path]
@@ -55,11 +56,12 @@ def read_stamps(journal: Journal) -> Stamps:
 
 
 def take_fingerprint(journal: Journal) -> Fingerprint:
-    """Return a run's fingerprint. Reads the unused ends of files that were not closed.
+    """Return a run's fingerprint.
 
-    Raises JournalError if a newer version wrote the journal.
+    If a samples file was not closed, this reads the unused end of the file. Raises JournalError if
+    a newer version of provml wrote the journal.
     """
-    before = read_stamps(journal)  # before the rest is read, so that later changes are noticed
+    before = read_stamps(journal)  # read first, so that changes during the rest are noticed
     state = journal.state()
     tails: Stamps = []
     for files in journal.writers:
@@ -70,7 +72,7 @@ def take_fingerprint(journal: Journal) -> Fingerprint:
 
 
 def _read_tail(path: str) -> tuple[int, int]:
-    """Return the end of the data, and a checksum of the header and the last bytes."""
+    """Return the offset where the data ends, and a checksum of the header and the last bytes."""
     with open(path, "rb") as file:
         header = zlib.crc32(file.read(layout.HEADER_SIZE))
         end = os.fstat(file.fileno()).st_size

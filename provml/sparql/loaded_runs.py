@@ -1,6 +1,7 @@
-"""Load runs into a SPARQL store, and refresh those that changed.
+"""Load runs into a SPARQL store, and reload the runs that have changed.
 
-Imports `database`, `fingerprint`, `query`, `export`, `journal.store`; pyoxigraph when it runs.
+Imports `database`, `fingerprint`, `query`, `export`, `journal.store`; imports pyoxigraph only when
+needed.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ _LOCK_ATTEMPTS: Final = 5
 
 @dataclass(slots=True)
 class LoadReport:
-    """What `load_runs` had to do.
+    """The work that `load_runs` did.
 
     Attributes:
-        loaded: the graphs that were loaded or reloaded.
-        unchanged: the number of graphs that were still up to date.
-        removed: the graphs of deleted runs.
+        loaded: the names of the graphs that were loaded or reloaded.
+        unchanged: the number of graphs that were already up to date.
+        removed: the names of the graphs that were removed because their runs were deleted.
         triples: the number of triples that were loaded.
-        on_disk: whether the graphs are kept for the next time.
-        left_out: unreadable runs, each with the reason.
+        on_disk: whether the graphs are kept on disk for the next time.
+        left_out: the folders of unreadable runs, each with the reason.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -61,7 +62,7 @@ class LoadReport:
 
 @dataclass(slots=True)
 class _WantedRun:
-    """A run to be loaded."""
+    """A run that the caller wants to query."""
 
     journal: Journal
     entry: GraphEntry | None = None
@@ -69,11 +70,13 @@ class _WantedRun:
 
 
 class LoadedRuns:
-    """Runs that are ready for queries. Create with `load_runs`; close with `close` or a with block.
+    """Runs that are ready to be queried.
+
+    Create them with `load_runs`. Close them with `close`, or use them in a ``with`` block.
 
     Attributes:
-        graphs: the runs' folders by the names of their graphs.
-        load_report: what had to be loaded.
+        graphs: the folder of each run, by the name of the run's graph.
+        load_report: the work that loading the runs took.
     """
 
     def __init__(
@@ -95,17 +98,17 @@ class LoadedRuns:
     def query(self, text: str, /, **parameters: Parameter) -> SparqlAnswer:
         """Run a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
-        The default graph is the union of all runs, and ``GRAPH`` selects single runs. Known
-        prefixes are prov, provml, rdf, rdfs, xsd and dcterms, and run for a single run. The answer
-        is read while you iterate, so keep the runs open.
+        The default graph is the union of all runs; ``GRAPH`` selects single runs. The prefixes
+        prov, provml, rdf, rdfs, xsd and dcterms are defined. If only one run is loaded, so is the
+        prefix run. The answer is read while you iterate over it, so keep the runs open until then.
 
         Args:
             text: the query.
             parameters: values for variables that the query declares as ``VALUES ?name { UNDEF }``.
 
         Raises:
-            QueryError: the query has a syntax error, is an update, uses SERVICE or FROM, or lacks a
-                parameter that was given.
+            QueryError: the query has a syntax error, is an update, uses SERVICE or FROM, or does
+                not declare one of the given parameters.
         """
         if self._store is None:
             raise QueryError("the runs are closed: query them inside the with block")
@@ -113,7 +116,7 @@ class LoadedRuns:
         return ask(self._store, text, parameters, self._prefixes, graphs)
 
     def close(self) -> None:
-        """Release the lock, so that other processes can load."""
+        """Release the lock, so that other processes can load runs."""
         self._store = None
         if self._database is not None:
             self._database.close()
@@ -138,23 +141,25 @@ def load_runs(
     note: NoteTaker = lambda line: None,
     keep: bool = True,
 ) -> LoadedRuns:
-    """Open runs for SPARQL, and load those that are new or changed.
+    """Open runs for SPARQL queries, and load the runs that are new or have changed.
 
-    Loaded runs stay on disk for the next time, in ``.provml`` in the store. If that is not
-    possible, they are loaded into memory. Loading costs about 0.1 ms and 2 kB of disk a sample, or
-    0.05 ms and 2 kB of memory. A run that is up to date costs a look at its files.
+    Loaded runs are kept on disk for the next time, in the folder ``.provml`` of the store. If that
+    is not possible, they are loaded into memory. Loading costs about 0.1 ms and 2 kB of disk per
+    sample, or 0.05 ms and 2 kB of memory per sample. For a run that is up to date, only the state
+    of its files is checked.
 
     Args:
         runs: as for `provml.journal.store.find_run`; by default all runs of the store.
         store: the folder of runs; by default ``PROVML_STORE``, else ``provenance``.
         detail: ``sample``, ``series`` or None. None means ``sample`` for runs of up to a million
-            samples, else ``series``.
-        note: called with messages, one line each: what is waited for, reloaded or left out.
+            samples, and ``series`` for larger runs.
+        note: called with one-line messages, for example when a run is left out, or when another
+            process has to finish first.
         keep: whether to keep the loaded runs on disk.
 
     Raises:
         RunNotFoundError: a run does not exist, or the store has no runs.
-        JournalError: a newer version wrote one of the given runs.
+        JournalError: a newer version of provml wrote one of the given runs.
         QueryError: the detail is unknown.
         MissingExtraError: pyoxigraph is not installed.
     """
@@ -208,7 +213,7 @@ def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict
             load_report.left_out[folder] = str(error)
             note(f"left out: {error}")
         except RunNotFoundError:
-            continue  # deleted in the meantime
+            continue  # the run was deleted in the meantime
         else:
             journals.append(journal)
     if not journals:
@@ -219,7 +224,7 @@ def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict
 
 
 def _name_graphs(journals: Sequence[Journal], note: NoteTaker) -> dict[str, _WantedRun]:
-    """Return the runs by the names of their graphs; of several copies of a run, the first."""
+    """Return the runs by the names of their graphs. If a run has several copies, use the first."""
     wanted: dict[str, _WantedRun] = {}
     for journal in journals:
         name = bundle_iri(journal)
@@ -235,7 +240,7 @@ def _find_common_store(journals: Sequence[Journal]) -> Path | None:
 
 
 def _find_store(journal: Journal) -> Path | None:
-    """Return the store that contains a run, or None if its folders are not named as in a store."""
+    """Return the store that contains a run, or None if the run's path does not fit a store."""
     folder, description = journal.folder.resolve(), journal.description
     names = (layout.encode_folder_name(str(description["experiment"])), str(description["id"]))
     return folder.parent.parent if (folder.parent.name, folder.name) == names else None
@@ -250,7 +255,7 @@ def _open_database(root: Path, note: NoteTaker) -> LoadedDatabase | None:
 
 
 class _Loader:
-    """Refreshes a store once, on disk or in memory."""
+    """Brings the graphs of a store up to date once, on disk or in memory."""
 
     def __init__(
         self,
@@ -276,7 +281,7 @@ class _Loader:
         return store
 
     def on_disk(self, database: LoadedDatabase) -> Store | None:
-        """Refresh the database on disk and open it; return None if it can't be used."""
+        """Bring the database on disk up to date and open it. Return None if it can't be used."""
         try:
             index = database.read_index()
             if index is None or self._find_stale_graphs(index):
@@ -290,9 +295,9 @@ class _Loader:
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do work that needs an exclusive lock, until the database contains all wanted runs.
+        """Do work under an exclusive lock, until the database contains all wanted runs.
 
-        Another process may take over and start afresh before this one reads the database.
+        Between the work and reading, another process may get the lock and delete the database.
         """
         for _ in range(_LOCK_ATTEMPTS):
             database.lock_alone()
@@ -324,7 +329,7 @@ class _Loader:
     # -- planning ---------------------------------------------------------------------------------
 
     def _find_stale_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
-        """Mark the runs that are up to date, and return the graphs to load or remove."""
+        """Mark the runs that are up to date. Return the graphs to load or remove."""
         for name, want in self._wanted.items():
             entry = index.get(name)
             same = entry is not None and self._is_current(want.journal, entry)
@@ -363,7 +368,7 @@ class _Loader:
         self._refreshed.removed = [name for name in index if name not in self._wanted | kept.keys()]
         going = sum(index[name].triples for name in doomed if name in index)
         if going * _REMOVAL_COST_RATIO > going + sum(entry.triples for entry in kept.values()):
-            database.clear()  # faster than removing single graphs
+            database.clear()  # deleting everything is faster than removing single graphs
             kept, doomed, missing = {}, [], list(self._wanted)
         try:
             store = database.open_to_write()
@@ -384,7 +389,7 @@ class _Loader:
         index: dict[str, GraphEntry],
         missing: list[str],
     ) -> None:
-        """Load graphs, and save in the index from time to time which ones are complete."""
+        """Load graphs. From time to time, save the names of the complete graphs in the index."""
         waiting = 0
         for done, name in enumerate(missing, 1):
             journal = Journal(self._wanted[name].journal.folder)
@@ -429,7 +434,7 @@ def _error_first_line(error: OSError) -> str:
 
 
 class _LineCounter:
-    """A sink that counts the lines written through it."""
+    """A sink that counts the lines written to it."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -441,7 +446,10 @@ class _LineCounter:
 
 
 def _load_graph(store: Store, name: str, mapping: RunMapping, small: bool) -> int:
-    """Load a run's triples and those they entail while they are generated; return their number."""
+    """Load a run's triples and the triples that they entail; return the number of triples.
+
+    Large runs are loaded while their triples are being generated.
+    """
     import pyoxigraph
 
     graph, form = pyoxigraph.NamedNode(name), pyoxigraph.RdfFormat.N_TRIPLES

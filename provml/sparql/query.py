@@ -1,7 +1,7 @@
-"""Run a SPARQL query on a pyoxigraph store: prefixes, parameters, errors with their place.
+"""Run a SPARQL query on a pyoxigraph store: prefixes, parameters, and errors with their position.
 
-Queries are read-only: updates are rejected, and so is SERVICE, which reads from other servers.
-Imports `answers`, `model.vocabulary`, `errors`; pyoxigraph when it runs.
+Queries are read-only. Updates are rejected, and so is SERVICE, which reads from other servers.
+Imports `answers`, `model.vocabulary`, `errors`; imports pyoxigraph only when needed.
 """
 
 from __future__ import annotations
@@ -61,13 +61,14 @@ def ask(
     prefixes: Mapping[str, str],
     graphs: Sequence[str] | None,
 ) -> SparqlAnswer:
-    """Run a query on some or all graphs of a store.
+    """Run a query against some or all graphs of a store.
 
     Args:
+        store: a pyoxigraph store.
         text: a SPARQL 1.1 query.
         parameters: values for variables declared as ``VALUES ?name { UNDEF }``.
-        prefixes: more prefixes beside `PREFIXES`.
-        graphs: the graphs to query, whose union is the default graph; None for all.
+        prefixes: prefixes to define in addition to `PREFIXES`.
+        graphs: the names of the graphs to query, merged into the default graph; None for all.
 
     Raises:
         QueryError: the query is invalid or not allowed.
@@ -91,7 +92,7 @@ def ask(
 
 
 def check_syntax(text: str, prefixes: Mapping[str, str]) -> None:
-    """Raise QueryError, with line and column, if the text is not a SPARQL query."""
+    """Raise QueryError, with line and column, if the text is not a valid SPARQL query."""
     from pyoxigraph import Store
 
     try:
@@ -116,7 +117,8 @@ def refuse_depth(text: str) -> None:
 def refuse_service(text: str) -> None:
     """Raise QueryError if the query uses SERVICE, which would exchange data with other servers.
 
-    A query is also rejected in unclear cases, such as an unusual name that contains "service".
+    Doubtful queries are also rejected, for example a query with an unusual name that contains
+    "service".
     """
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search("service", code, re.IGNORECASE)
@@ -128,7 +130,7 @@ def refuse_service(text: str) -> None:
 
 
 def refuse_from(text: str) -> None:
-    """Raise QueryError if the query uses FROM, which the choice of runs would silently override."""
+    """Raise QueryError if the query uses FROM: the choice of runs would silently override it."""
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search(r"(?<![\w:?$-])FROM(?![\w:-])", code, re.IGNORECASE)
     if found is not None:
@@ -139,13 +141,14 @@ def refuse_from(text: str) -> None:
 
 
 def bind_parameters(text: str, parameters: Mapping[str, Parameter]) -> str:
-    """Return the query with values for its parameters.
+    """Fill in the parameters of a query, and return the query.
 
-    A parameter is a variable that the query declares on a line ``VALUES ?name { UNDEF }``. Without
-    a value, the line is removed. Values are escaped as SPARQL terms.
+    A parameter is a variable that the query declares on a line ``VALUES ?name { UNDEF }``. If a
+    parameter has no value, that line is removed. Values are escaped as SPARQL terms.
 
     Raises:
-        QueryError: the query has no such parameter, or a value is not an absolute IRI.
+        QueryError: the query has no parameter of a given name, or a value that is meant as an IRI
+            is not an absolute IRI.
     """
     names = set(re.findall(_parameter_pattern(r"(\w+)"), text))
     for name in parameters:
@@ -174,7 +177,7 @@ def _format_parameter(name: str, value: Parameter) -> str:
 
 
 def is_absolute_iri(text: str) -> bool:
-    """Whether a text is an IRI that can be written between ``<`` and ``>``."""
+    """Return whether a text is an absolute IRI that can be written between ``<`` and ``>``."""
     return _IRI.fullmatch(text) is not None
 
 
@@ -185,13 +188,13 @@ def _describe_position(text: str, offset: int) -> str:
 
 
 def _describe_syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str, str]) -> str:
-    """Return the parser's error as one line, with its place in the user's text."""
+    """Return the parser's error on one line, with its position in the user's text."""
     found = _ERROR_PLACE.match(str(error))
     parts = found[3].removeprefix("expected one of ").split(", ") if found is not None else []
     senses = [part for part in parts if re.search("[a-z] [a-z]", part)]
     tokens = [token for token in _TOKEN.finditer(text) if not token[0].isspace()]
     token = _find_misplaced_token(text, tokens, prefixes)
-    if token is None:  # an error in the whole query, such as an unbound variable
+    if token is None:  # the error concerns the whole query, for example an unbound variable
         line_and_column = _describe_position(text, len(text.rstrip()))
         return f"{line_and_column}: {senses[0] if senses else 'the query is incomplete'}"
     where, own = _describe_position(text, token.start()), token[0].split("\n")[0]
@@ -204,7 +207,7 @@ def _describe_syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str,
 def _find_misplaced_token(
     text: str, tokens: Sequence[re.Match[str]], prefixes: Mapping[str, str]
 ) -> re.Match[str] | None:
-    """Return the first token that can't continue a query, or None."""
+    """Return the first token with which the text can no longer become a valid query, or None."""
     from pyoxigraph import Store
 
     store = Store()

@@ -1,8 +1,8 @@
 """The queries that ship with provml, in files ``queries/<name>.rq`` that describe themselves.
 
-A file starts with comments: one line that says what the query returns, then one line for each
-parameter, ``# name: description`` or ``# name (iri): description``. In the query, the parameter is
-declared as ``VALUES ?name { UNDEF }``. Imports `errors`, `query`.
+A file starts with comments. The first line says what the query returns. Each further line describes
+a parameter: ``# name: description`` or ``# name (type): description``. The query declares the
+parameter as ``VALUES ?name { UNDEF }``. Imports `errors`, `query`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _PARAMETER: Final = re.compile(r"# (\w+)(?: \((string|integer|number|boolean|iri
 
 @dataclass(frozen=True, slots=True)
 class ReadyQuery:
-    """A query with its description.
+    """A query that ships with provml, and its description.
 
     Attributes:
-        name: the name of its file, without the suffix.
-        title: what the query returns.
-        parameters: the description of each parameter, by name.
-        kinds: the type of each parameter, by name; ``string`` by default.
+        name: the name of the query's file, without the suffix.
+        title: a description of the query's result.
+        parameters: the description of each parameter, by the parameter's name.
+        kinds: the type of each parameter, by the parameter's name; ``string`` by default.
         text: the query.
     """
 
@@ -40,14 +40,14 @@ class ReadyQuery:
     text: str
 
     def values(self, given: Mapping[str, str]) -> dict[str, Parameter]:
-        """Convert parameters from text to their types. Raises QueryError."""
+        """Convert parameters from text to their types. Raises QueryError if that fails."""
         return {
             name: _parse_parameter(name, text, self.kinds.get(name)) for name, text in given.items()
         }
 
 
 def describe_query(name: str, text: str) -> ReadyQuery:
-    """Return a query with the description from its first comments."""
+    """Return a query with the description from the comments at its start."""
     title, parameters, kinds = "", {}, {}
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -72,7 +72,7 @@ def find_ready_query(name: str) -> ReadyQuery:
     """Return the query with this name.
 
     Raises:
-        QueryError: the name is unknown; the message lists the known ones.
+        QueryError: the name is unknown. The message lists the known names.
     """
     folder = resources.files("provml.sparql").joinpath("queries")
     known = [file.name.removesuffix(_SUFFIX) for file in folder.iterdir()]

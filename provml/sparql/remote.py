@@ -1,9 +1,9 @@
 """Talk to a SPARQL 1.1 server: credentials, retries, queries, and graphs to upload.
 
 A graph is sent in one ``PUT`` request (Graph Store HTTP Protocol), streamed in chunks. The server
-replaces the graph as a whole: nobody sees half a graph, and if the upload fails, the old graph
-stays. HTTP is that of the standard library. Imports `query`, `answers`, `export`, `settings`,
-`errors`; pyoxigraph when it runs.
+replaces the whole graph at once: nobody sees half a graph, and if the upload fails, the old graph
+stays. Requests use the HTTP client of the standard library.
+Imports `query`, `answers`, `export`, `settings`, `errors`; imports pyoxigraph only when needed.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ Body = Callable[[], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A server's response."""
+    """The content and media type of a server's response."""
 
     content: bytes
     media_type: str
 
 
 class Endpoint:
-    """The URL of a SPARQL server.
+    """The URL of a SPARQL server, and the credentials for it.
 
-    Credentials come from ``PROVML_SPARQL_TOKEN``, or from ``PROVML_SPARQL_USER`` and
+    Credentials come from ``PROVML_SPARQL_TOKEN``, from ``PROVML_SPARQL_USER`` and
     ``PROVML_SPARQL_PASSWORD``, or else from the user's netrc file. They are sent only over TLS or
-    to this machine. Certificates are checked. Redirects are not followed, since credentials would
-    go with them.
+    to this machine. Certificates are checked. Redirects are not followed, because the credentials
+    would go to the new address too.
     """
 
     def __init__(self, url: str, wait_s: float = _FIRST_WAIT_S) -> None:
-        """Check the URL. No connection is made.
+        """Check the URL and read the credentials. No connection is made.
 
         Args:
             url: ``https://...`` or ``http://...``.
@@ -74,7 +74,7 @@ class Endpoint:
 
         Raises:
             InvalidArgumentError: the URL is invalid or contains credentials.
-            EndpointError: credentials would be sent unencrypted, or netrc can't be read.
+            EndpointError: credentials would be sent unencrypted, or the netrc file can't be read.
         """
         try:
             parts = urlsplit(url)
@@ -110,14 +110,14 @@ class Endpoint:
         headers: Mapping[str, str],
         body: Body | bytes | None = None,
     ) -> Response:
-        """Send a request, up to five times.
+        """Send a request, and return the server's response.
 
-        It is sent again if the connection fails, or if the server reports that it is busy or
-        broken.
+        If the connection fails, or the server reports that it is busy or broken, the request is
+        sent again, up to five times in total.
 
         Raises:
-            EndpointError: there is no connection, the server refuses or redirects, or the answer is
-                too large.
+            EndpointError: the connection fails, the server refuses or redirects the request, or the
+                answer is too large.
         """
         path = self._path
         if parameters:
@@ -173,7 +173,7 @@ class Endpoint:
                 pass  # a server that refuses stops reading; its response says why
             try:
                 response = connection.getresponse()
-            except TimeoutError:  # no retry: the server may still be at work
+            except TimeoutError:  # no retry: the server may still be working on the query
                 raise EndpointError(f"{self.url}: no answer within {_ANSWER_S:.0f} s") from None
             content = response.read(_LARGEST_ANSWER + 1)
             if len(content) > _LARGEST_ANSWER:
@@ -233,7 +233,7 @@ def _check_token(token: str) -> str:
 
 
 def _describe_refusal(status: int, content: bytes) -> str:
-    """Return a server's error response as one line."""
+    """Return a server's error response on one line."""
     said = " ".join(content[: 4 * _LONGEST_REASON].decode(errors="replace").split())
     name = http.client.responses.get(status, "")
     if status in (401, 403):
@@ -251,9 +251,10 @@ def ask_endpoint(
     """Send a query to a server (SPARQL 1.1 Protocol) and read the whole answer.
 
     Args:
+        endpoint: the server's query URL.
         text, parameters: as for `provml.sparql.LoadedRuns.query`.
-        prefixes: more prefixes beside `query.PREFIXES`.
-        graphs: the graphs to query; by default the server's own default.
+        prefixes: prefixes to define in addition to `query.PREFIXES`.
+        graphs: the names of the graphs to query; by default the server chooses.
 
     Raises:
         QueryError: the query is invalid.
@@ -261,7 +262,7 @@ def ask_endpoint(
     """
     known = {**PREFIXES, **prefixes}
     whole = bind_parameters(text, parameters)
-    # on one line, so that line numbers in a server's errors stay close to the user's
+    # declared on one line, so that a server's error has the line numbers of the user's text
     declared = " ".join(f"PREFIX {prefix}: <{iri}>" for prefix, iri in known.items())
     fields = [("query", f"{declared} {whole}")]
     for graph in graphs:
@@ -300,16 +301,16 @@ def push_graph(
     mapping: RunMapping,
     progress: Callable[[int], None] = lambda sent: None,
 ) -> int:
-    """Upload a run as a graph, replacing the graph if it exists; return the number of bytes sent.
+    """Upload a run as a graph, replacing an existing graph. Return the number of bytes sent.
 
-    The triples are those of the N-Triples export and what they entail. The body is streamed, so
-    memory does not grow with the run on this side; it may on the server.
+    Sends the triples of the N-Triples export and the triples that they entail. They are streamed,
+    so memory use here does not grow with the run. Memory use on the server may.
 
     Args:
         endpoint: the server's Graph Store URL.
         graph: the graph's name, an absolute IRI.
         mapping: the run.
-        progress: called with the bytes sent so far; starts again from 0 on a retry.
+        progress: called with the number of bytes sent so far. A retry starts again from 0.
 
     Raises:
         EndpointError: as for `Endpoint.request`.
@@ -330,7 +331,7 @@ def push_graph(
 
 
 def _stream_triples(mapping: RunMapping) -> Iterator[bytes]:
-    """Yield a run's triples, generated in another thread a few chunks ahead."""
+    """Yield a run's triples in chunks. Another thread generates them, a few chunks ahead."""
     chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING_CHUNKS)
     gone = threading.Event()
 
@@ -371,7 +372,7 @@ def _stream_triples(mapping: RunMapping) -> Iterator[bytes]:
 
 
 def validate_graph_name(name: str) -> str:
-    """Return a graph's name. Raises InvalidArgumentError if it is not an absolute IRI."""
+    """Return a graph's name unchanged. Raises InvalidArgumentError if it is not an absolute IRI."""
     if not is_absolute_iri(name):
         raise InvalidArgumentError(f"a graph's name must be an absolute IRI: {name!r}")
     return name

@@ -1,8 +1,8 @@
 """Validate documents with JSON Schemas, SHACL shapes and PROV-CONSTRAINTS.
 
 `schema`, `shapes` and `constraints` each yield `Finding`s. A `Report` holds the findings of one
-document; `html_report`, `sarif_report` and `github_report` format reports.
-Imports `export`, `reading` and the rooms below them.
+document. `html_report`, `sarif_report` and `github_report` format reports.
+Imports `export`, `reading` and the layers below them.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class RunLike(Protocol):
 
     @property
     def path(self) -> Path:
-        """The run's folder."""
+        """The folder of the run."""
 
     @property
     def experiment(self) -> str:
-        """The name of the run's experiment."""
+        """The name of the experiment that the run belongs to."""
 
 
 def validate(
@@ -70,28 +70,29 @@ def validate(
     name: str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Report:
-    """Validate a document from any source.
+    """Validate a PROV document from any source.
 
-    Returns a report: ``report.conforms`` tells whether the document is valid, and
-    ``report.findings`` lists what is wrong. PROV-JSON is validated as it is. Documents in other
-    formats are converted to PROV-JSON and RDF first. The rules of provml apply only if the document
-    uses provml's terms.
+    The report says whether the document is valid (``report.conforms``) and lists the problems
+    (``report.findings``). PROV-JSON is validated as it is. A document in another format is first
+    converted to PROV-JSON and RDF. The rules of provml apply only if the document uses provml's
+    terms.
 
     Args:
         source: a path, a document's bytes, an open binary file, a document of the ``prov`` library,
             a run or its folder.
         format, max_bytes: as for `provml.reading.read`.
-        schema: validate with the JSON Schemas, which takes about 0.4 ms a statement. The default
-            is True for documents up to `LARGE_BYTES`.
-        shapes: validate with the shapes, which takes about 2 ms a statement. The default is as for
-            ``schema``.
-        constraints: validate with PROV-CONSTRAINTS, which takes about 20 us a statement.
+        schema: whether to validate with the JSON Schemas, which takes about 0.4 ms per statement.
+            None validates only documents of up to `LARGE_BYTES`.
+        shapes: whether to validate with the SHACL shapes, which takes about 2 ms per statement.
+            None validates only documents of up to `LARGE_BYTES`.
+        constraints: whether to validate with PROV-CONSTRAINTS, which takes about 20 us
+            per statement.
         name: the document's name in the report.
 
     Raises:
         DocumentError: the document can't be read.
-        RunNotFoundError, JournalError: the folder holds no readable run.
-        MissingExtraError: a needed package is not installed.
+        RunNotFoundError, JournalError: the folder does not contain a readable run.
+        MissingExtraError: a required package is not installed.
         OSError: the file can't be read.
     """
     from prov.model import ProvDocument
@@ -121,7 +122,7 @@ def validate(
     if format == "provjson" or (format is None and _is_prov_json(file, data)):
         _judge_prov_json(data, report, schema, shapes, constraints, max_bytes)
     else:
-        # the path's suffix helps to guess the format, but a stream can't be read twice
+        # a path's suffix helps to guess the format, but a stream can be read only once
         again: Any = source if os.path.isfile(file) else data
         document = read(again, format, max_bytes)
         _judge_document(document, report, schema, shapes, constraints)
@@ -197,19 +198,23 @@ def validate_run(
 ) -> Report:
     """Validate a recorded run.
 
-    The schema and the shapes validate a fresh export, the constraints the journal itself.
+    The schema and the shapes validate a new export of the run. The constraints validate the run's
+    journal directly.
 
     Args:
-        run_folder: the run's folder; the run may still be running.
-        detail: ``sample``, ``series`` or None. None means ``sample`` for up to
-            `VALIDATED_SAMPLES_LIMIT` samples with schema and shapes, and the detail of the run's
-            documents with the constraints.
+        run_folder: the run's folder. The run may still be under way.
+        detail: ``sample``, ``series`` or None. With None, the schema and the shapes validate each
+            sample if the run has at most `VALIDATED_SAMPLES_LIMIT` samples, else only the series.
+            The constraints then use the detail of the run's own documents.
+        schema: whether to validate with the JSON Schemas.
+        shapes: whether to validate with the SHACL shapes.
+        constraints: whether to validate with PROV-CONSTRAINTS.
         name: the run's name in the report.
 
     Raises:
         ExportError: the detail is unknown.
-        RunNotFoundError, JournalError: the folder holds no readable run.
-        MissingExtraError: a needed package is not installed.
+        RunNotFoundError, JournalError: the folder does not contain a readable run.
+        MissingExtraError: a required package is not installed.
     """
     from provml import export
     from provml.journal.reader import Journal
@@ -236,7 +241,7 @@ def validate_run(
         export.find_format("provjson").write(mapping, sink)
         report.add(find_schema_violations(load_json(sink.getvalue()), PROVML_JSON))
     if shapes:
-        load_shapes()  # fails early if a package is missing
+        load_shapes()  # raises before the export if a package is missing
         from rdflib import Graph
 
         sink = BytesIO()
@@ -248,7 +253,10 @@ def validate_run(
 
 
 def read_source(source: Source, format: str | None = None, max_bytes: int = MAX_BYTES) -> Document:
-    """Read what `validate` accepts as a document. Raises the same errors."""
+    """Read anything that `validate` accepts, and return it as a document.
+
+    Raises the same errors as `validate`.
+    """
     from prov.model import ProvDocument
 
     from provml.journal.reader import Journal

@@ -1,4 +1,4 @@
-"""Format reports as GitHub annotations, which appear beside the changed lines.
+"""Format reports as GitHub annotations, which appear next to the changed lines.
 
 Imports `report`.
 """
@@ -11,7 +11,10 @@ from provml.validation.report import Finding, Report
 
 
 def build_github_annotations(reports: Iterable[Report]) -> Iterator[str]:
-    """Yield workflow commands, one a finding: ``::error file=...,line=...,title=...::message``."""
+    """Yield a workflow command for each finding.
+
+    Example: ``::error file=...,line=...,title=...::message``.
+    """
     for report in reports:
         for finding in report.findings:
             yield _format_command("error", report.document, finding)

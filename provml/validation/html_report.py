@@ -24,7 +24,7 @@ _CONTENT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_html_report(reports: Iterable[Report]) -> str:
-    """Return an HTML page with all reports, including the statements behind each finding."""
+    """Return an HTML page with all reports, including the statements that cause each finding."""
     return "\n".join(_render_page(reports))
 
 

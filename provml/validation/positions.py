@@ -1,4 +1,4 @@
-"""Find the lines that JSON pointers refer to. Imports `report`."""
+"""Find the line of a JSON text that a JSON Pointer refers to. Imports `report`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _COLON: Final = re.compile(rb"\s*:")
 
 
 def add_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
-    """Add line numbers in a JSON text to findings.
+    """Return the findings with their line numbers in a JSON text.
 
-    The keys of a pointer are searched for one after the other, without parsing. If a key appears
-    several times after the one before it, the first is used.
+    The keys of each pointer are searched for one after the other, without parsing the text. If a
+    key appears several times after the previous key, the first one is used.
     """
     lines = _PointerLines(data)
     located = []
@@ -31,12 +31,12 @@ def add_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
 
 
 def escape_pointer(part: str) -> str:
-    """Escape one part of a JSON pointer (RFC 6901)."""
+    """Escape one part of a JSON Pointer (RFC 6901)."""
     return part.replace("~", "~0").replace("/", "~1")
 
 
 class _PointerLines:
-    """Finds the lines of pointers into one text."""
+    """Finds the lines that JSON Pointers refer to in one text."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -44,7 +44,7 @@ class _PointerLines:
         self._offsets: dict[str, int] = {"": 0}
 
     def line(self, pointer: str) -> int:
-        """Return the line of a JSON pointer (RFC 6901), from 1, or 0 if it is not found."""
+        """Return the line, from 1, that a JSON Pointer (RFC 6901) refers to, or 0 if unknown."""
         if not pointer.startswith("/"):
             return 0
         at = self._find_position(pointer.split("/")[1:])
@@ -61,7 +61,7 @@ class _PointerLines:
                 key = part.replace("~1", "/").replace("~0", "~")
                 found = self._find_key(key, at)
                 if found < 0 and part.isdigit():
-                    found = at  # an index into a list
+                    found = at  # the part is an index into a list
                 self._offsets[path] = found
             at = self._offsets[path]
             if at < 0:
@@ -69,7 +69,7 @@ class _PointerLines:
         return at
 
     def _find_key(self, key: str, start: int) -> int:
-        """Return the offset of a key at or after ``start``, or -1."""
+        """Return the offset of the first such key at or after ``start``, or -1."""
         for text in {json.dumps(key), json.dumps(key, ensure_ascii=False)}:
             wanted = text.encode("utf-8", "surrogatepass")
             at = start

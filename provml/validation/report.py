@@ -1,6 +1,6 @@
-"""The report on one document: its findings, each with a rule and a place.
+"""The report on one document: its findings, each with the broken rule and its place.
 
-Imports nothing from provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class Evidence:
 
     Attributes:
         statement: the statement in PROV-N, with the document's prefixes.
-        where: its place.
-        explanation: how it leads to the finding: one line for each inference and merge.
-        line, column: its position in a text, from 1, or 0 if it is unknown.
+        where: the statement's place in the document.
+        explanation: how the statement leads to the finding, with one line for each inference and
+            merge.
+        line, column: the statement's position in the text, from 1, or 0 if it is unknown.
     """
 
     statement: str
@@ -31,11 +32,11 @@ class Evidence:
     column: int = field(default=0, compare=False)
 
     def place(self) -> str:
-        """Return the place in words."""
+        """Describe the statement's place in words."""
         return _describe_place(self.where, self.line, self.column)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON."""
+        """Return the statement as a dict for JSON."""
         return {
             "statement": self.statement,
             "where": self.where,
@@ -54,8 +55,8 @@ class Finding:
         rule: the IRI of the broken rule.
         message: what the rule says and what was found, on one line.
         where: the place: a JSON pointer, a node's IRI, or a statement's number.
-        evidence: the statements that break the rule together.
-        line, column: the position in a text, from 1, or 0 if it is unknown.
+        evidence: the statements that together break the rule.
+        line, column: the position in the text, from 1, or 0 if it is unknown.
     """
 
     kind: str
@@ -68,11 +69,11 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """The rule's short name."""
+        """The broken rule's short name."""
         return self.rule.rpartition("#")[2]
 
     def place(self) -> str:
-        """Return the place in words."""
+        """Describe the finding's place in words."""
         return _describe_place(self.where, self.line, self.column)
 
     def text(self) -> str:
@@ -80,7 +81,7 @@ class Finding:
         return f"{self.kind} {self.name}: {self.message} (at {self.place() or 'the document'})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON."""
+        """Return the finding as a dict for JSON."""
         return {
             "kind": self.kind,
             "rule": self.rule,
@@ -103,9 +104,9 @@ class Report:
 
     Attributes:
         document: the document's name.
-        findings: the first `KEPT_FINDINGS` findings, in the order they were found.
-        further: the number of findings beyond those.
-        notes: other remarks, such as checks that were skipped.
+        findings: the first `KEPT_FINDINGS` findings, in the order in which they were found.
+        further: the number of findings beyond that limit.
+        notes: other remarks, for example on checks that were skipped.
     """
 
     document: str
@@ -115,11 +116,11 @@ class Report:
 
     @property
     def conforms(self) -> bool:
-        """Whether the document is valid: there are no findings."""
+        """Whether the document is valid, which means that the report has no findings."""
         return not self.findings
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Add findings. Those beyond `KEPT_FINDINGS` are only counted."""
+        """Add findings to the report. Findings beyond `KEPT_FINDINGS` are only counted."""
         for finding in findings:
             if len(self.findings) < KEPT_FINDINGS:
                 self.findings.append(finding)
@@ -127,7 +128,7 @@ class Report:
                 self.further += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dict for JSON."""
+        """Return the report as a dict for JSON."""
         return {
             "document": self.document,
             "conforms": self.conforms,

@@ -14,7 +14,7 @@ from provml.version import __version__
 
 
 def build_sarif(reports: Iterable[Report]) -> dict[str, Any]:
-    """Return a SARIF log with one run that holds the findings of all documents."""
+    """Return a SARIF log with one run that contains the findings of all documents."""
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []

@@ -1,8 +1,9 @@
 """Keeps the beginning and the end of a stream, up to a size limit.
 
-The beginning is written to a file under the run's ``artifacts/`` as it comes. What follows goes
-round and round in a second file of fixed size. So both survive if the recording process is killed.
-At the end they are joined, with a line between them that says how much is left out.
+The beginning is written to a file under the run's ``artifacts/`` as it arrives. The rest is written
+to a second file of fixed size, used as a ring buffer. So both survive if the recording process is
+killed. At the end, the files are joined, with a line between them that says how many bytes are left
+out.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ _DIGEST_PREFIX_LENGTH: Final = 16
 
 
 class BoundedLog:
-    """Keeps as many bytes as the limit allows, half of them from the end of the stream.
+    """Keeps the beginning and the end of a stream. Each may use half of the limit.
 
     Use it from one thread at a time.
 
     Attributes:
         name: the name of the file.
-        total_bytes: how long the stream has been so far.
-        trouble: the error that ended the writing, if there was one.
+        total_bytes: the length of the stream so far.
+        trouble: the error that ended the writing; None if no error occurred.
     """
 
     def __init__(self, run_folder: Path, name: str, limit_bytes: int) -> None:
-        """Prepare the log. The first bytes create the file.
+        """Prepare the log. The first call of `write` creates the file.
 
         Args:
             run_folder: the folder of the run.
             name: the name of the file.
-            limit_bytes: how many bytes to keep; 0 for none.
+            limit_bytes: the maximum number of bytes to keep; 0 keeps nothing.
         """
         self.name = name
         self.total_bytes = 0
@@ -49,15 +50,15 @@ class BoundedLog:
         self._tail = -1
         self._head_bytes = 0
         self._tail_bytes = 0
-        """How many bytes have been written to the tail so far."""
+        """The number of bytes written to the tail so far; those overwritten since count too."""
 
     @property
     def left_out_bytes(self) -> int:
-        """How many bytes of the stream are not kept."""
+        """The number of bytes of the stream that are not kept."""
         return self.total_bytes - self._head_bytes - min(self._tail_bytes, self._tail_limit)
 
     def write(self, block: bytes) -> None:
-        """Write a block. If that fails, `trouble` is set, and nothing more is written."""
+        """Write a block. If that fails, set `trouble`, and write nothing more."""
         self.total_bytes += len(block)
         if self.trouble is not None or not self._head_limit:
             return
@@ -91,10 +92,13 @@ class BoundedLog:
             self._tail_bytes = position
 
     def finish(self) -> dict[str, Any] | None:
-        """Join the two files and return the facts of an artifact; None if nothing was kept.
+        """Join the two files, and return the content facts of an artifact record.
+
+        Returns:
+            The facts, with digest and size; None if nothing was kept.
 
         Raises:
-            OSError: the files can't be joined. They stay where they are.
+            OSError: the files can't be joined. They are not deleted.
         """
         if self._head < 0:
             return None
@@ -128,7 +132,7 @@ class BoundedLog:
 
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Find logs that were never finished: the name of each, with its files of beginning and end."""
+    """Find logs that were never finished; return the name of each log, and its one or two files."""
     found = []
     for folder in sorted((run_folder / layout.ARTIFACTS_FOLDER).glob("*-*-*")):
         name = folder.name.rsplit("-", 2)[0]

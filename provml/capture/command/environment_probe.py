@@ -34,15 +34,15 @@ _PROBE_TIMEOUT_S: Final = 20
 def probe_environment(
     program: Program, run_folder: Path, note_missed: Callable[[str, str], None]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the records of the source code and of the environment.
+    """Yield one record of the command's source code, and one of its environment.
 
-    Costs a few git calls and about a millisecond for each installed package. If the command runs on
-    another Python than this one, that Python is started to describe itself.
+    Costs a few git calls and about a millisecond for each installed package. If the command uses
+    a different Python, this function starts that Python to describe itself.
 
     Args:
-        program: what the command runs.
+        program: the program that the command runs.
         run_folder: the folder of the run.
-        note_missed: called with what can't be found out, and why.
+        note_missed: a function to call with a name of each record that fails, and the reason.
     """
     try:
         if program.script is not None:
@@ -62,10 +62,11 @@ def probe_environment(
 
 
 def _ask_interpreter(interpreter: str) -> dict[str, Any]:
-    """Start another Python, and let it describe itself.
+    """Start another Python, and return the facts that it prints about itself.
 
     Raises:
-        OSError, ValueError, LookupError, SubprocessError: it did not run, or printed nonsense.
+        OSError, SubprocessError: the other Python did not run, or failed.
+        ValueError, LookupError: its output can't be read.
     """
     ours = (CAPTURE_VARIABLE, JOINED_VARIABLE)
     done = subprocess.run(
@@ -79,6 +80,6 @@ def _ask_interpreter(interpreter: str) -> dict[str, Any]:
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise OSError(f"{interpreter} could not list its packages: {last[:200]}")
-    found = json.loads(done.stdout.splitlines()[-1])  # its startup files may print, too
+    found = json.loads(done.stdout.splitlines()[-1])  # Python's startup files may print, too
     found["packages"] = dict(sorted(found["packages"].items(), key=lambda item: item[0].lower()))
     return {key: found[key] for key in _PYTHON_FACTS}

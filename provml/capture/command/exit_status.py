@@ -1,4 +1,4 @@
-"""How a command ended, and how the scripts that joined its run ended, as they recorded."""
+"""Describes how a command ended, and reads how the scripts that joined its run ended."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ from provml.recording.joined_run import RUN_FINISHED, SOURCE
 
 
 class CommandExit(NamedTuple):
-    """How a command ended: with an exit status or by a signal."""
+    """The end of a command: its exit status, or the signal that killed it."""
 
     exit_status: int = 0
     signal: int | None = None
 
     @property
     def status(self) -> str:
-        """The status of the run."""
+        """The status that the run gets: ``finished``, ``failed`` or ``interrupted``."""
         if self.signal == signal.SIGINT:
             return "interrupted"
         return "finished" if self.signal is None and self.exit_status == 0 else "failed"
 
     @property
     def reason(self) -> str | None:
-        """Why the command failed, as text; None if it succeeded."""
+        """The reason why the command failed, as text; None if it succeeded."""
         if self.signal is not None:
             return f"killed by {describe_signal(self.signal)}"
         return f"exit status {self.exit_status}" if self.exit_status else None
 
     def leave(self) -> NoReturn:
-        """End this process in the same way as the command."""
+        """End this process as the command ended: with the same exit status, or by the same signal.
+
+        This skips all exit handlers.
+        """
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except OSError:
-                pass  # its reader is gone
+                pass  # the reader of our output is gone
         if self.signal is not None:
             die_by_signal(self.signal)
         os._exit(self.exit_status)  # a normal exit of the interpreter could change the status
 
 
 def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
-    """Return how each script that joined the run by `start_run` ended: status, reason, exception.
+    """Return the status, reason and exception of each script that joined the run by `start_run`.
 
     Reads all events of the run once.
     """
@@ -64,7 +67,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Yield the ends that one process recorded."""
+    """Yield the metadata of each end of a script in one process's file of events."""
     name = f'"{RUN_FINISHED}"'.encode()
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:

@@ -1,6 +1,6 @@
-"""Records what a killed `provml run` left behind: the notes of files, and the printed output.
+"""Records the leftovers of a killed ``provml run``: the notes of opened files, and the output.
 
-Before that, both lie in the run's folder, but in none of its documents.
+Until then, both are in the run's folder, but the run's documents do not mention them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last
 def record_leftovers(run_folder: Path) -> list[str]:
     """Record the leftovers of a crashed run. Idempotent, and safe to run concurrently.
 
-    Reads the files that the run's processes opened once. If one of the processes still runs,
-    nothing happens, so that a later call can record it. Files that have changed since the run's
-    end get no digest.
+    Reads each file that the run's processes opened once, to hash it. If one of the processes still
+    runs, this records nothing; call it again later. Files that have changed since the run's end
+    get no digest.
 
     Returns:
         A line of text for each thing recorded.
 
     Raises:
-        StoreError, OSError: something can't be recorded. A later call continues.
+        StoreError, OSError: something can't be recorded. A later call records the rest.
     """
     with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
         return _record_all(run_folder)
@@ -74,7 +74,7 @@ def _is_running(notes: Path) -> bool:
 
 
 def _record_printed(run: Run, file: Path) -> None:
-    """Record a file of printed output as an artifact with a copy, and delete the file."""
+    """Record a file of printed output as an artifact, keep a copy in the run, delete the file."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING_ORDER}

@@ -1,13 +1,14 @@
-"""Runs a notebook for ``provml run -- train.ipynb``: its cells, one after another.
+"""Runs the cells of a notebook, one after another, for ``provml run -- train.ipynb``.
 
     python -m provml.capture.command.notebook NOTEBOOK [PARTS]
 
-PARTS says what to capture in the kernel, as ``PROVML_CAPTURE`` does; in this process, which only
-drives the kernel, nothing is captured.
+PARTS lists the parts of capture to use in the kernel, as ``PROVML_CAPTURE`` does. This process,
+which only controls the kernel, captures nothing in itself.
 
-- Text that cells print goes to standard output and error at once; of other outputs, their text.
-- A cell that fails ends the notebook with exit status 1.
-- The first Ctrl-C interrupts the cell, the second one stops the kernel.
+- Text that cells print goes to standard output and error at once. For other outputs, only their
+  text is printed.
+- If a cell fails, the notebook ends with exit status 1.
+- The first Ctrl-C interrupts the cell, the second Ctrl-C stops the kernel.
 - The notebook with its outputs becomes an artifact of the outer run.
 
 Needs nbclient and nbformat (the extra ``notebook``).
@@ -32,10 +33,10 @@ _HANDLED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_notebook(path: str) -> int:
-    """Run a notebook in its own folder.
+    """Run a notebook, with the notebook's folder as the working folder.
 
     Returns:
-        The exit status; after a signal, the negative number of the signal.
+        The exit status of the notebook. If a signal ended it, the negative number of the signal.
     """
     import nbformat
 
@@ -64,12 +65,12 @@ def _create_client(notebook: Any, folder: str) -> Any:
     from nbclient.util import ensure_async
 
     class Client(NotebookClient):
-        """A notebook client that prints the outputs, and passes signals on to the cell."""
+        """A notebook client that prints the cells' outputs, and interrupts the cell on a signal."""
 
-        signals: list[int] = []  # noqa: RUF012 - there is one notebook in a process
+        signals: list[int] = []  # noqa: RUF012 - a process runs only one notebook
 
         async def async_start_new_kernel(self, **options: Any) -> None:
-            """Replace the client's signal handlers, which would kill the kernel."""
+            """Start the kernel, and replace the client's signal handlers, which would kill it."""
             await super().async_start_new_kernel(**options)
             for number in _HANDLED_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._interrupt, number)
@@ -82,7 +83,7 @@ def _create_client(notebook: Any, folder: str) -> Any:
                 self._ending = asyncio.ensure_future(ensure_async(end))
 
         def process_message(self, message: Any, cell: Any, index: int) -> Any:
-            """Print the output in a message of the kernel."""
+            """Print the output in a message from the kernel, then process the message as usual."""
             _print_output(message.get("msg_type"), message.get("content") or {})
             return super().process_message(message, cell, index)
 
@@ -90,7 +91,7 @@ def _create_client(notebook: Any, folder: str) -> Any:
 
 
 def _print_output(kind: str, content: dict[str, Any]) -> None:
-    """Print the text of an output."""
+    """Print the text of a cell's output."""
     if kind == "stream":
         stream = sys.stderr if content.get("name") == "stderr" else sys.stdout
         text = str(content.get("text", ""))
@@ -104,9 +105,9 @@ def _print_output(kind: str, content: dict[str, Any]) -> None:
 
 
 def _report_failure(error: Exception) -> dict[str, str]:
-    """Print why the notebook failed, and return the exception as the journal stores it."""
+    """Print the reason why the notebook failed; return the exception as the journal stores it."""
     kind, message = getattr(error, "ename", None), getattr(error, "evalue", None)
-    if not isinstance(kind, str) or not isinstance(message, str):  # it does not come from a cell
+    if not isinstance(kind, str) or not isinstance(message, str):  # not raised by a cell
         _print_error(f"{type(error).__name__}: {error}", 1)
         return {"type": type(error).__qualname__, "message": str(error)[:10_000], "traceback": ""}
     text = str(getattr(error, "traceback", ""))
@@ -118,7 +119,7 @@ def _report_failure(error: Exception) -> dict[str, str]:
 
 
 def _record_notebook(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
-    """Record the notebook with its outputs, and how it ended."""
+    """Record the notebook with its outputs, and the exception that ended it, if it failed."""
     import nbformat
 
     try:
@@ -145,7 +146,7 @@ def _print_error(message: str, status: int) -> int:
 
 
 def main() -> int:
-    """Run the notebook that the command line names."""
+    """Run the notebook that the command line names, and return its exit status."""
     os.environ.pop(CAPTURE_VARIABLE, None)
     if len(sys.argv) > 2:
         os.environ[CAPTURE_VARIABLE] = sys.argv[2]

@@ -1,7 +1,7 @@
 """Records the command's output: keeps it as artifacts, and reads metrics from it.
 
-A thread does this, so that passing the output on does not wait for it. Only if the thread falls
-behind by `_MAX_WAITING_BYTES` is the command slowed down, so that no lines are lost.
+A separate thread records, so that the recording does not delay the output. If the thread falls
+behind by more than `_MAX_WAITING_BYTES`, the command has to wait, so that no lines are lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_JOINED_BYTES: Final = 4 * 2**20
 
 
 class CommandOutputRecorder:
-    """Takes the blocks of all streams, from any thread."""
+    """Records the blocks of all streams of a command. Accepts blocks from any thread."""
 
     def __init__(
         self,
@@ -38,9 +38,10 @@ class CommandOutputRecorder:
         Args:
             run: the run to record into.
             streams: the streams of the command.
-            limit_bytes: how many bytes of each stream to keep; 0 for none.
+            limit_bytes: the maximum number of bytes to keep of each stream; 0 keeps nothing.
             patterns: templates and regular expressions of lines with metrics.
-            note_missed: called with what could not be recorded, and why.
+            note_missed: a function to call with a name of each thing that could not be recorded,
+                and the reason.
         """
         self._run = run
         self._note_missed = note_missed
@@ -55,11 +56,15 @@ class CommandOutputRecorder:
         self._thread = threading.Thread(target=self._work, name="provml-output", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread that records."""
         self._thread.start()
 
     def callback_for(self, index: int) -> BlockCallback:
-        """Return the function that takes the blocks of a stream."""
+        """Return the function to call with each block of a stream.
+
+        Args:
+            index: the index of the stream in ``streams``.
+        """
         return partial(self._enqueue, index)
 
     def _enqueue(self, index: int, block: bytes, time_ns: int) -> None:
@@ -88,7 +93,7 @@ class CommandOutputRecorder:
                     self._change.notify_all()
 
     def _take_next(self) -> tuple[int, bytes, int]:
-        """Take the first block from the queue, joined with those after it of the same stream."""
+        """Take the first block from the queue, joined with the next blocks of the same stream."""
         index, block, time_ns = self._waiting.popleft()
         blocks, size = [block], len(block)
         while self._waiting and self._waiting[0][0] == index and size < _MAX_JOINED_BYTES:
@@ -97,7 +102,7 @@ class CommandOutputRecorder:
         return index, block if len(blocks) == 1 else b"".join(blocks), time_ns
 
     def _read_lines(self, index: int, block: bytes | None, time_ns: int = 0) -> None:
-        """Read metrics from a block; None for the end. A reader that fails is not used again."""
+        """Read metrics from a block; None is the stream's end. Stop using a reader that fails."""
         reader = self._readers[index]
         if reader is None:
             return
@@ -112,7 +117,7 @@ class CommandOutputRecorder:
             self._note_missed(f"lines of {self._logs[index].name}", reason)
 
     def finish(self) -> None:
-        """Wait until all blocks are recorded, and record the artifacts."""
+        """Wait until all blocks are recorded, then record each stream's log as an artifact."""
         with self._change:
             self._is_over = True
             self._change.notify_all()

@@ -1,6 +1,6 @@
-"""Finds out what a command line runs: the script, its interpreter and its name.
+"""Finds the script that a command line runs, its name and its interpreter.
 
-It looks at the words and at files, and runs nothing.
+The functions look at the words of the command line and at files, and run nothing.
 """
 
 from __future__ import annotations
@@ -24,22 +24,25 @@ _PACKAGE_FOLDERS: Final = ("site-packages", "dist-packages")
 
 
 class Program(NamedTuple):
-    """What a command runs."""
+    """The program that a command line runs."""
 
     command: list[str]
     """The command line to execute."""
     name: str
-    """The name of the script without its extension, of the module, or of the command."""
+    """The name of the script (without its extension), of the module, or of the command."""
     script: str | None
-    """The Python file, shell script or notebook that is run; None if there is none."""
+    """The Python file, shell script or notebook that is run; None if no script is found."""
     arguments: list[str]
-    """The arguments of the script, or of the command if there is no script."""
+    """The arguments of the script; without a script, the arguments of the command."""
     interpreter: str | None
-    """The path of the Python that runs it; None if it is not Python, or not known."""
+    """The path of the Python that runs the program; None if it is not Python, or not known."""
     is_notebook: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Return facts for the run's start: the masked command line, the script, the folder."""
+        """Return facts for the run's start: the masked command line, the script, the folder.
+
+        Reads the script once, to hash it.
+        """
         own = [self.command[0] if self.script is None else self.script, *self.arguments]
         facts: dict[str, Any] = {
             "argv": mask_argv(list(map(printable_path, own))),
@@ -62,18 +65,18 @@ class Program(NamedTuple):
 
     @property
     def runs_here(self) -> bool:
-        """Whether this process's own Python runs it, in the same environment."""
+        """Whether the program runs on the Python of this process, in the same environment."""
         return self.interpreter is not None and _is_this_python(self.interpreter)
 
 
 def find_program(command: Sequence[str]) -> Program:
-    """Find out what a command line runs, by looking at a few files.
+    """Find the program that a command line runs, by looking at a few files.
 
-    If ``train.py`` is not executable, this Python runs it. It also runs ``train.ipynb``, by
-    `provml.capture.command.notebook`.
+    If ``train.py`` is not executable, the Python of this process runs it. The same Python runs
+    ``train.ipynb``, with `provml.capture.command.notebook`.
 
     Raises:
-        InvalidArgumentError: a notebook is given arguments.
+        InvalidArgumentError: a notebook has arguments.
     """
     words = list(command)
     if words[0].endswith(".py") and shutil.which(words[0]) is None:
@@ -104,7 +107,11 @@ def _notebook_program(words: list[str]) -> Program:
 
 
 def _parse_python_arguments(words: list[str]) -> tuple[str | None, str, list[str]] | None:
-    """Return script, name and arguments of a Python command line; None if a tool runs a script."""
+    """Return the script, name and arguments of a Python command line.
+
+    Returns None if Python runs an installed tool (``python -m torch.distributed.run``) that in
+    turn runs a script.
+    """
     index = 1
     while index < len(words):
         word = words[index]
@@ -129,7 +136,7 @@ def _parse_python_arguments(words: list[str]) -> tuple[str | None, str, list[str
 
 
 def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, list[str]] | None:
-    """Return script, name and arguments of ``python -m``; None if a tool there runs a script."""
+    """Return script, name and arguments of ``python -m``; None for a tool that runs a script."""
     path = _find_module_file(module)
     if path is None or _is_installed(path):
         if any(_has_script_suffix(word) and os.path.isfile(word) for word in rest):
@@ -139,7 +146,7 @@ def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, 
 
 
 def _find_module_file(module: str) -> str | None:
-    """Return the path of a module, found without importing the packages that contain it."""
+    """Return the path of a module, or None, without importing the packages that contain it."""
     places: Sequence[str] | None = [os.curdir, *sys.path]
     spec = None
     for part in module.split("."):
@@ -157,7 +164,7 @@ def _find_module_file(module: str) -> str | None:
 
 
 def _find_interpreter(word: str) -> str | None:
-    """Return the path of the Python that runs a program; the program's first line may name it."""
+    """Return the path of the Python that runs a program, or None; reads the ``#!`` line."""
     path = shutil.which(word)
     if path is None:
         return None
@@ -172,7 +179,7 @@ def _find_interpreter(word: str) -> str | None:
 
 
 def _read_shebang(path: str) -> list[str]:
-    """Return the words of a file's ``#!`` line; an empty list if it has none."""
+    """Return the words of a file's ``#!`` line; an empty list if the file has no such line."""
     try:
         with open(path, "rb") as file:
             line = file.readline(1024)
@@ -190,7 +197,7 @@ def _has_script_suffix(word: str) -> bool:
 
 
 def _is_installed(path: str) -> bool:
-    """Whether a program or module belongs to an installed package, not to the user."""
+    """Return whether a program or module belongs to an installed package, not to the user."""
     full = os.path.abspath(path)
     prefixes = {sys.prefix, sys.base_prefix, "/usr", "/bin", "/sbin"}
     return any(part in full for part in _PACKAGE_FOLDERS) or any(
@@ -199,13 +206,13 @@ def _is_installed(path: str) -> bool:
 
 
 def _is_this_python(path: str) -> bool:
-    """Whether a Python is that of this process: the same file in the same environment."""
+    """Return whether a path is the Python of this process, in the same environment."""
     try:
         same = os.path.samefile(path, sys.executable)
     except OSError:
         return False
     here, there = (os.path.dirname(os.path.abspath(one)) for one in (sys.executable, path))
-    # virtual environments share one Python file, but link to it from folders of their own
+    # virtual environments share one Python file, but each links to it from its own folder
     return same and (sys.prefix == sys.base_prefix or os.path.samefile(here, there))
 
 

@@ -1,8 +1,9 @@
 """Passes signals from the caller of ``provml run`` on to its command.
 
-The signals are blocked, and the main thread waits for them, so they interrupt nothing in Python.
-If the terminal or another process has sent a signal to the whole process group, the command has
-it already. A signal that was sent to this process alone is passed on. Imports nothing of provml.
+The signals are blocked, and the main thread waits for them, so they never interrupt Python code.
+If the terminal or another process sends a signal to the whole process group, the command receives
+it directly. A signal that is sent only to this process is passed on. Imports nothing else from
+provml.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ TERMINATING_SIGNALS: Final = frozenset(
 )
 """The signals that by default end a process."""
 _GROUP_DELAY_S: Final = 0.05
-"""How long after a signal a process of the group has its copy pending at the latest."""
+"""The maximum time until a signal that was sent to the group has reached all its processes."""
 _MAX_WITNESS_DEATH_S: Final = 10
-"""How long to wait for a witness with a pending signal. It may be stopped, and never die."""
+"""The maximum time to wait for a witness with a pending signal. If it is stopped, it can't die."""
 _PF_EXITING: Final = 0x4
 """The flag of a process that is exiting, in ``/proc/<pid>/stat``."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
@@ -35,18 +36,18 @@ class ReceivedSignal(NamedTuple):
 
     number: int
     by_kernel: bool
-    """Whether the terminal sent it, which sends to the whole foreground process group."""
+    """Whether the terminal sent the signal; it sends to the whole foreground process group."""
 
 
 class SignalQueue:
-    """The signals that arrive at this process while the command runs.
+    """The signals that this process receives while the command runs.
 
     Attributes:
-        before: the signals that were blocked before.
+        before: the signals that were already blocked before.
     """
 
     def __init__(self) -> None:
-        """Block the signals, so that they queue up for `wait`, except those the caller ignores."""
+        """Block the signals, so that `wait` gets them, except signals that the caller ignores."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, the exit status is lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
@@ -57,7 +58,7 @@ class SignalQueue:
         self._pipe: tuple[int, int] | None = None
 
     def wait(self) -> ReceivedSignal:
-        """Wait for the next signal."""
+        """Wait for the next signal, and return it."""
         if sys.platform == "darwin":
             number = signal.sigwait(self._handled)
             return ReceivedSignal(number, number in _TERMINAL_SIGNALS)
@@ -65,18 +66,18 @@ class SignalQueue:
         return ReceivedSignal(info.si_signo, info.si_code > 0)
 
     def list_pending(self) -> set[int]:
-        """Return the signals that have arrived and were not taken by `wait` yet."""
+        """Return the signals that have arrived, but that `wait` has not returned yet."""
         return {int(n) for n in signal.sigpending()} & {int(n) for n in self._handled}
 
     def release(self) -> None:
-        """Unblock the signals again."""
+        """Stop the witness, and unblock the signals."""
         self.stop_witness()
         signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
 
     def start_witness(self) -> None:
-        """Start the witness: a process of our group that dies of any signal sent to the group.
+        """Start the witness: a process in our group that any signal to the group kills.
 
-        It ends with this process, however that ends.
+        The witness also ends when this process ends, for whatever reason.
         """
         self.stop_witness()
         try:
@@ -101,7 +102,7 @@ class SignalQueue:
             self._witness = None
 
     def stop_witness(self) -> None:
-        """Stop the witness."""
+        """Stop the witness, if it runs."""
         if self._pipe is not None:
             for fd in self._pipe:
                 os.close(fd)
@@ -110,7 +111,7 @@ class SignalQueue:
             self._poll_witness(0)
 
     def _poll_witness(self, options: int) -> int | None:
-        """Return the signal that the witness died of; 0 if it just ended; None while it lives."""
+        """Return the signal that killed the witness; 0 if it exited; None while it runs."""
         if self._witness is None:
             return None
         try:
@@ -123,10 +124,10 @@ class SignalQueue:
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
     def reached_group(self, came: ReceivedSignal) -> bool:
-        """Whether a terminating signal was sent to our whole process group.
+        """Return whether a terminating signal was sent to our whole process group.
 
-        Waits some hundredths of a second to see whether the witness dies of it, longer on a busy
-        machine.
+        Waits a few hundredths of a second, or longer on a busy machine, to see whether the signal
+        kills the witness.
         """
         if came.by_kernel:
             return True
@@ -143,21 +144,21 @@ class SignalQueue:
         return died_of == came.number
 
     def _is_witness_dying(self) -> bool:
-        """Whether the witness has a pending signal, but had no time yet to die of it."""
+        """Return whether a signal is pending for the witness, or it is exiting."""
         try:
             with open(f"/proc/{self._witness}/status", encoding="ascii", errors="replace") as file:
                 status = dict(line.split(":", 1) for line in file if ":" in line)
             with open(f"/proc/{self._witness}/stat", encoding="ascii", errors="replace") as file:
                 flags = int(file.read().rpartition(")")[2].split()[6])
         except (OSError, ValueError, IndexError):
-            return False  # there is no /proc on macOS
+            return False  # macOS has no /proc
         pending = [int(status.get(name, "0"), 16) for name in ("SigPnd", "ShdPnd")]
         return any(pending) or bool(flags & _PF_EXITING)
 
 
 def stop_by_signal(number: int) -> None:
-    """Stop this process by a signal, as its caller expects. Returns when it is continued."""
-    # blocked first, so that it merges with a signal of the terminal that is already pending
+    """Stop this process by a signal, as its caller expects. Return when SIGCONT continues it."""
+    # block the signal first, so that it merges with one from the terminal that is already pending
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
@@ -166,7 +167,7 @@ def stop_by_signal(number: int) -> None:
 
 
 def die_by_signal(number: int) -> NoReturn:
-    """End this process by a signal, as the command ended. Nothing is cleaned up."""
+    """Kill this process with the signal that killed the command. Nothing is cleaned up."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
@@ -174,11 +175,11 @@ def die_by_signal(number: int) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
-    os._exit(128 + number)  # the signal does not end a process
+    os._exit(128 + number)  # the signal does not kill a process by default
 
 
 def describe_signal(number: int) -> str:
-    """Return the name of a signal: ``SIGTERM``; of a real-time signal, ``signal 40``."""
+    """Return the name of a signal: ``SIGTERM``. A signal without a name gets ``signal 40``."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -188,7 +189,7 @@ def describe_signal(number: int) -> str:
 def poll_child(pid: int) -> tuple[int, Any] | None:
     """Return the status and resource usage of a child, as `os.wait4` does; None if it still runs.
 
-    That a child has been stopped is reported once.
+    A stopped child is reported only once.
     """
     found, status, usage = os.wait4(pid, os.WNOHANG | os.WUNTRACED)
     return (status, usage) if found else None

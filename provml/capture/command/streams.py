@@ -1,10 +1,14 @@
 """Passes the command's standard output and error on to where they would go without provml.
 
-If a stream leads to a terminal, the command gets a pseudo-terminal for it, else a pipe. If both
-lead to the same place, they share one, which keeps their order. For each, a thread passes the bytes
-on at once and unchanged, and then gives them to a callback. If the reader of our output goes away,
-our end of the pipe is closed as well: the command gets a broken pipe at its next write, as usual.
-Imports nothing of provml.
+- If a stream leads to a terminal, the command gets a pseudo-terminal for it, else a pipe.
+- If both streams lead to the same place, they share one pipe or pseudo-terminal, which keeps the
+  order of the text.
+- One thread for each pipe or pseudo-terminal passes the bytes on at once and unchanged, and then
+  calls a callback with them.
+- If nobody reads our output any more, our end of the pipe is closed too. So the next write of the
+  command fails with a broken pipe, as it would without provml.
+
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -25,11 +29,11 @@ from typing import Final
 _STREAM_BLOCK_BYTES: Final = 2**18
 _PIPE_BYTES: Final = 2**20
 _WAIT_S: Final = 0.5
-"""How long after the command's end to read from processes that it left running."""
+"""The time to go on reading, after the command's end, from processes that it left running."""
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 BlockCallback = Callable[[bytes, int], None]
-"""Called with each block, and the time at which it came, in nanoseconds since the epoch."""
+"""A function to call with each block and its arrival time, in nanoseconds since the epoch."""
 
 
 class CommandStream:
@@ -37,13 +41,14 @@ class CommandStream:
 
     Attributes:
         name: ``stdout``, ``stderr``, or ``output`` for both.
-        numbers: the numbers of the command's descriptors that lead to it.
-        command_fd: the descriptor that becomes these in the command.
-        is_terminal: whether it is a pseudo-terminal, not a pipe.
-        trouble: the error that ended the passing on: our own output can't be written, for example.
-        unread: whether a process that the command left running still writes to it.
-        is_done: whether the thread has ended. Then it sends SIGCHLD to this process, to wake the
-            thread that waits for signals.
+        numbers: the file descriptors of the command that lead to this stream: 1, 2 or both.
+        command_fd: the descriptor that the command gets in place of `numbers`.
+        is_terminal: whether the stream is a pseudo-terminal, not a pipe.
+        trouble: the error that stopped the thread, for example because our own output can't be
+            written; None if no error occurred.
+        unread: whether a process that the command left running may still write to the stream.
+        is_done: whether the thread has ended. At its end, the thread sends SIGCHLD to this
+            process, to wake the main thread, which waits for signals.
     """
 
     def __init__(self, numbers: tuple[int, ...], name: str) -> None:
@@ -68,7 +73,7 @@ class CommandStream:
         self._thread: threading.Thread | None = None
 
     def _prepare_terminal(self) -> None:
-        """Copy the modes of the caller's terminal, except those by which it changes the output."""
+        """Copy the modes of the caller's terminal, except the modes that change the output."""
         modes = termios.tcgetattr(self._sink)
         modes[1] &= ~termios.OPOST
         modes[3] &= ~termios.ECHO
@@ -76,7 +81,7 @@ class CommandStream:
         self.copy_size()
 
     def copy_size(self) -> None:
-        """Give the command's terminal the size of the caller's."""
+        """Set the size of the command's terminal to the size of the caller's terminal."""
         if self.is_terminal:
             try:
                 size = fcntl.ioctl(self._sink, termios.TIOCGWINSZ, b"\0" * 8)
@@ -85,7 +90,7 @@ class CommandStream:
                 pass  # the caller's terminal is gone
 
     def start(self, take: BlockCallback) -> None:
-        """Start the thread. The command must have been started before."""
+        """Start the thread. Start the command first."""
         os.close(self.command_fd)
         self._thread = threading.Thread(
             target=self._run_thread, args=(take,), name=f"provml-{self.name}", daemon=True
@@ -98,22 +103,22 @@ class CommandStream:
             self.is_done = True
 
     def discard(self) -> None:
-        """Close all descriptors, if the command could not be started."""
+        """Close all descriptors, because the command could not be started."""
         for fd in (self._source, self.command_fd, self._woken, self._waker):
             os.close(fd)
 
     def end(self) -> None:
-        """Tell the thread that the command has ended, so that it ends soon. Idempotent.
+        """Tell the thread that the command has ended, so that the thread ends soon. Idempotent.
 
-        It passes on everything that the command wrote, and reads for half a second more from
-        processes that the command left running.
+        The thread still passes on everything that the command wrote, and reads for another half
+        second from processes that the command left running.
         """
         if self._waker >= 0:
             os.close(self._waker)
             self._waker = -1
 
     def hand_over(self) -> None:
-        """Start a ``cat`` process that passes on what still comes, after this process has ended."""
+        """Start a ``cat`` process that passes on the rest, even after this process has ended."""
         try:
             os.posix_spawnp(
                 "cat",
@@ -146,7 +151,7 @@ class CommandStream:
             os.kill(os.getpid(), signal.SIGCHLD)  # the main thread waits for signals
 
     def _pass_on_blocks(self, take: BlockCallback) -> bool:
-        """Pass on blocks; return whether the stream has ended, as opposed to the command alone.
+        """Pass on blocks; return True if the stream has ended, False if only the command has.
 
         Raises:
             OSError: our own output can't be written.
@@ -156,7 +161,7 @@ class CommandStream:
         poller.register(source, select.POLLIN)
         poller.register(woken, select.POLLIN)
         poller.register(sink, 0)  # `poll` always reports that the reader has gone
-        # one buffer for all blocks: to allocate a new one takes longer than to pass a block on
+        # one buffer for all blocks: allocating a new one takes longer than passing on a block
         buffer = memoryview(bytearray(_STREAM_BLOCK_BYTES))
         owed: int | None = None
         deadline = 0.0
@@ -175,7 +180,7 @@ class CommandStream:
                 try:
                     size = os.readv(source, [buffer])
                 except OSError as error:
-                    if error.errno != errno.EIO:  # Linux: nobody has the terminal open
+                    if error.errno != errno.EIO:  # on Linux, EIO: no process has the terminal open
                         raise
                     size = 0
                 if not size:
@@ -190,7 +195,7 @@ class CommandStream:
 
 
 def _count_available(fd: int) -> int:
-    """Return how many bytes can be read."""
+    """Return the number of bytes that can be read at once; 0 if it is not known."""
     try:
         found: int = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
         return found
@@ -202,7 +207,7 @@ def _write_all(fd: int, view: memoryview) -> None:
     """Write a whole block, even to a non-blocking descriptor.
 
     Raises:
-        OSError: it can't be written.
+        OSError: the block can't be written.
     """
     while view:
         try:
@@ -214,10 +219,10 @@ def _write_all(fd: int, view: memoryview) -> None:
 
 
 def open_streams() -> list[CommandStream]:
-    """Create the streams for the command's output, except for those that the caller has closed.
+    """Create the streams for the command's output. Skip a descriptor that the caller has closed.
 
     Raises:
-        OSError: the system has no more descriptors or terminals.
+        OSError: the system has no descriptors or terminals left.
     """
     known = {number: _identify_output(number) for number in (1, 2)}
     names = {1: "stdout", 2: "stderr"}
@@ -227,7 +232,7 @@ def open_streams() -> list[CommandStream]:
 
 
 def _is_open(number: int) -> bool:
-    """Whether the caller gave us this descriptor. Those that we open are not inheritable."""
+    """Return whether the caller gave us this descriptor. Our own ones are not inheritable."""
     try:
         return os.get_inheritable(number)
     except OSError:
@@ -235,7 +240,11 @@ def _is_open(number: int) -> bool:
 
 
 def _identify_output(number: int) -> tuple[int, ...] | None:
-    """Identify the target of a descriptor; None for the null device, where order is irrelevant."""
+    """Return an identifier of a descriptor's target.
+
+    Returns None if the descriptor is closed, or for a device that is not a terminal, such as
+    ``/dev/null``: there the order of the text is irrelevant.
+    """
     if not _is_open(number):
         return None
     status = os.fstat(number)

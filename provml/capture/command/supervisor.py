@@ -1,8 +1,8 @@
-"""``provml run``: runs a command that knows nothing of provml, and records it as a run.
+"""Runs a command for ``provml run``, and records it as a run.
 
-The command is started as early as possible; its code and environment are described while it runs.
-Whatever goes wrong with the recording, the command runs, and this process ends with the command's
-exit status or signal.
+The command starts as early as possible; its code and environment are described while it runs. If
+the recording fails, the command runs anyway, and this process ends with the command's exit status
+or signal.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ _ENVIRONMENT_WAIT_S: Final = 30
 
 
 class CommandOptions(NamedTuple):
-    """What `provml run` records, in addition to the arguments of `start_run`."""
+    """Options of ``provml run`` that `start_run` does not have: the things to record."""
 
     patterns: tuple[str, ...] = ()
     """Templates and regular expressions of lines with metrics; see `provml.capture.lines`."""
     output: bool = True
-    """Whether to read and keep the output; if not, the command writes to the caller's streams."""
+    """Whether to read and keep the output; if False, the command uses the caller's streams."""
     trackers: bool = True
     """Whether to record the calls to other trackers."""
     files: bool = True
-    """Whether to record the files that are read and written."""
+    """Whether to record the files that the command reads and writes."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
-    """How much of each output stream to keep."""
+    """The maximum number of bytes to keep of each output stream."""
 
 
 def record_command(
@@ -92,14 +92,14 @@ def record_command(
 ) -> CommandExit:
     """Run a command, record it as a run, and return how it ended.
 
-    Call it from the main thread of a process that does nothing else: it takes over the signals,
-    and gives standard output and error to the command. The command starts some tens of
-    milliseconds later than it would alone. If no run can be recorded, a line on standard error says
-    why, and the process is replaced by the command.
+    Call it from the main thread of a process that does nothing else: it handles the signals, and
+    passes the command's output on to standard output and error. The command starts a few tens of
+    milliseconds later than it would without provml. If the run can't be recorded, a line on
+    standard error says why, and the command replaces this process.
 
     Args:
         command: the command line; a ``.py`` or ``.ipynb`` file is run with this Python.
-        options: what to record.
+        options: the things to record.
         experiment: the experiment's name; by default the name of the script or command.
         project, owner, namespace, run_id, resume, store, tags, formats, sample_interval_s: as in
             `provml.start_run`.
@@ -145,7 +145,7 @@ def record_command(
 
 
 def _describe_error(error: Exception) -> str:
-    """Return an error as text. If the working folder was removed, say so: errors do not name it."""
+    """Return an error as text. If the working folder was removed, say so: the error does not."""
     try:
         os.getcwd()
     except OSError:
@@ -154,7 +154,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def _print_message(text: str) -> None:
-    """Write a line to standard error, if that is open."""
+    """Write a line to standard error, unless that is closed."""
     try:
         os.write(2, f"provml: {printable_path(text)}\n".encode())
     except OSError:
@@ -169,7 +169,7 @@ def _require_notebook_extra() -> None:
 
 
 def _become_command(program: Program, environment: dict[str, str]) -> CommandExit:
-    """Replace this process by the command. Returns only if the command can't be executed."""
+    """Replace this process with the command. Return only if the command can't be executed."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, but the command must not
     if hasattr(signal, "SIGXFSZ"):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
@@ -182,7 +182,7 @@ def _become_command(program: Program, environment: dict[str, str]) -> CommandExi
 
 
 def _shell_command(program: Program) -> list[str]:
-    """Return a command line that runs a file without ``#!`` line by the shell, as shells do."""
+    """Return a command line that runs a file without a ``#!`` line in the shell, as shells do."""
     import shutil
 
     path = shutil.which(program.command[0]) or program.command[0]
@@ -190,7 +190,7 @@ def _shell_command(program: Program) -> list[str]:
 
 
 def _report_not_started(program: Program, error: OSError) -> CommandExit:
-    """Print why a command can't be executed, as a shell does; return the shell's exit status."""
+    """Print why a command can't be executed, and return the exit status that a shell would give."""
     missing = isinstance(error, FileNotFoundError)
     what = "command not found" if missing and "/" not in program.command[0] else error.strerror
     _print_message(f"{program.command[0]}: {what}")
@@ -198,11 +198,11 @@ def _report_not_started(program: Program, error: OSError) -> CommandExit:
 
 
 def _discard_block(block: bytes, time_ns: int) -> None:
-    """Ignore a block of output, if output can't be recorded."""
+    """Ignore a block of output, because the output can't be recorded."""
 
 
 class _CommandRecording:
-    """One command that is being run and recorded."""
+    """Runs and records one command."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class _CommandRecording:
         self._environment_thread: threading.Thread | None = None
 
     def follow(self) -> CommandExit:
-        """Start the command, wait for its end, record it, and return how it ended."""
+        """Start the command, wait for its end, record it, and return its exit."""
         early = self._signals.list_pending() & TERMINATING_SIGNALS
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
@@ -265,11 +265,11 @@ class _CommandRecording:
         """Start the command.
 
         Raises:
-            OSError: it can't be executed.
+            OSError: the command can't be executed.
         """
         environment = self._build_environment()
         words = self._program.command
-        if self._program.is_notebook:  # capture in the kernel, not in the process that drives it
+        if self._program.is_notebook:  # capture in the kernel, not in the process that controls it
             words = [*words, *filter(None, [environment.get(CAPTURE_VARIABLE)])]
             environment[CAPTURE_VARIABLE] = ""
         actions: list[tuple[int, ...]] = []
@@ -285,7 +285,7 @@ class _CommandRecording:
         ours = [signal.SIGPIPE, *([signal.SIGXFSZ] if hasattr(signal, "SIGXFSZ") else [])]
         spawn_options: dict[str, Any] = {
             "file_actions": actions,
-            "setsigdef": ours,  # Python ignores them, but the command must not
+            "setsigdef": ours,  # Python ignores these signals, but the command must not
             "setsigmask": sorted(self._signals.before),
         }
         self._started_ns = time.time_ns()
@@ -299,7 +299,7 @@ class _CommandRecording:
             )
 
     def _build_environment(self) -> dict[str, str]:
-        """Return the caller's environment, with the variables by which processes join the run."""
+        """Return the caller's environment, with the variables that let processes join the run."""
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
         environment[COMMAND_VARIABLE] = self._token
@@ -318,9 +318,9 @@ class _CommandRecording:
         return environment
 
     def _begin_recording(self) -> None:
-        """Start everything that runs beside the command. If a part fails, record that."""
+        """Start all parts that record while the command runs. If a part fails, record that."""
         self._try_part("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # pass it on in any case
+        for index, stream in enumerate(self._streams):  # pass the output on in any case
             stream.start(
                 _discard_block if self._output is None else self._output.callback_for(index)
             )
@@ -337,7 +337,7 @@ class _CommandRecording:
         self._try_part("source code and environment", self._environment_thread.start)
 
     def _try_part(self, what: str, part: Callable[[], object]) -> None:
-        """Call a function of the recording. If it fails, record that and go on."""
+        """Call a function that records something. If it fails, record that and go on."""
         try:
             part()
         except Exception as error:
@@ -363,19 +363,19 @@ class _CommandRecording:
         self._run._start_sampling(interval_s, planned)
 
     def _record_environment(self) -> None:
-        """Record code and environment, as `log_source_code` and `log_environment` do."""
+        """Record the command's source code and environment."""
         from provml.capture.command.environment_probe import probe_environment
 
         try:
             for record in probe_environment(self._program, self._run.path, self._note_missed):
                 self._run._append(record)
         except RunClosedError:
-            pass  # it took too long, and the run says so
+            pass  # the probe took too long, and an event of the run says so
 
     # -- while it runs ------------------------------------------------------------------------
 
     def _wait_for_end(self) -> CommandExit:
-        """Wait for the command's end, and until all its output has been passed on."""
+        """Wait until the command has ended and all its output is passed on; return its exit."""
         command_exit: CommandExit | None = None
         while True:
             received = self._signals.wait()
@@ -394,7 +394,10 @@ class _CommandRecording:
                 return command_exit
 
     def _check_command(self) -> CommandExit | None:
-        """Return how the command ended; None if it still runs. If it was stopped, stop as well."""
+        """Return the command's exit; None if it still runs.
+
+        If the command was stopped, stop this process too, until both are continued.
+        """
         found = poll_child(self._pid)
         if found is None:
             return None
@@ -412,7 +415,7 @@ class _CommandRecording:
         if number == signal.SIGWINCH:
             for stream in self._streams:
                 stream.copy_size()
-            if self._streams:  # it may have read the size too early
+            if self._streams:  # the command may have read the size too early
                 self._send_signal(number)
         elif number == signal.SIGCONT:
             if self._stopped:
@@ -430,12 +433,12 @@ class _CommandRecording:
         try:
             os.kill(self._pid, number)
         except OSError:
-            pass  # it has ended, or belongs to another user now
+            pass  # the command has ended, or belongs to another user now
 
     # -- the end ------------------------------------------------------------------------------
 
     def _record_end(self, command_exit: CommandExit) -> None:
-        """Record how the command ended, its output and files, and what could not be recorded."""
+        """Record the command's exit, output and files, and the things that were not recorded."""
         used = self._usage
         metadata: dict[str, Any] = {
             "exit_status": command_exit.exit_status if command_exit.signal is None else None,
@@ -489,5 +492,5 @@ class _CommandRecording:
         self._run._end(status, None if reason is None else reason[:1000], exception)
 
     def _note_missed(self, what: str, reason: str) -> None:
-        """Log an event about something that could not be recorded."""
+        """Log an event about something that could not be recorded, with the reason."""
         self._run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason[:1000]})

@@ -2,12 +2,12 @@
 
 It works in two phases:
 
-1. In each Python process, `audit_hook` and `library_hooks` notice the files that are opened, and
-   `access_log` notes them in a file of that process, which survives if the process is killed.
+1. In each Python process, `audit_hook` and `library_hooks` notice the files that the process opens.
+   `access_log` writes notes about them to a file, which survives if the process is killed.
 2. After the command has ended, `access_records` turns the notes into records, and hashes the files.
 
-`ignore_rules` says which files are left out. `install` takes some microseconds at the start of a
-process, so the modules are imported when they are needed.
+`ignore_rules` decides which files are left out. Every process calls `install`, which takes a few
+microseconds, so this module imports the others only when they are needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Start to note the files of this process; without an outer run, do nothing."""
+    """Start noting the files that this process opens; without an outer run, do nothing."""
     from provml.base.settings import read_settings
     from provml.capture.files import audit_hook
 
@@ -33,16 +33,17 @@ def record_files(
 ) -> None:
     """Record the files that a run's processes have noted so far. Call it before the run's end.
 
-    Reads each of these files once, to hash it. Deletes the notes, so a second call records nothing
-    twice.
+    Reads each of these files once, to hash it. Then deletes the notes, so a second call does not
+    record a file again.
 
     Args:
-        run: the run, which must be recorded by this process.
-        command: record only the processes of this command, which know it as ``PROVML_COMMAND``;
-            by default all.
-        wait_s: stop hashing after so many seconds; the files left are recorded without a digest.
-            By default ``PROVML_HASH_WAIT_S``, else 60.
-        until_ns: the time of the run's end. Files written later have no digest. By default now.
+        run: the run, which this process must have opened.
+        command: the value of ``PROVML_COMMAND`` in the processes whose notes to record; by
+            default, the notes of all processes are recorded.
+        wait_s: the time after which to stop hashing, in seconds; files not hashed by then are
+            recorded without a digest. By default ``PROVML_HASH_WAIT_S``, else 60.
+        until_ns: the time of the run's end, in nanoseconds since the epoch; by default now. Files
+            written later get no digest.
     """
     from provml.capture.files.access_records import record_accesses
 

@@ -1,33 +1,35 @@
-r"""Notes which files one process opens: ``journal/<command><start>-<pid>-<random>.<n>.opened``.
+r"""Writes and reads the notes about the files that one process opens.
 
-A process has one file of 64 KiB, and when that is full, further ones of 1 MiB. The files are
-memory-mapped, and their space is allocated first. So a note costs a copy to memory, a killed
-process loses no note, and a full disk is an error at the start of a file, never a signal.
+The notes are in ``journal/<command><start>-<pid>-<random>.<n>.opened``. Each process starts with a
+64 KiB file and adds 1 MiB files as they fill up. The files are memory-mapped, so a note costs a
+copy to memory, and a killed process loses no note. Their space is allocated up front, so a full
+disk raises an error when a file is created, never a signal later.
 
 A file is a sequence of notes, followed by zero bytes. A note is
 
     <kind><time> <field> <path>\0
 
-with the time in nanoseconds since the epoch. Only some kinds have a field. The text is UTF-8; bytes
-of a path that are not UTF-8 stand as they are. `NoteKind` names the kinds:
+with the time in nanoseconds since the epoch. Only the kinds W, H, L and B have a field. The text is
+UTF-8; bytes of a path that are not valid UTF-8 are kept unchanged. `NoteKind` names the kinds:
 
-====== ========== =====================================================================
-kind   field      meaning
-====== ========== =====================================================================
-F                 first note of each file: the ignore rules of the process, as JSON
-C                 the working folder from now on; also the second note of each file
-R                 the path is opened for reading, for the first time. It may be relative to
-                  the working folder, and the ignore rules are not yet applied to it; the
-                  paths of all other kinds are absolute, and not ignored
-W      ``0``/``1``  the path is opened for writing; 1: its content stays at first (``a``, ``r+``)
-H      digest     the content before the path was changed or removed: ``<sha256>:<size>``
-L      reason     the same, but the file was not hashed: ``large`` or ``unreadable``
-D                 the path is removed
-M                 the path is moved; the new path follows, with a zero byte at its end
-B      count      no path: more files were opened than are noted, at least so many
-====== ========== =====================================================================
+====== =========== =====================================================================
+kind   field       meaning
+====== =========== =====================================================================
+F                  first note of each file: the ignore rules of the process, as JSON
+C                  the working folder from now on; also the second note of each file
+R                  the path is opened for reading, for the first time. It may be relative to
+                   the working folder, and the ignore rules are not yet applied to it; the
+                   paths of all other kinds are absolute, and not ignored
+W      ``0``/``1`` the path is opened for writing; 1 if opening keeps the existing content
+                   (``a``, ``r+``)
+H      digest      the content before the path was changed or removed: ``<sha256>:<size>``
+L      reason      the same, but the file was not hashed: ``large`` or ``unreadable``
+D                  the path is removed
+M                  the path is moved; the new path follows, with a zero byte at its end
+B      count       no path; at least this many opened files were not noted
+====== =========== =====================================================================
 
-`files.record_files` deletes the files when it has recorded them.
+`files.record_files` deletes the files after it has recorded their notes.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ _NEXT_FILE_BYTES: Final = 2**20
 
 
 class NoteKind:
-    """The letter that a note begins with; see the module's table."""
+    """The first letters of notes, which say what happened; see the table of this module."""
 
     RULES: Final = "F"
     WORKING_FOLDER: Final = "C"
@@ -71,13 +73,13 @@ _KINDS_WITH_FIELD: Final = frozenset(
 
 
 class AccessNote(NamedTuple):
-    """What a process did with one file.
+    """A note that a process opened, changed, moved or removed a file.
 
     Attributes:
-        time_ns: when, in nanoseconds since the epoch.
-        kind: one of `NoteKind`.
-        field: the kind's field; empty if it has none.
-        path: the file.
+        time_ns: the time, in nanoseconds since the epoch.
+        kind: one of the letters in `NoteKind`.
+        field: the field of the note; empty for a kind without a field.
+        path: the path of the file.
         target: the new path if the file was moved; else empty.
     """
 
@@ -98,8 +100,9 @@ class AccessLog:
 
         Args:
             run_folder: the folder of the run.
-            command: the beginning of the files' names.
-            first_notes: returns the notes that each file begins with: kinds and texts.
+            command: the text with which the files' names begin.
+            first_notes: a function that returns the kind and the text of each note with which a
+                file must begin.
         """
         self._folder = os.path.join(run_folder, layout.JOURNAL_FOLDER)
         self._command = command
@@ -107,23 +110,24 @@ class AccessLog:
         self.restart()
 
     def restart(self) -> None:
-        """Go on in a new file: a forked child must not write to its parent's."""
+        """Continue in a new file: a forked child must not write to its parent's file."""
         name = f"{self._command}{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         self._stem = os.path.join(self._folder, name)
         self._count = 0
-        # `mmap.write` is one call into C, so no other thread runs between its copy and its seek
+        # `mmap.write` is one C call, so no other thread runs between its copy and its seek
         self.write: Callable[[bytes], object] = _refuse
-        """Writes an encoded note. Raises ValueError if the file is full; then call `add`."""
+        """Writes an encoded note to the file. Raises ValueError if the file is full: call `add`."""
 
     def add(self, kind: str, rest: str) -> None:
-        """Write a note with the present time, in a new file if necessary.
+        """Write a note with the current time; create a new file if the present one is full.
 
         Args:
-            kind: one of `NoteKind`.
-            rest: the field, if the kind has one, and the path.
+            kind: one of the letters in `NoteKind`.
+            rest: the field, if this kind has a field, and the path.
 
         Raises:
-            OSError: a new file is necessary, and the disk has no room for it.
+            OSError: a new file is necessary, and it can't be created: the disk is full, for
+                example.
         """
         note = _encode_note(kind, rest)
         try:
@@ -160,7 +164,7 @@ def _encode_note(kind: str, rest: str) -> bytes:
 
 
 def _refuse(content: bytes) -> object:
-    """Raise ValueError, as the `write` of a full file does: there is no file yet."""
+    """Raise ValueError, as the `write` of a full file does, because no file exists yet."""
     raise ValueError
 
 
@@ -169,7 +173,8 @@ def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
 
     Args:
         run_folder: the folder of the run.
-        command: only those of this command; by default all.
+        command: the value of ``PROVML_COMMAND`` in the processes to list; by default, the files of
+            all processes are listed.
     """
     folder = run_folder / layout.JOURNAL_FOLDER
     pattern = f"{command}*{ACCESS_LOG_SUFFIX}"
@@ -181,13 +186,13 @@ def read_process_id(path: Path) -> int:
     """Return the id of the process that wrote a file of notes.
 
     Raises:
-        ValueError: the file's name does not contain one.
+        ValueError: the file's name does not contain a process id.
     """
     return int(path.name.partition(".")[0].rsplit("-", 2)[1])
 
 
 def read_access_log(path: Path) -> Iterator[AccessNote]:
-    """Read the notes of a file, without ignored paths. Damaged notes are skipped.
+    """Yield the notes in a file, except those about ignored paths. Skip damaged notes.
 
     Raises:
         OSError: the file can't be read.

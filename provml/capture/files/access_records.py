@@ -1,16 +1,16 @@
 """Turns the notes of a run's processes into records of files used and generated, with digests.
 
-- A file whose first access is reading is used. Its digest is that of what was read: noted before
-  the file was overwritten, moved or removed, else computed here. If something else has changed the
-  file meanwhile, it has no digest.
-- A file that was written and still exists is generated, with its present content, at the time of
-  its last change. If it was removed again, it is only counted. If it was opened for writing but
-  its content is unchanged, it is not generated.
-- A file that one process wrote is not used if that or another process reads it.
-- If a folder has more than `MAX_FILES_PER_FOLDER` such files, one record stands for all of them: a
-  folder, with the digest of its manifest, which is kept with the run. The same goes for a folder
-  with too many folders.
-- Files that the script itself has logged, by their path, are not recorded again.
+- A file that was read before it was written counts as used. Its digest is that of the content
+  that was read: it was noted before the file was overwritten, moved or removed, or it is computed
+  here. If something else has changed the file in the meantime, the record has no digest.
+- A file that was written and still exists counts as generated, with its present content, at the
+  time of its last change. If the file was removed again, it is only counted. If the file was
+  opened for writing but its content is unchanged, it does not count as generated.
+- A file that one process wrote does not count as used if that or another process reads it later.
+- If more than `MAX_FILES_PER_FOLDER` files in a folder must be recorded, one record represents all
+  of them: it describes the folder, with the digest of a manifest that is kept with the run. The
+  same rule merges many folders of one folder.
+- If the script itself has logged a file under the same path, the file is not recorded again.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
 CAPTURED: Final = "files captured"
-"""The event that counts the files found and left out."""
+"""The event that counts the recorded files, and the files left out."""
 MAX_FILES_PER_FOLDER: Final = 100
 MAX_ENTITIES: Final = 300
-"""The most records of each kind. If there are more, folders stand for fewer files each."""
+"""The maximum number of records of files used, and of files generated. If more would be needed, the
+limit of files per folder is lowered, down to one."""
 SECRET: Final = "its name says that it holds secrets"
 OVERWRITTEN: Final = "it was overwritten before it was hashed: it is larger than 64 MiB"
 REMOVED: Final = "it was moved or removed before it was hashed"
@@ -48,19 +49,19 @@ CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 _WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
 _DIGEST_BLOCK_BYTES: Final = 2**20
 _CLOCK_LAG_NS: Final = 50_000_000
-"""How far the times in a file system may be behind the clock."""
+"""The maximum delay of the times in a file system behind the clock."""
 _MAX_THREADS: Final = 4
 
 
 @dataclass(slots=True)
 class _Access:
-    """A file that was read or written.
+    """The first time that a file was read, or that it was written.
 
     Attributes:
-        path: the path by which it was opened.
-        time_ns: when, in nanoseconds since the epoch.
-        keeps: whether it was opened for writing in a mode that keeps its content.
-        facts: its digest, its size, and why there is no digest, as far as known.
+        path: the path by which the file was opened.
+        time_ns: the time, in nanoseconds since the epoch.
+        keeps: whether the file was opened for writing in a mode that keeps its content.
+        facts: its digest and size, or the reason why it has no digest, as far as known.
     """
 
     path: str
@@ -71,18 +72,18 @@ class _Access:
 
 @dataclass(slots=True)
 class _FileAccess:
-    """How the file under one path was used and written; None for never."""
+    """The first read and the first write of the file under one path; None if it did not happen."""
 
     use: _Access | None = None
     writing: _Access | None = None
 
 
 class _AccessHistory:
-    """Follows what the processes did with each file, note by note.
+    """Reconstructs the accesses to each file from the notes of all processes.
 
     Attributes:
-        files: the files by their real paths.
-        ended: uses of files that were moved or removed afterwards.
+        files: the accesses to each file, by its real path.
+        ended: the reads of files that were moved or removed afterwards.
         removed: the number of files that were written and removed again.
     """
 
@@ -101,7 +102,7 @@ class _AccessHistory:
         }
 
     def follow(self, notes: Iterable[AccessNote]) -> None:
-        """Take in notes, in the order of their times."""
+        """Process the notes, which must be in the order of their times."""
         for note in notes:
             self._handlers[note.kind](note)
 
@@ -166,14 +167,14 @@ class _AccessHistory:
             file.writing = _Access(note.target, note.time_ns, False)
 
     def _close_use(self, file: _FileAccess, reason: str) -> None:
-        """Put aside the use of a file that is moved or removed."""
+        """Add the read of a file that is moved or removed to `ended`, if the file was read."""
         if file.use is not None:
             file.use.facts = file.use.facts or {"unread": reason}
             self.ended.append(file.use)
 
 
 def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
-    """Record the files that were noted; see `provml.capture.files.record_files`."""
+    """Record the files in the notes; see `provml.capture.files.record_files`."""
     paths = list_access_logs(run.path, command)
     if not paths:
         return
@@ -183,12 +184,12 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
     findings = _FileFindings(_LoggedPaths(run), until, until_ns)
-    with ThreadPoolExecutor(threads, "provml-files") as pool:  # hashing leaves others the GIL
+    with ThreadPoolExecutor(threads, "provml-files") as pool:  # hashing releases the GIL
         for _ in pool.map(findings.settle, history.files.items()):
             pass
     findings.uses += [use for use in history.ended if not findings.is_logged(use)]
     for use in findings.uses:
-        if is_secret_file(use.path):  # even if it was hashed before it was overwritten
+        if is_secret_file(use.path):  # drop the digest that was noted before an overwrite
             use.facts = {"unread": SECRET}
     counts = {
         "used": len(findings.uses),
@@ -203,7 +204,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
         *_build_records(run, "dataset", findings.uses),
         *_build_records(run, "artifact", findings.writings),
     ]
-    # in order of time: of several files with one name, the first one read comes first
+    # sort by time, so that of several files with one name, the one read first comes first
     run._append_all(sorted(records, key=lambda record: record["time"]))
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
     for path in paths:
@@ -211,7 +212,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
 
 
 def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
-    """Return the notes of all processes by time, and the number of files that were not noted."""
+    """Return the notes of all processes, sorted by time, and the number of files not noted."""
     notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
     for path in paths:
@@ -220,7 +221,7 @@ def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
             for note in read_access_log(path):
                 if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
-                elif note.field.isdecimal():  # noted again at each power of two
+                elif note.field.isdecimal():  # the process notes a new count at each power of two
                     beyond[process] = max(beyond.get(process, 0), int(note.field))
         except OSError:
             continue
@@ -229,7 +230,14 @@ def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
 
 
 class _LoggedPaths:
-    """The paths of files and folders that the run has recorded already."""
+    """The paths of the files and folders that the run has already recorded.
+
+    Attributes:
+        used: the paths of datasets.
+        made: the paths of artifacts and models.
+        digests: the path and SHA-256 of each artifact and model.
+        folders: the paths of folders that the script has logged.
+    """
 
     def __init__(self, run: Run) -> None:
         self.used: set[str] = set()
@@ -254,12 +262,19 @@ class _LoggedPaths:
             self.folders.add(path)
 
     def has_folder(self, path: str) -> bool:
-        """Whether a folder that contains the file was logged."""
+        """Return whether the script has logged a folder that contains this path."""
         return bool(self.folders) and any(path.startswith(f"{f}/") for f in self.folders)
 
 
 class _FileFindings:
-    """Looks at the files as they are now, and collects those to record."""
+    """Examines the files as they are now, and collects the files to record.
+
+    Attributes:
+        uses: the files used.
+        writings: the files generated.
+        removed: the number of files that were written but no longer exist.
+        gone: the number of files that were read, but no longer exist and have no digest.
+    """
 
     def __init__(self, logged: _LoggedPaths, until: float, until_ns: int | None) -> None:
         self._logged = logged
@@ -276,12 +291,12 @@ class _FileFindings:
         yield from self.writings
 
     def is_logged(self, use: _Access) -> bool:
-        """Whether the script itself has logged a file that it read."""
+        """Return whether the script itself has logged a file that it read."""
         path, logged = printable_path(use.path), self._logged
         return path in logged.used or path in logged.made or logged.has_folder(path)
 
     def settle(self, item: tuple[str, _FileAccess]) -> None:
-        """Look at one file, hash it, and add it to the lists. Called from several threads."""
+        """Examine one file, hash it, and add it to the lists. Safe from several threads."""
         real, file = item
         use, writing = file.use, file.writing
         try:
@@ -321,7 +336,7 @@ class _FileFindings:
             writing.facts = _hash_file(real, self._until)
         sha256 = writing.facts.get("sha256")
         if writing.keeps and use is not None and sha256 and use.facts.get("sha256") == sha256:
-            return  # opened for writing, but not changed
+            return  # the file was opened for writing, but not changed
         if (path, sha256) in self._logged.digests or self._logged.has_folder(path):
             return
         writing.facts |= _describe_link(real, writing.path)
@@ -331,12 +346,17 @@ class _FileFindings:
 
 
 def _describe_link(real: str, path: str) -> Facts:
-    """Return the target of a link as a fact; no fact if the path is not a link."""
+    """Return a fact with the target of a link; no facts if the path is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 
 def _hash_file(path: str, until: float) -> Facts:
-    """Return the digest, size and modification time of a file, or why it has no digest."""
+    """Return the digest, size and modification time of a file, or the reason for no digest.
+
+    Args:
+        path: the file.
+        until: the time of `time.monotonic` at which to give up.
+    """
     digest = hashlib.sha256()
     try:
         with open(path, "rb", buffering=0) as file:
@@ -355,7 +375,13 @@ def _hash_file(path: str, until: float) -> Facts:
 
 
 def _build_records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]:
-    """Yield the records of files used, or generated: one for a file, or for a folder of many."""
+    """Yield records of files used or generated: one for each file, or for a folder of many files.
+
+    Args:
+        run: the run that keeps the manifests.
+        kind: ``dataset`` for files used, ``artifact`` for files generated.
+        files: the files.
+    """
     by_owner: dict[str, list[_Access]] = defaultdict(list)
     owners = _choose_entities({file.path for file in files})
     for file in files:
@@ -407,7 +433,7 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
 
 
 def _choose_entities(paths: set[str]) -> dict[str, str]:
-    """Map each file to what is recorded for it: itself, or a folder with too many files."""
+    """Map each file to the path that is recorded for it: its own, or that of a folder."""
     owners = {path: path for path in paths}
     for most in (MAX_FILES_PER_FOLDER, 30, 10, 3, 1):
         while True:

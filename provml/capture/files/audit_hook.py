@@ -1,12 +1,13 @@
-"""The audit hook: notices each file that this process opens, moves or removes, and notes it.
+"""Writes a note about each file that this process opens, moves or removes, from an audit hook.
 
 Python calls the hook for every audited event (`id`, `sys._getframe`, imports, ...), so the hook
-first looks at the event's name. The first time that a file is opened for reading costs a note, and
-no system call: the ignore rules are applied when the notes are read. If a file was read, and is
-then overwritten, moved or removed, its content is hashed right before, up to 64 MiB.
+first checks the event's name. When a file is opened for reading for the first time, the hook writes
+a note and makes no system call: the ignore rules are applied when the notes are read. Before a file
+that was read is overwritten, moved or removed, its content is hashed, if it has at most 64 MiB.
 
-A path that is opened relative to a folder's descriptor looks like one relative to the working
-folder: Python does not tell the hook. The hook lets no exceptions out but those of signal handlers.
+If a path is opened relative to the descriptor of a folder, the hook treats it as relative to the
+working folder, because Python does not pass the descriptor to the hook. The hook raises only the
+exceptions of signal handlers.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 HASHED_AT_ONCE_BYTES: Final = 64 * 2**20
-"""The largest file to hash right before it is overwritten, at some 500 MB/s or more."""
+"""The maximum size of a file to hash before it is overwritten. Hashing reads 500 MB/s or more."""
 MAX_FILES: Final = 100_000
-"""The most distinct files to note in a process. Further ones are only counted."""
+"""The maximum number of distinct files to note in a process. Further files are only counted."""
 
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NOT_A_FILE: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
@@ -36,10 +37,10 @@ _READ, _WRITTEN = 1, 2
 
 
 class FileWatch:
-    """Remembers which files this process has opened, and notes each in the log once."""
+    """Remembers the files that this process has opened, and notes each of them in the log once."""
 
     def __init__(self, run_folder: str, command: str) -> None:
-        """Find the folders of the process. The log's file is created when a file is opened."""
+        """Find the folders of the process, and prepare the log. The first note creates its file."""
         self._started_ns = time_ns()
         self._cwd = _cwd_with_slash()
         self._rules = IgnoreRules.for_this_process(run_folder, self._cwd)
@@ -49,11 +50,12 @@ class FileWatch:
             lambda: ((NoteKind.RULES, self._rules.text()), (NoteKind.WORKING_FOLDER, self._cwd)),
         )
         self._seen: set[str] = set()
-        """The paths opened for reading, as given, since the working folder last changed."""
+        """The paths opened for reading since the working folder last changed, as the script gave
+        them."""
         self._rewritten: set[str] = set()
         """The same for writing: some programs open a file again for each line."""
         self._known: dict[str, int] = {}
-        """All other known files, by absolute path: `_READ` or `_WRITTEN`."""
+        """`_READ` or `_WRITTEN` for all other known files, by absolute path."""
         self._not_noted_count = 0
         self._handlers: dict[str, Callable[..., None]] = {
             "os.chdir": self._on_chdir,
@@ -66,7 +68,7 @@ class FileWatch:
         self._events = {"open", *self._handlers}
 
     def after_fork_in_child(self) -> None:
-        """Go on in a log of this process. Files that the parent has read count as read."""
+        """Continue in a new log for this process. Files that the parent has read count as read."""
         self._log.restart()
         self._not_noted_count = 0
 
@@ -97,7 +99,7 @@ class FileWatch:
                         seen.add(path)
                         try:
                             log.write(b"R%d %b\0" % (time_ns(), path.encode()))
-                        except ValueError:  # the log's file is full, or the name is not Unicode
+                        except ValueError:  # the log's file is full, or the path is not Unicode
                             log.add(NoteKind.READ, path)
                         return
                 watch.note_open(path, flags)
@@ -110,7 +112,7 @@ class FileWatch:
         """Note that a file is about to be opened.
 
         Args:
-            path: str, bytes or path-like; other objects, such as descriptors, are ignored.
+            path: a str, bytes or path-like object; other objects, such as descriptors, are ignored.
             flags: the flags of `os.open`.
         """
         own = None if flags & _NOT_A_FILE else self._absolute_path(path)
@@ -119,7 +121,7 @@ class FileWatch:
         if flags & _WRITING:
             self._note_write(own, not flags & _EMPTYING)
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
-            if is_plain and len(self._rewritten) < MAX_FILES:  # else `_forget` would not find it
+            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` finds only plain paths
                 self._rewritten.add(str(path))
         elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ
@@ -148,7 +150,7 @@ class FileWatch:
         known = self._known
         within = [] if self._find_state(old) else self._known_below(old)
         if self._rules.ignores(new, True):
-            # the new path is ignored, so for the records the files are gone
+            # the new path is ignored, so the records treat the files as removed
             for path in (old, *within):
                 if self._find_state(path) or not within:
                     self._note_removal(path)
@@ -203,7 +205,7 @@ class FileWatch:
 
         Args:
             path: the absolute path.
-            keeps: whether its content stays at first; then the file counts as read, too.
+            keeps: whether opening the file keeps its content; then the file also counts as read.
         """
         state = self._find_state(path)
         if state == _WRITTEN or self._rules.ignores(path, True) or not self._has_room():
@@ -218,7 +220,7 @@ class FileWatch:
 
         Args:
             path: a file that was read, or is opened for reading and writing.
-            unread: whether it has not been noted yet that the file is read.
+            unread: True if no note says yet that the file was read.
         """
         try:
             status = os.stat(path)
@@ -228,8 +230,8 @@ class FileWatch:
             return
         if unread:
             if status.st_mtime_ns > self._started_ns:
-                return  # this process wrote it unnoticed, by a C library for example
-            self._known[path] = _READ  # first, because hashing opens it
+                return  # this process wrote the file unseen by the hook, perhaps through C code
+            self._known[path] = _READ  # do this first, because hashing opens the file
             self._log.add(NoteKind.READ, path)
         if status.st_size > HASHED_AT_ONCE_BYTES:
             self._log.add(NoteKind.NO_DIGEST, f"large {path}")
@@ -245,14 +247,14 @@ class FileWatch:
     # -- notes --------------------------------------------------------------------------------
 
     def _find_state(self, path: str) -> int | None:
-        """Return whether a file was read or written; None if it was not opened yet."""
+        """Return `_READ` or `_WRITTEN` for a file; None if it was not opened yet."""
         state = self._known.get(path)
         if state is None and (path in self._seen or self._relative_to_cwd(path) in self._seen):
             return _READ
         return state
 
     def _forget(self, path: str) -> int | None:
-        """Forget a file, as if it was never opened; return its state."""
+        """Forget a file, as if it had never been opened; return its state before."""
         state = self._find_state(path)
         self._known.pop(path, None)
         for name in (path, self._relative_to_cwd(path)):
@@ -273,7 +275,7 @@ class FileWatch:
         self._not_noted_count += 1
         if not self._not_noted_count & (
             self._not_noted_count - 1
-        ):  # only at powers of two, so that a loop of opens stays fast
+        ):  # note the count only at powers of two, so that a loop of opens stays fast
             self._log.add(NoteKind.NOT_NOTED, f"{self._not_noted_count} ")
 
     def _absolute_path(self, path: object, dir_fd: int = -1) -> str | None:
@@ -291,7 +293,7 @@ class FileWatch:
         return os.path.normpath(text) if "/." in text or "//" in text or text[-1] == "/" else text
 
     def _handle_error(self, error: Exception) -> None:
-        """Count a file as missed. If the disk is full, stop noting files."""
+        """Count the error as missed. If the disk is full, stop noting files."""
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self.stop()
         note_missed("files", error)
@@ -301,19 +303,19 @@ _SPECIAL: Final = _WRITING | _NOT_A_FILE
 
 
 class _InstalledWatch:
-    """The watch of this process, once `install` has been called."""
+    """The `FileWatch` of this process; None until `install` is called."""
 
     def __init__(self) -> None:
         self.watch: FileWatch | None = None
 
     def after_fork_in_child(self) -> None:
-        """Tell the watch about the fork."""
+        """Tell the watch, if it exists, about the fork."""
         if self.watch is not None:
             self.watch.after_fork_in_child()
 
 
 def _cwd_with_slash() -> str:
-    """Return the working folder with a slash at its end; the root if the folder was removed."""
+    """Return the working folder with a slash at its end; ``/`` if the folder was removed."""
     try:
         folder = os.getcwd()
     except OSError:
@@ -322,10 +324,10 @@ def _cwd_with_slash() -> str:
 
 
 def install(run_folder: str, command: str = "") -> FileWatch | None:
-    """Start to note the files of this process. Idempotent.
+    """Start noting the files that this process opens. Idempotent.
 
     Returns:
-        The watch; None on systems other than POSIX, whose paths are not supported.
+        The watch; None on Windows, whose paths are not supported.
     """
     installed = STATE.part(_InstalledWatch)
     if os.name != "posix":
@@ -343,7 +345,7 @@ def install(run_folder: str, command: str = "") -> FileWatch | None:
 
 
 def uninstall() -> None:
-    """Stop noting files. The hook itself can't be removed from Python, but does nothing now."""
+    """Stop noting files. Python can't remove an audit hook, but from now on it does nothing."""
     from provml.capture.files import library_hooks
 
     library_hooks.uninstall()

@@ -1,19 +1,22 @@
 """Decides which of the files that a process reads and writes are ignored.
 
-Ignored are
+These files are ignored:
 
-- files in the folders of the system, of Python and its packages, and of temporary files; in hidden
-  folders of the home folder (``~/.cache``, ``~/.config``); in the run's folder and the store. If
-  such a folder contains the working folder, it does not count for the files in the working folder
-- files in folders named ``site-packages``, ``dist-packages``, ``__pycache__``, ``.git`` or
-  ``.ipynb_checkpoints``
-- Python bytecode; and of the files that are read, source code and shared libraries
-- at the end of the run: paths without a regular file, such as folders, pipes, sockets and devices
+- files in the folders of the system, of Python and its packages, and of temporary files
+- hidden files in the home folder, and files in its hidden folders (``~/.cache``, ``~/.config``)
+- files in the run's folder and in the store
+- files in folders named ``site-packages``, ``dist-packages``, ``__pycache__``, ``.git``,
+  ``.ipynb_checkpoints`` or ``.locks``
+- Python bytecode
+- source code and shared libraries that are only read
 
-Not ignored, although hidden: data and models in the caches of Hugging Face, torch and Keras. If a
-file's name says that it holds secrets (`source.SECRET_FILES`), only the name is recorded.
+If an ignored folder contains the working folder, the files in the working folder are not ignored.
+Data and models in the hidden caches of Hugging Face, torch and Keras are not ignored either.
 
-Imports nothing of provml.
+At the end of the run, `access_records` also skips paths that are not regular files. If a file's
+name suggests secrets (`source.SECRET_FILES`), it records only the name.
+
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -48,9 +51,9 @@ class IgnoreRules(NamedTuple):
 
     Attributes:
         folder: the working folder.
-        within: the beginnings of ignored paths in the working folder.
-        beside: the beginnings of ignored paths anywhere else.
-        kept: the beginnings of paths that are not ignored after all.
+        within: the prefixes of ignored paths in the working folder.
+        beside: the prefixes of ignored paths outside the working folder.
+        kept: the prefixes of paths that are not ignored, although a prefix above matches.
     """
 
     folder: str
@@ -86,7 +89,7 @@ class IgnoreRules(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> IgnoreRules:
-        """Read what `text` returned.
+        """Create the rules from the text that the method `text` returned.
 
         Raises:
             ValueError, TypeError: the text is something else.
@@ -96,11 +99,11 @@ class IgnoreRules(NamedTuple):
         return cls(str(folder), within, beside, kept)
 
     def text(self) -> str:
-        """Return the rules as a line of text, so that another process can apply them."""
+        """Return the rules as one line of JSON, so that another process can apply them."""
         return json.dumps([self.folder, self.within, self.beside, self.kept])
 
     def ignores(self, path: str, writing: bool = False) -> bool:
-        """Whether a file is ignored. Costs a microsecond.
+        """Return whether a file is ignored. Costs about a microsecond.
 
         Args:
             path: an absolute, normalized path.
@@ -111,7 +114,7 @@ class IgnoreRules(NamedTuple):
             return True
         if path.endswith(_BYTECODE_SUFFIXES if writing else _CODE_SUFFIXES):
             return True
-        # a quick test first: each of _IGNORED_NAMES contains one of these, few other paths do
+        # test quickly first: each of _IGNORED_NAMES contains one of these, but few paths do
         if "/." in path or "-packages/" in path or "__pycache__/" in path:
             return any(part in path for part in _IGNORED_NAMES)
         return False
@@ -122,14 +125,14 @@ def _with_slash(folder: str) -> str:
 
 
 def _find_temporary_folders() -> list[str]:
-    """List the folders of temporary files; `tempfile.gettempdir` would create a file there."""
+    """List the folders of temporary files, without `tempfile`, which would create a file there."""
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
     folders = [folder for folder in named if folder and folder.strip("/")] + list(TEMPORARY_FOLDERS)
     return [own for folder in folders for own in {os.path.abspath(folder), _resolve_folder(folder)}]
 
 
 def _find_python_folders() -> list[str]:
-    """List the folders of Python itself. Those of packages are recognised by their names."""
+    """List the folders of Python itself. The names of package folders are enough to ignore them."""
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     folders = {prefix for prefix in prefixes if prefix.strip("/")} | {os.path.dirname(os.__file__)}
     return [own for folder in folders for own in {folder, _resolve_folder(folder)}]

@@ -1,12 +1,13 @@
-"""Notices the files that libraries open outside Python, which Python's audit hook does not see.
+"""Notices the files that C code of libraries opens, which Python's audit hook does not see.
 
-Found by trial: torch's zip writer, its compiled modules and storages; safetensors, Arrow, Polars
-and HDF5. Other libraries open their files in Python: numpy, pandas (except for Parquet), joblib,
-Pillow, scipy, `torch.load`.
+Experiments show that these libraries need it: torch (its zip writer, compiled modules and
+storages), safetensors, Arrow, Polars and HDF5. Other libraries open their files in Python: numpy,
+pandas (except for Parquet), joblib, Pillow, scipy, `torch.load`.
 
-`CALLS` lists the functions and methods that take a path. When a library has been imported, each of
-its calls is replaced by a wrapper with the same name, signature and documentation, which announces
-the file first. To support another library, add a line to `CALLS`.
+`CALLS` lists the functions and methods that take a path. After a library has been imported, a
+wrapper with the same name, signature and documentation replaces each of its functions in `CALLS`.
+The wrapper first announces the file, then calls the original. To support another library, add a
+line to `CALLS`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 OpenCallback = Callable[[object, int], None]
-"""Called with a path and the flags of `os.open` before a file is opened."""
+"""A function to call with a path and the flags of `os.open` before a file is opened."""
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _FLAGS_BY_MODE: Final = {
@@ -41,10 +42,11 @@ class HookedCall(NamedTuple):
     """A function or method that opens a file.
 
     Attributes:
-        module: the module that offers it; it is replaced after the import of that.
+        module: the module that offers the function. It is replaced after the module's import.
         name: its name in the module: ``DataFrame.write_csv``.
         path: the position and name of the argument with the path.
-        flags: as in `os.open`; or the position and name of the argument with the mode (``"r+"``).
+        flags: the flags of `os.open` to announce; or the position and name of the argument with
+            the mode (``"r+"``).
     """
 
     module: str
@@ -90,7 +92,7 @@ CALLS: Final[tuple[HookedCall, ...]] = (
 
 
 class _LibraryHooks:
-    """The callbacks that wait for imports, and the functions that restore the originals."""
+    """The callbacks that wait for imports, and functions that restore the original functions."""
 
     def __init__(self) -> None:
         self.waits: list[tuple[str, ImportCallback]] = []
@@ -98,10 +100,10 @@ class _LibraryHooks:
 
 
 def install(on_open: OpenCallback) -> None:
-    """Replace the calls in libraries that are imported already, and in others once they are.
+    """Replace the functions of `CALLS` in libraries, now or after the library's import.
 
     Args:
-        on_open: called before each file is opened.
+        on_open: a function to call before each file is opened.
     """
     waits = STATE.part(_LibraryHooks).waits
     if waits:
@@ -114,7 +116,7 @@ def install(on_open: OpenCallback) -> None:
 
 
 def uninstall() -> None:
-    """Restore all originals, except those that other code has replaced since."""
+    """Restore all original functions, unless other code has replaced our wrapper since."""
     hooks = STATE.part(_LibraryHooks)
     while hooks.waits:
         cancel_call_on_import(*hooks.waits.pop())
@@ -127,7 +129,7 @@ def _replace_calls(calls: list[HookedCall], on_open: OpenCallback, module: Modul
         try:
             _replace_call(call, on_open, module)
         except AttributeError:
-            continue  # this version of the library has no such call
+            continue  # this version of the library lacks the function
         except Exception as error:
             note_missed(f"files of {call.module}.{call.name}", error)
 
@@ -145,7 +147,7 @@ def _replace_call(call: HookedCall, on_open: OpenCallback, module: ModuleType) -
     places = [holder]
     home = _find_defining_module(original)
     if home is not None and getattr(home, name, None) is original and home is not holder:
-        places.append(home)  # where pickle looks for it
+        places.append(home)  # pickle looks for the function there
     for place in places:
         setattr(place, name, ours)
         restore = functools.partial(_restore_original, place, name, ours, original)
@@ -174,7 +176,10 @@ def _wrap_function(original: Any, call: HookedCall, on_open: OpenCallback) -> An
 
 
 def _wrap_class(original: Any, call: HookedCall, on_open: OpenCallback) -> type:
-    """Return a class that creates objects of the original class, and counts as their class."""
+    """Return a stand-in for a class, which creates objects of the original class.
+
+    `isinstance` and `issubclass` treat the stand-in as the original class.
+    """
 
     class Alike(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -215,11 +220,11 @@ def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _list_files(path: object, flags: int) -> Iterable[object]:
-    """List the files that an argument stands for: a path, a list, a folder or a pattern."""
+    """List the files that an argument refers to: a path, a list, a folder or a pattern."""
     if isinstance(path, (list, tuple)):
         return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):
-        return ()  # an open file was noticed when it was opened; a buffer is not a file
+        return ()  # an open file was noticed earlier, when it was opened; a buffer is not a file
     text = os.fsdecode(path)
     if "://" in text:
         return ()

@@ -1,7 +1,8 @@
-"""Every Python process under ``provml run`` runs this file at its start, by way of PYTHONPATH.
+"""Installs capture. Each Python process under ``provml run`` runs this file when it starts.
 
-It removes its own folder from ``sys.path`` again, so that the script sees the usual ``sys.path``.
-If the script's environment has a ``sitecustomize`` of its own, that one is run as usual.
+Python finds the file through PYTHONPATH. The file removes its own folder from ``sys.path``, so that
+the script sees the usual ``sys.path``. If the script's environment has its own ``sitecustomize``,
+this file runs that too.
 """
 
 import os
@@ -11,8 +12,8 @@ import sys
 def _start():  # type: () -> None  # any Python 2 or 3 may run this file
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != here]
-    # if the environment has no provml, use the one that started the command: put it last, and only
-    # for this import, so that the script can't import anything else from its folder
+    # if the environment lacks provml, use the copy that started the command: put its folder last,
+    # and only during this import, so that the script can't import anything else from it
     home = os.path.dirname(os.path.dirname(os.path.dirname(here)))
     paths = sys.path[:]
     sys.path.append(home)
@@ -28,11 +29,11 @@ def _start():  # type: () -> None  # any Python 2 or 3 may run this file
             pass
     own = sys.modules.pop("sitecustomize")
     try:
-        __import__("sitecustomize")  # the environment's own one, which ours has hidden
+        __import__("sitecustomize")  # the environment's own file, which ours has hidden
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
-        sys.modules["sitecustomize"] = own  # Python looks the module up after it has run it
+        sys.modules["sitecustomize"] = own  # Python looks up the module after running it
 
 
 _start()

@@ -1,8 +1,8 @@
 """Check PROV-CONSTRAINTS (W3C Recommendation, 2013): is a document a consistent history?
 
 `rules` holds the rules of the Recommendation as data, `engine` applies them to an instance,
-`instances` turns documents into instances, and `normal_forms` compares them.
-Imports `report` and the rooms below it.
+`instances` turns documents into instances, and `normal_forms` compares documents.
+Imports `report` and the layers below it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _MAX_EXPLANATION: Final = 20
 
 
 def check_constraints(instances: Iterable[Instance], report: Report) -> None:
-    """Report every violation in the instances.
+    """Add a finding to the report for every violation in the instances.
 
-    Costs about 20 us and half a kilobyte a statement. The document and each of its bundles are
-    checked separately (PROV-CONSTRAINTS, 7.2).
+    Costs about 20 us and half a kilobyte per statement. The document's top level and each bundle
+    are checked separately (PROV-CONSTRAINTS, 7.2).
     """
     for instance in instances:
         engine = Engine(instance, max(0, KEPT_FINDINGS - len(report.findings)))
@@ -67,7 +67,7 @@ def _build_constraint_finding(instance: Instance, breach: ConstraintBreach) -> F
 
 
 def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evidence]:
-    """Yield the statements behind some facts, each once, in the order they are needed."""
+    """Yield the statements that the given facts come from, each once, in the order of the facts."""
     shown: set[int] = set()
     for fact in facts:
         for source in _find_sources(fact):
@@ -86,7 +86,7 @@ def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evi
 
 
 def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
-    """Yield the statement that a fact comes from, and those that contributed arguments."""
+    """Yield the statement that a fact comes from, and the statements that contributed arguments."""
     waiting, seen = [fact], {id(fact)}
     while waiting:
         each = waiting.pop()
@@ -100,7 +100,7 @@ def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
 
 
 def _explain_fact(instance: Instance, fact: Fact) -> list[str]:
-    """Return the inferences and merges that led to a fact, the last one first."""
+    """Return a line for each inference and merge that led to a fact, the last step first."""
     lines: list[str] = []
     waiting, seen = [fact], {id(fact)}
     while waiting and len(lines) < _MAX_EXPLANATION:

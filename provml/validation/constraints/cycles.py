@@ -1,4 +1,4 @@
-"""Find cycles in a graph of strict and non-strict steps. Imports nothing from provml."""
+"""Find cycles in a graph of strict and non-strict steps. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ After that, each remaining component is reported by one cycle.
 
 
 class Step(NamedTuple):
-    """One step, and the fact that it follows from."""
+    """A step between two nodes, and the fact that implies the step."""
 
     start: Any
     end: Any
@@ -25,14 +25,14 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class StepGraph:
-    """Steps between nodes of any type."""
+    """A graph of steps. Its nodes can be of any hashable type."""
 
     nodes: dict[Hashable, int] = field(default_factory=dict)
     steps: list[list[tuple[int, Step]]] = field(default_factory=list)
     strict: list[Step] = field(default_factory=list)
 
     def add(self, start: Hashable, end: Hashable, fact: Any, *, strict: bool) -> None:
-        """Add a step."""
+        """Add a step to the graph."""
         arrow = Step(start, end, fact, strict)
         self.steps[self._number_node(start)].append((self._number_node(end), arrow))
         if strict:
@@ -46,11 +46,11 @@ class StepGraph:
 
 
 def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
-    """Yield cycles that together contain every strict step that lies on a cycle.
+    """Yield enough cycles to cover every strict step that lies on a cycle.
 
-    Each is a shortest cycle through one of its strict steps. Costs one pass over everything that
-    is reachable from strict steps, and a search of the component for each cycle. Once
-    `_SEARCH_BUDGET` is spent, only one cycle a component is reported.
+    Each cycle is a shortest one through one of its strict steps. Costs one pass over all nodes that
+    strict steps lead to, and for each cycle a search of its component. Once `_SEARCH_BUDGET` is
+    spent, only one cycle per component is reported.
     """
     component = _find_components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
     reported: set[int] = set()
@@ -74,7 +74,7 @@ def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
 def _find_shortest_path(
     arrows: StepGraph, start: int, end: int, component: dict[int, int], inside: int
 ) -> tuple[list[Step], int]:
-    """Return the steps of a shortest path within a component, and how many steps were examined."""
+    """Return a shortest path within a component, and the number of steps that were examined."""
     came: dict[int, tuple[int, Step] | None] = {start: None}
     waiting = deque([start])
     steps = 0

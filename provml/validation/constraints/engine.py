@@ -1,8 +1,8 @@
 """Check the constraints: merge facts until nothing changes, then check order, types and names.
 
-The statements are read in one pass. Only inferences that affect validity are made, and closures
-are searched rather than listed, so the cost is linear in the statements. The tables in `rules`
-hold everything that is specific to a kind of statement.
+The engine reads the statements in one pass. It makes only the inferences that affect validity, and
+searches transitive closures instead of listing them, so the cost is linear in the number of
+statements. The tables in `rules` hold everything that is specific to a kind of statement.
 Imports `rules`, `statements`, `cycles`, `times`, `report`.
 """
 
@@ -31,14 +31,16 @@ _MAX_SHOWN_STEPS: Final = 20
 
 @dataclass(slots=True, eq=False)
 class Fact:
-    """What is known about a statement, or about one that is implied.
+    """A statement and its known arguments. The document states it, or another fact implies it.
 
     Attributes:
-        arguments: the stated arguments, and those that merging added.
-        source: the statement, or the fact that implies this one.
+        kind: the statement's kind, as in `ConstraintStatement`.
+        id: the statement's identifier, if it is known.
+        arguments: the stated arguments, and the arguments added by merging.
+        source: the document's statement, or the fact that implies this fact.
         inference: the number of the inference; None if the fact is stated.
-        into: the fact that this one was merged into.
-        taught: the rules and facts that added arguments.
+        into: the fact that this fact was merged into.
+        taught: the rules and facts that added arguments to this fact.
     """
 
     kind: str
@@ -50,14 +52,14 @@ class Fact:
     taught: tuple[tuple[int, Fact], ...] = ()
 
     def live(self) -> Fact:
-        """Return the fact that this one has been merged into, or itself."""
+        """Return the fact that this fact has been merged into, or this fact itself."""
         fact = self
         while fact.into is not None:
             fact = fact.into
         return fact
 
     def learn(self, place: int, value: str, number: int, other: Fact) -> None:
-        """Take an argument from another fact, according to a rule."""
+        """Copy an argument from another fact, as a rule demands."""
         self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
         self.taught = (*self.taught, (number, other))
 
@@ -67,9 +69,9 @@ class ConstraintBreach:
     """One violation in an instance.
 
     Attributes:
-        numbers: the rules that are broken together; the first one gives the name.
-        subject: what the violation is about, for people.
-        facts: the facts that break the rules together.
+        numbers: the rules that are broken together. The first one gives the violation its name.
+        subject: a readable description of the violation.
+        facts: the facts that together break the rules.
     """
 
     numbers: tuple[int, ...]
@@ -82,8 +84,8 @@ class Engine:
     """Checks one instance.
 
     Attributes:
-        kept: the largest number of breaches to keep.
-        further: the number of breaches beyond those.
+        kept: the maximum number of violations to keep.
+        further: the number of violations beyond that limit.
     """
 
     instance: Instance
@@ -98,7 +100,7 @@ class Engine:
     _empty: dict[str, Fact] = field(default_factory=dict)
 
     def check(self) -> list[ConstraintBreach]:
-        """Return all breaches. Costs about 20 us a statement."""
+        """Return the violations, up to the limit. Costs about 20 us per statement."""
         for statement in self.instance.statements:
             self._add_statement(statement)
         live = [fact for fact in self._facts if fact.into is None]
@@ -114,14 +116,14 @@ class Engine:
         return self.instance.name_text(iri)
 
     def _report_breach(self, numbers: tuple[int, ...], subject: Subject, *facts: Fact) -> None:
-        """Record a breach. Its subject is put into words only if the breach is kept."""
+        """Record a violation. Its subject is formatted only if the violation is kept."""
         if len(self.breaches) >= self.kept:
             self.further += 1
             return
         text = subject if isinstance(subject, str) else subject()
         self.breaches.append(ConstraintBreach(numbers, text, facts))
 
-    # -- facts and their merging --------------------------------------------------------------
+    # -- merging facts --------------------------------------------------------------------------
 
     def _add_statement(self, statement: ConstraintStatement) -> None:
         identifier = None if statement.kind in rules.NAMELESS else statement.id
@@ -157,7 +159,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield the keys that identify a fact, each with the number of its rule."""
+        """Yield the keys that identify a fact, each with the number of the rule that says so."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
@@ -168,7 +170,7 @@ class Engine:
                 yield number, (number, one, other)
 
     def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
-        """Merge two facts. If they conflict, report a breach and keep both."""
+        """Merge two facts, and return whether they merged. Report a conflict as a violation."""
         if (id(into), id(fact)) in self._differing:
             return False
         differing = self._find_differences(into, fact)
@@ -193,7 +195,7 @@ class Engine:
         return True
 
     def _find_differences(self, one: Fact, other: Fact) -> list[int]:
-        """Return the positions of conflicting arguments; -1 is the identifier."""
+        """Return the positions where two facts' arguments conflict; -1 is the identifier."""
         found = []
         if one.id is not None and other.id is not None and one.id != other.id:
             found.append(-1)
@@ -226,14 +228,16 @@ class Engine:
 
     @staticmethod
     def _excludes_value(one: Fact, other: Fact, place: int) -> bool:
-        """Whether an argument that one fact lacks is known to be absent, rather than unknown."""
+        """Return whether the argument that one fact lacks is absent, rather than unknown."""
         lacking = one if one.arguments[place] is None else other
         if lacking.inference is not None:
             return False
         return rules.is_placeholder(lacking.kind, lacking.arguments, place)
 
     def _merge_influences(self, fact: Fact) -> list[Fact]:
-        """Merge relations with the same identifier: as influences, they join the same two things.
+        """Merge relations that have the same identifier but different kinds.
+
+        As influences, they must connect the same two things.
 
         Returns:
             The facts that gained an argument.
@@ -286,7 +290,7 @@ class Engine:
                 yield Fact(implied.kind, identifier, arguments, fact, implied.number)
 
     def _check_activity_times(self, live: list[Fact]) -> None:
-        """Check an activity's times against those of its start and end events."""
+        """Check that the times of each activity match the times of its start and end events."""
         declared = {fact.id: fact for fact in live if fact.kind == "activity"}
         known: dict[tuple[int, str], tuple[str, Fact]] = {}
         for number, place, kind in ((28, 0, "wasStartedBy"), (29, 1, "wasEndedBy")):
@@ -309,7 +313,11 @@ class Engine:
     # -- impossibilities ----------------------------------------------------------------------
 
     def _check_specializations(self, live: list[Fact]) -> dict[str, Fact]:
-        """Report cycles of specializations, and return what they make an entity."""
+        """Report cycles of specializations, and find things that must be entities.
+
+        Returns:
+            For each undeclared thing, the specialization that makes it an entity.
+        """
         specific: defaultdict[str, list[Fact]] = defaultdict(list)
         arrows = StepGraph()
         for fact in live:
@@ -350,7 +358,10 @@ class Engine:
         )
 
     def _find_reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
-        """Return why a thing has an inherited property (21): specializations and a statement."""
+        """Return the facts that explain why a thing inherits a property (21).
+
+        These are specializations, and the statement that gives the most general thing the property.
+        """
         found: list[Fact] = []
         while name in why and why[name] not in found:
             found.append(why[name])
@@ -415,9 +426,9 @@ class Engine:
     # -- order --------------------------------------------------------------------------------
 
     def _check_order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
-        """Report every cycle with a strict step, since no event precedes itself strictly.
+        """Report every cycle of events that has a strict step: no event strictly precedes itself.
 
-        Events that are on no cycle are left out: ends, invalidations, usages.
+        Ends, invalidations and usages are left out, because they are never on a cycle.
         """
         if not any(fact.kind == "wasDerivedFrom" for fact in live):
             return  # only derivations are strict

@@ -1,6 +1,6 @@
-"""Read documents as instances of PROV statements, from PROV-JSON, the ``prov`` library and runs.
+"""Read PROV-JSON, documents of the ``prov`` library, and runs as instances of PROV statements.
 
-Imports `model`, `statements`, `rules`; prov when it runs.
+Imports `model`, `statements`, `rules`; imports prov only when needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STANDARD_PREFIXES: Final = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD}
 
 
 def run_instance(mapping: RunMapping) -> Instance:
-    """Return a run as an instance, directly from its journal. Costs about 20 us a statement."""
+    """Return a run as an instance, directly from its journal. Costs about 20 us per statement."""
     prefixes = NamespaceScope(mapping.prefixes())
 
     def expand(value: Any) -> str | None:
@@ -67,7 +67,10 @@ def _expand_name(name: str, prefixes: NamespaceScope) -> str:
 
 
 def provjson_instances(content: Mapping[str, Any]) -> Iterator[Instance]:
-    """Yield the top level and each bundle of a PROV-JSON document that conforms to its schema."""
+    """Yield the top level and each bundle of a PROV-JSON document as instances.
+
+    The document must conform to the schema of PROV-JSON.
+    """
     prefixes = _read_prefixes(content, NamespaceScope(_STANDARD_PREFIXES))
     yield Instance(None, _read_provjson_statements(content, prefixes, ""), prefixes)
     for name, bundle in content.get("bundle", {}).items():
@@ -110,7 +113,7 @@ def _read_provjson_statements(
 
 
 def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Yield each record with its key; several records under one key are a list."""
+    """Yield each record with its key. A list under one key holds several records."""
     for key, found in members.items():
         if isinstance(found, list):
             for number, record in enumerate(found):
@@ -122,7 +125,7 @@ def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
 def _iter_argument_rows(
     record: Mapping[str, Any], formal: tuple[str, ...]
 ) -> Iterator[tuple[str | None, ...]]:
-    """Yield the arguments of a record; a membership with a list of members yields one row each."""
+    """Yield the arguments of a record. A membership yields one row for each member."""
     values = [_unwrap_value(record.get(name)) for name in formal]
     lists = [place for place, value in enumerate(values) if isinstance(value, list)]
     if not lists:
@@ -151,9 +154,10 @@ def _read_provjson_types(record: Mapping[str, Any], prefixes: NamespaceScope) ->
 
 
 def prov_instances(document: ProvDocument, places: Places | None = None) -> Iterator[Instance]:
-    """Yield the top level and each bundle of a document of the ``prov`` library.
+    """Yield the top level and each bundle of a document of the ``prov`` library as instances.
 
     Args:
+        document: a document of the ``prov`` library.
         places: the positions of the records in their file, as in `provml.reading.Document`.
     """
     known = places or {}
@@ -189,7 +193,7 @@ def _read_prov_statements(
 
 
 def split_record(record: ProvRecord) -> tuple[str, str | None, tuple[str | None, ...]]:
-    """Return a record's kind, identifier and arguments, as in `ConstraintStatement`."""
+    """Return a ``prov`` record's kind, identifier and arguments, as in `ConstraintStatement`."""
     from prov import constants
     from prov.identifier import Identifier
 

@@ -1,9 +1,9 @@
-"""Normal forms (PROV-CONSTRAINTS, 6): compare what two documents mean.
+"""Normal forms (PROV-CONSTRAINTS, 6): compare the meaning of two documents.
 
-A normal form contains everything that a document states or implies. Things that must exist but
-have no name are unknowns. It is meant for comparing documents of moderate size: unlike the engine,
-it lists what it infers, up to a limit. Imports `rules`, `instances`, `times`, `reading`, and
-`validation` when it runs.
+A normal form contains everything that a document states or implies. A thing that must exist but
+has no name is an unknown. Normal forms are for documents of moderate size: unlike the engine, this
+module lists every inferred fact, up to a limit.
+Imports `rules`, `instances`, `times`, `reading`; imports `validation` only when needed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class NormalForm:
     """A document's normal form.
 
     Attributes:
-        instances: the facts of the top level, under None, and of each bundle, under its IRI.
+        instances: the facts of the top level (under None) and of each bundle (under its IRI).
     """
 
     instances: dict[str | None, frozenset[NormalFact]]
@@ -63,8 +63,9 @@ class NormalForm:
 def normal_form(document: Source) -> NormalForm:
     """Return everything that a document states or implies, without redundant unknowns.
 
-    Costs about 50 us a fact. The number of facts grows with the number of statements, and with its
-    square for alternates, which are all related to each other.
+    Costs about 50 us per fact. The number of facts grows in proportion to the number of statements.
+    For alternates it grows with the square, because all alternates of a thing are related to each
+    other.
 
     Args:
         document: as for `provml.validate`.
@@ -78,10 +79,11 @@ def normal_form(document: Source) -> NormalForm:
 
 
 def equivalent(one: Source, other: Source) -> bool:
-    """Whether two documents mean the same: their normal forms differ only in the names of unknowns.
+    """Return whether two documents mean the same.
 
-    A statement without an identifier counts only if no other statement says the same. Costs as much
-    as `normal_form`, plus the comparison.
+    Their normal forms may differ only in the names of unknowns. A statement without an identifier
+    counts only if no other statement says the same. Costs as much as `normal_form` for both
+    documents, plus the comparison.
 
     Raises:
         DocumentError: as for `normal_form`, or the comparison takes too many steps.
@@ -158,7 +160,7 @@ def _format_attribute_value(value: Any) -> str:
 
 
 class _SaturatedInstance:
-    """The facts of one instance, with everything that follows from them."""
+    """The facts of one instance, together with every fact inferred from them."""
 
     def __init__(self, statements: Iterable[_AttributedStatement]) -> None:
         self._fresh = count()
@@ -182,7 +184,7 @@ class _SaturatedInstance:
             self.facts.update((ATTRIBUTE, name, kind, *each) for each in attributes)
 
     def saturate(self) -> None:
-        """Merge and infer until nothing changes."""
+        """Merge and infer facts until nothing changes."""
         while True:
             while self._merge():
                 pass
@@ -199,7 +201,7 @@ class _SaturatedInstance:
     # -- uniqueness ---------------------------------------------------------------------------
 
     def _merge(self) -> bool:
-        """Merge what uniqueness makes the same (22-29), and return whether anything changed."""
+        """Merge the facts that must be unique (22-29), and return whether anything changed."""
         first: dict[Any, NormalFact] = {}
         declared = {fact[1]: fact for fact in self.facts if fact[0] == "activity"}
         for fact in self.facts:
@@ -240,7 +242,7 @@ class _SaturatedInstance:
     # -- inferences ---------------------------------------------------------------------------
 
     def _infer_once(self, index: _Index) -> None:
-        """Add everything that follows in one step from the current facts (5-21)."""
+        """Add every fact that follows in one step from the current facts (5-21)."""
         for fact in list(index.facts):
             for group in self._consequences(fact, index):
                 if next(_find_mappings(group, index, _Budget()), None) is None:
@@ -252,7 +254,7 @@ class _SaturatedInstance:
         self.facts = set(index.facts)
 
     def _consequences(self, fact: NormalFact, index: _Index) -> Iterator[list[NormalFact]]:
-        """Yield what follows from a fact: groups of facts with `_Variable`s for unknowns."""
+        """Yield the facts that a fact implies, in groups. A `_Variable` stands for an unknown."""
         kind, identifier, *terms = fact
         if kind in rules.INFLUENCES:
             yield [("wasInfluencedBy", identifier, *terms[:2])]  # 15
@@ -304,10 +306,14 @@ class _SaturatedInstance:
             case "attribute" if terms[0] in rules.INFLUENCES:  # 15
                 yield [(kind, identifier, "wasInfluencedBy", *terms[1:])]
 
-    # -- redundant unknowns ---------------------------------------------------------
+    # -- redundant facts ------------------------------------------------------------
 
     def remove_redundant(self) -> frozenset[NormalFact]:
-        """Return the facts without unknowns that only repeat what is known of others."""
+        """Return the facts, but omit redundant facts about unknowns.
+
+        A group of facts about unknowns is redundant if other facts state the same about other
+        things.
+        """
         index, budget = _Index(self.facts), _Budget()
         for part in _group_by_unknowns(self.facts):
             index.remove(part)
@@ -327,7 +333,7 @@ class _SaturatedInstance:
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
-    """An unknown that can be mapped to a term."""
+    """An unknown that can be mapped to any term."""
 
     name: str | int
 
@@ -337,7 +343,7 @@ def _replace_variable(term: Any, names: defaultdict[str, int]) -> Any:
 
 
 class _Budget:
-    """Counts down the facts that may be looked at."""
+    """Limits the number of facts that a comparison may look at."""
 
     def __init__(self) -> None:
         self.left = _COMPARISON_BUDGET
@@ -349,7 +355,7 @@ class _Budget:
 
 
 class _Index:
-    """Facts, indexed by kind and the term at each position."""
+    """Facts, indexed by their kind and by the term at each position."""
 
     def __init__(self, facts: Iterable[NormalFact]) -> None:
         self.facts: dict[NormalFact, None] = {}
@@ -374,7 +380,7 @@ class _Index:
     def find_candidates(
         self, kind: str, terms: Iterable[tuple[int, Any]]
     ) -> dict[NormalFact, None]:
-        """Return the smallest indexed set that includes all facts with these terms."""
+        """Return the smallest indexed set that contains all facts with these terms."""
         empty: dict[NormalFact, None] = {}
         lists = [self._by_term.get((kind, place, term), empty) for place, term in terms]
         return min([*lists, self._by_term.get((kind, 0, kind), empty)], key=len)
@@ -383,9 +389,9 @@ class _Index:
 def _find_mappings(
     wanted: list[NormalFact], index: _Index, budget: _Budget
 ) -> Iterator[dict[_Variable, Term]]:
-    """Yield the mappings of variables with which all wanted facts exist."""
+    """Yield a mapping of variables to terms that turns the wanted facts into known facts."""
     known: dict[_Variable, Term] = {}
-    # each level: a wanted fact's remaining candidates, and the variables that it bound
+    # one level per wanted fact: the candidates not tried yet, and the variables that it bound
     levels: list[tuple[Iterator[NormalFact], list[_Variable]]] = []
     open_facts = list(wanted)
 
@@ -452,7 +458,7 @@ def _bind_variables(
 
 
 def _group_by_unknowns(facts: Iterable[NormalFact]) -> list[list[NormalFact]]:
-    """Return the facts with unknowns, grouped so that facts that share an unknown are together."""
+    """Group the facts that contain unknowns. Facts that share an unknown are in the same group."""
     parent: dict[int, int] = {}
 
     def root(unknown: int) -> int:
@@ -476,7 +482,7 @@ def _group_by_unknowns(facts: Iterable[NormalFact]) -> list[list[NormalFact]]:
 
 
 def _can_map(one: Iterable[NormalFact], other: Iterable[NormalFact]) -> bool:
-    """Whether one set of facts implies nothing beyond the other."""
+    """Return whether the second set of facts implies every fact of the first set."""
     index, budget = _Index(other), _Budget()
     known = [fact for fact in one if not any(isinstance(term, int) for term in fact)]
     if not all(fact in index.facts for fact in known):

@@ -1,7 +1,8 @@
 """PROV-CONSTRAINTS (W3C Recommendation, 2013) as data, with the numbers of its rules.
 
-The tables say, for each kind of statement: how to treat absent arguments, which facts it implies,
-which facts it is unique with, and which events it orders. Imports nothing from provml.
+For each kind of statement, the tables say how to treat missing arguments, which facts the statement
+implies, which arguments make it unique, and which events it orders.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ NAMELESS: Final = frozenset({"specializationOf", "alternateOf", "mentionOf", "ha
 
 
 def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> bool:
-    """Whether an absent argument means "none" rather than "unknown" (definition 4).
+    """Return whether a missing argument means "none" rather than "unknown" (definition 4).
 
-    This holds for the plan of an association, the activity of a derivation, and its generation and
-    usage if it has no activity.
+    It means "none" for the plan of an association and for the activity of a derivation. It also
+    does for the generation and the usage of a derivation that has no activity.
     """
     if kind == "wasAssociatedWith":
         return place == 2
@@ -56,14 +57,16 @@ def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> 
 
 
 class Implied(NamedTuple):
-    """A statement that another one implies (inferences 9-11, 13, 14).
+    """A statement that another statement implies (inferences 9-11, 13, 14).
 
     Attributes:
         number: the number of the inference.
-        needs: the argument that must be given.
+        needs: the position of the argument that the implying statement must have.
         kind: the kind of the implied statement.
-        identifier: the argument that becomes its identifier, if any.
-        arguments: the positions of the arguments that it takes over; None means unknown.
+        identifier: the position of the argument that becomes the implied statement's identifier, if
+            any.
+        arguments: for each argument of the implied statement, the position of the argument that it
+            takes over; None means unknown.
     """
 
     number: int
@@ -158,11 +161,13 @@ HAPPENS: Final[dict[str, tuple[EventOf, ...]]] = {
 
 
 class Order(NamedTuple):
-    """One event precedes another (constraints 30-49).
+    """A rule that one event precedes another (constraints 30-49).
 
     Attributes:
-        strict: the events are not simultaneous either.
-        through: it also holds across an event that no statement mentions (19).
+        number: the number of the constraint.
+        earlier, later: the two events.
+        strict: whether the events must not be simultaneous either.
+        through: whether the rule holds even if no statement mentions one of the events (19).
     """
 
     number: int
@@ -228,7 +233,11 @@ the used entity (37), and both precede the new entity's generation by 34 (with 1
 
 
 def _find_recurring_events() -> frozenset[int]:
-    """Return the events that can lead back to a generation, where the strict steps are."""
+    """Return the events that can precede a generation, directly or through other events.
+
+    Every strict step ends in a generation, so only these events can be on a cycle with a
+    strict step.
+    """
     found = {GENERATION}
     orders = [order for each in ORDERING.values() for order in each]
     while True:
@@ -273,7 +282,7 @@ INFERENCES: Final[dict[int, str]] = {
 
 
 class Rule(NamedTuple):
-    """A rule's name in the Recommendation, and what it says."""
+    """The name of a rule in the Recommendation, and a sentence that states the rule."""
 
     name: str
     sentence: str

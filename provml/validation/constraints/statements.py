@@ -1,6 +1,6 @@
-"""PROV statements as the constraints use them: names are IRIs, absent arguments are None.
+"""PROV statements in the format that the constraints use.
 
-Imports `rules`.
+Names are IRIs, and missing arguments are None. Imports `rules`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class ConstraintStatement(NamedTuple):
     """One statement of a document.
 
     Attributes:
-        kind: its name in PROV-N: ``entity``, ``wasGeneratedBy``, ...
-        id: its identifier, an IRI, or None.
+        kind: the statement's name in PROV-N: ``entity``, ``wasGeneratedBy``, ...
+        id: the statement's identifier, an IRI, or None.
         arguments: IRIs, and times as written, in the order of `model.relations.ARGUMENTS`.
-        types: the IRIs among its ``prov:type`` attributes.
-        place: where it is in the document.
-        line, column: its position in a text, from 1, or 0 if it is unknown.
+        types: the IRIs among the statement's ``prov:type`` attributes.
+        place: the statement's place in the document.
+        line, column: the statement's position in the text, from 1, or 0 if it is unknown.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class ConstraintStatement(NamedTuple):
 
 
 class ShowableStatement(Protocol):
-    """Anything that can be shown as a statement."""
+    """Anything that can be written as a PROV-N statement."""
 
     @property
     def kind(self) -> str: ...  # noqa: D102
@@ -47,7 +47,7 @@ class ShowableStatement(Protocol):
 
 
 class NamespaceScope:
-    """The prefixes of a document or a bundle. A bundle's scope extends the document's."""
+    """The prefixes of a document or a bundle. A bundle also sees the prefixes of its document."""
 
     def __init__(self, own: Mapping[str, str], outer: NamespaceScope | None = None) -> None:
         self._own = own
@@ -56,12 +56,12 @@ class NamespaceScope:
         self._sorted: list[str] = []
 
     def get(self, prefix: str) -> str | None:
-        """Return the namespace of a prefix."""
+        """Return the namespace of a prefix, or None if the prefix is unknown."""
         found = self._own.get(prefix)
         return self._outer.get(prefix) if found is None and self._outer is not None else found
 
     def abbreviate(self, iri: str) -> str | None:
-        """Return the IRI with the prefix of its longest namespace, or None if no namespace fits."""
+        """Shorten an IRI with the prefix of the longest matching namespace, or return None."""
         base = self._find_longest(iri)
         if base is None:
             return None
@@ -72,7 +72,7 @@ class NamespaceScope:
         """Return the longest namespace that the IRI starts with, and its prefix."""
         outer = None if self._outer is None else self._outer._find_longest(iri)
         if outer is not None and outer[1] in self._own:
-            outer = None  # the prefix is redefined in this scope
+            outer = None  # this scope redefines the prefix
         if self._bases is None:
             self._bases = {base: prefix for prefix, base in self._own.items() if base}
             self._sorted = sorted(self._bases)
@@ -97,11 +97,13 @@ def _common_prefix_length(one: str, other: str) -> int:
 
 @dataclass(slots=True)
 class Instance:
-    """The statements of a document's top level or of one bundle, which are checked separately.
+    """The statements of a document's top level or of one bundle.
+
+    Each instance is checked separately.
 
     Attributes:
         name: the bundle's IRI; None for the top level.
-        prefixes: the document's prefixes, used in messages.
+        prefixes: the document's prefixes, for messages.
     """
 
     name: str | None
@@ -109,7 +111,7 @@ class Instance:
     prefixes: NamespaceScope = field(default_factory=lambda: NamespaceScope({}))
 
     def text(self, statement: ShowableStatement, types: tuple[str, ...] = ()) -> str:
-        """Return the statement in PROV-N, with the document's prefixes and the given types."""
+        """Return a statement in PROV-N, with the document's prefixes and the given types."""
         names = ARGUMENTS[statement.kind]
         parts = [
             "-" if value is None else value if name in TIME_ARGUMENTS else self.name_text(value)
@@ -125,5 +127,5 @@ class Instance:
         return f"{statement.kind}({', '.join([identifier, *parts])})"
 
     def name_text(self, iri: str) -> str:
-        """Return the IRI with the document's prefix."""
+        """Return an IRI, shortened with the document's prefixes."""
         return self.prefixes.abbreviate(iri) or f"<{iri}>"

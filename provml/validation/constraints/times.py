@@ -1,4 +1,4 @@
-"""Compare xsd:dateTime values. Imports nothing from provml."""
+"""Compare xsd:dateTime values. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _DATE_TIME: Final = re.compile(
 
 
 def same_time(one: str | None, other: str | None) -> bool:
-    """Whether two times are the same instant. Times with and without a zone differ."""
+    """Return whether two times are the same instant.
+
+    A time with a time zone never equals a time without one.
+    """
     return one == other or (
         one is not None
         and other is not None
@@ -21,12 +24,12 @@ def same_time(one: str | None, other: str | None) -> bool:
 
 
 def normalize_time(text: str) -> str:
-    """Return a text that is equal for equal times."""
+    """Return a normalized time: equal times give the same text."""
     return str(_normalize_instant(text))
 
 
 def _normalize_instant(text: str) -> object:
-    """Return a key that is equal for equal times: the instant, and its fraction without zeros."""
+    """Return a key for a time: equal instants give equal keys, however the time is written."""
     found = _DATE_TIME.fullmatch(text.strip())
     if found is None:
         return text
