@@ -19,7 +19,7 @@ def validate_name(value: object, what: str) -> str:
 
     Raises:
         InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,
-            which no UTF-8 document can hold.
+            which UTF-8 can't encode.
     """
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{what} must be a str, not {type(value).__name__}: {value!r}")

@@ -51,7 +51,7 @@ def added_formats() -> dict[str, EntryPoint]:
     A built-in name cannot be replaced. If two packages use the same name, the one that Python
     would import first wins.
     """
-    from importlib import metadata  # takes as long to import as the rest of provml
+    from importlib import metadata  # its import takes as long as that of the rest of provml
 
     found: dict[str, EntryPoint] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):

@@ -25,7 +25,7 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 
 
 def default_store() -> str:
-    """Return the folder that holds the runs: ``PROVML_STORE``, or ``provenance``."""
+    """Return the folder that contains the runs: ``PROVML_STORE``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
 
 
@@ -53,8 +53,8 @@ class Settings(NamedTuple):
     joined_run: str | None
     """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
-    """``PROVML_COMMAND``: the command of the run that this process belongs to; empty if the run has
-    only one command."""
+    """``PROVML_COMMAND``: identifies the ``provml run`` command that started this process; empty if
+    no such command did."""
     capture: tuple[str, ...] | None
     """``PROVML_CAPTURE``: what ``provml run`` records in the script's process, as names; None means
     everything."""

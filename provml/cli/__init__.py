@@ -1,7 +1,8 @@
-"""The command line: a thin layer over the library that uses the same verbs.
+"""The command line: a thin layer over the library, with the same verbs.
 
-A module here without a leading underscore holds commands; `_program` lists them. A command imports
-heavy packages (numpy, prov, DuckDB) when it runs. May import every other room.
+Each module here without a leading underscore holds commands; `_program` lists them. A command
+imports heavy packages (numpy, prov, DuckDB) only when called. May import every other part of
+provml.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and leave with its exit status."""
+    """Run the command line, and exit with its status."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller
+        if getattr(sys, name) is None:  # the caller closed the stream
             setattr(sys, name, open(os.devnull, "w"))
         getattr(sys, name).reconfigure(errors="backslashreplace")
     warnings.formatwarning = _warning_text
@@ -55,13 +56,13 @@ def _warning_text(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """Return a warning as one line, without the place in the code, which tells a user nothing."""
+    """Format a warning on one line, without its place in the code, which does not help a user."""
     kind = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
     return f"provml: {kind}{printable(str(message))}\n"
 
 
 def execute(arguments: list[str]) -> int:
-    """Run a command and return its exit status: 0, 1 for a finding or a failure, 2 for misuse."""
+    """Run a command and return its exit status: 0, 1 for findings and failures, or 2 for misuse."""
     try:
         status = program.main(arguments, "provml", standalone_mode=False)
         sys.stdout.flush()
@@ -88,12 +89,12 @@ def _echo_error(message: str, status: int) -> int:
 
 
 def _os_error_text(error: OSError) -> str:
-    """Return an error of the operating system as ``file: reason``, without its number."""
+    """Format an error of the operating system as ``file: reason``, without the error number."""
     if error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _close_stdout() -> None:
-    """Redirect standard output to nowhere, so that the final flush doesn't meet a closed pipe."""
+    """Redirect standard output to the null device: the final flush must not hit a closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
 """Arguments and options that several commands share.
 
-Imports click and `base.format_names`; `graph.view` when a view is asked for.
+Imports click and `base.format_names`; imports `graph.view` only when needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def examples(*commands: str) -> str:
-    """Return the end of a command's help: calls that can be copied, one a line."""
+    """Format the end of a command's help: example calls to copy, one per line."""
     return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
 
 
@@ -36,16 +36,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print exact 
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
-    """The name of an export format. Other packages' formats are looked up only if they are used."""
+    """The name of an export format. Formats of other packages are looked up only when needed."""
 
     name = "format"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the names for the usage line, as click shows a choice."""
+        """Return the names of all formats for the usage line, in the style of a click choice."""
         return f"[{'|'.join(format_names())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name if the format exists and can be loaded."""
+        """Return the name if the format exists and can be loaded, else report an error."""
         try:
             check_format(value)
         except ExportError as error:
@@ -55,7 +55,7 @@ class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        """Complete the name."""
+        """Return the format names that complete the user's input."""
         names = [name for name in format_names() if name.startswith(incomplete)]
         return [click.shell_completion.CompletionItem(name) for name in names]
 
@@ -88,14 +88,17 @@ _VIEW_OPTIONS = (
 
 
 def view_options(command: _Command) -> _Command:
-    """Add the options that choose the part of a run to show; pass them to `view_of`."""
+    """Add the options that select a part of a run to a command. Pass their values to `view_of`."""
     for option in reversed(_VIEW_OPTIONS):
         command = option(command)
     return command
 
 
 def view_of(options: dict[str, Any]) -> View:
-    """Return the view that the options describe. Raises ExportError if they contradict."""
+    """Return the view that the options describe.
+
+    Raises ExportError if the options contradict each other.
+    """
     from provml.graph.view import View
 
     return View(**{**options, "only": tuple(options["only"])})

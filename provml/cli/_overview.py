@@ -1,7 +1,7 @@
-"""An overview of a run for ``provml show``, read in one pass.
+"""An overview of a run for ``provml show``, read in one pass over the journal.
 
-Memory grows with the number of names and digests, not of samples. Imports `journal`,
-`model.series`, and `export` for the documents' file name.
+Memory use grows with the number of names and digests, not with the number of samples. Imports
+`journal`, `model.series`, and `export` for the documents' file name.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """A dataset, artifact or model, as it was last logged under its name.
+    """A dataset, artifact or model, as the run last logged it under its name.
 
     Attributes:
-        contexts: the contexts that it was logged in, in order.
+        facts: the description in the last record.
+        contexts: the contexts in which it was logged, in order.
         digests: the SHA-256 digests of its contents.
     """
 
@@ -57,11 +58,11 @@ class SeenContent:
 
     @property
     def versions(self) -> int:
-        """How many different contents it had; 1 if none has a digest."""
+        """The number of different contents, or 1 if no content has a digest."""
         return max(1, len(self.digests))
 
     def add(self, time_ns: int, record: Record) -> None:
-        """Add a record that logs it."""
+        """Take over the facts from a record that logs this content."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = _int_or_none(record.get("step"))
@@ -71,10 +72,10 @@ class SeenContent:
         self._count()
 
     def complete(self, facts: Record, later: Record) -> None:
-        """Add a digest that was computed after logging.
+        """Add a digest that was computed after the content was logged.
 
         Args:
-            facts: the description in the record that logged it.
+            facts: the description in the record that logged the content.
             later: the description with the digest.
         """
         if self.facts is facts:
@@ -91,7 +92,7 @@ class SeenContent:
 
 @dataclass(frozen=True, slots=True)
 class SeenDocument:
-    """A document of the run; out of date if the journal was written after it."""
+    """A document of the run. It is out of date if the journal was written after it."""
 
     size: int
     out_of_date: bool
@@ -99,13 +100,13 @@ class SeenDocument:
 
 @dataclass(slots=True)
 class Overview:
-    """A run at a glance.
+    """Everything that ``provml show`` prints about a run.
 
     Attributes:
-        collectors: the collectors that read the machine; each is the kind of its series.
-        command: the command line of the process that started the run, or last resumed it.
-        damage: how many records could not be read, by reason.
-        unsummarised: how many windows of values were stored but never summarised.
+        collectors: the names of the collectors that took system readings.
+        command: the command line of the process that started the run or last resumed it.
+        damage: the number of unreadable records for each reason.
+        unsummarised: the number of groups of values that were stored without a summary.
         documents: the run's documents by file name.
     """
 
@@ -127,7 +128,7 @@ class Overview:
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON."""
+        """Return the overview as plain JSON values."""
         state, description = self.state, self.description
         content: dict[str, Any] = {
             "id": description["id"],
@@ -162,7 +163,7 @@ class Overview:
 
 
 def read_overview(journal: Journal) -> Overview:
-    """Read a run once. Costs about 20 ms for a million samples and 10 microseconds a record."""
+    """Read a run's overview. Costs about 20 ms per million samples and 10 us per record."""
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
@@ -222,7 +223,7 @@ def _decode_or(value: Any, absent: Any = None) -> Any:
 
 
 def _sort_by_rank(series: list[RunSeries]) -> list[RunSeries]:
-    """Sort series by first appearance, with the ranks of one name and context together."""
+    """Sort series by first appearance, and keep the ranks of one name and context together."""
     first: dict[tuple[object, ...], int] = {}
     for one in series:
         first.setdefault((one.kind, one.context, one.name), one.index)

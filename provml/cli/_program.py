@@ -1,13 +1,14 @@
-"""The command ``provml``: our own commands in groups, then commands of other packages.
+"""The command ``provml``: provml's own commands in groups, then the commands of other packages.
 
-Our commands are listed here by name, so that provml also runs from a zip file, and a call imports
-the module of its own command only. Each of these modules has a ``GROUP``, the heading of its
-commands in the help, and ``COMMANDS``, a list of click commands.
+provml's own commands are listed here by name. provml can therefore run from a zip file, and a call
+imports only the module of its command. Each of these modules has a ``GROUP``, which is the heading
+of its commands in the help, and ``COMMANDS``, a list of click commands.
 
-Other packages add commands through the entry point group ``provml.commands``: a name, and the
-click command that it loads. They are searched for when a name isn't one of ours, and for the help.
+Other packages add commands through the entry point group ``provml.commands``: the entry point's
+name is the command's name, and it loads a click command. provml looks for these commands only for
+an unknown name and for the help.
 
-Imports click; `importlib.metadata` and the command modules on use.
+Imports click; imports `importlib.metadata` and the command modules only when needed.
 """
 
 from __future__ import annotations
@@ -45,23 +46,23 @@ BUILT_IN: Final = {
     "index": "index",
     "demo": "demo",
 }
-"""Our commands in the order of the help, each with the module in this folder that holds it."""
+"""provml's own commands in the order of the help, each with its module in this folder."""
 
 _OTHERS: Final = "From other packages"
 _LEAST_HELP: Final = 30
 
 
 class CommandGroup(click.Group):
-    """A click group that imports a command when it is called, or when help lists it."""
+    """A click group that imports a command only to call it or to list it in the help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands: ours in groups, then those of other packages."""
+        """Return the names of all commands: provml's own by group, then other packages'."""
         return [*BUILT_IN, *(name for name in find_entry_points() if name not in BUILT_IN)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of this name, or None if there is none.
+        """Return the command with this name, or None if the name is unknown.
 
-        Raises ClickException if another package's command can't be loaded.
+        Raises ClickException if a command of another package can't be loaded.
         """
         if cmd_name in BUILT_IN:
             return load_built_in(cmd_name)[1]
@@ -69,7 +70,7 @@ class CommandGroup(click.Group):
         return None if point is None else load_entry_point(point)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands of each group under a heading of their own."""
+        """Write the commands to the help, each group under its own heading."""
         groups: dict[str, list[tuple[str, str | click.Command]]] = {}
         for name in BUILT_IN:
             group, command = load_built_in(name)
@@ -98,14 +99,14 @@ class CommandGroup(click.Group):
 
 
 def load_built_in(name: str) -> tuple[str, click.Command]:
-    """Import one of our commands; return its group and the command."""
+    """Import one of provml's own commands; return its group and the command."""
     module = importlib.import_module(f"provml.cli.{BUILT_IN[name]}")
     command = next(command for command in module.COMMANDS if command.name == name)
     return module.GROUP, command
 
 
 def find_entry_points() -> dict[str, EntryPoint]:
-    """Return the commands of other packages by name; the first on the path wins."""
+    """Return other packages' commands by name. If a name appears twice, the first one wins."""
     from importlib import metadata
 
     found: dict[str, EntryPoint] = {}
@@ -117,7 +118,8 @@ def find_entry_points() -> dict[str, EntryPoint]:
 def load_entry_point(point: EntryPoint) -> click.Command:
     """Import a command of another package.
 
-    Raises ClickException, which names the package, if that fails or gives no click command.
+    Raises ClickException, which names the package, if the import fails or the result is not a click
+    command.
     """
     package = point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
     try:

@@ -1,7 +1,7 @@
-"""Text, times, numbers and tables as a terminal, a pipe or JSON shows them.
+"""Formats text, times, numbers and tables for a terminal, a pipe or JSON.
 
 Recorded text is data: it never reaches a terminal as a control code or as markup.
-Imports `base.clock`, `journal.values`; rich when a table is built.
+Imports `base.clock`, `base.text`, `journal.values`; imports rich only to build tables.
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 def shortened(text: str, length: int) -> str:
-    """Cut text to this number of characters, with an ellipsis at the end."""
+    """Shorten text to this number of characters. Shortened text ends with an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def echo_note(text: str) -> None:
-    """Print a line for people on standard error."""
+    """Print a message on standard error."""
     click.echo(text, err=True)
 
 
 def echo_notes(notes: Iterable[str]) -> None:
-    """Print notes that may quote recorded text, each on a line of standard error."""
+    """Print messages that may quote recorded text, each on its own line of standard error."""
     for note in notes:
         echo_note(printable(note))
 
 
 def echo_json(content: Any) -> None:
-    """Print JSON on standard output, in ASCII, so that it can't control a terminal."""
+    """Print a value as JSON on standard output, in ASCII, so that it can't control a terminal."""
     click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
 def tab_line(cells: Iterable[Any]) -> str:
-    """Return cells as a line of fields separated by tabs, exact; None is an empty field."""
+    """Format exact values as a line of fields separated by tabs. None becomes an empty field."""
     fields: list[str] = []
     for value in cells:
         plain = exact(value)
@@ -82,7 +82,7 @@ def tab_line(cells: Iterable[Any]) -> str:
 
 
 def exact(value: Any) -> Any:
-    """Return a value as plain JSON; a value that JSON can't hold exactly becomes a string."""
+    """Convert a value to plain JSON. A value that JSON can't hold exactly becomes a string."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -107,7 +107,7 @@ def exact(value: Any) -> Any:
 
 
 def value_text(value: Any) -> str:
-    """Return a value for people: floats to six digits, text unchanged, the rest as JSON."""
+    """Format a value for display: floats to six digits, text unchanged, everything else as JSON."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -120,7 +120,7 @@ def value_text(value: Any) -> str:
 
 
 def time_text(time_ns: int | None) -> str | None:
-    """Return a time as xsd:dateTime in UTC; None for None and for times outside the calendar."""
+    """Format a time as xsd:dateTime in UTC. Return None if it is None or outside the calendar."""
     if time_ns is None:
         return None
     try:
@@ -130,10 +130,11 @@ def time_text(time_ns: int | None) -> str | None:
 
 
 def local_text(time_ns: int | None, short: bool = False) -> str:
-    """Return a time in this machine's time zone.
+    """Format a time in this machine's time zone.
 
     Args:
-        short: to the minute and without the year; only the date for another year.
+        time_ns: nanoseconds since the epoch, or None.
+        short: whether to omit the seconds and the year. Times in other years become only a date.
     """
     if time_ns is None:
         return "-"
@@ -148,14 +149,14 @@ def local_text(time_ns: int | None, short: bool = False) -> str:
 
 
 def duration_s(started_ns: int, ended_ns: int | None) -> float | None:
-    """Return the seconds from start to end; None if there is no end or it makes no sense."""
-    if ended_ns is None or abs(ended_ns - started_ns) >= 2**64:  # a damaged end
+    """Return the seconds from start to end, or None if the end is missing or damaged."""
+    if ended_ns is None or abs(ended_ns - started_ns) >= 2**64:  # the recorded end is damaged
         return None
     return (ended_ns - started_ns) / _NS_PER_S
 
 
 def format_duration(seconds: float | None) -> str:
-    """Return a duration in one or two units: ``2 m 05 s``."""
+    """Format a duration with one or two units, for example ``2 m 05 s``."""
     if seconds is None:
         return "-"
     if seconds < 1:
@@ -178,7 +179,7 @@ def on_terminal() -> bool:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console that never reads text as markup; in a pipe it is wide and colourless."""
+    """Return a console that never treats text as markup and, in a pipe, is wide and colourless."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -196,14 +197,14 @@ def console(stderr: bool = False) -> Console:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return text that is already printable in a style of rich."""
+    """Return text in a style of rich. The text must already be printable."""
     from rich.text import Text
 
     return Text(text, style)
 
 
 def cell(text: object, style: str = "") -> Text:
-    """Return recorded text as a table cell, at most 200 characters long."""
+    """Return recorded text as a table cell of at most 200 characters."""
     return styled(shortened(printable(text), _LONGEST_CELL), style)
 
 
@@ -224,13 +225,15 @@ def table(
     cut: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> Table:
-    """Build a table without lines that fits the terminal.
+    """Build a table without borders that fits the width of the terminal.
 
     Args:
         columns: the headings; each may have several lines.
-        right: the columns to align to the right.
-        cut: the columns to cut in a narrow terminal, the first one first.
-        drop: the columns to leave out if cutting is not enough, the first one first.
+        rows: the cells of each row.
+        right: the headings of the columns to align to the right.
+        cut: the headings of the columns to shorten in a narrow terminal, starting with the first.
+        drop: the headings of the columns to leave out if shortening is not enough, starting with
+            the first.
     """
     from rich.table import Table
 
@@ -264,7 +267,7 @@ def _heading_width(heading: str) -> int:
 def _kept_columns(
     columns: Sequence[str], widths: list[int], cut: Sequence[str], drop: Sequence[str], room: int
 ) -> list[int]:
-    """Return the places of the columns that have room once the others are cut or left out."""
+    """Return the positions of the columns that fit after others are shortened or left out."""
     kept = list(range(len(columns)))
     for name in drop:
         least = [
@@ -282,9 +285,9 @@ def _kept_columns(
 def _cut_widths(
     columns: Sequence[str], widths: list[int], kept: list[int], cut: Sequence[str], room: int
 ) -> None:
-    """Reduce the widths of the columns to cut, in place, until the table has room.
+    """Reduce the widths of the columns in ``cut``, in place, until the table fits.
 
-    A column is cut below the width of its heading only if that is not enough.
+    A column becomes narrower than its heading only if the table would not fit otherwise.
     """
     excess = sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) - room
     places = [place for name in cut for place in kept if columns[place] == name]
@@ -296,7 +299,7 @@ def _cut_widths(
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and texts; in a pipe without spaces at the ends of lines."""
+    """Print tables and texts. In a pipe, lines have no spaces at their ends."""
     target = console()
     if on_terminal():
         target.print(*parts, sep="\n")

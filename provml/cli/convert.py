@@ -1,4 +1,7 @@
-"""``provml convert``: PROV documents from format to format. Imports `reading` on use."""
+"""``provml convert``: converts a PROV document to another format.
+
+Imports `reading` only when the command runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``provml demo``. Imports `provml.demo` when it runs."""
+"""``provml demo``: trains and records a small network.
+
+Imports `provml.demo` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 _LINE_EPOCHS = 4
 _NEEDED = ("duckdb", "pyarrow", "jsonschema", "pyshacl", "rdflib")
-"""What the commands that the demo suggests import and provml does not bring."""
+"""Optional packages that the commands suggested by the demo import."""
 
 
 @click.command("demo")
@@ -48,7 +51,7 @@ def demo_command(epochs: int, store: str | None) -> None:
 
 @contextmanager
 def _progress(epochs: int) -> Iterator[Callable[[Epoch], None]]:
-    """A bar on a terminal, a line each few epochs in a pipe."""
+    """Show progress: a bar on a terminal, or a line every few epochs in a pipe."""
     if not sys.stdout.isatty():
         yield _echo_epoch
         return
@@ -95,7 +98,7 @@ def _of_loop(done: Demo) -> str:
 
 
 def _suggest(done: Demo, store: str | None) -> None:
-    """Print what to try next, and last how to open the page."""
+    """Print commands to try next, and how to open the page of the run's graph."""
     where = "" if store is None else f" --store {shlex.quote(store)}"
     provml = _command()
     click.echo("\nnext:")
@@ -122,7 +125,7 @@ def _suggest(done: Demo, store: str | None) -> None:
 
 
 def _command() -> str:
-    """How this provml is called from here: by name if it is on the PATH."""
+    """Return the command that calls this provml: its name if it is on the PATH, else a path."""
     folder = os.path.dirname(sys.executable)
     script = os.path.join(folder, "provml")
     if not os.access(script, os.X_OK):

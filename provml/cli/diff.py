@@ -1,4 +1,7 @@
-"""``provml diff``: the differences between runs. Imports `lineage` on use."""
+"""``provml diff``: shows the differences between runs.
+
+Imports `lineage` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -78,13 +81,13 @@ def _show_differences(comparison: Comparison) -> None:
 
 
 def _run_headings(runs: list[str]) -> list[str]:
-    """Return the runs' ids, or their full names if two ids are the same."""
+    """Return the ids of the runs, or the full names of the runs if two ids are the same."""
     ids = [run.rpartition("/")[2] for run in runs]
     return [*map(terminal.printable, ids if len(set(ids)) == len(ids) else runs)]
 
 
 def _format_values(part: str, values: list[Any]) -> list[str]:
-    """Return values for people, such that values which differ also look different."""
+    """Format values for display. Values that differ also look different."""
     if part == "data":
         cells = ["-" if v is None else ", ".join(d[:_SHORT_DIGEST] for d in v) for v in values]
         exact = ["-" if v is None else ", ".join(v) for v in values]

@@ -1,4 +1,7 @@
-"""``provml export``: runs as documents. Imports `journal.store`; `export` on use."""
+"""``provml export``: writes runs as documents.
+
+Imports `journal.reader` and `journal.store`; imports `export` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,10 @@ def _detail_advice(format_name: str, folders: list[Path]) -> str:
 
 
 def _default_format_for(output: str | None) -> str:
-    """Return the format for a name without an ending. Raises UsageError for an unknown ending."""
+    """Return the default format, for a file name without a suffix.
+
+    Raises UsageError if the name has a suffix, since no format has that suffix.
+    """
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
         raise click.UsageError(
@@ -141,7 +147,10 @@ class _CountingSink:
 
 @contextmanager
 def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
-    """Count the bytes written, and show the count on a terminal that shows nothing else."""
+    """Count the bytes written, and show the count if standard error is a terminal.
+
+    The count is not shown if the document itself goes to a terminal.
+    """
     counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):
         yield counted

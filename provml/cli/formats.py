@@ -1,4 +1,4 @@
-"""``provml formats``: the export formats. Imports `export` on use."""
+"""``provml formats``: lists the export formats. Imports `export` only when the command runs."""
 
 from __future__ import annotations
 

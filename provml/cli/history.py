@@ -1,4 +1,7 @@
-"""``provml history``: the versions of a model across runs. Imports `lineage` on use."""
+"""``provml history``: lists the versions of a model across runs.
+
+Imports `lineage` only when the command runs.
+"""
 
 from __future__ import annotations
 

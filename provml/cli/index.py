@@ -1,4 +1,7 @@
-"""``provml index``: read new runs into a store's tables. Imports `lineage` on use."""
+"""``provml index``: reads new runs into a store's tables.
+
+Imports `lineage` only when the command runs.
+"""
 
 from __future__ import annotations
 

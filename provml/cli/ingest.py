@@ -1,4 +1,7 @@
-"""``provml ingest``: metrics from log lines. Imports `capture`, `journal` on use."""
+"""``provml ingest``: reads metrics from log lines.
+
+Imports `capture` and `journal` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ def ingest_command(
     try:
         run, ending = _start_or_resume(experiment or _experiment_name(file), run_name, store)
     except (StoreError, JournalError) as error:
-        if piped and not quiet:  # the program before the pipe must not die because of this
+        if piped and not quiet:  # otherwise the program before the pipe would get SIGPIPE
             terminal.echo_note(terminal.printable(f"not recording: {error}"))
             pass_through(STDIN, sys.stdout.fileno())
             return 1
@@ -115,7 +118,11 @@ def ingest_command(
 
 
 def _check_stdin(fd: int) -> None:
-    """Raise InvalidArgumentError if standard input is closed: its number could be reused."""
+    """Raise InvalidArgumentError if standard input is closed.
+
+    Without this check, the next file that is opened would get the number of standard input, and
+    would be read instead.
+    """
     try:
         os.fstat(fd)
     except OSError:
@@ -123,14 +130,17 @@ def _check_stdin(fd: int) -> None:
 
 
 def _experiment_name(file: str) -> str:
-    """Return the name of the experiment for a file."""
+    """Return the name of the experiment in which a file's metrics are recorded by default."""
     return "stdin" if file == _STDIN else Path(file).stem or file
 
 
 def _start_or_resume(
     experiment: str, run_name: str | None, store: str | None
 ) -> tuple[Run, dict[str, Any]]:
-    """Start a run, or resume one; return it and the arguments for `end_run`, to end as before."""
+    """Start or resume a run. Return the run, and the arguments with which to call `end_run`.
+
+    A resumed run that had ended gets its previous status again.
+    """
     from provml import start_run
 
     if run_name is None:
@@ -156,11 +166,11 @@ def _start_or_resume(
 
 @contextmanager
 def _collect_signals(at_once: bool) -> Iterator[list[int]]:
-    """Collect the signals that ask to stop, as they arrive.
+    """Collect the numbers of signals that ask the command to stop, as they arrive.
 
-    Ctrl-C also reaches the program before the pipe, so the first one only waits for the end of
-    that program's output. A second Ctrl-C or another signal stops at once, as does the first one
-    with `at_once`.
+    Ctrl-C also reaches the program before the pipe. The first Ctrl-C therefore lets the command
+    read that program's output to its end. A second Ctrl-C or another signal raises
+    KeyboardInterrupt. With ``at_once``, the first Ctrl-C does too.
     """
     stops: list[int] = []
 
@@ -178,7 +188,7 @@ def _collect_signals(at_once: bool) -> Iterator[list[int]]:
 
 
 def _log_file_as_dataset(run: Run, file: str) -> None:
-    """Record the file as a dataset that the run used."""
+    """Record the log file as a dataset that the run used."""
     from provml.errors import ContentNotFoundError
 
     try:
@@ -188,7 +198,7 @@ def _log_file_as_dataset(run: Run, file: str) -> None:
 
 
 def _echo_summary(run: Run, reader: LineReader) -> None:
-    """Print what was recorded on standard error: standard output may carry the lines."""
+    """Print a summary on standard error, because standard output may carry the log lines."""
     text = f"run {run.experiment}/{run.id}: {reader.recorded:,} samples"
     if reader.rejected:
         text += f", {reader.rejected:,} rejected (see its event 'lines rejected')"

@@ -1,4 +1,7 @@
-"""``provml lineage`` and ``provml impact``. Imports `lineage` and `export` on use."""
+"""``provml lineage`` and ``provml impact``: show the causes and the effects of a file.
+
+Imports `lineage` and `export` only when a command runs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _MOST_PARAMS = 8
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
-"""Kinds of content that the tree shows as a fact of the run, not as a branch."""
+"""The kinds of content that the tree shows in the lines of a run, not as branches."""
 
 _depth_option = click.option(
     "--depth", metavar="N", type=click.IntRange(min=0), help="Follow at most N steps."
@@ -152,17 +155,17 @@ def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
 
 
 def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
-    """Yield the lines of a tree: contents, and under each the runs that made or used it.
+    """Yield the lines of a tree of contents. Under each content are the runs that made or used it.
 
-    A node is expanded once only, so cycles end.
+    Each node is expanded only once, so cycles end.
     """
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
-        # the start is a run, or another node of one
+        # the start is a run, or a part of a run that is not a content
         roots = [("run", run) for run in lineage.start_runs]
     branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
-    # a stack, not a recursion: a chain may be longer than Python nests
+    # a stack instead of recursion: a chain may be longer than Python's recursion limit
     waiting = [(node, "", "") for node in reversed(roots)]
     while waiting:
         node, lead, indent = waiting.pop()
@@ -192,7 +195,7 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 
 
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Return the children of each node: the runs of a content, the contents of a run."""
+    """Return the children of each node: runs under a content, and contents under a run."""
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def join(one: tuple[str, str], other: tuple[str, str]) -> None:
@@ -206,7 +209,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # contents that the start, if it is a run, used or made
+    for key in lineage.starts:  # if the start is a run, the contents that it used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
@@ -225,7 +228,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
 
 
 def _code_by_run(lineage: Lineage) -> dict[str, list[str]]:
-    """Return the code of each run as names with digests."""
+    """Return the code that each run used, as names with short digests."""
     code: dict[str, list[str]] = {}
     for content in lineage.contents.values():
         for place in content.places:

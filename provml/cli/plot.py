@@ -1,4 +1,7 @@
-"""``provml plot``: a run's series as charts. Imports `journal.store`; `plot` on use."""
+"""``provml plot``: draws a run's series as charts.
+
+Imports `journal.store`; imports `plot` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +140,7 @@ def _format_number(value: float | None) -> str:
 
 
 def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
-    """Print a large chart, and below it a row for each line."""
+    """Print a large chart, and under the chart one row for each of its lines."""
     from provml.plot.blocks import dots
 
     rows, places, values = dots(chart, log, width, _HEIGHT)
@@ -163,7 +166,7 @@ def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
 
 
 def _show_sparklines(charts: Charts) -> None:
-    """Print one row for each series, with readings of the machine last."""
+    """Print one row for each series. Rows of system readings come last."""
     for apart, title in ((False, ""), (True, "system readings")):
         rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
         if rows:
@@ -179,7 +182,7 @@ def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
 
     made: list[list[Text]] = []
     for chart, line in rows:
-        # a series without a place on this axis is still shown with its numbers
+        # a series that has no values on this axis is still listed with its numbers
         y = line.curve.value if chart.missing(line) else chart.over(line)[1]
         finite = y[np.isfinite(y)]
         numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4

@@ -1,4 +1,7 @@
-"""``provml push``: runs to a SPARQL server. Imports `journal.store`; `sparql` on use."""
+"""``provml push``: uploads runs to a SPARQL server.
+
+Imports `journal.store`; imports `sparql` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def push_command(
 
 @contextmanager
 def _push_progress(label: str) -> Iterator[Callable[[int], None]]:
-    """Show progress if standard error is a terminal."""
+    """Show the progress of an upload if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda sent: None
         return

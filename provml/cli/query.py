@@ -1,4 +1,4 @@
-"""``provml query``: SPARQL over runs. Imports `sparql` on use."""
+"""``provml query``: runs SPARQL queries over runs. Imports `sparql` only when the command runs."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _list_ready_queries() -> None:
 def _read_question(
     arguments: Sequence[str], file: str | None, ready_name: str | None, settings: Sequence[str]
 ) -> tuple[list[str], str, dict[str, Parameter]]:
-    """Return the runs, the text of the query, and its parameters."""
+    """Return the runs to query, the text of the query, and its parameters."""
     from provml.sparql.ready_queries import describe_query, find_ready_query
 
     if file is not None and ready_name is not None:
@@ -199,21 +199,21 @@ def _read_query_file(file: str) -> str:
         raise QueryError(f"{file} is not UTF-8 text: see byte {error.start}") from None
 
 
-# -- a process for the engine, because no signal handler runs while it works --------------------
+# -- a process for the engine, because signal handlers can't run while it works --------------------
 
 
 def _run_in_child(timeout_s: float | None, output: str | None) -> None:
-    """Continue in a child process, while the parent waits and exits with the same status.
+    """Continue in a child process. The parent waits for it and exits with the same status.
 
-    The engine returns control to Python only with a row, so Ctrl-C and a time limit have to end the
-    process that it works in.
+    While the query engine searches for the next row, Python can't handle signals. Ctrl-C and a time
+    limit therefore have to kill the process that the engine runs in.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     waiting, held = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(waiting)  # the other end stays open until this process is gone
+        os.close(waiting)  # the parent waits until this process ends and its end of the pipe closes
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
     os.close(held)
@@ -235,7 +235,7 @@ def _run_in_child(timeout_s: float | None, output: str | None) -> None:
 
 
 def _remove_partial_output(output: str | None, child: int) -> None:
-    """Remove the partial output file of a killed process."""
+    """Remove the unfinished output file of a killed child process."""
     if output is None or output == _STDOUT:
         return
     path = Path(os.path.realpath(output))
@@ -312,7 +312,7 @@ def _show_bindings(answer: SparqlAnswer) -> None:
 
 
 def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
-    """Return a term for people, and whether it aligns right: a number, exact, or nothing."""
+    """Format a term for display, and return whether it aligns right (numbers and empty cells)."""
     from provml.model.statements import Iri
     from provml.sparql.answers import python_value
 

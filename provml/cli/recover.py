@@ -1,4 +1,7 @@
-"""``provml recover``: close a killed run. Imports `journal`; `export` and `capture` on use."""
+"""``provml recover``: closes a killed run.
+
+Imports `journal`; imports `export` and `capture` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
         click.echo(terminal.printable(line))
     state = Journal(folder).state()
     if not closed and (state.status != "crashed" or document.exists()):
-        # only a recovery gives a crashed run an end
+        # a crashed run has an end only after a recovery
         recovered = state.status == "crashed" and state.ended_ns is not None
         done = "already recovered" if recovered else "nothing to recover"
         click.echo(f"{done}: {terminal.printable(folder.name)} is {state.status}")
@@ -57,7 +60,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
 
 
 def _record_leftovers(folder: Path) -> list[str]:
-    """Record what a killed `provml run` left; print a note if that fails."""
+    """Record the output and files that a killed ``provml run`` left. Print a note if that fails."""
     from provml.capture.command.leftovers import record_leftovers
 
     try:

@@ -1,4 +1,4 @@
-"""``provml run``: record a command. Imports `capture.command` on use."""
+"""``provml run``: records a command. Imports `capture.command` only when the command runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""``provml runs``: every run of a store, or the runs that meet a condition.
+"""``provml runs``: lists the runs of a store, or the runs that meet a condition.
 
-The plain list reads the journals and needs no DuckDB. Conditions, sorting and values to show are
-answered from the tables. Imports `journal`; `lineage` and rich on use.
+The plain list is read from the journals and does not need DuckDB. Conditions, sorting and shown
+values are answered from the store's tables. Imports `journal`; imports `lineage` and rich only when
+needed.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ _MOST_REASONS = 5
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run as a row of the list.
+    """One run in the list.
 
     Attributes:
         status: the run's status, or ``unreadable``.
         reason: why the run ended as it did, or why it can't be read.
-        samples: samples in the run's files, readings of the machine included.
-        values: the values asked for with ``--show``.
+        samples: the number of samples in the run's files, including system readings.
+        values: the values requested with ``--show``.
     """
 
     id: str
@@ -57,7 +58,7 @@ class ListedRun:
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds from start to end, or to now if the run is under way."""
+        """The seconds from the run's start to its end, or to now if the run is under way."""
         if self.started_ns is None:
             return None
         ended_ns = time.time_ns() if self.status == "running" else self.ended_ns
@@ -65,7 +66,7 @@ class ListedRun:
 
     @property
     def dropped(self) -> int:
-        """Samples and events that were lost."""
+        """The number of samples and events that were lost."""
         return (self.dropped_samples or 0) + (self.dropped_events or 0)
 
 
@@ -148,7 +149,7 @@ def runs_command(
 
 
 def _list_runs(store: Path) -> Iterator[ListedRun]:
-    """Yield every run of the store; costs a look into each run's files."""
+    """Yield every run of the store. For each run, this has to open the run's files."""
     for entry in scan_runs(store):
         if isinstance(entry, UnreadRun):
             path = entry.path
@@ -178,7 +179,7 @@ def _listed_run(entry: RunEntry) -> ListedRun:
 def _find_runs(
     store: Path, where: str | None, sort: str | None, show: Sequence[str], limit: int | None
 ) -> list[ListedRun]:
-    """Return the runs that the tables give for these conditions; print the answer's notes."""
+    """Return the runs that meet the conditions, from the tables. Print the notes of the answer."""
     from provml.lineage.questions import open_store
 
     opened = open_store(store)
@@ -213,7 +214,7 @@ _TABLE_COLUMNS = (
 
 
 def _count_samples(folder: Path) -> int:
-    """Count the samples in a run's files by how far the files are written."""
+    """Count the samples in a run's files from the offsets at which the files' data ends."""
     count = 0
     for files in list_writer_files(folder):
         try:
@@ -225,7 +226,7 @@ def _count_samples(folder: Path) -> int:
 
 
 def _echo_unreadable(runs: Sequence[ListedRun]) -> None:
-    """Say of the first unreadable runs why they can't be read."""
+    """Print why runs can't be read, for the first few unreadable runs."""
     unreadable = [run for run in runs if run.status == _UNREADABLE]
     for run in unreadable[:_MOST_REASONS]:
         terminal.echo_notes([f"run {run.experiment}/{run.id} can't be read: {run.reason}"])
@@ -259,7 +260,7 @@ def _run_to_json(run: ListedRun, show: Sequence[str]) -> dict[str, Any]:
 
 
 def _format_run_line(run: ListedRun) -> str:
-    """Return the run as fields separated by tabs; a missing field is empty."""
+    """Format a run as fields separated by tabs. A missing field is empty."""
     duration_s = run.duration_s
     fields = (
         run.id,
@@ -277,7 +278,7 @@ def _format_run_line(run: ListedRun) -> str:
 
 
 def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
-    """Print the runs as a table; if it is too wide, the least important columns go first."""
+    """Print the runs as a table. If it is too wide, the least important columns are left out."""
     lossy = any(run.dropped for run in runs)
     rows: list[list[Text]] = []
     for run in runs:
@@ -312,7 +313,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
 
 
 def _fold_headings(show: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[str]:
-    """Return the headings of the values to show, on several lines if they are too wide."""
+    """Return the headings of the shown values, in several lines if the table is too wide."""
     headings = [terminal.printable(name) for name in show]
     ids = max(row[0].cell_len for row in rows)
     values = sum(

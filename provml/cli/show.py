@@ -1,4 +1,7 @@
-"""``provml show``: a run at a glance. Imports `journal`; `_overview`, `model` on use."""
+"""``provml show``: shows a run at a glance.
+
+Imports `journal`; imports `_overview` and `model` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,7 @@ def _settings_section(values: dict[str, Any]) -> RenderableType | None:
 
 
 def _readings_section(found: Overview) -> RenderableType | None:
-    """Count the readings of each collector."""
+    """Return a table with the number of system readings of each collector."""
     rows: list[tuple[str, Text]] = []
     for kind in found.collectors:
         own = [series for series in found.series if series.kind == kind]
@@ -304,7 +307,7 @@ def _format_amount(value: float | None, unit: str | None) -> str:
 
 
 def _format_above(use: ResourceUse) -> str:
-    """Return how long a reading was above its threshold."""
+    """Format the time that a reading was above its threshold."""
     if use.above_s is None or use.threshold is None:
         return "-"
     return f"{terminal.format_duration(use.above_s)} > {terminal.value_text(use.threshold)}"

@@ -1,4 +1,4 @@
-"""``provml sql``: SQL over a store's tables. Imports `lineage` on use."""
+"""``provml sql``: runs SQL over a store's tables. Imports `lineage` only when the command runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``provml validate``: check documents and runs. Imports `validation` on use."""
+"""``provml validate``: checks documents and runs.
+
+Imports `validation` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ def _validate_document(
 
 
 def _print_reports(reports: list[Report], form: str) -> None:
-    """Print all reports at once, in a format other than text."""
+    """Print all reports as one document in a format other than text."""
     if form == "json":
         terminal.echo_json([report.to_dict() for report in reports])
     elif form == "sarif":

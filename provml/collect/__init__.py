@@ -1,7 +1,7 @@
-"""Collect facts around the training: digests, code, environment, FLOPs, the machine.
+"""Collects facts about the training: digests, code, environment, FLOPs, and the machine's load.
 
-One module per collector. Imports nothing that derives. The names below are imported on first use,
-so importing this package costs nothing.
+Each collector has its own module. Never imports the modules that derive documents. Imports the
+names below only when they are needed, so importing this package costs nothing.
 """
 
 from typing import TYPE_CHECKING

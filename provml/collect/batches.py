@@ -1,6 +1,6 @@
-"""The shapes and types in a batch, and the arguments that a module is called with.
+"""The shapes and types of the tensors in a batch, and the arguments of a module call.
 
-Imports `errors`. Never imports torch: tensors are recognised by their attributes.
+Imports only `errors` from provml. Never imports torch: recognises tensors by their attributes.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any, NamedTuple
 from provml.errors import InvalidArgumentError
 
 BatchKey = Any
-"""A hashable key: batches of equal shapes and types have equal keys."""
+"""A hashable key: batches with equal shapes and types have equal keys."""
 
 
 class TensorSpec(NamedTuple):
-    """A tensor or array without its data."""
+    """The shape and type of a tensor or array, without its data."""
 
     shape: tuple[int, ...]
     dtype: str
 
     @property
     def is_floating(self) -> bool:
-        """Whether the elements are floating-point numbers."""
+        """True if the elements are floating-point numbers."""
         return "float" in self.dtype or self.dtype == "half"
 
 
 class Arguments(NamedTuple):
-    """The arguments of a module call: tensors as shape and type, optionally with their data.
+    """The arguments of a module call: the shape and type of each tensor, optionally with the data.
 
     Attributes:
-        args, kwargs: trees in which each tensor is a `TensorSpec`.
-        data: the same trees with the tensors themselves; None if they were not kept.
+        args, kwargs: the arguments, with each tensor replaced by a `TensorSpec`.
+        data: the same arguments with the tensors themselves; None if they were not kept.
     """
 
     args: tuple[Any, ...]
@@ -41,29 +41,35 @@ class Arguments(NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether the tensors themselves were kept."""
+        """True if the tensors themselves were kept."""
         return self.data is not None
 
     def without_data(self) -> Arguments:
-        """A copy without the tensors, which holds no memory."""
+        """Return a copy without the tensors, so that their memory can be freed."""
         return self._replace(data=None)
 
     def format_shapes(self) -> str:
-        """The shapes as one line for a message."""
+        """Format the shapes as one line, for a message."""
         return ", ".join(self.shapes()) or "nothing"
 
     def shapes(self) -> list[str]:
-        """The shapes and types of the tensors: ``float32[8, 3, 32, 32]``."""
+        """Return the type and shape of each tensor as a text: ``float32[8, 3, 32, 32]``."""
         specs = _list_specs((self.args, self.kwargs))
         return [f"{spec.dtype}{list(spec.shape)}" for spec in specs]
 
     def sample_count(self) -> int | None:
-        """The number of samples in the batch: the first dimension of the first tensor."""
+        """Return the number of samples in the batch: the first dimension of the first tensor.
+
+        None if the batch has no tensor, or its first tensor is a scalar.
+        """
         specs = _list_specs((self.args, self.kwargs))
         return specs[0].shape[0] if specs and specs[0].shape else None
 
     def resize(self, sample_count: int) -> Arguments:
-        """Make a batch of ``rows`` samples: change the first dimension of every batched tensor."""
+        """Return these arguments for another number of samples, without data.
+
+        Changes the first dimension of every tensor whose first dimension is the current number.
+        """
         count = self.sample_count()
 
         def change(spec: TensorSpec) -> TensorSpec:
@@ -74,11 +80,13 @@ class Arguments(NamedTuple):
         return Arguments(_map_specs(self.args, change), _map_specs(self.kwargs, change))
 
     def build_tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
-        """Build the argument trees with tensors on a device.
+        """Build the arguments with tensors on a device; return positional and keyword arguments.
 
         Args:
-            dtype: the type for floating-point tensors; None keeps each tensor's own.
-            real: copy the data if it was kept; otherwise the tensors are uninitialised.
+            torch: the torch module.
+            device: the device of the new tensors.
+            dtype: the type for floating-point tensors; None keeps each tensor's own type.
+            real: True copies the data if it was kept; otherwise the tensors are uninitialised.
         """
 
         def make(spec: TensorSpec) -> Any:
@@ -102,7 +110,7 @@ class Arguments(NamedTuple):
 
 
 def batch_key(batch: object) -> BatchKey:
-    """A key of the batch's shapes and types. Costs well under a microsecond per tensor."""
+    """Return a key for the batch's shapes and types. Costs well under a microsecond per tensor."""
     kind = batch.__class__
     if kind is tuple or kind is list:
         members: list[BatchKey] = []
@@ -133,14 +141,14 @@ def _key_of_value(value: object) -> object:
 
 
 def call_arguments(module: Any, batch: object) -> Arguments:
-    """Work out how a module is called with a batch from a loader.
+    """Work out the arguments with which a training loop calls a module on a loader's batch.
 
     A mapping becomes keyword arguments, limited to the parameters of ``forward``. A list or tuple
     becomes positional arguments, as many as ``forward`` requires (inputs come before targets).
     Anything else becomes one argument.
 
     Raises:
-        InvalidArgumentError: the batch holds no tensor or array.
+        InvalidArgumentError: the batch contains no tensor or array.
     """
     args, kwargs = _split_batch(module, batch)
     arguments = Arguments(_to_specs(args), _to_specs(kwargs), (args, kwargs))

@@ -1,8 +1,8 @@
-"""Choose the collectors of a run: by name, from other packages, or as objects.
+"""Chooses the collectors of a run, which the caller gives as names or as objects.
 
-Another package announces a collector with the entry point group ``provml.collectors``: a name, and
-a callable without arguments that makes the collector. Imports `readings`, `collector_thread` and
-`errors`; a collector's module when the collector is made.
+Another package adds a collector with an entry point in the group ``provml.collectors``: a name, and
+a callable that makes the collector and needs no arguments. Imports `readings`, `collector_thread`
+and `errors`; imports a collector's module only when provml makes that collector.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ DEFAULT_COLLECTORS: Final = ("system", "disk", "network", "process", "gpu", "ene
 _SYSTEM_PARTS: Final = ("system", "disk", "network")
 _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
-"""A shorter run has no readings: taking and recording them would take longer than the run."""
+"""The delay before a collector is made, and again before its first reading.
+
+A shorter run has no readings, because taking and recording them would take longer than the run.
+"""
 COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
 
 def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
-    """Validate the choice and return it as a tuple of names and objects.
+    """Check the chosen collectors, and return them as a tuple of names and objects.
 
-    Costs nothing for provml's own collectors; entry points are read only for other names.
+    Costs nothing for provml's own collectors: reads entry points only for other names.
 
     Raises:
-        InvalidArgumentError: a name that no collector has, or an object that is not a collector.
+        InvalidArgumentError: no collector has this name, or an object is not a collector.
     """
     if isinstance(chosen, str) or not isinstance(chosen, Iterable):
         raise InvalidArgumentError(
@@ -53,12 +56,15 @@ def plan_collectors(
     machine_wide: bool,
     command: int | None = None,
 ) -> list[CollectorPlan]:
-    """Plan how to make the chosen collectors. Nothing is imported or made yet.
+    """Plan how to make the chosen collectors, without importing or making anything yet.
 
     Args:
+        chosen: names and collector objects, as `check_collectors` returns them.
+        interval_s: seconds between two readings.
         machine_wide: False if another process of the job already reads the machine. Then only
             the per-process collectors among the chosen names are used.
-        command: the process to read instead of this one, together with its descendants.
+        command: the id of the process to read instead of this one, together with its
+            descendants; None for this process alone.
     """
     planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]
@@ -95,7 +101,7 @@ def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collect
         track_system="system" in parts,
         track_disk="disk" in parts,
         track_network="network" in parts,
-        track_gpu=False,  # a separate collector, so that its failures don't affect this one
+        track_gpu=False,  # read by another collector, so that its failures don't affect this one
     )
 
 
@@ -125,7 +131,7 @@ _FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
 
 
 def _load_collector(name: str) -> Collector:
-    """Make a collector that another package announces. Raises whatever that package raises."""
+    """Make a collector that another package adds. Can raise any exception of that package."""
     collector = _find_entry_points()[name].load()()
     if not isinstance(collector, Collector):
         raise TypeError(
@@ -135,7 +141,7 @@ def _load_collector(name: str) -> Collector:
 
 
 def _find_entry_points() -> dict[str, Any]:
-    """The entry points of other packages, by name."""
+    """Return the entry points of collectors in other packages, by name."""
     from importlib import metadata  # slow to import
 
     return {point.name: point for point in metadata.entry_points(group=COLLECTOR_ENTRY_POINTS)}

@@ -1,7 +1,8 @@
-"""One background thread per collector: make the collector, read it at its interval, close it.
+"""Runs each collector in its own thread: makes it, reads it at its interval, and closes it.
 
-A collector that raises is tried again after growing pauses. A collector that hangs is abandoned;
-the others go on. Problems become events of the run. Imports `reading_writer`, `readings`, `errors`.
+If a collector raises, the thread tries again after longer and longer pauses. If a collector hangs,
+provml abandons it, and the others continue. The run records each problem as an event. Imports
+`reading_writer`, `readings` and `errors`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ _COSTLY_READINGS: Final = 3
 
 
 class CollectorPlan(NamedTuple):
-    """How to make a collector later, since making it may need imports and a driver.
+    """A plan for making a collector later, because making it may need imports and a driver.
 
     Attributes:
+        name: the collector's name.
+        make: a function that makes the collector.
         delay_s: seconds from the thread's start until the collector is made, and again until its
-            first reading. A run that ends earlier has no readings of this collector.
+            first reading. A run that ends earlier has no readings from this collector.
     """
 
     name: str
@@ -39,7 +42,7 @@ class CollectorPlan(NamedTuple):
 
 
 class CollectorThread:
-    """Runs one collector: reads at the start, then at its interval, and once more at the end."""
+    """Runs one collector in a thread: reads at the start, at an interval and at the end."""
 
     def __init__(
         self, plan: CollectorPlan, interval_s: float, journal: ReadingSink | None, start_ns: int
@@ -47,7 +50,10 @@ class CollectorThread:
         """Create the thread without starting it.
 
         Args:
-            journal: None if nothing records the readings.
+            plan: how to make the collector.
+            interval_s: seconds between readings, unless the collector sets its own interval.
+            journal: where to write the readings; None if nothing records them.
+            start_ns: the start of the time that the first reading covers.
         """
         self.name = plan.name
         self.interval_s = interval_s
@@ -67,7 +73,7 @@ class CollectorThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start or continue, unless the collector is unavailable."""
+        """Start or continue the readings, unless the collector is unavailable."""
         with self._lock:
             self._stop.clear()
             if self._unavailable or self._thread is not None:
@@ -80,14 +86,14 @@ class CollectorThread:
             self._thread = thread
 
     def ask_to_stop(self, last: bool) -> None:
-        """Ask the thread to stop; ``last`` makes it take a final reading first."""
+        """Ask the thread to stop. If ``last`` is true, it first takes a final reading."""
         self._reads_last = last
         self._stop.set()
 
     def wait(self, deadline: float) -> None:
-        """Wait for the thread until a ``time.monotonic()`` deadline.
+        """Wait for the thread to end, at most until a ``time.monotonic()`` deadline.
 
-        Returns at once if the thread hung in an earlier wait.
+        Returns at once if the thread did not end in an earlier wait.
         """
         thread = self._thread
         if thread is None or self._hung:
@@ -107,7 +113,7 @@ class CollectorThread:
 
     def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._next_due is None:  # shares of time need some time to pass
+        if self._next_due is None:  # a share of time needs two moments
             self._next_due = now + self._plan.delay_s
         while True:
             if now >= self._next_due:
@@ -126,7 +132,7 @@ class CollectorThread:
                 self._call_safely(close)
 
     def _must_stop(self) -> bool:
-        """Whether the request to stop still holds; after a fork `start` may have withdrawn it."""
+        """Return True if the thread must still stop; `start` cancels the request after a fork."""
         with self._lock:
             if self._stop.is_set():
                 self._thread = None
@@ -150,7 +156,7 @@ class CollectorThread:
             if not error.expected and self.readings is not None:
                 self.readings.write_event("collector unavailable", {"reason": str(error)})
             return None
-        except Exception as error:  # third parties' code may raise anything
+        except Exception as error:  # third-party code can raise any exception
             self._unavailable = True
             if self.readings is not None:
                 self.readings.write_event("collector unavailable", {"reason": _format_error(error)})
@@ -185,12 +191,12 @@ class CollectorThread:
             self._start_ns = self.readings.write(collector, reading, self._start_ns, None, position)
 
     def _call_safely(self, call: Callable[[], object]) -> bool:
-        """Return whether the call succeeded. Records the first of several failures in a row."""
+        """Call a function; return True if it succeeds. Record only the first failure in a row."""
         try:
             call()
         except RunClosedError:
             raise
-        except Exception as error:  # third parties' code may raise anything
+        except Exception as error:  # third-party code can raise any exception
             self._failures += 1
             if self._failures == 1 and self.readings is not None:
                 self.readings.write_event("collector failed", {"error": _format_error(error)})
@@ -201,7 +207,7 @@ class CollectorThread:
         return True
 
     def _slow_down(self, cost: float) -> None:
-        """Lengthen the interval if readings take more than a twentieth of a CPU."""
+        """Lengthen the interval, because readings take more than a twentieth of a CPU's time."""
         self.interval_s *= max(2.0, cost / _MAX_COST)
         self._costly_readings = 0
         if self.readings is not None:
@@ -212,9 +218,9 @@ class CollectorThread:
 
 
 def find_next_due(due: float, interval_s: float, now: float) -> float:
-    """The time of the next reading, on a fixed grid so that readings do not drift.
+    """Return the time of the next reading, a whole number of intervals after the last due time.
 
-    Skips readings that were missed while the machine slept or a reading took long.
+    Skips the readings that were missed while the machine slept or another reading took long.
     """
     missed = max(0.0, now - due) // interval_s
     return due + (missed + 1) * interval_s

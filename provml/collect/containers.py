@@ -1,7 +1,7 @@
-"""Find the CPU and memory limits of the container: Linux control groups, versions 1 and 2.
+"""Finds the CPU and memory limits of the container, from Linux control groups versions 1 and 2.
 
 Percentages refer to these limits: with a limit of 2 CPUs on a 64-CPU machine, two busy CPUs are
-100 %. Imports nothing of provml.
+100 %. Imports nothing else from provml.
 
 Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/{memory,cpuacct}.rst and
 scheduler/sched-bwc.rst.
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _NO_LIMIT: Final = 2**60
-"""Version 1 writes "no limit" as the largest multiple of a page in 63 bits."""
+"""Larger limits mean "no limit": version 1 writes the largest multiple of a page in 63 bits."""
 
 
 class CpuLimit(NamedTuple):
-    """The number of CPUs a group may use, and the file that counts its CPU time."""
+    """The number of CPUs that a group may use, and the file that counts its CPU time."""
 
     cpus: float
     usage: Path
 
     def used_ns(self) -> int:
-        """CPU time that the group has used, in nanoseconds. Raises OSError, ValueError."""
+        """Return the group's CPU time so far, in nanoseconds. Raises OSError, ValueError."""
         text = self.usage.read_text()
         if self.usage.name == "cpu.stat":
             return _parse_field(text, "usage_usec") * 1000
@@ -31,15 +31,15 @@ class CpuLimit(NamedTuple):
 
 
 class MemoryLimit(NamedTuple):
-    """The number of bytes a group may use, and the group's folder."""
+    """The number of bytes of memory that a group may use, and the group's folder."""
 
     limit_bytes: int
     group: Path
 
     def used_bytes(self) -> int:
-        """Memory in use that can't be reclaimed at once. Raises OSError, ValueError.
+        """Return the bytes in use that can't be reclaimed at once. Raises OSError, ValueError.
 
-        Like container tools, it leaves out page cache that was not used lately.
+        Like container tools, this leaves out page cache that was not used recently.
         """
         current = self.group / "memory.current"
         usage, cache = (
@@ -52,7 +52,7 @@ class MemoryLimit(NamedTuple):
 
 
 class ContainerLimits(NamedTuple):
-    """The limits of a process; None if it may use all that the machine has."""
+    """The CPU and memory limits of a process; None if it may use all that the machine has."""
 
     cpu: CpuLimit | None
     memory: MemoryLimit | None
@@ -61,12 +61,12 @@ class ContainerLimits(NamedTuple):
 def find_container_limits(
     proc: Path, cgroup: Path, cpus: int, memory_bytes: int
 ) -> ContainerLimits:
-    """Find the tightest limits among the groups of this process. Costs about ten small reads.
+    """Find the lowest limits among the control groups of this process. Reads about ten small files.
 
     Args:
-        proc: the ``proc`` file system.
-        cgroup: the control groups, usually ``/sys/fs/cgroup``.
-        cpus, memory_bytes: the machine's size; a limit above it is ignored.
+        proc: the folder of the ``proc`` file system.
+        cgroup: the folder of the control groups, usually ``/sys/fs/cgroup``.
+        cpus, memory_bytes: the machine's CPUs and memory; limits that are not lower are ignored.
     """
     unified, by_controller = _read_groups(proc)
     cpu_limits: list[CpuLimit] = []
@@ -88,7 +88,7 @@ def find_container_limits(
 
 
 def _read_groups(proc: Path) -> tuple[str | None, dict[str, str]]:
-    """The group of version 2, and the groups of version 1 by controller."""
+    """Read this process's groups: the one of version 2, and those of version 1 by controller."""
     unified: str | None = None
     by_controller: dict[str, str] = {}
     try:
@@ -106,7 +106,7 @@ def _read_groups(proc: Path) -> tuple[str | None, dict[str, str]]:
 
 
 def _list_group_folders(mount: Path, group: str | None) -> list[Path]:
-    """The group's folder and its parents. Inside a container the mount itself may be the group."""
+    """List a group's folder and its parents. In a container, the mount itself may be the group."""
     if group is None or not mount.is_dir():
         return []
     folder = mount / group.lstrip("/")

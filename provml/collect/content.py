@@ -1,4 +1,4 @@
-r"""Describe files, folders and arrays by their content: SHA-256, size, shape; and copy them.
+r"""Describes files, folders and arrays by SHA-256 digest, size and shape, and copies files.
 
 Digests
 -------
@@ -26,18 +26,21 @@ from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
 
 COPY_LIMIT_BYTES: Final = 10 * 2**20
-"""Artifacts and models up to this size are copied unless the caller decides."""
+"""provml copies artifacts and models up to this size, unless the caller decides."""
 
 _READ_BYTES: Final = 2**20
 _FOLDER_DIGEST_LENGTH: Final = 16
 
 Facts = dict[str, Any]
 DeferHashing = Callable[[str, str | None], Facts | None]
-"""Takes a path and the path to leave out. Returns the facts to record for now, or None."""
+"""Takes a path, and a path inside it to leave out.
+
+Returns the facts to record until the digest is known, or None to hash now.
+"""
 
 
 def is_uri(text: str) -> bool:
-    """Whether the text refers to something elsewhere (``s3://...``) and is not a local path."""
+    """Return True if the text is a URI of something elsewhere (``s3://...``), not a local path."""
     scheme, separator, rest = text.partition("://")
     return bool(separator and rest) and scheme.isascii() and scheme.replace("+", "").isalnum()
 
@@ -48,22 +51,22 @@ def describe_path(
     copy: bool | None = False,
     defer_hashing: DeferHashing | None = None,
 ) -> Facts:
-    """Digest a file or folder, and copy it into the run's folder if requested.
+    """Describe a file or folder by its digest, and copy it into the run's folder if requested.
 
-    Reads the content once (about 1 s per GB), twice if a folder is copied.
+    Reads the content once (about 1 s per GB), or twice if it copies a folder.
 
     Args:
-        path: an existing file or folder, or a URI, which is recorded without being read.
-        run_folder: the run's folder; None if nothing is to be copied.
+        path: an existing file or folder, or a URI. A URI is recorded, but its content is not read.
+        run_folder: the run's folder; None if nothing should be copied.
         copy: True copies, False does not, None copies up to `COPY_LIMIT_BYTES`.
         defer_hashing: called before hashing; returns the facts to record until the digest is
             known, or None to hash now.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: it is neither a file nor a folder, or its name is not text.
+        InvalidArgumentError: the path is neither a file nor a folder, or its name is not text.
 
-    Content that can't be read (permission, I/O) gives facts with the reason instead of a digest.
+    If the content can't be read (permission, I/O), the facts contain the reason, not a digest.
     """
     text = os.fspath(path)
     if not isinstance(text, str):
@@ -107,7 +110,7 @@ def _add_content(
     copy: bool | None,
     defer_hashing: DeferHashing | None,
 ) -> None:
-    """Add digest, size and copy to the facts of a file or folder. Raises OSError."""
+    """Add digest, size and the copy's path to the facts of a file or folder. Raises OSError."""
     is_folder = facts["kind"] == "folder"
     store = _find_store_inside(path, run_folder) if is_folder else None
     if store is not None:
@@ -122,7 +125,7 @@ def _add_content(
 
 
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
-    """The run's store if it lies in the folder. It is left out: recording changes it."""
+    """Return the run's store if it is inside the folder. It is skipped: recording changes it."""
     if run_folder is None:
         return None
     folder, run = os.path.realpath(path), os.path.realpath(run_folder)
@@ -137,7 +140,7 @@ def _wants_copy(copy: bool | None, size: int) -> bool:
 
 
 def digest_file(path: str) -> Facts:
-    """SHA-256 (hexadecimal) and size in bytes of a file. Raises OSError."""
+    """Return the SHA-256 digest (hexadecimal) and the size in bytes of a file. Raises OSError."""
     with open(path, "rb") as file:
         return _digest_stream(file)
 
@@ -154,9 +157,9 @@ def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
 
 
 def digest_folder(path: str, leave_out: str | None = None) -> Facts:
-    """SHA-256 of a folder's manifest, its total size in bytes and its number of files.
+    """Return a folder's digest, its total size in bytes and its number of files.
 
-    Raises OSError.
+    The digest is the SHA-256 of the manifest. Raises OSError.
     """
     lines: list[tuple[bytes, str]] = []
     size = 0
@@ -169,7 +172,7 @@ def digest_folder(path: str, leave_out: str | None = None) -> Facts:
 
 
 def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
-    """SHA-256 of a folder's manifest, from the files' names and digests in any order."""
+    """Return a manifest's SHA-256, given the files' names and digests in any order."""
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
         digest.update(file_digest.encode() + b"  " + name + b"\n")
@@ -177,13 +180,13 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
 
 
 def digest_link(path: str) -> Facts:
-    """SHA-256 and size of a symbolic link's target, as text. Raises OSError."""
+    """Return SHA-256 digest and size of the text of a link's target. Raises OSError."""
     content = os.fsencode(os.readlink(path))
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
 def list_folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
-    """The files and links below a folder, as paths relative to it. Raises OSError."""
+    """Yield the relative paths of all files and links in a folder tree. Raises OSError."""
     for folder, folders, files in os.walk(root, onerror=_raise_error):
         folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -198,7 +201,10 @@ def _raise_error(error: OSError) -> None:
 
 
 def _copy_content(path: str, facts: Facts, run_folder: Path) -> str:
-    """Copy to ``artifacts/<digest>/<name>`` through a temporary file; return that relative path."""
+    """Copy the content to ``artifacts/<digest>/<name>``, and return that path.
+
+    The path is relative to the run's folder. Copies to a temporary name first, then renames.
+    """
     name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
     relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
@@ -239,7 +245,7 @@ def _remove_path(path: Path) -> None:
 
 
 def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
-    """Write captured bytes to a file under ``artifacts/`` and return its facts. Raises OSError."""
+    """Write captured bytes to a file in ``artifacts/``; return its facts. Raises OSError."""
     sha256 = hashlib.sha256(content).hexdigest()
     relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
@@ -251,9 +257,9 @@ def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
 
 
 def as_array(value: object) -> Any:
-    """View an array, or a tensor on the CPU, as a numpy array; None for anything else.
+    """View an array, or a tensor on the CPU, as a numpy array; return None for anything else.
 
-    numpy is imported only if the caller's own objects need it.
+    Imports numpy only if the value needs it.
     """
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
@@ -274,7 +280,7 @@ def as_array(value: object) -> Any:
 
 
 def describe_array(array: Any) -> Facts:
-    """Digest, shape, dtype and size in bytes of a numpy array. Object arrays have no digest."""
+    """Return digest, shape, dtype and size of a numpy array. Object arrays have no digest."""
     facts: Facts = {
         "kind": "array",
         "dtype": str(array.dtype),
@@ -289,7 +295,7 @@ def describe_array(array: Any) -> Facts:
 
 
 def digest_array(array: Any) -> str:
-    """SHA-256 (hexadecimal) of a numpy array, by the rule at the top of this module."""
+    """Return the digest (hexadecimal) of a numpy array, as the top of this module defines it."""
     import numpy as np
 
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())

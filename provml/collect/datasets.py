@@ -1,4 +1,4 @@
-"""Describe a dataset: a path, a URI, arrays, a table, or an object of torch or Hugging Face.
+"""Describes datasets: paths, URIs, arrays, tables, and objects of torch or Hugging Face.
 
 Imports `content`, `tables`, `summaries`, `errors`.
 """
@@ -24,23 +24,24 @@ _ARRAY_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
 def describe_dataset(
     data: object, run_folder: Path, copy: bool, defer_hashing: DeferHashing | None = None
 ) -> Facts:
-    """Describe a dataset by its digest, size, shape and type. The data itself is never recorded.
+    """Describe a dataset by its digest, size, shape and type. Never records the data itself.
 
     Args:
         data: one of
 
             - a path or URI;
             - a numpy array or a tensor;
-            - a list, tuple or mapping of arrays, digested by the members' names and digests;
+            - a list, tuple or mapping of arrays; its digest covers their names and digests;
             - a pandas, polars or Arrow table;
             - a torch Dataset, Subset or DataLoader;
             - a Hugging Face dataset;
             - any other object: its type and length are recorded, without a digest.
-        defer_hashing: as in `describe_path`.
+        run_folder, copy, defer_hashing: as in `describe_path`.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: None, a number, or ``copy`` of anything but a path.
+        InvalidArgumentError: the data is None or a number, or ``copy`` is set for data that is
+            not a path.
     """
     if isinstance(data, (str, os.PathLike)):
         return describe_path(data, run_folder, copy, defer_hashing)
@@ -61,7 +62,7 @@ def describe_dataset(
 
 
 def describe_dataset_object(data: object) -> Facts:
-    """Describe an object by its kind: table, loader, dataset or stream."""
+    """Describe a dataset object: a table, loader, dataset or stream."""
     table = _describe_table(data)
     if table is not None:
         return table
@@ -89,7 +90,7 @@ def _describe_table(data: object) -> Facts | None:
 
     try:
         return describe_table(data)
-    except Exception as error:  # cells of a user's own types
+    except Exception as error:  # cells can hold objects of the user's own types
         return _describe_without_digest(
             data, f"its cells can't be read: {type(error).__name__}: {error}"[:500]
         )
@@ -104,7 +105,7 @@ def _describe_and_summarize(array: Any) -> Facts:
 
 
 def _find_named_arrays(data: object) -> dict[str, object] | None:
-    """The named arrays that the data consists of; None if it consists of anything else."""
+    """Return the arrays of a list, tuple or mapping by name; None if any member is not an array."""
     if isinstance(data, Mapping):
         named = {str(key): value for key, value in data.items()}
     elif isinstance(data, (list, tuple)) and len(data) <= _MAX_MEMBERS:
@@ -144,7 +145,7 @@ def _describe_type(data: object) -> Facts:
 def _length_or_none(data: Any) -> int | None:
     try:
         return len(data)
-    except Exception:  # without a length, torch raises TypeError or NotImplementedError
+    except Exception:  # if a dataset has no length, torch raises TypeError or NotImplementedError
         return None
 
 
@@ -163,7 +164,10 @@ def _describe_splits(data: Mapping[Any, Any]) -> Facts:
 
 
 def _describe_hugging_face(data: Any) -> Facts:
-    """Describe a dataset by its fingerprint, which covers its source and all transformations."""
+    """Describe a Hugging Face dataset by its fingerprint.
+
+    The fingerprint covers the dataset's source and all transformations.
+    """
     facts = _describe_type(data)
     facts["fingerprint"] = str(data._fingerprint)
     facts["schema"] = {str(name): str(kind) for name, kind in (data.features or {}).items()}
@@ -176,7 +180,7 @@ def _describe_hugging_face(data: Any) -> Facts:
 
 
 def _describe_loader(loader: Any) -> Facts:
-    """Describe a loader by its dataset, the number of batches and the batch size."""
+    """Describe a loader by its dataset, its number of batches and its batch size."""
     facts = _describe_inner_dataset(loader.dataset)
     facts["python"] = _describe_type(loader)["python"]
     facts["of_type"] = _describe_type(loader.dataset)["python"]
@@ -220,7 +224,7 @@ def _describe_subset(subset: Any) -> Facts:
 
 
 def _describe_map_style_dataset(data: Any) -> Facts:
-    """Describe a dataset by the arrays that it holds, before its transforms."""
+    """Describe a dataset by the arrays in its attributes, as they are before any transforms."""
     facts = _describe_type(data) | _describe_transforms(data)
     arrays = {}
     for name in _ARRAY_ATTRIBUTES:
@@ -241,7 +245,7 @@ def _describe_map_style_dataset(data: Any) -> Facts:
 
 
 def _describe_transforms(data: object) -> Facts:
-    """The transforms of a dataset, by their ``repr`` or qualified name."""
+    """Describe the transforms of a dataset by their ``repr`` or their qualified names."""
     named: dict[str, str] = {}
     for name in _TRANSFORM_ATTRIBUTES:
         value = getattr(data, name, None)
@@ -250,14 +254,14 @@ def _describe_transforms(data: object) -> Facts:
         kind: Any = type(value)
         if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
             kind = value if hasattr(value, "__qualname__") else kind
-            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # its repr has an address
+            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # repr shows an address
         else:
             named[name] = repr(value)[:_MAX_DESCRIPTION_LENGTH]
     return {"transforms": named} if named else {}
 
 
 def is_iterable_dataset(data: object) -> bool:
-    """Whether the object is a torch IterableDataset. Does not import torch."""
+    """Return True if the object is a torch IterableDataset. Does not import torch."""
     torch = sys.modules.get("torch")
     return (
         torch is not None

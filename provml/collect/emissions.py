@@ -1,7 +1,8 @@
-"""Estimate carbon dioxide emissions with codecarbon (extra ``emissions``).
+"""Estimates carbon dioxide emissions with codecarbon (extra ``emissions``).
 
-The collector needs the country, so choose it as an object: ``start_run(collect=[*names,
-EmissionsCollector("FRA")])``. Imports `readings`; codecarbon on first use, which takes a second.
+The collector needs to know the country, so pass it as an object: ``start_run(collect=[*names,
+EmissionsCollector("FRA")])``. Imports `readings`; imports codecarbon only when needed, which takes
+a second.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from provml.collect.readings import UnavailableError
 
 
 class EmissionsCollector:
-    """Kilograms of CO2 equivalent since the last reading.
+    """Reads the emissions since the last reading, in kilograms of CO2 equivalent.
 
     codecarbon works offline, from the country's energy mix; it does not look up the machine's
-    location. It runs threads of its own during the run.
+    location. It starts its own threads for the time of the run.
     """
 
     name = "emissions"
     units = {"emissions_kg": "kg"}  # noqa: RUF012 - never mutated
 
     def __init__(self, country: str = "", tracker: Any = None) -> None:
-        """Store the settings. Nothing is imported before `initialize`.
+        """Store the settings. `initialize` imports codecarbon.
 
         Args:
-            country: ISO 3166-1 code of three letters.
-            tracker: a codecarbon tracker that you configured yourself and did not start yet.
+            country: the three-letter ISO 3166-1 code of the country, such as ``FRA``.
+            tracker: a codecarbon tracker that you configured yourself and have not started.
         """
         self._country = country
         self._tracker = tracker
@@ -34,11 +35,11 @@ class EmissionsCollector:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The country, as the run records it."""
+        """The settings to record with the run: the country."""
         return {"country": self._country}
 
     def initialize(self) -> None:
-        """Start codecarbon. Raises UnavailableError if it is not installed or does not start."""
+        """Start codecarbon. Raises UnavailableError if it is not installed or can't start."""
         if self._tracker is None:
             try:
                 from codecarbon import OfflineEmissionsTracker
@@ -50,7 +51,7 @@ class EmissionsCollector:
             import inspect
             import logging
 
-            # it logs to standard error before it applies its log_level
+            # codecarbon logs to standard error before it applies its log_level
             logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
             makers = [kind.__init__ for kind in OfflineEmissionsTracker.__mro__[:-1]]
             names = {name for maker in makers for name in inspect.signature(maker).parameters}
@@ -73,7 +74,7 @@ class EmissionsCollector:
             )
 
     def collect(self) -> dict[str, float]:
-        """Kilograms since the last reading."""
+        """Return the kilograms of CO2 equivalent since the last reading."""
         now_kg = float(self._tracker.flush())
         used_kg, self._before_kg = now_kg - self._before_kg, now_kg
         return {"emissions_kg": used_kg}

@@ -1,7 +1,7 @@
-"""Measure energy: GPUs with NVML's counter, CPUs and memory with RAPL if it is readable.
+"""Measures energy: of GPUs with NVML, and of CPUs and memory with RAPL if RAPL is readable.
 
-A reading is the energy used since the previous reading, so the sum over a context or step is its
-energy. Imports `readings`, `gpu`.
+A reading is the energy used since the previous reading. Therefore the energy of a context or step
+is the sum of its readings. Imports `readings` and `gpu`.
 
 Source: Linux kernel, Documentation/power/powercap/powercap.rst; NVML API Reference Manual.
 """
@@ -16,7 +16,10 @@ from provml.collect.readings import UnavailableError
 
 
 class _RaplZone(NamedTuple):
-    """A part of the machine with a RAPL energy counter in microjoules, which wraps at a range."""
+    """A part of the machine with a RAPL energy counter.
+
+    The counter is in microjoules, and starts again from 0 when it reaches the range.
+    """
 
     key: str
     counter: Path
@@ -24,10 +27,11 @@ class _RaplZone(NamedTuple):
 
 
 class EnergyCollector:
-    """Joules since the last reading, for each part with a counter and in total.
+    """Reads the joules used since the last reading, for each part with a counter and in total.
 
     Keys: ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules``, ``energy_joules``.
-    Reads RAPL's package and memory zones; other zones lie inside a package and are included.
+    Reads RAPL's package and memory zones; a package's energy already includes
+    the other zones.
     """
 
     name = "energy"
@@ -38,11 +42,11 @@ class EnergyCollector:
         visible: str | None = None,
         powercap: Path = Path("/sys/class/powercap"),
     ) -> None:
-        """Store the settings. Nothing is read before `initialize`.
+        """Store the settings. `initialize` does the first reads.
 
         Args:
             nvml, visible: as in `GpuCollector`.
-            powercap: the kernel's power capping zones.
+            powercap: the folder of the kernel's power capping zones.
         """
         self._module = nvml
         self._visible = visible
@@ -54,7 +58,7 @@ class EnergyCollector:
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the counters. Raises UnavailableError if none can be read."""
+        """Find the energy counters. Raises UnavailableError if none can be read."""
         reasons: list[UnavailableError] = []
         try:
             self._nvml = load_nvml(self._module, self._visible)
@@ -75,13 +79,13 @@ class EnergyCollector:
             self._nvml = None
 
     def collect(self) -> dict[str, Any]:
-        """Joules since the last reading."""
+        """Return the joules used since the last reading, for each part and in total."""
         now = self._read_counters()
         reading: dict[str, Any] = {}
         for key, count in now.items():
             if key in self._last_counters:
                 used = count - self._last_counters[key]
-                if used < 0:  # the counter wrapped around
+                if used < 0:  # the counter started again from 0
                     used += next((z.range_uj for z in self._zones if z.key == key), -used)
                 reading[f"{key}_joules"] = used / 1e6
         self._last_counters |= now

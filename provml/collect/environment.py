@@ -1,4 +1,4 @@
-"""Describe the environment: packages, host, and an allow-list of environment variables.
+"""Describes the environment: packages, host, and an allow-list of environment variables.
 
 Imports `content`, `base.text`, `secrets`.
 """
@@ -54,13 +54,13 @@ def _total_memory_bytes() -> int | None:
 
 
 def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Facts:
-    """Describe interpreter, packages, machine and allowed environment variables, secrets masked.
+    """Describe the interpreter, the packages, the machine and the allowed environment variables.
 
-    Costs a look at every installed package (about 1 ms each).
+    Masks secrets in the variables. Looks at every installed package (about 1 ms each).
 
     Args:
-        variables: names of further variables to record; ``*`` matches any characters.
-        root: the root of the system's files.
+        variables: names of more variables to record; ``*`` matches any characters.
+        root: the root folder of the system's files; tests pass another folder.
     """
     from fnmatch import fnmatchcase
 
@@ -87,13 +87,16 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
 
 
 def _is_secret_variable(name: str) -> bool:
-    """Whether a variable holds a secret. Stricter than for other names: any final TOKEN or KEY."""
+    """Return True if a variable may hold a secret.
+
+    Stricter than for other names: any name that ends with TOKEN or KEY counts as a secret.
+    """
     last = name.upper().rpartition("_")[2]
     return last in ("TOKEN", "KEY", "SECRET", "PASS", "PWD") or is_secret_name(name)
 
 
 def _describe_platform() -> str:
-    """The operating system's own name: ``Debian GNU/Linux 12 (bookworm)``."""
+    """Return the operating system's full name: ``Debian GNU/Linux 12 (bookworm)``."""
     import platform
 
     try:
@@ -103,7 +106,7 @@ def _describe_platform() -> str:
 
 
 def _find_cpu_model() -> str | None:
-    """The processor's model."""
+    """Return the processor's model name; None if it is unknown."""
     for line in _read_text("/proc/cpuinfo").splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "cpu model"):
@@ -114,7 +117,7 @@ def _find_cpu_model() -> str | None:
 
 
 def _find_gpu_models(root: str) -> list[str]:
-    """The NVIDIA devices that the driver lists, usable or not."""
+    """Return the models of the NVIDIA GPUs that the driver lists, even if they can't be used."""
     import glob
 
     found = []
@@ -127,7 +130,7 @@ def _find_gpu_models(root: str) -> list[str]:
 
 
 def _find_cuda_versions(root: str) -> dict[str, str]:
-    """Versions of the driver, and of the CUDA and cuDNN that an imported torch was built with."""
+    """Return the versions of the driver and, if torch is imported, of torch's CUDA and cuDNN."""
     found: dict[str, str] = {}
     words = _read_text(f"{root}proc/driver/nvidia/version").split()
     driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
@@ -144,9 +147,9 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container around this process, as far as it is visible from inside.
+    """Describe the container that this process runs in, as far as this is visible from inside.
 
-    Podman and Apptainer reveal the image; Docker and Kubernetes only the container's id.
+    Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
     """
     found: dict[str, str] = {}
     for line in _read_text(f"{root}run/.containerenv").splitlines():
@@ -183,7 +186,7 @@ def _list_packages() -> dict[str, str]:
     for distribution in metadata.distributions():
         try:
             name, version = distribution.metadata["Name"], distribution.version
-        except Exception:  # a half-removed package may raise anything
+        except Exception:  # a partly removed package can raise any exception
             continue
         if name:
             packages.setdefault(printable_path(str(name)), printable_path(str(version)))
@@ -191,7 +194,7 @@ def _list_packages() -> dict[str, str]:
 
 
 def find_login_name() -> str | None:
-    """The user that runs this process; None if the system has no name for the user."""
+    """Return the name of the user that runs this process; None if the system has no name for it."""
     import getpass
 
     try:

@@ -1,6 +1,6 @@
-"""Work out what an epoch over a dataset consists of: samples, batches and their shapes.
+"""Works out the samples, the batches and the batch shapes of one epoch over a dataset.
 
-Imports `batches`, `content`, `datasets`, `errors`; torch if a torch dataset is given.
+Imports `batches`, `content`, `datasets` and `errors`; imports torch only for a torch dataset.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from provml.errors import InvalidArgumentError
 
 @dataclass(frozen=True, slots=True)
 class EpochShape:
-    """One pass over a dataset.
+    """The numbers of samples and batches in one pass over a dataset, and an example batch.
 
     Attributes:
         samples: the number of samples; None if only the number of batches is known.
         batches: the number of batches; None if the batch size is not known.
-        parts: pairs of (samples in a batch, number of such batches).
-        like: one batch; all batches are assumed to be like it.
+        parts: pairs of a batch size and the number of batches with this size.
+        like: an example batch; provml assumes that all batches have the same structure.
     """
 
     samples: int | None
@@ -32,17 +32,17 @@ class EpochShape:
 
 
 def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
-    """Measure a dataset: a DataLoader, a Dataset, an array, several arrays, or a length.
+    """Measure one epoch over a DataLoader, a Dataset, one or several arrays, or a length.
 
-    Costs one sample of a Dataset or DataLoader, read by index and without iterating.
+    Reads at most one sample of a Dataset or DataLoader, by index and without iterating.
 
     Args:
-        data: the dataset.
-        module: the module that takes the batches.
-        like: a known batch; used if the data itself does not tell the shapes.
+        data: the dataset, or its length.
+        module: the torch module that receives the batches.
+        like: a known batch; used if the shapes can't be found from the data.
 
     Raises:
-        InvalidArgumentError: the length, or the shape of a sample, is unknown.
+        InvalidArgumentError: the length of the dataset or the shape of a sample is unknown.
     """
     if isinstance(data, int) and not isinstance(data, bool):
         return _shape_of_length(data, _require_batch(like, f"the length {data}"))
@@ -63,7 +63,7 @@ def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
 
 
 def infer_batch(data: Any, module: Any) -> Arguments | None:
-    """Infer a batch from a dataset; None if that is not possible."""
+    """Build an example batch from a dataset; return None if that is not possible."""
     try:
         return measure_epoch(data, module, None).like
     except InvalidArgumentError:
@@ -89,7 +89,7 @@ def _require_batch(like: Arguments | None, what: str) -> Arguments:
 
 
 def _is_loader(data: object) -> bool:
-    """Whether the object is a torch DataLoader, or has the same attributes."""
+    """Return True if the object is a torch DataLoader, or has the same attributes."""
     return hasattr(data, "dataset") and hasattr(data, "batch_sampler") and hasattr(data, "sampler")
 
 
@@ -111,7 +111,7 @@ def _shape_of_loader(loader: Any, module: Any, like: Arguments | None) -> EpochS
     samples = _count_items(loader.sampler) if sample_count is not None else None
     collate = loader.collate_fn if loader.batch_sampler is not None else None
     batch = _make_batch(loader.dataset, collate, module, like, samples)
-    if sample_count is None or samples is None:  # a custom batch sampler: sizes may vary
+    if sample_count is None or samples is None:  # a custom batch sampler can vary the sizes
         return EpochShape(samples, batches, ((batch.sample_count() or 1, batches),), batch)
     full, rest = divmod(samples, sample_count)
     parts = [(sample_count, full), (0 if loader.drop_last else rest, 1)]
@@ -126,7 +126,10 @@ def _shape_of_loader(loader: Any, module: Any, like: Arguments | None) -> EpochS
 def _make_batch(
     dataset: Any, collate: Any, module: Any, like: Arguments | None, length: int | None
 ) -> Arguments:
-    """Make a batch of two samples of a map-style dataset. The caller preserves the random state."""
+    """Make a batch that contains the first sample of a map-style dataset twice.
+
+    The caller must preserve the state of the random number generators.
+    """
     if like is not None:
         return like
     if not hasattr(dataset, "__getitem__") or is_iterable_dataset(dataset) or length == 0:
@@ -136,11 +139,11 @@ def _make_batch(
 
         collate = default_collate
     try:
-        # two, because batch norm in train mode rejects a batch of one
+        # twice, because batch norm in train mode rejects a batch of one sample
         batch = call_arguments(module, collate([dataset[0], dataset[0]]))
     except InvalidArgumentError:
         raise
-    except Exception as error:  # a user's __getitem__ or collate may raise anything
+    except Exception as error:  # the user's __getitem__ or collate can raise any exception
         raise InvalidArgumentError(
             f"the shape of a batch could not be found from the dataset's first sample: "
             f"{type(error).__name__}: {str(error)[:300]}; pass batch="

@@ -1,15 +1,15 @@
-"""Count the floating-point operations of a torch module or a block of torch code.
+"""Counts the floating-point operations of a torch module or of a block of torch code.
 
-The counter is torch's own ``FlopCounterMode``, with formulas for operators that it lacks. A
-multiply-add is two operations. Only matrix products count: linear layers, convolutions, attention
-and recurrent layers. Elementwise operations, norms, softmax and pooling do not; the result lists
-those that ran.
+Uses torch's own ``FlopCounterMode``, with formulas for the operators that it lacks. A multiply-add
+counts as two operations. Only matrix products count: linear layers, convolutions, attention and
+recurrent layers. Elementwise operations, norms, softmax and pooling do not count; the result lists
+how often each of them ran.
 
-A module is counted on fake tensors, which have a shape and a type but no data. Nothing is computed,
-and weights, gradients, buffers, random numbers and hooks stay untouched. If ``forward`` looks at
-data, it runs once on the batch itself, with copies of the buffers.
+To count a module, provml runs it on fake tensors, which have a shape and a type but no data. This
+computes nothing, and does not change weights, gradients, buffers, random numbers or hooks. If
+``forward`` depends on the data, it runs once on the real batch, with copies of the buffers.
 
-Imports torch when it counts; `batches`, `flop_formulas`, `errors`.
+Imports `batches`, `flop_formulas` and `errors`; imports torch only when needed.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ _NO_ARITHMETIC_NAMES: Final = """
     device pin_memory resize_ set_ repeat flip roll tril triu
     """
 _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
-"""Operators that only move or create numbers. Other uncounted operators are reported."""
+"""Operators that only move or create numbers. The result lists all other uncounted operators."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedFlops:
-    """The FLOPs of one pass of a module, or of a block of code.
+    """The number of FLOPs in one pass of a module, or in a block of code.
 
     Attributes:
-        flops: floating-point operations.
-        passes: ``forward``, ``forward and backward``, or ``as run`` (a block of code).
-        uncounted: the operators that ``flops`` leaves out, and how often each ran.
+        flops: the number of floating-point operations.
+        passes: ``forward`` or ``forward and backward`` for a module; ``as run`` for a block.
+        uncounted: the operators that ``flops`` leaves out, with the number of times each ran.
     """
 
     flops: int
@@ -80,14 +80,14 @@ def import_torch() -> Any:
 
 
 def is_torch_module(model: object) -> bool:
-    """Whether the object is a torch module. Does not import torch."""
+    """Return True if the object is a torch module. Does not import torch."""
     torch = sys.modules.get("torch")
     nn = getattr(torch, "nn", None)
     return nn is not None and isinstance(model, nn.Module)
 
 
 def unwrap_module(module: Any) -> Any:
-    """The module inside torch.compile, DataParallel or DistributedDataParallel."""
+    """Return the module inside torch.compile, DataParallel or DistributedDataParallel."""
     while True:
         inner = getattr(module, "_orig_mod", None)
         if inner is None and type(module).__name__ in ("DistributedDataParallel", "DataParallel"):
@@ -98,9 +98,9 @@ def unwrap_module(module: Any) -> Any:
 
 
 def expects_backward(module: Any) -> bool:
-    """Whether a forward pass now would probably be followed by a backward pass.
+    """Return True if a backward pass would probably follow a forward pass now.
 
-    That is: the module is in train mode, gradients are enabled, and a parameter requires one.
+    Conditions: the module is in train mode, gradients are enabled, and a parameter requires one.
     """
     torch = import_torch()
     return bool(
@@ -113,16 +113,16 @@ def expects_backward(module: Any) -> bool:
 def count_module(module: Any, arguments: Arguments, backward: bool) -> CountedFlops:
     """Count one pass of a module over a batch without changing the module.
 
-    Costs about as much as the module's Python code, usually some milliseconds; a real pass if the
-    module looks at data. No other thread may run the module meanwhile.
+    Costs about as much as the module's Python code, usually a few milliseconds. If ``forward``
+    depends on the data, it costs a real pass. No other thread may run the module at the same time.
 
     Args:
         module: a ``torch.nn.Module``.
         arguments: the arguments of the call.
-        backward: count the backward pass too.
+        backward: True also counts the backward pass.
 
     Raises:
-        InvalidArgumentError: the module can't be run on the batch.
+        InvalidArgumentError: the module raises an exception on this batch.
     """
     torch = import_torch()
     module = unwrap_module(module)
@@ -184,7 +184,10 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 
 
 def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
-    """The device of the module's parameters and the type of its first floating-point one."""
+    """Return the device of a module's parameters, and the type of its floating-point parameters.
+
+    The type is that of the first floating-point parameter.
+    """
     device = dtype = None
     for parameter in module.parameters():
         device = parameter.device if device is None else device
@@ -217,12 +220,12 @@ def _count_call(
 
 
 def _unpack_dataclass(output: Any) -> Any:
-    """A dataclass's fields, because torch does not look inside dataclasses."""
+    """Return a dataclass's fields as a dict, because torch does not look inside dataclasses."""
     return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
 
 
 class BlockCounter:
-    """Count the torch operations that run in a ``with`` block."""
+    """Counts the floating-point operations that torch runs in a ``with`` block."""
 
     def __init__(self) -> None:
         torch = import_torch()
@@ -230,12 +233,12 @@ class BlockCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
-        self._counter.mod_tracker = _NoModuleTracker()  # torch's would hook every module
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's own would hook every module
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 
         class UncountedMode(TorchDispatchMode):  # type: ignore[misc]
-            """Count the operators without a formula."""
+            """Counts the operators without a formula."""
 
             def __torch_dispatch__(
                 self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -264,22 +267,22 @@ class BlockCounter:
             self._uncounted_mode.__exit__(*exception)
 
     def count(self) -> CountedFlops:
-        """The operations counted so far, as one result."""
+        """Return the operations counted so far, as one result."""
         return CountedFlops(self.flops, AS_RUN, self.uncounted)
 
     @property
     def flops(self) -> int:
-        """The operations counted so far."""
+        """Return the number of operations counted so far."""
         return int(self._counter.get_total_flops())
 
     @property
     def uncounted(self) -> dict[str, int]:
-        """The arithmetic operators without a formula, and how often each ran."""
+        """Return the arithmetic operators without a formula, with the number of times each ran."""
         return {n: count for n, count in sorted(self._ran.items()) if n not in _NO_ARITHMETIC}
 
 
 class _NoModuleTracker:
-    """Replaces torch's module tracker: only the total is needed."""
+    """Does nothing: replaces torch's module tracker, because provml needs only the total."""
 
     parents: Final = frozenset({"Global"})
 
@@ -292,11 +295,11 @@ class _NoModuleTracker:
 
 @contextmanager
 def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
-    """Disable the caller's dispatch modes, so that a count within a count is not counted twice."""
+    """Disable the caller's dispatch modes, so that nested counts do not count operations twice."""
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # else autocast would keep our casts
+    torch.set_autocast_cache_enabled(False)  # otherwise autocast would keep our casts
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
     try:
@@ -309,7 +312,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def preserve_random_state() -> Iterator[None]:
-    """Restore all random number generators at the end: torch's, Python's and numpy's."""
+    """Restore the random number generators of torch, Python and numpy at the end of the block."""
     torch = import_torch()
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
@@ -326,7 +329,7 @@ def preserve_random_state() -> Iterator[None]:
 
 @contextmanager
 def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
-    """Restore the modules' attributes at the end, and disable the caller's hooks."""
+    """Disable the user's hooks, and restore the attributes of all submodules at the end."""
     kept = [(member, dict(member.__dict__)) for member in module.modules()]
     containers = [
         (value, value.copy())
@@ -361,5 +364,5 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 
 
 def _is_torch_hook(hook: object) -> bool:
-    """Whether a hook belongs to the module: torch's weight norm, spectral norm or pruning."""
+    """Return True for torch's own hooks: weight norm, spectral norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")

@@ -1,6 +1,6 @@
 """Formulas for the torch operators that torch's own FLOP counter lacks or counts wrongly.
 
-Imports torch when it builds them.
+Imports torch only to build the formulas.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 
 def build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
-    """Formulas for operators that torch's counter lacks or counts wrongly."""
+    """Build the formulas, as a mapping from torch's operators to functions."""
     from torch.utils.flop_counter import flop_registry
 
     aten = torch.ops.aten
@@ -62,14 +62,14 @@ def _convolution_backward_flops(
     output_mask: Any,
     **options: Any,
 ) -> int:
-    """The forward pass's operations once for each requested gradient, of inputs and weight."""
+    """Count the forward pass's operations once for each requested gradient (inputs and weight)."""
     positions = (inputs if transposed else gradient)[2:]
     forward = 2 * int(inputs[0]) * _multiply_all(positions) * _multiply_all(weight)
     return forward * (bool(output_mask[0]) + bool(output_mask[1]))
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
-    """Two products for each head: query by key, and weights by value."""
+    """Count two matrix products for each head: query times key, and weights times value."""
     *batch, queries, width = query
     heads = _multiply_all(batch)
     return 2 * heads * int(queries * key[-2] * (width + value[-1]))
@@ -78,25 +78,28 @@ def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: 
 def _attention_backward_flops(
     gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
 ) -> int:
-    """Recompute the weights, then two products for each of the forward pass's two."""
+    """Count five matrix products for each head.
+
+    One recomputes the weights. The other four are two for each product of the forward pass.
+    """
     *batch, queries, width = query
     heads = _multiply_all(batch)
     return 2 * heads * int(queries * key[-2] * (3 * width + 2 * value[-1]))
 
 
 def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
-    """One layer of an LSTM in one direction: two matrices at each time step."""
+    """Count one layer of an LSTM in one direction: two matrices at each time step."""
     matrices = [t for t in others[:2] if hasattr(t, "numel")]
     return 2 * _count_time_steps(inputs) * sum(int(matrix.numel()) for matrix in matrices)
 
 
 def _cudnn_rnn_flops(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
-    """All layers and directions: every matrix at each time step."""
+    """Count all layers and directions: every matrix at each time step."""
     return 2 * _count_time_steps(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
 
 
 def _count_time_steps(inputs: Any) -> int:
-    """The number of time steps in all sequences; packed sequences have one row per step."""
+    """Return the number of time steps in all sequences; packed sequences have one row per step."""
     return _multiply_all(inputs.shape[:-1])
 
 

@@ -1,8 +1,8 @@
-"""Read NVIDIA GPUs with NVML: utilisation, memory, temperature, power, clocks, errors.
+"""Reads NVIDIA GPUs with NVML: utilisation, memory, temperature, power, clocks, errors.
 
-Covers every device that this process can use, as ``CUDA_VISIBLE_DEVICES`` and MIG define it. A
-value that a device does not provide is absent. Imports `readings`; pynvml (package nvidia-ml-py,
-extra ``gpu``) on first use.
+Reads every device that this process can use; ``CUDA_VISIBLE_DEVICES`` and MIG determine which. A
+reading leaves out the values that a device does not provide. Imports `readings`; imports pynvml
+(package nvidia-ml-py, extra ``gpu``) only when needed.
 
 Source: NVML API Reference Manual; CUDA C++ Programming Guide, environment variables.
 """
@@ -24,9 +24,9 @@ _PERMANENT_ERRORS: Final = (
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""Errors that mean a device never provides a value, so it is not queried again."""
+"""Errors which mean that a device never provides a value, so provml stops asking for it."""
 _LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
-"""Keys that a reading also has as one list over all devices."""
+"""For these keys, a reading also has a list with the values of all devices."""
 _TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
 _THROTTLE_FUNCTIONS: Final = (
     "nvmlDeviceGetCurrentClocksEventReasons",
@@ -36,11 +36,11 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""Functions that were renamed over the years, the newest name first."""
+"""NVML functions that were renamed over the years, the newest name first."""
 
 
 class Nvml:
-    """An initialised NVML and the devices that this process can use.
+    """An initialised NVML library, and the devices that this process can use.
 
     Args:
         module: pynvml, or a module with the same functions.
@@ -49,7 +49,7 @@ class Nvml:
 
     def __init__(self, module: Any, visible: str | None) -> None:
         self.module = module
-        # not an NVMLError; the binding raises it if the driver lacks a function
+        # the binding raises this, not an NVMLError, if the driver lacks a function
         mismatch = getattr(module, "NVMLLibraryMismatchError", None)
         self.errors: tuple[type[Exception], ...] = (module.NVMLError, *filter(None, [mismatch]))
         codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _PERMANENT_ERRORS]
@@ -78,27 +78,27 @@ class Nvml:
         self._check_device_order(visible)
 
     def close(self) -> None:
-        """Release NVML, which counts its users."""
+        """Release NVML. NVML shuts down after its last user has released it."""
         try:
             self.module.nvmlShutdown()
         except self.module.NVMLError:
             pass  # the driver is gone, so nothing is left to release
 
     def is_permanent(self, error: Exception) -> bool:
-        """Whether an error means that the value is never available."""
+        """Return True if the error means that the value will never be available."""
         code = getattr(error, "value", None)
         return code in self._permanent_codes or not isinstance(error, self.module.NVMLError)
 
     def is_device_lost(self, error: Exception) -> bool:
-        """Whether an error means that the device is gone until the next reboot."""
+        """Return True if the error means that the device is gone until the next reboot."""
         module, code = self.module, getattr(error, "value", None)
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
     def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """Call the first of several functions that both the binding and the driver have.
+        """Call the first of several functions that exists in both the binding and the driver.
 
-        Names change over the years: newer bindings drop older names, older drivers lack newer ones.
-        Raises the error of the last function.
+        NVML renames functions: newer bindings lack old names, and older drivers lack new names.
+        If no function exists, raises the error of the last one.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -117,7 +117,7 @@ class Nvml:
         return known[-1](*arguments)
 
     def _check_device_order(self, visible: str | None) -> None:
-        """Note a problem if CUDA may number the devices differently from NVML."""
+        """Note a problem if CUDA might number the devices in another order than NVML."""
         numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
         if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return
@@ -135,7 +135,7 @@ class Nvml:
             )
 
     def _handles(self) -> Iterator[Any]:
-        """Every device that answers. A device that fell off its bus does not hide the others."""
+        """Yield every device that answers, even if another device fell off its bus."""
         module = self.module
         for index in range(module.nvmlDeviceGetCount()):
             try:
@@ -173,7 +173,7 @@ class Nvml:
         return list(self._split_mig(found[0])) if len(found) == 1 else []
 
     def _split_mig(self, handle: Any) -> Iterator[Any]:
-        """The device, or its MIG instances if it is partitioned."""
+        """Yield the device or, if MIG partitions it, its MIG instances."""
         module = self.module
         try:
             divided = module.nvmlDeviceGetMigMode(handle)[0] == module.NVML_DEVICE_MIG_ENABLE
@@ -186,15 +186,15 @@ class Nvml:
             try:
                 yield module.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             except module.NVMLError:
-                continue  # there is no instance with this index
+                continue  # no instance has this index
 
 
 def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
-    """Load NVML and find its devices. Raises UnavailableError.
+    """Load NVML and find the devices. Raises UnavailableError if NVML can't be used.
 
     Args:
-        module: by default pynvml.
-        visible: by default the environment's ``CUDA_VISIBLE_DEVICES``.
+        module: a module with pynvml's functions; by default pynvml itself.
+        visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default that variable.
     """
     if module is None:
         if not any(path.exists() for path in _DRIVER_FILES):
@@ -213,10 +213,10 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
 
 class GpuCollector:
-    """Reads every device. Costs about 0.1 to 1 ms per device, depending on the driver.
+    """Reads every GPU. Costs about 0.1 to 1 ms per GPU and reading, depending on the driver.
 
-    ``gpu`` is a list of mappings, one per device. Their order is CUDA's if
-    ``CUDA_DEVICE_ORDER=PCI_BUS_ID`` is set. A lost device has an empty mapping.
+    The reading ``gpu`` is a list with a mapping for each GPU. Set ``CUDA_DEVICE_ORDER=PCI_BUS_ID``
+    to get the same order as in CUDA. The mapping of a lost GPU is empty.
     """
 
     name = "gpu"
@@ -226,11 +226,10 @@ class GpuCollector:
     def __init__(
         self, nvml: Any = None, visible: str | None = None, pid: int | None = None
     ) -> None:
-        """Store the settings. Nothing is loaded before `initialize`.
+        """Store the settings. `initialize` loads NVML.
 
         Args:
-            nvml: by default pynvml.
-            visible: by default ``CUDA_VISIBLE_DEVICES``.
+            nvml, visible: as in `load_nvml`.
             pid: the process whose GPU memory is read; by default this one.
         """
         self._module = nvml
@@ -276,7 +275,7 @@ class GpuCollector:
         return facts
 
     def collect(self) -> dict[str, Any]:
-        """Read all devices: ``gpu_count``, lists over the devices, and a mapping for each."""
+        """Read all GPUs: ``gpu_count``, lists over all GPUs, and a mapping for each GPU."""
         self.initialize()
         handles = [] if self._nvml is None else self._nvml.devices
         each = [
@@ -324,7 +323,7 @@ class GpuCollector:
         )
         pid = os.getpid() if self._pid is None else self._pid
         used_bytes = [one.usedGpuMemory for one in processes or () if one.pid == pid]
-        if used_bytes and None not in used_bytes:  # None: the driver does not know
+        if used_bytes and None not in used_bytes:  # None means that the driver does not know
             found["process_memory_used"] = sum(used_bytes)
         return found
 
@@ -379,7 +378,7 @@ class GpuCollector:
         return self._nvml.call_first(names, *arguments)
 
     def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """The answer; None if the device has no answer, with the reason in `missing`."""
+        """Ask a device for a value. If it has none, return None and note why in `missing`."""
         nvml = self._nvml
         if nvml is None or (number, key) in self._unsupported:
             return None
@@ -397,5 +396,5 @@ class GpuCollector:
 
 
 def decode_text(value: str | bytes) -> str:
-    """Decode the bytes that older versions of pynvml return."""
+    """Return a text from pynvml as ``str``; older versions of pynvml return bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

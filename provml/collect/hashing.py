@@ -1,8 +1,9 @@
-"""Hash large files and folders in background threads.
+"""Hashes large files and folders in background threads.
 
-Several threads hash the files of a folder; one thread hashes everything else. A thread stops at the
-end of a block when asked to, before a fork or at the end of a run, and another thread continues.
-Content that changes while it is hashed gets no digest. Imports `content`.
+While a folder is being hashed, several threads hash files at the same time; otherwise one thread
+does. Before a fork and at the end of a run, threads stop after their current block. After the fork,
+new threads continue from there.
+Content that changes during hashing gets no digest. Imports `content`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import BinaryIO, Final, NamedTuple
 from provml.collect.content import Facts, digest_link, digest_manifest, list_folder_files
 
 BACKGROUND_BYTES: Final = 64 * 2**20
-"""Content of at least this size is hashed in the background."""
+"""provml hashes content of at least this size in the background."""
 
 DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
 CHANGED_WHILE_HASHED: Final = "it changed while it was being hashed"
@@ -29,15 +30,15 @@ _MAX_HASH_THREADS: Final = 4
 _HASH_JOIN_S: Final = 0.2
 
 ReportDigest = Callable[[int, Facts], None]
-"""Takes a content's number and the facts found about it."""
+"""Takes the number of a file or folder, and the facts found about it."""
 
 
 class HashingProgress(NamedTuple):
-    """The progress of hashing one dataset.
+    """The progress of hashing one file or folder.
 
     Attributes:
-        done: bytes hashed so far.
-        total: bytes in total; None for a folder that is not fully listed yet.
+        done: the number of bytes hashed so far.
+        total: the total number of bytes; None for a folder that is not fully listed yet.
     """
 
     name: str
@@ -46,9 +47,9 @@ class HashingProgress(NamedTuple):
 
 
 def is_large(path: str, leave_out: str | None = None) -> bool:
-    """Whether a file or folder is hashed in the background: 64 MiB or more, or over 1,000 files.
+    """Return True if a file or folder is so large that provml hashes it in the background.
 
-    Costs a look at up to 1,000 files. Raises OSError.
+    The limits are 64 MiB and 1,000 files. Looks at no more than about 1,000 files. Raises OSError.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
@@ -61,7 +62,7 @@ def is_large(path: str, leave_out: str | None = None) -> bool:
 
 
 class _HashedFile:
-    """A file that is hashed block by block."""
+    """A file to hash block by block."""
 
     __slots__ = ("_before", "_digest", "_file", "job", "name", "path", "size")
 
@@ -89,19 +90,19 @@ class _HashedFile:
         return True
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Idempotent."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     @property
     def sha256(self) -> str:
-        """The digest so far."""
+        """Return the digest of the blocks that were hashed so far."""
         return self._digest.hexdigest()
 
 
 class _ChangedError(OSError):
-    """The file changed since hashing began."""
+    """The file has changed since hashing began."""
 
 
 def _file_state(file: BinaryIO) -> tuple[int, ...]:
@@ -110,7 +111,7 @@ def _file_state(file: BinaryIO) -> tuple[int, ...]:
 
 
 class _HashJob:
-    """A file or folder to hash."""
+    """A file or folder to hash, with the digests found so far."""
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
         self.number, self.name, self.path = number, name, path
@@ -126,7 +127,7 @@ class _HashJob:
         )
 
     def next_file(self) -> _HashedFile | None:
-        """The next file to hash; None if every file has been handed out. Raises OSError."""
+        """Return the next file to hash; None if no file is left. Raises OSError."""
         for name in self._names:
             path = os.path.join(self.path, name) if self.is_folder else self.path
             if self.is_folder and os.path.islink(path):
@@ -140,12 +141,12 @@ class _HashJob:
         return None
 
     def add_digest(self, file: _HashedFile) -> None:
-        """Add the digest of a file that is hashed completely."""
+        """Add the digest of a completely hashed file."""
         self.open_files -= 1
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """The digest and size, once everything is hashed."""
+        """Return the digest and size. Call this only after all files are hashed."""
         if not self.is_folder:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
@@ -153,13 +154,13 @@ class _HashJob:
 
 
 class BackgroundHasher:
-    """The files and folders that a process hashes in the background."""
+    """Hashes files and folders in background threads of this process."""
 
     def __init__(self, report: ReportDigest) -> None:
-        """Create the hasher. No thread starts yet.
+        """Create the hasher without starting a thread.
 
         Args:
-            report: called from a background thread with the facts found; must not raise.
+            report: a function that receives the facts, in a background thread; must not raise.
         """
         self._report = report
         self._lock = threading.Condition()
@@ -170,10 +171,10 @@ class BackgroundHasher:
         self._finished = False
 
     def add(self, number: int, name: str, path: str, leave_out: str | None = None) -> None:
-        """Hash a file or folder in the background.
+        """Start to hash a file or folder in the background.
 
         Raises:
-            OSError: the content can't be looked at.
+            OSError: the file or folder can't be read.
             RuntimeError: the system does not allow another thread.
         """
         job = _HashJob(number, name, path, leave_out)
@@ -188,18 +189,18 @@ class BackgroundHasher:
                     raise
 
     def progress(self) -> list[HashingProgress]:
-        """The progress of everything that is being hashed or waits for it."""
+        """Return the progress of each file and folder that is not completely hashed."""
         with self._lock:
             return [HashingProgress(job.name, job.size, job.total) for job in self._jobs]
 
     def pause(self) -> None:
-        """Stop the threads before a fork. Waits at most 0.2 s for each to finish its block."""
+        """Stop the threads before a fork. Wait at most 0.2 s for each to finish its block."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_HASH_JOIN_S)
 
     def resume(self) -> None:
-        """Continue, with as many threads as there are files to hash at once."""
+        """Start or continue hashing: several threads if a folder is waiting, else one."""
         with self._lock:
             if self._stop.is_set():
                 self._stop = threading.Event()
@@ -221,7 +222,7 @@ class BackgroundHasher:
                 self._threads.append(thread)
 
     def finish(self, wait_s: float) -> None:
-        """Wait for the hashing to finish, then stop; unfinished content stays without digest.
+        """Wait for the hashing to finish, then stop. Unfinished content gets no digest.
 
         Args:
             wait_s: the longest wait in seconds.
@@ -237,7 +238,7 @@ class BackgroundHasher:
             self.forget()
 
     def forget(self) -> None:
-        """Close the partly hashed files; also called in a forked child."""
+        """Close and forget the partly hashed files. Also called in a forked child."""
         while self._unfinished:
             self._unfinished.popleft().close()
 

@@ -1,7 +1,8 @@
-"""Read the machine's own counters: CPU time, memory, load, disks, network, processes.
+"""Reads the machine's own counters: CPU time, memory, load, disks, network, processes.
 
-`LinuxMachine` reads the ``proc`` and ``sys`` file systems, which takes microseconds and no package.
-`PsutilMachine` uses psutil on other platforms. Both return the same types. Imports `readings`.
+`LinuxMachine` reads the ``proc`` and ``sys`` file systems. This takes microseconds and needs no
+package. `PsutilMachine` uses psutil on other platforms. Both return the same types. Imports
+`readings`.
 
 Source: proc(5); Linux kernel, Documentation/admin-guide/iostats.rst.
 """
@@ -17,18 +18,18 @@ from provml.collect.readings import UnavailableError
 
 _SECTOR_BYTES: Final = 512
 _NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
-"""Skipped: devices on top of other disks would count twice, and memory is not a disk."""
+"""Devices to skip: some use other disks, which would count twice, and some are memory."""
 
 
 class CpuTimes(NamedTuple):
-    """CPU time since boot, of all CPUs or of one; the unit cancels out in shares."""
+    """CPU time since boot, of all CPUs or of one. The unit may vary: it cancels out in shares."""
 
     busy: float
     total: float
 
 
 class MemoryUse(NamedTuple):
-    """Memory and swap, in bytes."""
+    """The sizes and use of memory and swap, in bytes."""
 
     total: int
     available: int
@@ -37,7 +38,7 @@ class MemoryUse(NamedTuple):
 
 
 class NetworkTraffic(NamedTuple):
-    """Bytes and packets since boot."""
+    """The bytes and packets that the network interfaces sent and received since boot."""
 
     bytes_sent: int
     bytes_recv: int
@@ -46,7 +47,7 @@ class NetworkTraffic(NamedTuple):
 
 
 class ProcessTimes(NamedTuple):
-    """A process: CPU time since its start in seconds, and resident memory in bytes."""
+    """A process, its CPU time in seconds since its start, and its resident memory in bytes."""
 
     pid: int
     name: str
@@ -57,32 +58,32 @@ class ProcessTimes(NamedTuple):
 class Machine(Protocol):
     """The counters that a system collector reads.
 
-    A method raises OSError or ValueError if the counter can't be read.
+    A method raises OSError or ValueError if it can't read its counter.
     """
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
-        """CPU time of all CPUs together, and of each."""
+        """Return the CPU time of all CPUs together, and of each CPU."""
 
     def running_tasks(self) -> int:
-        """The number of tasks that run, or are ready to run, right now."""
+        """Return the number of tasks that run, or are ready to run, right now."""
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
-        """The numbers of logical and physical CPUs."""
+        """Return the numbers of logical and physical CPUs."""
 
     def memory(self) -> MemoryUse:
-        """Memory and swap."""
+        """Return the sizes and use of memory and swap, in bytes."""
 
     def load(self) -> tuple[float, float, float]:
-        """Load averages over 1, 5 and 15 minutes."""
+        """Return the load averages over 1, 5 and 15 minutes."""
 
     def disk_io(self) -> tuple[int, int]:
-        """Bytes read and written by all disks since boot."""
+        """Return the bytes that were read from and written to all disks since boot."""
 
     def network(self) -> NetworkTraffic:
-        """Traffic of all interfaces except the loopback."""
+        """Return the traffic of all network interfaces except the loopback."""
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Every visible process."""
+        """Yield every visible process."""
 
 
 class LinuxMachine:
@@ -94,7 +95,7 @@ class LinuxMachine:
         self._disks: set[bytes] | None = None
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
-        """CPU time of all CPUs together, and of each."""
+        """Return the CPU time of all CPUs together, and of each CPU."""
         every: list[CpuTimes] = []
         with open(self.proc / "stat", "rb") as file:
             for line in file:
@@ -106,11 +107,14 @@ class LinuxMachine:
         return every[0], every[1:]
 
     def running_tasks(self) -> int:
-        """The number of tasks that run, or are ready to run, right now."""
+        """Return the number of tasks that run, or are ready to run, right now."""
         return int(self._read_fields("stat")[b"procs_running"][0])
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
-        """The numbers of logical and physical CPUs; CPUs of one core have the same sibling list."""
+        """Return the numbers of logical and physical CPUs.
+
+        CPUs of the same physical core have the same list of siblings.
+        """
         cores: set[str] = set()
         for topology in (self.sys / "devices/system/cpu").glob("cpu[0-9]*/topology"):
             for name in ("core_cpus_list", "thread_siblings_list"):
@@ -120,7 +124,7 @@ class LinuxMachine:
         return len(self.cpu_times()[1]) or os.cpu_count(), len(cores) or None
 
     def memory(self) -> MemoryUse:
-        """Memory and swap."""
+        """Return the sizes and use of memory and swap, in bytes."""
         fields = self._read_fields("meminfo")
 
         def size(name: bytes) -> int:
@@ -139,12 +143,15 @@ class LinuxMachine:
             raise ValueError(f"{self.proc / 'meminfo'} has no line {error}") from None
 
     def load(self) -> tuple[float, float, float]:
-        """Load averages over 1, 5 and 15 minutes."""
+        """Return the load averages over 1, 5 and 15 minutes."""
         one, five, fifteen = (self.proc / "loadavg").read_text().split()[:3]
         return float(one), float(five), float(fifteen)
 
     def disk_io(self) -> tuple[int, int]:
-        """Bytes read and written by all disks since boot; partitions belong to their disks."""
+        """Return the bytes that were read from and written to all disks since boot.
+
+        Skips partitions, because the counters of their disks include them.
+        """
         if self._disks is None:
             names = os.listdir(self.sys / "block")
             self._disks = {os.fsencode(n) for n in names if not n.startswith(_NOT_DISKS)}
@@ -161,7 +168,7 @@ class LinuxMachine:
         return read * _SECTOR_BYTES, written * _SECTOR_BYTES
 
     def network(self) -> NetworkTraffic:
-        """Traffic of all interfaces except the loopback."""
+        """Return the traffic of all network interfaces except the loopback."""
         sent = received = packets_sent = packets_received = 0
         with open(self.proc / "net/dev", "rb") as file:
             for line in file.readlines()[2:]:
@@ -175,7 +182,7 @@ class LinuxMachine:
         return NetworkTraffic(sent, received, packets_sent, packets_received)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Every visible process. Costs about 20 microseconds each."""
+        """Yield every visible process. Costs about 20 microseconds per process."""
         tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
         for entry in os.listdir(self.proc):
             if not entry.isdecimal():
@@ -204,10 +211,10 @@ def _parse_cpu_times(fields: list[bytes]) -> CpuTimes:
 
 
 class PsutilMachine:
-    """Reads the counters with psutil, or a module with the same functions."""
+    """Reads the counters with psutil, or with a module that has the same functions."""
 
     def __init__(self, psutil: Any = None) -> None:
-        """Raises UnavailableError if psutil is not installed."""
+        """Import psutil if needed. Raises UnavailableError if psutil is not installed."""
         if psutil is None:
             try:
                 import psutil  # type: ignore[no-redef]
@@ -219,37 +226,37 @@ class PsutilMachine:
         self._psutil = psutil
 
     def cpu_times(self) -> tuple[CpuTimes, list[CpuTimes]]:
-        """CPU time of all CPUs together, and of each."""
+        """Return the CPU time of all CPUs together, and of each CPU."""
         every = [_sum_psutil_times(times) for times in self._psutil.cpu_times(percpu=True)]
         return CpuTimes(sum(t.busy for t in every), sum(t.total for t in every)), every
 
     def running_tasks(self) -> int:
-        """The number of running tasks, estimated from the load."""
+        """Return the number of running tasks, estimated from the load."""
         return round(self.load()[0]) + 1
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
-        """The numbers of logical and physical CPUs."""
+        """Return the numbers of logical and physical CPUs."""
         return self._psutil.cpu_count(), self._psutil.cpu_count(logical=False)
 
     def memory(self) -> MemoryUse:
-        """Memory and swap."""
+        """Return the sizes and use of memory and swap, in bytes."""
         memory, swap = self._psutil.virtual_memory(), self._psutil.swap_memory()
         return MemoryUse(memory.total, memory.available, swap.total, swap.used)
 
     def load(self) -> tuple[float, float, float]:
-        """Load averages over 1, 5 and 15 minutes."""
+        """Return the load averages over 1, 5 and 15 minutes."""
         one, five, fifteen = self._psutil.getloadavg()
         return one, five, fifteen
 
     def disk_io(self) -> tuple[int, int]:
-        """Bytes read and written by all disks since boot."""
+        """Return the bytes that were read from and written to all disks since boot."""
         counters = self._psutil.disk_io_counters()
         if counters is None:
             raise ValueError("psutil finds no disks")
         return counters.read_bytes, counters.write_bytes
 
     def network(self) -> NetworkTraffic:
-        """Traffic of all interfaces except the loopback."""
+        """Return the traffic of all network interfaces except the loopback."""
         sums = [0, 0, 0, 0]
         for name, one in self._psutil.net_io_counters(pernic=True).items():
             if not name.startswith("lo"):
@@ -258,7 +265,7 @@ class PsutilMachine:
         return NetworkTraffic(*sums)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Every visible process."""
+        """Yield every visible process."""
         for process in self._psutil.process_iter(["pid", "name", "cpu_times", "memory_info"]):
             times, memory = process.info["cpu_times"], process.info["memory_info"]
             if times is not None and memory is not None:
@@ -274,5 +281,8 @@ def _sum_psutil_times(times: Any) -> CpuTimes:
 
 
 def detect_machine() -> Machine:
-    """The machine class for this platform. Raises UnavailableError."""
+    """Create the machine reader for this platform.
+
+    Raises UnavailableError if the platform needs psutil and psutil is not installed.
+    """
     return LinuxMachine() if os.path.exists("/proc/stat") else PsutilMachine()

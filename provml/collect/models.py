@@ -1,10 +1,10 @@
-r"""Describe a model: a path, or an object by the bytes of its parameters.
+r"""Describes models: a file or folder by its content, an object by the bytes of its parameters.
 
 Digests of objects
 ------------------
 - ``state_dict``: SHA-256 over ``<name> <array digest>\n`` of every tensor, sorted by name.
 - ``pickle``: SHA-256 of the object's pickle (protocol 4), for objects without a state_dict. It is
-  stable only within one version of the libraries involved.
+  the same only while the versions of all libraries involved stay the same.
 
 Imports `content`, `errors`.
 """
@@ -23,11 +23,11 @@ from provml.errors import InvalidArgumentError
 def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
     """Describe a model given as a path, a URI or an object.
 
-    Costs one pass over its bytes. The object is only read: never changed, never kept.
+    Reads all bytes of the model once. Never changes the object, and keeps no reference to it.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: None, a number, or ``copy=True`` of an object.
+        InvalidArgumentError: the model is None or a number, or ``copy=True`` for an object.
     """
     if isinstance(model, (str, os.PathLike)):
         return describe_path(model, run_folder, copy)
@@ -44,7 +44,7 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
 
 
 def describe_counted_module(model: Any) -> Facts:
-    """Describe a torch module without reading its parameters; only counts them."""
+    """Describe a torch module without reading its parameters: only count them."""
     kind = type(model)
     return {
         "kind": "object",
@@ -82,7 +82,7 @@ def _describe_state_dict(arrays: dict[str, Any]) -> Facts:
 
 
 class _DigestSink:
-    """A file that only hashes and counts, so that pickling needs no memory for the result."""
+    """A file object that only hashes and counts bytes, so the pickle needs no memory."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -101,6 +101,6 @@ def _describe_pickle(model: object) -> Facts:
     sink = _DigestSink()
     try:
         pickle.dump(model, sink, protocol=4)
-    except Exception as error:  # a user's __reduce__ may raise anything
+    except Exception as error:  # the user's __reduce__ can raise any exception
         return {"unread": f"it can't be pickled: {type(error).__name__}: {error}"[:500]}
     return {"sha256": sink.digest.hexdigest(), "digest_of": "pickle", "size": sink.size}

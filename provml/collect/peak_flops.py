@@ -1,4 +1,7 @@
-"""The peak speed of a GPU, from NVIDIA's datasheets. Imports `flop_counter`; torch on first use."""
+"""The peak speeds of GPUs, from NVIDIA's datasheets.
+
+Imports `flop_counter`; imports torch only when needed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any, Final
 from provml.collect.flop_counter import find_device_and_dtype, import_torch
 
 _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
-    # part of the device's name: float16, bfloat16, float32 (with TF32 units if it has them)
+    # part of the device's name; peaks for float16, bfloat16 and float32 (TF32 if it exists)
     ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
     ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
     ("H200 NVL", None, None, None),  # slower than the SXM module
@@ -26,17 +29,18 @@ _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], .
     ("V100-PCIE", 112e12, None, 14e12),
     ("V100-SXM2", 125e12, None, 15.7e12),
 )
-"""Operations per second from NVIDIA's datasheets, without sparsity.
+"""The peak operations per second in NVIDIA's datasheets, without sparsity.
 
-If a datasheet gives only figures with sparsity, they are halved, as its footnote says.
+If a datasheet has only the figures with sparsity, this table has half of them, as the datasheet's
+footnote says.
 """
 
 
 def find_peak(module: Any) -> tuple[str, float | None]:
-    """The module's device, and the device's peak in operations per second.
+    """Return the name of the module's device, and the device's peak in operations per second.
 
-    The peak is the maker's figure for the type of the module's parameters or, under autocast, for
-    the type that autocast casts to. None if the peak is unknown, as on a CPU.
+    The peak is NVIDIA's figure for the type of the module's parameters or, under autocast, for the
+    type that autocast casts to. The peak is None if it is unknown, for example on a CPU.
     """
     torch = import_torch()
     place, dtype = (None, None) if module is None else find_device_and_dtype(module)
@@ -52,7 +56,7 @@ def find_peak(module: Any) -> tuple[str, float | None]:
 
 def _look_up_peak(name: str, dtype: str) -> float | None:
     words = f" {name} "
-    if " MIG " in words:  # a part of the device
+    if " MIG " in words:  # a MIG instance is only a part of the device
         return None
     for part, half, brain, single in _PEAK_FLOPS:
         if f" {part} " in words or f" {part}-" in words:

@@ -1,7 +1,7 @@
-"""Read a process: CPU time, memory, threads, open files. Imports `readings`.
+"""Reads a process: CPU time, memory, threads, open files. Imports `readings`.
 
-For the recording process, child processes (data loaders) are left out. For a command under ``provml
-run``, all its descendants are included.
+For the process that records, the readings leave out child processes such as data loaders. For a
+command that ``provml run`` started, they include all its descendants.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from provml.collect.readings import UnavailableError
 class ProcessCollector:
     """Reads one process. Costs about 50 microseconds per reading.
 
-    ``cpu_percent`` refers to one CPU, as in ``top``: a process with two busy threads has 200 %.
+    ``cpu_percent`` is relative to one CPU, as in ``top``: two busy threads give 200 %.
     """
 
     name = "process"
@@ -26,13 +26,13 @@ class ProcessCollector:
     def __init__(
         self, proc: Path = Path("/proc"), pid: int | None = None, descendants: bool = False
     ) -> None:
-        """Read this process, or another visible one.
+        """Store the settings. The process is this one, or any other visible process.
 
         Args:
             proc: the ``proc`` file system.
-            pid: the process; by default the one that calls `initialize`.
-            descendants: include all living descendants and the CPU time of those that ended. Shared
-                memory counts once for each process.
+            pid: the id of the process; by default the process that calls `initialize`.
+            descendants: True includes all running descendants, and the CPU time of descendants
+                that ended. Shared memory counts once for each process.
         """
         self._proc = proc
         self._pid = pid
@@ -42,16 +42,16 @@ class ProcessCollector:
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the process. Raises UnavailableError if there is no ``proc`` file system."""
+        """Find the process. Raises UnavailableError if ``proc`` does not contain the process."""
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
             raise UnavailableError(f"{self._folder / 'stat'} does not exist")
         self._last_cpu_time = (time.monotonic_ns(), self._sum_cpu_time_s(self._read_all_stats()))
 
     def collect(self) -> dict[str, Any]:
-        """CPU time and share, resident and virtual memory, threads, open files.
+        """Return CPU time and share, resident and virtual memory, threads, and open files.
 
-        Empty if it reads another process and that process has ended.
+        With ``descendants``, returns an empty dict if the process has ended.
         """
         now, all_fields = time.monotonic_ns(), self._read_all_stats()
         if not all_fields:
@@ -68,9 +68,9 @@ class ProcessCollector:
             reading["processes"] = len(all_fields)
         if self._last_cpu_time is not None and now > self._last_cpu_time[0]:
             elapsed_s = (now - self._last_cpu_time[0]) / 1e9
-            # the counter has ticks of 10 ms: over shorter times the share is 0 or too high
+            # the counter has ticks of 10 ms, so over a shorter time the share is 0 or too high
             if elapsed_s >= 0.1:
-                # an orphaned descendant leaves the sum, so the sum may fall
+                # the sum falls if a descendant is orphaned, because it no longer counts
                 used_s = max(0.0, cpu_time_s - self._last_cpu_time[1])
                 reading["cpu_percent"] = 100 * used_s / elapsed_s
                 self._last_cpu_time = (now, cpu_time_s)
@@ -82,7 +82,7 @@ class ProcessCollector:
         return reading
 
     def _read_all_stats(self) -> dict[Path, list[bytes]]:
-        """The ``stat`` fields of each process, by its folder; ended processes are left out."""
+        """Return the ``stat`` fields of each process, by its folder; leave out ended processes."""
         if not self._descendants:
             return {self._folder: _read_stat(self._folder)}
         found: dict[Path, list[bytes]] = {}
@@ -102,7 +102,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14: children that ended
+        last = 15 if self._descendants else 13  # fields 13 and 14: CPU time of children that ended
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -111,5 +111,5 @@ _ENDED_STATES: Final = (b"Z", b"X")
 
 
 def _read_stat(folder: Path) -> list[bytes]:
-    """The fields after the command's name, which may hold blanks and parentheses."""
+    """Return the fields after the command's name, which can contain blanks and parentheses."""
     return (folder / "stat").read_bytes().rpartition(b")")[2].split()

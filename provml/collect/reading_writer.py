@@ -1,6 +1,6 @@
-"""Write a collector's readings into the journal: samples, alerts, devices, events.
+"""Writes a collector's readings into the journal, as samples, alerts, devices and events.
 
-Imports `readings`, `thresholds`, `journal.layout`, `journal.values`.
+Imports `readings`, `thresholds`, `journal.layout` and `journal.values`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from provml.journal.writer import Position
 
 _SUMMARY_UNITS: Final = ("%", "J")
-"""Readings in these units are summarised at the end of the run: shares and energy."""
+"""The end of the run summarises readings in these units: shares and energy."""
 _ENERGY_SUFFIX: Final = "_joules"
 _PER_CORE_KEYS: Final = ("cpu_per_core",)
-"""Not summarised: ``cpu_percent`` covers all cores."""
+"""Keys to leave out of the summary, because ``cpu_percent`` covers all cores."""
 
 
 class ReadingSink(Protocol):
-    """The methods of a journal writer that readings need."""
+    """The methods of a journal writer that a `ReadingWriter` calls."""
 
     @property
     def closed(self) -> bool:
-        """Whether the writer accepts nothing more."""
+        """True if the writer no longer accepts records."""
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """The numbers of samples and events that were lost."""
+        """The numbers of samples and events that the writer lost."""
 
     def sample(
         self,
@@ -50,11 +50,11 @@ class ReadingSink(Protocol):
         """Write a record."""
 
     def last_position(self) -> Position | None:
-        """Context, step and epoch of the metric that was logged last."""
+        """Return the context, step and epoch of the metric that was logged last."""
 
 
 class ReadingWriter:
-    """Writes the readings of one collector into a journal. One thread at a time may use it."""
+    """Writes the readings of one collector into a journal. Use it from one thread at a time."""
 
     def __init__(self, name: str, journal: ReadingSink) -> None:
         self.name = name
@@ -70,7 +70,7 @@ class ReadingWriter:
         self._totals: dict[str, tuple[int, float, float]] = {}
 
     def describe(self, collector: Collector, interval_s: float | None) -> None:
-        """Record the collector's settings and the devices that it found."""
+        """Record the collector's settings and the devices that the collector found."""
         settings: dict[str, Any] = {"interval_s": interval_s}
         if getattr(collector, "thresholds", None):
             settings["thresholds"] = dict(collector.thresholds)  # type: ignore[attr-defined]
@@ -99,10 +99,12 @@ class ReadingWriter:
         """Record a reading that covers the time since ``start_ns``; return its recorded time.
 
         Args:
-            time_ns: the time that the user gave; None means now.
+            start_ns: the start of the time that the reading covers.
+            time_ns: the time that the user passed; None means now.
+            position: the context, step and epoch to record the reading under.
         """
         is_taken = False
-        if time_ns is None:  # each reading needs its own time
+        if time_ns is None:  # each reading needs a different time
             time_ns = self._last_ns = max(time.time_ns(), self._last_ns + 1)
         else:
             is_taken = (time_ns, position) in self._user_times
@@ -114,7 +116,7 @@ class ReadingWriter:
             taken = (layout.SAMPLING, name, context, None, "i64")
             journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
         if journal.dropped != lost:
-            return time_ns  # without the sampling activity, its values would be orphans
+            return time_ns  # the sampling activity is lost, so its values would be orphans
         units: Mapping[str, str] = getattr(collector, "units", {})
         constants = getattr(collector, "constants", ())
         unrecorded = getattr(collector, "unrecorded", ())
@@ -138,7 +140,7 @@ class ReadingWriter:
         return time_ns
 
     def summary(self) -> dict[str, float]:
-        """Mean and maximum of shares, and the sum of energy, by dotted name."""
+        """Return the mean and maximum of each share, and the sum of each energy, by dotted name."""
         found: dict[str, float] = {}
         for key, (count, total, most) in self._totals.items():
             is_qualified = self.name == "system" or key.startswith(f"{self.name}.")
@@ -179,7 +181,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record once for each key why it can't be read."""
+        """Record why each missing key can't be read, once per key."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once
@@ -189,7 +191,7 @@ class ReadingWriter:
             self.write_event("collector degraded", {"missing": new})
 
     def write_event_once(self, name: str, metadata: dict[str, Any]) -> None:
-        """Record an event of the collector unless one with this name was recorded before."""
+        """Record an event of the collector, unless an event with this name was recorded before."""
         if name not in self._recorded_once:
             self._recorded_once.add(name)
             self.write_event(name, metadata)

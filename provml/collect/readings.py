@@ -1,4 +1,4 @@
-"""The `Collector` protocol, and how a reading becomes numbers with names and units.
+"""Defines the `Collector` protocol, and turns a reading into numbers with names and units.
 
 A collector is any object with a ``name`` and a ``collect()`` method that returns a mapping.
 `Collector` lists the optional parts. Imports `errors`.
@@ -15,7 +15,7 @@ from provml.errors import InvalidArgumentError
 
 _MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
-"""Readings are cut after this many values; 256 cores and 16 devices need about 600."""
+"""The maximum number of values in a reading; 256 cores and 16 devices need about 600."""
 
 _UNIT_SUFFIXES: Final = (
     ("_percent", "%"),
@@ -44,29 +44,31 @@ _EXACT_UNITS: Final = {
 
 @runtime_checkable
 class Collector(Protocol):
-    """The two members that every collector has. Optional members, looked up by name:
+    """The two members that every collector has.
+
+    A collector can also have these optional members, which provml looks up by name:
 
     - ``initialize()``: called once before the first `collect`, in the thread that reads. Raises
-      `UnavailableError` if there is nothing to read on this machine;
+      `UnavailableError` if the machine has nothing to read;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
     - ``thresholds``: metric names and the values above which a reading raises an alert;
-    - ``units``: metric names and their units, if the name does not tell (``_percent``,
-      ``_bytes``, ``_joules``, ``_watts``, ``_s``, ...);
+    - ``units``: metric names and their units. A name that ends with ``_percent``, ``_bytes``,
+      ``_joules``, ``_watts``, ``_s``, ... does not need one;
     - ``missing``: metric names that can't be read, and why; each is recorded once;
-    - ``devices``: mappings with a ``name``, each recorded once as something the run used;
+    - ``devices``: mappings with a ``name``, each recorded once as something that the run used;
     - ``settings``: a mapping of settings, recorded once;
     - ``constants``: metric names that are recorded only when their value changes;
-    - ``unrecorded``: keys of the last reading that are not recorded, because they repeat other
-      keys or are guesses. Callers of `collect` still get them.
+    - ``unrecorded``: keys of the last reading that provml does not record, because they repeat
+      other keys or are estimates. Callers of `collect` still get these keys.
     """
 
     @property
     def name(self) -> str:
-        """What the collector reads: ``system``, ``gpu``, ...; one word."""
+        """The collector's name, one word for the thing that it reads: ``system``, ``gpu``, ..."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading: numbers by name, also in nested mappings and lists."""
+        """Take one reading: numbers by name, which may be inside nested mappings and lists."""
 
 
 _RESERVED_NAMES: Final = """
@@ -75,15 +77,15 @@ _RESERVED_NAMES: Final = """
     script series settings source source-diff step tag workload
 """
 _RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
-"""Names of other things in a run, see `model.names`."""
+"""Names that a collector can't have, because other things in a run use them: see `model.names`."""
 
 
 class UnavailableError(Exception):
     """A collector has nothing to read on this machine.
 
     Args:
-        reason: why, in words.
-        expected: False if the device exists but can't be read, which is worth recording.
+        reason: an explanation for the user.
+        expected: False if the device exists but can't be read; provml then records the reason.
     """
 
     def __init__(self, reason: str, expected: bool = True) -> None:
@@ -92,7 +94,7 @@ class UnavailableError(Exception):
 
 
 def check_collector(collector: object) -> None:
-    """Raise InvalidArgumentError unless the object is a collector with a usable name."""
+    """Raise InvalidArgumentError if the object is not a collector with a valid name."""
     if isinstance(collector, type) or not isinstance(collector, Collector):
         raise InvalidArgumentError(
             f"a collector must be an object with a name and a collect() method, not "
@@ -110,14 +112,14 @@ def check_collector(collector: object) -> None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a reading keeps the value: an int or a float, not a bool."""
+    """Return True if the value is an int or a float, and not a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def flatten_reading(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the numbers of a reading by dotted name: ``cpu_per_core.0``, ``gpu.1.temperature``.
+    """Yield the numbers of a reading with dotted names: ``cpu_per_core.0``, ``gpu.1.temperature``.
 
-    A `ReadingTable` is yielded whole under its name. Anything else is left out.
+    Yields a `ReadingTable` as one value. Leaves out everything else.
     """
     yield from islice(_flatten("", reading, 0), MAX_VALUES)
 
@@ -138,11 +140,11 @@ def _flatten(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]
 
 
 class ReadingTable(list[dict[str, Any]]):
-    """Rows that form one value of a reading, such as the top processes."""
+    """A list of rows that forms a single value of a reading, such as the top processes."""
 
 
 def find_unit(name: str, units: Mapping[str, str]) -> str | None:
-    """The unit of a reading's value: from the collector's ``units``, or derived from the name."""
+    """Return the unit of a reading's value, from the collector's ``units`` or from the name."""
     parts = [part for part in name.split(".") if not part.isdecimal()]
     last_part = parts[-1] if parts else name
     given = units.get(name) or units.get(last_part)

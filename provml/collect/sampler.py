@@ -1,4 +1,4 @@
-"""The collectors of a run: read in the background, on demand, and across forks.
+"""Reads the collectors of a run: in the background, on demand, and across forks.
 
 Imports `collector_thread`, `reading_writer`, `readings`, `errors`.
 """
@@ -24,7 +24,7 @@ _DEFAULT_INTERVAL_S: Final = 5.0
 
 
 class Sampler:
-    """The collectors of a run and their threads."""
+    """Owns the collectors of a run and their threads."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class Sampler:
         collectors: Iterable[CollectorPlan],
         open_snapshot: Callable[[], Collector],
     ) -> None:
-        """Create the sampler. Nothing starts yet.
+        """Create the sampler without starting a thread.
 
         Args:
-            interval_s: seconds between readings; 0 for snapshots only.
-            open_snapshot: makes the collector for `snapshot` at its first use.
+            interval_s: seconds between readings; 0 means that only `snapshot` takes readings.
+            open_snapshot: a function that makes the collector for `snapshot`, when first needed.
         """
         self._journal = journal
         self._open_snapshot = open_snapshot
@@ -57,7 +57,7 @@ class Sampler:
         )
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads of all collectors."""
         with self._lock:
             if self._ended:
                 return
@@ -66,7 +66,10 @@ class Sampler:
             _active_samplers.append(self)
 
     def add(self, collector: Collector) -> Callable[[], None]:
-        """Add a collector, in place of any with the same name; return a function that undoes it."""
+        """Add a collector, and return a function that removes it again.
+
+        While it is active, it replaces any collector with the same name.
+        """
         with self._lock:
             thread = self._make_thread(CollectorPlan(str(collector.name), lambda: collector))
             replaced = [one for one in self._threads if one.name == thread.name]
@@ -87,11 +90,12 @@ class Sampler:
         return stop
 
     def snapshot(self, position: Position, time_ns: int | None, synchronous: bool) -> None:
-        """Take a reading now, outside the interval. It covers the time since the last snapshot.
+        """Take a reading now. It covers the time since the last snapshot.
 
         Args:
+            position: the context, step and epoch to record the reading under.
             time_ns: the time to record; None means now.
-            synchronous: False takes the reading in a thread of its own.
+            synchronous: False takes the reading in a separate thread.
         """
         if synchronous:
             self._take_snapshot(position, time_ns)
@@ -134,10 +138,10 @@ class Sampler:
             )
 
     def stop(self) -> dict[str, Any]:
-        """Take a last reading with each collector, and end the threads. Abandons a hung thread.
+        """Take a last reading with each collector, and end the threads. Abandon hung threads.
 
-        Returns a summary of all readings: mean and maximum of each share, the sum of energy, and
-        the number of alerts if there were any.
+        Returns a summary of all readings: the mean and maximum of each share, the sum of each
+        energy, and the number of alerts if there were any.
         """
         with self._lock:
             if self._ended:
@@ -184,14 +188,14 @@ class Sampler:
             self._stop_threads(self._threads, last=False, patience_s=_FORK_JOIN_S)
 
     def resume(self) -> None:
-        """Continue after `pause`, in the same rhythm."""
+        """Continue the readings after `pause`, at the times at which they were due."""
         with self._lock:
             if not self._ended:
                 for thread in self._threads:
                     thread.start()
 
     def forget(self) -> None:
-        """Disable the sampler in a forked child, which has none of these threads."""
+        """Disable the sampler in a forked child, because threads do not survive a fork."""
         self._lock = threading.RLock()
         self._ended = True
         self._forget_active()
@@ -202,14 +206,14 @@ class Sampler:
 
 
 _active_samplers: list[Sampler] = []
-"""The samplers of the runs that this process records, in order of their start."""
+"""The samplers of the runs that this process records, in the order in which they started."""
 
 
 def read_in_background(collector: Collector) -> Callable[[], None]:
-    """Read in the background into the run that started last; return a function that ends it.
+    """Start to read a collector in the background; return a function that stops it.
 
-    Without a run, nothing records the readings. Raises InvalidArgumentError for an object that is
-    not a collector.
+    Records the readings in the run that started last. If no run is active, nothing records them.
+    Raises InvalidArgumentError if the object is not a collector.
     """
     check_collector(collector)
     if _active_samplers:

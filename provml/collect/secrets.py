@@ -1,4 +1,4 @@
-"""Recognise secrets by name or form, and mask them. Imports nothing of provml."""
+"""Recognises secrets by name or format, and masks them. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 MASK: Final = "***"
 
-# patterns stay text: `re` compiles and caches them on first use, not at import
+# the patterns are plain text, so that `re` compiles them on first use, not at import
 _SECRET_NAME: Final = r"""(?xi)
     (?:^|[^a-z])                                  # at the beginning of a word
     (?: pass(?:words?|wd|phrases?)? | pwd | secrets? | credentials? | authorization | cookie
@@ -38,17 +38,17 @@ _SECRET_SHAPES: Final = (
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a name suggests that its value is a key, token or password.
+    """Return True if a name suggests that its value is a key, token or password.
 
-    ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard`` do not.
+    Names such as ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard`` do not.
     """
     return re.search(_SECRET_NAME, re.sub(_CAMEL, "_", name)) is not None
 
 
 def mask_text(text: str) -> str:
-    """Mask credentials in URLs, assigned secrets and known token formats in a text.
+    """Mask the secrets in a text: credentials in URLs, assigned secrets, and known token formats.
 
-    ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
+    Examples: ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
     """
     text = re.sub(_URL_CREDENTIALS, MASK, text)
     text = re.sub(_ASSIGNED, rf"\1{MASK}", text)
@@ -59,8 +59,8 @@ def mask_text(text: str) -> str:
 def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
     """Mask the secrets in a named value; return the new value and whether anything was masked.
 
-    Text is masked completely if its name, or the name of an enclosing mapping's key, suggests a
-    secret; otherwise only credentials and tokens in it are masked. Numbers stay.
+    Masks the whole text if its name, or the key of a mapping that contains it, suggests a secret.
+    Otherwise masks only the credentials and tokens in the text. Does not change numbers.
     """
     secret = secret or is_secret_name(name)
     if isinstance(value, Mapping):
@@ -83,7 +83,6 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
     """Mask the values of secret options in a command line: ``--api-key=***``, ``--token ***``.
 
     Also masks ``password=...`` without dashes, and secrets in URLs.
-        masked: list[str] = [] ==>     masked: list[str] = []
     """
     masked: list[str] = []
     hide_next = False

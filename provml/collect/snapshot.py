@@ -1,6 +1,6 @@
-"""Read the machine's state at a moment that the script chooses, for `log_system_metrics`.
+"""Reads the machine's state when the script calls `log_system_metrics`.
 
-Imports `system`, `readings`.
+Imports `system` and `readings`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from provml.collect.system import SystemMetricsCollector
 
 
 class Snapshot:
-    """Memory, disk and GPU use in per cent, under the names that scripts expect.
+    """Reads the use of memory, disk and GPUs in per cent, under the names that scripts expect.
 
-    With several GPUs, the use is their mean, and the memory share covers all their memory. Values
-    that the machine lacks are absent.
+    If there are several GPUs, their use is the mean, and the memory share covers all their memory.
+    Leaves out values that the machine does not provide.
     """
 
     name = "system"
@@ -25,21 +25,21 @@ class Snapshot:
     )
 
     def __init__(self, system: SystemMetricsCollector | None = None) -> None:
-        """Read this machine unless another system collector is given."""
+        """Read this machine, unless the caller passes another system collector."""
         self._system = system or SystemMetricsCollector(track_network=False)
         self.missing = self._system.missing
 
     def initialize(self) -> None:
-        """Find out what can be read. Raises UnavailableError."""
+        """Find out which values can be read. Raises UnavailableError."""
         self._system.initialize()
 
     @property
     def devices(self) -> list[dict[str, Any]]:
-        """The GPUs."""
+        """The GPUs of the machine, as facts to record."""
         return self._system.devices
 
     def collect(self) -> dict[str, Any]:
-        """The values that can be read, at most four."""
+        """Return the values that can be read, at most four."""
         reading = self._system.collect()
         values = {
             "Memory usage": reading.get("memory_percent"),

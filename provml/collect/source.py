@@ -1,7 +1,7 @@
-"""Describe the running code: the script, its command line, and its git state.
+"""Describes the running code: the script, its command line, and its git state.
 
-git runs read-only: no index refresh, no hooks, no external diff programs. Imports `content`,
-`base.text`, `secrets`, `errors`.
+Runs git only for reading: no index refresh, no hooks, no external diff programs. Imports `content`,
+`base.text`, `secrets` and `errors`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ _UNTRACKED_LIMIT: Final = 1000
 _MODULES_LIMIT: Final = 1000
 _MODULES_LIMIT_BYTES: Final = 10 * 2**20
 SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
-"""Files whose changes are left out of the diff."""
+"""Files whose changes provml leaves out of the diff."""
 
 
 def describe_execution() -> Facts:
-    """Describe the script, its masked command line and the interpreter. Hashes the script."""
+    """Describe the script, its command line with secrets masked, and the interpreter.
+
+    Hashes the script.
+    """
     facts: Facts = {
         "argv": mask_argv(getattr(sys, "argv", [])),
         "command": mask_argv(sys.orig_argv),
@@ -50,7 +53,7 @@ def describe_execution() -> Facts:
 
 
 def find_script() -> str | None:
-    """The file that this process runs as ``__main__``; None in a shell or a notebook."""
+    """Return the file that this process runs as ``__main__``; None in a shell or a notebook."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(path, str) or not os.path.isfile(path):
         return None
@@ -65,18 +68,18 @@ def _find_working_folder() -> str | None:
 
 
 def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
-    """Describe source code and its git state; by default that of the running script.
+    """Describe source code and its git state; by default the code of the running script.
 
-    In a notebook, the source is the cells that ran. Modules that were imported from the script's
-    folder and that git does not track (without git: all of them) are recorded with path, digest and
-    a copy.
+    In a notebook, the source is the cells that ran. Also records path, digest and a copy of each
+    module that was imported from the script's folder and that git does not track. Without git,
+    these are all modules from that folder.
 
-    Costs a few git calls (tens of milliseconds in an ordinary repository). The diff against HEAD
-    goes to ``artifacts/``, up to 10 MiB; so do the modules, up to 10 MiB in total.
+    Costs a few git calls (tens of milliseconds in an ordinary repository). Writes the diff against
+    HEAD to ``artifacts/``, up to 10 MiB, and the modules, up to 10 MiB in total.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: it is a URI, or neither a file nor a folder.
+        InvalidArgumentError: the path is a URI, or is neither a file nor a folder.
     """
     script = os.fspath(path) if path is not None else find_script()
     if script is None:
@@ -90,7 +93,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # not hashed: a repository is described by commit and diff, other folders may be huge
+            # not hashed: commit and diff describe a repository, and other folders can be huge
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)
@@ -101,7 +104,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
 
 
 def _write_notebook_cells(run_folder: Path) -> Facts | None:
-    """Write the cells that ran so far, of a notebook or an IPython shell."""
+    """Write the cells that a notebook or an IPython shell has run so far."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
@@ -115,7 +118,7 @@ def _write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """Describe the imported modules below the folder that git does not track, by relative path."""
+    """Describe the imported modules in a folder that git does not track, by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}
@@ -130,7 +133,7 @@ def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> di
             fits = os.path.getsize(path) <= _MODULES_LIMIT_BYTES - copied_bytes
             facts = describe_path(path, run_folder, copy=fits)
         except (OSError, ProvMLError):
-            continue  # removed since it was imported
+            continue  # the file was removed after the import
         copied_bytes += facts.get("size", 0) if fits else 0
         keys = ("sha256", "size", "copy", "unread")
         found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in keys if k in facts}
@@ -138,7 +141,7 @@ def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> di
 
 
 def _list_imported_files(root: str) -> list[str]:
-    """The files of modules imported from below a folder, without installed packages."""
+    """List the files of modules that were imported from a folder, without installed packages."""
     prefixes = {os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)}
     found: set[str] = set()
     for module in list(sys.modules.values()):
@@ -163,9 +166,10 @@ def _list_tracked_files(root: str) -> frozenset[str]:
 
 
 def is_secret_file(name: str) -> bool:
-    """Whether a file's name suggests that its content is secret.
+    """Return True if a file's name suggests that its content is secret.
 
-    Covers names without a suffix too, because trackers store a parameter in a file of its name.
+    Also checks names without a suffix, because trackers store each parameter in a file with the
+    parameter's name.
     """
     from fnmatch import fnmatch
 
@@ -229,7 +233,7 @@ def _run_git_bytes(folder: str, *arguments: str) -> bytes:
     import subprocess
 
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    # the repository's configuration must not run programs
+    # the repository's configuration must not make git run other programs
     harmless = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
     return subprocess.run(
         ["git", *harmless, *arguments],

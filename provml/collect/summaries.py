@@ -1,4 +1,4 @@
-"""Summarise the numbers of an array. Imports nothing of provml."""
+"""Summarises the numbers of an array. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _BLOCK_VALUES: Final = 2**20
 
 
 def summarize_array(array: Any) -> dict[str, float | int]:
-    """Minimum, maximum and mean of a numpy array, and the number of values that are not finite.
+    """Return the minimum, maximum and mean of a numpy array, and the number of non-finite values.
 
-    Costs one pass, in blocks of 8 MiB. Empty for an array that does not hold numbers.
+    Reads the array once, in blocks of 8 MiB. Returns an empty dict if the array has no numbers.
     """
     if array.dtype.kind not in "iuf" or not array.size:
         return {}

@@ -1,7 +1,7 @@
-"""Read the system: CPU, memory, disks, network, top processes and GPUs.
+"""Reads the system: CPU, memory, disks, network, top processes and GPUs.
 
 `SystemMetricsCollector` is public: use it by itself, within a run, or as a base class. Imports
-`machine`, `containers`, `thresholds`; `gpu` and `sampler` on first use.
+`machine`, `containers` and `thresholds`; imports `gpu` and `sampler` only when needed.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ _SETTING_NAMES: Final = (
 )
 _MAX_ALERTS: Final = 10_000
 _MIN_SHARE_NS: Final = 50_000_000
-"""CPU time is counted in ticks of 1 to 10 ms, so a share of less than 50 ms says little."""
+"""The shortest time to compute a share over: CPU time is counted in ticks of 1 to 10 ms."""
 
 
 class SystemMetricsCollector:
-    """Reads the system. Readings are states or differences to the last reading; none waits.
+    """Reads the state of the system, and its activity since the last reading, without waiting.
 
-    In a container with limits, percentages and totals refer to these limits. A reading that the
-    platform lacks or denies is absent; `missing` says why.
+    In a container with limits, percentages and totals refer to these limits. A reading leaves out
+    values that the platform does not provide or does not allow to read; `missing` says why.
 
         collector = SystemMetricsCollector(collect_interval=5.0)
         collector.initialize()
-        collector.start()        # in the background: into the active run, if there is one
+        collector.start()        # in the background; the active run, if any, records it
         now = collector.collect()
         collector.stop()
 
-    A subclass's `collect` may add keys; in the background they are recorded too.
+    A subclass can add keys in `collect`; provml also records them in the background.
 
     Attributes:
-        thresholds: values above which a reading raises an alert, by key.
-        missing: keys that can't be read here, and why.
+        thresholds: by key, the value above which a reading raises an alert.
+        missing: the keys that can't be read on this machine, and why.
     """
 
     name = "system"
@@ -71,7 +71,7 @@ class SystemMetricsCollector:
             "gpu_count",
         }
     )
-    """Keys that are recorded only when their value changes."""
+    """The keys that a run records only when their value changes."""
 
     def __init__(
         self,
@@ -90,20 +90,20 @@ class SystemMetricsCollector:
         gpu: GpuCollector | None = None,
         cgroup: Path = Path("/sys/fs/cgroup"),
     ) -> None:
-        """Store the settings. Nothing is read before `initialize`.
+        """Store the settings. `initialize` does the first reads.
 
         Args:
             collect_interval: seconds between readings in the background.
             include_per_cpu: also read each CPU's share.
             include_processes: also read the processes that use the most CPU time.
-            process_limit: the number of these processes.
+            process_limit: the maximum number of these processes.
             track_system: read CPU and memory.
             track_disk: read disk usage, and bytes read and written.
             track_network: read bytes sent and received.
-            track_gpu: read NVIDIA GPUs, if there are any.
+            track_gpu: read NVIDIA GPUs, if the machine has any.
             thresholds: by default 90 % of CPU, 85 % of memory, 95 % of the disk.
             disk_path: a path on the disk to read.
-            machine, gpu, cgroup: replacements for the real machine, for tests.
+            machine, gpu, cgroup: replacements for the real machine, which tests pass.
 
         Raises:
             InvalidArgumentError: the interval or the process limit is out of range.
@@ -144,26 +144,26 @@ class SystemMetricsCollector:
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """Keys that repeat others, and the CPU share if too little time had passed."""
+        """Keys that repeat others, and the CPU share if it is only an estimate."""
         return (
             _REDUNDANT_KEYS if "cpu_percent" in self._shares else _REDUNDANT_KEYS | {"cpu_percent"}
         )
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings, as a run records them."""
+        """The settings to record with the run."""
         return {name: getattr(self, name) for name in _SETTING_NAMES}
 
     @property
     def devices(self) -> list[dict[str, Any]]:
-        """The GPUs."""
+        """The GPUs of the machine, as facts to record."""
         return [] if self._gpu is None else self._gpu.devices
 
     def initialize(self) -> None:
-        """Find out what can be read, and take the first values of all counters.
+        """Find out which values can be read, and take the first values of all counters.
 
-        Costs a few milliseconds. Idempotent. Raises UnavailableError on a platform that needs
-        psutil if psutil is not installed.
+        Costs a few milliseconds. Idempotent. Raises UnavailableError if the platform needs psutil
+        and psutil is not installed.
         """
         if self._initialized:
             return
@@ -194,10 +194,10 @@ class SystemMetricsCollector:
     def collect(self) -> dict[str, Any]:
         """Take one reading: numbers, lists and, under ``gpu``, a mapping for each device.
 
-        Costs about 0.3 ms, plus 20 microseconds for each process if they are included. Leaves out
-        what can't be read, and never raises for it.
+        Costs about 0.3 ms, plus 20 microseconds per process if processes are included. Leaves out
+        values that can't be read, and raises no error for them.
         """
-        with self._lock:  # the background thread reads too
+        with self._lock:  # the background thread also takes readings
             self.initialize()
             reading = self._read_all()
             self._raise_alerts(reading)
@@ -231,7 +231,7 @@ class SystemMetricsCollector:
     def _read_or_note(
         self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Call a read method; if it fails, note the reason in `missing` and return nothing."""
+        """Call a method that reads. If it fails, note why in `missing` and return an empty dict."""
         try:
             return read()
         except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -280,7 +280,7 @@ class SystemMetricsCollector:
             if before is not None and self._cpu_before is not None:
                 self._shares = self._cpu_shares(before, self._cpu_before, used_before)
         if "cpu_percent" not in self._shares:
-            # no time has passed: estimate from the running tasks, without this one
+            # too little time has passed: estimate from the running tasks, without this one
             cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
             running = max(0, self._get_machine().running_tasks() - 1)
             return reading | {"cpu_percent": min(100.0, 100 * running / cpus)}
@@ -329,7 +329,7 @@ class SystemMetricsCollector:
 
     def _read_disk(self) -> dict[str, Any]:
         total, used, free = _disk_usage(self.disk_path)
-        # some space is reserved for the system: count only what users may fill
+        # the system reserves a part of the space: count only the space that users may fill
         fillable = used + free
         return {
             "disk_total": total,
@@ -368,16 +368,17 @@ class SystemMetricsCollector:
         del self._alerts[:-_MAX_ALERTS]
 
     def get_alerts(self) -> list[Alert]:
-        """The alerts of all readings so far, at most the last 10,000, as a new list."""
+        """Return the alerts of all readings so far, at most the last 10,000, as a new list."""
         return self._alerts.copy()
 
     # -- in the background --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Read in the background, into the active run if there is one. Idempotent.
+        """Start to take readings in the background. Idempotent.
 
-        In a run it replaces the run's own system readings until `stop`. Without a run, nothing is
-        recorded, but a subclass's `collect` and the alerts still work.
+        If a run is active, it records these readings instead of its own system readings until
+        `stop`. Without a run, nothing records them, but a subclass's `collect` and the alerts still
+        work.
         """
         if self._background is None:
             from provml.collect.sampler import read_in_background
@@ -385,16 +386,16 @@ class SystemMetricsCollector:
             self._background = read_in_background(self)
 
     def stop(self) -> None:
-        """End the readings in the background. Idempotent."""
+        """Stop taking readings in the background. Idempotent."""
         stop, self._background = self._background, None
         if stop is not None:
             stop()
 
 
 def _disk_usage(path: str) -> tuple[int, int, int]:
-    """Total, used and free bytes of the disk that holds a path. Raises OSError."""
+    """Return the total, used and free bytes of the disk that contains a path. Raises OSError."""
     if not hasattr(os, "statvfs"):
-        from shutil import disk_usage  # takes longer to import than this module
+        from shutil import disk_usage  # its import takes longer than this module's
 
         return disk_usage(path)
     disk = os.statvfs(path)
@@ -403,9 +404,9 @@ def _disk_usage(path: str) -> tuple[int, int, int]:
 
 
 def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
-    """Per cent of busy time between two readings, within 0 and 100.
+    """Return the busy share of the time between two readings, in per cent from 0 to 100.
 
-    The counters of virtual machines may go back.
+    Clips the share, because the counters of virtual machines can decrease.
     """
     total = now.total - before.total
     if total <= 0:
@@ -416,10 +417,12 @@ def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
 def adaptive_configuration(
     memory_bytes: int | None = None, cpus: int | None = None
 ) -> dict[str, Any]:
-    """Arguments of `SystemMetricsCollector` for a machine of this size; by default this machine.
+    """Return arguments of `SystemMetricsCollector` that suit a machine; by default this machine.
 
-    Below 4 GiB of memory: a reading every 30 s, without processes. Below 8 GiB: every 15 s. Else
-    every 5 s. Each CPU's share is read if there are more than two CPUs.
+    - Less than 4 GiB of memory: a reading every 30 s, without processes.
+    - Less than 8 GiB of memory: a reading every 15 s.
+    - Other machines: a reading every 5 s.
+    - More than two CPUs: also each CPU's share.
     """
     machine: Machine | None = None
     if memory_bytes is None or cpus is None:
@@ -439,9 +442,9 @@ def adaptive_configuration(
 def measure_overhead(
     collector: SystemMetricsCollector, interval_s: float, readings: int = 20
 ) -> float:
-    """Measure the cost of readings at an interval, in per cent of one CPU.
+    """Measure the cost of taking readings at an interval, in per cent of one CPU.
 
-    Takes ``readings`` readings, one after another.
+    Takes this many readings one after another, plus a first one that does not count.
     """
     collector.collect()
     start_ns = time.thread_time_ns()
@@ -451,5 +454,5 @@ def measure_overhead(
 
 
 def suggested_interval_s(overhead_percent: float) -> float:
-    """30 s if readings cost more than 5 %, else 5 s."""
+    """Return a suitable interval: 30 s if readings cost more than 5 % of a CPU, else 5 s."""
     return 30.0 if overhead_percent > 5.0 else 5.0

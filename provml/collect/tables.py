@@ -1,4 +1,4 @@
-r"""Describe pandas, polars and Arrow tables: digest, schema and summary. The data is not recorded.
+r"""Describes pandas, polars and Arrow tables by digest, schema and summary, without their data.
 
 Digest
 ------
@@ -8,10 +8,10 @@ SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column'
 - for text: the lengths in bytes as little-endian int64, then the UTF-8 of all values;
 - for anything else: one line of JSON per value.
 
-If values are missing, the digest of the mask of present values comes first. A table therefore has
+If values are missing, the digest of the mask of present values comes first. Therefore a table has
 the same digest in every process, on every machine, and in each of the three libraries.
 
-Imports `content`, `summaries`, `journal.values`. Never imports a table library.
+Imports `content`, `summaries` and `journal.values`. Never imports a table library.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from provml.journal.values import encode
 
 
 class TableColumn(NamedTuple):
-    """A column of any library.
+    """A column of a table, from any of the libraries.
 
     Attributes:
+        name: the column's name.
         dtype: the type, as the library names it.
-        present: a mask of the values that are not missing; None if none is missing.
-        values: the present values: a numpy array, or a list of strings or other objects.
+        present: a mask that is true for the values that are not missing; None if no value is
+            missing.
+        values: the values that are not missing, as a numpy array or a list of objects.
     """
 
     name: str
@@ -43,9 +45,9 @@ class TableColumn(NamedTuple):
 
 
 def describe_table(data: object) -> Facts | None:
-    """Describe a table; None for any other object.
+    """Describe a table; return None for any other object.
 
-    Costs one pass over the table, and the memory of one column.
+    Reads the table once, and needs as much memory as one column.
     """
     columns = _find_columns(data)
     if columns is None:
@@ -130,7 +132,7 @@ def _find_columns(data: Any) -> Iterator[TableColumn] | None:
 
 
 def _pandas_columns(data: Any) -> Iterator[TableColumn]:
-    """The columns, after the index unless the index only numbers the rows."""
+    """Yield a pandas table's columns. The index comes first, unless it only numbers the rows."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
         for level in range(frame.index.nlevels):
@@ -150,7 +152,7 @@ def _pandas_column(name: str, series: Any) -> TableColumn:
         return TableColumn(name, dtype, None, series.to_numpy())
     present = series.notna().to_numpy()
     kept = series[present]
-    target = getattr(series.dtype, "numpy_dtype", None)  # of nullable numbers
+    target = getattr(series.dtype, "numpy_dtype", None)  # only types of nullable numbers have it
     if target is not None and target.kind in "biuf":
         values: Any = kept.to_numpy(dtype=target)
     else:

@@ -1,4 +1,4 @@
-"""Decide which readings raise an alert. Imports nothing of provml."""
+"""Decides which readings raise an alert. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_
 _CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
-"""``timestamp`` (seconds since the epoch), ``metric``, ``value``, ``threshold``, ``severity``."""
+"""A dict with the keys ``timestamp`` (seconds since the epoch), ``metric``, ``value``,
+``threshold`` and ``severity``."""
 
 
 def find_alerts(
     reading: Mapping[str, Any], thresholds: Mapping[str, float], timestamp: float
 ) -> list[Alert]:
-    """The alerts of a reading: ``warning`` below 1.1 times the threshold, else ``critical``."""
+    """Return the alerts of a reading.
+
+    The severity is ``warning`` below 1.1 times the threshold, else ``critical``.
+    """
     alerts: list[Alert] = []
     for metric, threshold in thresholds.items():
         value = reading.get(metric)

@@ -12,7 +12,7 @@ You may also define these names:
 
 - ``write_bundles(bundles, sink)``: write several runs as one document, with a bundle for each run
 - ``DETAIL = "series"``: the default detail, for a format that holds the whole run in memory
-- ``SAMPLES_ONLY = True``: the format holds the samples of a run, and no statements
+- ``SAMPLES_ONLY = True``: documents contain the samples of a run, but no statements
 - ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. Then
   ``write`` and ``write_bundles`` take a ``view`` as their last argument, with a default.
 
@@ -87,7 +87,7 @@ def export(
     Raises:
         ExportError: the format or detail is unknown, or the format does not support the detail or
             the view.
-        MissingExtraError, MissingProgramError: something that the format needs is not installed.
+        MissingExtraError, MissingProgramError: a package or program is not installed.
         RunNotFoundError, JournalError: the folder does not hold a readable run.
         OSError: the target cannot be written.
     """

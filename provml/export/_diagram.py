@@ -341,7 +341,7 @@ class Diagram:
     def _open_groups(self) -> None:
         """Open small groups as long as the page shows few nodes, so a small run is shown whole.
 
-        Either all groups of one type are opened, or none.
+        The groups of one type are either all opened or all left closed.
         """
         sizes: dict[int, int] = defaultdict(int)
         for node in self._nodes:

@@ -22,7 +22,7 @@ OPTIONS: Final = GRAPH_OPTIONS
 _ALL: Final = View()
 _SPELLED: Final = ("boolean", "double")
 _SPELLED_AS: Final = {"True": "true", "False": "false", "nan": "NaN", "inf": "INF", "-inf": "-INF"}
-"""How XML Schema spells what Python spells differently: booleans, NaN and infinity."""
+"""The XML Schema spelling of values that Python spells differently."""
 
 
 def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:

@@ -282,7 +282,7 @@ def _line_pieces(
     begins: NDArray[np.bool_],
     ends: NDArray[np.bool_],
 ) -> list[Piece]:
-    """Build the columns of text that form the samples' lines."""
+    """Build the text of the samples' lines, as columns to join."""
     rows = samples.rows
     places = samples.places + len(table.numbers) * ~begins
     has_step = ends & (rows["step"] != layout.NO_STEP)

@@ -1,6 +1,6 @@
 """JSON-LD 1.1 (W3C Recommendation, 2020): RDF as JSON.
 
-The triples follow PROV-O. The context holds only prefixes, so nothing has to be fetched. A single
+The triples follow PROV-O. The context contains only prefixes, so readers need no network. A single
 run is written to the default graph, several runs to one named graph each.
 Imports `_rdf` and `_text`.
 """

@@ -1,26 +1,27 @@
-"""Building a ``networkx.MultiDiGraph`` from statements, column by column.
+"""Builds a ``networkx.MultiDiGraph`` from PROV statements, column by column.
 
-A node's key is its IRI, because every run has a ``run:run``. Graphs of several runs join at the
-nodes that they share, such as a person or an experiment. A node has these attributes:
+The key of a node is its IRI, because the name ``run:run`` occurs in every run. Graphs of several
+runs are joined at shared nodes, such as a person or an experiment. A node has these attributes:
 
     kind        ``entity``, ``activity`` or ``agent``
-    name        its qualified name, ``run:series/training/loss``
-    label       its label, or the local part of its name
-    types       its prov:types, as qualified names
-    bundles     the IRIs of the bundles (runs) that state it
-    start_ns, end_ns    the times of an activity, nanoseconds since the epoch
-    provml:count, ...   its other attributes as Python values; a tuple if there are several
+    name        the qualified name, such as ``run:series/training/loss``
+    label       the label, or the local part of the name
+    types       the values of prov:type, as qualified names
+    bundles     the IRIs of the bundles (runs) that state the node
+    start_ns, end_ns    the times of an activity, in nanoseconds since the epoch
+    provml:count, ...   the other attributes as Python values; several values form a tuple
 
-An edge's key is its relation (``used``; ``used/2`` if it is stated again). It has:
+The key of an edge is its relation (``used``; ``used/2`` for a second edge between the same nodes).
+An edge has these attributes:
 
-    relation    its PROV-JSON name (``wasGeneratedBy``); or ``hadPlan``, from an activity to the
-                plan that its ``agent`` followed
-    bundle      the IRI of the bundle that states it
-    time_ns     its time
-    plan, activity, ...  its other formal attributes, as IRIs
-    types       its prov:types
+    relation    the PROV-JSON name (``wasGeneratedBy``); or ``hadPlan``, from an activity to the
+                plan that its agent followed
+    bundle      the IRI of the bundle that states the edge
+    time_ns     the time, in nanoseconds since the epoch
+    plan, activity, ...  the other formal attributes, as IRIs
+    types       the values of prov:type
 
-Edges point as in PROV, from later to earlier: from an entity to the activity that generated it.
+As in PROV, edges point from later to earlier: from an entity to the activity that generated it.
 
 Imports `model`; networkx only when needed.
 """
@@ -60,10 +61,10 @@ _SHARED_COLUMNS: Final = 2
 
 
 def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
-    """Build the graph of a run. Costs about 5 microseconds and a kilobyte per statement.
+    """Build the networkx graph of a run. Costs about 5 µs and 1 kB of memory per statement.
 
     Args:
-        graph: the graph of other runs, to which this run is added.
+        graph: a graph of other runs. This run is added to it.
 
     Raises:
         MissingExtraError: networkx is not installed.
@@ -74,7 +75,7 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
 
 def runs_graph(bundles: Iterable[RunMapping]) -> Graph:
-    """Build one graph of several runs. Nodes and edges name the bundles that state them."""
+    """Build one networkx graph of several runs. Nodes and edges name the runs' bundles."""
     graph: Graph = networkx().MultiDiGraph(bundles={})
     for mapping in bundles:
         run_graph(mapping, graph)
@@ -91,17 +92,17 @@ def networkx() -> Any:
 
 
 class _GraphBuilder:
-    """A graph under construction."""
+    """Builds a graph from the statements of one or more runs."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._prefixes: dict[str, str] = {}
         self._bundle = ""
-        # the last columns: the names of a block occur in three statements
+        # a cache of the last columns: three tables share the names of a block
         self._expanded: list[tuple[NameColumn, list[str], list[str]]] = []
 
     def add(self, mapping: RunMapping) -> None:
-        """Add a run."""
+        """Add the nodes and edges of a run."""
         self._prefixes = mapping.prefixes()
         self._bundle = bundle_iri(mapping.journal)
         self._expanded = []
@@ -137,7 +138,7 @@ class _GraphBuilder:
             iri, name = self._iri(statement.id), str(statement.id)
             node |= {"name": name, "label": _local_part(name), **self._row(fields)}
             known = self.graph.nodes.get(iri)
-            if known:  # also in another run; or, without attributes, the end of an edge
+            if known:  # stated by another run, or added with an edge
                 node["bundles"] = known["bundles"] + node["bundles"]
                 node |= {key: value for key, value in known.items() if key != "bundles"}
             self.graph.add_node(iri, **node)
@@ -176,7 +177,7 @@ class _GraphBuilder:
         rows = [dict(edge) for _ in range(statement.rows)]
         self._fill(rows, fields)
         sources, goals = self._ends(source, statement), self._ends(goal, statement)
-        add, key = self.graph.add_edge, statement.kind  # half the time of add_edges_from
+        add, key = self.graph.add_edge, statement.kind  # takes half as long as add_edges_from
         for one, other, row in zip(sources, goals, rows, strict=True):
             add(one, other, key, **row)
 
@@ -188,7 +189,7 @@ class _GraphBuilder:
         self.graph.add_edge(source, goal, key, **edge)
 
     def _argument(self, value: Any) -> Any:
-        """Convert a formal attribute: a name becomes its IRI, a time its nanoseconds."""
+        """Convert a formal attribute: a name to its IRI, a time to nanoseconds."""
         if isinstance(value, Moment):
             return value.time_ns
         if isinstance(value, NameColumn):
@@ -207,7 +208,7 @@ class _GraphBuilder:
         return self._prefixes[prefix] + local
 
     def _rows(self, column: NameColumn) -> tuple[list[str], list[str]]:
-        """Return a column's IRIs and its qualified names."""
+        """Return the IRIs and the qualified names of a column of names."""
         for known, iris, names in self._expanded:
             if known is column:
                 return iris, names
@@ -221,14 +222,14 @@ class _GraphBuilder:
         return iris, names
 
     def _row(self, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """Return the attributes of a single node or edge."""
+        """Convert the attributes of a single node or edge to Python values."""
         values: dict[str, list[Any]] = {}
         for name, value in fields:
             values.setdefault(name, []).append(to_python(value))
         return {name: own[0] if len(own) == 1 else tuple(own) for name, own in values.items()}
 
     def _fill(self, rows: list[dict[str, Any]], fields: list[tuple[str, Any]]) -> None:
-        """Add the attributes to each row."""
+        """Convert attributes, which may be columns, and add them to the rows."""
         alike = self._row((n, v) for n, v in fields if not isinstance(v, _COLUMNS))
         for row in rows:
             row.update(alike)
@@ -263,8 +264,8 @@ def _local_part(name: str) -> str:
 def to_python(value: Any) -> Any:
     """Convert a statement's value to a Python value.
 
-    Times become ``numpy.datetime64[ns]``, which keeps nanoseconds. (The times of nodes and edges
-    themselves are integers.) Names stay qualified names, and JSON is parsed.
+    Times become ``numpy.datetime64[ns]``, which keeps nanoseconds. (``start_ns``, ``end_ns`` and
+    ``time_ns`` are integers.) Names stay qualified names, and JSON is parsed.
     """
     if isinstance(value, Moment):
         import numpy as np

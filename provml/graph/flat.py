@@ -1,4 +1,4 @@
-"""A graph with plain attributes only, for GraphML, GEXF and Cytoscape.
+"""Builds a graph with only plain attributes, for GraphML, GEXF and Cytoscape.
 
 Imports `build` and `view`; networkx only when needed.
 """
@@ -33,13 +33,13 @@ _JOINED: Final = ("types", "bundles")
 
 
 def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
-    r"""Build the graph of a view, in which each attribute has one plain type.
+    r"""Build the graph of a view of some runs, in which each attribute has one plain type.
 
     - Times are xsd:dateTime text: ``prov:startTime``, ``prov:endTime`` and ``prov:time``.
-    - ``types`` and ``bundles`` are joined by spaces, which no name contains.
+    - ``types`` and ``bundles`` are joined by spaces, because names do not contain spaces.
     - Lists and objects are JSON.
-    - An attribute that is an int on some nodes and a float on others becomes a float if that is
-      exact. Any other mixture of types becomes text.
+    - If an attribute is an int on some nodes and a float on others, all values become floats,
+      provided that is exact. Any other mixture of types becomes text.
     - Characters that XML cannot hold are escaped: ``\x00``.
     - Edges have an ``id``: ``e0``.
     """
@@ -91,7 +91,7 @@ def _flat_text(value: Any) -> str:
 
 
 def _unify_types(rows: list[dict[str, Plain]]) -> None:
-    """Convert the values so that each attribute has one type."""
+    """Convert the values in the rows so that each attribute has one type."""
     found: dict[str, set[type]] = {}
     inexact: set[str] = set()
     for row in rows:
@@ -111,7 +111,7 @@ def _unify_types(rows: list[dict[str, Plain]]) -> None:
 
 
 def plain_text(value: Plain) -> str:
-    """Write a value as XML Schema does."""
+    """Convert a value to text with the spelling of XML Schema."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

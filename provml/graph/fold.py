@@ -1,6 +1,6 @@
-"""Folding similar nodes into one, so that a picture stays readable.
+"""Folds similar nodes of a graph into one node, so that a picture stays readable.
 
-`find_groups` finds the nodes that belong together, `fold_graph` replaces each group by a node.
+`find_groups` finds the nodes that belong together. `fold_graph` replaces each group by one node.
 Imports `build` and `model.names`.
 """
 
@@ -21,12 +21,13 @@ GROUP: Final = "urn:provml:group/"
 
 
 class _FoldRule(NamedTuple):
-    """How nodes of a type are folded.
+    """The rule for folding the nodes of one type.
 
     Attributes:
-        plural: the name for several of them.
-        most: the number of nodes that are still shown one by one.
-        by_label: group the nodes with the same label; otherwise group those of one context or run.
+        plural: the plural name of the type.
+        most: the size up to which a group is not folded.
+        by_label: whether to group nodes with the same label; if false, nodes that belong to the
+            same context or run are grouped.
     """
 
     plural: str
@@ -63,14 +64,14 @@ _RULES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Nodes that are folded into one.
+    """A group of nodes that one node replaces.
 
     Attributes:
-        key: the key of the node that replaces them.
-        type: the type that they share.
-        plural: the name for several of them: ``series``, ``events``.
-        place: the key of the context or run that they belong to; None if there is none.
-        members: their keys, in the order of the graph.
+        key: the key of the replacing node.
+        type: the type of all members.
+        plural: the plural name of the type: ``series``, ``events``.
+        place: the key of the context or run that the members belong to; None if unknown.
+        members: the keys of the members, in the order of the graph.
     """
 
     key: str
@@ -83,11 +84,11 @@ class Group:
 def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
     """Find the nodes that belong together, for example the series of a context.
 
-    Models are grouped by name, other nodes by their context or run. Small groups are not folded: up
-    to three parameters, or two series of a context, stay as they are.
+    Models and samples are grouped by name, and other nodes by their context or run. Small groups
+    are not folded: for example, up to three parameters, or two series of a context, stay separate.
 
     Args:
-        apart: the keys of nodes that belong to no group.
+        apart: the keys of nodes that must not be folded.
     """
     places = _PlaceFinder(graph)
     found: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
@@ -106,12 +107,13 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
 
 
 def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
-    """Return the graph with one node in place of each group.
+    """Return a copy of the graph in which one node replaces each group.
 
-    That node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of
-    training``, ``net: 3 versions``) and ``members``: the attributes of each node as a dict, with
-    those of the activity that generated it as ``made_by``. Of several edges of one relation between
-    the same two nodes, the first stays, with a ``count``. Edges within a group are removed.
+    This node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of
+    training``, ``net: 3 versions``) and ``members``: a dict of attributes for each member, in which
+    ``made_by`` holds the attributes of the activity that generated the member. If several edges of
+    one relation join the same two nodes, only the first stays, with a ``count``. Edges within a
+    group are removed.
     """
     import networkx
 
@@ -158,7 +160,7 @@ def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
 
 
 def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
-    """Return a node's attributes, with those of the activity that generated it as ``made_by``."""
+    """Return a node's attributes, with the attributes of its generating activity as ``made_by``."""
     for _, goal, edge in graph.out_edges(key, data=True):
         if edge["relation"] == "wasGeneratedBy":
             return {**graph.nodes[key], "made_by": graph.nodes[goal]}
@@ -176,9 +178,9 @@ class _PlaceFinder:
         self._known: dict[str, str | None] = {}
 
     def of(self, key: str) -> str | None:
-        """Return the nearest context or run that the node leads to, or that used it."""
+        """Return the nearest context or run that a node leads to, or that used the node."""
         if key not in self._known:
-            self._known[key] = None  # a cycle ends here
+            self._known[key] = None  # stops the search if there is a cycle
             self._known[key] = self._find(key)
         return self._known[key]
 

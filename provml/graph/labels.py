@@ -1,4 +1,4 @@
-"""The texts in the nodes of a picture: a title, a few facts, or the rows of a table.
+"""Builds the texts in the nodes of a picture: a title and a few facts, or a table.
 
 Imports `clock` and `build`.
 """
@@ -32,15 +32,16 @@ _HIDDEN: Final = HIDDEN_CATEGORIES | {"Co", "Cn"}
 _ENTITIES: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\", "]": "&#93;"}
 )
-"""Graphviz reports a syntax error if text starts with ``]``: it looks for the end of a CDATA."""
+"""How characters are escaped in labels. If text starts with ``]``, Graphviz looks for the end of a
+CDATA section and reports a syntax error."""
 
 
 @dataclass(slots=True)
 class LabelTable:
-    """A table of similar nodes, one row each.
+    """A table with one row for each of several similar nodes.
 
-    A cell is text, a list of lines, or a tuple of numbers to plot. ``left_out`` counts the rows
-    that were removed from the middle.
+    A cell is text, a list of lines, or a tuple of numbers to plot. ``left_out`` is the number of
+    rows that were left out in the middle.
     """
 
     title: list[str]
@@ -51,7 +52,7 @@ class LabelTable:
 
 
 def escape_invisible(text: str) -> str:
-    r"""Escape control, direction and line-ending characters: ``\x1b``."""
+    r"""Escape invisible characters (control, direction, line ends): ``\x1b``."""
     return printable(text, _HIDDEN)
 
 
@@ -61,7 +62,7 @@ def escape_markup(text: str) -> str:
 
 
 def wrap_name(text: str, width: int = _TITLE_WIDTH) -> list[str]:
-    """Wrap a name into lines. The middle of a very long name is left out."""
+    """Split a name into lines of limited width. Leaves out the middle of a very long name."""
     text = escape_invisible(text)
     room = width * _NAME_LINES
     if len(text) > room:
@@ -70,13 +71,13 @@ def wrap_name(text: str, width: int = _TITLE_WIDTH) -> list[str]:
 
 
 def shorten(text: str, width: int = _VALUE_WIDTH) -> str:
-    """Cut text to a width, and mark the cut with an ellipsis."""
+    """Shorten text to a number of characters, with an ellipsis at the end."""
     text = escape_invisible(text)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def number_text(value: Any) -> str:
-    """Format a value for people: floats to three digits, other values short."""
+    """Format a value for display: floats with three digits, long values shortened."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
@@ -89,7 +90,7 @@ def number_text(value: Any) -> str:
 
 
 def duration_text(nanoseconds: int) -> str:
-    """Format a duration: ``340 ms``, ``2 h 5 min``."""
+    """Format a duration in nanoseconds for display: ``340 ms``, ``2 h 5 min``."""
     seconds = nanoseconds / 1e9
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -101,7 +102,7 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def range_text(numbers: Sequence[int]) -> str:
-    """Format numbers: a few are listed, many or consecutive ones are shown as a range."""
+    """Format integers for display: list a few, but show many or consecutive integers as a range."""
     ordered = sorted(set(numbers))
     first, last = ordered[0], ordered[-1]
     if last - first == len(ordered) - 1 or len(ordered) > _FEW:
@@ -110,7 +111,7 @@ def range_text(numbers: Sequence[int]) -> str:
 
 
 def span_text(first: int, last: int) -> str:
-    """Format a range of numbers with an en dash between its ends."""
+    """Format a range of integers, with an en dash between the first and the last."""
     return str(first) if first == last else f"{first}–{last}"
 
 
@@ -118,7 +119,7 @@ def span_text(first: int, last: int) -> str:
 
 
 def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
-    """Return a node's title and the lines below it."""
+    """Return the lines of a node's title, and the lines below the title."""
     del key
     if "members" in node:
         return _step_group_texts(graph, node)
@@ -126,14 +127,14 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
     title, facts = node["label"], _FACTS.get(own, _content_facts)(node)
     if own in ("provml:Step", "provml:Epoch"):
         title, facts = _step_texts(node)
-    if "provml:SamplesFile" in node["types"]:  # the writer's number is long
+    if "provml:SamplesFile" in node["types"]:  # its title contains a long writer name
         title = f"{title[:4]}…{title[-14:]}" if len(title) > _TITLE_WIDTH else title
     first = ", ".join(text for text in (_kind_words(node), *facts[:1]) if text)
     return wrap_name(title), [line for line in (first, *facts[1:]) if line]
 
 
 def _kind_words(node: Node) -> str:
-    """Return the most specific type in words."""
+    """Return the most specific type of a node, as words."""
     own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
     words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
     version = _version_of(node)
@@ -141,7 +142,7 @@ def _kind_words(node: Node) -> str:
 
 
 def _version_of(node: Node) -> str:
-    """Return the version in a name such as ``run:model/net/2``; empty if there is none."""
+    """Return the version from a name such as ``run:model/net/2``; empty for other names."""
     kind, *parts = node["name"].partition(":")[2].split("/")
     return parts[1] if len(parts) == 2 and kind in _VERSIONED else ""
 
@@ -191,7 +192,7 @@ def _value_fact(node: Node) -> list[str]:
 
 
 def _content_facts(node: Node) -> list[str]:
-    """Return the size, shape and digest, if they are known."""
+    """Return lines about the size, shape and digest of a node's content, as far as known."""
     facts = []
     if isinstance(node.get("provml:size"), int):
         facts.append(size_text(node["provml:size"]))
@@ -268,7 +269,7 @@ _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
 }
 
 
-# -- several ----------------------------------------------------------------------------------
+# -- labels for several nodes -----------------------------------------------------------------
 
 
 def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
@@ -286,7 +287,7 @@ def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
 
 
 def build_table(graph: Graph, node: Node) -> LabelTable | None:
-    """Build the table of a folded node. Returns None for a single node, and for steps."""
+    """Build the table of a folded node. Returns None for a single node and for folded steps."""
     make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
     if make is None:
         return None
@@ -299,7 +300,7 @@ def build_table(graph: Graph, node: Node) -> LabelTable | None:
 def _build_rows(
     node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]
 ) -> LabelTable:
-    """Build a table with a row for each member. If there are many, the middle ones are left out."""
+    """Build a table with a row for each member of a node. Leaves out the middle if it is long."""
     names = tuple(heads.split("|")) if heads else ()
     sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
     table = LabelTable(wrap_name(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))

@@ -1,9 +1,9 @@
-"""A graph as a Graphviz picture that follows the W3C's PROV layout conventions.
+"""Converts a graph to a Graphviz picture, with the W3C's PROV layout conventions.
 
 Entities are yellow ellipses, activities blue boxes and agents orange houses. Edges point to the
-earlier element. A folded group is a table. Labels are data, never markup: they are escaped for
+earlier element. A folded group is a table. Labels are never read as markup: they are escaped for
 Graphviz's HTML-like labels, and control characters are shown as escapes. A plot is a row of bars
-built from table cells, so it needs no file and no font.
+built from table cells, so it does not need a file or a font.
 
 Imports `build`, `fold`, `sketch`, `view` and `labels`; pydot only when needed.
 """
@@ -54,18 +54,21 @@ _EDGE_STYLES: Final = {
     "alternateOf": ("#6B7075", "dotted"),
 }
 _LABELLED_EDGES: Final = 24
-"""Up to this many edges are labelled with their relation; otherwise there is a legend."""
+"""If a picture has at most this many edges, each has a label. Otherwise it has a legend."""
 _NARROW: Final = 3
-"""A graph with fewer nodes per rank is tall and narrow."""
+"""A graph with fewer nodes per rank than this counts as narrow."""
 _ROW: Final = 3
-"""The number of leaves of a node in each row, up to `_MOST_ROWS` rows."""
+"""The number of leaves per row, if a node has many leaves; the limit is `_MOST_ROWS` rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
-"""Up to this many edges lead from a run's results to its members; otherwise a count is shown."""
+"""If a run has at most this many results, an edge leads to each. Otherwise a count is shown."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
-    """Build the graph of a picture: with sketches, cut to the view, and folded at series detail."""
+    """Build the graph of a picture: the part in the view, with sketches and folded groups.
+
+    Groups are folded only at series detail.
+    """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
     for mapping in mappings:
@@ -84,9 +87,9 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def _withhold_members(graph: Graph) -> None:
-    """Remove the edges from a run's results to its outputs if there are many.
+    """Remove the edges from a run's results to its outputs, if the run has many outputs.
 
-    The outputs are already linked to the run by their generation.
+    Each output still has the edge to the activity that generated it.
     """
     for key, node in graph.nodes(data=True):
         edges = [
@@ -100,10 +103,10 @@ def _withhold_members(graph: Graph) -> None:
 
 
 def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
-    """Write the graph in Graphviz's language. If there are several runs, each is a cluster.
+    """Convert a graph to the DOT language of Graphviz. Each of several runs is a cluster.
 
     Args:
-        graph: a graph of `build_picture` or of `build`.
+        graph: a graph from `build_picture` or `build`.
         direction: the direction of the edges, as ``rankdir``. The default is ``RL`` (earlier on the
             left), or ``BT`` (earlier on top) for a narrow graph.
 
@@ -157,14 +160,14 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
 
 
 def _choose_direction(graph: Graph) -> str:
-    """Choose upwards for a long, narrow graph, else leftwards, so that wide graphs become tall."""
+    """Choose the direction of the edges: upwards for a narrow graph, else to the left."""
     condensed = networkx().condensation(graph)  # a file that is read and overwritten causes a cycle
     ranks = 1 + networkx().dag_longest_path_length(condensed)
     return "BT" if len(graph) < _NARROW * ranks else "RL"
 
 
 def _edge_lengths(graph: Graph) -> dict[tuple[str, str], int]:
-    """Lengthen some edges, so that the many leaves of a node stand in several rows."""
+    """Choose longer lengths for edges, so that the leaves of a node form several rows."""
     leaves: dict[tuple[str, bool], list[tuple[str, str]]] = {}
     for key in graph:
         neighbours = {*graph.successors(key), *graph.predecessors(key)}
@@ -213,7 +216,7 @@ def _dot_edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
 
 
 def _edge_legend(relations: set[str]) -> str:
-    """Build the legend: the relations in their colours."""
+    """Build the legend, which names each relation in the colour of its edges."""
     lines = {"solid": "──", "dashed": "╌╌", "dotted": "┈┈"}
     entries = []
     for relation, (color, style) in _EDGE_STYLES.items():
@@ -255,13 +258,13 @@ def _table_cell(value: Any, align: str) -> str:
 
 
 def _small_text(text: str, size: int = 8, color: str = "black") -> str:
-    if not text:  # Graphviz rejects an empty element
+    if not text:  # Graphviz reports an error for an empty element
         return ""
     return f'<FONT POINT-SIZE="{size}" COLOR="{color}">{escape_markup(text)}</FONT>'
 
 
 def _bar_plot(course: tuple[float | None, ...]) -> str:
-    """Draw numbers as bars, scaled from the lowest to the highest; a gap for a missing number."""
+    """Build a row of bars, scaled from the lowest to the highest number. None becomes a gap."""
     known = [number for number in course if number is not None]
     if not known:
         return ""
@@ -278,7 +281,7 @@ def _bar_plot(course: tuple[float | None, ...]) -> str:
 
 
 def _bar(height: int) -> str:
-    """Draw one bar: an empty cell above a coloured one."""
+    """Build one bar: an empty cell above a coloured cell."""
     size = f'FIXEDSIZE="TRUE" WIDTH="{_BAR_WIDTH}"'
     cells = []
     if height < _PLOT_HEIGHT:

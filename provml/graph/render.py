@@ -1,4 +1,4 @@
-"""Drawing pictures with Graphviz's ``dot`` program. Imports `picture`, `clock` and `errors`."""
+"""Draws pictures with the ``dot`` program of Graphviz. Imports `picture`, `clock` and `errors`."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
     from provml.graph.build import Graph
 
 MOST_NODES: Final = 1_500
-"""With more nodes, Graphviz takes minutes and the picture is unreadable."""
+"""The maximum number of nodes in a picture. With more, Graphviz takes minutes and the picture is
+unreadable."""
 _LONGEST_S: Final = 300
 _PIXELS_PER_INCH: Final = 144
 _MARGIN_INCHES: Final = 0.3
 _A4_INCHES: Final = (11.69 - 2 * _MARGIN_INCHES, 8.27 - 2 * _MARGIN_INCHES)
 _SMALLEST: Final = 0.6
-"""A picture that would have to shrink below this scale keeps its size."""
+"""The smallest scale at which a picture is fitted to a page. Larger pictures keep their size."""
 
 
 def dot_text(mappings: Iterable[RunMapping], view: View) -> bytes:
-    """Write the picture of a view in Graphviz's language."""
+    """Convert a view of some runs to a picture in the DOT language."""
     return _encode_text(dot_graph(build_picture(mappings, view), view.direction).to_string())
 
 
 def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
-    """Draw the picture of a view.
+    """Draw a view of some runs, and return the bytes of the picture.
 
     Args:
-        form: ``svg``, ``png`` or ``pdf``.
+        form: the format: ``svg``, ``png`` or ``pdf``.
 
     Raises:
         MissingProgramError: Graphviz is not installed.
@@ -61,7 +62,7 @@ def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
             program, text, f"-T{form}", f"-Gdpi={_PIXELS_PER_INCH if form == 'png' else 72}"
         )
     date_s = _first_time_s(graph)
-    # the first line of the output: graph, scale, width and height in inches
+    # the output starts with the word "graph", the scale, and width and height in inches
     size = _run_graphviz(program, text, "-Tplain").split(maxsplit=4)[2:4]
     return _set_creation_date(
         _run_graphviz(program, text, "-Tpdf", *_page_options(*map(float, size)), date_s=date_s),
@@ -70,7 +71,7 @@ def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
 
 
 def _run_graphviz(program: str, text: bytes, *arguments: str, date_s: int = 0) -> bytes:
-    """Run Graphviz on a graph, and return its output."""
+    """Run Graphviz on a graph in the DOT language, and return the output."""
     own = {"SOURCE_DATE_EPOCH": str(date_s), "TZ": "UTC"}
     try:
         done = subprocess.run(
@@ -92,7 +93,7 @@ def _run_graphviz(program: str, text: bytes, *arguments: str, date_s: int = 0) -
 
 
 def _page_options(width: float, height: float) -> tuple[str, ...]:
-    """Return the options that fit a picture to an A4 page, if its text stays legible."""
+    """Return the Graphviz options that fit a picture to an A4 page, if text stays legible."""
     room = _A4_INCHES if width > height else _A4_INCHES[::-1]
     scale = min(room[0] / width, room[1] / height)
     margin = f"-Gmargin={_MARGIN_INCHES}"
@@ -100,13 +101,16 @@ def _page_options(width: float, height: float) -> tuple[str, ...]:
 
 
 def _first_time_s(graph: Graph) -> int:
-    """Return the earliest time in the graph, in seconds: equal runs give equal files."""
+    """Return the earliest time in a graph, in seconds since the epoch.
+
+    It serves as the creation date, so that equal runs give equal files.
+    """
     starts = [data["start_ns"] for _, data in graph.nodes(data=True) if "start_ns" in data]
     return max(0, min(starts, default=0) // 1_000_000_000)
 
 
 def _set_creation_date(pdf: bytes, date_s: int) -> bytes:
-    """Set the creation date of a PDF. Some versions of Graphviz ignore SOURCE_DATE_EPOCH."""
+    """Set the creation date in a PDF, as some Graphviz versions ignore SOURCE_DATE_EPOCH."""
     date = to_datetime(date_s * 1_000_000_000).strftime("%Y%m%d%H%M%S").encode()
     return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", date, pdf)
 

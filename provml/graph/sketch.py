@@ -1,4 +1,4 @@
-"""Adding small plots of series, and the ranges of steps, to the nodes of a picture.
+"""Adds small plots of series, and ranges of steps, to the nodes of a picture.
 
 Imports `model` and `build`; numpy only when needed.
 """
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from provml.model.series import Block
 
 POINTS: Final = 32
-"""The most values in a sketch."""
+"""The maximum number of values in a sketch."""
 
 
 def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
-    """Add to a run's nodes what one pass over its samples shows.
+    """Add sketches of series, and ranges of steps, to the nodes of one run.
 
-    A series gets ``sketch``: at most ``points`` numbers in the order logged. Each is the mean of a
-    stretch of samples, or None if the stretch has no finite number. A context (and the run) gets
-    ``steps``, its first and last step, and ``epochs``, the number of its epochs.
+    The node of a series gets ``sketch``: at most ``points`` numbers, in the order logged. Each is
+    the mean of consecutive samples, or None if these samples have no finite number. The node of a
+    context or run gets ``steps``, its first and last step, and ``epochs``, the number of epochs.
 
-    Costs about 50 ms for a million samples.
+    Costs one pass over the samples: about 50 ms for a million.
     """
     courses: dict[str, _Course] = {}
     places: dict[str, _StepRange] = {}
@@ -52,7 +52,7 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
 @dataclass(slots=True)
 class _Course:
-    """The sum and count of the numbers in each stretch of a series."""
+    """The sketch of a series under construction: a sum and a count for each point."""
 
     count: int
     sums: NDArray[np.float64]
@@ -86,7 +86,7 @@ def _empty_course(count: int, points: int) -> _Course:
 
 @dataclass(slots=True)
 class _StepRange:
-    """The steps and epochs of a context's samples."""
+    """The range of steps, and the set of epochs, of a context's samples."""
 
     first: int | None = None
     last: int | None = None
@@ -112,7 +112,7 @@ class _StepRange:
 
 
 def _float_column(values: Any) -> NDArray[np.float64]:
-    """Convert the values to floats. A value that is not a number, or too large, becomes NaN."""
+    """Convert values to floats. A value that is too large, or not a number, becomes NaN."""
     import numpy as np
 
     if not isinstance(values, list):

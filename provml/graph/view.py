@@ -1,6 +1,6 @@
-"""Selecting the part of a graph to show: around a node, or of some subjects.
+"""Selects the part of a graph to show: around a node, or about some subjects.
 
-Functions over a graph of `build`, each of which returns a new graph. Imports `build` and `errors`.
+The functions take a graph from `build`, and return a new graph. Imports `build` and `errors`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SUBJECTS: Final = {
     "model": frozenset({"provml:Model"}),
     "data": frozenset({"provml:Dataset", "provml:Artifact"}),
 }
-"""The subjects of a view, and the types of the entities that each shows."""
+"""The subjects of a view. Each maps to the types of the entities that it shows."""
 
 GRAPH_OPTIONS: Final = frozenset({"around", "depth", "reach", "only"})
-"""The fields of a `View` that apply to any graph."""
+"""The fields of a `View` that all graph formats support."""
 PICTURE_OPTIONS: Final = GRAPH_OPTIONS | {"direction"}
-"""The fields of a `View` that apply to a picture."""
+"""The fields of a `View` that picture formats support."""
 
 _NAMED: Final = 8
 
@@ -37,13 +37,13 @@ class View:
 
     Attributes:
         around: a node, by its IRI, its name (``run:model/net/2`` or ``model/net/2``) or its label.
-        depth: the number of relations to follow from there. None follows all.
-        reach: ``up`` to what the node came from, ``down`` to what came from it, or ``both``.
-        only: show only entities of these `SUBJECTS`, with the activities and agents behind them.
+        depth: the number of relations to follow from that node; None to follow all.
+        reach: ``up`` for the node's origins, ``down`` for its effects, or ``both``.
+        only: show only entities of these `SUBJECTS`, with their activities and agents.
         direction: the direction of the edges in a picture, as Graphviz's ``rankdir``.
 
     Raises:
-        ExportError: a value is not one of these.
+        ExportError: a field has an unknown value.
     """
 
     around: str | None = None
@@ -79,7 +79,7 @@ def apply_view(graph: Graph, view: View) -> Graph:
     """Return the part of a graph that a view shows.
 
     Raises:
-        ExportError: ``around`` names no node, or several.
+        ExportError: no node, or several nodes, match ``around``.
     """
     if view.around is not None:
         graph = select_around(
@@ -117,14 +117,14 @@ def find_node(graph: Graph, text: str) -> str:
 
 def _list_nodes(graph: Graph, keys: list[str]) -> str:
     names = [graph.nodes[key]["name"] for key in keys]
-    if len(set(names)) < len(names):  # nodes of several runs
+    if len(set(names)) < len(names):  # several runs have a node with this name
         names = keys
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
 def select_around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
-    """Select a node with its origins (``up``), its effects (``down``), or both."""
+    """Return the graph of a node with its origins (``up``), its effects (``down``), or both."""
     kept = {node}
     if reach != "down":
         kept |= _reach(graph.successors, node, depth)
@@ -144,7 +144,7 @@ def _reach(neighbours: Callable[[str], Iterator[str]], node: str, depth: int | N
 
 
 def select_subjects(graph: Graph, subjects: Iterable[str]) -> Graph:
-    """Select the entities of some subjects, their activities, and the agents behind these."""
+    """Return the graph of the subjects' entities, their activities, and the agents of these."""
     types = frozenset().union(*(SUBJECTS[subject] for subject in subjects))
     kinds = graph.nodes(data="kind")
     kept = {key for key, node in graph.nodes(data=True) if types.intersection(node["types"])}
@@ -168,7 +168,7 @@ def _neighbours(graph: Graph, key: str) -> Iterator[str]:
 
 
 def _subgraph(graph: Graph, kept: set[str]) -> Graph:
-    """Select nodes and the edges between them, in the order of the graph."""
+    """Return the graph of the kept nodes and the edges between them, in the same order."""
     import networkx
 
     part: Graph = networkx.MultiDiGraph(**graph.graph)

@@ -1,5 +1,5 @@
-"""Questions over many runs: what made a file, what was made from it, how runs differ.
+"""Answers questions over many runs: what made a file, what was made from it, how runs differ.
 
-The runs of a store are kept as tables in the store (`tables`, `rows`, `segments`), which can be
-deleted at any time. DuckDB queries the tables (`database`, `questions`). Nothing here records.
+Keeps the runs of a store as tables in the store (`tables`, `rows`, `segments`); you can delete the
+tables at any time. Queries them with DuckDB (`database`, `questions`). Never records anything.
 """

@@ -1,6 +1,6 @@
-"""Answers as tables: rows, and data frames of pyarrow, pandas and polars.
+"""Answers as tables, which convert to pyarrow, pandas and polars.
 
-Imports `errors`; pyarrow, pandas or polars on use.
+Imports only `errors` from provml; imports pyarrow, pandas or polars only when needed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ARROW: Final = {
 class TableAnswer:
     """A table: columns with names and SQL types, and rows of Python objects.
 
-    Its length is the number of rows. A row, by iteration or by index, is a dict of its cells.
+    ``len(table)`` is the number of rows. ``table[0]`` and iteration give each row as a dict.
 
     Attributes:
-        columns: the columns' names, all different.
+        columns: the columns' names, which are all different.
         types: the columns' SQL types.
         rows: a tuple for each row.
-        notes: for people: runs that could not be read, and other limits of the answer.
+        notes: messages for the user: runs that could not be read, and other limits of the answer.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class TableAnswer:
         return f"<provml.lineage.TableAnswer {len(self.rows)} rows: {', '.join(self.columns)}>"
 
     def column(self, name: str) -> list[Any]:
-        """Return the cells of a column. Raises ValueError if there is no column of this name."""
+        """Return the cells of a column. Raises ValueError if no column has this name."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
     def to_arrow(self) -> pa.Table:
-        """Return a table of ``pyarrow``. Raises MissingExtraError if it is not installed."""
+        """Convert to a ``pyarrow`` table. Raises MissingExtraError if it is not installed."""
         try:
             import pyarrow as pa
         except ImportError:
@@ -85,7 +85,7 @@ class TableAnswer:
         return pa.table(arrays, names=self.columns)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a data frame of ``pandas``. Raises MissingExtraError if it is not installed."""
+        """Convert to a ``pandas`` data frame. Raises MissingExtraError if it is not installed."""
         try:
             import pandas  # noqa: F401 - pyarrow's own message names no pip command
         except ImportError:
@@ -93,7 +93,7 @@ class TableAnswer:
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """Return a data frame of ``polars``. Raises MissingExtraError if it is not installed."""
+        """Convert to a ``polars`` data frame. Raises MissingExtraError if it is not installed."""
         try:
             import polars
         except ImportError:
@@ -104,7 +104,7 @@ class TableAnswer:
 
 
 class HasTable:
-    """An answer that can also be a table, for the libraries that people use."""
+    """Base class of answers that convert to a table, and to pyarrow, pandas and polars."""
 
     __slots__ = ()
 
@@ -113,13 +113,13 @@ class HasTable:
         raise NotImplementedError
 
     def to_arrow(self) -> pa.Table:
-        """Return `table` as a table of ``pyarrow``. Raises MissingExtraError."""
+        """Convert `table` to a ``pyarrow`` table. Raises MissingExtraError."""
         return self.table().to_arrow()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return `table` as a data frame of ``pandas``. Raises MissingExtraError."""
+        """Convert `table` to a ``pandas`` data frame. Raises MissingExtraError."""
         return self.table().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """Return `table` as a data frame of ``polars``. Raises MissingExtraError."""
+        """Convert `table` to a ``polars`` data frame. Raises MissingExtraError."""
         return self.table().to_polars()

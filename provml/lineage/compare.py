@@ -1,4 +1,4 @@
-"""The differences between runs. Imports `answers`, `database`, `segments`."""
+"""Finds the differences between runs. Imports `answers`, `database` and `segments`."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 
 @dataclass(slots=True)
 class Comparison(HasTable):
-    """Runs side by side: each part maps a name to a value for each run, None if it has none.
+    """Runs side by side.
+
+    Each part maps a name to a list with one value per run, which is None if the run has no value.
 
     Attributes:
-        runs: the runs' names in the tables, in the order asked for.
+        runs: the runs' names in the tables, in the order that the caller gave.
         state: experiment, status, duration, script, commit.
-        params, tags: the last value of each, as exact text.
-        resources: parameters named ``system.*``, which summarise readings of the machine.
-        packages: versions of installed packages.
-        data: ``<kind> <name>``, and the digests of its contents in each run, in order.
-        metrics: ``<name> <context>``, and of each run last, min, max and count.
-        code: unified diffs of the recorded sources, and of their changes since the commit, of each
-            run against the first; by file name.
-        notes: for people: runs that could not be read, and similar.
+        params, tags: the last value of each parameter and tag, as exact text.
+        resources: the parameters named ``system.*``, which summarise readings of the machine.
+        packages: the versions of the installed packages.
+        data: by ``<kind> <name>``, the digests of all contents with this name in each run.
+        metrics: by ``<name> <context>``, the last value, min, max and count in each run.
+        code: by file name, unified diffs of each run against the first run. They cover the recorded
+            sources, and the changes of the sources since the commit.
+        notes: messages for the user, such as runs that could not be read.
     """
 
     runs: list[str]
@@ -61,9 +63,9 @@ class Comparison(HasTable):
         return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
 
     def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
-        """Yield part, name and the values in each run of everything that differs but the code.
+        """Yield each difference except in the code: part, name, and the list of values in all runs.
 
-        Floats are numbers here, also those of parameters; `table` has exact text instead.
+        Yields all floats as numbers, including those of parameters; `table` has the exact text.
         """
         for part in ("state", "params", "resources", "tags", "packages", "data"):
             for name, values in self.differing(part).items():
@@ -75,7 +77,7 @@ class Comparison(HasTable):
                 yield "metrics", f"{name} {column}", numbers
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON, also what is the same in all runs."""
+        """Return all parts as plain JSON, including values that are the same in all runs."""
         return {name: getattr(self, name) for name in ("runs", *_PARTS, "notes")}
 
     def table(self) -> TableAnswer:
@@ -88,7 +90,7 @@ class Comparison(HasTable):
         return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
 
     def add(self, part: str, name: str, place: int, value: Any) -> None:
-        """Set the value of the run at this place in `runs`."""
+        """Set a value of the run at this position in `runs`."""
         entries: dict[str, list[Any]] = getattr(self, part)
         entries.setdefault(name, [None] * len(self.runs))[place] = value
 
@@ -100,7 +102,7 @@ def _exact_text(value: Any) -> str | None:
 
 
 def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Comparison:
-    """Compare runs; reads their recorded sources."""
+    """Compare runs. Reads the source code that each run recorded."""
     comparison = Comparison(runs, notes=list(notes))
     for place, run in enumerate(runs):
         for row in _select_run(database, "runs", run):
@@ -147,7 +149,7 @@ def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) ->
 
 
 def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
-    """Return a run's rows of a table."""
+    """Return the rows of a run in a table."""
     order = {"artifacts": "time_ns, node", "runs": "run"}.get(table, "name")
     return list(
         database.ask([table], f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run])
@@ -155,7 +157,7 @@ def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[s
 
 
 def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
-    """Return unified diffs of the recorded code against the first run's, by file name."""
+    """Return unified diffs of each run's code against the first run's, by file name."""
     sources = [_read_sources(database, database.runs[run], run) for run in runs]
     diffs: dict[str, list[str]] = {}
     for name in sorted({name for of_run in sources for name in of_run}):
@@ -180,7 +182,7 @@ def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list
 
 
 def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
-    """Return the text of the recorded sources by name; of several copies, the latest."""
+    """Return the text of a run's recorded sources by name; if a name repeats, the latest copy."""
     texts: dict[str, str] = {}
     for row in _select_run(database, "artifacts", run):
         if row["kind"] in ("script", "source", "diff") and row["copy"] and row["form"] == "file":
@@ -191,7 +193,7 @@ def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict
 
 
 def _read_copy(folder: Path, copy: str) -> str | None:
-    """Return the text of a copy; None if it is outside the run's folder, too large or missing."""
+    """Read the text of a copy; return None if it is missing, too large or outside the folder."""
     path = (folder / copy).resolve()
     if not path.is_relative_to(folder.resolve()):
         return None

@@ -1,4 +1,4 @@
-"""Conditions of ``provml runs --where``, a small part of Python's expressions, as SQL.
+"""Translates the conditions of ``provml runs --where`` to SQL. The syntax is a subset of Python.
 
     params.lr < 0.01 and metrics.accuracy.validation.max > 0.95
     params["optimizer.lr"] in (0.1, 0.01) and "ablation" not in tags.note
@@ -6,11 +6,11 @@
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
 A metric has ``last`` (the default), ``min``, ``max`` and ``count``. Without a context, it covers
-all contexts; ``[None]`` selects the samples that were logged without a context. If a run doesn't
-have a value, every comparison with it is unknown; ``== None`` asks for such runs.
+all contexts; ``[None]`` selects the samples that were logged without a context. If a run does not
+have a value, every comparison with this value is unknown; ``== None`` selects these runs.
 
-`ast` parses the text, which is never executed. Every name and value in it reaches SQL as a
-parameter. Imports `errors`, `base.clock`, `model.names`.
+`ast` parses the text, and nothing executes it. SQL receives every name and value in it as a
+parameter. Imports `errors`, `base.clock` and `model.names`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _HINT: Final = 'quote a name with other characters: params["learning-rate"]'
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """A fragment of SQL, and its parameters in order."""
+    """A fragment of SQL, with its parameters in order."""
 
     text: str
     params: tuple[Any, ...] = ()
@@ -80,7 +80,7 @@ class _Value:
 
 
 def _is_number(value: object) -> bool:
-    """Return whether a text is a number."""
+    """Return True if the text is a number."""
     try:
         float(str(value))
     except ValueError:
@@ -89,15 +89,15 @@ def _is_number(value: object) -> bool:
 
 
 def compile_condition(expression: str) -> Sql:
-    """Return a condition on the table ``runs``, which the SQL names ``r``.
+    """Translate a condition on the table ``runs``, which the SQL calls ``r``.
 
-    Raises QueryError, which says where the expression is wrong.
+    Raises QueryError if the expression is wrong; the message says where.
     """
     return _Compiler(expression).condition(_parse_expression(expression))
 
 
 def compile_value(expression: str) -> tuple[Sql, Sql]:
-    """Return the SQL of a value for ``--sort`` and ``--show``: as a number, and as text."""
+    """Translate a value for ``--sort`` and ``--show``; return its SQL as a number, and as text."""
     compiler = _Compiler(expression)
     node = _parse_expression(expression)
     found = compiler.value(node)
@@ -113,7 +113,7 @@ def _parse_expression(expression: str) -> ast.expr:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escapes in the user's strings
+            warnings.simplefilter("ignore")  # Python warns about escapes in the user's strings
             return ast.parse(expression.strip(), mode="eval").body
     except SyntaxError as error:
         assignment = _find_assignment(expression.strip())
@@ -130,7 +130,7 @@ def _parse_expression(expression: str) -> ast.expr:
 
 
 def _find_assignment(expression: str) -> int | None:
-    """Return the column of a single ``=`` in an expression; None if there is none."""
+    """Return the column of a single ``=`` in an expression; None if no ``=`` is found."""
     try:
         for token in tokenize.generate_tokens(io.StringIO(expression).readline):
             if token.type == tokenize.OP and token.string == "=":
@@ -177,7 +177,7 @@ class _Compiler:
             pairs = zip(operands, node.ops, operands[1:], strict=False)
             return _join_conditions(" AND ", [self._comparison(*pair) for pair in pairs])
         if isinstance(node, (ast.Attribute, ast.Subscript, ast.Name)):
-            found = self.value(node)  # a flag: params.shuffle, tags.keep
+            found = self.value(node)  # a flag, such as params.shuffle or tags.keep
             if found.text is not None:
                 return Sql(f"({found.text.text} = 'true')", found.text.params)
         if isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -214,7 +214,7 @@ class _Compiler:
         if one.text and other.text:
             params = (*one.text.params, *other.text.params)
             texts = Sql(f"({one.text.text} {operator} {other.text.text})", params)
-        if numbers and texts:  # two recorded values: by number if both are numbers, else by text
+        if numbers and texts:  # two recorded values: compare numbers if both are numbers, else text
             return Sql(f"coalesce({numbers.text}, {texts.text})", (*numbers.params, *texts.params))
         chosen = numbers or texts
         if chosen is None:
@@ -308,7 +308,7 @@ class _Compiler:
             self._refuse(node, f"{root!r} has no parts")
         if root in _TEXTS:
             return _Value(None, Sql(f"r.{root}"))
-        if root == "duration_s":  # until now if the run is under way
+        if root == "duration_s":  # for a run in progress, the time until now
             now = "CASE r.status WHEN 'running' THEN (?::BIGINT - r.started_ns) / 1e9 END"
             return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
         if root in _NUMBERS:
@@ -321,7 +321,10 @@ class _Compiler:
         self._refuse(node, f"unknown name {root!r}: put a text in quotes, or use one of {known}")
 
     def _path(self, node: ast.expr) -> tuple[str, list[tuple[tuple[Any, ...], bool]]]:
-        """Return the first name of a value, and its parts: keys, and whether by a dot."""
+        """Return the first name of a value, and the keys that follow it.
+
+        Each step is a tuple of keys, and True if a dot precedes it, or False for brackets.
+        """
         steps: list[tuple[tuple[Any, ...], bool]] = []
         while not isinstance(node, ast.Name):
             if isinstance(node, ast.Attribute):
@@ -373,7 +376,7 @@ class _Compiler:
                 if given == standard:
                     where += " AND x.context = ?"
                     params.append(given)
-                else:  # a run of an early version may have a context of this very name
+                else:  # early versions of provml recorded contexts with this name
                     where += (
                         " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
                         " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"

@@ -1,4 +1,4 @@
-"""The contents of a lineage: files, folders and objects. Imports nothing of provml."""
+"""The contents in a lineage: files, folders and objects. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Content:
-    """A content that the lineage reached.
+    """A file, folder or object that the lineage reached, identified by its digest.
 
     Attributes:
-        key: its digest or, without a digest, its run and node.
-        up: how many steps before the start it is; None if the start didn't come from it.
-        down: how many steps after the start it is; None if it didn't come from the start.
+        key: the digest; for a content without a digest, the run and the node.
+        up: the number of steps from this content to the start; None if the start was not made
+            from it.
+        down: the number of steps from the start to this content; None if it was not made from the
+            start.
         places: the rows of ``artifacts`` with this content, in the runs of the answer.
     """
 
@@ -27,10 +29,10 @@ class Content:
 
     @property
     def depth(self) -> int:
-        """How many steps it is from the start."""
+        """The number of steps between this content and the start."""
         return min(depth for depth in (self.up, self.down) if depth is not None)
 
     @property
     def facts(self) -> Row:
-        """The most informative place: where it was made, else where it was first used."""
+        """The row for the place that made the content or, if it is unknown, that first used it."""
         return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))

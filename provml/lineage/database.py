@@ -1,7 +1,8 @@
-"""A store's tables in DuckDB, brought up to date before each question.
+"""Queries a store's tables with DuckDB, and updates the tables before each question.
 
 The database is in memory and locked: it reads only the files of the tables, loads no extensions,
-and its configuration can't be changed. Imports `segments`, `tables`, `answers`; duckdb on use.
+and its configuration can't be changed. Imports `segments`, `tables` and `answers`; imports duckdb
+only when needed.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ _INDIRECT_WORD: Final = re.compile(r"\bquery(_table)?\b|_schema\b|\bduckdb_", re
 
 
 class QuestionDatabase:
-    """The tables of one store, for one process; safe to use from several threads.
+    """The tables of one store in this process. Several threads can use it at the same time.
 
     Attributes:
         store: the store's folder.
-        runs: the runs in the tables by name, as the last refresh found them.
-        unread: runs that can't be read, with the reason.
+        runs: the runs in the tables, by name, as of the last refresh.
+        unread: by name, the reason why a run can't be read.
     """
 
     def __init__(self, store: Path) -> None:
@@ -79,10 +80,10 @@ class QuestionDatabase:
     # -- refreshing ---------------------------------------------------------------------------
 
     def refresh(self) -> int:
-        """Read the new and changed runs of the store; return how many were read.
+        """Read the new and changed runs of the store; return the number of runs read.
 
-        Costs 30 microseconds a run to compare names, sizes and times of files, and about 15 ms for
-        each new or changed run of 10,000 samples.
+        Costs 30 microseconds per run to compare the names, sizes and times of files, and about
+        15 ms for each new or changed run of 10,000 samples.
 
         Raises StoreError if the store can't be read.
         """
@@ -94,7 +95,7 @@ class QuestionDatabase:
             if stale:
                 with self.segments.writing():
                     if self.segments.names() != list(self._catalogs):
-                        live = self._build_catalog(found)  # another process has written since
+                        live = self._build_catalog(found)  # another process wrote segments
                         stale = self._find_stale(found, live)
                     read = len(stale)
                     for made in self.segments.make(stale):
@@ -104,7 +105,7 @@ class QuestionDatabase:
                         live = self._build_catalog(found) | memory
                         lost = self._find_stale(found, live)
                         if any(own.run not in live for own in lost):
-                            # a damaged segment was discarded: read its runs again
+                            # a damaged segment was discarded, so read its runs again
                             for made in self.segments.make(lost):
                                 self._take_segment(made, found, live)
             self.unread = {run: why for run, why in self.unread.items() if run in found}
@@ -117,7 +118,7 @@ class QuestionDatabase:
     def _find_stale(
         self, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> list[FoundRun]:
-        """Return the runs to read: the new and changed ones, and those under way."""
+        """Return the runs to read: new runs, changed runs, and runs in progress."""
         return [
             own
             for run, own in found.items()
@@ -128,7 +129,7 @@ class QuestionDatabase:
     def _take_segment(
         self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> None:
-        """Add a segment that was just built to `live`; keep it in memory if it was not written."""
+        """Add a new segment to `live`. Keep its rows in memory if they are not in a file."""
         for run in made.runs:
             self.unread.pop(run, None)
             self._unread_at.pop(run, None)
@@ -143,7 +144,7 @@ class QuestionDatabase:
             self._memory[name] = made
 
     def _build_catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
-        """Return where the rows of each run are, for the runs whose rows are up to date."""
+        """Return the segment of each run whose rows are up to date."""
         read = {name: self._read_catalog(name) for name in self.segments.names()}
         self._catalogs = {name: catalog for name, catalog in read.items() if catalog is not None}
         newest: dict[str, IndexedRun] = {}
@@ -166,13 +167,13 @@ class QuestionDatabase:
             rows = self._connection.execute(
                 query, [str(self.segments.path(name, "runs"))]
             ).fetchall()
-        except duckdb.Error:  # another process has merged it, or it is damaged
+        except duckdb.Error:  # another process merged the segment, or it is damaged
             self.segments.discard(name)
             return None
         return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
 
     def _load(self, table: str) -> None:
-        """Update a table in memory from the segments and the runs under way."""
+        """Update a table in memory from the segments and the runs in progress."""
         loaded = self._loaded[table]
         wanted = {run: at.segment for run, at in self._live.items()}
         if loaded == wanted:
@@ -205,7 +206,7 @@ class QuestionDatabase:
         self._connection.execute(query, [path] if whole else [path, runs])
 
     def _load_samples(self) -> None:
-        """Define the table of samples over each run's file; write the files that are missing."""
+        """Define the table ``samples`` as a view of the runs' files; write the missing files."""
         paths = []
         with self.segments.writing():
             for run, found in self.runs.items():
@@ -227,7 +228,7 @@ class QuestionDatabase:
     # -- querying -----------------------------------------------------------------------------
 
     def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Answer one of provml's own queries from these tables, as of the last refresh."""
+        """Run one of provml's own queries on these tables, as of the last refresh."""
         import duckdb
 
         with self.lock:
@@ -248,9 +249,9 @@ class QuestionDatabase:
             return self._fetch_answer(query, params)
 
     def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Answer a user's query, which can read all tables and change nothing.
+        """Run a user's query, which can read all tables but can't change anything.
 
-        Raises QueryError if it is not a single SELECT, or DuckDB refuses it.
+        Raises QueryError if the query is not a single SELECT, or DuckDB rejects it.
         """
         import duckdb
 
@@ -281,7 +282,7 @@ class QuestionDatabase:
     def _fetch_answer(self, query: str, params: Sequence[Any]) -> TableAnswer:
         try:
             result = self._connection.execute(query, list(params))
-        except RuntimeError as error:  # how DuckDB reports Ctrl-C
+        except RuntimeError as error:  # DuckDB reports Ctrl-C this way
             if "interrupt" in str(error).lower():
                 raise KeyboardInterrupt from None
             raise
@@ -291,5 +292,5 @@ class QuestionDatabase:
 
 
 def _one_line_message(error: Exception) -> str:
-    """Return DuckDB's message on one line, without the quoted part of the query."""
+    """Return DuckDB's message as one line, without the part that quotes the query."""
     return " ".join(str(error).split("\n\nLINE ")[0].split())

@@ -1,8 +1,8 @@
-"""A lineage as one PROV graph over its runs, for the export formats and networkx.
+"""Merges the runs of a lineage into one PROV graph, for the export formats and networkx.
 
-Each run has a prefix of its own. If one run used what another made (the digests are equal), the two
-entities are alternates of each other. Imports `contents`, `rows`, `model`, `export`; networkx on
-use.
+Each run gets its own prefix. If one run used a content that another run made (the digests are
+equal), the graph states that the two entities are alternates of each other. Imports `contents`,
+`rows`, `model` and `export`; imports networkx only when needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LineageMapping:
-    """The statements of a lineage, with the interface of `RunMapping` that formats use."""
+    """The statements of a lineage, with the methods of `RunMapping` that export formats call."""
 
     detail = "series"
     samples = 0
@@ -39,8 +39,8 @@ class LineageMapping:
 
         Args:
             contents: the contents that the lineage reached, by key.
-            folders: the folders of the runs that made or used them, by the run's name.
-            depth: the most steps that were followed; None for all.
+            folders: by the run's name, the folders of the runs that made or used the contents.
+            depth: the maximum number of steps that were followed; None means no limit.
         """
         self._contents, self._depth = contents, depth
         self._prefixes: dict[str, str] = {}
@@ -68,7 +68,7 @@ class LineageMapping:
         journal: Journal,
         places: dict[str, list[tuple[str, str]]],
     ) -> None:
-        """Add the part of a run that connects the contents reached, with its agents."""
+        """Add the part of a run that connects contents of the lineage, and its agents."""
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}
@@ -125,12 +125,12 @@ class LineageMapping:
 
     @property
     def series(self) -> NoSeries:
-        """An empty table of series."""
+        """Return an empty table of series."""
         return NoSeries()
 
 
 class NoSeries:
-    """A `SeriesTable` without series."""
+    """A `SeriesTable` that contains no series."""
 
     all: Final[tuple[RunSeries, ...]] = ()
 
@@ -142,7 +142,7 @@ class NoSeries:
 def _rename_statement(
     statement: Statement, prefixes: dict[str, str], kept: Collection[str] | None = None
 ) -> Statement:
-    """Return the statement with renamed prefixes; drop arguments that name a node not in `kept`."""
+    """Rename a statement's prefixes; drop arguments that refer to nodes outside `kept`."""
     arguments = {
         key: _rename_prefix(value, prefixes) if isinstance(value, Name) else value
         for key, value in statement.arguments.items()
@@ -176,7 +176,7 @@ def export_lineage(
 def lineage_graph(
     contents: Mapping[str, Content], folders: Mapping[str, Path], depth: int | None
 ) -> nx.MultiDiGraph[str]:
-    """Return a lineage as a graph of networkx."""
+    """Build a networkx graph of a lineage."""
     try:
         import networkx as nx
     except ImportError:

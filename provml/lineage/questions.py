@@ -1,6 +1,6 @@
-"""Open a store and ask questions about its runs.
+"""Opens a store, and answers questions about its runs.
 
-Imports `database`, `conditions`, `trace`, `compare`, `answers`.
+Imports `database`, `conditions`, `trace`, `compare` and `answers`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ORDER BY a.time_ns, a.run, a.version
 
 
 def open_store(store: str | os.PathLike[str] | None = None) -> Store:
-    """Open a store, the folder of runs, to ask questions about them.
+    """Open a store (a folder of runs) to ask questions about its runs.
 
     Args:
         store: the folder. Default: the environment variable ``PROVML_STORE``, else ``provenance``.
@@ -50,12 +50,12 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
 
 
 class Store:
-    """The runs of a store.
+    """The runs of a store, and the questions that you can ask about them.
 
-    Each question first looks for new runs (30 microseconds a run) and reads them (about 15 ms a
-    run) into tables, in the folder ``.tables`` of the store, which can be deleted. A run under way
-    is read from its journal each time. Runs that can't be read are left out, and the notes of each
-    answer name them.
+    Each question first looks for new runs (30 microseconds per run) and reads them (about 15 ms per
+    run) into tables. The tables are in the folder ``.tables`` of the store, which you can delete.
+    Each question reads runs in progress again from their journals. Answers leave out runs that
+    can't be read; the notes of each answer list these runs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,15 +71,15 @@ class Store:
         return self._database.segments.folder
 
     def run_folder(self, run: str) -> Path:
-        """Return the folder of a run by its name in the tables. Raises KeyError."""
+        """Return the folder of a run, given its name in the tables. Raises KeyError."""
         return self._database.runs[run].folder
 
     def refresh(self) -> int:
-        """Bring the tables up to date; return how many runs were read."""
+        """Bring the tables up to date; return the number of runs read."""
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes on every answer: runs that are left out, duplicated, or damaged."""
+        """Return the notes for every answer: runs that are left out, duplicated, or damaged."""
         unread = self._database.unread
         notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
         twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
@@ -99,15 +99,16 @@ class Store:
         show: Sequence[str] = (),
         limit: int | None = None,
     ) -> TableAnswer:
-        """Return the runs, the oldest first, or sorted.
+        """Return the runs that meet a condition; by default all, the oldest first.
 
         Args:
-            where: a condition: ``params.lr < 0.01 and metrics.accuracy.validation.max > 0.95``; see
+            where: a condition, such as
+                ``params.lr < 0.01 and metrics.accuracy.validation.max > 0.95``; see
                 `provml.lineage.conditions`.
-            sort: a value to sort by, least first; ``-`` before it puts the greatest first. Runs
-                without the value come last.
-            show: values to add as columns, which have the values' names.
-            limit: how many runs to return at most; None for all.
+            sort: a value to sort by, the lowest first. Put ``-`` before it to get the highest
+                first. Runs without the value come last.
+            show: values to add as columns with the same names.
+            limit: the maximum number of runs to return; None for all.
 
         Raises:
             QueryError: a condition or value is wrong.
@@ -122,7 +123,7 @@ class Store:
                 columns.append(f'{chosen.text} AS "{title}"')
                 params += chosen.params
                 continue
-            # a column of numbers, unless a run has a text
+            # the column has numbers, unless the value is text in some run
             columns.append(f'struct_pack(n := {number.text}, t := {text.text}) AS "{title}"')
             params += [*number.params, *text.params]
         query = f"SELECT {', '.join(columns)} FROM runs r"
@@ -157,16 +158,22 @@ class Store:
         direction: str = "up",
         depth: int | None = None,
     ) -> Lineage:
-        """Return what a file came from, or what was made from it, over all runs.
+        """Trace a file over all runs: to its causes, or to everything that was made from it.
 
         Args:
-            start: a file or folder, which is found by its content; a digest; a recorded path or
-                URI; the name of an artifact, dataset or model; an IRI; a run.
-            direction: ``up`` to causes, ``down`` to effects, or ``both``.
-            depth: the most steps from content to content to follow; None for all.
+            start: one of
+
+                - a file or folder, which provml finds by its content;
+                - a digest;
+                - a recorded path or URI;
+                - the name of an artifact, dataset or model;
+                - an IRI;
+                - a run.
+            direction: ``up`` for causes, ``down`` for effects, or ``both``.
+            depth: the maximum number of steps from content to content; None means no limit.
 
         Raises:
-            QueryError: the direction or depth is not allowed, or no run knows the start.
+            QueryError: the direction or depth is not valid, or no run knows the start.
         """
         if direction not in DIRECTIONS:
             raise QueryError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
@@ -178,17 +185,17 @@ class Store:
         return trace(self._database, found, direction, depth, notes)
 
     def impact(self, start: str | os.PathLike[str], depth: int | None = None) -> Lineage:
-        """Return what was made from a file or dataset: `lineage` downward."""
+        """Trace what was made from a file or dataset: `lineage` with direction ``down``."""
         return self.lineage(start, "down", depth)
 
     def diff(self, *runs: str | os.PathLike[str]) -> Comparison:
-        """Return what differs between runs: parameters, code, packages, data, metrics.
+        """Compare runs: parameters, code, packages, data and metrics.
 
         Args:
-            runs: two or more runs: folders, ids, or ``latest``, as for `provml.load`.
+            runs: two or more runs, each as a folder, an id or ``latest``, as for `provml.load`.
 
         Raises:
-            QueryError: fewer than two runs.
+            QueryError: the caller passed fewer than two runs.
             RunNotFoundError: a run is not in this store.
         """
         if len(runs) < 2:
@@ -199,7 +206,7 @@ class Store:
     def history(self, model: str) -> TableAnswer:
         """Return the versions of a model over all runs, the earliest first.
 
-        Raises QueryError if no run has a model of this name.
+        Raises QueryError if no run has a model with this name.
         """
         self.refresh()
         answer = self._database.ask(["artifacts", "runs"], _HISTORY, [printable_path(model)])
@@ -217,14 +224,14 @@ class Store:
     def sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Query the tables with DuckDB's SQL. ``schemas/tables.md`` describes the tables.
 
-        The table ``samples`` is built on first use, which costs about 10 ms for 10,000 samples.
+        The first query of ``samples`` builds this table: about 10 ms for 10,000 samples.
 
         Args:
             query: a single SELECT; ``?`` stands for a parameter.
             params: the values of the parameters, in order.
 
         Raises:
-            QueryError: the query is not a single SELECT, or DuckDB refuses it.
+            QueryError: the query is not a single SELECT, or DuckDB rejects it.
         """
         self.refresh()
         answer = self._database.ask_sql(query, params)
@@ -248,7 +255,7 @@ class Store:
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:
-    """Turn columns of (number, text) into numbers, or into texts if any value is not a number."""
+    """Turn columns of (number, text) into numbers, or into text if any value is not a number."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

@@ -1,6 +1,6 @@
-"""Turn a run's PROV statements into rows of the tables, with the flows between its contents.
+"""Turns a run's PROV statements into rows of the tables, and finds the flows between its contents.
 
-Imports `tables`, `model`, `journal`; pyarrow on use.
+Imports `tables`, `model` and `journal`; imports pyarrow only when needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Flow = tuple[str, str]
 CAUSAL: Final = frozenset(
     {"wasGeneratedBy", "used", "wasInformedBy", "wasStartedBy", "wasDerivedFrom"}
 )
-"""The relations that lineage follows; each leads from the effect to the cause."""
+"""The PROV relations that lineage follows; each one points from the effect to the cause."""
 
 _KINDS: Final = {
     "provml:Dataset": "dataset",
@@ -49,10 +49,10 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
-    """Return the run's rows of every table.
+    """Build a run's rows for every table.
 
-    Costs one pass over its files, about 8 ms for 10,000 samples, and 1 s a GB to hash the samples
-    files of a large run.
+    Reads the run's files once: about 8 ms for 10,000 samples. Hashing the samples files of a large
+    run costs 1 s per GB.
 
     Raises:
         JournalError: a newer version of provml wrote the run.
@@ -80,9 +80,9 @@ class RunGraph:
     """A run's statements as a graph.
 
     Attributes:
-        nodes: the statements of elements by name, in the order of the document.
-        edges: the statements of relations.
-        contents: the kind of each node that is data, code or a result, by name.
+        nodes: by name, the statements about elements, in the order of the document.
+        edges: the statements about relations.
+        contents: by name, the kind of each node that is data, code or a result.
     """
 
     def __init__(self, statements: list[Statement]) -> None:
@@ -99,7 +99,7 @@ class RunGraph:
                 self.edges.append(statement)
 
     def causes(self) -> dict[str, list[str]]:
-        """Return the causes of each node, by the causal relations."""
+        """Return the direct causes of each node."""
         causes: defaultdict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
             if edge.kind in CAUSAL:
@@ -108,7 +108,7 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Yield (effect, cause) for contents without another content in between."""
+        """Yield an (effect, cause) pair for any two contents that no other content separates."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
@@ -116,7 +116,7 @@ class RunGraph:
                 yield content, cause
 
     def reached(self, starts: list[str], up: bool) -> set[str]:
-        """Return the starts with all their causes (up), or with all their effects (down)."""
+        """Return the starts and all their causes if ``up`` is true, else all their effects."""
         steps = self.causes()
         if not up:
             turned: defaultdict[str, list[str]] = defaultdict(list)
@@ -139,7 +139,7 @@ def _nearest_contents(
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Return the contents nearest to a node among its causes; `known` caches the results."""
+    """Return the nearest contents among the causes of a content. `known` caches the results."""
     waiting = [content]
     under_way: set[str] = set()
     while waiting:
@@ -161,13 +161,16 @@ def _nearest_contents(
 
 
 def edge_ends(edge: Statement) -> tuple[str, str]:
-    """Return the two nodes of a relation: effect, cause."""
+    """Return the two nodes of a relation: the effect and the cause."""
     first, second = FORMAL[edge.kind][:2]
     return str(edge.arguments.get(first, "")), str(edge.arguments.get(second, ""))
 
 
 def content_key(run: str, node: Statement) -> str:
-    """Return the key of a content: its digest, or run and node if it has none or is empty."""
+    """Return the key of a content: its digest.
+
+    If the content has no digest or is empty, the key is the run and the node.
+    """
     digest = first_attribute(node, "provml:sha256")
     if isinstance(digest, str) and first_attribute(node, "provml:size") != 0:
         return digest
@@ -175,14 +178,14 @@ def content_key(run: str, node: Statement) -> str:
 
 
 def own_type(statement: Statement) -> str | None:
-    """Return the first type outside PROV's namespace, else the first type."""
+    """Return an element's first type outside PROV's namespace, else its first type."""
     types = [str(value) for name, value in statement.attributes if name == "prov:type"]
     own = [name for name in types if not name.startswith("prov:")]
     return next(iter(own or types), None)
 
 
 def first_attribute(statement: Statement, name: str) -> Any:
-    """Return the first value of an attribute; None if there is none."""
+    """Return the first value of an attribute; None if the statement does not have it."""
     return next((value for own, value in statement.attributes if own == name), None)
 
 
@@ -316,7 +319,7 @@ def _series_row(series: RunSeries) -> Row:
 
 
 def _series_target(series: RunSeries) -> str | None:
-    """Return the model or artifact of a series, ``model/net``, with its name percent-encoded."""
+    """Return the model or artifact that a series belongs to: ``model/net``, percent-encoded."""
     return None if series.of is None else f"{series.of[0]}/{encode_name(series.of[1])}"
 
 
@@ -349,7 +352,7 @@ def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
 
 
 def _parse_activity(activity: str | None) -> tuple[str | None, int | None, int | None]:
-    """Return context, step and epoch from the name of an activity."""
+    """Parse the name of an activity; return its context, step and epoch."""
     kind, *parts = (activity or "").split("/")
     if kind == "run:context":
         return parts[0], None, None
@@ -369,7 +372,7 @@ def _package_rows(graph: RunGraph) -> Iterator[Row]:
 
 
 def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
-    """Return the first activity that a relation connects to each node, and its time."""
+    """Return the first activity that this relation connects to each node, with its time."""
     found: dict[str, tuple[str, int | None]] = {}
     for edge in graph.edges:
         if edge.kind == kind:
@@ -387,7 +390,7 @@ def _first_times(graph: RunGraph, kind: str) -> dict[str, int | None]:
 
 
 def _to_json_value(value: Any) -> Any:
-    """Return an attribute's value as JSON; a value that JSON can't hold becomes text."""
+    """Convert an attribute's value to JSON; turn a value that JSON can't represent into text."""
     if isinstance(value, Literal):
         return value.lexical
     if isinstance(value, (Name, Iri)):
@@ -439,7 +442,7 @@ def _to_timestamp(time_ns: int | None) -> datetime | None:
 
 
 def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
-    """Return the pyarrow schema of columns."""
+    """Return the pyarrow schema for these columns."""
     import pyarrow as pa
 
     types = {
@@ -454,7 +457,7 @@ def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
 
 
 def build_arrow_table(table: str, rows: list[Row]) -> pa.Table:
-    """Return rows of one table as a pyarrow table."""
+    """Convert the rows of a table to a pyarrow table."""
     import pyarrow as pa
 
     schema = arrow_schema(TABLES[table])
@@ -463,7 +466,7 @@ def build_arrow_table(table: str, rows: list[Row]) -> pa.Table:
     for field, values in zip(schema, columns, strict=True):
         try:
             arrays.append(pa.array(values, field.type))
-        except UnicodeEncodeError:  # a lone surrogate, from a file that provml didn't write
+        except UnicodeEncodeError:  # a lone surrogate, in a file that provml did not write
             arrays.append(pa.array([_escape_surrogates(value) for value in values], field.type))
     return pa.table(arrays, schema=schema)
 
@@ -473,7 +476,7 @@ def _escape_surrogates(value: Any) -> Any:
 
 
 def sample_batches(run: str, journal: Journal) -> Iterator[pa.Table]:
-    """Yield the run's samples in batches."""
+    """Yield the run's samples as pyarrow tables."""
     for block in SeriesTable(journal).blocks():
         yield _sample_table(run, block)
 

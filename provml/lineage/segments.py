@@ -1,12 +1,12 @@
-"""The files of a store's tables: where they are, which runs they hold, if they are up to date.
+"""Manages the files of a store's tables: finds runs, and writes and merges the files.
 
-The tables consist of segments. A segment is a folder with one Parquet file for each table, which
-holds the rows of some runs. It is written under a temporary name, renamed, and never changed. If
-two segments hold the same run, the later one counts. Therefore readers need no lock, and ignore
-what a killed process leaves. Small segments are merged as new ones arrive, so that each row is
-rewritten only a few times.
+The tables consist of segments. A segment is a folder with one Parquet file for each table. The
+files contain the rows of one or more runs. provml writes a segment under a temporary name, renames
+it, and never changes it. If two segments contain the same run, the later one counts. Therefore
+readers need no lock, and ignore the partial files of killed processes. provml merges small segments
+when it writes new ones, so that it rewrites each row only a few times.
 
-Imports `rows`, `tables`, `journal`; duckdb and pyarrow on use.
+Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class FoundRun(NamedTuple):
     """A run's folder in the store.
 
     Attributes:
-        run: the run's name in the tables, ``<experiment>/<id>``, from the names of its folders.
-        path: the folder.
-        fingerprint: the names, sizes and times of its files, or their digest.
+        run: the run's name in the tables, ``<experiment>/<id>``, from the names of the folders.
+        path: the run's folder.
+        fingerprint: the names, sizes and times of the run's files, or a digest of these.
     """
 
     run: str
@@ -60,13 +60,13 @@ class FoundRun(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """The folder as a `Path`."""
+        """The run's folder as a `Path`."""
         return Path(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedRun:
-    """A run in the tables: its segment, and the fingerprint and status it was built from."""
+    """A run in the tables: its segment, and its fingerprint and status when the rows were built."""
 
     segment: str
     fingerprint: str
@@ -75,12 +75,12 @@ class IndexedRun:
 
 @dataclass(slots=True)
 class BuiltSegment:
-    """Rows that were just built from journals.
+    """Rows that provml has just built from journals.
 
     Attributes:
-        tables: the rows by table.
-        runs: the runs in the rows.
-        unread: runs that can't be read, with the reason.
+        tables: the rows of each table.
+        runs: the runs that have rows in the tables, by name.
+        unread: by name, the reason why a run can't be read.
     """
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
@@ -89,9 +89,9 @@ class BuiltSegment:
 
 
 def scan(store: Path) -> dict[str, FoundRun]:
-    """Return the runs of a store by name; ignore everything else in the folder.
+    """Find the runs of a store, by name. Ignore everything else in the folder.
 
-    Costs about 30 microseconds a run, to list the names, sizes and times of its files.
+    Costs about 30 microseconds per run, to list the names, sizes and times of the run's files.
     Raises StoreError if the store can't be read.
     """
     found: dict[str, FoundRun] = {}
@@ -121,7 +121,7 @@ def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _fingerprint_run(folder: str) -> str | None:
-    """Return a text that changes when the run's files do; None if the folder holds no run."""
+    """Return a text that changes when the run's files change; None if the folder is not a run."""
     facts: list[str] = []
     is_run = False
     try:
@@ -154,8 +154,9 @@ class Segments:
     """The segments of a store.
 
     Attributes:
-        folder: the segments' folder: in the store or, if that is read-only, in the user's cache or
-            else in a temporary folder that is removed with this object.
+        folder: the folder of the segments. It is in the store or, if the store is read-only, in the
+            user's cache. If neither is writable, it is a temporary folder that disappears with this
+            object.
     """
 
     def __init__(self, store: Path) -> None:
@@ -172,16 +173,16 @@ class Segments:
         return sorted(name for name in found if name[:1].isdigit())
 
     def path(self, segment: str, table: str) -> Path:
-        """Return the file of a table in a segment."""
+        """Return the path of a table's file in a segment."""
         return self.folder / segment / f"{table}.parquet"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Lock the segments for writing, and remove what killed writers left.
+        """Lock the segments for writing, and remove the partial files of killed processes.
 
-        On a file system without locks, two processes may do the same work, with the same result.
+        On a file system without locks, two processes may do the same work; the result is the same.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+        self.folder.mkdir(parents=True, exist_ok=True)  # the user may have deleted the folder
         fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
@@ -195,7 +196,7 @@ class Segments:
             os.close(fd)
 
     def write(self, tables: dict[str, pa.Table]) -> str:
-        """Write a segment and return its name. Raises OSError."""
+        """Write a new segment and return its name. Raises OSError."""
         import pyarrow.parquet as pq
 
         name = f"{time.time_ns():020}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -211,7 +212,7 @@ class Segments:
         return name
 
     def discard(self, name: str) -> None:
-        """Remove a segment that can't be read; its runs are read again."""
+        """Remove a segment that can't be read. The next refresh reads its runs again."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -227,10 +228,11 @@ class Segments:
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
-        """Merge small segments if there are many; return whether any changed.
+        """Merge small segments if the store has many; return True if any segment changed.
 
-        Drops the rows of runs that are gone. A segment is merged with the later ones once these are
-        as large as it is, so a row is rewritten only when its segment at least doubles.
+        Drops the rows of deleted runs. Merges a segment with the later segments when these have
+        grown as large as the segment, so provml rewrites a row only when its segment at least
+        doubles.
         """
         names = self.names()
         if len(names) <= _MOST_SEGMENTS:
@@ -245,14 +247,14 @@ class Segments:
         for name in old:
             try:
                 parts.append(self._live_rows(name, live))
-            except (OSError, ValueError):  # one of its files is damaged or gone
+            except (OSError, ValueError):  # a file of the segment is damaged or missing
                 self.discard(name)
                 return True
         import pyarrow as pa
 
         try:
             self.write({t: pa.concat_tables([part[t] for part in parts]) for t in TABLES})
-        except OSError:  # a full disk: the segments still answer as they are
+        except OSError:  # a full disk: the segments can still be queried as they are
             return False
         for name in old:
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -263,7 +265,7 @@ class Segments:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
-        """Return a segment's rows of the runs that no later segment holds."""
+        """Return a segment's rows of the runs whose latest rows are in this segment."""
         import pyarrow.parquet as pq
 
         runs = [run for run, at in live.items() if at.segment == name]
@@ -272,9 +274,9 @@ class Segments:
         )
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
-        """Read runs and write their rows, in batches; yield each batch.
+        """Read runs in batches; write and yield the rows of each batch.
 
-        Rows of runs under way are yielded but not written. Call it within `writing`.
+        Yields rows of runs in progress, but does not write them. Call this only within `writing`.
         """
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
@@ -289,7 +291,7 @@ class Segments:
             yield made
 
     def _try_to_write(self, tables: dict[str, pa.Table]) -> str:
-        """Write a segment and return its name; return an empty name if the disk fails."""
+        """Write a segment and return its name; return an empty text if writing fails."""
         try:
             return self.write(tables)
         except OSError:
@@ -298,7 +300,7 @@ class Segments:
     def samples_path(self, found: FoundRun, is_live: bool) -> Path:
         """Return the Parquet file of a run's samples; write it if it is missing.
 
-        Writing costs about 10 ms for 10,000 samples; memory use does not grow with the run.
+        Writing costs about 10 ms for 10,000 samples. Memory use does not depend on the run's size.
         """
         import pyarrow.parquet as pq
 
@@ -327,7 +329,7 @@ class Segments:
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
-    """Return the rows of these runs only."""
+    """Return only the rows of these runs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -336,13 +338,13 @@ def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.T
 
 
 def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
-    """Read runs; list those that can't be read with the reason."""
+    """Read runs and build their rows; note the reason for each run that can't be read."""
     made = BuiltSegment()
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:
         try:
             own = build_rows(found.run, Journal(found.folder), found.fingerprint)
-        except Exception as error:  # one run that can't be read must not hide the others
+        except Exception as error:  # one unreadable run must not hide the others
             made.unread[found.run] = str(error) or type(error).__name__
             continue
         for table, added in own.items():
@@ -357,7 +359,7 @@ _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
 def _choose_tables_folder(store: Path) -> tuple[Path, bool]:
-    """Return a writable folder for the tables, and whether it is a temporary one."""
+    """Return a writable folder for the tables, and True if the folder is temporary."""
     version = f"v{TABLES_VERSION}"
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
     for folder in (store / FOLDER / version, cache_folder() / "tables" / own / version):

@@ -1,6 +1,6 @@
-"""The tables of a store: columns, types, units. Imports nothing of provml.
+"""Defines the tables of a store: columns, types and units. Imports nothing else from provml.
 
-``schemas/tables.md`` describes the same for people; a test compares the two.
+``schemas/tables.md`` documents the same tables for users; a test compares the two.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 TABLES_VERSION: Final = 2
-"""Part of the folder's name: tables of other versions are neither read nor changed."""
+"""The version is part of the folder's name, so provml never touches tables of other versions."""
 
 
 class SqlColumn(NamedTuple):
-    """A column: its name, its SQL type, and its content with the unit."""
+    """A column: its name, its SQL type, and a description of its content with the unit."""
 
     name: str
     type: str
@@ -149,7 +149,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("version", "VARCHAR", "its version"),
     ),
 }
-"""The tables for all questions; they are small, a few hundred rows a run."""
+"""The tables that answer all questions. They are small: a few hundred rows per run."""
 
 SAMPLES: Final[tuple[SqlColumn, ...]] = (
     _RUN,
@@ -168,7 +168,7 @@ SAMPLES: Final[tuple[SqlColumn, ...]] = (
         "a value that no double holds, exactly: text unchanged, everything else as JSON",
     ),
 )
-"""The table ``samples``, with a row for each sample; built when SQL first uses it."""
+"""The table ``samples``, with one row per sample. provml builds it when a query first needs it."""
 
 
 def build_markdown() -> str:

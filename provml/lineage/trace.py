@@ -1,9 +1,9 @@
-"""Lineage: the causes or effects of a content over all runs of a store.
+"""Traces the causes or effects of a content over all runs of a store.
 
-Files with the same digest are one content, whatever their names and places. This connects runs: one
-made the content, another used it. The table ``flows`` has the steps from content to content, and
-one recursive query follows them. Imports `contents`, `database`, `answers`, `rows`; `document` on
-use.
+Files with the same digest are one content, whatever their names and locations. Such a content
+connects the run that made it with the runs that used it. The table ``flows`` contains the steps
+from content to content, and one recursive query follows them. Imports `contents`, `database`,
+`answers` and `rows`; imports `document` only when needed.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ WITH RECURSIVE reached (content, depth) AS (
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""SQL for both DuckDB and Spark. Spark has no UNION in recursive queries, which would stop at a
-cycle, so a limit stops them. Each round has a content once, so it costs at most one pass over the
-flows.
+"""A query that works in both DuckDB and Spark.
+
+UNION would stop the recursion at a cycle, but Spark does not support it there, so a limit stops the
+recursion instead. Each round contains a content only once, so it reads the flows at most once.
 """
 
 _FIRST_LIMIT: Final = 256
@@ -56,10 +57,11 @@ class LineageStart:
 
     Attributes:
         text: the text that the caller gave.
-        contents: the contents that the text means.
-        up, down: the nearest contents, if the text means a run, a parameter or another node.
-        runs: the runs that the text means, or that have the node.
-        notes: for people.
+        contents: the keys of the contents that the text refers to.
+        up, down: the keys of the nearest contents in each direction, if the text refers to a run, a
+            parameter or another node.
+        runs: the runs that the text refers to, or that contain the node.
+        notes: messages for the user.
     """
 
     text: str
@@ -72,18 +74,19 @@ class LineageStart:
 
 @dataclass(slots=True)
 class Lineage(HasTable):
-    """The causes or effects of a start.
+    """The causes or effects of a file, run or other start.
 
     Attributes:
         start: the text that the caller gave.
         direction: ``up``, ``down`` or ``both``.
-        depth: the most steps that were followed; None for all.
-        starts: the keys of the start's contents; for a run or another node, of the nearest ones.
-        start_runs: the runs that the start means, or that have the node.
-        contents: the contents reached and the starts, by key, the nearest first.
-        runs: the runs that made or used these contents, by name: their rows of ``runs``.
+        depth: the maximum number of steps that were followed; None means no limit.
+        starts: the keys of the start's contents; for a run or another node, the keys of the nearest
+            contents.
+        start_runs: the runs that the start refers to, or that contain the node.
+        contents: by key, the starts and all contents reached, the nearest first.
+        runs: by name, the rows in ``runs`` of the runs that made or used these contents.
         flows: the steps followed, as (run, key of the effect, key of the cause).
-        notes: for people.
+        notes: messages for the user.
     """
 
     store: Path
@@ -102,7 +105,7 @@ class Lineage(HasTable):
 
     @property
     def params(self) -> dict[str, list[Row]]:
-        """The final parameters of each run: their rows of ``params`` by the run's name."""
+        """The final parameters of each run: its rows in ``params``, by the run's name."""
         if self._params is None:
             found: dict[str, list[Row]] = {}
             for row in _select_by_keys(self._database, "params", "run", self.runs):
@@ -142,7 +145,7 @@ class Lineage(HasTable):
         }
 
     def table(self) -> TableAnswer:
-        """Return a row for each place where a content was made or used, the nearest first."""
+        """Return one row for each time that a run made or used a content, the nearest first."""
         own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
         own += ["path", "uri", "context", "step", "epoch", "time_ns"]
         types = ["BIGINT", "BIGINT", *["VARCHAR"] * 5, "INTEGER", "VARCHAR", "BIGINT"]
@@ -155,18 +158,18 @@ class Lineage(HasTable):
         return TableAnswer(own, types, rows, self.notes)
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """Return the PROV graph over all runs: nodes by IRI, edges from effect to cause.
+        """Build a PROV graph over all runs: nodes named by IRI, edges from effect to cause.
 
-        Reads each of the runs again. Raises MissingExtraError if networkx is not installed.
+        Reads all runs of the lineage again. Raises MissingExtraError if networkx is not installed.
         """
         from provml.lineage.document import lineage_graph
 
         return lineage_graph(self.contents, self.folders, self.depth)
 
     def export(self, format: str | Format, file: Destination) -> None:
-        """Write the PROV graph over all runs, in a format of `RecordedRun.export`.
+        """Write the PROV graph over all runs, in any format of `RecordedRun.export`.
 
-        Reads each of the runs again.
+        Reads all runs of the lineage again.
 
         Raises:
             ExportError: the format is unknown.
@@ -191,15 +194,16 @@ def _param_value(row: Row) -> Any:
 def find_start(
     database: QuestionDatabase, start: str | os.PathLike[str], direction: str
 ) -> LineageStart:
-    """Return what a text means: the first that fits of file, digest, path, name, node and run.
+    """Find the start that a text refers to.
 
-    Raises QueryError if nothing fits.
+    Tries, in this order: file, digest, path, name, node, run. Raises QueryError if none of them
+    matches.
     """
     text = os.fspath(start)
     if not text:
         raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
     try:
-        named = printable_path(text)  # as provml records names that are not Unicode
+        named = printable_path(text)  # provml records names that are not Unicode in this form
     except UnicodeEncodeError:
         raise QueryError(f"a lone surrogate is not Unicode text: {text!r:.80}") from None
     found = LineageStart(named)
@@ -246,7 +250,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # as recording does it: a store inside a folder is not part of the folder's content
+        # as in recording, a store inside a folder is not part of the folder's content
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
@@ -295,7 +299,7 @@ def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Pat
 
 
 def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """Use a node (a parameter, step, series or person) as the start; return whether one fits."""
+    """Use a node (a parameter, step, series or person) as the start; return True if one matches."""
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
     for run, node in nodes:
@@ -315,7 +319,7 @@ def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
 
 
 def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
-    """Return the first contents on each path from a node."""
+    """Return the keys of the first contents on all paths from a node."""
     following: dict[str, list[str]] = {}
     for source, target in steps:
         following.setdefault(source, []).append(target)
@@ -387,7 +391,7 @@ def _is_within(steps: int, depth: int | None) -> bool:
 def _follow_flows(
     database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
 ) -> dict[str, int]:
-    """Return the contents reached in one direction, with their steps from the start."""
+    """Return the contents reached in one direction, with the number of steps to each."""
     first, begin = (0, starts) if starts else (1, nearest)
     if depth is not None and first > depth:
         return {}
@@ -397,7 +401,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # if no content is at the limit, none is beyond it; so cycles end
+            # if no content is at the limit, none is beyond it, so the loop ends despite cycles
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)
@@ -432,7 +436,11 @@ def _select_places(
     runs: set[str],
     way: str,
 ) -> list[Row]:
-    """Return the places of contents: where they were made (down: used), and in these runs."""
+    """Return the rows of ``artifacts`` for contents: the places that belong to the answer.
+
+    These are all rows of the starts and of these runs and, from other runs, the rows that made (up)
+    or used (down) the content.
+    """
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
     query = """
         SELECT * FROM artifacts WHERE content IN (SELECT unnest(?::VARCHAR[]))
@@ -447,7 +455,7 @@ def _select_places(
 def _select_by_keys(
     database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
 ) -> list[Row]:
-    """Return the rows of a table whose column has one of the keys."""
+    """Return the rows of a table that have one of the keys in a column."""
     order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
     query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"

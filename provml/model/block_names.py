@@ -36,7 +36,7 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 def step_column_names(path: Path, rows: Any) -> NameColumn:
     """Return the names of steps, given as rows of `steps.row_type`.
 
-    Either all rows have a step, or none has. The same is true of epochs.
+    Either all rows have a step, or all rows lack one. The same is true of epochs.
     """
     with_step = int(rows["step"][0]) != layout.NO_STEP
     with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH

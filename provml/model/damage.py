@@ -23,7 +23,7 @@ _FIRST_TIME_NS, _LAST_TIME_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
 
 
 class DamagedRecordError(ValueError):
-    """A field of a record is missing, or holds content that provml does not write."""
+    """A field of a record is missing, or provml would not write its content."""
 
 
 def decode_field(record: Record, key: str) -> Any:

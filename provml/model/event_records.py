@@ -35,7 +35,7 @@ from provml.model.survey import Path, windows_of
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of an event.
 
-    A pair such as ``X_started`` and ``X_finish`` with one source and context becomes a span.
+    Two events ``X_started`` and ``X_finish`` become one span if they share source and context.
     """
     source = entry.record.get("source")
     event = LoggedEvent(

@@ -263,7 +263,7 @@ class RunMapping:
         return Statement("wasInformedBy", None, arguments, rows=len(rows))
 
     def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
-        """Yield the steps as blocks in which all rows have a step, or none; likewise an epoch."""
+        """Yield the steps as blocks in which all rows have, or all lack, a step and an epoch."""
         paths = list(self._survey.numbers)
         for rows in self._survey.steps.blocks():
             path = paths[int(rows["place"][0])]

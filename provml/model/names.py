@@ -1,6 +1,6 @@
 """Makes the names of a run's PROV elements, which every PROV format can hold.
 
-A user's name, such as that of a metric, may be any text. It is percent-encoded (UTF-8, RFC 3986:
+A logged name, for example of a metric, may be any text. It is percent-encoded (UTF-8, RFC 3986:
 all except letters, digits, ``-``, ``_``, ``.``), so ``/`` and ``~`` can serve as separators. The
 empty name becomes ``-``. Within a run:
 
@@ -13,7 +13,7 @@ empty name becomes ``-``. Within a run:
                                          ``accuracy~model~net`` for a series about a model
     run:summarising/training/0.1763      the activity that made a summary, at that nanosecond
     run:window/training/loss/0.1763      the values of loss that the summary covers
-    run:sampling/system/training/12.1763  a reading taken in step 12, at that nanosecond
+    run:sampling/system/training/12.1763  a reading of the system in step 12, at that nanosecond
     run:alert/0.512                      an alert, by its position in the journal
     run:metric/training/loss/17          the 18th sample of loss; ``2.17`` by the third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
@@ -22,7 +22,7 @@ Outside the runs, names are ``base:experiment/digits``, ``base:person/ada`` and
 ``base:software/provml-0.1.0``.
 Every IRI contains a ``/``: tools that do not know the prefixes split an IRI there.
 
-Imports nothing else from provml.
+Imports `statements`.
 """
 
 from __future__ import annotations

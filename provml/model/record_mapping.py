@@ -178,7 +178,7 @@ class MappingState:
     def add_version(self, kind: str, label: str, digest: object) -> tuple[Version, Version | None]:
         """Add a version of the entity with this kind and label.
 
-        Returns the version and the version before it, if any.
+        Returns the new version, and the version before it (None for the first).
         """
         before = self.versions.get((kind, label))
         number = before.number + 1 if before else 1
@@ -223,7 +223,7 @@ def use_by_run(entity: Name, moment: Moment) -> Statement:
 
 
 def relate_versions(version: Version, before: Version | None) -> Iterator[Statement]:
-    """Relate a version to the previous version, if any.
+    """State how a version relates to the previous version. Yields nothing for the first version.
 
     The new version is a revision, or an alternate if the digests are equal.
     """

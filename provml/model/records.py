@@ -1,4 +1,4 @@
-"""Builds all statements about a run except those about samples, series, steps and contexts.
+"""Builds all statements about a run, except about its samples, series, steps and contexts.
 
 `MAPPERS` names the function that maps each kind of record. A mapper first reads the record, which
 may raise `DamagedRecordError`, and returns an iterator that builds the statements. Damaged records

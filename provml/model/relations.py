@@ -30,8 +30,8 @@ class Relation(NamedTuple):
             no qualified node for the relation.
         others: the node's property for each other argument (property to argument name), in the
             order of PROV-N.
-        beside: whether readers merge a plain triple and a node with the same influencer into one
-            statement.
+        beside: whether readers merge a plain triple and a qualified node with the same influencer
+            into one statement.
     """
 
     plain: str

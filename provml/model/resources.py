@@ -41,7 +41,7 @@ class ResourceUse:
         last: the last reading.
         total: for energy and emissions, the sum of the readings; for counters (bytes sent, CPU
             time), their growth; None for other readings.
-        threshold: the value above which a reading raised an alert; None if there was none.
+        threshold: the value above which a reading raised an alert; None if no threshold was set.
         above_s: roughly how many seconds the reading was above the threshold.
         contexts: the total of each context, by path; the key None is the time outside any context.
     """

@@ -57,7 +57,7 @@ def derive_samples(block: Block, names: NameColumn, used: Name | NameColumn) -> 
 
 
 def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block | None]:
-    """Separate the samples whose summary record exists from those whose record is lost."""
+    """Split a block into samples whose summary record exists, and samples whose record is lost."""
     known = _is_in(block.time_ns, times)
     if known.all():
         return block, None

@@ -112,14 +112,15 @@ class RunSeries:
 class Block:
     """Samples of one series, unit and writer, in the order written.
 
-    Either all samples of a block have a step, or none has. The same is true of epochs.
+    Either all samples of a block have a step, or all lack one. The same is true of epochs.
 
     Attributes:
         number: the position of each sample within its series and writer, from 0.
         step: the step of each sample; None if these samples have no step.
         epoch: the epoch of each sample; None if these samples have no epoch.
         values: a float64 or int64 array, or a list of values of other types.
-        target: the number of the record that the samples are about, such as a workload; or None.
+        target: the number of the record that the samples are about, for example a workload; None if
+            there is no such record.
         role: as in `journal.files.Series`.
     """
 
@@ -256,7 +257,7 @@ def _split_by_lacks(
     records: NDArray[np.void],
     numbers: NDArray[np.int64],
 ) -> Iterator[Block]:
-    """Split records into blocks in which all samples have a step, or none; likewise an epoch."""
+    """Split records into blocks in which all samples have, or all lack, a step and an epoch."""
     import numpy as np
 
     lacks = 2 * (records["step"] == layout.NO_STEP) + (records["epoch"] == layout.NO_EPOCH)

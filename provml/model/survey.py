@@ -69,7 +69,7 @@ class Survey:
     Attributes:
         places: the interval of every context, by path; the key None is the run. An interval covers
             all records of the context and of the contexts within it.
-        numbers: the number that stands for each path in the step table.
+        numbers: the number of each context path in the step table.
         steps: the steps to state, with their intervals.
         named: for each context, the steps that records other than samples refer to. Each step maps
             the epochs of its samples to the time of the first sample.
@@ -149,7 +149,7 @@ class Survey:
 
 
 def survey(journal: Journal, every_step: bool) -> Survey:
-    """Read a journal once, and return what later passes need.
+    """Read a journal, and return the facts about the run that later passes need.
 
     Args:
         every_step: collect all steps. If false, collect only the steps that records other than

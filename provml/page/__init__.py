@@ -1,8 +1,8 @@
-"""Pages: single HTML files that hold everything they need and never use the network.
+"""Writes HTML pages: single files that contain all they need and never use the network.
 
-A page consists of our body and scripts, its data as JSON, and D3 from an installed package. Its
-security policy allows exactly these scripts and styles, by digest, so nothing in the data can run
-or load. Imports `errors`.
+A page consists of provml's body and scripts, its data as JSON, and D3 from an installed package.
+The page's security policy allows only these scripts and styles, by digest. Text in the data
+can therefore neither run nor load anything. Imports `errors`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> None:
-    """Write a page. Equal data gives equal bytes.
+    """Write an HTML page to a file. Equal data gives equal bytes.
 
     Args:
-        kind: ``graph`` or ``plot``: the body and scripts to use.
-        title: the title of the browser's tab; any text.
-        data: the data that the scripts show; JSON without NaN.
+        kind: ``graph`` or ``plot``. It selects the body and the scripts.
+        title: the title of the browser tab; any text.
+        data: the data for the scripts, as JSON without NaN.
 
     Raises:
         MissingExtraError: the package that ships D3 is not installed.
@@ -76,7 +76,7 @@ def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> N
 
 
 def _inert_json(data: dict[str, Any]) -> bytes:
-    """Write ASCII JSON that contains no markup. U+2028 and U+2029 are escaped too."""
+    """Convert data to ASCII JSON in which markup, U+2028 and U+2029 are escaped."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).translate(_HARMLESS).encode()
 
 
@@ -91,7 +91,7 @@ def _read_file(name: str) -> bytes:
 
 @cache
 def _read_d3() -> bytes:
-    """Read D3 from the files of the package that ships it, without importing the package."""
+    """Read the source of D3 from the package that ships it, without importing the package."""
     try:
         files = metadata.distribution(_PACKAGE).files or []
     except metadata.PackageNotFoundError:
@@ -104,7 +104,7 @@ def _read_d3() -> bytes:
     if not versions or max(versions) < _OLDEST:
         raise MissingExtraError("an HTML page", f"{_PACKAGE} with D3", "html")
     library = versions[max(versions)].read_bytes()
-    # only an end tag, or a comment that opens another script, could end a script element early
+    # only an end tag or the start of an HTML comment could change where the script element ends
     if b"</script" in library.lower() or b"<!--" in library:
         raise MissingExtraError("an HTML page", f"another {_PACKAGE}", "html")
     return library.strip() + b"\n"

@@ -1,10 +1,10 @@
 "use strict";
-// A chart of curves over step, epoch or time. NaN is drawn as a gap, and so is a step back.
+// Draws a chart of curves over step, epoch or time. A NaN, or a step back, makes a gap.
 
 const AXES = { step: "step", epoch: "epoch", time: "time since the start" };
 const HUES = 8;
 
-// The axes that the curves have, the most useful first.
+// Returns the axes that the curves have, the most useful axis first.
 function axesOf(curves) {
   const has = (by) => curves.some((curve) => curve[by] && curve[by].some((x) => x !== null));
   return Object.keys(AXES).filter(has);
@@ -35,7 +35,7 @@ function colourOf(curve, place) {
   return `var(--c${(curve.hue === undefined ? place : curve.hue) % HUES})`;
 }
 
-// Draws a chart in an element, and redraws it when its width changes. Returns a redraw function.
+// Draws a chart in an element, and redraws it if its width changes. Returns a redraw function.
 function chart(element, curves, options) {
   const svg = d3.select(element).append("svg").attr("role", "img");
   const key = page.make("div", { class: "key" });
@@ -116,7 +116,7 @@ function chart(element, curves, options) {
       svg.append("path").attr("class", "curve").attr("d", line(curve)).style("stroke", hue)
         .style("stroke-dasharray", (curves[place].hue || place) < HUES ? null : "5 3");
       const few = curve.length <= 40;
-      curve.forEach((p, at) => {  // a line would not show a point between gaps
+      curve.forEach((p, at) => {  // a line does not show a point between two gaps
         const alone = !(at > 0 && drawn(curve[at - 1]))
           && !(at + 1 < curve.length && drawn(curve[at + 1]));
         if (drawn(p) && (few || alone)) {
@@ -176,7 +176,7 @@ function shortNumber(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-// A note about curves that hold fewer points than samples.
+// Returns a note about the curves that have fewer points than samples.
 function thinnedNote(curves) {
   const cut = curves.filter((curve) => curve.shown < curve.count);
   if (!cut.length) return null;

@@ -1,9 +1,9 @@
 "use strict";
-// Drawing: the canvas is redrawn whenever something changes.
+// Draws the graph: redraws the canvas whenever the graph or the view changes.
 
 const zoom = d3.zoom().scaleExtent([.01, 4]).on("zoom", () => drawSoon());
 const view = d3.select(canvas).call(zoom).on("dblclick.zoom", null);
-const FAR = .3;  // below this scale, text would be unreadable
+const FAR = .3;  // at a smaller scale, text is unreadable
 let waiting = false, paint = {}, wide = 1, high = 1, sharp = 1;
 
 function drawSoon() {
@@ -79,7 +79,7 @@ function draw() {
   }
 }
 
-// Zoomed out, nodes have no text, so many shapes are drawn as one path, which is faster.
+// Draws nodes without text, for small scales. Many shapes form one path, which is faster.
 function drawFar(visible, scale) {
   for (const [number, name] of relations.entries()) {
     const own = links.filter((link) => link.relation === number);
@@ -142,7 +142,7 @@ function ends(link) {
   return a.y > b.y ? [a.x, a.top, b.x, b.bottom, 0] : [a.x, a.bottom, b.x, b.top, 0];
 }
 
-// How far an edge bends, so that nodes in the row between its ends do not hide it.
+// Returns how far an edge bends, so that nodes in the row between its ends do not hide it.
 function bow(link, y1, y2) {
   const apart = Math.abs(blockOf(link.a).column - blockOf(link.b).column);
   const same = blockOf(link.a).run === blockOf(link.b).run;
@@ -283,7 +283,7 @@ function drawItem(item, near, scale) {
   pen.globalAlpha = 1;
 }
 
-// A small plot of a series' values, within its node.
+// Draws a small plot of a series in its node.
 function spark(curve, item) {
   const values = curve.value, low = curve.low, high = curve.high;
   const many = values.length;
@@ -347,7 +347,7 @@ function fitted(text, room) {
   return cut;
 }
 
-// Show invisible characters, and those that change the text's direction, as code points.
+// Characters that are invisible or change the direction of text. They are shown as code points.
 const UNSEEN = new RegExp("[\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]", "g");
 function visibleText(text) {
   return text.replace(UNSEEN, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);

@@ -1,12 +1,12 @@
 "use strict";
-// User actions: show a part, open and close groups, search, pointer and keys.
+// Handles user actions: showing a part, opening and closing groups, search, pointer and keys.
 
 function centre(item, least = .55) {
   const at = d3.zoomTransform(canvas), scale = Math.max(at.k, least);
   view.call(zoom.transform, d3.zoomIdentity.translate(wide / 2 - item.x * scale, high / 2 - item.y * scale).scale(scale));
 }
 
-// Move the view just enough to show a whole node.
+// Moves the view just far enough to show a whole node.
 function bringIn(item) {
   const at = d3.zoomTransform(canvas), room = 24;
   const off = (centre, half, size) => Math.min(0, size - room - centre - half)
@@ -54,7 +54,7 @@ function choose(item, move = false) {
   drawSoon();
 }
 
-// Open or close an item's group, keeping the item's position on the screen.
+// Opens or closes an item's group. The item keeps its position on the screen.
 function toggle(item) {
   const own = item.group ? [item.group] : item.node.owns;
   if (!own.length) return;
@@ -89,7 +89,7 @@ function setAll(open) {
   say(`${items.length} nodes shown`);
 }
 
-// Show a node, opening the groups that hide it.
+// Shows a node, and opens the groups that hide it.
 function reveal(place) {
   if (reach !== null && !reach.has(place)) showAll();
   let changed = false;
@@ -147,7 +147,7 @@ function look() {
   if (words.length) {
     const found = [];
     texts.forEach((own, place) => {
-      // matches in the label come first, then those in the name and type, then in the values
+      // matches in the label come first, then matches in the name and type, then in the values
       let far = own[0] === words.join(" ") ? -1 : 0;
       for (const word of words) {
         const at = own.findIndex((text) => text.includes(word));
@@ -215,7 +215,7 @@ canvas.addEventListener("pointermove", (event) => {
   }
 });
 canvas.addEventListener("pointerleave", () => { tip.hidden = true; if (hovered) { hovered = null; drawSoon(); } });
-let pressed = null;  // set by the first of two clicks: the view may move before the second
+let pressed = null;  // set by the first click of a double click: the view may move before the second
 canvas.addEventListener("click", (event) => {
   if (event.detail > 1) return;
   pressed = null;

@@ -1,5 +1,5 @@
 "use strict";
-// Layout: blocks in layers with the oldest on the left, and a box's members in columns.
+// Places the blocks in layers, with the earliest on the left, and a box's members in columns.
 
 function place() {
   blocks = [];
@@ -61,7 +61,7 @@ function place() {
     h: (d3.max(all, (b) => b.y + b.h) || 1) - up };
 }
 
-// Arrange a box's members in columns, about as wide as high.
+// Arranges a box's members in columns, so that the box is about as wide as high.
 function shapeBox(block) {
   const wide = d3.max(block.items, (item) => item.w), high = d3.max(block.items, (item) => item.h);
   const many = block.items.length;
@@ -73,7 +73,7 @@ function shapeBox(block) {
   block.h = BOX_HEAD + BOX_PAD + block.rows * (high + CELL_GAP) - CELL_GAP;
 }
 
-// An edge that every member of a box has in common is drawn once, from the box.
+// Merges edges: if all members of a box have the same edge, only the box has it.
 function mergeLinks() {
   const kept = [], ends = new Map();
   for (const link of links) {
@@ -98,7 +98,7 @@ function mergeLinks() {
 
 const blockOf = (end) => end.block || end;
 
-// Arrange the layers from earliest, on the left, to latest. Returns the size.
+// Arranges the layers from the earliest, on the left, to the latest. Returns the size.
 function layered(own) {
   const mine = new Set(own);
   for (const block of own) { block.deps = new Set(); block.users = new Set(); block.layer = 0; }
@@ -147,7 +147,7 @@ function layered(own) {
       at += block.h + BLOCK_GAP;
       return y;
     });
-    // blocks that were pushed down share the shift with those above
+    // move the whole column, so that on average its blocks are at their wanted places
     const shift = d3.mean(column, (block, i) => wanted(block) - block.h / 2 - places[i]) || 0;
     column.forEach((block, i) => { block.y = places[i] + shift; });
   };
@@ -178,7 +178,7 @@ function layered(own) {
   return { w: x - LAYER_GAP, h: d3.max(own, (block) => block.y + block.h) };
 }
 
-// Sort blocks so that each follows its dependencies. Edges that close a cycle are ignored.
+// Sorts blocks so that each follows its dependencies. Ignores edges that close a cycle.
 function sorted(own) {
   const made = [], state = new Map();
   own.forEach((block, place) => { block.items[0].rank = place; });

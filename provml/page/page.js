@@ -1,9 +1,9 @@
 "use strict";
-// Common to all pages: the data, the theme, and elements built from text, never from markup.
+// Shared by all pages: reads the data, sets the theme, and builds elements from plain text.
 const data = JSON.parse(document.getElementById("data").textContent);
 
 const page = {
-  // Create an element with properties, classes and children. Text is never parsed as markup.
+  // Creates an element with properties, classes and children. Text is never parsed as markup.
   make(tag, options = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(options)) {
@@ -26,7 +26,7 @@ const page = {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   },
 
-  // Use the system's theme until the user chooses one. Calls `changed` when the theme changes.
+  // Uses the system's theme until the user chooses a theme. Calls `changed` after each change.
   theme(changed) {
     const system = matchMedia("(prefers-color-scheme: dark)");
     const button = document.getElementById("theme");

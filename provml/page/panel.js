@@ -1,5 +1,5 @@
 "use strict";
-// The side panel: details of the selected node or group.
+// Fills the side panel with details of the selected node or group.
 
 const button = (text, act, more = {}) => page.make("button", { type: "button", on: { click: act }, ...more }, text);
 
@@ -45,7 +45,7 @@ function showGroup(item) {
     page.make("h3", {}, "Members"), list);
 }
 
-// A list of buttons that go to nodes, a hundred at a time.
+// Fills a list with buttons that go to nodes: a hundred, and a button that adds a hundred more.
 function more(list, all, describe, from = 0) {
   all.slice(from, from + 100).forEach((entry) => {
     const [text, place, verb] = describe(entry);

@@ -1,5 +1,5 @@
 "use strict";
-// The page of charts: one chart per name, with all its contexts and ranks.
+// Builds the page of charts: one chart per series name, with all contexts and ranks.
 
 document.getElementById("title").textContent = data.title;
 document.getElementById("under").textContent = data.under;

@@ -1,5 +1,5 @@
 "use strict";
-// The state of the graph page: the visible items, their positions, and the selection.
+// Holds the state of the graph page: the visible items, their positions, and the selection.
 // A group is drawn as one node or, when open, as a box of its members. A group with an owner (the
 // samples of a series, the steps of a context) folds into the owner; others get their own node.
 
@@ -7,7 +7,7 @@ const KINDS = ["entity", "activity", "agent"];
 const SIZES = [[182, 54], [172, 48], [150, 60]];
 const SERIES = [206, 70];
 const BLOCK_GAP = 26, LAYER_GAP = 120, CELL_GAP = 12, BOX_PAD = 14, BOX_HEAD = 30, RUN_GAP = 90;
-const LEAST_HIGH = 1300;  // up to this height, a layer is one column
+const LEAST_HIGH = 1300;  // a layer of at most this height is one column
 const NOT_LINEAGE = new Set(["hadMember", "alternateOf"]);
 const COLOURS = { used: "--used", wasGeneratedBy: "--generated", wasDerivedFrom: "--derived" };
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
@@ -35,17 +35,17 @@ nodes.forEach((node) => { if (node.g >= 0) groups[node.g].members.push(node); })
 const shownRelations = new Set(relations.map((_, place) => place));
 let reach = null;       // the nodes of an upstream or downstream view, or null for all
 let items = [], blocks = [], links = [], boxes = [], frames = [];
-let itemOf = new Map(); // by key: a node's place, or g<group> for a closed group without an owner
+let itemOf = new Map(); // by key: a node's number, or g<group> for a closed group without an owner
 let chosen = null, hovered = null;
 let bounds = { x: 0, y: 0, w: 1, h: 1 };
 
-// The group that contains a group's own node.
+// Returns the group around a group. If the group has an owner, this is the group of the owner.
 function above(group) {
   if (group.owner >= 0) return nodes[group.owner].g;
   return group.in;
 }
 
-// The item that shows a node: itself, or the outermost closed group around it.
+// Returns the key of the item that shows a node: itself, or the outermost closed group around it.
 function keyOf(node) {
   let key = node.place;
   for (let g = node.g; g >= 0; g = above(groups[g])) {

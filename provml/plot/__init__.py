@@ -1,4 +1,4 @@
-"""Charts of a run's series: as a picture, as a page, or as text.
+"""Draws charts of a run's series: as a picture, as an HTML page, or as text.
 
 Imports `model`, `page` and `base.sinks`; numpy and matplotlib only when needed.
 """
@@ -21,7 +21,7 @@ _PAGE_POINTS: Final = 4_000
 
 
 def picture_format_of(target: Destination) -> str | None:
-    """Return the format that a path's ending names; None if it names none."""
+    """Return the picture format for the ending of a path; None if the ending is unknown."""
     if not isinstance(target, (str, os.PathLike)):
         return None
     ending = os.path.splitext(os.fspath(target))[1].lower().removeprefix(".")
@@ -38,18 +38,21 @@ def draw(
     log: bool = False,
     format: str | None = None,
 ) -> Charts:
-    """Draw a run's series into a file: a chart for each name, a curve for each context and rank.
+    """Draw charts of a run's series to a file.
 
-    Costs one pass over the samples and, for a picture, about 50 ms per chart. A curve of very many
-    samples is drawn by the lowest and highest sample of each stretch, and a note says so.
+    A chart shows the series with one name, with a curve for each context and rank. A curve with
+    very many samples is thinned: it shows the lowest and highest of consecutive samples, and a note
+    says so. Costs one pass over the samples and, for a picture, about 50 ms per chart.
 
     Args:
         run_folder: the run's folder. The run may still be recording.
         target: a path that ends in ``.png``, ``.svg`` or ``.html``, or a binary file.
-        series: names as they were logged. The default is all, with system readings below metrics.
-        contexts: names of contexts (the innermost, or all joined by ``/``). The default is all.
-        by: ``step``, ``epoch`` or ``time`` (since the run's start). The default is the first of
-            these that the samples have.
+        series: the names of the series to draw. By default, all are drawn, with system readings
+            below metrics.
+        contexts: the names of the contexts to draw: the innermost name, or the path joined by
+            ``/``. By default, all are drawn.
+        by: the horizontal axis: ``step``, ``epoch`` or ``time`` (since the run's start). The
+            default is the first of these that the samples have.
         log: use a logarithmic vertical axis. Values of zero or less become gaps.
         format: ``png``, ``svg`` or ``html``. Required if the target's ending does not name one.
 
@@ -57,9 +60,11 @@ def draw(
         The charts that were drawn.
 
     Raises:
-        InvalidArgumentError: an unknown format or axis, or more charts than a picture holds.
+        InvalidArgumentError: the format or axis is unknown, or there are too many charts for a
+            picture.
         RunNotFoundError: the run does not exist.
-        SeriesNotFoundError: the run has no such series or context; the message lists the others.
+        SeriesNotFoundError: the run does not have such a series or context; the message lists the
+            available names.
         MissingExtraError: a package that draws the chart is not installed.
         OSError: the target cannot be written.
     """

@@ -1,4 +1,7 @@
-"""Charts as text: lines of Braille dots, and curves as a row of blocks. Imports `charts`; numpy."""
+"""Draws charts as text: curves as Braille dots, or as a row of blocks.
+
+Imports `charts` and numpy.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     from provml.plot.curves import Numbers
 
 Cell = tuple[str, int | None]
-"""A character, and the colour number of its line."""
+"""A character, and the number of its colour (None for an empty cell)."""
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _BRAILLE: Final = 0x2800
@@ -20,7 +23,10 @@ _GAP: Final = " "
 
 
 def spark(values: Numbers, width: int) -> str:
-    """Draw values as a row of blocks, each the mean of a stretch; a space if it has no numbers."""
+    """Draw values as a row of block characters.
+
+    Each block shows the mean of consecutive values, or a space if these are not numbers.
+    """
     import numpy as np
 
     width = min(width, len(values))
@@ -28,7 +34,7 @@ def spark(values: Numbers, width: int) -> str:
         return ""
     edges = np.linspace(0, len(values), width + 1).astype(int)
     parts = [values[start:end][np.isfinite(values[start:end])] for start, end in pairwise(edges)]
-    # divided before summing, so that the mean of very large floats does not overflow
+    # divide before summing, so that very large floats do not overflow
     means = [float((part / len(part)).sum()) if len(part) else None for part in parts]
     known = [mean for mean in means if mean is not None]
     if not known:
@@ -41,7 +47,7 @@ def spark(values: Numbers, width: int) -> str:
 
 
 def dots(chart: Chart, log: bool, width: int, height: int) -> tuple[list[list[Cell]], Any, Any]:
-    """Draw a chart as rows of cells of two by four dots, with all lines on top of each other.
+    """Draw all lines of a chart as Braille dots. A cell has two by four dots.
 
     Returns:
         The rows from the top, the range of the horizontal axis, and the range of the values. The
@@ -86,7 +92,7 @@ def _extent(columns: list[Any]) -> tuple[float, float]:
 
 
 def _fraction(value: float, low: float, high: float) -> float:
-    """Return the position of a value between the lowest and the highest; 0.5 if they are equal."""
+    """Return the position of a value from ``low`` (0) to ``high`` (1); 0.5 if these are equal."""
     return 0.5 if low == high else (value - low) / (high - low)
 
 
@@ -98,7 +104,7 @@ def _marks(values: Any, extent: tuple[float, float], size: int) -> list[int | No
 
 
 def _path(across: list[int | None], down: list[int | None]) -> set[tuple[int, int]]:
-    """Return the dots of a line through points; None interrupts the line."""
+    """Return the dots of a line through points. A point with None interrupts the line."""
     found: set[tuple[int, int]] = set()
     before: tuple[int, int] | None = None
     for x, y in zip(across, down, strict=True):

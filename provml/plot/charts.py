@@ -1,4 +1,7 @@
-"""Choosing the charts of a run and the curves in each. Imports `curves`, `journal` and `errors`."""
+"""Chooses the charts of a run, and the curves in each chart.
+
+Imports `curves`, `journal` and `errors`.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The series with one name, over one axis.
+    """One chart: the series that have the same name, over one axis.
 
     Attributes:
         axis: ``step``, ``epoch`` or ``time``: the requested axis, if the samples have it.
-        apart: whether these are system readings, which are shown below the metrics.
+        apart: whether the chart shows system readings. Their charts follow those of the metrics.
     """
 
     title: str
@@ -45,7 +48,7 @@ class Chart:
     lines: list[Line]
 
     def axis_label(self) -> str:
-        """Return the label of the horizontal axis."""
+        """Return the label of the horizontal axis, with the unit for a time axis."""
         return self.axis if self.axis != "time" else f"time since the start, {self._unit()[1]}"
 
     def _unit(self) -> tuple[float, str]:
@@ -55,22 +58,22 @@ class Chart:
         return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
 
     def over(self, line: Line) -> tuple[Numbers, Numbers]:
-        """Return the positions and values of a line, with time in the unit of the label."""
+        """Return the positions and values of a line. Times are in the unit of `axis_label`."""
         x, y = line.curve.over(self.axis)
         return (x / self._unit()[0] if self.axis == "time" else x), y
 
     def missing(self, line: Line) -> bool:
-        """Whether a line has samples, but none with a position on the axis."""
+        """Return whether a line has samples, but no sample has a position on the axis."""
         return bool(line.curve.count) and self.axis not in line.curve.axes()
 
     def name_of(self, line: Line) -> str:
-        """Return a line's label, which says so if the line cannot be drawn over the axis."""
+        """Return a line's label, with a note if the line cannot be drawn over the axis."""
         return f"{line.label} (no {self.axis})" if self.missing(line) else line.label
 
 
 @dataclass(frozen=True, slots=True)
 class Charts:
-    """The requested charts of a run."""
+    """All requested charts of a run."""
 
     title: str
     by: str | None
@@ -78,15 +81,15 @@ class Charts:
     charts: list[Chart]
 
     def labels(self) -> dict[str, int]:
-        """Return the labels of the lines in all charts, with the numbers of their colours."""
+        """Return the labels of all lines, each with the number of the line's colour."""
         return {line.label: line.hue for chart in self.charts for line in chart.lines}
 
     def thinned(self) -> list[Curve]:
-        """Return the curves that hold fewer points than samples."""
+        """Return the curves that have fewer points than samples."""
         return [line.curve for chart in self.charts for line in chart.lines if line.curve.thinned]
 
     def note(self) -> str | None:
-        """Return a note about points that were left out; None if all are drawn."""
+        """Return a note about the samples that are not drawn; None if all are drawn."""
         thinned = self.thinned()
         if not thinned:
             return None
@@ -97,7 +100,7 @@ class Charts:
         )
 
     def data(self) -> dict[str, Any]:
-        """Return everything that the page's script needs."""
+        """Return the data for the page's script."""
         from provml.plot.curve_columns import curve_data
 
         curves = sum(len(chart.lines) for chart in self.charts)
@@ -128,22 +131,23 @@ def read_charts(
     log: bool = False,
     points: int = 2_000,
 ) -> Charts:
-    """Read the data of the charts in one pass over the samples.
+    """Choose the charts of a run, and read their curves. Costs one pass over the samples.
 
     Args:
         names, contexts, by, log: as for `draw`.
         points: the approximate number of points in a curve.
 
     Raises:
-        InvalidArgumentError: an unknown axis.
-        SeriesNotFoundError: the run has no such series or context; the message lists those it has.
+        InvalidArgumentError: the axis is unknown.
+        SeriesNotFoundError: the run does not have such a series or context; the message lists the
+            available names.
     """
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
     table = SeriesTable(journal)
     taken = {series.name for series in table.all if series.kind == SAMPLING}
     every = [series for series in table.all if series.kind != SAMPLING]
-    if not names:  # by default, only those system readings that are percentages
+    if not names:  # by default, draw only the system readings in percent
         every = [s for s in every if s.kind not in taken or s.units == ["%"]]
     chosen = _select_series(journal, every, names, contexts)
     points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, len(chosen))))
@@ -201,7 +205,7 @@ def _select_series(
 
 
 def _find_context(asked: str, present: set[str]) -> str:
-    """Return the name of a context as the run has it: ``training`` for ``train``."""
+    """Return the run's name for a context: ``training`` for ``train``."""
     standard = context_from_word(asked)
     return asked if standard is None or asked in present else standard.name
 

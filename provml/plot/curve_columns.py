@@ -1,4 +1,4 @@
-"""Curves as JSON for the pages' scripts. Imports `curves`; numpy only when needed."""
+"""Converts curves to JSON for the pages' scripts. Imports `curves`; numpy only when needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from provml.plot.curves import AXES, Curve
 
 
 def curve_data(curve: Curve) -> dict[str, Any]:
-    """Return a curve as JSON. NaN becomes null, and an axis without positions is left out."""
+    """Convert a curve to JSON data. NaN becomes null. Axes without positions are left out."""
     import numpy as np
 
     finite = curve.value[np.isfinite(curve.value)]

@@ -1,4 +1,4 @@
-"""Series as curves: columns of numbers, thinned if there are more than the eye can see.
+"""Reads series as curves: columns of numbers, thinned if a curve has too many points to see.
 
 Imports `model.series`; numpy only when needed.
 """
@@ -25,18 +25,18 @@ AXES: Final = ("step", "epoch", "time")
 
 _PENDING: Final = 1 << 18
 _FARTHEST: Final = 1e300
-"""The largest value that is drawn, so that the axis ticks around it are still floats."""
+"""Larger values are drawn at this value, because the axis needs ticks beyond the values."""
 _NS_PER_S: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """A series' samples as float64 columns of equal length, in the order written.
+    """The samples of a series as float64 columns of equal length, in the order written.
 
     Attributes:
-        count: the number of samples in the series; the columns may hold fewer.
-        step, epoch, time: the position of each sample; NaN if it has none.
-        value: NaN if a sample is not a finite number.
+        count: the number of samples in the series. The columns of a thinned curve have fewer.
+        step, epoch, time: the position of each sample on this axis; NaN if it has no position.
+        value: the value of each sample; NaN if it is not a finite number.
     """
 
     series: RunSeries
@@ -48,17 +48,17 @@ class Curve:
 
     @property
     def thinned(self) -> bool:
-        """Whether samples were left out."""
+        """Return whether the curve has fewer points than samples."""
         return len(self.value) < self.count
 
     def axes(self) -> list[str]:
-        """Return the axes on which some sample has a position, in the order of `AXES`."""
+        """Return the axes on which at least one sample has a position, in the order of `AXES`."""
         import numpy as np
 
         return [name for name in AXES if np.isfinite(getattr(self, name)).any()]
 
     def over(self, axis: str) -> tuple[Numbers, Numbers]:
-        """Return positions on the axis and values, with a NaN wherever the axis goes back."""
+        """Return the positions on an axis and the values, with NaN where the position goes back."""
         import numpy as np
 
         x: Numbers = getattr(self, axis)
@@ -69,7 +69,10 @@ class Curve:
 
 
 class _CurveBuilder:
-    """Collects the samples of a series, and keeps the extremes of stretches of equal length."""
+    """Collects the samples of one series, and thins them if they are too many.
+
+    A thinned curve keeps the extremes of stretches: equally many consecutive samples.
+    """
 
     def __init__(self, points: int) -> None:
         self.count = 0
@@ -79,7 +82,7 @@ class _CurveBuilder:
         self._parts: list[Any] = []
 
     def take(self, rows: Any) -> None:
-        """Add samples. If many are waiting, only the extremes of each stretch are kept."""
+        """Add samples. If too many have been collected, keep only the extremes of each stretch."""
         self._parts.append(rows)
         self._pending += rows.shape[1]
         self.count += rows.shape[1]
@@ -88,33 +91,33 @@ class _CurveBuilder:
             self._pending = 0
 
     def columns(self) -> Any:
-        """Return step, epoch, time and value, in the order written."""
+        """Return the columns step, epoch, time and value, in the order written."""
         return self._thinned(self._points)[2:]
 
     def _thinned(self, most: int) -> Any:
         rows = _sort_rows(self._parts)
         while rows.shape[1] > most:
-            # stretches have equal numbers of samples, so that all are equally detailed
+            # equally long stretches give the whole curve the same level of detail
             self._length *= 2
             if 2 * self.count > most * self._length:
-                continue  # so many stretches would still keep too many points
+                continue  # these stretches would still keep too many points
             rows = rows[:, select_points(rows[5], rows[0], rows[1] // self._length)]
             if self._length > 2 * self.count:
-                break  # one stretch for each process is the least
+                break  # fewer than one stretch per process is impossible
         return rows
 
 
 def read_curves(
     table: SeriesTable, chosen: Iterable[RunSeries], started_ns: int, points: int
 ) -> list[Curve]:
-    """Read the curves of some series, in their order.
+    """Read the curves of the chosen series, in the order given.
 
-    Takes one pass over the samples for any number of series. Memory does not grow with the samples.
+    Costs one pass over the samples for any number of series. Memory does not grow with the samples.
 
     Args:
         started_ns: the time at which the time axis starts.
-        points: the most points in the curve of one process. The lowest and the highest sample of
-            stretches of equal length are kept.
+        points: the maximum number of points in the curve of one process. Longer curves keep the
+            lowest and the highest sample of each stretch.
     """
     wanted = list(chosen)
     gathered = {series.index: _CurveBuilder(points) for series in wanted}
@@ -130,13 +133,14 @@ def read_curves(
 
 
 def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Select the values to keep, so that a thinned curve looks the same.
+    """Return the positions of the values to keep, so that a thinned curve looks the same.
 
-    Keeps the first and the last value and, for each stretch, the lowest, the highest and one that
-    is not a number, so that gaps stay.
+    Keeps the first and the last value. For each stretch, keeps the lowest and the highest value,
+    and one value that is not a number, so that gaps stay visible.
 
     Args:
-        stretches: columns that separate stretches: a new one begins when one of them changes.
+        stretches: columns that define the stretches. A new stretch begins at each row where one of
+            the columns changes.
     """
     import numpy as np
 
@@ -156,7 +160,7 @@ def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
 
 
 def _block_columns(block: Block, started_ns: int) -> Any:
-    """Return writer, number, step, epoch, time and value as the rows of one array."""
+    """Return an array whose rows are writer, number, step, epoch, time and value."""
     import numpy as np
 
     rows = np.full((6, len(block.time_ns)), np.nan)

@@ -1,4 +1,4 @@
-"""Charts as a picture. Imports `charts`; matplotlib only when needed."""
+"""Draws charts as a picture. Imports `charts`; matplotlib only when needed."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _MOST_LABELS: Final = 24
 
 
 def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
-    """Write a picture of the charts. Equal charts give equal bytes.
+    """Write a picture of charts to a file. Equal charts give equal bytes.
 
     Raises:
-        InvalidArgumentError: there are more charts than a picture holds.
+        InvalidArgumentError: there are too many charts for a picture.
         MissingExtraError: matplotlib is not installed.
     """
     if len(charts.charts) > MOST_CHARTS:
@@ -58,8 +58,8 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     note = charts.note()
     foot_in = 0 if note is None else _FOOT_IN
     height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
-    # A name that no font can show is drawn as boxes, which needs no warning. The salt makes the
-    # identifiers in equal pictures equal
+    # matplotlib draws boxes for characters that the font lacks: ignore its warning about that.
+    # The salt makes the identifiers in equal pictures equal
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")
         head, foot = _HEAD_IN / height, foot_in / height
@@ -80,7 +80,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
 
 
 def _set_text(artist: Any, content: str) -> Any:
-    """Set a text literally: a dollar sign does not start a formula."""
+    """Set the text of an artist literally: a dollar sign does not start a formula."""
     artist.set_parse_math(False)
     artist.set_text(content)
     return artist
@@ -159,7 +159,7 @@ def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
         from matplotlib.ticker import MaxNLocator
 
         left, right = axes.get_xlim()
-        if right - left < 1:  # a single position: show its neighbours too
+        if right - left < 1:  # the axis has a single position: widen it
             axes.set_xlim((left + right) / 2 - 1, (left + right) / 2 + 1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     missing = [chart.name_of(line) for line in chart.lines if chart.missing(line)]
@@ -169,7 +169,7 @@ def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
 
 
 def _find_lone_points(y: Any) -> Any:
-    """Find the points with a gap on both sides, which a line would not show."""
+    """Return a mask of the points with gaps on both sides. A line would not show them."""
     import numpy as np
 
     gap = ~np.isfinite(y)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyoxigraph import Store
 
 NoteTaker = Callable[[str], None]
-"""Takes a message, one line for people."""
+"""A function that shows a one-line message to the user."""
 
 DATABASE_FOLDER: Final = Path(".provml", "sparql")
 _INDEX_FORMAT: Final = 1
@@ -38,7 +38,7 @@ _REMOVED_AT_ONCE: Final = 50_000
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
-"""The number of open databases in this process, by folder."""
+"""The number of times that this process has each database open, by folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class LoadedDatabase:
     # -- the index --------------------------------------------------------------------------------
 
     def read_index(self) -> dict[str, GraphEntry] | None:
-        """Return the loaded graphs by name, or None if there is no usable index."""
+        """Return the loaded graphs by name, or None if the index is missing or unusable."""
         return self._load_index()[0]
 
     def read_unfinished(self) -> list[str]:

@@ -20,7 +20,7 @@ _SCAN_BYTES: Final = 2**20
 _TAIL_BYTES: Final = 4096
 
 Stamps = list[list[Any]]
-"""Name, size and time of each file of a journal."""
+"""The name, size and time of each file of a journal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from pyoxigraph import Store
 
 _SMALL_BYTES: Final = 16 * 2**10
-"""Smaller journals are loaded in a transaction, which is cheaper than separate database files."""
+"""Journals up to this size are loaded in a transaction, which is cheaper than bulk loading."""
 _REMOVAL_COST_RATIO: Final = 6
-"""Removing a triple takes this many times as long as loading one."""
+"""How many times as long it takes to remove a triple as to load one."""
 _TRIPLES_A_FLUSH: Final = 200_000
 _LOCK_ATTEMPTS: Final = 5
 

@@ -28,7 +28,7 @@ PREFIXES: Final = {
     "xsd": vocabulary.XSD,
     "dcterms": "http://purl.org/dc/terms/",
 }
-"""The prefixes that are declared for every query."""
+"""The prefixes that are defined for every query."""
 
 _LITERALS: Final = r"""
       \#[^\r\n]*                                 # a comment
@@ -48,7 +48,7 @@ _TOKEN: Final = re.compile(
 )
 _ERROR_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _MARGIN: Final = "\n" + " " * 40
-"""Longer than any keyword: an error's place is the end of a keyword that the parser tried."""
+"""Padding longer than any keyword: the parser reports an error at the end of a keyword it tried."""
 _MAX_TOKEN_CHARS: Final = 40
 _FORMS: Final = "a query starts with SELECT, ASK, CONSTRUCT or DESCRIBE"
 _IRI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")

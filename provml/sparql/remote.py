@@ -45,7 +45,7 @@ _WAITING_CHUNKS: Final = 16
 _ANSWERS: Final = "application/sparql-results+json, application/n-triples, text/turtle;q=0.8"
 
 Body = Callable[[], Iterable[bytes]]
-"""Creates the request's body, once for each attempt."""
+"""A function that creates the request's body. It is called for each attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 VALIDATED_SAMPLES_LIMIT: Final = 10_000
-"""The largest number of samples that are validated one by one by default."""
+"""The maximum number of samples of a run that are validated one by one by default."""
 
 LARGE_BYTES: Final = 8 * 2**20
-"""Larger documents are validated by schema and shapes only on request."""
+"""Documents larger than this are validated with the schema and the shapes only on request."""
 
 _HEAD_BYTES: Final = 4096
 _NOT_OURS: Final = "the shapes don't apply: the document has no provml terms"

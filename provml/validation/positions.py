@@ -11,7 +11,7 @@ from typing import Final
 from provml.validation.report import Finding
 
 _SEARCH_BUDGET_BYTES: Final = 2**31
-"""The number of bytes that are searched in total. Findings beyond that have no line."""
+"""The maximum number of bytes to search in total. Later findings get no line numbers."""
 
 _COLON: Final = re.compile(rb"\s*:")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 KEPT_FINDINGS: Final = 1000
-"""The largest number of findings in a report; more are only counted."""
+"""The maximum number of findings in a report. Further findings are only counted."""
 
 
 @dataclass(frozen=True, slots=True)

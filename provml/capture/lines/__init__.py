@@ -1,7 +1,7 @@
 """Reads metrics from text: the output of a command or script, or a log file.
 
-`LineReader` takes bytes as they arrive. Each public module here reads one format of lines with a
-class ``Parser``; to add a format, add a file (see `LineParser` in `_reader`).
+`LineReader` reads bytes as they arrive. Each public module here has a class ``Parser`` that reads
+one format of lines. To add a format, add a module (see `LineParser` in `_reader`).
 """
 
 from provml.capture.lines._patterns import compile_patterns

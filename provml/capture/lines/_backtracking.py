@@ -1,9 +1,9 @@
 """Finds regular expressions that may take exponential time on a line that they do not match.
 
-The `re` module backtracks: if a part that can match the same text in several ways is repeated, as
-in ``(a+)+``, the number of ways to try doubles with each character. The check here reads the text
-of the expression, and errs on the safe side: some harmless expressions are refused too. Imports
-nothing of provml.
+The `re` module backtracks. If an expression repeats a part that can match the same text in several
+ways, as in ``(a+)+``, the number of ways to try doubles with each character. The check reads the
+text of the expression and errs on the safe side: it also refuses a few harmless expressions.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 _NOT_A_CHARACTER: Final = (".", "^", "$", r"\A", r"\b", r"\B", r"\Z")
 _MAX_HARMLESS_REPEATS: Final = 16
-"""A part that is repeated at most so often multiplies the ways to try by a bearable number."""
+"""The maximum number of repeats of a part that keeps the number of ways to try small enough."""
 
 _QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d*)\})")
 _GROUP_START: Final = re.compile(
@@ -29,21 +29,26 @@ _UNBOUNDED: Final = 2**32
 
 
 class _Item(NamedTuple):
-    """One item of an alternative: its text, and whether it is always one of a set of characters."""
+    """One item of an alternative, in an expression.
+
+    Attributes:
+        text: the text of the item in the expression.
+        is_character: whether the item always matches exactly one character of a fixed set.
+    """
 
     text: str
     is_character: bool
 
 
 def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
-    """Whether the expression repeats a part that can match the same text in several ways.
+    """Return whether the expression repeats a part that can match the same text in several ways.
 
-    Such a part varies in length (``a+``, ``a?``) or has alternatives (``a|aa``), and stands in a
-    repeat of more than 16 times. Possessive repeats (``a++``) and atomic groups (``(?>a+)``) are
-    fine, as are alternatives of single characters (``a|b``). Costs a pass over the pattern.
+    A part is risky if it varies in length (``a+``, ``a?``) or has alternatives (``a|aa``), and is
+    repeated more than 16 times. Possessive repeats (``a++``), atomic groups (``(?>a+)``) and
+    alternatives of single characters (``a|b``) are fine. Costs a pass over the pattern.
 
     Args:
-        expression: compiled, so that its text is known to be valid.
+        expression: a compiled expression, so that its text is known to be valid.
     """
     scanner = _Scanner(expression.pattern)
     scanner.read_alternatives(False, bool(expression.flags & re.VERBOSE))
@@ -54,26 +59,26 @@ class _Scanner:
     """Reads a valid pattern from left to right.
 
     Attributes:
-        is_risky: whether a risky repeat was found so far.
+        is_risky: whether the scanner has found a risky repeat so far.
     """
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._at = 0
         self._group_ends: dict[int, int] = {}
-        """Where known groups end, by where their contents begin."""
+        """The offset where each known group ends, by the offset where its contents begin."""
         self.is_risky = False
 
     def read_alternatives(
         self, repeated: bool, verbose: bool, *, is_condition: bool = False
     ) -> None:
-        """Read up to the end of the group, or of the pattern.
+        """Read all alternatives up to the end of the group, or of the pattern.
 
         Args:
-            repeated: whether the group stands in a repeat that may try many ways.
-            verbose: whether white space and comments are ignored.
-            is_condition: whether the alternatives are those of ``(?(1)a|b)``, of which only one
-                is ever tried.
+            repeated: whether the group is inside a repeat that can match in many ways.
+            verbose: whether white space and comments in the pattern are ignored.
+            is_condition: whether the alternatives belong to a conditional group (``(?(1)a|b)``),
+                which only ever tries one of them.
         """
         alternatives: list[list[_Item]] = [[]]
         while self._at < len(self._pattern) and self._pattern[self._at] != ")":
@@ -88,7 +93,7 @@ class _Scanner:
             self.is_risky = self.is_risky or not _differ_in_one_character(alternatives)
 
     def _read_item(self, repeated: bool, verbose: bool) -> _Item | None:
-        """Read a character, class or group with its quantifier; None if it matches no text."""
+        """Read a character, class or group with its quantifier; return None if it has no text."""
         if verbose:
             gap = _VERBOSE_GAP.match(self._pattern, self._at)
             if gap is not None:
@@ -109,7 +114,7 @@ class _Scanner:
         assert head is not None
         self._at = head.end()
         if head["comment"] is not None or head["same"] is not None or head["ends"] == ")":
-            if head["ends"] is None:  # a comment, or a reference to a group
+            if head["ends"] is None:  # the head begins a comment or a reference to a group
                 self._at = self._pattern.index(")", self._at) + 1
             if head["same"] is None:
                 return None
@@ -133,7 +138,11 @@ class _Scanner:
         return _Item(self._pattern[start : self._at], False)
 
     def _peek_quantifier(self, inner_verbose: bool, verbose: bool) -> tuple[int, bool] | None:
-        """Look up the quantifier behind the group whose contents begin here."""
+        """Return the quantifier after the group whose contents begin here, without moving on.
+
+        Returns:
+            The result of `_read_quantifier`.
+        """
         start, was_risky = self._at, self.is_risky
         if start not in self._group_ends:
             self.read_alternatives(False, inner_verbose)
@@ -155,7 +164,7 @@ class _Scanner:
         elif first == "[":
             if self._pattern.startswith("^", self._at):
                 self._at += 1
-            self._at += 1  # a "]" that comes first is a member
+            self._at += 1  # a "]" at the beginning of a class is a member
             if self._pattern[self._at - 1] == "\\":
                 self._at += 1
             while self._pattern[self._at] != "]":
@@ -163,9 +172,11 @@ class _Scanner:
             self._at += 1
 
     def _read_quantifier(self, repeated: bool, verbose: bool) -> tuple[int, bool] | None:
-        """Return a quantifier's most repeats, and whether it is possessive; None if there is none.
+        """Read a quantifier. If it is inside a repeat and varies in length, note the risk.
 
-        A quantifier of variable length in a repeat is a risk.
+        Returns:
+            The maximum number of repeats, and whether the quantifier is possessive; None if no
+            quantifier follows.
         """
         gap = _VERBOSE_GAP.match(self._pattern, self._at) if verbose else None
         at = self._at if gap is None else gap.end()
@@ -191,7 +202,7 @@ def _read_bounds(quantifier: str) -> tuple[int, int]:
 
 
 def _differ_in_one_character(alternatives: Sequence[Sequence[_Item]]) -> bool:
-    """Whether the alternatives differ in a single character, after a common beginning."""
+    """Return whether the alternatives have a common beginning and then one differing character."""
     shortest = min(map(len, alternatives))
     common = 0
     while common < shortest and len({items[common] for items in alternatives}) == 1:

@@ -1,4 +1,4 @@
-"""Converts numbers as programs print them."""
+"""Converts the text of numbers that programs print."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NUMBER_PATTERN: Final = re.compile(NUMBER)
 
 
 def to_number(text: str) -> int | float:
-    """Convert a text to an exact int if it is written as an integer, else to a float.
+    """Convert text to an exact int if it is written as an integer, else to a float.
 
     Raises:
-        RefusedError: it is not a number, or too large for a float.
+        RefusedError: the text is not a number, or too large for a float.
     """
     if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")
@@ -31,10 +31,10 @@ def to_number(text: str) -> int | float:
 
 
 def to_float(text: str) -> float:
-    """Convert a text to the nearest float; a finite number never becomes infinite.
+    """Convert text to the nearest float; a finite number never becomes infinite.
 
     Raises:
-        RefusedError: it is not a number, or too large for a float.
+        RefusedError: the text is not a number, or too large for a float.
     """
     if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")

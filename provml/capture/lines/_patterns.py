@@ -1,18 +1,19 @@
-r"""Reads lines by patterns that the user gives: templates and regular expressions.
+r"""Reads metrics from lines by the user's patterns: templates and regular expressions.
 
 A template is the text of a line with names in braces: ``epoch {epoch} loss {loss} acc {acc}``.
 
 - ``{epoch}`` and ``{step}`` match an integer.
-- ``{name}`` matches a metric's name, and ``{value}`` its value.
+- ``{name}`` matches the name of a metric, and ``{value}`` its value.
 - ``{}`` matches any word.
-- Any other name in braces matches the value of a metric of that name.
+- Any other name in braces matches the value of the metric with that name.
 - White space matches any white space, and all other text matches itself.
 
-A pattern that contains ``(?P<`` is a regular expression of Python, whose named groups have the
-same meaning.
+A pattern that contains ``(?P<`` is a Python regular expression. Its named groups have the same
+meaning as the names in braces.
 
-A pattern may match anywhere in a line, and more than once. The epoch and step of a line belong to
-all metrics of the line. If the line has no metrics, they belong to those of the lines after it.
+A pattern may match anywhere in a line, and more than once. The epoch and step of a line apply to
+all metrics in the line. If a line has an epoch or step but no metrics, they apply to the metrics in
+the following lines.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from provml.capture.metric_contexts import context_from_name
 from provml.errors import InvalidArgumentError
 
 MAX_LINE_LENGTH: Final = 2**13
-"""The longest line, in characters, that templates are tried on. For regular expressions it is a
-quarter of that, as their time may grow with the cube of a line's length."""
+"""The maximum length of a line for templates, in characters. The limit for regular expressions is a
+quarter of it, because their time may grow with the cube of the length."""
 _MAX_SECONDS: Final = 0.5
-"""A pattern that takes longer on one line is not tried again."""
+"""The maximum time for a pattern on one line. A pattern that takes longer is dropped."""
 
 _PLACE_NAMES: Final = ("epoch", "step")
 _PLACE_LIMITS: Final = {"epoch": (0, 2**31 - 1), "step": (-(2**63) + 1, 2**63 - 1)}
@@ -52,9 +53,9 @@ class Pattern:
 
     Attributes:
         expression: the regular expression.
-        groups: the numbers and names of its groups.
+        groups: the number and name of each named group of the expression.
         needle: a text that every matching line contains; may be empty.
-        longest: the longest line to try it on, in characters.
+        longest: the maximum length of a line to search, in characters.
     """
 
     expression: re.Pattern[str]
@@ -67,7 +68,8 @@ def compile_patterns(patterns: Sequence[str]) -> tuple[Pattern, ...]:
     """Compile templates and regular expressions.
 
     Raises:
-        InvalidArgumentError: a pattern is not text, can't be compiled, or names no metric.
+        InvalidArgumentError: a pattern is not text, can't be compiled, names no metric, or could
+            take exponential time on a line.
     """
     if isinstance(patterns, str) or not isinstance(patterns, (tuple, list)):
         raise InvalidArgumentError(f"patterns must be a list of str, not {patterns!r:.80}")
@@ -115,7 +117,11 @@ def _compile_pattern(pattern: object) -> Pattern:
 
 
 def _translate_template(template: str) -> tuple[str, list[str], str]:
-    """Return a template's regular expression, the names of its groups, and its longest word."""
+    """Translate a template.
+
+    Returns:
+        The regular expression, the names of its groups, and the longest word of the template.
+    """
     parts = _BRACES.split(template.strip())
     source = [r"(?<!\w)"]
     names = []
@@ -124,7 +130,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
         if number % 2:
             name = part.strip()
             names.append(name)
-            # refuse 1,234, which is neither 1 nor 1234, unless the template itself has the comma
+            # don't read 1,234 as 1, unless the template itself has a comma after the value
             thousands = "" if parts[number + 1].lstrip().startswith(",") else r"|,[0-9]{3}(?![0-9])"
             source.append(_PLACEHOLDERS.get(name, rf"({NUMBER})(?!\w|\.[0-9]{thousands})"))
         else:
@@ -135,7 +141,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
 
 
 class PatternParser:
-    """Reads the lines of one text by the user's patterns."""
+    """Reads the lines of one text, such as a stream, by the user's patterns."""
 
     def __init__(self, sink: LineSink, patterns: tuple[Pattern, ...]) -> None:
         self._sink = sink
@@ -144,11 +150,11 @@ class PatternParser:
         self._needles = [pattern.needle.encode("utf-8", "replace") for pattern in patterns]
 
     def may_match(self, data: bytes, start: int, end: int) -> bool:
-        """Whether a pattern may match between two offsets of a block."""
+        """Return whether a pattern may match between two offsets of a block."""
         return any(data.find(needle, start, end) >= 0 for needle in self._needles)
 
     def read(self, text: str) -> bool:
-        """Record what the patterns find in a line; return whether they found a metric."""
+        """Record the metrics that the patterns find in a line; return whether they found any."""
         patterns = [pattern for pattern in self._patterns if pattern.needle in text]
         if not patterns:
             return False
@@ -201,9 +207,9 @@ class PatternParser:
         self._needles = [one.needle.encode("utf-8", "replace") for one in self._patterns]
 
     def _complete_place(self, place: dict[str, int]) -> dict[str, int]:
-        """Return a line's epoch and step, taken from the lines above if the line has neither.
+        """Return a line's epoch and step. If it has no epoch, the lines above complete it.
 
-        The step of the lines above does not hold in a new epoch.
+        A line with an epoch does not inherit the step of the lines above.
         """
         return place if "epoch" in place else {**self._last_place, **place}
 

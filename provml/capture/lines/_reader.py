@@ -1,9 +1,9 @@
-r"""Splits bytes into lines, and gives the lines that may hold a metric to the parsers.
+r"""Splits bytes into lines, and passes the lines that may contain a metric to the parsers.
 
-A line ends at a newline, a carriage return or a backspace, so each state of a line that a program
-rewrites in place is a line of its own. Whole blocks are searched first for the marks of the
-parsers, so that text without metrics is never split. How the bytes are cut into blocks makes no
-difference.
+A line ends at a newline, a carriage return or a backspace. So if a program rewrites a line in
+place, each state of it counts as a separate line. The reader first searches whole blocks with the
+finders of the parsers, so it never splits text without metrics. The result does not depend on the
+way in which the bytes are divided into blocks.
 
 Each public module of this package is one parser: it has a class ``Parser`` that follows
 `LineParser`.
@@ -24,7 +24,7 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 MAX_LINE_BYTES: Final = 2**16
-"""Longer lines are refused. At most so much of a line is kept in memory."""
+"""The maximum length of a line. A longer line is refused; only its beginning is kept in memory."""
 
 _LINE_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
 _LINE_TEXT: Final = re.compile(rb"[^\n\r\x08]+")
@@ -34,9 +34,10 @@ _TERMINAL_ESCAPES: Final = re.compile(
 _BACKSPACED: Final = b"\x08\r"
 
 Finder = Callable[[bytes, int, int], int]
-"""Finds, between two offsets in a block, a place in a line that the parser may know; -1: none.
+"""A function that searches a block, between two offsets, for a line that the parser may read.
 
-It may find lines that the parser then refuses, but must not look beyond the ends of a line.
+It returns an offset in that line, or -1. The parser may still refuse the line, but the finder must
+not combine text from several lines.
 """
 
 
@@ -44,7 +45,8 @@ class LineParser(Protocol):
     """Reads one format of lines. Each text gets a new instance, which may remember earlier lines.
 
     Attributes:
-        finders: find the format's lines in a block. They are called often, so they must be fast.
+        finders: functions that find lines of this format in a block. They are called often, so
+            they must be fast.
     """
 
     finders: tuple[Finder, ...]
@@ -52,18 +54,20 @@ class LineParser(Protocol):
     def __init__(self, sink: LineSink) -> None: ...
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record the metrics of a line; return whether it has this format, to ask no other parser.
+        """Record the metrics of a line; return whether the line has this format.
+
+        If it has, no other parser gets the line.
 
         Args:
             text: the line without its end and without terminal escape codes. Bytes that are not
-                UTF-8 are lone surrogates.
-            rewrites: whether backspaces moved the cursor back, so that the line overwrites the one
-                before it.
+                valid UTF-8 become lone surrogates.
+            rewrites: whether backspaces moved the cursor back, so that the line overwrites the
+                previous line.
         """
         ...
 
     def finish(self) -> None:
-        """Record what was held back, because the text has ended."""
+        """Record the metrics that are still pending, because the text has ended."""
         ...
 
 
@@ -79,16 +83,16 @@ def _load_parsers() -> tuple[type[LineParser], ...]:
 
 
 class LineReader:
-    """Records the metrics in a text while it arrives. Use it from one thread at a time.
+    """Records the metrics in text as it arrives. Use it from one thread at a time.
 
-    Costs a search of each block for the marks of each parser, and some microseconds for each line
-    with a metric; with patterns, for every line. Keeps at most one line of 64 KiB in memory.
-    No text makes it raise an error.
+    Costs a search of each block with the finders of each parser, and a few microseconds for each
+    line with a metric; with patterns, for every line. Keeps at most one line of 64 KiB in memory.
+    Reading never raises an error, whatever the text.
 
     Args:
         run: the run to record into.
         patterns: templates and regular expressions, see `compile_patterns`.
-        source: a name for the text, for the event that counts refused lines.
+        source: a name of the text, for the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
 
     Raises:
@@ -110,7 +114,7 @@ class LineReader:
         self._finders = [find for parser in self._parsers for find in parser.finders]
         self._is_off = isinstance(run, DisabledRun)
         self._unfinished = bytearray()
-        self._bytes_before = b""  # the two bytes before the unfinished line
+        self._bytes_before = b""  # the last two bytes before the unfinished line
 
     @property
     def recorded(self) -> int:
@@ -127,7 +131,7 @@ class LineReader:
 
         Args:
             data: the bytes.
-            time_ns: when they arrived, in nanoseconds since the epoch; by default now.
+            time_ns: the time of their arrival, in nanoseconds since the epoch; by default now.
         """
         if self._is_off or not data:
             return
@@ -138,7 +142,7 @@ class LineReader:
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
 
     def finish(self) -> None:
-        """Read the last line even if no newline ends it, and report the refused lines."""
+        """Read the last line even if it lacks a newline, and log the refused lines."""
         if self._is_off:
             return
         try:
@@ -171,7 +175,7 @@ class LineReader:
         self._unfinished += data[end : end + room]
 
     def _end_line(self, rest: bytes) -> None:
-        """Read the unfinished line, now that its rest is here."""
+        """Read the unfinished line, now that the rest of it has arrived."""
         line = bytes(self._unfinished) + rest[: MAX_LINE_BYTES + 1]
         rewrites = self._bytes_before == _BACKSPACED
         self._unfinished.clear()
@@ -202,7 +206,7 @@ class LineReader:
                     places[number] = finders[number](data, start, end)
 
     def _may_say_metric(self, data: bytes, start: int, end: int) -> bool:
-        """Whether a line between two offsets may hold a metric."""
+        """Return whether the text between two offsets may contain a metric."""
         for find in self._finders:
             if find(data, start, end) >= 0:
                 return True
@@ -224,7 +228,7 @@ class LineReader:
             text = _TERMINAL_ESCAPES.sub("", text)
         if self._patterns is not None and self._patterns.read(text):
             return
-        # JSON that is printed while a progress bar is drawn follows the bar on the same line
+        # if JSON is printed while a progress bar is drawn, it follows the bar on the same line
         json_start = text.find("{")
         follows = (
             json_start > 0 and '"metric"' in text and text[:json_start].strip(" \t\ufeff") != ""
@@ -234,7 +238,7 @@ class LineReader:
         self._read_text(text, line, rewrites)
 
     def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
-        """Ask the parsers whose marks are in the line; return whether one has read the text."""
+        """Pass the text to each parser whose finders match; return whether a parser has read it."""
         size = len(line)
         candidates = (
             p for p in self._parsers if any(find(line, 0, size) >= 0 for find in p.finders)

@@ -1,4 +1,4 @@
-"""Takes what the parsers read: records samples in the run, and counts refused lines by reason."""
+"""Records the samples that the parsers read, and counts the lines that they refuse by reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provml.errors import ProvMLError, RunClosedError
 from provml.recording.run import Run
 
 REJECTED: Final = "lines rejected"
-"""The event that counts refused lines by reason, with an example of each."""
+"""The event that counts refused lines by reason, with an example for each reason."""
 
 MAX_STEP: Final = 2**63 - 1
 """The largest step that can be recorded."""
@@ -21,17 +21,19 @@ _MAX_REASONS: Final = 64
 
 
 class RefusedError(ValueError):
-    """A line, or a part of one, can't be read as a metric.
+    """A line, or a part of a line, can't be read as a metric.
 
-    The message must be the same for all lines refused for the same reason: they are counted by it.
+    Refused lines are counted by this message, so it must be the same for all lines that are
+    refused for the same reason.
     """
 
 
 class LineSink:
-    """Records what the parsers report. Raises nothing.
+    """Records the samples and the refused lines that the parsers report. Raises nothing.
 
     Attributes:
-        read_ns: when the bytes being read arrived, in nanoseconds since the epoch; None: now.
+        read_ns: the time when the bytes being read arrived, in nanoseconds since the epoch; None
+            means now.
         recorded: the number of samples recorded.
         rejected: the number of lines, or parts of lines, refused.
     """
@@ -60,8 +62,9 @@ class LineSink:
 
         Args:
             name, value, context, step, epoch: as in `Run.log_metric`.
-            time_ns: the time of the sample; by default the time at which it was read.
-            line: the line it was read from: an example in case the sample is refused.
+            time_ns: the time of the sample, in nanoseconds since the epoch; by default the time
+                when the line arrived.
+            line: the line with the sample, as an example if the sample is refused.
         """
         try:
             moment = self.read_ns if time_ns is None else time_ns
@@ -77,11 +80,16 @@ class LineSink:
             self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
 
     def arrival_time_ns(self) -> int:
-        """Return when the bytes being read arrived."""
+        """Return the time when the bytes being read arrived, in nanoseconds since the epoch."""
         return time.time_ns() if self.read_ns is None else self.read_ns
 
     def reject(self, reason: str, line: str) -> None:
-        """Count a line, or a part of one, that looks like a metric but can't be read as one."""
+        """Count a line, or a part of it, that looks like a metric but can't be read as one.
+
+        Args:
+            reason: the reason; lines with the same reason are counted together.
+            line: the line, as an example; secrets in it are masked.
+        """
         self.rejected += 1
         if reason not in self._counts:
             if len(self._counts) >= _MAX_REASONS:
@@ -91,7 +99,7 @@ class LineSink:
         self._counts[reason] += 1
 
     def report(self) -> None:
-        """Log an event that counts the lines refused since the last report, if there are any."""
+        """Log an event that counts the lines refused since the last report, if any were refused."""
         if not self._counts:
             return
         metadata = {

@@ -1,17 +1,17 @@
-r"""Reads JSON lines: ``{"metric": "NLL Loss", "value": 0.5, "step": 3}``, one object a line.
+r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value": 0.5, "step": 3}``.
 
 - ``metric``: the name, of at most 4,096 characters.
-- ``value``: an int of any size, or a float, also ``NaN`` and ``Infinity`` as Python writes them.
+- ``value``: an int of any size, or a float; ``NaN`` and ``Infinity`` too, as Python writes them.
 - ``step``, ``epoch``: integers; optional, may be null.
-- ``timestamp``: seconds since 1970; if it is not a number, the time of reading is used.
+- ``timestamp``: seconds since 1970; if it is not a number, the arrival time of the line is used.
 - The name implies the context, see `metric_contexts`. Other keys are ignored.
 
-These lines are refused and counted:
+A line is refused and counted in these cases:
 
-- a value that is true, false, null, text, a list or an object
-- a line that looks like such an object but is not valid JSON
-- one of these keys twice in an object
-- numbers out of range
+- The value is missing, or is true, false, null, text, a list or an object.
+- The line looks like an object with a metric but is not valid JSON.
+- The object has one of the keys above twice.
+- A number is out of range.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _parse_exact_integer(text: str) -> int:
         raise RefusedError("an integer has too many digits") from None
 
 
-# objects become tuples of pairs, so that a duplicate key is noticed
+# read objects as tuples of pairs, to find duplicate keys
 _decode: Final = json.JSONDecoder(
     object_pairs_hook=tuple, parse_float=_parse_finite_float, parse_int=_parse_exact_integer
 ).decode
@@ -62,7 +62,7 @@ def _find_json(data: bytes, start: int, end: int) -> int:
 
 
 class Parser:
-    """Reads the JSON lines of one text."""
+    """Reads the JSON lines of one text, such as a stream."""
 
     finders = (_find_json,)
 
@@ -113,7 +113,7 @@ class Parser:
         )
 
     def finish(self) -> None:
-        """Do nothing: each line is recorded at once."""
+        """Do nothing: `read` records each line at once."""
 
 
 def _read_integer(found: dict[str, Any], key: str, least: int, most: int) -> int | None:

@@ -3,14 +3,16 @@ r"""Reads the progress bars that Keras 2 and 3 print in ``fit`` and ``evaluate``
     Epoch 2/3
     938/938 [==============================] - 3s 2ms/step - loss: 0.21 - val_loss: 0.18
 
-- ``verbose=1`` and ``verbose=2`` are both understood. A bar is recognised by a metric whose name
-  ends in ``loss``, or by the way that Keras 3 draws it.
-- ``Epoch n/N`` gives the step and the epoch of the next finished bar.
-- A bar is rewritten in place. Only its last state counts, and only if the bar is full.
-- A full bar without ``val_`` values may be rewritten once more, as the validation ends later. It
-  is recorded when the next bar or epoch begins or the text ends, with the time of its reading.
-- Names with ``val_`` belong to the validation, other names to the training. A second bar in an
-  epoch, without ``val_``, comes from ``evaluate``: it belongs to the evaluation and has no step.
+- The parser reads the output of both ``verbose=1`` and ``verbose=2``. It recognises a bar by a
+  metric whose name ends in ``loss``, or by the characters with which Keras 3 draws bars.
+- The number in ``Epoch n/N`` is the step and the epoch of the next full bar.
+- Keras rewrites a bar in place. The parser records only its last state, and only if it is full.
+- Keras may rewrite a full bar without ``val_`` values once more, because the validation ends later.
+  So the parser records it when the next bar or epoch begins or the text ends, with the time at
+  which the bar arrived.
+- The prefix ``val_`` puts a metric in the context validation; other metrics belong to training. A
+  second bar in an epoch, without ``val_``, comes from ``evaluate``: its metrics belong to
+  evaluation and have no step.
 """
 
 from __future__ import annotations
@@ -52,7 +54,14 @@ def _find_bar(data: bytes, start: int, end: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _FinishedBar:
-    """The state of a full bar: its total, the value texts by metric, and when it was read."""
+    """The state of a full bar.
+
+    Attributes:
+        total: the number of steps that the bar counts, as text.
+        texts: the text of each value, by the name of the metric.
+        line: the line with the bar.
+        time_ns: the time when the bar arrived, in nanoseconds since the epoch.
+    """
 
     total: str
     texts: dict[str, str]
@@ -65,7 +74,7 @@ class _FinishedBar:
 
 
 class Parser:
-    """Reads Keras's lines in one text."""
+    """Reads the lines that Keras prints, in one text such as a stream."""
 
     finders = (_find_epoch, _find_loss, _find_bar)
 
@@ -77,7 +86,7 @@ class Parser:
         self._backspaces = False
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Take in a state of a bar, or an epoch; return whether the line has this format."""
+        """Read a state of a bar, or the start of an epoch; return whether the line is either."""
         line = text.strip()
         header = _EPOCH_LINE.fullmatch(line)
         if header is not None:
@@ -118,10 +127,11 @@ class Parser:
         return _FinishedBar(total, texts, line, self._sink.arrival_time_ns())
 
     def _is_rewritten_by(self, bar: _FinishedBar, rewrites: bool) -> bool:
-        """Whether a full bar is a later state of the pending bar, not a new bar.
+        """Return whether a full bar is a later state of the pending bar, not a new bar.
 
-        Keras moves back by backspaces. If a log has lost these, a new bar is recognised by its
-        first state; a bar of a single step, which has only one state, by the metrics it lacks.
+        Keras moves the cursor back with backspaces. If a log lacks them, `read` recognises a new
+        bar by its first state, which is not full. A bar of a single step has no such state: it
+        counts as a later state of the pending bar only if it adds metrics.
         """
         if self._pending is None or self._pending.total != bar.total:
             return False
@@ -130,7 +140,7 @@ class Parser:
         return bar.total != "1" or self._pending.texts.keys() < bar.texts.keys()
 
     def _record_pending(self) -> None:
-        """Record the pending bar, if there is one: it can't be rewritten any more."""
+        """Record the pending bar, if any, because Keras can't rewrite it any more."""
         bar, self._pending = self._pending, None
         if bar is None or not bar.texts:
             return

@@ -1,10 +1,10 @@
 r"""Reads tqdm bars with a postfix: ``train:  45%|████▌  | 45/100 [00:03<00:04, 12.3it/s, loss=1]``.
 
-- Each value of the postfix is a metric. It is recorded when a bar first shows it and whenever it
-  changes: tqdm draws a bar about ten times a second, even if no value is new.
-- The step is the count of the bar if it is a whole number.
+- Each value in the postfix is a metric. The parser records it when a bar first shows it, and
+  whenever it changes: tqdm draws a bar about ten times a second, even without a new value.
+- The step is the count of the bar, if that is a whole number.
 - The epoch is the number after ``epoch`` in the description.
-- The context follows from the metric's name, else from the description (see `metric_contexts`).
+- The metric's name implies the context, or else the description does (see `metric_contexts`).
 
 Bars without a postfix, and bars of unknown length, are ignored.
 """
@@ -40,17 +40,17 @@ def _find_meter(data: bytes, start: int, end: int) -> int:
 
 
 class Parser:
-    """Reads the tqdm bars in one text."""
+    """Reads the tqdm bars in one text, such as a stream."""
 
     finders = (_find_meter,)
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink
-        # by the description of a bar: the last count, and the last text of each value
+        # for each bar, by its description: the last count, and the last text of each value
         self._shown_by_bar: dict[str, tuple[int, dict[str, str]]] = {}
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record the new values of a bar; return whether the line is a bar."""
+        """Record the new values of a bar; return whether the line is a tqdm bar."""
         match = None if len(text) > _MAX_METER_LENGTH else _METER.fullmatch(text.strip())
         if match is None:
             return False
@@ -58,12 +58,12 @@ class Parser:
         return True
 
     def finish(self) -> None:
-        """Do nothing: each line is recorded at once."""
+        """Do nothing: `read` records each line at once."""
 
     def _record(self, match: re.Match[str], description: str) -> None:
         done = int(match["done"])
         last_done, shown = self._shown_by_bar.pop(description, (0, {}))
-        if done < last_done:  # a new bar with the same description
+        if done < last_done:  # this is a new bar with the same description
             shown = {}
         self._shown_by_bar[description] = done, shown
         if len(self._shown_by_bar) > _MAX_BARS:

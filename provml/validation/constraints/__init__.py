@@ -27,10 +27,10 @@ __all__ = [
 ]
 
 _MAX_EVIDENCE: Final = 50
-"""The largest number of statements in a finding."""
+"""The maximum number of statements in a finding."""
 
 _MAX_EXPLANATION: Final = 20
-"""The largest number of lines that explain one statement."""
+"""The maximum number of lines that explain one statement."""
 
 
 def check_constraints(instances: Iterable[Instance], report: Report) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 _SEARCH_BUDGET: Final = 1_000_000
-"""The number of steps that the search for shortest cycles may look at.
+"""The maximum number of steps that the search for shortest cycles looks at.
 
-After that, each remaining component is reported by one cycle.
+After that, only one cycle is reported for each remaining component.
 """
 
 

@@ -26,7 +26,7 @@ Subject = str | Callable[[], str]
 EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
 
 _MAX_SHOWN_STEPS: Final = 20
-"""The largest number of steps of a cycle or chain in a message."""
+"""The maximum number of steps of a cycle or chain in a message."""
 
 
 @dataclass(slots=True, eq=False)

@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from provml.validation import Source
 
 MOST_FACTS: Final = 100_000
-"""The largest number of facts in a normal form."""
+"""The maximum number of facts in a normal form."""
 
 _COMPARISON_BUDGET: Final = 5_000_000
-"""The number of facts that a comparison may look at."""
+"""The maximum number of facts that a comparison looks at."""
 
 NONE: Final = "-"
-"""Stands for an argument that is absent, rather than unknown."""
+"""The term for an argument that is absent rather than unknown."""
 
 ATTRIBUTE: Final = "attribute"
-"""The kind of a fact about an attribute: identifier, kind of statement, name, value."""
+"""The kind of facts about attributes. Their terms: identifier, kind of statement, name, value."""
 
 Term = str | int
-"""An IRI, time or value, or an unknown, which is a number within an instance."""
+"""A term of a fact: an IRI, a time or a value as text, or the number of an unknown."""
 
 NormalFact = tuple[Any, ...]
-"""Kind, identifier (`NONE` for kinds without one), arguments."""
+"""A fact: its kind, its identifier (`NONE` for kinds without one), and its arguments."""
 
 _REVISION_ATTRIBUTE: Final = (f"<{PROV}type>", f"<{PROV}Revision>")
 

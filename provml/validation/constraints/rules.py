@@ -89,10 +89,11 @@ IMPLIED: Final[dict[str, tuple[Implied, ...]]] = {
     ),
     "wasAttributedTo": (Implied(13, 0, "wasGeneratedBy", None, (0, None, None)),),
 }
-"""The inferences that affect validity.
+"""The inferences that affect whether a document is valid.
 
-The others never do: 5, 6, 12, 13 and 16-18 add statements about things that nothing else refers
-to. 7 and 8 are in `HAPPENS` and 15 is in `INFLUENCES`; 19-21 are answered from the specializations.
+The other inferences never do: 5, 6, 12, 16-18, and the association that 13 also implies, add
+statements about things that nothing else refers to. 7 and 8 are in `HAPPENS`, and 15 is in
+`INFLUENCES`. The engine answers 19-21 from the specializations.
 """
 
 UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
@@ -101,7 +102,7 @@ UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
     "wasStartedBy": (26, 0, 2),
     "wasEndedBy": (27, 0, 2),
 }
-"""The two arguments that identify a statement of a kind (uniqueness 24-27), after the rule."""
+"""For each kind of statement: a rule (24-27), and the two arguments that the rule makes unique."""
 
 INFLUENCES: Final[dict[str, tuple[int, int]]] = {
     "wasGeneratedBy": (0, 1),
@@ -116,7 +117,7 @@ INFLUENCES: Final[dict[str, tuple[int, int]]] = {
     "actedOnBehalfOf": (0, 1),
     "wasInfluencedBy": (0, 1),
 }
-"""The positions of influencee and influencer of each relation that is an influence (15)."""
+"""The positions of the influencee and the influencer in each relation that is an influence (15)."""
 
 DISJOINT: Final = frozenset(INFLUENCES) - {"wasDerivedFrom", "wasInfluencedBy"}
 """The kinds of relations that must not share an identifier (impossibility 53)."""
@@ -137,17 +138,17 @@ TYPING: Final[dict[str, tuple[str | None, ...]]] = {
     "mentionOf": (ENTITY, ENTITY, ENTITY),
     "hadMember": (ENTITY, ENTITY),
 }
-"""Whether an argument is an entity or an activity (typing 50); an agent may be either."""
+"""The type of each argument: entity, activity, or None for any type (typing 50)."""
 
 # -- events -----------------------------------------------------------------------------------
 
 GENERATION, INVALIDATION, START, END, USAGE = range(5)
-"""The events of a thing; a usage belongs to its statement."""
+"""The kinds of events. A usage belongs to its statement, every other event to a thing."""
 
 EVENT_NAMES: Final = ("generation", "invalidation", "start", "end", "usage")
 
 EventOf = tuple[int, int]
-"""An event and the position of the argument it belongs to; -1 is the statement's own subject."""
+"""A kind of event, and the position of the argument it belongs to; -1 is the identifier."""
 
 HAPPENS: Final[dict[str, tuple[EventOf, ...]]] = {
     "entity": ((GENERATION, -1), (INVALIDATION, -1)),
@@ -166,7 +167,7 @@ class Order(NamedTuple):
     Attributes:
         number: the number of the constraint.
         earlier, later: the two events.
-        strict: whether the events must not be simultaneous either.
+        strict: whether the events also must not be simultaneous.
         through: whether the rule holds even if no statement mentions one of the events (19).
     """
 
@@ -265,7 +266,7 @@ BINDING: Final[dict[str, tuple[Order, ...]]] = {
         )
     )
 }
-"""The orders that can be part of a cycle."""
+"""The rules on the order of events that can be part of a cycle."""
 
 
 INFERENCES: Final[dict[int, str]] = {
@@ -343,4 +344,4 @@ RULES: Final[dict[int, Rule]] = {
     55: Rule("entity-activity-disjoint", "nothing is both an entity and an activity"),
     56: Rule("membership-empty-collection", "an empty collection has no members"),
 }
-"""The constraints; 0 stands for the requirements of PROV-DM."""
+"""The constraints by number. Number 0 is the requirement of PROV-DM for mandatory arguments."""
