@@ -163,10 +163,10 @@ def scan_provn(text: str) -> ScannedText:
         DocumentError: a dictionary statement is malformed, or the text exceeds `MAX_TOKENS` or
             `MAX_TOKEN_CHARS`.
     """
-    return _Scanner(text).scan()
+    return _ProvnScanner(text).scan()
 
 
-class _Scanner:
+class _ProvnScanner:
     """Finds the statements of a text in one pass over its tokens."""
 
     def __init__(self, text: str) -> None:
@@ -265,7 +265,9 @@ class _DictionaryParser:
     parenthesis.
     """
 
-    def __init__(self, scanner: _Scanner, kind: str, container: int, tokens: list[_Token]) -> None:
+    def __init__(
+        self, scanner: _ProvnScanner, kind: str, container: int, tokens: list[_Token]
+    ) -> None:
         self._scanner = scanner
         self._tokens = tokens
         self._at = 0

@@ -64,7 +64,7 @@ def uncompressed_name(name: str) -> str:
     return next((name.removesuffix(each) for each in _COMPRESSED if name.endswith(each)), name)
 
 
-def decode_text(data: bytes) -> str:
+def decode_document(data: bytes) -> str:
     """Decode text as UTF-8, or in the encoding that its byte order mark indicates.
 
     Raises:
@@ -87,7 +87,7 @@ def convert_to_utf8(data: bytes) -> bytes:
     if data.startswith(codecs.BOM_UTF8):
         return data[len(codecs.BOM_UTF8) :]
     if any(data.startswith(mark) for mark, _ in _WIDE):
-        return decode_text(data).encode("utf-8", "surrogatepass")
+        return decode_document(data).encode("utf-8", "surrogatepass")
     return data
 
 

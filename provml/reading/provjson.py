@@ -23,7 +23,7 @@ from provml.reading._dictionary import (
 )
 from provml.reading._document import Document
 from provml.reading._engine import note_cut_times, refuse_losses, wrap_library_errors
-from provml.reading._source import decode_text
+from provml.reading._source import decode_document
 
 if TYPE_CHECKING:
     from prov.identifier import QualifiedName
@@ -69,7 +69,7 @@ def load_json(data: bytes) -> object:
     """
     try:
         content = json.loads(
-            decode_text(data),
+            decode_document(data),
             object_pairs_hook=_without_repeats,
             parse_constant=_refuse_constant,
             parse_float=_parse_finite,

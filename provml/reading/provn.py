@@ -25,7 +25,7 @@ from provml.reading._document import Document, Places
 from provml.reading._engine import note_cut_times, refuse_losses, wrap_library_errors
 from provml.reading._names import iter_bundles
 from provml.reading._provn_scanner import DictionaryText, ScannedText, scan_provn
-from provml.reading._source import decode_text
+from provml.reading._source import decode_document
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument
@@ -47,7 +47,7 @@ def read(data: bytes, base: str | None = None) -> Document:
     Raises:
         DocumentError: the text is not valid PROV-N, or exceeds a limit of `_provn_scanner`.
     """
-    scanned = scan_provn(decode_text(data).removeprefix("\ufeff"))
+    scanned = scan_provn(decode_document(data).removeprefix("\ufeff"))
     document = _parse(scanned.without_dictionaries())
     statements: list[DictionaryStatement] = []
     if scanned.dictionaries:
