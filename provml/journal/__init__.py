@@ -1,4 +1,5 @@
-"""The recording on disk: a run's files, their writer and reader, and the recovery of dead runs.
+"""The journal of a run: its files on disk, their writer and reader, and the recovery after a crash.
 
-Imports nothing that derives: no model, no export. numpy is imported when samples are read.
+Imports no package that derives documents, such as `model` or `export`. Imports numpy only to read
+samples.
 """

@@ -1,4 +1,4 @@
-"""Read ``run.json``, bounded in size; refuse one of a newer format version.
+"""Read ``run.json``, up to 1 MiB of it; refuse a file with a newer format version.
 
 Imports `layout`, `errors`.
 """
@@ -16,7 +16,7 @@ _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """Read a run's ``run.json``; None if it can't be read.
+    """Read a run's ``run.json``. Returns None if the file can't be read.
 
     Raises JournalError if it has a newer format version.
     """
@@ -32,7 +32,7 @@ def read_description(folder: Path) -> dict[str, Any] | None:
 
 
 def check_format_version(path: Path, version: object) -> None:
-    """Raise JournalError if the content of a path has a newer format version."""
+    """Raise JournalError if a file has a newer format version than this provml can read."""
     if isinstance(version, int) and version > layout.FORMAT_VERSION:
         raise JournalError(
             f"{path} has the format version {version}, and this provml reads versions up to "

@@ -17,7 +17,7 @@ _encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(
 
 
 class EventsFile:
-    """One process's events file. Its methods are called under its owner's lock."""
+    """The events file of one process. Its owner must hold a lock to call the methods."""
 
     def __init__(self, path: str) -> None:
         """Create the file. Raises OSError if that fails."""

@@ -1,7 +1,7 @@
-"""Read the pair of files of one writer, during the run or after the writer died.
+"""Read the pair of files of one writer, during the run or after it.
 
-Torn, unwritten and damaged content is skipped and counted. Every read is bounded. Imports `layout`
-and `description`; numpy when samples are read.
+Torn, unwritten and damaged content is skipped and counted. The size of each read is limited.
+Imports `layout` and `description`; imports numpy only to read samples.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _END_SEARCH_BYTES: Final = (2**16, 2**20)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a samples file; all zero if it can't be read."""
+    """The header of a samples file; all fields are zero if it can't be read."""
 
     created_ns: int = 0
     dropped_samples: int = 0
@@ -75,16 +75,16 @@ class WriterFiles:
 
     @property
     def samples_path(self) -> Path:
-        """The samples file, which may not exist."""
+        """The path of the samples file, which may not exist."""
         return self.folder / (self.name + layout.SAMPLES_SUFFIX)
 
     @property
     def events_path(self) -> Path:
-        """The events file, which may not exist."""
+        """The path of the events file, which may not exist."""
         return self.folder / (self.name + layout.EVENTS_SUFFIX)
 
     def header(self) -> Header:
-        """Read the samples file's header; not cached.
+        """Read the header of the samples file. Each call reads the file again.
 
         Raises JournalError if it has a newer format version.
         """
@@ -104,7 +104,10 @@ class WriterFiles:
         return Header(*rest)
 
     def first_record(self) -> Record:
-        """The ``writer`` line; empty if it can't be read. Raises JournalError if it is newer."""
+        """Return the ``writer`` line, or an empty dict if it can't be read.
+
+        Raises JournalError if it has a newer format version.
+        """
         try:
             with open(self.events_path, "rb") as file:
                 record = _parse_line(file.readline(layout.MAX_EVENT_LINE_BYTES + 1))
@@ -116,7 +119,7 @@ class WriterFiles:
         return record
 
     def end_record(self) -> Record:
-        """The ``end`` line, searched near the file's end; empty if there is none."""
+        """Return the ``end`` line, or an empty dict if there is none near the end of the file."""
         for size in _END_SEARCH_BYTES:
             try:
                 with open(self.events_path, "rb") as file:
@@ -134,7 +137,7 @@ class WriterFiles:
         return {}
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Yield every readable line with its offset, in the order written; count the others."""
+        """Yield each readable line with its offset, in the order written; count the others."""
         try:
             file = open(self.events_path, "rb")
         except OSError:
@@ -171,10 +174,10 @@ class WriterFiles:
 
     def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
-            self.damage[reason] = max(self.damage[reason], count)  # every pass finds the same
+            self.damage[reason] = max(self.damage[reason], count)  # each pass finds it again
 
     def series(self) -> dict[int, Series]:
-        """The series that this writer has declared so far, by number."""
+        """Return the series that this writer has declared so far, by number."""
         declared: dict[int, Series] = {}
         damaged: Counter[str] = Counter()
         for _, record in self.records():
@@ -190,8 +193,8 @@ class WriterFiles:
     def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
         """Yield the samples as structured arrays of up to ``records`` records, without holes.
 
-        Fields: ``time``, ``step``, ``value`` (f64), ``epoch``, ``series``; see `to_int64`.
-        Memory: two times 32 bytes for each record of a chunk.
+        The fields are ``time``, ``step``, ``value`` (f64; see `to_int64`), ``epoch`` and
+        ``series``. Needs 64 bytes of memory for each record of a chunk.
         """
         if self.header().created_ns == 0:
             if self.samples_path.exists():
@@ -239,7 +242,7 @@ def _record_dtype() -> np.dtype[np.void]:
 
 
 def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
-    """The values of a chunk whose series store ``i64`` (or the offsets of ``text``)."""
+    """Return a chunk's values as int64: the values of ``i64`` series, the offsets of ``text``."""
     import numpy as np
 
     # reinterpret the eight bytes; the field is not contiguous, so copy it first
@@ -279,13 +282,13 @@ def _parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """The number that links a record to a later record which completes it; None if it has none."""
+    """Return the number that links a record to a later record that completes it, or None."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 
 
 def record_context(record: Record) -> tuple[str, ...] | None:
-    """A record's context as a path; None if it has no readable context."""
+    """Return a record's context as a path; None if it has no readable context."""
     context = record.get("context")
     if not isinstance(context, list) or not context:
         return None
@@ -293,7 +296,7 @@ def record_context(record: Record) -> tuple[str, ...] | None:
 
 
 def list_writer_files(run_folder: Path) -> list[WriterFiles]:
-    """Every writer of a run, ordered by start. Symbolic links are not followed."""
+    """Return the files of every writer of a run, ordered by start. Ignores symbolic links."""
     folder = run_folder / layout.JOURNAL_FOLDER
     names: set[str] = set()
     try:

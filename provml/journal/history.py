@@ -1,7 +1,7 @@
 """Read events, spans, settings and points from a journal, during the run or after it.
 
-The live run and the recorded run share these queries. Imports the journal's readers, `base.context`
-and `base.clock`; numpy when points are read.
+`Run` and `RecordedRun` share these queries. Imports the journal's readers, `base.context` and
+`base.clock`; imports numpy only to read points.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class RecordedEvent:
     """An event as it was logged.
 
     Attributes:
-        of: kind and name of the event's subject: ``("model", "digits")``.
+        of: the kind and name of the model or artifact that the event used, such as ``("model",
+            "digits")``.
     """
 
     name: str
@@ -52,7 +53,7 @@ class RecordedEvent:
 
     @property
     def time(self) -> datetime:
-        """When it happened, truncated to microseconds."""
+        """The time of the event, truncated to microseconds."""
         return to_datetime(self.time_ns)
 
 
@@ -72,39 +73,39 @@ class RecordedSpan:
 
     @property
     def start(self) -> datetime:
-        """When it began, truncated to microseconds."""
+        """The start of the span, truncated to microseconds."""
         return self.started.time
 
     @property
     def end(self) -> datetime | None:
-        """When it ended, truncated to microseconds; None if it has not ended."""
+        """The end of the span, truncated to microseconds; None if it has not ended."""
         return None if self.finished is None else self.finished.time
 
     @property
     def duration_s(self) -> float | None:
-        """Duration in seconds; None if it has not ended."""
+        """The duration in seconds; None if the span has not ended."""
         if self.finished is None:
             return None
         return (self.finished.time_ns - self.started.time_ns) / 1e9
 
     @property
     def source(self) -> str | None:
-        """The source of its events."""
+        """The source of both events."""
         return self.started.source
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of both events; for keys in both, the end's value wins."""
+        """The metadata of both events. If both have a key, the value of the end event counts."""
         return self.started.metadata | (self.finished.metadata if self.finished else {})
 
 
 def span_started(name: str) -> str | None:
-    """The name of the span that an event with this name begins; None for other events."""
+    """Return the name of the span that an event with this name begins; None for other events."""
     return _remove_suffix(name, _START_SUFFIXES)
 
 
 def span_ended(name: str) -> str | None:
-    """The name of the span that an event with this name ends; None for other events."""
+    """Return the name of the span that an event with this name ends; None for other events."""
     return _remove_suffix(name, _END_SUFFIXES)
 
 
@@ -145,10 +146,11 @@ def find_spans(
     since: TimeLike | None = None,
     until: TimeLike | None = None,
 ) -> list[RecordedSpan]:
-    """Find spans by name, source and period, in the order begun, one process after another.
+    """Find spans by name, source and period, ordered by start event, one process after another.
 
     An end event closes the most recent open span of its name, source and context, within a process
-    and across processes. A start without an end is a span whose ``finished`` is None.
+    and across processes. A start event without an end event gives a span whose ``finished`` is
+    None.
 
     Raises InvalidArgumentError for an invalid time.
     """
@@ -195,7 +197,7 @@ def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
 
 
 def parse_target(content: object) -> tuple[str, str] | None:
-    """Kind and name of a record's subject; None if the record has no valid subject."""
+    """Return the kind and name of the model or artifact in a record's ``of``; None if invalid."""
     if not isinstance(content, dict):
         return None
     kind, name = content.get("kind"), content.get("name")
@@ -205,7 +207,7 @@ def parse_target(content: object) -> tuple[str, str] | None:
 
 
 def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
-    """Yield the records of some kinds, in the order written, one process after another."""
+    """Yield the records of the given kinds, in the order written, one process after another."""
     for files in journal.writers:
         for _, record in files.records():
             if record.get("record") in kinds:
@@ -213,7 +215,7 @@ def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
 
 
 def decode_metadata(record: Record) -> dict[str, Any]:
-    """A record's metadata; empty if it has none or can't be read."""
+    """Return a record's metadata, or an empty dict if there is none or it can't be read."""
     try:
         metadata = to_logged_value(decode(record.get("metadata")))
     except _DECODE_ERRORS:
@@ -222,7 +224,7 @@ def decode_metadata(record: Record) -> dict[str, Any]:
 
 
 def last_values(journal: Journal, kind: str) -> dict[str, Any]:
-    """The last value under each name, of kind ``param``, ``tag`` or ``metadata``."""
+    """Return the last value under each name. The kind is ``param``, ``tag`` or ``metadata``."""
     values: dict[str, Any] = {}
     for record in read_records(journal, kind):
         if isinstance(record.get("name"), str):
@@ -239,8 +241,8 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
 def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
     """Read a page of a group's points, one writer after another; see `MetricGroup.read`.
 
-    A point is one call of a group: consecutive samples of the group's context with the same time.
-    Costs a pass over the samples files, and memory for the points requested.
+    One call of a group writes one point: consecutive samples with the group's context and the same
+    time. Costs one pass over the samples files, and memory for the points on the page.
 
     Raises InvalidArgumentError if an argument is not an int of 0 or more, or the limit is too
     large.
@@ -259,7 +261,7 @@ def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit
 
 
 def validate_count(value: object, what: str, most: int) -> int:
-    """Validate an int between 0 and ``most``. Raises InvalidArgumentError."""
+    """Return the value as an int if it is between 0 and ``most``. Raises InvalidArgumentError."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidArgumentError(f"{what} must be an int of 0 or more, not {value!r:.80}")
     number = value.__index__()
@@ -269,7 +271,7 @@ def validate_count(value: object, what: str, most: int) -> int:
 
 
 def holds_points(series: Series) -> bool:
-    """Whether the samples of a series are fields of a group's points."""
+    """Return whether the samples of a series are fields of a group's points."""
     return series.kind == "metric" and series.role in _POINT_ROLES and series.context is not None
 
 
@@ -298,7 +300,7 @@ def _add_points_of_writer(
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # re-added below, to come last
+            data.pop("step", None), data.pop("epoch", None)  # added again below, as the last keys
             data[declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])

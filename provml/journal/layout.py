@@ -1,4 +1,4 @@
-r"""Where a run's files are and what every byte in them means: format version 1.
+r"""The format of a run's files, version 1: the folders, and the meaning of every byte.
 
 A run's folder
 --------------
@@ -12,8 +12,8 @@ A run's folder
         provenance.json              PROV-JSON, written at the end from the journal
 
 Each recording process writes its own pair of files and no others. ``<writer>`` is ``<start,
-nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sort by start.
-`encode_folder_name` gives the names of the folders ``<experiment>`` and ``<run id>``.
+nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sort by start time.
+`encode_folder_name` gives the name of the folder ``<experiment>``.
 
 ``*.samples``
 -------------
@@ -50,20 +50,20 @@ offset type   meaning
 
 The fields of a record are stored in this order. The series comes last: it commits the record. A
 slot is reserved before it is filled, so a killed process leaves at most one hole for each thread. A
-file that was not closed ends in zeros up to its preallocated length. Fewer than 32 bytes at the end
-are not a record. If a sample of a series with the role ``row`` was written without step or epoch,
-they may be filled in later; nothing else in a record ever changes.
+file that was not closed ends in zeros up to its preallocated length. A rest of fewer than 32 bytes
+at the end is not a record. If a sample of a series with the role ``row`` was written without a step
+or epoch, the writer may fill them in later; nothing else in a record ever changes.
 
 ``*.events.jsonl``
 ------------------
-UTF-8 (in fact ASCII) JSON, one object per line, with the line's kind under ``record``; described by
-``schemas/journal.schema.json``. The first line has the kind ``writer``. A ``series`` line declares
-a series, before the first sample that names it. Its ``storage`` is ``f64``, ``i64`` or ``text``.
-With ``text``, the sample's value is the offset of a ``sample`` line in the same events file; step
-and epoch are those of the binary record. A line that does not end in a line feed, or does not
-parse, is skipped and counted.
+UTF-8 (in fact ASCII) JSON, one object per line. The key ``record`` gives the kind of the line;
+``schemas/journal.schema.json`` describes every kind. The first line has the kind ``writer``. A
+``series`` line declares a series, before the first sample of the series. Its ``storage`` is
+``f64``, ``i64`` or ``text``. With ``text``, the sample's value is the offset of a ``sample`` line
+in the same events file; the binary record gives the step and epoch. Readers skip and count each
+line that does not end in a line feed or does not parse.
 
-Imports nothing of provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -123,12 +123,12 @@ _MAX_FOLDER_NAME: Final = 200
 
 
 def pack_header(created_ns: int) -> bytes:
-    """The header of a new samples file."""
+    """Return the header of a new samples file."""
     return HEADER.pack(MAGIC, FORMAT_VERSION, RECORD_SIZE, HEADER_SIZE, created_ns, 0, 0, 0, 0)
 
 
 def encode_folder_name(name: str) -> str:
-    """The folder name for an experiment: unique per name, portable, never hidden.
+    """Return the folder name for an experiment: unique for each name, portable and not hidden.
 
     Letters and digits of any script and ``-_. `` stay; other characters are percent-encoded. A long
     name is cut and ends in ``~`` and a digest; ``run.json`` has the full name.

@@ -1,6 +1,6 @@
 """Identify the process that writes a journal, and check whether it is alive.
 
-Imports nothing of provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _read_boot_id() -> str | None:
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    """A process's start time in clock ticks since boot; tells a reused pid from the old process."""
+    """Return a process's start time in clock ticks since boot; it shows if a pid was reused."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -28,7 +28,7 @@ def _read_start_ticks(pid: int) -> int | None:
 
 
 def _read_pid_namespace() -> int | None:
-    """The pid namespace: tells apart the processes of containers on one machine."""
+    """Return the pid namespace; processes in different containers can have the same pid."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -48,9 +48,9 @@ def describe_process() -> dict[str, Any]:
 
 
 def is_process_alive(writer: dict[str, Any]) -> bool | None:
-    """Whether the process that `describe_process` described is alive; None if that is unknown.
+    """Return whether the process that `describe_process` described is alive; None if unknown.
 
-    It is unknown for a process on another host or in another pid namespace.
+    The answer is unknown for a process on another host or in another pid namespace.
     """
     if writer.get("host") != os.uname().nodename:
         return None

@@ -21,12 +21,13 @@ _MAX_CACHED_RECORDS: Final = 20_000
 
 
 class Journal:
-    """A run's journal; readable while it is written.
+    """A run's journal. You can read it while the run is still being recorded.
 
     Attributes:
-        folder: the run's folder. description: the content of ``run.json``; if it can't be read,
-        facts from the folder's names. writers: the writers' files at the time of opening, ordered
-        by start.
+        folder: the run's folder.
+        description: the content of ``run.json``; if it can't be read, the id and the experiment
+            according to the folders' names.
+        writers: the writers' files at the time of opening, ordered by start.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -48,9 +49,10 @@ class Journal:
         return read_run_state(self.folder)
 
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
-        """Yield every line except samples and series, with its writer and offset, by writer.
+        """Yield every line except samples and series, with its writer and offset.
 
-        Caches up to 20,000 lines for the next pass; a longer journal is read again in each pass.
+        The lines of one writer follow those of another. Caches up to 20,000 lines for the next
+        pass; each pass reads a longer journal again.
         """
         if self._cached is not None:
             yield from self._cached
@@ -68,7 +70,7 @@ class Journal:
         self._cached = kept
 
     def damage(self) -> Counter[str]:
-        """Counts of the content skipped by the passes so far, by reason."""
+        """Return the counts of the content that the passes so far have skipped, by reason."""
         total: Counter[str] = Counter()
         for files in self.writers:
             total.update(files.damage)
@@ -76,7 +78,7 @@ class Journal:
 
 
 def describe_damage(damage: Mapping[str, int]) -> str | None:
-    """A note for people about skipped content; None if nothing was skipped."""
+    """Describe the skipped content in a note for the user; None if nothing was skipped."""
     if not damage:
         return None
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
@@ -84,7 +86,7 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether a folder holds a run recorded by provml."""
+    """Return whether a folder holds a run recorded by provml."""
     return (folder / layout.JOURNAL_FOLDER).is_dir() or (folder / layout.RUN_FILE).is_file()
 
 

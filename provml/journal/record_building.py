@@ -1,4 +1,4 @@
-"""Builds event records, and completes records whose digest was recorded later.
+"""Build event records, and complete records whose digest was recorded later.
 
 Imports only `layout`.
 """
@@ -19,9 +19,9 @@ def build_event(
 
     Args:
         name: the event's name.
-        metadata: values that the journal can hold, see `values.encode`.
-        source: who reports the event.
-        time_ns: when it happened, in nanoseconds since the epoch; by default now.
+        metadata: the metadata, as `values.encode` returns it.
+        source: the person or program that the event comes from.
+        time_ns: the time of the event in nanoseconds since the epoch; by default now.
     """
     return {
         "record": "event",
@@ -33,10 +33,10 @@ def build_event(
 
 
 def add_later_digest(content: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a content with those of its digest, which was computed later.
+    """Return the facts of a dataset, completed with its digest, which was computed later.
 
     Args:
-        content: the facts as they were logged, with ``unread``: why there is no digest.
+        content: the facts as they were logged; ``unread`` in them says why the digest is missing.
         later: the facts of the ``digest`` record.
     """
     return {name: fact for name, fact in content.items() if name != "unread"} | dict(later)

@@ -1,6 +1,6 @@
 """Close the files that a dead process left open: cut the samples files, write the end lines.
 
-This is the only code that changes another process's files, and only after that process is gone.
+This is the only module that changes another process's files, and only if that process is gone.
 Imports `status`, `files`, `layout`, `errors`.
 """
 
@@ -39,16 +39,16 @@ class _OpenWriter:
 
     @property
     def description(self) -> str:
-        """The writing process, for messages."""
+        """A description of the writing process, for messages."""
         if not self.identity:
             return f"the unknown process that wrote {self.files.name}"
         return f"process {self.identity.get('pid')} on {self.identity.get('host')}"
 
 
 def recover(run_folder: Path) -> list[str]:
-    """Close every writer of a run whose process is gone; return one line for each, for people.
+    """Close every writer of a run whose process is gone; return one message for each writer.
 
-    Costs a pass over the dead writers' files. A run whose owners have all ended is not changed.
+    Costs one pass over the dead writers' files. Does not change a run whose owners have all ended.
     Idempotent, and safe to run concurrently.
 
     Raises:
@@ -87,7 +87,7 @@ def lock_exclusively(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
         except OSError:
-            pass  # without locks, both cut at the same place, and one of two ends counts
+            pass  # without locks, two processes cut at the same place, and one end line counts
         yield
     finally:
         os.close(fd)
@@ -110,7 +110,7 @@ def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
 
 
 def _close_writer(writer: _OpenWriter) -> Iterator[str]:
-    """Cut the samples file, write the end, and mark the header; yield a line that says so."""
+    """Cut the samples file, write the end, and mark the header; yield a message that says so."""
     files, reason = writer.files, f"{writer.description} died without ending the run"
     ended_ns = _find_last_time_ns(writer)
     has_events = files.events_path.is_file()
@@ -138,7 +138,7 @@ def _describe_role(writer: _OpenWriter) -> str:
 
 
 def _find_last_time_ns(writer: _OpenWriter) -> int:
-    """The latest time that the writer recorded, at least its start."""
+    """Return the latest time that the writer recorded, or its start if that is later."""
     digits = writer.files.name.partition("-")[0]
     latest = max(writer.header.created_ns, int(digits) if digits.isdecimal() else 0)
     for _, record in writer.files.records():
@@ -151,7 +151,7 @@ def _find_last_time_ns(writer: _OpenWriter) -> int:
 
 
 def find_end(path: Path) -> int:
-    """The offset in bytes after the last written record of a samples file.
+    """Return the offset in bytes after the last written record of a samples file.
 
     Reads backwards from the file's end, so a closed file costs one small read. Raises OSError.
     """
@@ -170,7 +170,7 @@ def find_end(path: Path) -> int:
 
 
 def _count_used_bytes(block: bytes) -> int:
-    """The number of bytes in a block of records up to its last written record."""
+    """Return the number of bytes in a block of records up to its last written record."""
     records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
     for number in range(records, 0, -1):
         place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
@@ -206,7 +206,7 @@ def _finish_events(path: Path, end: dict[str, Any] | None) -> bool:
 
 
 def _mark_ended(path: Path, ended_ns: int, status: str) -> None:
-    """Write into the header when and how the writer ended."""
+    """Write the time and the status of the writer's end into the header."""
     with open(path, "r+b", buffering=0) as file:
         ended = layout.ENDED_FIELDS.pack(ended_ns, layout.STATUS_CODES[status])
         os.pwrite(file.fileno(), ended, layout.ENDED_OFFSET)

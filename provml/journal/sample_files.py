@@ -1,4 +1,4 @@
-"""Write ``*.samples``: slots in memory-mapped, preallocated segments.
+"""Write ``*.samples`` files: fill slots in memory-mapped, preallocated segments.
 
 The hot path is in `Run.log_metric`, which packs a record straight into the buffer of
 `SampleFile.slots`. This module creates, grows and closes that buffer. Imports `layout`,
@@ -36,10 +36,10 @@ NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 
 
 class SampleFile:
-    """One process's samples file. All methods except `slots` are called under its owner's lock.
+    """The samples file of one process. Its owner must hold a lock to use it, except for `slots`.
 
-    Each segment of the file is mapped separately, after its blocks were allocated. A full disk is
-    therefore an ``OSError`` here and never a SIGBUS when memory is written.
+    Each segment of the file is mapped separately, after its blocks were allocated. A full disk
+    therefore raises ``OSError`` here, and never causes a SIGBUS when memory is written.
     """
 
     def __init__(self, path: str, created_ns: int) -> None:
@@ -103,7 +103,7 @@ class SampleFile:
         return self._length - len(self._segment)
 
     def grow(self) -> None:
-        """Append a segment, twice as large as the last, and point `slots` at it.
+        """Append a segment as large as the file so far, up to 16 MiB, and point `slots` at it.
 
         If the disk has no room for it, tries a small segment. Raises OSError if that fails too;
         then `slots` refuses every record until a later call succeeds.
@@ -127,14 +127,14 @@ class SampleFile:
         self.slots = (segment, self._reserve)
 
     def add_dropped(self, samples: int, events: int) -> None:
-        """Add lost samples and events to the counts in the header, which needs no disk space."""
+        """Add lost samples and events to the counts in the header. Needs no free disk space."""
         before = layout.DROPPED_FIELDS.unpack_from(self._header, layout.DROPPED_OFFSET)
         layout.DROPPED_FIELDS.pack_into(
             self._header, layout.DROPPED_OFFSET, before[0] + samples, before[1] + events
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Write into the header when and how the writer ended."""
+        """Write the time and the status of the writer's end into the header."""
         layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
@@ -142,7 +142,7 @@ class SampleFile:
     def cut(self) -> None:
         """Unmap the last segment and cut the file after its last reserved slot.
 
-        A thread that still writes to a slot gets a closed map (TypeError), not a SIGBUS.
+        If a thread still writes to a slot, the closed map raises an exception there, not a SIGBUS.
         """
         self.slots = NO_SLOTS
         end_of_segment = len(self._segment)

@@ -1,6 +1,6 @@
-"""Tell the state of a run: running, ended, or dead without an end. Reads only heads and tails.
+"""Find the state of a run: running, ended, or dead without an end.
 
-Imports `files`, `process`, `layout`.
+Reads only the start and the end of each file. Imports `files`, `process`, `layout`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ class RunState:
 
     Attributes:
         status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
-        started_ns: nanoseconds since the epoch.
-        ended_ns: nanoseconds since the epoch; None if it still runs or no end was written.
-        reason: why it ended like this, if known; for a live run, the process that records it.
-        exception: type, message and traceback of the exception that ended it.
-        dropped_samples: samples lost to full disks and similar problems.
-        dropped_events: events lost to the same problems.
+        started_ns: the start of the run, in nanoseconds since the epoch.
+        ended_ns: the end of the run, in nanoseconds since the epoch; None if the run is still
+            running or its end was not written.
+        reason: why the run ended like this, if known; for a live run, the process that records it.
+        exception: the type, message and traceback of the exception that ended the run.
+        dropped_samples: the number of samples lost to full disks and similar problems.
+        dropped_events: the number of events lost to the same problems.
     """
 
     status: str
@@ -53,7 +54,7 @@ class _WriterEnd:
 
 
 def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
-    """The creation time of a run's first writer; 0 if it has none."""
+    """Return the creation time of a run's first writer, in nanoseconds; 0 if it has no writer."""
     return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
 
 
@@ -121,13 +122,13 @@ def _find_rank(writer: dict[str, Any]) -> int | None:
 
 
 def find_owner_ranks(run_folder: Path) -> set[int | None]:
-    """The ranks that have recorded in a run; None stands for a process without a rank."""
+    """Return the ranks that have recorded in a run; None means a process without a rank."""
     writers = [files.first_record() for files in list_writer_files(run_folder)]
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
 def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Whether a writer's process is alive; on another host, judged by the age of its last sync."""
+    """Return whether a writer's process is alive; on another host, its last sync must be recent."""
     alive = process.is_process_alive(writer)
     if alive is not None:
         return alive

@@ -33,16 +33,16 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class UnreadRun:
-    """A run of a store that can't be read, and why."""
+    """A run of a store that can't be read, and the reason."""
 
     path: Path
     reason: str
 
 
 def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
-    """The runs' folders, oldest first. Other content of the store is ignored.
+    """Return the folders of the runs, oldest first. Ignores other content of the store.
 
-    Costs a look into each folder. Raises OSError if the store itself can't be read.
+    Costs a few system calls per folder. Raises OSError if the store itself can't be read.
     """
     found: list[Path] = []
     try:
@@ -121,5 +121,5 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
 
 
 def _qualify_name(folder: Path) -> str:
-    """The name of a run that is unique within its store."""
+    """Return a name of the run that is unique within its store."""
     return f"{folder.parent.name}/{folder.name}"

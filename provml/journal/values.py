@@ -1,7 +1,7 @@
 """Encode values as JSON and decode them, exactly in both directions.
 
-A JSON string, boolean, null, list, object, a finite float (written with ``.`` or ``e``) and an
-integer within +-2**53 stand for themselves. Everything else is ``{"$": ..., "type": ...}``:
+These values are plain JSON: strings, booleans, null, lists, objects, finite floats (written with
+``.`` or ``e``) and integers within +-2**53. Any other value is ``{"$": ..., "type": ...}``:
 
 ============== =====================================================
 ``type``       ``"$"``
@@ -64,7 +64,7 @@ _VALUE_CLASSES: Final = (Moment, Array, Opaque)
 def plain_number(value: object) -> object:
     """Convert a numpy scalar, or an array or tensor of one element, to a Python number.
 
-    Returns anything else unchanged, also a number that can't be converted exactly.
+    Returns any other object unchanged, and also a number that can't be converted exactly.
     """
     if type(value) in (int, float, str, bool, bytes, Decimal):
         return value
@@ -91,7 +91,7 @@ def plain_number(value: object) -> object:
 
 
 def _is_masked(value: object) -> bool:
-    """Whether an array may hide elements; hidden elements must not be recorded as data."""
+    """Return whether an array may hide elements, which must not be recorded as data."""
     return hasattr(value, "mask") and hasattr(value, "filled")
 
 
@@ -219,7 +219,7 @@ def decode(value: Any) -> Any:
     """Decode JSON data that `encode` returned.
 
     Raises:
-        ValueError, TypeError, KeyError: `encode` never returns such data.
+        ValueError, TypeError, KeyError: the data did not come from `encode`.
     """
     if isinstance(value, list):
         return [decode(member) for member in value]

@@ -1,7 +1,7 @@
-"""Write one process's pair of journal files: declare series, take records, count losses.
+"""Write the pair of journal files of one process: series, samples and all other records.
 
-Problems of the environment (a full disk, a removed folder) end here: the writer warns once, counts
-what is lost, and continues. Misuse was rejected before a record arrives. Imports `sample_files`,
+If the environment causes a problem (a full disk, a removed folder), the writer warns once, counts
+the lost records, and continues. The caller has already rejected misuse. Imports `sample_files`,
 `event_files`, `layout`, `process`, `errors`.
 """
 
@@ -28,7 +28,8 @@ class ExtraFields(NamedTuple):
     """Additional fields of a series' declaration.
 
     Attributes:
-        of: kind and name of the thing that the samples describe: ``("model", "digits")``.
+        of: the kind and name of the model or artifact that the samples describe, such as
+            ``("model", "digits")``.
         role: ``row`` if a group recorded the samples; ``summary`` if a group computed them from
             stored values; ``stored`` for such a stored value.
     """
@@ -77,7 +78,7 @@ class JournalWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
         stem = str(self._folder / self.name)
-        # the writer line comes first, so that no samples file is without one
+        # write the writer line first, so that every samples file has one
         self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
         try:
             self._events.append(
@@ -129,9 +130,10 @@ class JournalWriter:
                 self._sync_thread = thread
 
     def stop_syncing(self) -> None:
-        """Stop the sync thread; waits at most 0.2 s if it waits for the disk.
+        """Stop the sync thread; wait at most 0.2 s for it if it is busy writing to disk.
 
-        Called before a fork, because a child of a process with threads may find their locks held.
+        Called before a fork: the child would inherit any lock that the thread holds, and nothing
+        would release it.
         """
         thread, self._sync_thread = self._sync_thread, None
         if thread is not None:
@@ -149,14 +151,14 @@ class JournalWriter:
         return self._dropped[0], self._dropped[1]
 
     def find_number(self, key: SeriesKey) -> int | None:
-        """The number of a declared series; None if it is not declared."""
+        """Return the number of a declared series; None if it is not declared."""
         return self._series.get(key)
 
     def last_position(self) -> Position | None:
-        """Context, step and epoch of the metric that was logged last; None before the first.
+        """Return the context, step and epoch of the last metric; None before the first metric.
 
         Reads them from the records, so that logging does no extra work. Costs about ten
-        microseconds, and more for each record since the last call that is not a metric.
+        microseconds, and more for each other record that was written since the last call.
         """
         with self._lock:
             if self.closed:
@@ -184,7 +186,7 @@ class JournalWriter:
         value: Any,
         slots: list[Slot] | None = None,
     ) -> None:
-        """Write one sample the slow way: grows the file, and counts what can't be written.
+        """Write one sample the slow way: grow the file if needed; count a sample that is lost.
 
         For the storage ``text``, the value must come from `values.encode`. The sample's slot is
         appended to ``slots``, for `sample_files.fill_in`. Raises RunClosedError if another thread
@@ -194,7 +196,7 @@ class JournalWriter:
         self._write(sample)
 
     def append(self, record: Record) -> None:
-        """Write one record to the events file; count it if that fails.
+        """Write one record to the events file; count it as lost if that fails.
 
         Raises RunClosedError if another thread has closed the files.
         """
@@ -254,7 +256,7 @@ class JournalWriter:
             slots.append(slot)
 
     def _declare(self, key: SeriesKey) -> int | None:
-        """The number of a series, declared on first use; None if the declaration failed."""
+        """Return the number of a series; declare a new series first. None if that failed."""
         number = self._series.get(key)
         if number is not None:
             return number
@@ -321,7 +323,7 @@ class JournalWriter:
         return True
 
     def _check_open(self) -> None:
-        # the descriptors may already belong to other files
+        # once closed, the descriptors may already belong to other files
         if self.closed:
             raise RunClosedError(
                 f"another thread ended the run during this call ({self._folder}): "
@@ -340,7 +342,7 @@ class JournalWriter:
             return None
 
     def add_dropped(self, samples: int, events: int) -> None:
-        """Add losses from before these files could be opened."""
+        """Add the losses from the time before these files could be opened."""
         with self._lock:
             self._drop(samples, events)
 
@@ -437,7 +439,7 @@ class JournalWriter:
                 self._warn(error)
 
     def forget(self) -> None:
-        """Drop the files in a forked child; the parent continues to write them."""
+        """Stop using the files in a forked child; the parent continues to write them."""
         self._lock = threading.RLock()  # another thread may have held the old one at the fork
         self._deferred.clear()
         self.closed = True
@@ -467,7 +469,7 @@ class AbsentWriter:
         return self._dropped[0], self._dropped[1]
 
     def is_due(self) -> bool:
-        """Whether to try opening the files again; true at most once a second."""
+        """Return whether to try to open the files again; True at most once a second."""
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
@@ -481,10 +483,10 @@ class AbsentWriter:
         """Do nothing: there is no thread."""
 
     def find_number(self, key: SeriesKey) -> None:
-        """None: no series is declared."""
+        """Return None: no series is declared."""
 
     def last_position(self) -> None:
-        """None: nothing is written."""
+        """Return None: nothing is written."""
 
     def sample(
         self,

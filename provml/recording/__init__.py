@@ -1,1 +1,4 @@
-"""The recording side of a run: its verbs, its files, its end. Imports nothing that derives."""
+"""Record a run: the methods of `Run`, the run's files, and its end.
+
+Imports no module that derives documents, except `provml.export` when a run ends.
+"""

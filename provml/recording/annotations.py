@@ -1,6 +1,6 @@
-"""The verbs of `Run` for parameters, tags, metadata, events and messages.
+"""The methods of `Run` that record parameters, tags, metadata, events and messages.
 
-Builds on the recorder. Code that reads what was recorded (`history`) is imported on use.
+Imports `recorder` and `checks`; imports `journal.history` only to read recorded values.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class MetadataUpdate(NamedTuple):
 
 
 class Params(Mapping[str, Any]):
-    """The parameters of a run; `Run.params`. Each access reads them from the journal."""
+    """The parameters of a run, as `Run.params` returns them.
+
+    Each access reads the parameters from the journal.
+    """
 
     def __init__(self, run: Annotations) -> None:
         """Not for users: use `Run.params`."""
@@ -69,15 +72,15 @@ class Params(Mapping[str, Any]):
 
 
 class Annotations(Recorder):
-    """The verbs of `Run` that record words and values rather than samples and content."""
+    """The methods of `Run` that record parameters, tags, metadata, events and messages."""
 
     def log_param(self, name: str, value: Any) -> None:
-        """Record a parameter of the run. A second value under the same name is a revision.
+        """Record a parameter. A second value under the same name is recorded as a revision.
 
         Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
-        bytes, aware datetimes, lists and mappings of these, and small arrays. Any other object is
-        recorded by its ``repr`` and type. If the name looks like that of a secret (``api_key``),
-        text is masked.
+        bytes, aware datetimes, lists and mappings of these, and small arrays. Of any other object,
+        provml records the ``repr`` and the type. If the name looks like the name of a secret, such
+        as ``api_key``, provml masks the text of the value.
 
         Raises:
             InvalidArgumentError: the name is invalid, or a text is not Unicode.
@@ -93,7 +96,7 @@ class Annotations(Recorder):
             prefix: text to put before every name.
 
         Raises:
-            InvalidArgumentError, RunClosedError: as `log_param`; in this case nothing is recorded.
+            InvalidArgumentError, RunClosedError: as for `log_param`; nothing is recorded.
         """
         if not isinstance(params, Mapping):
             raise InvalidArgumentError(
@@ -103,9 +106,10 @@ class Annotations(Recorder):
         self._append_all([param_record(name, value) for name, value in flat])
 
     def set_tag(self, name: str, value: Any) -> None:
-        """Set a tag of the run. The last value of a name counts.
+        """Set a tag of the run. If you set it again, the last value counts.
 
-        Earlier values stay in the journal. Costs one write(). Raises as `log_param` does.
+        Earlier values stay in the journal. Costs one write(). Raises the same exceptions as
+        `log_param`.
         """
         self._append(tag_record(name, value))
 
@@ -123,8 +127,8 @@ class Annotations(Recorder):
     ) -> None:
         """Record that something happened, as an activity at one instant.
 
-        Costs one write(). Events named ``X_started`` and ``X_finish`` are read as one span, see
-        `Event`.
+        Costs one write(). Two events named ``X_started`` and ``X_finish`` are read as one span:
+        see `Event`.
 
         Args:
             event: the event's name, or an `Event`. Arguments of this call override the fields of
@@ -132,7 +136,7 @@ class Annotations(Recorder):
             context, step, epoch, timestamp: as in `log_metric`. A step without an epoch belongs to
                 the epoch that was under way when the event happened.
             source: the person or program that the event comes from; it becomes a PROV agent.
-            metadata: any further facts, as JSON can hold them.
+            metadata: further facts, as a mapping with values that JSON can hold.
             of: the model or artifact that the event used, as in `log_metric`.
 
         Raises:
@@ -159,7 +163,7 @@ class Annotations(Recorder):
 
     @property
     def params(self) -> Params:
-        """The parameters, to set (``run.params.set(lr=0.1)``) and to read."""
+        """The parameters: set one with ``run.params.set(lr=0.1)``, read it as ``params["lr"]``."""
         return Params(self)
 
     def update_metadata(self, key: str, value: Any) -> MetadataUpdate:
@@ -182,7 +186,7 @@ class Annotations(Recorder):
         level: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a message, as an event with the message as its name.
+        """Record a message as an event; the message becomes the event's name.
 
         Costs one write(). If the message is longer than 4,096 characters, the event's name is cut
         and the whole message is stored in its metadata under ``message``.
@@ -193,7 +197,7 @@ class Annotations(Recorder):
             metadata: as in `log_event`.
 
         Raises:
-            InvalidArgumentError, RunClosedError: as `log_event`.
+            InvalidArgumentError, RunClosedError: as for `log_event`.
         """
         if not isinstance(message, str):
             raise InvalidArgumentError(f"a message must be a str: {message!r:.80}")
@@ -206,7 +210,7 @@ class Annotations(Recorder):
             own["message"] = message
         self.log_event(message[:MAX_NAME_LENGTH], metadata=own or None)
 
-    # -- what was recorded --------------------------------------------------------------------
+    # -- reading back -------------------------------------------------------------------------
 
     def events(
         self,
@@ -218,7 +222,7 @@ class Annotations(Recorder):
     ) -> list[RecordedEvent]:
         """Return the events recorded so far by all processes of the run; see `RecordedRun.events`.
 
-        Costs a pass over the events files.
+        Costs one pass over the events files.
         """
         from provml.journal.history import find_events
 
@@ -234,7 +238,7 @@ class Annotations(Recorder):
     ) -> list[RecordedSpan]:
         """Return the events recorded so far that have a duration; see `RecordedRun.spans`.
 
-        Costs a pass over the events files.
+        Costs one pass over the events files.
         """
         from provml.journal.history import find_spans
 

@@ -1,4 +1,4 @@
-"""Checks of the verbs' arguments, and their conversion into what the journal stores.
+"""Check the arguments of `Run`'s methods, and convert them to values that the journal stores.
 
 Imports `errors`, `context`, `journal.values`, `collect.secrets`.
 """
@@ -32,10 +32,10 @@ def validate_metric_name(name: object) -> str:
 
 
 def encode_value(name: str, value: object) -> tuple[str, Any]:
-    """Return the storage (``f64``, ``i64``, ``text``) and the stored form of a metric's value.
+    """Return the storage (``f64``, ``i64`` or ``text``) and the encoded value of a metric.
 
     Raises:
-        InvalidMetricError: the value cannot be stored; the message has the metric's name.
+        InvalidMetricError: the value cannot be stored; the message names the metric.
     """
     number = plain_number(value)
     if isinstance(number, float):
@@ -81,7 +81,10 @@ def _explain_refusal(name: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Return whether ``struct`` packs every value of this class as exactly as `encode_value`."""
+    """Return whether ``struct`` packs each value of this class with no loss, or refuses it.
+
+    If so, the fast path stores the same numbers as `encode_value`.
+    """
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
     numpy = sys.modules.get("numpy")
@@ -121,14 +124,14 @@ def _validate_integer(value: object, what: str) -> int | None:
 
 
 def path_to_list(path: tuple[str, ...] | None) -> list[str] | None:
-    """Return a context's path as JSON stores it."""
+    """Convert a context's path to a list, which JSON can store; None stays None."""
     return None if path is None else list(path)
 
 
 def place_fields(
     context: Context | str | None, step: object, epoch: object = None
 ) -> dict[str, Any]:
-    """Build the fields of a record that say where in the run something belongs."""
+    """Check the context, step and epoch of a record, and build the fields that store them."""
     return {
         "context": path_to_list(context_path(context)),
         "step": validate_step(step),
@@ -137,7 +140,7 @@ def place_fields(
 
 
 def param_record(name: str, value: object) -> dict[str, Any]:
-    """Build the record of a parameter. If its name looks like a secret's, the text is masked."""
+    """Build the record of a parameter. Mask its text if its name looks like a secret's name."""
     return _build_setting("param", name, value)
 
 
@@ -152,14 +155,14 @@ def metadata_record(name: object, value: object) -> dict[str, Any]:
 
 
 def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
-    encoded = encode(value)  # before mask_value, because it limits the depth
+    encoded = encode(value)  # call encode before mask_value: only encode limits the depth
     own, hidden = mask_value(name, value)
     record = {"record": kind, "time": time.time_ns(), "name": name}
     return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
 
 
 def metadata_value(metadata: object) -> Any:
-    """Return metadata as the journal stores it, secrets masked. Raises InvalidArgumentError."""
+    """Encode metadata for the journal, with secrets masked. Raises InvalidArgumentError."""
     if metadata is None:
         return None
     if not isinstance(metadata, Mapping):
@@ -170,7 +173,7 @@ def metadata_value(metadata: object) -> Any:
 
 
 def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted names and the values of a nested mapping; an empty mapping is a value.
+    """Yield the dotted names and values of a nested mapping; an empty mapping counts as a value.
 
     Raises:
         InvalidArgumentError: the mapping is nested deeper than 64 levels, or contains itself.

@@ -1,6 +1,6 @@
-"""The verbs of `Run` for content: datasets, artifacts, models, source code and the environment.
+"""The methods of `Run` that record datasets, artifacts, models, source code and the environment.
 
-Imports `recorder`, `checks`, `base`; the collectors that read the content are imported on use.
+Imports `recorder`, `checks`, `base`; imports the collectors that read content only when needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _time_ns: Final = time.time_ns
 
 
 class ContentVerbs(Recorder):
-    """The verbs of `Run` that record files, data and objects."""
+    """The methods of `Run` that record files, data and objects."""
 
     def log_dataset(
         self,
@@ -31,17 +31,18 @@ class ContentVerbs(Recorder):
         *,
         copy: bool = False,
     ) -> None:
-        """Record a dataset that the run or one of its contexts uses. The data itself is not stored.
+        """Record a dataset that the run or one of its contexts uses.
 
-        Costs one pass over the data to hash it (SHA-256). A file or folder of 64 MiB or more is
-        hashed in the background: `hashing` shows the progress, and `end_run` waits up to a minute
-        for it (``PROVML_HASH_WAIT_S``).
+        Unless you set `copy`, provml stores the digest of the data and not the data. Costs one pass
+        over the data to hash it (SHA-256). A file or folder of 64 MiB or more is hashed in the
+        background: `hashing` shows the progress, and `end_run` waits up to a minute for the digest
+        (``PROVML_HASH_WAIT_S``).
 
         Args:
             name: any Unicode text. Different content under the same name is recorded as a revision.
-            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a table of
-                pandas, polars or Arrow; a Dataset, Subset or DataLoader of torch; a Hugging Face
-                dataset. Any other object is recorded by its type and length, without a digest.
+            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a pandas,
+                polars or Arrow table; a torch Dataset, Subset or DataLoader; a Hugging Face
+                dataset. Of any other object, provml records the type and length, and no digest.
             context: the context that uses the data; None means the run.
             copy: whether to copy the file or folder into the run's ``artifacts/``.
 
@@ -77,16 +78,16 @@ class ContentVerbs(Recorder):
     ) -> None:
         """Record a file or folder that the run made.
 
-        Costs one read of the content to hash it (SHA-256), two if it is copied.
+        Reads the content once to hash it (SHA-256), and a second time to copy it.
 
         Args:
             path: the file, folder or URI.
             name: the artifact's name; by default the last part of the path. A second version under
                 the same name is recorded as a revision.
-            context, step, epoch: where in the run the artifact was made.
-            metadata: any further facts, as JSON can hold them.
-            copy: whether to copy the content into the run's ``artifacts/``; None copies up to 10
-                MiB.
+            context, step, epoch: the place in the run at which the artifact was made.
+            metadata: further facts, as a mapping with values that JSON can hold.
+            copy: whether to copy the content into the run's ``artifacts/``; None copies content of
+                up to 10 MiB.
 
         Raises:
             ContentNotFoundError: the path does not exist.
@@ -116,7 +117,7 @@ class ContentVerbs(Recorder):
         timestamp: Timestamp | None,
         metadata: Mapping[str, Any],
     ) -> None:
-        """Record an artifact that was never a file, and write its content to a file of the run."""
+        """Record bytes as an artifact, and write them to a file in the run's folder."""
         record = self._artifact(name, context, step, None, metadata)
         record["time"] = _time_ns() if timestamp is None else to_time_ns(timestamp)
         from provml.collect.content import write_captured
@@ -156,9 +157,9 @@ class ContentVerbs(Recorder):
 
         Args:
             name: the model's name.
-            model: a file, folder or URI, or the model object. Of an object, provml hashes the
-                parameters (``state_dict``, else the pickle) and stores nothing.
-            context, step, epoch: where in the run the model was made.
+            model: a file, folder or URI, or the model object. If it is an object, provml hashes its
+                parameters (``state_dict``, else the pickle) and stores no copy.
+            context, step, epoch: the place in the run at which the model was made.
             copy: whether to copy a file or folder, as in `log_artifact`.
 
         Raises:
@@ -180,9 +181,10 @@ class ContentVerbs(Recorder):
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: its digest, the git commit and the uncommitted changes.
 
-        Modules that the script imports from its own folder are stored if git does not track them,
-        or all of them outside a git repository. Of a notebook, provml stores the executed cells.
-        Costs a few git calls, tens of milliseconds.
+        If git does not track a module that the script imports from its own folder, provml stores
+        the module. Outside a git repository, provml stores every module of that folder that the
+        script imports. For a notebook, provml stores the executed cells. Costs a few git calls,
+        which take tens of milliseconds.
 
         Args:
             path: a file or folder; by default the running script or notebook.
@@ -203,8 +205,8 @@ class ContentVerbs(Recorder):
 
         Args:
             variables: names of environment variables to record in addition to a built-in
-                allow-list; ``MY_*`` selects all that start with ``MY_``. Values that look like
-                secrets are masked.
+                allow-list; ``MY_*`` selects every variable whose name starts with ``MY_``. Values
+                that look like secrets are masked.
 
         Raises:
             InvalidArgumentError: a name is not text.

@@ -1,4 +1,4 @@
-"""The disabled run: it accepts every call, records nothing and touches no file.
+"""The run that you get while recording is disabled: it accepts every call and records nothing.
 
 Imports `run` and `process_hooks`.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class DisabledParams(Params):
-    """Parameters that are not recorded."""
+    """The parameters of a disabled run; always empty."""
 
     def _values(self) -> dict[str, Any]:
         return {}
@@ -74,7 +74,7 @@ class DisabledGroup(MetricGroup):
 
 
 class DisabledMetrics(Metrics):
-    """Metric groups that record nothing."""
+    """The metric groups of a disabled run; they record nothing."""
 
     def __init__(self) -> None:
         """Create no state: nothing is stored."""
@@ -160,11 +160,11 @@ class DisabledRun(Run):
 def _silence_verb(
     verb: Callable[..., Any], silent: Callable[..., Any] | None
 ) -> Callable[..., Any]:
-    """Build a method that accepts any call and records nothing, documented like the verb.
+    """Build a method that accepts any call, records nothing, and has the docstring of `verb`.
 
     Args:
-        verb: the method of `Run`.
-        silent: the function to call instead, for a verb that returns something.
+        verb: the method of `Run` to replace.
+        silent: a function that computes the result of the new method; None if it returns None.
     """
 
     @wraps(verb)
@@ -175,7 +175,7 @@ def _silence_verb(
 
 
 def _silence_verbs() -> None:
-    """Replace every public method of `Run` in `DisabledRun`."""
+    """Give `DisabledRun` a method that records nothing for every public method of `Run`."""
     for name in dir(Run):
         verb = getattr(Run, name)
         if isinstance(verb, FunctionType) and not name.startswith("_"):

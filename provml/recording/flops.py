@@ -1,10 +1,11 @@
-"""The FLOPs of a run: what was counted, and the samples that each call writes.
+"""Record the floating-point operations (FLOPs) of a run.
 
-A call writes two samples with one time: the increment (a series of the kind ``flops``) and the
-label's total so far in this process (``cumulative-flops``). A ``flops`` record describes the
-counted work, a model run on inputs of some shape. It is written once; the two series refer to it.
+Each call writes two samples with the same time: the increment (a series of the kind ``flops``) and
+the label's total so far in this process (``cumulative-flops``). Both series refer to a ``flops``
+record, which describes the counted work, such as a model run on inputs of a certain shape. The
+record is written once.
 
-Imports `object_registry`, `checks` and the journal's writer; `collect` is imported to count.
+Imports `object_registry`, `checks` and the journal's writer; imports `collect` only to count.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ class FlopsHost(Protocol):
 
 @dataclass(slots=True)
 class _CountedWork:
-    """Counted work that calls with the same arguments share.
+    """The work that a call counted. Later calls with the same arguments use it again.
 
     Attributes:
-        module: a weak reference to the module; to None if no module was counted.
+        module: a weak reference to the counted module; for a block of code, it returns None.
         given: a weak reference to the ``model`` argument of the call.
         training: whether the module was in train mode.
         grad: whether gradients were enabled.
@@ -82,7 +83,7 @@ class _CountedWork:
 
 
 class FlopsLog:
-    """The FLOPs that one process of a run logs. You can use it from any thread."""
+    """Logs the FLOPs of one process of a run. You can use it from any thread."""
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
@@ -109,7 +110,7 @@ class FlopsLog:
     def batch(
         self, label: str, place: PlaceArguments, model: Any, batch: Any, backward: bool | None
     ) -> None:
-        """Log one batch."""
+        """Log the FLOPs of one batch."""
         context, step, epoch = place
         try:
             key = (label, context, id(model), self._batch_key(batch), backward)
@@ -130,7 +131,7 @@ class FlopsLog:
         facts = {"unit": "batch", "inputs": arguments.shapes()}
         self._run._open_writer(context)
         work = self._find_or_record_work(name, path, count, count.flops, facts, module, model)
-        if batch is not None:  # a call without a batch now means this one
+        if batch is not None:  # from now on, a call without a batch means this batch
             self._by_call = {k: v for k, v in self._by_call.items() if k[3] is not _NO_BATCH}
         self._by_call[key] = work
         self._write_samples(work, work.increment, step, epoch)
@@ -144,7 +145,7 @@ class FlopsLog:
         batch: Any,
         backward: bool | None,
     ) -> None:
-        """Log one pass over a dataset."""
+        """Log the FLOPs of one pass over a dataset."""
         from provml.collect.epochs import measure_epoch
         from provml.collect.flop_counter import preserve_random_state
 
@@ -186,7 +187,7 @@ class FlopsLog:
         self._write_samples(work, flops, step, epoch)
 
     def block(self, label: str, place: PlaceArguments, count: CountedFlops, start_ns: int) -> None:
-        """Log a block of code that ran."""
+        """Log the FLOPs of a block of code that ran."""
         context, step, epoch = place
         self._run._open_writer(context)
         facts = {"unit": "block", "start": start_ns}
@@ -292,7 +293,7 @@ class FlopsLog:
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
     ) -> CountedFlops:
-        """Count a module at these shapes, once."""
+        """Return the FLOPs of a module for these input shapes; count them only once."""
         from provml.collect.flop_counter import count_module, expects_backward
 
         both = expects_backward(module) if backward is None else backward
@@ -314,7 +315,7 @@ class FlopsLog:
         module: Any,
         given: Any,
     ) -> _CountedWork:
-        """Return the record of this work; write it if nothing like it was recorded."""
+        """Return the counted work for these arguments; write a record if the work is new."""
         from provml.collect.peak_flops import find_peak
 
         name = None if module is None else self._model_name(module, path)
@@ -355,7 +356,7 @@ class FlopsLog:
             grad=mode[1],
             changes=self._run._known.changes,
         )
-        if module is not None:  # each block is recorded by itself
+        if module is not None:  # every block of code gets its own record
             self._by_content[said] = work
         return work
 
@@ -364,7 +365,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return the name of the module's model; log it without parameters if it is new."""
+        """Return the name of the module's model; if it is new, log it without its parameters."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -383,7 +384,7 @@ class FlopsLog:
     def _record_dataset(
         self, dataset: Any, samples: int | None, path: tuple[str, ...] | None
     ) -> str:
-        """Log a dataset that was not logged, by its type and length; return its name."""
+        """Log the type and length of a dataset that was not logged before; return its name."""
         known = self._run._known
         kind = type(dataset)
         is_length = isinstance(dataset, int)
@@ -416,7 +417,7 @@ class FlopsLog:
         step: SupportsIndex | None,
         epoch: SupportsIndex | None,
     ) -> None:
-        """Write the increment and the total, with a time that no other call of this process has."""
+        """Write the increment and the total, with a time that no other call in the process uses."""
         own_step = layout.NO_STEP if step is None else step
         own_epoch = layout.NO_EPOCH if epoch is None else epoch
         with self._lock:
@@ -448,9 +449,9 @@ class FlopsLog:
     def _write_one_sample(
         self, work: _CountedWork, which: int, now: int, step: Any, epoch: Any, value: int
     ) -> None:
-        """Write a sample that the fast way cannot: a new series, a full segment, or a large int.
+        """Write a sample that the fast path can't write; store the series' number for that path.
 
-        Stores the series' number for the fast way.
+        The series is new, the segment is full, or the int is large.
         """
         writer = self._run._open_writer()
         fits = value <= layout.MAX_INT64

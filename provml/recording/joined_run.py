@@ -1,4 +1,4 @@
-"""Recording into a run that another process started: ``provml run`` around a script.
+"""Join a run that another process started: ``provml run`` starts a run and then the script.
 
 Imports `run`, `run_directory`, `process_hooks`, `settings`.
 """
@@ -43,10 +43,12 @@ class JoinedRun(Run):
 
 
 def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
-    """Open the run of ``provml run`` around this process, in files of this process's own.
+    """Join the run of the ``provml run`` command that started this process.
+
+    This process writes its own journal files.
 
     Args:
-        kind: `JoinedRun` for a script; `Run` for code that records from outside and ends nothing.
+        kind: `JoinedRun` for a script; `Run` for other code, which does not record an end.
 
     Raises:
         StoreError: there is no run to join, or no file can be created.

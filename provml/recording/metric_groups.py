@@ -1,7 +1,8 @@
 """Metric groups: points whose epoch is set later, and batches of points.
 
-A point is on the disk when its call returns. Only its step and epoch may be filled in later, by
-`sample_files.fill_in`. Builds on the recorder and the journal; `history` reads points back.
+When a call returns, its point is in the file. Only the step and the epoch may be filled in later,
+by `sample_files.fill_in`. Imports `checks`, `summary_cache` and the journal's writer; imports
+`journal.history` only to read points.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class _CheckedPoint(NamedTuple):
 
 
 class _PendingPoint(NamedTuple):
-    """A point without a step or an epoch yet, and the slots in which it is stored."""
+    """A point that still lacks its step or epoch, and the slots that store it."""
 
     slots: list[Slot]
     lacks_step: bool
@@ -59,11 +60,11 @@ class MetricsHost(Protocol):
 
 
 class Metrics:
-    """The metric groups of a run; `Run.metrics`. You can use it from any thread.
+    """The metric groups of a run, as `Run.metrics` returns them. You can use them from any thread.
 
     A group is a context: ``run.metrics("train")``, or ``run.metrics["train"]``, is the group of
-    `Context.TRAINING`. `Context` lists the words for the standard contexts; any other name is a
-    context of that name. ``epoch`` and ``step`` are never names of metrics here.
+    `Context.TRAINING`. `Context` lists the words for the standard contexts; any other name selects
+    the context of that name. A metric in a group can't have the name ``epoch`` or ``step``.
     """
 
     def __init__(self, run: MetricsHost) -> None:
@@ -103,13 +104,13 @@ class Metrics:
 
         - With groups, the epoch and step belong to these points alone.
         - Without groups, they belong to the points that groups log before and after, until `flush`.
-          A different epoch or step first fills in the points that wait, as `flush` does.
+          If they differ from the last epoch and step, the waiting points first get the last ones.
 
-        If one value is refused, none is recorded. Costs some microseconds a value.
+        If one value is refused, none is recorded. Costs a few microseconds per value.
 
         Args:
-            epoch: 0 to 2**31 - 1; None leaves it open.
-            step: any 64-bit integer except -2**63; None leaves it open.
+            epoch: 0 to 2**31 - 1; None leaves it unset.
+            step: any 64-bit integer except -2**63; None leaves it unset.
             groups: names and values for each group, as `Run.log_metric` takes them.
 
         Raises:
@@ -185,7 +186,7 @@ class Metrics:
     def _write(
         self, group: MetricGroup, rows: list[_CheckedPoint], slots: list[Slot] | None = None
     ) -> int:
-        """Write points, each with a time of its own; return the index of the first."""
+        """Write points, each with a unique time; return the index of the first point."""
         writer = self._run._open_writer(group._given)
         with self._lock:
             first = group._count(len(rows))
@@ -196,7 +197,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Return the time now, never the same twice: points are distinguished by their times."""
+        """Return the current time, and never the same time twice: the time identifies a point."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1
@@ -204,14 +205,14 @@ class Metrics:
         return time_ns
 
     def finish(self) -> None:
-        """Record the values that were stored but not summarised. Called when the run ends."""
+        """At the end of the run, record the remaining summaries and fill in the waiting points."""
         with self._lock:
             for group in self._groups.values():
                 group.summary_cache._finish()
             self._fill()
 
     def forget(self) -> None:
-        """Start afresh in a forked child: the waiting points belong to the parent."""
+        """Reset the state in a forked child: the waiting points belong to the parent."""
         self._lock = threading.RLock()
         self._pending = deque()
         self._place = (None, None)
@@ -226,12 +227,12 @@ def _first_given(given: Iterable[int | None]) -> int | None:
 class MetricGroup:
     """The metrics of one context; ``run.metrics("train")``.
 
-    The points of a group have an index: 0, 1, 2, ... A resumed run continues the count. If several
-    processes log at once, each counts the points that it knows of; `read` returns the points
-    process by process.
+    Each point of a group has an index: 0, 1, 2, ... A resumed run continues the count. If several
+    processes log at once, each process counts the points that it knows of; `read` returns the
+    points process by process.
 
     Attributes:
-        summary_cache: values to summarise later.
+        summary_cache: the cache of values to summarise later.
     """
 
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
@@ -248,13 +249,13 @@ class MetricGroup:
         """Record a point whose epoch and step may be set later.
 
         `Metrics.log` sets them, before or after this call, and `Metrics.flush` fills them in. The
-        point is recorded at once. Costs some microseconds a value.
+        point is recorded at once. Costs a few microseconds per value.
 
         Args:
-            fields: names and values; ``epoch`` and ``step`` are those of this point.
+            fields: names and values; ``epoch`` and ``step`` apply to this point alone.
 
         Raises:
-            InvalidMetricError: there is no value, or a value is refused; nothing is recorded.
+            InvalidMetricError: the point has no value, or a value is refused; nothing is recorded.
             InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
@@ -265,7 +266,7 @@ class MetricGroup:
     def append(self, /, **fields: Any) -> AppendedPoint:
         """Record a point with exactly these fields; return its index.
 
-        Takes, costs and raises the same as `log`.
+        The arguments, the cost and the exceptions are the same as for `log`.
         """
         from provml.base.results import AppendedPoint
 
@@ -274,7 +275,7 @@ class MetricGroup:
     def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
         """Record several points, each a mapping of fields; if one is refused, none is recorded.
 
-        Costs some microseconds a value.
+        Costs a few microseconds per value.
 
         Args:
             points: the points; each mapping has the fields that `append` takes.
@@ -306,12 +307,12 @@ class MetricGroup:
     def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Return a page of the group's points, including those that wait for their epoch.
 
-        You can also read after the run has ended. Costs a pass over the run's samples; imports
+        You can also read after the run has ended. Costs one pass over the run's samples. Imports
         numpy.
 
         Args:
             start_index: the index of the first point to return.
-            limit: the largest number of points to return, up to a million.
+            limit: the maximum number of points to return, up to a million.
 
         Raises:
             InvalidArgumentError: an argument is not an int of 0 or more, or the limit is too large.
@@ -322,7 +323,7 @@ class MetricGroup:
         return read_points(Journal(self._metrics._run.path), self._path, start_index, limit)
 
     def flush(self) -> None:
-        """Same as `Metrics.flush`: it affects all groups."""
+        """Flush all groups, as `Metrics.flush` does."""
         self._metrics.flush()
 
     def _check_point(
@@ -351,7 +352,7 @@ class MetricGroup:
         return ("metric", own_name, self._path, None, storage, role), stored
 
     def _count(self, points: int) -> int:
-        """Reserve indices for so many points; return the first of them."""
+        """Reserve indices for this many points; return the first index."""
         if self._next is None:
             self._next = self._count_before()
         first = self._next

@@ -1,6 +1,6 @@
-"""The models and datasets given to a run's verbs, so that later calls can name them.
+"""A registry of the logged models and datasets, so that later calls can refer to them by name.
 
-Objects are held by weak references. Imports nothing of provml.
+The registry holds weak references. Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ Reference = Callable[[], Any]
 
 
 class ObjectRegistry:
-    """The objects registered in a run by this process, by kind (``model``, ``dataset``) and name.
+    """The objects that this process logged in a run, by kind (``model``, ``dataset``) and name.
 
     Attributes:
         changes: the number of registrations; if it changed, earlier look-ups may be outdated.
-        made: kind and name of every model and artifact known to be logged.
+        made: the kind and name of each model and artifact that is known to have been logged.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class ObjectRegistry:
         self.changes += 1
 
     def get(self, kind: str, name: str) -> Any:
-        """Return the object of a name; None if it no longer exists or was never registered."""
+        """Return the object with this name; None if it no longer exists or never was registered."""
         return self._objects.get((kind, name), _dead_reference)()
 
     def has(self, kind: str, name: str) -> bool:
@@ -44,7 +44,7 @@ class ObjectRegistry:
         return (kind, name) in self._objects
 
     def name_of(self, kind: str, value: object) -> str | None:
-        """Return the name under which an object was last registered."""
+        """Return the name under which an object was last registered, or None."""
         names = (
             name for own, name, known in self._newest_first() if own == kind and known is value
         )
@@ -56,7 +56,7 @@ class ObjectRegistry:
         return next(found, None)
 
     def names(self, kind: str) -> list[str]:
-        """Return the registered names."""
+        """Return the registered names of a kind, oldest first."""
         return [name for own, name in self._objects if own == kind]
 
     def _newest_first(self) -> list[tuple[str, str, Any]]:

@@ -1,6 +1,6 @@
-"""The active runs of this process, and how they survive forks and end when the process exits.
+"""Keep the active runs of this process, carry them through forks, and end them at exit.
 
-No hook is installed before the first run starts. Imports nothing of provml.
+The first run installs the hooks. Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Endable(Protocol):
         """Stop the threads that a child process would not have."""
 
     def _after_fork_in_parent(self) -> None:
-        """Start them again."""
+        """Start these threads again."""
 
     def _after_fork_in_child(self) -> None:
         """Release everything that the parent process continues to use."""
 
 
 class ProcessExit(NamedTuple):
-    """How the process exited."""
+    """How the process exited: the status and the reason, and the exception if there was one."""
 
     status: str
     reason: str
@@ -50,7 +50,7 @@ _installed = False
 
 
 class _ObservedExit(SystemExit):
-    """The exception of ``sys.exit``, in a class that supports weak references."""
+    """The exception that ``sys.exit`` raises, as a class that supports weak references."""
 
 
 class _ExitObserver:
@@ -105,7 +105,7 @@ class _ExitObserver:
         return thrown() is not None
 
     def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """Note that an exception was freed: if any code still runs, that code had caught it."""
+        """React to the freeing of the exception: if code still runs, that code had caught it."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
@@ -116,7 +116,7 @@ _exception_before: int = 0
 
 
 def install() -> None:
-    """End runs with the process and carry them through forks. Idempotent."""
+    """Install the hooks that end runs at exit and carry them through forks. Idempotent."""
     global _installed
     if _installed:
         return
@@ -138,12 +138,12 @@ def watch(run: Endable) -> None:
 
 
 def activate(run: Endable) -> None:
-    """Make the run the active one. The first call of a process installs the hooks."""
+    """Make the run the active one. The first call in a process installs the hooks."""
     global _exception_before, _exit
     install()
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
-        _exit = _ExitObserver()  # a new one: other code may have wrapped the last one
+        _exit = _ExitObserver()  # a new observer: other code may have wrapped the last one
         _exit.install()
     _seen_runs.add(run)
     active_runs.append(run)
@@ -165,7 +165,7 @@ def active() -> Any:
 
 
 def exit_from_exception(exception: BaseException) -> ProcessExit:
-    """Return how a run ended if this exception left its body."""
+    """Return how the process or ``with`` block ended, given the exception that ended it."""
     if isinstance(exception, SystemExit):
         return _exit_from_code(exception.code)
     if isinstance(exception, KeyboardInterrupt):
@@ -174,7 +174,7 @@ def exit_from_exception(exception: BaseException) -> ProcessExit:
 
 
 def exception_record(exception: BaseException) -> dict[str, str]:
-    """Return an exception as the journal stores it: type, message, and the end of the traceback."""
+    """Build the record of an exception: its type, its message, and the end of its traceback."""
     kind = type(exception)
     return {
         "type": f"{kind.__module__}.{kind.__qualname__}",
@@ -224,9 +224,9 @@ def _end_all_runs() -> None:
 def _leave_by_sigint() -> None:
     """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    A shell stops its loop because of that signal. The interpreter notes in a flag that the code
-    which it ran last from text was left by KeyboardInterrupt. Ending a run clears the flag, because
-    creating a dataclass runs code from text; this sets it again.
+    A shell stops its loop because of that signal. The interpreter has a flag that says whether
+    KeyboardInterrupt left the code that it last ran from text. Ending a run clears the flag,
+    because Python runs code from text to create a dataclass. This function sets the flag again.
     """
     try:
         exec("raise KeyboardInterrupt")

@@ -1,4 +1,4 @@
-"""The journal files of one process that records a run, through forks and hand-overs.
+"""The base class of `Run`: opens a process's journal files, and opens new ones after a fork.
 
 Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
@@ -72,7 +72,7 @@ class Recorder:
         self._writer: JournalWriter | AbsentWriter = writer
         self._samples = writer.sample_file
         self._pid = os.getpid()
-        # a call's series and the class of its value -> the series' number and its pack function
+        # maps a call's arguments and the class of its value to a series number and a pack function
         self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
 
     @property
@@ -89,7 +89,7 @@ class Recorder:
 
     @property
     def hashing(self) -> list[HashingProgress]:
-        """The large datasets being hashed, each with its name, the bytes done and the total."""
+        """The large datasets being hashed: for each, its name, the bytes hashed and the total."""
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
@@ -107,7 +107,7 @@ class Recorder:
             self._hashing.resume()
 
     def _after_fork_in_child(self) -> None:
-        # the parent keeps using these; the child's first verb opens files of its own
+        # the parent keeps using these files; the first call in the child opens new ones
         self._lock = threading.RLock()
         if self._sampler is not None:
             self._sampler.forget()
@@ -130,7 +130,7 @@ class Recorder:
             self._sampler.start()
 
     def _own_sampler(self) -> Sampler:
-        """Return the sampler of this process; create it if there is none yet."""
+        """Return the sampler of this process; the first call creates it."""
         writer = self._open_writer()
         with self._lock:
             if self._sampler is None:
@@ -143,11 +143,11 @@ class Recorder:
             return self._sampler
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return the writer of this process, opened on the first call in a forked child.
+        """Return the writer of this process. In a forked child, the first call opens it.
 
         Args:
-            context: the context that is about to be written, as the caller gave it. If it is a
-                word for a standard context, such as ``train``, the journal notes the word once.
+            context: the context of the coming record, as the caller named it. A word for a
+                standard context, such as ``train``, is recorded once, as an alias of the context.
 
         Raises:
             RunClosedError: the run has ended.
@@ -190,7 +190,10 @@ class Recorder:
             util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
-        """Start to hash a large file or folder; return its interim facts, or None if small."""
+        """Start to hash a large file or folder in the background; return the facts known so far.
+
+        Returns None if the content is small or the background thread can't start.
+        """
         from provml.collect import hashing
 
         if not hashing.is_large(path, leave_out):
@@ -200,7 +203,7 @@ class Recorder:
                 self._hashing = hashing.BackgroundHasher(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
-        except RuntimeError:  # the interpreter exits and starts no more threads
+        except RuntimeError:  # the interpreter is exiting and starts no more threads
             return None
         return {"unread": hashing.DIGEST_PENDING}
 
@@ -213,7 +216,7 @@ class Recorder:
             pass  # the run ended in the meantime; its record says that the digest is missing
 
     def _finish_hashing(self, wait_s: float) -> None:
-        """Wait for the digests being computed; record an event for each that is not ready."""
+        """Wait for the digests in progress; record an event for each one that does not finish."""
         hashing = self._hashing
         if hashing is None:
             return

@@ -1,6 +1,6 @@
-"""The verbs of `Run` for floating-point operations and readings of the machine.
+"""The methods of `Run` that count floating-point operations and take system readings.
 
-Imports `recorder`, `checks`, `base`; `flops` and the collectors are imported on use.
+Imports `recorder`, `checks`, `base`; imports `flops` and the collectors only when needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _time_ns: Final = time.time_ns
 
 
 class ResourceVerbs(Recorder):
-    """The verbs of `Run` that count operations and read the machine."""
+    """The methods of `Run` that count operations and take system readings."""
 
     def log_flops_per_batch(
         self,
@@ -35,21 +35,21 @@ class ResourceVerbs(Recorder):
         batch: Any = None,
         backward: bool | None = None,
     ) -> None:
-        """Record the floating-point operations of one batch, and the total of the label so far.
+        """Record the floating-point operations of one batch, and the label's total so far.
 
-        The first call for a model and a batch shape counts the operations in some milliseconds,
-        without affecting the model, its gradients or random numbers. Further calls cost a few
-        microseconds. A multiply-add is two operations; see `provml.collect.flop_counter`.
+        The first call for a model and a batch shape takes a few milliseconds to count the
+        operations. It does not affect the model, its gradients or random numbers. Later calls cost
+        a few microseconds. A multiply-add is two operations; see `provml.collect.flop_counter`.
 
         Args:
-            label: a name for the count. Its total runs over all contexts.
+            label: a name for the count. The total of a label includes all contexts.
             context, step, epoch: as in `log_metric`.
-            model: a torch module, or the name of one given to `log_model`; by default the last of
-                these.
-            batch: a batch as the data loader returns it; by default one shaped like the last batch,
-                or taken from the dataset logged last. A mapping is passed as keyword arguments; of
-                a tuple, as many members as ``forward`` requires.
-            backward: whether to count a backward pass; by default, whether the model is in train
+            model: a torch module, or the name of a module given to `log_model`; by default the
+                last module given to `log_model`.
+            batch: a batch as the data loader returns it; by default a batch shaped like the last
+                one, or a batch of the dataset logged last. provml passes a mapping as keyword
+                arguments, and as many members of a tuple as ``forward`` requires.
+            backward: whether to count a backward pass; by default True if the model is in train
                 mode and gradients are enabled.
 
         Raises:
@@ -82,12 +82,12 @@ class ResourceVerbs(Recorder):
 
         Args:
             label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
-            dataset: a DataLoader, a Dataset, an array or several, a number of samples, or the name
-                of a dataset given to `log_dataset`.
-            batch: an example batch, if the dataset does not tell the batch size.
+            dataset: a DataLoader, a Dataset, one or several arrays, a number of samples, or the
+                name of a dataset given to `log_dataset`.
+            batch: an example batch, for a dataset from which provml can't learn the batch size.
 
         Raises:
-            InvalidArgumentError, MissingExtraError, RunClosedError: as `log_flops_per_batch`.
+            InvalidArgumentError, MissingExtraError, RunClosedError: as for `log_flops_per_batch`.
         """
         log = self._flops or self._open_flops()
         log.epoch(label, dataset, (context, step, epoch), model, batch, backward)
@@ -144,12 +144,12 @@ class ResourceVerbs(Recorder):
         *,
         epoch: SupportsIndex | None = None,
     ) -> None:
-        """Record how much memory, disk and GPU is in use now, in per cent.
+        """Record the current memory, disk and GPU usage, in per cent.
 
         Costs about a millisecond; the first call costs more. The readings have the kind ``system``
-        and the names ``Memory usage``, ``Disk usage``, ``Gpu memory usage`` and ``Gpu usage``. A
-        device that the machine does not have is left out. Each sampling covers the time since the
-        call before, or since the start of the run.
+        and the names ``Memory usage``, ``Disk usage``, ``Gpu memory usage`` and ``Gpu usage``. If
+        the machine lacks a device, its readings are left out. The readings of a call cover the time
+        since the previous call, or since the start of the run.
 
         Args:
             context, step, epoch: the place in the run that the readings belong to.

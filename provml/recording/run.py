@@ -1,8 +1,8 @@
-"""The run that a script records: its metrics and its end.
+"""The class `Run`: a run that a script records, with its metrics and its end.
 
-`Run.log_metric` is the hot path. Nothing here imports code that derives, except one late call in
-`Run.end_run`, which writes the documents. A verb that needs a collector imports it when called, so
-that ``import provml`` stays quick.
+`Run.log_metric` is the hot path. This module imports no code that derives documents until
+`Run.end_run` writes them. A method that needs a collector imports it when it is called, so that
+``import provml`` stays quick.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _time_ns: Final = time.time_ns
 class Run(ContentVerbs, ResourceVerbs, Annotations):
     """A run that is being recorded. `provml.start_run` returns it; it is also a context manager.
 
-    You can use a run from any thread, in forked children and, pickled, in other processes of the
+    You can use a run from any thread, in forked children and, pickled, in other processes on the
     same machine. Each process writes its own files. Only the process that started the run ends it.
 
     Attributes:
@@ -78,15 +78,15 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     ) -> None:
         """Record one sample of a metric.
 
-        Costs less than a microsecond for a Python or numpy float or int, a few for a tensor. Values
-        that do not fit into 64 bits cost one write(): larger ints, Decimal, str, bytes (up to 1
-        MiB) and numpy arrays of up to 4,096 numbers. Nothing is rounded.
+        Costs less than a microsecond for a Python or numpy float or int, and a few microseconds for
+        a tensor. Values that do not fit into 64 bits cost one write(): larger ints, Decimal, str,
+        bytes (up to 1 MiB) and numpy arrays of up to 4,096 numbers. Nothing is rounded.
 
         Args:
             name: any Unicode text.
             value: a number, a tensor or array of one element, or one of the larger values above.
             context: a `Context` or its name; None means the run itself.
-            step: any 64-bit integer except -2**63. Steps may repeat and go back.
+            step: any 64-bit integer except -2**63. Steps may repeat and decrease.
             epoch: 0 to 2**31 - 1.
             timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
@@ -141,10 +141,10 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
-        """Record a sample of each metric, all with one time.
+        """Record one sample of each metric, all with the same time.
 
-        If one metric is refused, none is recorded. Costs and raises as `log_metric` does for each
-        metric.
+        If one metric is refused, none is recorded. The cost per metric and the exceptions are the
+        same as for `log_metric`.
         """
         if not isinstance(metrics, Mapping):
             raise InvalidMetricError(
@@ -254,11 +254,12 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """End the run and write the documents that `provml.start_run` was asked for. Idempotent.
+        """End the run, and write the documents that you requested at its start. Idempotent.
 
-        Writing PROV-JSON costs 2 to 4 microseconds a sample and about 70 an event. In a forked
-        child, `end_run` only closes the child's files. If a document cannot be written, provml
-        warns; you can write it later with ``provml export``.
+        The argument `formats` of `provml.start_run` requests them. Writing PROV-JSON costs 2 to 4
+        microseconds per sample and about 70 per event. In a forked child, `end_run` only closes the
+        child's files. If a document cannot be written, provml warns; you can write it later with
+        ``provml export``.
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
@@ -279,7 +280,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self._end(status, own_reason, _describe_exception(exception))
 
     def _end(self, status: str, reason: str | None, exception: dict[str, str] | None) -> None:
-        """End the run with arguments that were checked.
+        """End the run; the arguments must have been checked.
 
         Args:
             exception: the exception as `process_hooks.exception_record` returns it.
@@ -327,7 +328,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return read_run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
-        from provml.export import write_documents  # the one import of code that derives
+        # the only import in this module of code that derives documents
+        from provml.export import write_documents
 
         try:
             write_documents(self.path, self._formats)
@@ -367,10 +369,10 @@ def _describe_exception(exception: BaseException | None) -> dict[str, str] | Non
 
 
 def _join_pickled_run(folder: RunDirectory) -> Run:
-    """Return the run in a process that received it by pickle.
+    """Open the run in a process that unpickles it, or return the run if it is already open.
 
-    The run is opened once in each process, because a pool's worker receives it with every task.
-    This process writes to the run but does not end it.
+    A worker of a process pool receives the run with every task, so each process opens the run only
+    once. This process writes to the run but does not end it.
     """
     for known in process_hooks.active_runs:
         if known.path == folder.path:

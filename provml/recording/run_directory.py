@@ -1,4 +1,4 @@
-"""The folder of a run, described in ``run.json``: creating, joining and resuming it.
+"""Create, join or resume the folder of a run, which ``run.json`` describes.
 
 Imports `journal`, `settings`, `errors`.
 """
@@ -37,9 +37,9 @@ class RunDirectory:
         description: the content of ``run.json``.
         facts: fields that every writer of this run records about itself.
         settings: the settings of recording.
-        lock_fd: a lock on the folder, held from the moment a run is found to be resumable until
-            this process's journal files exist. If two processes resume a run at once, only one
-            succeeds.
+        lock_fd: the descriptor that locks the folder, from the check that the run can be resumed
+            until this process's journal files exist. If two processes resume a run at once, only
+            one succeeds.
     """
 
     def __init__(
@@ -111,7 +111,10 @@ class RunDirectory:
 
 
 def validate_namespace(namespace: str | None) -> str | None:
-    """Return a base IRI that ends so that names can follow. Raises InvalidArgumentError."""
+    """Return the namespace with ``/``, ``#`` or ``:`` at its end, so that names can follow it.
+
+    Raises InvalidArgumentError if the namespace is not an absolute IRI.
+    """
     if namespace is None:
         return None
     if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
@@ -139,9 +142,9 @@ def open_directory(
 ) -> tuple[RunDirectory, bool]:
     """Create, join or resume the run's folder; return it and whether the run is resumed.
 
-    A process with a rank joins a run with this id that is running, or one in which its own rank has
-    not recorded yet. If several processes without a rank ask for one id at the same moment, one
-    gets it.
+    A process with a rank joins the run with this id if the run is still running, or if this rank
+    has not recorded in it yet. If several processes without a rank request the same id at once,
+    only one of them gets it.
 
     Raises:
         RunExistsError: the id is taken, and the run is neither resumed nor joined.

@@ -1,4 +1,4 @@
-"""The start of a run, for `start_run` in a script and for ``provml run`` around a command.
+"""Start a run, for `start_run` in a script and for the command ``provml run``.
 
 `validate_start` checks the arguments before anything is created; `open_run` creates the run and its
 first records. Imports `run`, `run_directory`, `collect.collector_selection`, `settings`.

@@ -58,7 +58,7 @@ class SummarizedMetrics(Protocol):
     def _run(self) -> WriterOpener: ...
 
     def _time_ns(self) -> int:
-        """Return the time now, never the same twice."""
+        """Return the current time, and never the same time twice."""
 
 
 class SummarizedGroup(Protocol):
@@ -76,17 +76,17 @@ class SummarizedGroup(Protocol):
         """Return the series of a field and its value as the journal stores it."""
 
     def _count(self, points: int) -> int:
-        """Reserve indices for so many points; return the first of them."""
+        """Reserve indices for this many points; return the first index."""
 
 
 class SummaryCache:
-    """Values to record as a summary; ``run.metrics("train").summary_cache``.
+    """Values to record later as a summary: ``run.metrics("train").summary_cache``.
 
-    The cache holds values in memory until `summarize`, or until the run ends, which summarises the
-    rest. If the process is killed, the values are lost, and the run's documents say so.
+    The cache keeps values in memory until you call `summarize`. The end of the run summarises the
+    remaining values. If the process is killed, they are lost, and the run's documents say so.
 
     Attributes:
-        keep_raw: whether to record each stored value at once too, so that nothing can be lost.
+        keep_raw: whether to record each value also when it is stored, so that none can be lost.
     """
 
     def __init__(self, group: SummarizedGroup) -> None:
@@ -101,10 +101,11 @@ class SummaryCache:
     def store(self, /, **values: Any) -> None:
         """Add a value of each metric to the next summary.
 
-        Costs about two microseconds a value, and one write() for the first value after a summary.
+        Costs about two microseconds per value, and one write() for the first value after a summary.
 
         Raises:
-            InvalidMetricError: a value is not a number of 64 bits; none is stored.
+            InvalidMetricError: a value is not a number, or does not fit into 64 bits; no value is
+                stored.
             InvalidArgumentError: ``epoch`` or ``step`` was given; `set` takes these.
             RunClosedError: the run has ended.
         """
@@ -135,7 +136,7 @@ class SummaryCache:
         """Set fields that go into the next summary unchanged: ``epoch``, ``step``, a learning rate.
 
         Raises:
-            InvalidMetricError: `Run.log_metric` would refuse a value; none is set.
+            InvalidMetricError: `Run.log_metric` would refuse a value; no field is set.
             InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
@@ -151,9 +152,10 @@ class SummaryCache:
     def summarize(self, clear: bool = True) -> dict[str, Any]:
         """Record ``loss.mean``, ``.min``, ``.max``, ``.std`` and ``.count`` of the stored values.
 
-        NaN is left out of all figures and of the count. ``std`` is the sample standard deviation, 0
-        for one value. If there is no number, only the count is recorded. The epoch and step are
-        those of `set`, else those of `Metrics.log`. Costs a pass over the values and one write().
+        NaN values are left out of all results, also of the count. ``std`` is the sample standard
+        deviation, and 0 for a single value. If all values are NaN, only the count is recorded. The
+        epoch and step come from `set`, else from `Metrics.log`. Costs one pass over the values and
+        one write().
 
         Args:
             clear: whether to empty the cache; False keeps the values for the next summary too.
@@ -222,7 +224,7 @@ class SummaryCache:
 
         Args:
             key: the metric's name.
-            limit: return only the last so many values.
+            limit: the maximum number of values to return, counted from the newest; None for all.
 
         Raises:
             InvalidArgumentError: the limit is not an int of 0 or more.
