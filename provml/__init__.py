@@ -6,9 +6,9 @@
         provml.log_param("lr", 0.01)
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
-``import provml`` loads only what recording needs, which is the standard library. The names that
-read a recorded run, and the modules `provml.testing`, `provml.reading` and `provml.sparql`, are
-imported the first time you use them.
+``import provml`` loads only the code that records, and no package outside the standard library. The
+functions and classes that read a recorded run, and the modules `provml.testing`, `provml.reading`
+and `provml.sparql`, are imported when you first use them.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""``python -m provml`` runs the command line, as ``provml`` does. Imports `cli`."""
+"""Run the command line by ``python -m provml``, as ``provml`` does. Imports `cli`."""
 
 from provml.cli import main
 

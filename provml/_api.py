@@ -1,6 +1,6 @@
-"""The module-level functions: each verb calls the active run's method of the same name.
+"""The functions of ``provml``: `start_run`, and functions that call the active run's methods.
 
-Imports `recording` and what it builds on; nothing that derives.
+Imports `recording` and the layers below it, and never the modules that derive documents.
 """
 
 from __future__ import annotations
@@ -41,12 +41,11 @@ def start_run(
     collect: Iterable[str | Collector] | None = None,
     disabled: bool = False,
 ) -> Run:
-    """Start recording a run and make it the active one; also a context manager.
+    """Start recording a run, and make it the active run. The run is also a context manager.
 
-    Costs a few milliseconds. Of all verbs, only this one raises if the disk cannot be written,
-    because nothing was trained yet. If an exception leaves the ``with`` block, the run ends as
-    failed. If the process exits without `end_run`, provml ends the run and records how the process
-    exited.
+    Costs a few milliseconds. If the disk cannot be written, only this function raises, because no
+    training is lost yet. If an exception leaves the ``with`` block, the run ends as failed. If the
+    process exits without `end_run`, provml ends the run and records how the process exited.
 
     Under ``provml run``, the script joins the run that the command started. The arguments are
     recorded as an event, and the command ends the run and writes the documents.
@@ -54,9 +53,9 @@ def start_run(
     Args:
         experiment: the experiment's name.
         store: the folder that holds the runs; by default ``PROVML_STORE``, else ``provenance``.
-        run_id: your own id; by default the time and eight random characters. Ranks of a distributed
-            job (``RANK``, ``SLURM_PROCID``, ...) that give the same id, here or in
-            ``PROVML_RUN_ID``, record into one run.
+        run_id: the run's id; by default the time and eight random characters. If the ranks of a
+            distributed job (``RANK``, ``SLURM_PROCID``, ...) give the same id, here or in
+            ``PROVML_RUN_ID``, they record into one run.
         project: a name that groups experiments.
         owner: the person responsible; by default the login name.
         namespace: the base IRI of everything that the run describes; by default ``urn:provml:``.
@@ -64,11 +63,11 @@ def start_run(
         framework: the machine-learning framework, such as ``"pytorch"``.
         task: the task of the model, such as ``"detection"``.
         metadata: keys and values as for `update_metadata`.
-        resume: resume the run with this id or, without an id, the experiment's latest run. If there
-            is none, a new run starts.
+        resume: resume the run with this id or, without an id, the experiment's latest run. If no
+            such run exists, a new run starts.
         tags: names and values as for `set_tag`.
-        formats: the documents to write when the run ends; ``()`` for none.
-        sample_interval_s: seconds between two background readings of the machine; 0 for none. By
+        formats: the formats of the documents to write when the run ends; ``()`` writes none.
+        sample_interval_s: seconds between two background readings of the machine; 0 takes none. By
             default ``PROVML_SAMPLE_INTERVAL_S``, else 5.
         collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
             ``energy``, the name of another package's collector, or a collector object; by default
@@ -168,9 +167,10 @@ def _call_active(verb: str) -> Callable[..., Any]:
 
 
 class _ActiveRun:
-    """Stands for the run that is active at the time of a call; its attributes are functions.
+    """Builds the functions of ``provml`` that call a method of the active run, as attributes.
 
-    Each function has the signature and the documentation of the method of `Run` that it calls.
+    Each function has the signature and the docstring of the method of `Run` that it calls. It looks
+    up the active run at each call.
     """
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:

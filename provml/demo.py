@@ -1,6 +1,7 @@
-"""A small training that records itself: digits, by a network of scikit-learn.
+"""The demo: train a small scikit-learn network on handwritten digits, and record the training.
 
-Needs the extra ``demo``. Imports the verbs as a user does, and what reads the run afterwards.
+Needs the extra ``demo``. Imports `_api` to record, and `export`, `journal.reader` and
+`recorded_run` to read the run afterwards.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _RATE: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """How an epoch went; ``number`` counts from 1."""
+    """The results of an epoch; ``number`` counts from 1."""
 
     number: int
     epochs: int
@@ -47,15 +48,15 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo did.
+    """The results of the demo, and what they cost.
 
     Attributes:
         results: the evaluation's metrics.
-        loop_s: seconds that the training loop took, recording and all.
-        recording_s: seconds of these that provml's verbs took.
-        end_s: seconds that the run's end took, its document included.
-        page: the web page of the run's graph; None if it could not be made.
-        missing: what the page needs and is not installed, with the command that installs it.
+        loop_s: seconds that the training loop took, including the recording.
+        recording_s: seconds of the training loop that provml's functions took.
+        end_s: seconds that `end_run` took, including the document.
+        page: the web page of the run's graph; None if a package for it is not installed.
+        missing: a message that names the missing package and the command that installs it.
     """
 
     path: Path
@@ -90,7 +91,7 @@ class _Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The digits in three parts, each an array of images and one of labels."""
+    """The digits in three parts; each part has an array of images and an array of labels."""
 
     training: tuple[Any, Any]
     validation: tuple[Any, Any]
@@ -102,19 +103,19 @@ def run_demo(
     store: str | os.PathLike[str] | None = None,
     report: Callable[[Epoch], None] | None = None,
 ) -> Demo:
-    """Train, record, and write the run's graph as a web page. Takes a few seconds.
+    """Train a network, record the run, and write its graph as a web page. Takes a few seconds.
 
-    The results are the same each time. Without the extra ``html`` there is no page.
+    The results are the same each time. If the extra ``html`` is not installed, no page is written.
 
     Args:
-        epochs: how often to go through the training data, 1 or more.
-        store: the folder that holds the runs; by default as `start_run` has it.
-        report: called after each epoch.
+        epochs: the number of passes over the training data, 1 or more.
+        store: the folder that holds the runs; the default is the same as for `start_run`.
+        report: a function that is called after each epoch.
 
     Raises:
-        MissingExtraError: scikit-learn is not there.
+        MissingExtraError: scikit-learn is not installed.
         InvalidArgumentError: recording is disabled.
-        StoreError: the folder can't be made or written.
+        StoreError: the folder can't be created or written.
     """
     parts, model = _prepare()
     if read_settings().disabled:
@@ -135,7 +136,7 @@ def run_demo(
 
 
 def _prepare() -> tuple[_Parts, Any]:
-    """The data in three parts and the untrained network."""
+    """Return the data in three parts, and the untrained network."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -154,7 +155,7 @@ def _prepare() -> tuple[_Parts, Any]:
 
 
 def _describe(run: Run, model: Any, parts: _Parts, epochs: int) -> None:
-    """Record what the training starts from."""
+    """Record the parameters, the datasets, the source code and the environment."""
     run.log_params({"epochs": epochs, "batch_size": _BATCH, "seed": _SEED})
     run.log_params(model.get_params(), prefix="model.")
     _log_part(run, TRAINING, parts.training)
@@ -171,7 +172,7 @@ def _log_part(run: Run, context: Context, part: tuple[Any, Any]) -> None:
 def _train(
     run: Run, model: Any, parts: _Parts, epochs: int, recording: _Stopwatch
 ) -> Iterator[Epoch]:
-    """Train, batch by batch; an `Epoch` after each."""
+    """Train the model batch by batch; yield an `Epoch` after each epoch."""
     import numpy as np
 
     images, labels = parts.training
@@ -224,8 +225,8 @@ def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
 
 
 def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
-    """Record how good the model is, and the model itself."""
-    _log_part(run, EVALUATION, parts.evaluation)  # here: a context begins with its first record
+    """Evaluate the model; record its metrics and the model itself."""
+    _log_part(run, EVALUATION, parts.evaluation)  # not before: it begins the context
     results = _scores(model, *parts.evaluation)
     run.log_metrics(results, EVALUATION)
     with tempfile.TemporaryDirectory() as folder:
@@ -236,7 +237,7 @@ def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
 
 
 def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, float]) -> Demo:
-    """Count what the run's document says."""
+    """Count the statements of the run's document, and build the demo's results."""
     from provml.model.mapping import RunMapping
 
     mapping = RunMapping(Journal(run.path))
@@ -267,7 +268,7 @@ def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, floa
 
 
 def _write_page(run_folder: Path) -> tuple[Path | None, str | None]:
-    """Write the page beside the run's document; return its path, or what it needs."""
+    """Write the page next to the run's document; return its path, or why it can't be written."""
     page = document_path(run_folder, "html")
     try:
         RecordedRun(run_folder).export("html", page)

@@ -1,7 +1,7 @@
 """The exceptions that provml raises, and the warning that it gives.
 
     Exception
-    └── ProvMLError                                    every error of provml
+    └── ProvMLError                                    every error that provml raises
         ├── InvalidMetricError    TypeError, ValueError  the name or value of a metric is unusable
         ├── InvalidArgumentError  TypeError, ValueError  another argument is unusable
         ├── NoActiveRunError      RuntimeError           provml.log_...() was called outside a run
@@ -74,7 +74,7 @@ class RunNotFoundError(ProvMLError, LookupError):
 
 
 class SeriesNotFoundError(ProvMLError, LookupError):
-    """The run has no series of that name and context, or several that the call must tell apart."""
+    """No series has this name and context, or several have, and the call must say which one."""
 
 
 class ContentNotFoundError(ProvMLError, FileNotFoundError):
@@ -118,9 +118,9 @@ class MissingExtraError(ProvMLError, ImportError):
     """An optional package is not installed. The message gives the pip command.
 
     Args:
-        what: what needs the package: ``"a graph"``.
-        package: the package: ``"networkx"``.
-        extra: the extra of provml that installs it: ``"graph"``.
+        what: the feature that needs the package, such as ``"a graph"``.
+        package: the name of the package, such as ``"networkx"``.
+        extra: the extra of provml that installs the package, such as ``"graph"``.
     """
 
     def __init__(self, what: str, package: str, extra: str) -> None:

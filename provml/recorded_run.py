@@ -1,7 +1,7 @@
-"""A recorded run to read: running, ended or crashed.
+"""Read a recorded run, whether it is still running, has ended, or crashed.
 
-Reading raises errors; nothing here records. Imports `journal` and `base`; the packages that derive
-(`model`, `export`, numpy, prov) are imported on use.
+Unlike recording, reading raises errors. Imports `journal` and `base`; imports the packages that
+derive documents (`model`, `export`, numpy, prov) only when needed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class SeriesArrays:
         time_ns: int64, nanoseconds since the Unix epoch.
         step: int64; `NO_STEP` (-2**63) if a sample has no step.
         epoch: int64; `NO_EPOCH` (-1) if a sample has no epoch.
-        value: float64; int64 if all values are ints; objects if neither type is exact.
+        value: float64; int64 if all values are ints; objects if neither type holds all values
+            exactly.
     """
 
     time_ns: NDArray[np.int64]
@@ -72,7 +73,7 @@ class SeriesName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedAlert:
-    """A reading above its threshold: a ``warning``, or ``critical`` from 1.1 times it."""
+    """A reading above its threshold; ``critical`` from 1.1 times it on, else ``warning``."""
 
     time_ns: int
     metric: str
@@ -119,7 +120,7 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
     """Open a recorded run for reading.
 
     Args:
-        run: the run's folder, its id or an unambiguous beginning of it, ``<experiment>/<id>``, or
+        run: the run's folder, its id, a unique prefix of its id, ``<experiment>/<id>``, or
             ``latest``.
         store: the folder to search for ids; by default ``PROVML_STORE``, else ``provenance``.
 
@@ -131,7 +132,7 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
 
 
 class RecordedRun:
-    """A recorded run, as `load` returns it. Each call reads what has been recorded by then."""
+    """A recorded run, as `load` returns it. Each call reads everything recorded before it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -172,7 +173,7 @@ class RecordedRun:
 
     @property
     def exception(self) -> RecordedException | None:
-        """The exception that ended the run; None if none did."""
+        """The exception that ended the run; None if the run ended without an exception."""
         found = self._journal.state().exception
         if found is None:
             return None
@@ -227,13 +228,13 @@ class RecordedRun:
         return self._journal.description.get("task")
 
     def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.read_records(Journal(self.path), *kinds)  # read again: a live run grows
+        return history.read_records(Journal(self.path), *kinds)  # reopened, as a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
 
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
-        """Return the name and context of every series of a kind, as `series` takes them."""
+        """Return the name and context of every series of a kind; pass them to `series`."""
         from provml.model.series import SeriesTable
 
         table = SeriesTable(Journal(self.path))
@@ -257,17 +258,17 @@ class RecordedRun:
             name: the metric's name.
             context: its context, or a word for one as in `Context`; None selects the samples that
                 were logged without a context.
-            rank: select the samples of the processes with this rank.
+            rank: the rank of the processes that logged the samples; None selects all processes.
             kind: ``metric``, ``flops`` or ``cumulative-flops``; for readings the name of the
                 collector, such as ``system`` or ``gpu``. By default metrics or, if no metric has
                 the name, the first kind that has it.
             of: the name of the model or artifact that was measured; ``("model", name)`` if a model
-                and an artifact share the name. None selects samples without one, or those of the
-                only one.
+                and an artifact share the name. None selects the samples without a model or
+                artifact; if all samples have the same one, None selects all samples.
 
         Raises:
-            SeriesNotFoundError: no series matches, or the series of several models do; the message
-                lists the candidates.
+            SeriesNotFoundError: no series matches, or the series of several models match; the
+                message lists the candidates.
         """
         from provml.model.series import SeriesTable, series_columns
 
@@ -310,12 +311,13 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
-        """Return the events in the order logged, optionally only those of a name, source or period.
+        """Return the events in the order logged; select them by name, source or period.
 
         Args:
             name: the event's name.
             source: the person or program that the event comes from.
-            since, until: the first and the last moment, as `Run.log_metric` takes a timestamp.
+            since, until: the earliest and the latest time, each as a timestamp that
+                `Run.log_metric` accepts.
 
         Raises:
             InvalidArgumentError: a time is invalid.
@@ -330,7 +332,7 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
-        """Return the events with a duration (``X_started`` to ``X_finish``), as they began.
+        """Return the events with a duration (``X_started`` to ``X_finish``), in order of start.
 
         Args:
             name: the name of the span, ``X``.
@@ -345,7 +347,7 @@ class RecordedRun:
     def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Return a page of the points of a metric group; see `MetricGroup.read`.
 
-        Costs a pass over the samples.
+        Costs one pass over the samples.
         """
         journal, path, given = Journal(self.path), group_path(group), given_path(group)
         if given is not None and given != path:
@@ -379,7 +381,7 @@ class RecordedRun:
     def resources(self) -> list[ResourceUse]:
         """Return the mean, extremes and sum of each reading of the machine.
 
-        All contexts count together. Costs a pass over the samples.
+        The figures cover all contexts together. Costs one pass over the samples.
         """
         from provml.model.resources import resource_use
 
@@ -418,11 +420,11 @@ class RecordedRun:
         return found
 
     def statements(self, detail: str | None = None) -> Iterator[Statement]:
-        """Yield the PROV statements of the run one by one; about 10 microseconds each.
+        """Yield the PROV statements of the run one by one. Costs about 10 microseconds each.
 
         Args:
-            detail: ``sample``, ``series``, or None: ``sample`` up to a million samples, else
-                ``series``.
+            detail: ``sample`` or ``series``; None means ``sample`` for up to a million samples,
+                else ``series``.
 
         Raises:
             ExportError: the detail is unknown.
@@ -435,7 +437,7 @@ class RecordedRun:
     def to_prov(self, detail: str | None = None) -> ProvDocument:
         """Build a document of the ``prov`` library from the run.
 
-        Costs about 0.1 ms and some kilobytes of memory per statement. Times are cut to
+        Costs about 0.1 ms and a few kilobytes of memory per statement. Times are truncated to
         microseconds, the precision of that library.
 
         Args:
@@ -447,9 +449,9 @@ class RecordedRun:
         return build_prov_document(RunMapping(Journal(self.path), detail))
 
     def to_rdflib(self, detail: str | None = None) -> Graph:
-        """Build a graph of ``rdflib`` from the run, in PROV-O terms.
+        """Build an ``rdflib`` graph of the run, in PROV-O terms.
 
-        Costs about 0.2 ms and some kilobytes of memory per sample.
+        Costs about 0.2 ms and a few kilobytes of memory per sample.
 
         Args:
             detail: as in `statements`.
@@ -463,10 +465,10 @@ class RecordedRun:
         return rdflib_graph(RunMapping(Journal(self.path), detail))
 
     def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
-        """Run a SPARQL SELECT query on the run; return one dict per row, with values by variable.
+        """Run a SPARQL SELECT query on the run; return a dict of variables and values for each row.
 
-        Use `provml.sparql.load_runs` for other queries, several runs or large answers. Each call
-        loads the run if it changed since the last call: 0.1 ms a sample.
+        Use `provml.sparql.load_runs` for other queries, several runs or large answers. If the run
+        changed since the last call, the call loads it again, which costs 0.1 ms per sample.
 
         Args:
             text: the query; the prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are
@@ -496,7 +498,7 @@ class RecordedRun:
         by: str | None = None,
         log: bool = False,
     ) -> None:
-        """Draw series into a file, one chart per name; costs one pass over the samples.
+        """Draw series into a file, one chart for each name. Costs one pass over the samples.
 
         Args:
             file: a path ending in ``.png``, ``.svg`` or ``.html``.
@@ -516,11 +518,11 @@ class RecordedRun:
         draw(self.path, file, series, contexts=contexts, by=by, log=log)
 
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
-        """Build a graph of ``networkx`` from the run; `provml.graph.build` describes it.
+        """Build a ``networkx`` graph of the run; `provml.graph.build` describes the graph.
 
-        Nodes are keyed by IRI, edges by relation. Edges point as in PROV, to what was earlier.
-        Costs about 5 microseconds and a kilobyte per statement; at ``series`` detail, one pass over
-        the samples.
+        Nodes are keyed by IRI, edges by relation. As in PROV, edges point from later things to
+        earlier things. Costs about 5 microseconds and a kilobyte per statement, and, at ``series``
+        detail, one pass over the samples.
 
         Args:
             detail: as in `statements`.
@@ -562,8 +564,9 @@ class RecordedRun:
         detail: str | None = None,
         view: View | None = None,
     ) -> None:
-        """Write the run in a format. Except for graphs and pictures, memory does not grow with the
-        run.
+        """Write the run to a file, in a format of your choice.
+
+        Needs the same memory for a run of any size, except for graphs and pictures.
 
         Args:
             format: ``provjson``, or another format that ``provml formats`` lists.

@@ -1,4 +1,4 @@
-"""Test what a script records, and whether a PROV document is valid.
+"""Test that a script records the right data, and that a PROV document is valid.
 
 Check what your training script logs:
 
@@ -16,7 +16,7 @@ Check that a PROV document, written by provml or any other tool, is a consistent
     def test_our_provenance_is_valid(tmp_path):
         assert_valid(make_provenance(tmp_path / "provenance.json"))
 
-Imports `_api` and `recorded_run`; `validation` is imported on use.
+Imports `_api` and `recorded_run`; imports `validation` only when needed.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _MAX_FINDINGS = 10
 
 
 class Captured:
-    """The runs recorded within a `capture` block, to read during the block and after it.
+    """The runs recorded within a `capture` block. You can read them in the block and after it.
 
-    It has the attributes of a `RecordedRun` (``series``, ``params``, ``events``, ...): those of the
-    run that the block's code started, else of the run that `capture` started.
+    The object has the attributes of a `RecordedRun` (``series``, ``params``, ``events``, ...). They
+    describe the run that the block's code started, else the run that `capture` started.
     """
 
     def __init__(self, store: Path) -> None:
@@ -82,13 +82,14 @@ class Captured:
 def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
     """Record everything that the block logs in a temporary folder, and yield an object to read it.
 
-    The folder is removed when nothing refers to the yielded object any more.
+    The folder is removed when no reference to the yielded object is left.
 
     Args:
-        start: whether to start a run for the block, so that module-level verbs work. Use False if
-            the code under test calls `provml.start_run` itself. Either way its runs land in the
-            temporary folder, unless it passes ``store``.
-        sample: whether to read the machine in the background, as runs outside of tests do.
+        start: whether to start a run for the block, so that functions such as `provml.log_metric`
+            work. Use False if the code under test calls `provml.start_run` itself. In both cases,
+            its runs are recorded in the temporary folder, unless the code passes ``store``.
+        sample: whether to take readings of the machine in the background, as runs outside of tests
+            do.
     """
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
@@ -120,7 +121,7 @@ def assert_valid(
     shapes: bool | None = None,
     constraints: bool = True,
 ) -> None:
-    """Raise AssertionError, with the reasons, unless a document is valid.
+    """Raise AssertionError, with the reasons, if a document is not valid.
 
     Args:
         document: a path, the bytes of a document, a document of the ``prov`` library, a run or its
@@ -131,8 +132,8 @@ def assert_valid(
         AssertionError: the document is not valid; the message lists the first findings with the
             statements behind them.
         DocumentError: the document cannot be read.
-        MissingExtraError: a package that a check needs is missing; ``schema=False, shapes=False``
-            needs none.
+        MissingExtraError: a package that a check needs is not installed; the checks that remain
+            with ``schema=False, shapes=False`` need no such package.
     """
     from provml.validation import validate
 

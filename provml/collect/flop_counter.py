@@ -220,7 +220,7 @@ def _count_call(
 
 
 def _unpack_dataclass(output: Any) -> Any:
-    """Return a dataclass's fields as a dict, because torch does not look inside dataclasses."""
+    """Return a dataclass's fields as a list, because torch does not look inside dataclasses."""
     return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
 
 
