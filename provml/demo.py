@@ -10,6 +10,7 @@ import os
 import pickle
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -184,7 +185,12 @@ def _train(
     for epoch in range(epochs):
         for rows in _batches(order.permutation(len(images))):
             x, y = images[rows], labels[rows]
-            model.partial_fit(x, y, classes=np.arange(10))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model.partial_fit(x, y, classes=np.arange(10))
+            # scikit-learn turns Ctrl-C into this warning and would train on
+            if any("interrupted by user" in str(warning.message) for warning in caught):
+                raise KeyboardInterrupt
             accuracy = model.score(x, y)
             with recording:
                 run.log_metric("loss", model.loss_, TRAINING, step, epoch=epoch)
