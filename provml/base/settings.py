@@ -14,6 +14,7 @@ from provml.errors import InvalidArgumentError
 
 DEFAULT_STORE = "provenance"
 STORE_VARIABLE = "PROVML_STORE"
+UMASK_VARIABLE = "PROVML_UMASK"
 DISABLED_VARIABLE = "PROVML_DISABLED"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
@@ -27,6 +28,29 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 def default_store() -> str:
     """Return the folder that contains the runs: ``PROVML_STORE``, or ``provenance``."""
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
+
+
+def store_umask() -> int:
+    """Return the permissions that new files and folders of a store lack, like a process's umask.
+
+    ``PROVML_UMASK`` sets them, in octal digits as for the shell's ``umask``: ``007`` shares a store
+    with the group. The default, ``077``, keeps the store private. A value that is not an octal
+    number counts as ``077``, because a mistake must not open a store.
+    """
+    text = os.environ.get(UMASK_VARIABLE, "")
+    return int(text, 8) & 0o777 if _is_octal(text) else 0o077
+
+
+def _is_octal(text: str) -> bool:
+    return 0 < len(text) <= 4 and set(text) <= set("01234567")
+
+
+def _check_umask() -> None:
+    text = os.environ.get(UMASK_VARIABLE, "")
+    if text and not _is_octal(text):
+        raise InvalidArgumentError(
+            f"{UMASK_VARIABLE} must be octal digits, such as 077 or 007: {text!r}"
+        )
 
 
 def cache_folder() -> Path:
@@ -74,6 +98,7 @@ def read_settings() -> Settings:
     Raises:
         InvalidArgumentError: a ``PROVML_*`` variable has an invalid value.
     """
+    _check_umask()
     return Settings(
         hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
         sync_interval_s=_read_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
