@@ -50,7 +50,8 @@ class BoundedLog:
         self._tail = -1
         self._head_bytes = 0
         self._tail_bytes = 0
-        """The number of bytes after the head, including bytes no longer in the ring buffer."""
+        """The number of bytes that came after the head, including bytes that the ring buffer has
+        since overwritten."""
 
     @property
     def left_out_bytes(self) -> int:
@@ -95,7 +96,7 @@ class BoundedLog:
         """Join the two files into one, and describe its content for an artifact record.
 
         Returns:
-            The facts about the content, including digest and size; None if nothing was kept.
+            The facts about the joined file, including digest and size; None if nothing was kept.
 
         Raises:
             OSError: the files can't be joined. They stay in the run's folder.

@@ -1,4 +1,4 @@
-"""Describes a command's source code and environment from another process, while it runs."""
+"""Describes the source code and environment of a running command, from another process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def probe_environment(
     Args:
         program: the program that the command runs.
         run_folder: the run's folder.
-        note_missed: called with the name of each record that fails, and the reason.
+        note_missed: called with the name of each record that can't be created, and the reason.
     """
     try:
         if program.script is not None:
@@ -80,6 +80,6 @@ def _ask_interpreter(interpreter: str) -> dict[str, Any]:
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise OSError(f"{interpreter} could not list its packages: {last[:200]}")
-    found = json.loads(done.stdout.splitlines()[-1])  # startup files may print text before it
+    found = json.loads(done.stdout.splitlines()[-1])  # startup files may print lines first
     found["packages"] = dict(sorted(found["packages"].items(), key=lambda item: item[0].lower()))
     return {key: found[key] for key in _PYTHON_FACTS}

@@ -37,7 +37,7 @@ class CommandExit(NamedTuple):
         return f"exit status {self.exit_status}" if self.exit_status else None
 
     def leave(self) -> NoReturn:
-        """End this process as the command ended: with the same exit status, or the same signal.
+        """End this process the way the command ended: with the same exit status or signal.
 
         Skips all exit handlers.
         """
@@ -67,7 +67,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Yield the metadata of each event in a file that records the end of a script."""
+    """Yield the metadata of the events in a file that record the end of a script."""
     name = f'"{RUN_FINISHED}"'.encode()
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:

@@ -28,7 +28,7 @@ _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last
 def record_leftovers(run_folder: Path) -> list[str]:
     """Record what a killed run left in its folder. Idempotent, and safe to call concurrently.
 
-    Computes the digest of each file that the run's processes opened, which reads the file once.
+    Costs one read of each file that the run's processes opened, to compute the file's digest.
     Files that have changed since the run ended get no digest. If one of the processes is still
     running, this function records nothing: call it again later.
 

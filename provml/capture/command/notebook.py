@@ -36,7 +36,7 @@ def run_notebook(path: str) -> int:
     """Run a notebook in the folder that contains it.
 
     Returns:
-        The exit status, or the negative number of the signal that interrupted the notebook.
+        The exit status; if a signal interrupted the notebook, the negative signal number.
     """
     import nbformat
 
@@ -45,7 +45,7 @@ def run_notebook(path: str) -> int:
             notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
     except OSError as error:
         return _print_error(f"can't open {path!r}: {error.strerror}", 2)
-    except Exception as error:  # nbformat raises many kinds for an invalid notebook
+    except Exception as error:  # nbformat raises many kinds of errors
         return _print_error(f"{path!r} is not a notebook: {error}", 1)
     name = os.path.basename(path)
     client = _create_client(notebook, os.path.dirname(os.path.abspath(path)))

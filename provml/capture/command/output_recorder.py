@@ -102,7 +102,10 @@ class CommandOutputRecorder:
         return index, block if len(blocks) == 1 else b"".join(blocks), time_ns
 
     def _read_lines(self, index: int, block: bytes | None, time_ns: int = 0) -> None:
-        """Read metrics from a block, or finish if it is None. Drop the reader if it fails."""
+        """Read metrics from a block of a stream.
+
+        A block of None marks the end of the stream. A reader that fails is not used again.
+        """
         reader = self._readers[index]
         if reader is None:
             return

@@ -1,6 +1,6 @@
 """Finds the script that a command line runs, with its name and interpreter.
 
-The functions only look at the words of the command line and at files. They run nothing.
+The functions read the command line and the files that it names, but run nothing.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Program(NamedTuple):
     is_notebook: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts to record when the run starts, such as command line and script.
+        """Return the facts to record when the run starts, such as the command line.
 
-        Secrets in the command line are masked. Reads the script once, to compute its digest.
+        Masks secrets in the command line. Reads the script once, to compute its digest.
         """
         own = [self.command[0] if self.script is None else self.script, *self.arguments]
         facts: dict[str, Any] = {
@@ -101,7 +101,9 @@ def find_program(command: Sequence[str]) -> Program:
 
 def _notebook_program(words: list[str]) -> Program:
     if len(words) > 1:
-        raise InvalidArgumentError(f"a notebook can't take arguments: {' '.join(words)!r:.200}")
+        raise InvalidArgumentError(
+            f"a notebook can't take arguments: remove those in {' '.join(words)!r:.200}"
+        )
     run = [sys.executable, "-m", "provml.capture.command.notebook", *words]
     return Program(run, _base_name(words[0]), words[0], words[1:], sys.executable, is_notebook=True)
 
@@ -136,7 +138,10 @@ def _parse_python_arguments(words: list[str]) -> tuple[str | None, str, list[str
 
 
 def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, list[str]] | None:
-    """Return the script, name and arguments of ``python -m``; None if a tool runs a script."""
+    """Return the script, name and arguments of a ``python -m`` command line.
+
+    Returns None if the module is an installed tool that in turn runs a script.
+    """
     path = _find_module_file(module)
     if path is None or _is_installed(path):
         if any(_has_script_suffix(word) and os.path.isfile(word) for word in rest):
@@ -164,7 +169,10 @@ def _find_module_file(module: str) -> str | None:
 
 
 def _find_interpreter(word: str) -> str | None:
-    """Return the path of the Python that runs a program, from its name or ``#!`` line, or None."""
+    """Return the path of the Python that runs a program; None if no Python does.
+
+    Reads the program's ``#!`` line.
+    """
     path = shutil.which(word)
     if path is None:
         return None

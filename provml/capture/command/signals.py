@@ -25,7 +25,7 @@ TERMINATING_SIGNALS: Final = frozenset(
 _GROUP_DELAY_S: Final = 0.05
 """The maximum time that a signal to the process group takes to reach every process in it."""
 _MAX_WITNESS_DEATH_S: Final = 10
-"""The maximum time to wait for the witness to die from a signal. While stopped, it can't die."""
+"""The maximum time to wait for the witness to die from a signal. It can't die while stopped."""
 _PF_EXITING: Final = 0x4
 """The flag in ``/proc/<pid>/stat`` that marks a process as exiting."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
@@ -47,7 +47,10 @@ class SignalQueue:
     """
 
     def __init__(self) -> None:
-        """Block the signals so that `wait` can receive them, unless the caller ignores them."""
+        """Block the signals, so that `wait` can receive them.
+
+        Signals that the caller ignores stay ignored.
+        """
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, exit statuses are lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):

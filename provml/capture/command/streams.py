@@ -1,11 +1,10 @@
 """Passes the command's output on to wherever it would go without provml.
 
-- If our own output goes to a terminal, the command writes to a pseudo-terminal, otherwise to a
-  pipe.
+- The command writes to a pseudo-terminal if our own output goes to a terminal, otherwise to a pipe.
 - If standard output and error go to the same place, they share one pipe or pseudo-terminal, which
   keeps the order of the text.
-- Each pipe or pseudo-terminal has a thread that passes the bytes on at once and unchanged, and then
-  passes them to a callback.
+- A thread for each pipe or pseudo-terminal passes the bytes on at once and unchanged, then calls a
+  callback with them.
 - If the reader of our output goes away, we close our end of the command's pipe. The command's next
   write then fails with a broken pipe, just as it would without provml.
 
@@ -43,7 +42,7 @@ class CommandStream:
     Attributes:
         name: ``stdout``, ``stderr``, or ``output`` for both.
         numbers: the command's file descriptors that write to this stream: 1, 2 or both.
-        command_fd: the descriptor that the command gets as each descriptor in `numbers`.
+        command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
         is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
         trouble: the error that stopped the thread, such as a failure to write our own output; None
             if no error occurred.
@@ -99,7 +98,7 @@ class CommandStream:
         try:
             self._thread.start()
         except RuntimeError as error:  # the system allows no more threads
-            self.trouble = OSError(f"{error}, so another process passes the output on, unrecorded")
+            self.trouble = OSError(f"{error}: passed on by another process, and not recorded")
             self.hand_over()
             self.is_done = True
 
@@ -119,7 +118,10 @@ class CommandStream:
             self._waker = -1
 
     def hand_over(self) -> None:
-        """Start a ``cat`` process that passes on the remaining output, even after we end."""
+        """Start a ``cat`` process that passes on the rest of the output.
+
+        The process keeps running after this process has ended.
+        """
         try:
             os.posix_spawnp(
                 "cat",
@@ -161,7 +163,7 @@ class CommandStream:
         poller = select.poll()
         poller.register(source, select.POLLIN)
         poller.register(woken, select.POLLIN)
-        poller.register(sink, 0)  # even without events, `poll` reports that the reader left
+        poller.register(sink, 0)  # `poll` always reports if the reader has gone away
         # reuse one buffer: allocating a new one takes longer than passing on a block
         buffer = memoryview(bytearray(_STREAM_BLOCK_BYTES))
         owed: int | None = None

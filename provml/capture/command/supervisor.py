@@ -146,11 +146,11 @@ def record_command(
 
 
 def _describe_error(error: Exception) -> str:
-    """Return an error as text, which says so if the cause is a removed working folder."""
+    """Return an error as text, with a hint if the working folder was removed."""
     try:
         os.getcwd()
     except OSError:
-        return f"the working folder was removed ({error}): give --store an absolute path"
+        return f"the working folder was removed ({error}): pass an absolute path to --store"
     return str(error)
 
 
@@ -171,7 +171,7 @@ def _require_notebook_extra() -> None:
 
 def _become_command(program: Program, environment: dict[str, str]) -> CommandExit:
     """Replace this process with the command. Return only if the command can't be executed."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, but the command must not
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores SIGPIPE; the command must not
     if hasattr(signal, "SIGXFSZ"):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
@@ -252,7 +252,7 @@ class _CommandRecording:
             self._record_end(command_exit)
         except KeyboardInterrupt:  # everything recorded so far is safe on disk
             pass
-        except Exception as error:  # the caller still needs the command's exit
+        except Exception as error:  # the caller still needs the command's exit status
             _print_message(
                 f"could not record the end of the run: {type(error).__qualname__}: {error}"
             )
@@ -319,9 +319,9 @@ class _CommandRecording:
         return environment
 
     def _begin_recording(self) -> None:
-        """Start all parts that record while the command runs. Note each part that fails."""
+        """Start all parts that record while the command runs. Note each part that can't start."""
         self._try_part("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # pass it on even if unrecorded
+        for index, stream in enumerate(self._streams):  # pass output on even if unrecorded
             stream.start(
                 _discard_block if self._output is None else self._output.callback_for(index)
             )
@@ -481,7 +481,7 @@ class _CommandRecording:
         self._end_run(command_exit, command_exit.reason)
 
     def _end_run(self, command_exit: CommandExit, reason: str | None) -> None:
-        """End the run with the worst status among the command and the scripts that joined it."""
+        """End the run with the worst status of the command and all scripts that joined the run."""
         status, exception = command_exit.status, None
         for joined in read_script_ends(self._run.path):
             if _WORST_FIRST.index(joined["status"]) < _WORST_FIRST.index(status):

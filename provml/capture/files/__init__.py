@@ -38,8 +38,8 @@ def record_files(
 
     Args:
         run: the run, which this process must have opened.
-        command: the value of ``PROVML_COMMAND`` in the processes whose notes to record; by
-            default, the notes of all processes are recorded.
+        command: record only the notes of processes with this value of ``PROVML_COMMAND``. The
+            default records the notes of all processes.
         wait_s: the number of seconds after which to stop hashing. Files not hashed by then are
             recorded without a digest. The default is ``PROVML_HASH_WAIT_S``, or 60 if that is not
             set.

@@ -124,7 +124,7 @@ class AccessLog:
 
         Args:
             kind: one of the letters in `NoteKind`.
-            rest: the field, if this kind has a field, and the path.
+            rest: the path, preceded by the field if this kind has one.
 
         Raises:
             OSError: a new file is needed but can't be created, for example because the disk is
@@ -174,8 +174,8 @@ def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
 
     Args:
         run_folder: the run's folder.
-        command: the value of ``PROVML_COMMAND`` in the processes whose logs to list; by default,
-            the logs of all processes are listed.
+        command: list only the logs of processes with this value of ``PROVML_COMMAND``. The default
+            lists the logs of all processes.
     """
     folder = run_folder / layout.JOURNAL_FOLDER
     pattern = f"{command}*{ACCESS_LOG_SUFFIX}"

@@ -8,7 +8,7 @@
   content, and has the time of the last change.
 - A file that was written and then removed is only counted.
 - A file that was opened for writing but not changed does not count as generated.
-- A file that a process of the run wrote does not count as used if a process reads it later.
+- A file that a process of the run wrote does not count as used if it is read later.
 - If more than `MAX_FILES_PER_FOLDER` files in a folder must be recorded, one record of the folder
   represents them all. Its digest is the digest of a manifest that is kept with the run. Folders are
   merged into their parent folder by the same rule.
@@ -51,7 +51,7 @@ CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 _WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
 _DIGEST_BLOCK_BYTES: Final = 2**20
 _CLOCK_LAG_NS: Final = 50_000_000
-"""The maximum time by which timestamps in a file system lag behind the clock."""
+"""The maximum time by which a file system's timestamps may lag behind the clock."""
 _MAX_THREADS: Final = 4
 
 
@@ -74,7 +74,12 @@ class _Access:
 
 @dataclass(slots=True)
 class _FileAccess:
-    """The first read and the first write of one file; None if it was never read or written."""
+    """The first read and the first write of one file.
+
+    Attributes:
+        use: the first read; None if the file was not read before it was written.
+        writing: the first write; None if the file was not written.
+    """
 
     use: _Access | None = None
     writing: _Access | None = None
@@ -169,7 +174,7 @@ class _AccessHistory:
             file.writing = _Access(note.target, note.time_ns, False)
 
     def _close_use(self, file: _FileAccess, reason: str) -> None:
-        """Before a file is moved or removed, add its read to `ended`, if it was read."""
+        """If a file was read before it was moved or removed, add that read to `ended`."""
         if file.use is not None:
             file.use.facts = file.use.facts or {"unread": reason}
             self.ended.append(file.use)
@@ -214,7 +219,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
 
 
 def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
-    """Return the notes of all processes, sorted by time, and the number of files not noted."""
+    """Return the notes of all processes, sorted by time, and how many files were not noted."""
     notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
     for path in paths:
@@ -348,7 +353,7 @@ class _FileFindings:
 
 
 def _describe_link(real: str, path: str) -> Facts:
-    """Return the target of a link as a fact; no facts if the path is not a link."""
+    """Return a fact with the target of a link; no facts if the path is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 

@@ -1,4 +1,4 @@
-"""Notes each file that this process opens, moves or removes, with a Python audit hook.
+"""Uses a Python audit hook to note each file that this process opens, moves or removes.
 
 Python calls the hook for every audited event (`id`, `sys._getframe`, imports, ...), so the hook
 checks the event's name first. When a file is first opened for reading, the hook writes a note
@@ -53,7 +53,7 @@ class FileWatch:
         """The paths opened for reading since the working folder last changed, exactly as the script
         passed them."""
         self._rewritten: set[str] = set()
-        """The same for writing, because some programs reopen a file for each line."""
+        """The paths opened for writing since then. Some programs reopen a file for each line."""
         self._known: dict[str, int] = {}
         """The state of every other known file, `_READ` or `_WRITTEN`, by absolute path."""
         self._not_noted_count = 0
@@ -113,7 +113,7 @@ class FileWatch:
 
         Args:
             path: a str, bytes or path-like object. Anything else, such as a descriptor, is ignored.
-            flags: the flags of `os.open`.
+            flags: the flags for opening the file, as in `os.open`.
         """
         own = None if flags & _NOT_A_FILE else self._absolute_path(path)
         if own is None:
@@ -275,7 +275,7 @@ class FileWatch:
         self._not_noted_count += 1
         if not self._not_noted_count & (
             self._not_noted_count - 1
-        ):  # note the count only at powers of two, so that a loop of opens stays fast
+        ):  # note the count only at powers of two, so that opening files in a loop stays fast
             self._log.add(NoteKind.NOT_NOTED, f"{self._not_noted_count} ")
 
     def _absolute_path(self, path: object, dir_fd: int = -1) -> str | None:

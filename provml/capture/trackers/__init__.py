@@ -59,7 +59,7 @@ class _TrackerHooks:
 def install() -> None:
     """Start recording the calls to other trackers. Idempotent.
 
-    Costs a few milliseconds, mostly for the search for other packages that register a tracker.
+    Costs a few milliseconds, mostly to find other packages that register a tracker.
     """
     hooks = STATE.part(_TrackerHooks)
     if hooks.waits:

@@ -19,7 +19,7 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 CallRecorder = Callable[..., None]
-"""A function that records a call. The wrapper calls ``after(result, *args, **kwargs)``."""
+"""A function that records a call. It is called as ``after(result, *args, **kwargs)``."""
 
 
 class _ThreadCalls(threading.local):
@@ -55,8 +55,8 @@ class RecordedCalls:
     ) -> None:
         """Record the calls of a function, method or class method.
 
-        Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time of
-        ``after``. If this version of the tool lacks the function, the run notes it as missed.
+        Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time that
+        ``after`` takes. If this version of the tool lacks the function, the run notes that.
 
         Args:
             owner: the class or module that contains the function.

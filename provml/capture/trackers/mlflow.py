@@ -1,7 +1,7 @@
-"""Records calls to the functions (such as ``mlflow.log_metric``) and the client of MLflow.
+"""Records calls to MLflow's functions, such as ``mlflow.log_metric``, and to its client.
 
 Values that autologging logs are recorded too, because autologging calls the client. If the script
-calls MLflow's functions, values are recorded exactly as the script passes them. So parameters keep
+calls MLflow's functions, values are recorded exactly as the script passes them. Parameters keep
 their types, and a metric gets a step only if the script passes one. Each MLflow run is a source.
 """
 
@@ -69,7 +69,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _ignore_call(*_: Any, **__: Any) -> None:
-    """Record nothing. `Model.log` is wrapped only to make the metrics that it logs nested calls."""
+    """Record nothing: `Model.log` is wrapped only so that the calls inside it count as nested."""
 
 
 def _run_source(run_id: str, tracking_uri: str | None = None, **facts: Any) -> TrackerSource:

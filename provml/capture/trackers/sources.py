@@ -1,13 +1,14 @@
 """Records the values that each source logs, and keeps the values of different sources apart.
 
-A *source* is one writer or run of a tracker. A metric gets the first of these contexts that exists:
+A *source* is one writer or run of a tracker. The first rule that applies gives a metric's context:
 
 1. the context that its name implies, as in ``train/loss`` or ``val_loss`` (see `metric_contexts`)
 2. the context of the source, for example if its log folder is named ``train`` or ``val``
 3. no context: the metric belongs to the run itself
 
 A name in a context belongs to the first source that uses it. If another source uses the same name,
-its metric goes into a separate context below the first one, which is named by the source's label.
+its metric goes into a sub-context of that context, named by the source's label.
+
 A parameter, tag, artifact, model or dataset whose name belongs to another source becomes
 ``<label>/<name>``. If another process of the same rank has another source, all names of this source
 count as taken. Otherwise, names do not change.
@@ -36,7 +37,7 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The name of the event that announces a new source, its tool and the tool's version."""
+"""The name of the event that announces a new source and describes its tool."""
 TRACKER_FINISHED: Final = "tracker finished"
 """The name of the event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
@@ -116,14 +117,13 @@ class TrackerSource:
             name: the metric's name.
             value: the value.
             step, epoch, timestamp: as in `Run.log_metric`.
-            within: the context, if the tracker supplies one; by default, the rules of this module
-                give the context.
+            within: the context that the tracker supplies; None to apply the rules of this module.
         """
         kind = value.__class__
         if kind is not float and kind is not int:
             value = plain_number(value)
             if value is True or value is False:
-                value = int(value)  # the trackers also plot it as an integer
+                value = int(value)  # the trackers also treat booleans as integers
         if step is not None and step.__class__ is not int:
             step = int(step)  # the trackers also convert the step
         try:
@@ -179,12 +179,11 @@ class TrackerSource:
                 note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
-        """Return the context of a metric or other record of this source.
+        """Return the context that this source uses for a metric or other record.
 
         Args:
             name: the name of the metric or other record.
-            within: the context, if the tracker supplies one; by default, the rules of this module
-                give the context.
+            within: the context that the tracker supplies; None to apply the rules of this module.
         """
         try:
             return self._contexts[name if within is None else (name, within)]

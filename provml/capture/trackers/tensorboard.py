@@ -1,4 +1,4 @@
-"""Records calls to TensorBoard's ``SummaryWriter``, both torch's and tensorboardX's.
+"""Records calls to TensorBoard's ``SummaryWriter``, in both torch and tensorboardX.
 
 | TensorBoard | provml |
 |---|---|
@@ -171,7 +171,9 @@ def _add_hparams(
 
 
 def _trial_source(source: TrackerSource, run_name: str | None) -> TrackerSource:
-    """Return the source for a trial. The writer's first trial uses the writer's own source.
+    """Return the source for a trial.
+
+    The first trial of a writer uses the writer's own source. Each later trial gets another one.
 
     Args:
         source: the source of the writer.
@@ -211,7 +213,7 @@ def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
 
 
 def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
-    """Return the values of these kinds from the summary that the recorded call just created."""
+    """Take the values of the requested kinds from the summary that the call has created."""
     last = STATE.part(_TensorBoardState).last
     summary, last.summary = getattr(last, "summary", None), None
     if summary is None:
