@@ -37,11 +37,11 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The name of the event that announces a new source and describes its tool."""
+"""The name of the event that announces a source, its tool, and the place that it writes to."""
 TRACKER_FINISHED: Final = "tracker finished"
 """The name of the event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
-"""The name of the event that describes a value that can't be a metric."""
+"""The name of the event that records the name, type and text of a value that is not a metric."""
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[^\w.-]+", re.ASCII)
 _MAX_REPR_LENGTH: Final = 1000
 _MAX_SCANNED_LINES: Final = 100_000
