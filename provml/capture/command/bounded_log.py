@@ -1,9 +1,9 @@
 """Keeps the beginning and the end of a stream, up to a size limit.
 
 The beginning is written to a file under the run's ``artifacts/`` as it arrives. The rest is written
-to a second file of fixed size, used as a ring buffer. So both survive if the recording process is
-killed. At the end, the files are joined, with a line between them that says how many bytes are left
-out.
+to a second file of fixed size, which serves as a ring buffer. Both files survive if the recording
+process is killed. `BoundedLog.finish` joins them, and inserts a line that says how many bytes were
+left out.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _DIGEST_PREFIX_LENGTH: Final = 16
 
 
 class BoundedLog:
-    """Keeps the beginning and the end of a stream. Each may use half of the limit.
+    """A log of the beginning and the end of a stream. Each may use half of the size limit.
 
-    Use it from one thread at a time.
+    Not thread-safe: use each log from only one thread at a time.
 
     Attributes:
-        name: the name of the file.
-        total_bytes: the length of the stream so far.
-        trouble: the error that ended the writing; None if no error occurred.
+        name: the file name of the log.
+        total_bytes: the length of the stream so far, in bytes.
+        trouble: the error that stopped the writing; None if no error occurred.
     """
 
     def __init__(self, run_folder: Path, name: str, limit_bytes: int) -> None:
         """Prepare the log. The first call of `write` creates the file.
 
         Args:
-            run_folder: the folder of the run.
-            name: the name of the file.
+            run_folder: the run's folder.
+            name: the file name of the log.
             limit_bytes: the maximum number of bytes to keep; 0 keeps nothing.
         """
         self.name = name
@@ -50,15 +50,16 @@ class BoundedLog:
         self._tail = -1
         self._head_bytes = 0
         self._tail_bytes = 0
-        """The number of bytes written to the tail so far; those overwritten since count too."""
+        """The number of bytes that came after the head, including bytes that the ring buffer has
+        since overwritten."""
 
     @property
     def left_out_bytes(self) -> int:
-        """The number of bytes of the stream that are not kept."""
+        """The number of bytes of the stream that were not kept."""
         return self.total_bytes - self._head_bytes - min(self._tail_bytes, self._tail_limit)
 
     def write(self, block: bytes) -> None:
-        """Write a block. If that fails, set `trouble`, and write nothing more."""
+        """Add a block to the log. If this fails, set `trouble` and ignore all later blocks."""
         self.total_bytes += len(block)
         if self.trouble is not None or not self._head_limit:
             return
@@ -92,13 +93,13 @@ class BoundedLog:
             self._tail_bytes = position
 
     def finish(self) -> dict[str, Any] | None:
-        """Join the two files, and return the content facts of an artifact record.
+        """Join the two files into one, and describe its content for an artifact record.
 
         Returns:
-            The facts, with digest and size; None if nothing was kept.
+            The facts about the joined file, including digest and size; None if nothing was kept.
 
         Raises:
-            OSError: the files can't be joined. They are not deleted.
+            OSError: the files can't be joined. They stay in the run's folder.
         """
         if self._head < 0:
             return None
@@ -132,7 +133,7 @@ class BoundedLog:
 
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Find logs that were never finished; return the name of each log, and its one or two files."""
+    """Find the logs that were never finished; return each log's name and its one or two files."""
     found = []
     for folder in sorted((run_folder / layout.ARTIFACTS_FOLDER).glob("*-*-*")):
         name = folder.name.rsplit("-", 2)[0]

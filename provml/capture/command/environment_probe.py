@@ -1,4 +1,4 @@
-"""Describes a command's code and environment from outside, while the command runs."""
+"""Describes the source code and environment of a running command, from another process."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _PROBE_TIMEOUT_S: Final = 20
 def probe_environment(
     program: Program, run_folder: Path, note_missed: Callable[[str, str], None]
 ) -> Iterator[dict[str, Any]]:
-    """Yield one record of the command's source code, and one of its environment.
+    """Yield a record of the command's source code, and a record of its environment.
 
-    Costs a few git calls and about a millisecond for each installed package. If the command uses
-    a different Python, this function starts that Python to describe itself.
+    Costs a few git calls, and about a millisecond per installed package. If the command uses a
+    different Python, this function also starts that Python once, to ask for its packages.
 
     Args:
         program: the program that the command runs.
-        run_folder: the folder of the run.
-        note_missed: a function to call with a name of each record that fails, and the reason.
+        run_folder: the run's folder.
+        note_missed: called with the name of each record that can't be created, and the reason.
     """
     try:
         if program.script is not None:
@@ -62,11 +62,11 @@ def probe_environment(
 
 
 def _ask_interpreter(interpreter: str) -> dict[str, Any]:
-    """Start another Python, and return the facts that it prints about itself.
+    """Start another Python and return the facts that it prints about itself.
 
     Raises:
-        OSError, SubprocessError: the other Python did not run, or failed.
-        ValueError, LookupError: its output can't be read.
+        OSError, SubprocessError: the other Python can't be started, or it failed.
+        ValueError, LookupError: its output is not in the expected form.
     """
     ours = (CAPTURE_VARIABLE, JOINED_VARIABLE)
     done = subprocess.run(
@@ -80,6 +80,6 @@ def _ask_interpreter(interpreter: str) -> dict[str, Any]:
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise OSError(f"{interpreter} could not list its packages: {last[:200]}")
-    found = json.loads(done.stdout.splitlines()[-1])  # Python's startup files may print, too
+    found = json.loads(done.stdout.splitlines()[-1])  # startup files may print lines first
     found["packages"] = dict(sorted(found["packages"].items(), key=lambda item: item[0].lower()))
     return {key: found[key] for key in _PYTHON_FACTS}

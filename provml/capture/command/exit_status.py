@@ -17,29 +17,29 @@ from provml.recording.joined_run import RUN_FINISHED, SOURCE
 
 
 class CommandExit(NamedTuple):
-    """The end of a command: its exit status, or the signal that killed it."""
+    """How a command ended: its exit status, or the signal that killed it."""
 
     exit_status: int = 0
     signal: int | None = None
 
     @property
     def status(self) -> str:
-        """The status that the run gets: ``finished``, ``failed`` or ``interrupted``."""
+        """The resulting status of the run: ``finished``, ``failed`` or ``interrupted``."""
         if self.signal == signal.SIGINT:
             return "interrupted"
         return "finished" if self.signal is None and self.exit_status == 0 else "failed"
 
     @property
     def reason(self) -> str | None:
-        """The reason why the command failed, as text; None if it succeeded."""
+        """Why the command failed, as text; None if it succeeded."""
         if self.signal is not None:
             return f"killed by {describe_signal(self.signal)}"
         return f"exit status {self.exit_status}" if self.exit_status else None
 
     def leave(self) -> NoReturn:
-        """End this process as the command ended: with the same exit status, or by the same signal.
+        """End this process the way the command ended: with the same exit status or signal.
 
-        This skips all exit handlers.
+        Skips all exit handlers.
         """
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -52,7 +52,7 @@ class CommandExit(NamedTuple):
 
 
 def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
-    """Return the status, reason and exception of each script that joined the run by `start_run`.
+    """Return the status, reason and exception of each script that joined the run and has ended.
 
     Reads all events of the run once.
     """
@@ -67,7 +67,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Yield the metadata of each end of a script in one process's file of events."""
+    """Yield the metadata of the events in a file that record the end of a script."""
     name = f'"{RUN_FINISHED}"'.encode()
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:

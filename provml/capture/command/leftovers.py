@@ -1,6 +1,7 @@
-"""Records the leftovers of a killed ``provml run``: the notes of opened files, and the output.
+"""Records what a killed ``provml run`` left behind: notes of opened files, and printed output.
 
-Until then, both are in the run's folder, but the run's documents do not mention them.
+Until this module records them, both are only files in the run's folder: the run's documents do not
+mention them.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last
 
 
 def record_leftovers(run_folder: Path) -> list[str]:
-    """Record the leftovers of a crashed run. Idempotent, and safe to run concurrently.
+    """Record what a killed run left in its folder. Idempotent, and safe to call concurrently.
 
-    Reads each file that the run's processes opened once, to hash it. If one of the processes still
-    runs, this records nothing; call it again later. Files that have changed since the run's end
-    get no digest.
+    Costs one read of each file that the run's processes opened, to compute the file's digest.
+    Files that have changed since the run ended get no digest. If one of the processes is still
+    running, this function records nothing: call it again later.
 
     Returns:
-        A line of text for each thing recorded.
+        A line of text for each log and each set of notes that was recorded.
 
     Raises:
-        StoreError, OSError: something can't be recorded. A later call records the rest.
+        StoreError, OSError: something can't be recorded. Call this again to record the rest.
     """
     with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
         return _record_all(run_folder)
@@ -74,7 +75,7 @@ def _is_running(notes: Path) -> bool:
 
 
 def _record_printed(run: Run, file: Path) -> None:
-    """Record a file of printed output as an artifact, keep a copy in the run, delete the file."""
+    """Record a file of printed output as an artifact, copy it into the run, and delete it."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING_ORDER}

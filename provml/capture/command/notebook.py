@@ -2,16 +2,16 @@
 
     python -m provml.capture.command.notebook NOTEBOOK [PARTS]
 
-PARTS lists the parts of capture to use in the kernel, as ``PROVML_CAPTURE`` does. This process,
-which only controls the kernel, captures nothing in itself.
+PARTS lists the parts of capture to turn on in the kernel, in the format of ``PROVML_CAPTURE``. This
+process only controls the kernel, so nothing is captured here.
 
-- Text that cells print goes to standard output and error at once. For other outputs, only their
-  text is printed.
+- Text that cells print goes to standard output and error at once. Other outputs are printed as
+  plain text.
 - If a cell fails, the notebook ends with exit status 1.
-- The first Ctrl-C interrupts the cell, the second Ctrl-C stops the kernel.
+- The first Ctrl-C interrupts the cell, and the second one stops the kernel.
 - The notebook with its outputs becomes an artifact of the outer run.
 
-Needs nbclient and nbformat (the extra ``notebook``).
+Requires nbclient and nbformat, which the extra ``notebook`` installs.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _HANDLED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_notebook(path: str) -> int:
-    """Run a notebook, with the notebook's folder as the working folder.
+    """Run a notebook in the folder that contains it.
 
     Returns:
-        The exit status of the notebook. If a signal ended it, the negative number of the signal.
+        The exit status; if a signal interrupted the notebook, the negative signal number.
     """
     import nbformat
 
@@ -45,14 +45,14 @@ def run_notebook(path: str) -> int:
             notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
     except OSError as error:
         return _print_error(f"can't open {path!r}: {error.strerror}", 2)
-    except Exception as error:  # an invalid notebook fails in many ways
+    except Exception as error:  # nbformat raises many kinds of errors
         return _print_error(f"{path!r} is not a notebook: {error}", 1)
     name = os.path.basename(path)
     client = _create_client(notebook, os.path.dirname(os.path.abspath(path)))
     exception: dict[str, str] | None = None
     try:
         client.execute()
-    except Exception as error:  # from a cell, the kernel or nbclient
+    except Exception as error:  # raised by a cell, the kernel or nbclient
         exception = _report_failure(error)
     _record_notebook(notebook, name, exception)
     if client.signals:
@@ -65,12 +65,12 @@ def _create_client(notebook: Any, folder: str) -> Any:
     from nbclient.util import ensure_async
 
     class Client(NotebookClient):
-        """A notebook client that prints the cells' outputs, and interrupts the cell on a signal."""
+        """A notebook client that prints the cells' outputs and interrupts a cell on a signal."""
 
         signals: list[int] = []  # noqa: RUF012 - a process runs only one notebook
 
         async def async_start_new_kernel(self, **options: Any) -> None:
-            """Start the kernel, and replace the client's signal handlers, which would kill it."""
+            """Start the kernel. Replace the client's signal handlers, which would kill it."""
             await super().async_start_new_kernel(**options)
             for number in _HANDLED_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._interrupt, number)
@@ -91,7 +91,7 @@ def _create_client(notebook: Any, folder: str) -> Any:
 
 
 def _print_output(kind: str, content: dict[str, Any]) -> None:
-    """Print the text of a cell's output."""
+    """Print one output of a cell as text."""
     if kind == "stream":
         stream = sys.stderr if content.get("name") == "stderr" else sys.stdout
         text = str(content.get("text", ""))
@@ -105,7 +105,7 @@ def _print_output(kind: str, content: dict[str, Any]) -> None:
 
 
 def _report_failure(error: Exception) -> dict[str, str]:
-    """Print the reason why the notebook failed; return the exception as the journal stores it."""
+    """Print why the notebook failed; return the exception in the form that the journal stores."""
     kind, message = getattr(error, "ename", None), getattr(error, "evalue", None)
     if not isinstance(kind, str) or not isinstance(message, str):  # not raised by a cell
         _print_error(f"{type(error).__name__}: {error}", 1)
@@ -119,7 +119,7 @@ def _report_failure(error: Exception) -> dict[str, str]:
 
 
 def _record_notebook(notebook: Any, name: str, exception: dict[str, str] | None) -> None:
-    """Record the notebook with its outputs, and the exception that ended it, if it failed."""
+    """Record the notebook with its outputs and, if it failed, the exception that ended it."""
     import nbformat
 
     try:
@@ -146,7 +146,7 @@ def _print_error(message: str, status: int) -> int:
 
 
 def main() -> int:
-    """Run the notebook that the command line names, and return its exit status."""
+    """Run the notebook named on the command line, and return its exit status."""
     os.environ.pop(CAPTURE_VARIABLE, None)
     if len(sys.argv) > 2:
         os.environ[CAPTURE_VARIABLE] = sys.argv[2]

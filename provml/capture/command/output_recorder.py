@@ -1,7 +1,7 @@
 """Records the command's output: keeps it as artifacts, and reads metrics from it.
 
-A separate thread records, so that the recording does not delay the output. If the thread falls
-behind by more than `_MAX_WAITING_BYTES`, the command has to wait, so that no lines are lost.
+A separate thread does this work, so that the work does not delay the output. If the thread falls
+behind by more than `_MAX_WAITING_BYTES`, the command has to wait. No lines are lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_JOINED_BYTES: Final = 4 * 2**20
 
 
 class CommandOutputRecorder:
-    """Records the blocks of all streams of a command. Accepts blocks from any thread."""
+    """A recorder for all output streams of a command. Any thread may pass blocks to it."""
 
     def __init__(
         self,
@@ -33,15 +33,15 @@ class CommandOutputRecorder:
         patterns: Sequence[str],
         note_missed: Callable[[str, str], None],
     ) -> None:
-        """Prepare the recorder; `start` starts its thread.
+        """Prepare the recorder. Call `start` to start its thread.
 
         Args:
-            run: the run to record into.
-            streams: the streams of the command.
+            run: the run that records the output.
+            streams: the command's output streams.
             limit_bytes: the maximum number of bytes to keep of each stream; 0 keeps nothing.
-            patterns: templates and regular expressions of lines with metrics.
-            note_missed: a function to call with a name of each thing that could not be recorded,
-                and the reason.
+            patterns: templates and regular expressions for lines with metrics.
+            note_missed: called with the name of each output that could not be recorded, and the
+                reason.
         """
         self._run = run
         self._note_missed = note_missed
@@ -56,14 +56,14 @@ class CommandOutputRecorder:
         self._thread = threading.Thread(target=self._work, name="provml-output", daemon=True)
 
     def start(self) -> None:
-        """Start the thread that records."""
+        """Start the recording thread."""
         self._thread.start()
 
     def callback_for(self, index: int) -> BlockCallback:
-        """Return the function to call with each block of a stream.
+        """Return the function that receives each block of one stream.
 
         Args:
-            index: the index of the stream in ``streams``.
+            index: the stream's index in the ``streams`` argument.
         """
         return partial(self._enqueue, index)
 
@@ -93,7 +93,7 @@ class CommandOutputRecorder:
                     self._change.notify_all()
 
     def _take_next(self) -> tuple[int, bytes, int]:
-        """Take the first block from the queue, joined with the next blocks of the same stream."""
+        """Take the first block off the queue, joined with later blocks of the same stream."""
         index, block, time_ns = self._waiting.popleft()
         blocks, size = [block], len(block)
         while self._waiting and self._waiting[0][0] == index and size < _MAX_JOINED_BYTES:
@@ -102,7 +102,10 @@ class CommandOutputRecorder:
         return index, block if len(blocks) == 1 else b"".join(blocks), time_ns
 
     def _read_lines(self, index: int, block: bytes | None, time_ns: int = 0) -> None:
-        """Read metrics from a block; None is the stream's end. Stop using a reader that fails."""
+        """Read metrics from a block of a stream.
+
+        A block of None marks the end of the stream. A reader that fails is not used again.
+        """
         reader = self._readers[index]
         if reader is None:
             return
@@ -117,7 +120,7 @@ class CommandOutputRecorder:
             self._note_missed(f"lines of {self._logs[index].name}", reason)
 
     def finish(self) -> None:
-        """Wait until all blocks are recorded, then record each stream's log as an artifact."""
+        """Wait until all blocks are recorded. Then record each stream's log as an artifact."""
         with self._change:
             self._is_over = True
             self._change.notify_all()

@@ -1,6 +1,6 @@
-"""Finds the script that a command line runs, its name and its interpreter.
+"""Finds the script that a command line runs, with its name and interpreter.
 
-The functions look at the words of the command line and at files, and run nothing.
+The functions read the command line and the files that it names, but run nothing.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Program(NamedTuple):
     command: list[str]
     """The command line to execute."""
     name: str
-    """The name of the script (without its extension), of the module, or of the command."""
+    """The name of the script (without its extension), module or command."""
     script: str | None
-    """The Python file, shell script or notebook that is run; None if no script is found."""
+    """The Python file, shell script or notebook that the command runs; None if not found."""
     arguments: list[str]
-    """The arguments of the script; without a script, the arguments of the command."""
+    """The arguments of the script, or of the command if no script was found."""
     interpreter: str | None
-    """The path of the Python that runs the program; None if it is not Python, or not known."""
+    """The path of the Python that runs the program; None if it is unknown or not Python."""
     is_notebook: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Return facts for the run's start: the masked command line, the script, the folder.
+        """Return the facts to record when the run starts, such as the command line.
 
-        Reads the script once, to hash it.
+        Masks secrets in the command line. Reads the script once, to compute its digest.
         """
         own = [self.command[0] if self.script is None else self.script, *self.arguments]
         facts: dict[str, Any] = {
@@ -65,18 +65,18 @@ class Program(NamedTuple):
 
     @property
     def runs_here(self) -> bool:
-        """Whether the program runs on the Python of this process, in the same environment."""
+        """Whether the Python of this process runs the program, in the same environment."""
         return self.interpreter is not None and _is_this_python(self.interpreter)
 
 
 def find_program(command: Sequence[str]) -> Program:
-    """Find the program that a command line runs, by looking at a few files.
+    """Find the program that a command line runs. Looks at a few files, but runs nothing.
 
     If ``train.py`` is not executable, the Python of this process runs it. The same Python runs
-    ``train.ipynb``, with `provml.capture.command.notebook`.
+    ``train.ipynb``, through `provml.capture.command.notebook`.
 
     Raises:
-        InvalidArgumentError: a notebook has arguments.
+        InvalidArgumentError: the command line passes arguments to a notebook.
     """
     words = list(command)
     if words[0].endswith(".py") and shutil.which(words[0]) is None:
@@ -101,7 +101,9 @@ def find_program(command: Sequence[str]) -> Program:
 
 def _notebook_program(words: list[str]) -> Program:
     if len(words) > 1:
-        raise InvalidArgumentError(f"a notebook can't take arguments: {' '.join(words)!r:.200}")
+        raise InvalidArgumentError(
+            f"a notebook can't take arguments: remove those in {' '.join(words)!r:.200}"
+        )
     run = [sys.executable, "-m", "provml.capture.command.notebook", *words]
     return Program(run, _base_name(words[0]), words[0], words[1:], sys.executable, is_notebook=True)
 
@@ -109,8 +111,8 @@ def _notebook_program(words: list[str]) -> Program:
 def _parse_python_arguments(words: list[str]) -> tuple[str | None, str, list[str]] | None:
     """Return the script, name and arguments of a Python command line.
 
-    Returns None if Python runs an installed tool (``python -m torch.distributed.run``) that in
-    turn runs a script.
+    Returns None if Python runs an installed tool that in turn runs a script, for example
+    ``python -m torch.distributed.run train.py``.
     """
     index = 1
     while index < len(words):
@@ -136,7 +138,10 @@ def _parse_python_arguments(words: list[str]) -> tuple[str | None, str, list[str
 
 
 def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, list[str]] | None:
-    """Return script, name and arguments of ``python -m``; None for a tool that runs a script."""
+    """Return the script, name and arguments of a ``python -m`` command line.
+
+    Returns None if the module is an installed tool that in turn runs a script.
+    """
     path = _find_module_file(module)
     if path is None or _is_installed(path):
         if any(_has_script_suffix(word) and os.path.isfile(word) for word in rest):
@@ -146,7 +151,7 @@ def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, 
 
 
 def _find_module_file(module: str) -> str | None:
-    """Return the path of a module, or None, without importing the packages that contain it."""
+    """Return the path of a module, without importing its packages; None if it is not found."""
     places: Sequence[str] | None = [os.curdir, *sys.path]
     spec = None
     for part in module.split("."):
@@ -164,7 +169,10 @@ def _find_module_file(module: str) -> str | None:
 
 
 def _find_interpreter(word: str) -> str | None:
-    """Return the path of the Python that runs a program, or None; reads the ``#!`` line."""
+    """Return the path of the Python that runs a program; None if no Python does.
+
+    Reads the program's ``#!`` line.
+    """
     path = shutil.which(word)
     if path is None:
         return None
@@ -197,7 +205,7 @@ def _has_script_suffix(word: str) -> bool:
 
 
 def _is_installed(path: str) -> bool:
-    """Return whether a program or module belongs to an installed package, not to the user."""
+    """Return whether a file belongs to Python, the system or an installed package."""
     full = os.path.abspath(path)
     prefixes = {sys.prefix, sys.base_prefix, "/usr", "/bin", "/sbin"}
     return any(part in full for part in _PACKAGE_FOLDERS) or any(
@@ -206,7 +214,7 @@ def _is_installed(path: str) -> bool:
 
 
 def _is_this_python(path: str) -> bool:
-    """Return whether a path is the Python of this process, in the same environment."""
+    """Return whether a path leads to the Python of this process, in the same environment."""
     try:
         same = os.path.samefile(path, sys.executable)
     except OSError:

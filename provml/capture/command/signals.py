@@ -1,9 +1,9 @@
-"""Passes signals from the caller of ``provml run`` on to its command.
+"""Passes the signals that ``provml run`` receives on to its command.
 
 The signals are blocked, and the main thread waits for them, so they never interrupt Python code.
 If the terminal or another process sends a signal to the whole process group, the command receives
-it directly. A signal that is sent only to this process is passed on. Imports nothing else from
-provml.
+it directly. Only a signal that is sent to this process alone has to be passed on. Imports nothing
+else from provml.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGT
 TERMINATING_SIGNALS: Final = frozenset(
     {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
 )
-"""The signals that by default end a process."""
+"""The handled signals that end a process by default."""
 _GROUP_DELAY_S: Final = 0.05
-"""The maximum time until a signal that was sent to the group has reached all its processes."""
+"""The maximum time that a signal to the process group takes to reach every process in it."""
 _MAX_WITNESS_DEATH_S: Final = 10
-"""The maximum time to wait for a witness with a pending signal. If it is stopped, it can't die."""
+"""The maximum time to wait for the witness to die from a signal. It can't die while stopped."""
 _PF_EXITING: Final = 0x4
-"""The flag of a process that is exiting, in ``/proc/<pid>/stat``."""
+"""The flag in ``/proc/<pid>/stat`` that marks a process as exiting."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
 
 
@@ -36,19 +36,22 @@ class ReceivedSignal(NamedTuple):
 
     number: int
     by_kernel: bool
-    """Whether the terminal sent the signal; it sends to the whole foreground process group."""
+    """Whether the terminal sent the signal, and therefore sent it to our whole process group."""
 
 
 class SignalQueue:
     """The signals that this process receives while the command runs.
 
     Attributes:
-        before: the signals that were already blocked before.
+        before: the signals that were already blocked when the queue was created.
     """
 
     def __init__(self) -> None:
-        """Block the signals, so that `wait` gets them, except signals that the caller ignores."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, the exit status is lost
+        """Block the signals, so that `wait` can receive them.
+
+        Signals that the caller ignores stay ignored.
+        """
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, exit statuses are lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
@@ -66,7 +69,7 @@ class SignalQueue:
         return ReceivedSignal(info.si_signo, info.si_code > 0)
 
     def list_pending(self) -> set[int]:
-        """Return the signals that have arrived, but that `wait` has not returned yet."""
+        """Return the signals that have arrived but that `wait` has not returned yet."""
         return {int(n) for n in signal.sigpending()} & {int(n) for n in self._handled}
 
     def release(self) -> None:
@@ -75,7 +78,7 @@ class SignalQueue:
         signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
 
     def start_witness(self) -> None:
-        """Start the witness: a process in our group that any signal to the group kills.
+        """Start the witness: a child that dies if our process group gets a terminating signal.
 
         The witness also ends when this process ends, for whatever reason.
         """
@@ -102,7 +105,7 @@ class SignalQueue:
             self._witness = None
 
     def stop_witness(self) -> None:
-        """Stop the witness, if it runs."""
+        """Stop the witness if it is running."""
         if self._pipe is not None:
             for fd in self._pipe:
                 os.close(fd)
@@ -111,7 +114,7 @@ class SignalQueue:
             self._poll_witness(0)
 
     def _poll_witness(self, options: int) -> int | None:
-        """Return the signal that killed the witness; 0 if it exited; None while it runs."""
+        """Return the signal that killed the witness, 0 if it exited, or None while it runs."""
         if self._witness is None:
             return None
         try:
@@ -144,7 +147,7 @@ class SignalQueue:
         return died_of == came.number
 
     def _is_witness_dying(self) -> bool:
-        """Return whether a signal is pending for the witness, or it is exiting."""
+        """Return whether the witness has a pending signal or is already exiting."""
         try:
             with open(f"/proc/{self._witness}/status", encoding="ascii", errors="replace") as file:
                 status = dict(line.split(":", 1) for line in file if ":" in line)
@@ -157,13 +160,13 @@ class SignalQueue:
 
 
 def stop_by_signal(number: int) -> None:
-    """Stop this process by a signal, as its caller expects. Return when SIGCONT continues it."""
-    # block the signal first, so that it merges with one from the terminal that is already pending
+    """Stop this process with a signal, as its caller expects. Return once SIGCONT resumes it."""
+    # block the signal first, so that it merges with a pending one from the terminal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    time.sleep(_GROUP_DELAY_S / 5)  # the group's processes are continued one after another
+    time.sleep(_GROUP_DELAY_S / 5)  # SIGCONT reaches the processes of the group one by one
 
 
 def die_by_signal(number: int) -> NoReturn:
@@ -179,7 +182,7 @@ def die_by_signal(number: int) -> NoReturn:
 
 
 def describe_signal(number: int) -> str:
-    """Return the name of a signal: ``SIGTERM``. A signal without a name gets ``signal 40``."""
+    """Return the name of a signal, such as ``SIGTERM``, or ``signal 40`` if it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -187,7 +190,7 @@ def describe_signal(number: int) -> str:
 
 
 def poll_child(pid: int) -> tuple[int, Any] | None:
-    """Return the status and resource usage of a child, as `os.wait4` does; None if it still runs.
+    """Return a child's status and resource usage, as `os.wait4` does; None if it is running.
 
     A stopped child is reported only once.
     """

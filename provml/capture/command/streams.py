@@ -1,12 +1,12 @@
-"""Passes the command's standard output and error on to where they would go without provml.
+"""Passes the command's output on to wherever it would go without provml.
 
-- If a stream leads to a terminal, the command gets a pseudo-terminal for it, else a pipe.
-- If both streams lead to the same place, they share one pipe or pseudo-terminal, which keeps the
-  order of the text.
-- One thread for each pipe or pseudo-terminal passes the bytes on at once and unchanged, and then
-  calls a callback with them.
-- If nobody reads our output any more, our end of the pipe is closed too. So the next write of the
-  command fails with a broken pipe, as it would without provml.
+- The command writes to a pseudo-terminal if our own output goes to a terminal, otherwise to a pipe.
+- If standard output and error go to the same place, they share one pipe or pseudo-terminal, which
+  keeps the order of the text.
+- A thread for each pipe or pseudo-terminal passes the bytes on at once and unchanged, then calls a
+  callback with them.
+- If the reader of our output goes away, we close our end of the command's pipe. The command's next
+  write then fails with a broken pipe, just as it would without provml.
 
 Imports nothing else from provml.
 """
@@ -29,11 +29,11 @@ from typing import Final
 _STREAM_BLOCK_BYTES: Final = 2**18
 _PIPE_BYTES: Final = 2**20
 _WAIT_S: Final = 0.5
-"""The time to go on reading, after the command's end, from processes that it left running."""
+"""How long to keep reading, after the command ends, from processes that it left running."""
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 BlockCallback = Callable[[bytes, int], None]
-"""A function to call with each block and its arrival time, in nanoseconds since the epoch."""
+"""A function that receives a block and its arrival time, in nanoseconds since the epoch."""
 
 
 class CommandStream:
@@ -41,14 +41,14 @@ class CommandStream:
 
     Attributes:
         name: ``stdout``, ``stderr``, or ``output`` for both.
-        numbers: the file descriptors of the command that lead to this stream: 1, 2 or both.
-        command_fd: the descriptor that the command gets in place of `numbers`.
-        is_terminal: whether the stream is a pseudo-terminal, not a pipe.
-        trouble: the error that stopped the thread, for example because our own output can't be
-            written; None if no error occurred.
+        numbers: the command's file descriptors that write to this stream: 1, 2 or both.
+        command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
+        is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
+        trouble: the error that stopped the thread, such as a failure to write our own output; None
+            if no error occurred.
         unread: whether a process that the command left running may still write to the stream.
-        is_done: whether the thread has ended. At its end, the thread sends SIGCHLD to this
-            process, to wake the main thread, which waits for signals.
+        is_done: whether the thread has finished. It then sends SIGCHLD to this process, to wake
+            the main thread, which waits for signals.
     """
 
     def __init__(self, numbers: tuple[int, ...], name: str) -> None:
@@ -68,12 +68,12 @@ class CommandStream:
                 try:
                     fcntl.fcntl(self._source, _F_SETPIPE_SZ, _PIPE_BYTES)
                 except OSError:
-                    pass  # the user's limit is lower
+                    pass  # the user's limit is lower: keep the default size
         self._woken, self._waker = os.pipe()
         self._thread: threading.Thread | None = None
 
     def _prepare_terminal(self) -> None:
-        """Copy the modes of the caller's terminal, except the modes that change the output."""
+        """Copy the settings of the caller's terminal, but turn off echo and output processing."""
         modes = termios.tcgetattr(self._sink)
         modes[1] &= ~termios.OPOST
         modes[3] &= ~termios.ECHO
@@ -81,7 +81,7 @@ class CommandStream:
         self.copy_size()
 
     def copy_size(self) -> None:
-        """Set the size of the command's terminal to the size of the caller's terminal."""
+        """Give the command's terminal the same size as the caller's terminal."""
         if self.is_terminal:
             try:
                 size = fcntl.ioctl(self._sink, termios.TIOCGWINSZ, b"\0" * 8)
@@ -90,7 +90,7 @@ class CommandStream:
                 pass  # the caller's terminal is gone
 
     def start(self, take: BlockCallback) -> None:
-        """Start the thread. Start the command first."""
+        """Start the thread that passes the output on. Call this after the command has started."""
         os.close(self.command_fd)
         self._thread = threading.Thread(
             target=self._run_thread, args=(take,), name=f"provml-{self.name}", daemon=True
@@ -103,22 +103,25 @@ class CommandStream:
             self.is_done = True
 
     def discard(self) -> None:
-        """Close all descriptors, because the command could not be started."""
+        """Close all descriptors, after the command has failed to start."""
         for fd in (self._source, self.command_fd, self._woken, self._waker):
             os.close(fd)
 
     def end(self) -> None:
-        """Tell the thread that the command has ended, so that the thread ends soon. Idempotent.
+        """Tell the thread to finish, because the command has ended. Idempotent.
 
-        The thread still passes on everything that the command wrote, and reads for another half
-        second from processes that the command left running.
+        The thread first passes on everything that the command wrote. It also keeps reading for half
+        a second, because processes that the command left running may still write.
         """
         if self._waker >= 0:
             os.close(self._waker)
             self._waker = -1
 
     def hand_over(self) -> None:
-        """Start a ``cat`` process that passes on the rest, even after this process has ended."""
+        """Start a ``cat`` process that passes on the rest of the output.
+
+        The process keeps running after this process has ended.
+        """
         try:
             os.posix_spawnp(
                 "cat",
@@ -148,7 +151,7 @@ class CommandStream:
             if not self.unread:
                 self._close_source()
             self.is_done = True
-            os.kill(os.getpid(), signal.SIGCHLD)  # the main thread waits for signals
+            os.kill(os.getpid(), signal.SIGCHLD)  # wake the main thread, which waits for signals
 
     def _pass_on_blocks(self, take: BlockCallback) -> bool:
         """Pass on blocks; return True if the stream has ended, False if only the command has.
@@ -160,8 +163,8 @@ class CommandStream:
         poller = select.poll()
         poller.register(source, select.POLLIN)
         poller.register(woken, select.POLLIN)
-        poller.register(sink, 0)  # `poll` always reports that the reader has gone
-        # one buffer for all blocks: allocating a new one takes longer than passing on a block
+        poller.register(sink, 0)  # `poll` always reports if the reader has gone away
+        # reuse one buffer: allocating a new one takes longer than passing on a block
         buffer = memoryview(bytearray(_STREAM_BLOCK_BYTES))
         owed: int | None = None
         deadline = 0.0
@@ -180,7 +183,7 @@ class CommandStream:
                 try:
                     size = os.readv(source, [buffer])
                 except OSError as error:
-                    if error.errno != errno.EIO:  # on Linux, EIO: no process has the terminal open
+                    if error.errno != errno.EIO:  # EIO on Linux: no process has the terminal open
                         raise
                     size = 0
                 if not size:
@@ -195,7 +198,7 @@ class CommandStream:
 
 
 def _count_available(fd: int) -> int:
-    """Return the number of bytes that can be read at once; 0 if it is not known."""
+    """Return the number of bytes that can be read without waiting; 0 if it is unknown."""
     try:
         found: int = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
         return found
@@ -204,7 +207,7 @@ def _count_available(fd: int) -> int:
 
 
 def _write_all(fd: int, view: memoryview) -> None:
-    """Write a whole block, even to a non-blocking descriptor.
+    """Write a whole block to a descriptor. If the descriptor is non-blocking, wait as needed.
 
     Raises:
         OSError: the block can't be written.
@@ -219,10 +222,10 @@ def _write_all(fd: int, view: memoryview) -> None:
 
 
 def open_streams() -> list[CommandStream]:
-    """Create the streams for the command's output. Skip a descriptor that the caller has closed.
+    """Create the streams for the command's output. Skip descriptors that the caller has closed.
 
     Raises:
-        OSError: the system has no descriptors or terminals left.
+        OSError: the system has no free descriptors or pseudo-terminals.
     """
     known = {number: _identify_output(number) for number in (1, 2)}
     names = {1: "stdout", 2: "stderr"}
@@ -232,7 +235,10 @@ def open_streams() -> list[CommandStream]:
 
 
 def _is_open(number: int) -> bool:
-    """Return whether the caller gave us this descriptor. Our own ones are not inheritable."""
+    """Return whether the caller passed us this descriptor.
+
+    Descriptors that we opened ourselves are not inheritable.
+    """
     try:
         return os.get_inheritable(number)
     except OSError:
@@ -240,10 +246,10 @@ def _is_open(number: int) -> bool:
 
 
 def _identify_output(number: int) -> tuple[int, ...] | None:
-    """Return an identifier of a descriptor's target.
+    """Return a key that identifies the file, pipe or terminal that a descriptor writes to.
 
-    Returns None if the descriptor is closed, or for a device that is not a terminal, such as
-    ``/dev/null``: there the order of the text is irrelevant.
+    Returns None if the descriptor is closed. Also returns None for a device that is not a
+    terminal, such as ``/dev/null``, because the order of the text does not matter there.
     """
     if not _is_open(number):
         return None

@@ -1,8 +1,8 @@
-"""Runs a command for ``provml run``, and records it as a run.
+"""Runs a command for ``provml run`` and records it as a run.
 
-The command starts as early as possible; its code and environment are described while it runs. If
-the recording fails, the command runs anyway, and this process ends with the command's exit status
-or signal.
+The command starts as early as possible, and its code and environment are described while it runs.
+If the recording fails, the command still runs, and this process still ends with the command's exit
+status or signal.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ _ENVIRONMENT_WAIT_S: Final = 30
 
 
 class CommandOptions(NamedTuple):
-    """Options of ``provml run`` that `start_run` does not have: the things to record."""
+    """The options of ``provml run`` that choose what to record. `start_run` has no such options."""
 
     patterns: tuple[str, ...] = ()
-    """Templates and regular expressions of lines with metrics; see `provml.capture.lines`."""
+    """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
     output: bool = True
-    """Whether to read and keep the output; if False, the command uses the caller's streams."""
+    """Whether to read and keep the output. If False, the command uses the caller's streams."""
     trackers: bool = True
-    """Whether to record the calls to other trackers."""
+    """Whether to record the command's calls to other experiment trackers, such as MLflow."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -92,21 +92,22 @@ def record_command(
 ) -> CommandExit:
     """Run a command, record it as a run, and return how it ended.
 
-    Call it from the main thread of a process that does nothing else: it handles the signals, and
-    passes the command's output on to standard output and error. The command starts a few tens of
-    milliseconds later than it would without provml. If the run can't be recorded, a line on
-    standard error says why, and the command replaces this process.
+    Call this function from the main thread of a process that does nothing else. It handles the
+    process's signals, and passes the command's output on to standard output and error. The command
+    starts a few tens of milliseconds later than it would without provml. If the run can't be
+    recorded, the function says why on standard error, and replaces this process with the command.
 
     Args:
-        command: the command line; a ``.py`` or ``.ipynb`` file is run with this Python.
-        options: the things to record.
-        experiment: the experiment's name; by default the name of the script or command.
+        command: the command line. If it starts with a ``.py`` or ``.ipynb`` file that is not
+            executable, the Python of this process runs the file.
+        options: what to record.
+        experiment: the experiment's name; the default is the name of the script or command.
         project, owner, namespace, run_id, resume, store, tags, formats, sample_interval_s: as in
             `provml.start_run`.
 
     Raises:
-        InvalidArgumentError, ExportError, RunExistsError, MissingExtraError: an argument is wrong.
-            The command did not run.
+        InvalidArgumentError, ExportError, RunExistsError, MissingExtraError: an argument is
+            invalid. The command did not run.
     """
     if not command or not command[0]:
         raise InvalidArgumentError(
@@ -145,16 +146,16 @@ def record_command(
 
 
 def _describe_error(error: Exception) -> str:
-    """Return an error as text. If the working folder was removed, say so: the error does not."""
+    """Return an error as text, with a hint if the working folder was removed."""
     try:
         os.getcwd()
     except OSError:
-        return f"the working folder was removed ({error}): give --store an absolute path"
+        return f"the working folder was removed ({error}): pass an absolute path to --store"
     return str(error)
 
 
 def _print_message(text: str) -> None:
-    """Write a line to standard error, unless that is closed."""
+    """Print a line on standard error. Do nothing if standard error is closed."""
     try:
         os.write(2, f"provml: {printable_path(text)}\n".encode())
     except OSError:
@@ -170,7 +171,7 @@ def _require_notebook_extra() -> None:
 
 def _become_command(program: Program, environment: dict[str, str]) -> CommandExit:
     """Replace this process with the command. Return only if the command can't be executed."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, but the command must not
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores SIGPIPE; the command must not
     if hasattr(signal, "SIGXFSZ"):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
@@ -182,7 +183,7 @@ def _become_command(program: Program, environment: dict[str, str]) -> CommandExi
 
 
 def _shell_command(program: Program) -> list[str]:
-    """Return a command line that runs a file without a ``#!`` line in the shell, as shells do."""
+    """Return a command line that runs a script without a ``#!`` line in ``/bin/sh``."""
     import shutil
 
     path = shutil.which(program.command[0]) or program.command[0]
@@ -190,7 +191,7 @@ def _shell_command(program: Program) -> list[str]:
 
 
 def _report_not_started(program: Program, error: OSError) -> CommandExit:
-    """Print why a command can't be executed, and return the exit status that a shell would give."""
+    """Print why a command can't be executed; return the exit status that a shell would return."""
     missing = isinstance(error, FileNotFoundError)
     what = "command not found" if missing and "/" not in program.command[0] else error.strerror
     _print_message(f"{program.command[0]}: {what}")
@@ -198,11 +199,11 @@ def _report_not_started(program: Program, error: OSError) -> CommandExit:
 
 
 def _discard_block(block: bytes, time_ns: int) -> None:
-    """Ignore a block of output, because the output can't be recorded."""
+    """Ignore a block of output. Replaces the callback if the output can't be recorded."""
 
 
 class _CommandRecording:
-    """Runs and records one command."""
+    """The execution of one command, and the recording of its run."""
 
     def __init__(
         self,
@@ -230,7 +231,7 @@ class _CommandRecording:
         self._environment_thread: threading.Thread | None = None
 
     def follow(self) -> CommandExit:
-        """Start the command, wait for its end, record it, and return its exit."""
+        """Start the command, wait for it to end, record it, and return how it ended."""
         early = self._signals.list_pending() & TERMINATING_SIGNALS
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
@@ -249,14 +250,14 @@ class _CommandRecording:
         self._signals.release()
         try:
             self._record_end(command_exit)
-        except KeyboardInterrupt:  # everything recorded so far is safe
+        except KeyboardInterrupt:  # everything recorded so far is safe on disk
             pass
-        except Exception as error:  # the caller must learn in any case how the command ended
+        except Exception as error:  # the caller still needs the command's exit status
             _print_message(
                 f"could not record the end of the run: {type(error).__qualname__}: {error}"
             )
         if self._lost_output and command_exit == CommandExit():
-            return CommandExit(1)  # as the command would if it had failed to write
+            return CommandExit(1)  # as if the command itself had failed to write
         return command_exit
 
     # -- the start ----------------------------------------------------------------------------
@@ -299,7 +300,7 @@ class _CommandRecording:
             )
 
     def _build_environment(self) -> dict[str, str]:
-        """Return the caller's environment, with the variables that let processes join the run."""
+        """Return the caller's environment, plus the variables that let processes join the run."""
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
         environment[COMMAND_VARIABLE] = self._token
@@ -318,9 +319,9 @@ class _CommandRecording:
         return environment
 
     def _begin_recording(self) -> None:
-        """Start all parts that record while the command runs. If a part fails, record that."""
+        """Start all parts that record while the command runs. Note each part that can't start."""
         self._try_part("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # pass the output on in any case
+        for index, stream in enumerate(self._streams):  # pass output on even if unrecorded
             stream.start(
                 _discard_block if self._output is None else self._output.callback_for(index)
             )
@@ -337,7 +338,7 @@ class _CommandRecording:
         self._try_part("source code and environment", self._environment_thread.start)
 
     def _try_part(self, what: str, part: Callable[[], object]) -> None:
-        """Call a function that records something. If it fails, record that and go on."""
+        """Call a function that records something. If it fails, note the failure and go on."""
         try:
             part()
         except Exception as error:
@@ -370,12 +371,12 @@ class _CommandRecording:
             for record in probe_environment(self._program, self._run.path, self._note_missed):
                 self._run._append(record)
         except RunClosedError:
-            pass  # the probe took too long, and an event of the run says so
+            pass  # the probe took too long; an event in the run says so
 
     # -- while it runs ------------------------------------------------------------------------
 
     def _wait_for_end(self) -> CommandExit:
-        """Wait until the command has ended and all its output is passed on; return its exit."""
+        """Wait until the command has ended and its output is passed on; return how it ended."""
         command_exit: CommandExit | None = None
         while True:
             received = self._signals.wait()
@@ -390,13 +391,13 @@ class _CommandRecording:
             elif command_exit is None:
                 self._pass_on_signal(received.number, received)
             elif received.number in TERMINATING_SIGNALS:
-                # the command has ended, but the reader of its output is too slow for the caller
+                # the command has ended: do not wait for a slow reader of its output
                 return command_exit
 
     def _check_command(self) -> CommandExit | None:
-        """Return the command's exit; None if it still runs.
+        """Return how the command ended; None if it is still running.
 
-        If the command was stopped, stop this process too, until both are continued.
+        If the command was stopped, stop this process too, until both are resumed.
         """
         found = poll_child(self._pid)
         if found is None:
@@ -415,7 +416,7 @@ class _CommandRecording:
         if number == signal.SIGWINCH:
             for stream in self._streams:
                 stream.copy_size()
-            if self._streams:  # the command may have read the size too early
+            if self._streams:  # the command may have read the old size
                 self._send_signal(number)
         elif number == signal.SIGCONT:
             if self._stopped:
@@ -433,12 +434,12 @@ class _CommandRecording:
         try:
             os.kill(self._pid, number)
         except OSError:
-            pass  # the command has ended, or belongs to another user now
+            pass  # the command has ended or now belongs to another user
 
     # -- the end ------------------------------------------------------------------------------
 
     def _record_end(self, command_exit: CommandExit) -> None:
-        """Record the command's exit, output and files, and the things that were not recorded."""
+        """Record the command's exit, output and files, and note what could not be recorded."""
         used = self._usage
         metadata: dict[str, Any] = {
             "exit_status": command_exit.exit_status if command_exit.signal is None else None,
@@ -456,7 +457,7 @@ class _CommandRecording:
                 )
             if stream.trouble is not None:
                 self._note_missed(stream.name, f"could not be passed on: {stream.trouble}")
-                if stream.trouble.errno != errno.EPIPE:  # the command may not know about this error
+                if stream.trouble.errno != errno.EPIPE:  # the command may not have seen this error
                     _print_message(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
                     self._lost_output = True
         if self._output is not None:
@@ -480,7 +481,7 @@ class _CommandRecording:
         self._end_run(command_exit, command_exit.reason)
 
     def _end_run(self, command_exit: CommandExit, reason: str | None) -> None:
-        """End the run with the worst status of the command and the scripts that joined the run."""
+        """End the run with the worst status of the command and all scripts that joined the run."""
         status, exception = command_exit.status, None
         for joined in read_script_ends(self._run.path):
             if _WORST_FIRST.index(joined["status"]) < _WORST_FIRST.index(status):
@@ -492,5 +493,5 @@ class _CommandRecording:
         self._run._end(status, None if reason is None else reason[:1000], exception)
 
     def _note_missed(self, what: str, reason: str) -> None:
-        """Log an event about something that could not be recorded, with the reason."""
+        """Log an event that says what could not be recorded, and why."""
         self._run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason[:1000]})

@@ -3,11 +3,11 @@
 It works in two phases:
 
 1. In each Python process, `audit_hook` and `library_hooks` notice the files that the process opens.
-   `access_log` writes notes about them to a file, which survives if the process is killed.
-2. After the command has ended, `access_records` turns the notes into records, and hashes the files.
+   `access_log` writes notes about these files to disk, where they survive if the process is killed.
+2. After the command has ended, `access_records` hashes the files and turns the notes into records.
 
-`ignore_rules` decides which files are left out. Every process calls `install`, which takes a few
-microseconds, so this module imports the others only when they are needed.
+`ignore_rules` decides which files to leave out. Every process calls `install`, which must take only
+a few microseconds, so this module imports the others only when it needs them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Start noting the files that this process opens; without an outer run, do nothing."""
+    """Start noting the files that this process opens. Do nothing if there is no outer run."""
     from provml.base.settings import read_settings
     from provml.capture.files import audit_hook
 
@@ -31,19 +31,20 @@ def install() -> None:
 def record_files(
     run: Run, command: str = "", wait_s: float | None = None, until_ns: int | None = None
 ) -> None:
-    """Record the files that a run's processes have noted so far. Call it before the run's end.
+    """Record the files that a run's processes have noted so far. Call this before the run ends.
 
-    Reads each of these files once, to hash it. Then deletes the notes, so a second call does not
-    record a file again.
+    Reads each noted file once, to compute its digest. Then deletes the notes, so that a second call
+    does not record a file again.
 
     Args:
         run: the run, which this process must have opened.
-        command: the value of ``PROVML_COMMAND`` in the processes whose notes to record; by
-            default, the notes of all processes are recorded.
-        wait_s: the time after which to stop hashing, in seconds; files not hashed by then are
-            recorded without a digest. By default ``PROVML_HASH_WAIT_S``, else 60.
-        until_ns: the time of the run's end, in nanoseconds since the epoch; by default now. Files
-            written later get no digest.
+        command: record only the notes of processes with this value of ``PROVML_COMMAND``. The
+            default records the notes of all processes.
+        wait_s: the number of seconds after which to stop hashing. Files not hashed by then are
+            recorded without a digest. The default is ``PROVML_HASH_WAIT_S``, or 60 if that is not
+            set.
+        until_ns: the time at which the run ended, in nanoseconds since the epoch; the default is
+            now. Files written after this time get no digest.
     """
     from provml.capture.files.access_records import record_accesses
 

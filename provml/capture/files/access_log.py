@@ -1,32 +1,33 @@
 r"""Writes and reads the notes about the files that one process opens.
 
 The notes are in ``journal/<command><start>-<pid>-<random>.<n>.opened``. Each process starts with a
-64 KiB file and adds 1 MiB files as they fill up. The files are memory-mapped, so a note costs a
-copy to memory, and a killed process loses no note. Their space is allocated up front, so a full
-disk raises an error when a file is created, never a signal later.
+64 KiB file and adds 1 MiB files as they fill up. The files are memory-mapped, so writing a note
+costs only a memory copy, and a killed process loses no notes. Space is allocated up front, so a
+full disk raises an error when a file is created, never a signal later.
 
-A file is a sequence of notes, followed by zero bytes. A note is
+A file is a sequence of notes, followed by zero bytes. Each note has this form:
 
     <kind><time> <field> <path>\0
 
-with the time in nanoseconds since the epoch. Only the kinds W, H, L and B have a field. The text is
-UTF-8; bytes of a path that are not valid UTF-8 are kept unchanged. `NoteKind` names the kinds:
+The time is in nanoseconds since the epoch. Only the kinds W, H, L and B have a field. The text is
+UTF-8, but bytes of a path that are not valid UTF-8 are kept unchanged. `NoteKind` names the kinds:
 
 ====== =========== =====================================================================
 kind   field       meaning
 ====== =========== =====================================================================
-F                  first note of each file: the ignore rules of the process, as JSON
+F                  the ignore rules of the process, as JSON; the first note of each file
 C                  the working folder from now on; also the second note of each file
-R                  the path is opened for reading, for the first time. It may be relative to
-                   the working folder, and the ignore rules are not yet applied to it; the
-                   paths of all other kinds are absolute, and not ignored
+R                  the path is opened for reading for the first time. Unlike the paths of all
+                   other kinds, this path may be relative to the working folder, and the
+                   ignore rules have not been applied to it yet
 W      ``0``/``1`` the path is opened for writing; 1 if opening keeps the existing content
                    (``a``, ``r+``)
-H      digest      the content before the path was changed or removed: ``<sha256>:<size>``
-L      reason      the same, but the file was not hashed: ``large`` or ``unreadable``
+H      digest      the digest and size before the path was changed or removed:
+                   ``<sha256>:<size>``
+L      reason      like H, but the file was not hashed: ``large`` or ``unreadable``
 D                  the path is removed
-M                  the path is moved; the new path follows, with a zero byte at its end
-B      count       no path; at least this many opened files were not noted
+M                  the path is moved; the new path and a zero byte follow
+B      count       at least this many opened files were not noted; no path
 ====== =========== =====================================================================
 
 `files.record_files` deletes the files after it has recorded their notes.
@@ -51,7 +52,7 @@ _NEXT_FILE_BYTES: Final = 2**20
 
 
 class NoteKind:
-    """The first letters of notes, which say what happened; see the table of this module."""
+    """The letter at the start of each note, which says what happened; see the module docstring."""
 
     RULES: Final = "F"
     WORKING_FOLDER: Final = "C"
@@ -78,9 +79,9 @@ class AccessNote(NamedTuple):
     Attributes:
         time_ns: the time, in nanoseconds since the epoch.
         kind: one of the letters in `NoteKind`.
-        field: the field of the note; empty for a kind without a field.
+        field: the note's field; empty for kinds that have no field.
         path: the path of the file.
-        target: the new path if the file was moved; else empty.
+        target: the new path if the file was moved, otherwise empty.
     """
 
     time_ns: int
@@ -91,7 +92,7 @@ class AccessNote(NamedTuple):
 
 
 class AccessLog:
-    """Writes the notes of one process. Safe from any thread, even while a note is being written."""
+    """A writer for the notes of one process. Thread-safe and reentrant."""
 
     def __init__(
         self, run_folder: str, command: str, first_notes: Callable[[], Iterable[tuple[str, str]]]
@@ -99,10 +100,10 @@ class AccessLog:
         """Prepare the log. The first note creates the first file.
 
         Args:
-            run_folder: the folder of the run.
-            command: the text with which the files' names begin.
-            first_notes: a function that returns the kind and the text of each note with which a
-                file must begin.
+            run_folder: the run's folder.
+            command: the text at the start of each file name.
+            first_notes: a function that returns the kind and text of each note that every file
+                must begin with.
         """
         self._folder = os.path.join(run_folder, layout.JOURNAL_FOLDER)
         self._command = command
@@ -110,24 +111,24 @@ class AccessLog:
         self.restart()
 
     def restart(self) -> None:
-        """Continue in a new file: a forked child must not write to its parent's file."""
+        """Continue in a new file, because a forked child must not write to its parent's file."""
         name = f"{self._command}{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         self._stem = os.path.join(self._folder, name)
         self._count = 0
         # `mmap.write` is one C call, so no other thread runs between its copy and its seek
         self.write: Callable[[bytes], object] = _refuse
-        """Writes an encoded note to the file. Raises ValueError if the file is full: call `add`."""
+        """Writes an encoded note. Raises ValueError if the file is full: then call `add`."""
 
     def add(self, kind: str, rest: str) -> None:
-        """Write a note with the current time; create a new file if the present one is full.
+        """Write a note with the current time. Create a new file if the current one is full.
 
         Args:
             kind: one of the letters in `NoteKind`.
-            rest: the field, if this kind has a field, and the path.
+            rest: the path, preceded by the field if this kind has one.
 
         Raises:
-            OSError: a new file is necessary, and it can't be created: the disk is full, for
-                example.
+            OSError: a new file is needed but can't be created, for example because the disk is
+                full.
         """
         note = _encode_note(kind, rest)
         try:
@@ -140,7 +141,7 @@ class AccessLog:
             self.write = write
 
     def _open_next_file(self) -> Callable[[bytes], object]:
-        """Create the next file; return the function that writes to it."""
+        """Create the next file; return a function that writes to it."""
         self._count += 1
         path = f"{self._stem}.{self._count:05d}{ACCESS_LOG_SUFFIX}"
         size = _FIRST_FILE_BYTES if self._count == 1 else _NEXT_FILE_BYTES
@@ -164,17 +165,17 @@ def _encode_note(kind: str, rest: str) -> bytes:
 
 
 def _refuse(content: bytes) -> object:
-    """Raise ValueError, as the `write` of a full file does, because no file exists yet."""
+    """Raise ValueError as if the file were full, because no file exists yet."""
     raise ValueError
 
 
 def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
-    """List the files of notes in a run's folder, in the order in which their processes started.
+    """List the access logs in a run's folder, in the order in which their processes started.
 
     Args:
-        run_folder: the folder of the run.
-        command: the value of ``PROVML_COMMAND`` in the processes to list; by default, the files of
-            all processes are listed.
+        run_folder: the run's folder.
+        command: list only the logs of processes with this value of ``PROVML_COMMAND``. The default
+            lists the logs of all processes.
     """
     folder = run_folder / layout.JOURNAL_FOLDER
     pattern = f"{command}*{ACCESS_LOG_SUFFIX}"
@@ -183,7 +184,7 @@ def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
 
 
 def read_process_id(path: Path) -> int:
-    """Return the id of the process that wrote a file of notes.
+    """Return the id of the process that wrote an access log.
 
     Raises:
         ValueError: the file's name does not contain a process id.
@@ -192,7 +193,7 @@ def read_process_id(path: Path) -> int:
 
 
 def read_access_log(path: Path) -> Iterator[AccessNote]:
-    """Yield the notes in a file, except those about ignored paths. Skip damaged notes.
+    """Yield the notes in an access log. Skip damaged notes and notes about ignored paths.
 
     Raises:
         OSError: the file can't be read.

@@ -1,16 +1,18 @@
-"""Turns the notes of a run's processes into records of files used and generated, with digests.
+"""Turns the notes of a run's processes into records of the files that the run used and generated.
 
-- A file that was read before it was written counts as used. Its digest is that of the content
-  that was read: it was noted before the file was overwritten, moved or removed, or it is computed
-  here. If something else has changed the file in the meantime, the record has no digest.
-- A file that was written and still exists counts as generated, with its present content, at the
-  time of its last change. If the file was removed again, it is only counted. If the file was
-  opened for writing but its content is unchanged, it does not count as generated.
-- A file that one process wrote does not count as used if that or another process reads it later.
-- If more than `MAX_FILES_PER_FOLDER` files in a folder must be recorded, one record represents all
-  of them: it describes the folder, with the digest of a manifest that is kept with the run. The
-  same rule merges many folders of one folder.
-- If the script itself has logged a file under the same path, the file is not recorded again.
+- A file that was read before it was written counts as used. Its record has the digest of the
+  content that was read. If the file was overwritten, moved or removed, that digest is in the notes;
+  otherwise this module computes it. If another program has changed the file in the meantime, the
+  record has no digest.
+- A file that was written and still exists counts as generated. Its record describes the current
+  content, and has the time of the last change.
+- A file that was written and then removed is only counted.
+- A file that was opened for writing but not changed does not count as generated.
+- A file that a process of the run wrote does not count as used if it is read later.
+- If more than `MAX_FILES_PER_FOLDER` files in a folder must be recorded, one record of the folder
+  represents them all. Its digest is the digest of a manifest that is kept with the run. Folders are
+  merged into their parent folder by the same rule.
+- A file that the script itself has logged under the same path is not recorded again.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
 CAPTURED: Final = "files captured"
-"""The event that counts the recorded files, and the files left out."""
+"""The name of the event that counts the recorded files and the files left out."""
 MAX_FILES_PER_FOLDER: Final = 100
 MAX_ENTITIES: Final = 300
-"""The maximum number of records of files used, and of files generated. If more would be needed, the
-limit of files per folder is lowered, down to one."""
+"""The maximum number of records for files used, and also for files generated. If more would be
+needed, the limit of files per folder is lowered, in steps down to one."""
 SECRET: Final = "its name says that it holds secrets"
 OVERWRITTEN: Final = "it was overwritten before it was hashed: it is larger than 64 MiB"
 REMOVED: Final = "it was moved or removed before it was hashed"
@@ -49,19 +51,19 @@ CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 _WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
 _DIGEST_BLOCK_BYTES: Final = 2**20
 _CLOCK_LAG_NS: Final = 50_000_000
-"""The maximum delay of the times in a file system behind the clock."""
+"""The maximum time by which a file system's timestamps may lag behind the clock."""
 _MAX_THREADS: Final = 4
 
 
 @dataclass(slots=True)
 class _Access:
-    """The first time that a file was read, or that it was written.
+    """The first read or the first write of a file.
 
     Attributes:
-        path: the path by which the file was opened.
-        time_ns: the time, in nanoseconds since the epoch.
+        path: the path that the process used to open the file.
+        time_ns: the time of the access, in nanoseconds since the epoch.
         keeps: whether the file was opened for writing in a mode that keeps its content.
-        facts: its digest and size, or the reason why it has no digest, as far as known.
+        facts: the file's digest and size, or the reason why it has no digest; empty until known.
     """
 
     path: str
@@ -72,19 +74,24 @@ class _Access:
 
 @dataclass(slots=True)
 class _FileAccess:
-    """The first read and the first write of the file under one path; None if it did not happen."""
+    """The first read and the first write of one file.
+
+    Attributes:
+        use: the first read; None if the file was not read before it was written.
+        writing: the first write; None if the file was not written.
+    """
 
     use: _Access | None = None
     writing: _Access | None = None
 
 
 class _AccessHistory:
-    """Reconstructs the accesses to each file from the notes of all processes.
+    """The accesses to each file, reconstructed from the notes of all processes.
 
     Attributes:
-        files: the accesses to each file, by its real path.
-        ended: the reads of files that were moved or removed afterwards.
-        removed: the number of files that were written and removed again.
+        files: the accesses to each file, by the file's real path.
+        ended: the reads of files that were later moved or removed.
+        removed: the number of files that were written and then removed.
     """
 
     def __init__(self) -> None:
@@ -102,12 +109,12 @@ class _AccessHistory:
         }
 
     def follow(self, notes: Iterable[AccessNote]) -> None:
-        """Process the notes, which must be in the order of their times."""
+        """Process notes, which must be sorted by time."""
         for note in notes:
             self._handlers[note.kind](note)
 
     def _find_access(self, path: str) -> _FileAccess:
-        """Return the entry for a path. Links to the same file share one entry."""
+        """Return the accesses to the file at a path. All links to one file share an entry."""
         return self.files[self._resolve(path)]
 
     def _resolve(self, path: str) -> str:
@@ -167,14 +174,14 @@ class _AccessHistory:
             file.writing = _Access(note.target, note.time_ns, False)
 
     def _close_use(self, file: _FileAccess, reason: str) -> None:
-        """Add the read of a file that is moved or removed to `ended`, if the file was read."""
+        """If a file was read before it was moved or removed, add that read to `ended`."""
         if file.use is not None:
             file.use.facts = file.use.facts or {"unread": reason}
             self.ended.append(file.use)
 
 
 def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
-    """Record the files in the notes; see `provml.capture.files.record_files`."""
+    """Record the files that the notes mention; see `provml.capture.files.record_files`."""
     paths = list_access_logs(run.path, command)
     if not paths:
         return
@@ -204,7 +211,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
         *_build_records(run, "dataset", findings.uses),
         *_build_records(run, "artifact", findings.writings),
     ]
-    # sort by time, so that of several files with one name, the one read first comes first
+    # sort by time, so that among files of the same name, the file read first comes first
     run._append_all(sorted(records, key=lambda record: record["time"]))
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
     for path in paths:
@@ -212,7 +219,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
 
 
 def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
-    """Return the notes of all processes, sorted by time, and the number of files not noted."""
+    """Return the notes of all processes, sorted by time, and how many files were not noted."""
     notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
     for path in paths:
@@ -221,7 +228,7 @@ def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
             for note in read_access_log(path):
                 if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
-                elif note.field.isdecimal():  # the process notes a new count at each power of two
+                elif note.field.isdecimal():  # the process notes its count at each power of two
                     beyond[process] = max(beyond.get(process, 0), int(note.field))
         except OSError:
             continue
@@ -267,13 +274,13 @@ class _LoggedPaths:
 
 
 class _FileFindings:
-    """Examines the files as they are now, and collects the files to record.
+    """Examines the current state of each file, and collects the files to record.
 
     Attributes:
         uses: the files used.
         writings: the files generated.
         removed: the number of files that were written but no longer exist.
-        gone: the number of files that were read, but no longer exist and have no digest.
+        gone: the number of files that were read, no longer exist and have no digest.
     """
 
     def __init__(self, logged: _LoggedPaths, until: float, until_ns: int | None) -> None:
@@ -291,12 +298,12 @@ class _FileFindings:
         yield from self.writings
 
     def is_logged(self, use: _Access) -> bool:
-        """Return whether the script itself has logged a file that it read."""
+        """Return whether the script itself has logged a file that was read."""
         path, logged = printable_path(use.path), self._logged
         return path in logged.used or path in logged.made or logged.has_folder(path)
 
     def settle(self, item: tuple[str, _FileAccess]) -> None:
-        """Examine one file, hash it, and add it to the lists. Safe from several threads."""
+        """Examine and hash one file, and add it to the files to record. Thread-safe."""
         real, file = item
         use, writing = file.use, file.writing
         try:
@@ -336,7 +343,7 @@ class _FileFindings:
             writing.facts = _hash_file(real, self._until)
         sha256 = writing.facts.get("sha256")
         if writing.keeps and use is not None and sha256 and use.facts.get("sha256") == sha256:
-            return  # the file was opened for writing, but not changed
+            return  # the file was opened for writing but not changed
         if (path, sha256) in self._logged.digests or self._logged.has_folder(path):
             return
         writing.facts |= _describe_link(real, writing.path)
@@ -351,11 +358,11 @@ def _describe_link(real: str, path: str) -> Facts:
 
 
 def _hash_file(path: str, until: float) -> Facts:
-    """Return the digest, size and modification time of a file, or the reason for no digest.
+    """Return a file's digest, size and modification time, or why it has no digest.
 
     Args:
-        path: the file.
-        until: the time of `time.monotonic` at which to give up.
+        path: the path of the file.
+        until: the value of `time.monotonic` at which to give up.
     """
     digest = hashlib.sha256()
     try:
@@ -375,7 +382,7 @@ def _hash_file(path: str, until: float) -> Facts:
 
 
 def _build_records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]:
-    """Yield records of files used or generated: one for each file, or for a folder of many files.
+    """Yield one record for each file used or generated, or for a folder of many such files.
 
     Args:
         run: the run that keeps the manifests.
@@ -433,7 +440,7 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
 
 
 def _choose_entities(paths: set[str]) -> dict[str, str]:
-    """Map each file to the path that is recorded for it: its own, or that of a folder."""
+    """Map each file to the path to record: its own path, or the path of a folder above it."""
     owners = {path: path for path in paths}
     for most in (MAX_FILES_PER_FOLDER, 30, 10, 3, 1):
         while True:

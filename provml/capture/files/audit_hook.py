@@ -1,13 +1,13 @@
-"""Writes a note about each file that this process opens, moves or removes, from an audit hook.
+"""Uses a Python audit hook to note each file that this process opens, moves or removes.
 
 Python calls the hook for every audited event (`id`, `sys._getframe`, imports, ...), so the hook
-first checks the event's name. When a file is opened for reading for the first time, the hook writes
-a note and makes no system call: the ignore rules are applied when the notes are read. Before a file
-that was read is overwritten, moved or removed, its content is hashed, if it has at most 64 MiB.
+checks the event's name first. When a file is first opened for reading, the hook writes a note
+without a system call: the ignore rules are applied later, when the notes are read. Before a file
+that was read is overwritten, moved or removed, the hook hashes it, unless it exceeds 64 MiB.
 
-If a path is opened relative to the descriptor of a folder, the hook treats it as relative to the
-working folder, because Python does not pass the descriptor to the hook. The hook raises only the
-exceptions of signal handlers.
+Python does not tell the hook when a path is opened relative to a folder's descriptor. The hook
+treats each such path as relative to the working folder. The hook raises no exceptions of its own,
+but exceptions from signal handlers pass through it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 HASHED_AT_ONCE_BYTES: Final = 64 * 2**20
-"""The maximum size of a file to hash before it is overwritten. Hashing reads 500 MB/s or more."""
+"""The maximum size of a file to hash before it is overwritten. Hashing reads at least 500 MB/s."""
 MAX_FILES: Final = 100_000
-"""The maximum number of distinct files to note in a process. Further files are only counted."""
+"""The maximum number of distinct files to note per process. Any further files are only counted."""
 
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NOT_A_FILE: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
@@ -37,10 +37,10 @@ _READ, _WRITTEN = 1, 2
 
 
 class FileWatch:
-    """Remembers the files that this process has opened, and notes each of them in the log once."""
+    """Remembers which files this process has opened, and notes each file in the log once."""
 
     def __init__(self, run_folder: str, command: str) -> None:
-        """Find the folders of the process, and prepare the log. The first note creates its file."""
+        """Find the folders to ignore, and prepare the log. The first note creates its file."""
         self._started_ns = time_ns()
         self._cwd = _cwd_with_slash()
         self._rules = IgnoreRules.for_this_process(run_folder, self._cwd)
@@ -50,12 +50,12 @@ class FileWatch:
             lambda: ((NoteKind.RULES, self._rules.text()), (NoteKind.WORKING_FOLDER, self._cwd)),
         )
         self._seen: set[str] = set()
-        """The paths opened for reading since the working folder last changed, as the script gave
-        them."""
+        """The paths opened for reading since the working folder last changed, exactly as the script
+        passed them."""
         self._rewritten: set[str] = set()
-        """The same for writing: some programs open a file again for each line."""
+        """The paths opened for writing since then. Some programs reopen a file for each line."""
         self._known: dict[str, int] = {}
-        """`_READ` or `_WRITTEN` for all other known files, by absolute path."""
+        """The state of every other known file, `_READ` or `_WRITTEN`, by absolute path."""
         self._not_noted_count = 0
         self._handlers: dict[str, Callable[..., None]] = {
             "os.chdir": self._on_chdir,
@@ -68,7 +68,7 @@ class FileWatch:
         self._events = {"open", *self._handlers}
 
     def after_fork_in_child(self) -> None:
-        """Continue in a new log for this process. Files that the parent has read count as read."""
+        """Continue in a new log for the child. Files read by the parent still count as read."""
         self._log.restart()
         self._not_noted_count = 0
 
@@ -77,7 +77,7 @@ class FileWatch:
         self._events.clear()
 
     def hook(self) -> Callable[[str, tuple[Any, ...]], None]:
-        """Return the function to give to `sys.addaudithook`."""
+        """Return the function to pass to `sys.addaudithook`."""
         watch, heard, log = self, self._events, self._log
         seen, written = self._seen, self._rewritten
 
@@ -99,7 +99,7 @@ class FileWatch:
                         seen.add(path)
                         try:
                             log.write(b"R%d %b\0" % (time_ns(), path.encode()))
-                        except ValueError:  # the log's file is full, or the path is not Unicode
+                        except ValueError:  # the file is full, or the path is not valid Unicode
                             log.add(NoteKind.READ, path)
                         return
                 watch.note_open(path, flags)
@@ -112,8 +112,8 @@ class FileWatch:
         """Note that a file is about to be opened.
 
         Args:
-            path: a str, bytes or path-like object; other objects, such as descriptors, are ignored.
-            flags: the flags of `os.open`.
+            path: a str, bytes or path-like object. Anything else, such as a descriptor, is ignored.
+            flags: the flags for opening the file, as in `os.open`.
         """
         own = None if flags & _NOT_A_FILE else self._absolute_path(path)
         if own is None:
@@ -150,7 +150,7 @@ class FileWatch:
         known = self._known
         within = [] if self._find_state(old) else self._known_below(old)
         if self._rules.ignores(new, True):
-            # the new path is ignored, so the records treat the files as removed
+            # treat the files as removed, because the new path is ignored
             for path in (old, *within):
                 if self._find_state(path) or not within:
                     self._note_removal(path)
@@ -205,7 +205,7 @@ class FileWatch:
 
         Args:
             path: the absolute path.
-            keeps: whether opening the file keeps its content; then the file also counts as read.
+            keeps: whether opening the file keeps its content. If so, the file also counts as read.
         """
         state = self._find_state(path)
         if state == _WRITTEN or self._rules.ignores(path, True) or not self._has_room():
@@ -219,7 +219,7 @@ class FileWatch:
         """Note the digest of a file before its content changes, unless the file is large.
 
         Args:
-            path: a file that was read, or is opened for reading and writing.
+            path: a file that was read, or that is being opened for reading and writing.
             unread: True if no note says yet that the file was read.
         """
         try:
@@ -247,14 +247,14 @@ class FileWatch:
     # -- notes --------------------------------------------------------------------------------
 
     def _find_state(self, path: str) -> int | None:
-        """Return `_READ` or `_WRITTEN` for a file; None if it was not opened yet."""
+        """Return a file's state, `_READ` or `_WRITTEN`; None if it has not been opened yet."""
         state = self._known.get(path)
         if state is None and (path in self._seen or self._relative_to_cwd(path) in self._seen):
             return _READ
         return state
 
     def _forget(self, path: str) -> int | None:
-        """Forget a file, as if it had never been opened; return its state before."""
+        """Forget that a file was ever opened; return the state that it had."""
         state = self._find_state(path)
         self._known.pop(path, None)
         for name in (path, self._relative_to_cwd(path)):
@@ -275,11 +275,11 @@ class FileWatch:
         self._not_noted_count += 1
         if not self._not_noted_count & (
             self._not_noted_count - 1
-        ):  # note the count only at powers of two, so that a loop of opens stays fast
+        ):  # note the count only at powers of two, so that opening files in a loop stays fast
             self._log.add(NoteKind.NOT_NOTED, f"{self._not_noted_count} ")
 
     def _absolute_path(self, path: object, dir_fd: int = -1) -> str | None:
-        """Return the absolute, normalized path; None if the argument is not a path."""
+        """Return a path in absolute, normalized form; None if the argument is not a path."""
         if not isinstance(path, (str, bytes, os.PathLike)):
             return None
         text = os.fsdecode(path)
@@ -293,7 +293,7 @@ class FileWatch:
         return os.path.normpath(text) if "/." in text or "//" in text or text[-1] == "/" else text
 
     def _handle_error(self, error: Exception) -> None:
-        """Count the error as missed. If the disk is full, stop noting files."""
+        """Note in the run that files were missed. If the disk is full, stop noting files."""
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self.stop()
         note_missed("files", error)
@@ -303,19 +303,19 @@ _SPECIAL: Final = _WRITING | _NOT_A_FILE
 
 
 class _InstalledWatch:
-    """The `FileWatch` of this process; None until `install` is called."""
+    """Holds the `FileWatch` of this process, or None until `install` is called."""
 
     def __init__(self) -> None:
         self.watch: FileWatch | None = None
 
     def after_fork_in_child(self) -> None:
-        """Tell the watch, if it exists, about the fork."""
+        """Tell the watch about the fork, if there is a watch."""
         if self.watch is not None:
             self.watch.after_fork_in_child()
 
 
 def _cwd_with_slash() -> str:
-    """Return the working folder with a slash at its end; ``/`` if the folder was removed."""
+    """Return the working folder with a trailing slash; ``/`` if the folder was removed."""
     try:
         folder = os.getcwd()
     except OSError:
@@ -327,7 +327,7 @@ def install(run_folder: str, command: str = "") -> FileWatch | None:
     """Start noting the files that this process opens. Idempotent.
 
     Returns:
-        The watch; None on Windows, whose paths are not supported.
+        The watch; None on Windows, where this module can't record files.
     """
     installed = STATE.part(_InstalledWatch)
     if os.name != "posix":
@@ -345,7 +345,7 @@ def install(run_folder: str, command: str = "") -> FileWatch | None:
 
 
 def uninstall() -> None:
-    """Stop noting files. Python can't remove an audit hook, but from now on it does nothing."""
+    """Stop noting files. Python can't remove an audit hook, so ours stays but does nothing."""
     from provml.capture.files import library_hooks
 
     library_hooks.uninstall()

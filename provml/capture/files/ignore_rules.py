@@ -1,8 +1,9 @@
-"""Decides which of the files that a process reads and writes are ignored.
+"""Decides whether to ignore a file that a process reads or writes.
 
 These files are ignored:
 
-- files in the folders of the system, of Python and its packages, and of temporary files
+- files in system folders, in the folders of Python and its packages, and in folders for temporary
+  files
 - hidden files in the home folder, and files in its hidden folders (``~/.cache``, ``~/.config``)
 - files in the run's folder and in the store
 - files in folders named ``site-packages``, ``dist-packages``, ``__pycache__``, ``.git``,
@@ -10,11 +11,11 @@ These files are ignored:
 - Python bytecode
 - source code and shared libraries that are only read
 
-If an ignored folder contains the working folder, the files in the working folder are not ignored.
+If an ignored folder contains the working folder, files in the working folder are still recorded.
 Data and models in the hidden caches of Hugging Face, torch and Keras are not ignored either.
 
-At the end of the run, `access_records` also skips paths that are not regular files. If a file's
-name suggests secrets (`source.SECRET_FILES`), it records only the name.
+At the end of the run, `access_records` also skips everything except regular files. If a file's name
+suggests that it contains secrets (`source.SECRET_FILES`), `access_records` records only the name.
 
 Imports nothing else from provml.
 """
@@ -37,7 +38,7 @@ KEPT_FOLDERS: Final = (
     *(".cache/huggingface/hub", ".cache/huggingface/datasets", ".cache/torch/hub"),
     *(".keras/datasets", ".keras/models"),
 )
-"""Hidden folders in the home folder that are not ignored."""
+"""Hidden folders in the home folder whose files are not ignored."""
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyo", ".pyi", ".so", ".pyd", ".dylib", ".dll")
 _BYTECODE_SUFFIXES: Final = (".pyc", ".pyo")
 _IGNORED_NAMES: Final = (
@@ -51,9 +52,9 @@ class IgnoreRules(NamedTuple):
 
     Attributes:
         folder: the working folder.
-        within: the prefixes of ignored paths in the working folder.
+        within: the prefixes of ignored paths inside the working folder.
         beside: the prefixes of ignored paths outside the working folder.
-        kept: the prefixes of paths that are not ignored, although a prefix above matches.
+        kept: the prefixes of paths that are not ignored, even if a prefix above matches.
     """
 
     folder: str
@@ -66,7 +67,7 @@ class IgnoreRules(NamedTuple):
         """Create the rules for this process.
 
         Args:
-            run_folder: the folder of the run.
+            run_folder: the run's folder.
             working_folder: the folder in which the process started.
         """
         working = _with_slash(working_folder)
@@ -89,10 +90,10 @@ class IgnoreRules(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> IgnoreRules:
-        """Create the rules from the text that the method `text` returned.
+        """Create the rules from text that the `text` method returned.
 
         Raises:
-            ValueError, TypeError: the text is something else.
+            ValueError, TypeError: the text did not come from the `text` method.
         """
         folder, *lists = json.loads(text)
         within, beside, kept = (tuple(map(str, names)) for names in lists)
@@ -114,7 +115,7 @@ class IgnoreRules(NamedTuple):
             return True
         if path.endswith(_BYTECODE_SUFFIXES if writing else _CODE_SUFFIXES):
             return True
-        # test quickly first: each of _IGNORED_NAMES contains one of these, but few paths do
+        # a quick check first: each of _IGNORED_NAMES contains one of these, but few paths do
         if "/." in path or "-packages/" in path or "__pycache__/" in path:
             return any(part in path for part in _IGNORED_NAMES)
         return False
@@ -125,14 +126,14 @@ def _with_slash(folder: str) -> str:
 
 
 def _find_temporary_folders() -> list[str]:
-    """List the folders of temporary files, without `tempfile`, which would create a file there."""
+    """List the folders for temporary files. Don't use `tempfile`: it would create a file there."""
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
     folders = [folder for folder in named if folder and folder.strip("/")] + list(TEMPORARY_FOLDERS)
     return [own for folder in folders for own in {os.path.abspath(folder), _resolve_folder(folder)}]
 
 
 def _find_python_folders() -> list[str]:
-    """List the folders of Python itself. The names of package folders are enough to ignore them."""
+    """List the folders of Python itself. Package folders are already ignored by name."""
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     folders = {prefix for prefix in prefixes if prefix.strip("/")} | {os.path.dirname(os.__file__)}
     return [own for folder in folders for own in {folder, _resolve_folder(folder)}]

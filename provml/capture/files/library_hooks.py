@@ -1,13 +1,13 @@
-"""Notices the files that C code of libraries opens, which Python's audit hook does not see.
+"""Notices the files that C code in libraries opens, which Python's audit hook does not see.
 
-Experiments show that these libraries need it: torch (its zip writer, compiled modules and
-storages), safetensors, Arrow, Polars and HDF5. Other libraries open their files in Python: numpy,
-pandas (except for Parquet), joblib, Pillow, scipy, `torch.load`.
+Experiments show that torch (its zip writer, compiled modules and storages), safetensors, Arrow,
+Polars and HDF5 open files in C code. numpy, pandas (except for Parquet), joblib, Pillow, scipy and
+`torch.load` open their files in Python.
 
-`CALLS` lists the functions and methods that take a path. After a library has been imported, a
-wrapper with the same name, signature and documentation replaces each of its functions in `CALLS`.
-The wrapper first announces the file, then calls the original. To support another library, add a
-line to `CALLS`.
+`CALLS` lists the library functions and methods that take a path. Once a library has been imported,
+a wrapper replaces each of its functions in `CALLS`. The wrapper has the same name, signature and
+documentation as the original; it announces the file, then calls the original. To support another
+library, add a line to `CALLS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 OpenCallback = Callable[[object, int], None]
-"""A function to call with a path and the flags of `os.open` before a file is opened."""
+"""A function that receives a path and the flags of `os.open` before a file is opened."""
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _FLAGS_BY_MODE: Final = {
@@ -42,11 +42,11 @@ class HookedCall(NamedTuple):
     """A function or method that opens a file.
 
     Attributes:
-        module: the module that offers the function. It is replaced after the module's import.
-        name: its name in the module: ``DataFrame.write_csv``.
-        path: the position and name of the argument with the path.
-        flags: the flags of `os.open` to announce; or the position and name of the argument with
-            the mode (``"r+"``).
+        module: the module that contains the function.
+        name: the function's name in the module, such as ``DataFrame.write_csv``.
+        path: the position and name of the argument that contains the path.
+        flags: the flags of `os.open` to announce, or the position and name of the argument that
+            contains the mode, such as ``"r+"``.
     """
 
     module: str
@@ -92,7 +92,7 @@ CALLS: Final[tuple[HookedCall, ...]] = (
 
 
 class _LibraryHooks:
-    """The callbacks that wait for imports, and functions that restore the original functions."""
+    """The callbacks that wait for imports, and the functions that undo the replacements."""
 
     def __init__(self) -> None:
         self.waits: list[tuple[str, ImportCallback]] = []
@@ -100,10 +100,10 @@ class _LibraryHooks:
 
 
 def install(on_open: OpenCallback) -> None:
-    """Replace the functions of `CALLS` in libraries, now or after the library's import.
+    """Replace the functions in `CALLS`, either now or once their library has been imported.
 
     Args:
-        on_open: a function to call before each file is opened.
+        on_open: called before each file is opened.
     """
     waits = STATE.part(_LibraryHooks).waits
     if waits:
@@ -116,7 +116,7 @@ def install(on_open: OpenCallback) -> None:
 
 
 def uninstall() -> None:
-    """Restore all original functions, unless other code has replaced our wrapper since."""
+    """Restore the original functions, except those whose wrappers other code has replaced."""
     hooks = STATE.part(_LibraryHooks)
     while hooks.waits:
         cancel_call_on_import(*hooks.waits.pop())
@@ -176,9 +176,9 @@ def _wrap_function(original: Any, call: HookedCall, on_open: OpenCallback) -> An
 
 
 def _wrap_class(original: Any, call: HookedCall, on_open: OpenCallback) -> type:
-    """Return a stand-in for a class, which creates objects of the original class.
+    """Return a stand-in for a class. Calling it creates an object of the original class.
 
-    `isinstance` and `issubclass` treat the stand-in as the original class.
+    `isinstance` and `issubclass` treat the stand-in like the original class.
     """
 
     class Alike(type):
@@ -220,11 +220,11 @@ def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _list_files(path: object, flags: int) -> Iterable[object]:
-    """List the files that an argument refers to: a path, a list, a folder or a pattern."""
+    """List the files that an argument names; it may be a path, a list, a folder or a pattern."""
     if isinstance(path, (list, tuple)):
         return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):
-        return ()  # an open file was noticed earlier, when it was opened; a buffer is not a file
+        return ()  # an open file has already been noted, and a buffer is not a file
     text = os.fsdecode(path)
     if "://" in text:
         return ()

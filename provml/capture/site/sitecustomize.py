@@ -1,8 +1,8 @@
-"""Installs capture. Each Python process under ``provml run`` runs this file when it starts.
+"""Installs capture in each Python process that starts under ``provml run``.
 
-Python finds the file through PYTHONPATH. The file removes its own folder from ``sys.path``, so that
-the script sees the usual ``sys.path``. If the script's environment has its own ``sitecustomize``,
-this file runs that too.
+Python finds this file through PYTHONPATH, and runs it at startup. The file removes its own folder
+from ``sys.path``, so that the script sees the usual ``sys.path``. If the script's environment has
+its own ``sitecustomize``, this file runs that too.
 """
 
 import os
@@ -29,7 +29,7 @@ def _start():  # type: () -> None  # any Python 2 or 3 may run this file
             pass
     own = sys.modules.pop("sitecustomize")
     try:
-        __import__("sitecustomize")  # the environment's own file, which ours has hidden
+        __import__("sitecustomize")  # the environment's own file, which this file has hidden
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise

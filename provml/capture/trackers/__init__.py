@@ -1,8 +1,9 @@
-"""Records the calls that a script makes to other trackers, which work as usual.
+"""Records the calls that a script makes to other experiment trackers, which still work as usual.
 
-A tracker is a module or object that follows `Tracker`. Each built-in tracker is a module here;
-other packages announce their trackers in the entry point group ``provml.trackers``. The modules
-here do not import the tools: an import hook waits until the script imports a tool.
+A tracker is a module or object that implements the `Tracker` protocol. Each built-in tracker is a
+module of this package. Other packages register their trackers in the entry point group
+``provml.trackers``. A tracker does not import the tool whose calls it records: an import hook waits
+until the script imports the tool.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ _MAX_ENTRY_POINTS_BYTES: Final = 2**20
 
 
 class Tracker(Protocol):
-    """The contract of a tracker: a module or object that records the calls of one tool."""
+    """The protocol of a tracker: a module or object that records the calls to one tool."""
 
     @property
     def name(self) -> str:
-        """The tool's name. The tool becomes an agent of the run."""
+        """The name of the tool, which becomes an agent of the run."""
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -42,13 +43,13 @@ class Tracker(Protocol):
         """Call ``calls.record`` for each function to record.
 
         Args:
-            module: the module that was just imported, one of `modules`.
-            calls: the recorded calls of this tracker.
+            module: the module in `modules` that was just imported.
+            calls: the wrapped functions of this tracker.
         """
 
 
 class _TrackerHooks:
-    """The recorded calls of all trackers, and the callbacks that wait for modules."""
+    """The wrapped functions of all trackers, and the callbacks that wait for imports."""
 
     def __init__(self) -> None:
         self.calls: list[RecordedCalls] = []
@@ -58,7 +59,7 @@ class _TrackerHooks:
 def install() -> None:
     """Start recording the calls to other trackers. Idempotent.
 
-    Costs a few milliseconds, mostly to search for the entry points of other packages.
+    Costs a few milliseconds, mostly to find other packages that register a tracker.
     """
     hooks = STATE.part(_TrackerHooks)
     if hooks.waits:
@@ -79,7 +80,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Stop recording, and restore the original functions of all trackers."""
+    """Stop recording calls, and restore the original functions of all tools."""
     hooks = STATE.part(_TrackerHooks)
     while hooks.waits:
         cancel_call_on_import(*hooks.waits.pop())
@@ -98,7 +99,7 @@ def _load_built_in() -> list[Tracker]:
 
 
 def _load_announced() -> list[Tracker]:
-    """Load the trackers that other packages announce. Count each one that fails as missed."""
+    """Load the trackers that other packages register. Note in the run which ones fail to load."""
     if not _has_announcement():
         return []
     from importlib import metadata  # costs about 30 ms in each process
@@ -107,13 +108,13 @@ def _load_announced() -> list[Tracker]:
     for point in metadata.entry_points(group=TRACKER_ENTRY_POINTS):
         try:
             found.append(point.load())
-        except Exception as error:  # the import failed
+        except Exception as error:  # the tracker's import failed
             note_missed(f"tracker {point.name}", error)
     return found
 
 
 def _has_announcement() -> bool:
-    """Return whether any package on ``sys.path`` announces a tracker. Costs a few milliseconds."""
+    """Return whether any package on ``sys.path`` registers a tracker. Costs a few milliseconds."""
     section = f"[{TRACKER_ENTRY_POINTS}]".encode()
     for folder in sys.path:
         try:

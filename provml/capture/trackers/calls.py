@@ -1,8 +1,8 @@
-"""Wraps functions of other packages, to record each call.
+"""Wraps functions of other packages in order to record each call.
 
-`RecordedCalls.record` replaces a function with a wrapper that calls the original and, if it
-succeeds, a recorder. The wrapper keeps the original's result, exceptions, tracebacks, signature and
-name.
+`RecordedCalls.record` replaces a function with a wrapper. The wrapper calls the original function
+and, if that succeeds, a recorder. The wrapper keeps the original's result, exceptions, tracebacks,
+signature and name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CallRecorder = Callable[..., None]
 
 
 class _ThreadCalls(threading.local):
-    """The state of each thread: `within` is True during a recorded call."""
+    """The state of a thread: `within` is True while a recorded call is running."""
 
     within = False
 
@@ -35,7 +35,7 @@ class RecordedCalls:
     """The wrapped functions of one tracker. `restore` puts the originals back."""
 
     def __init__(self, tool: str) -> None:
-        """Create an empty collection; `record` adds functions.
+        """Create an empty collection. Call `record` to add functions.
 
         Args:
             tool: the tracker's name, for messages about calls that could not be recorded.
@@ -55,17 +55,16 @@ class RecordedCalls:
     ) -> None:
         """Record the calls of a function, method or class method.
 
-        Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time of
-        ``after``. If this version of the tracker lacks the function, `note_missed` counts it.
+        Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time that
+        ``after`` takes. If this version of the tool lacks the function, the run notes that.
 
         Args:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
-            after: the function that records a call. If it raises an error, `note_missed` counts
-                the error.
-            nested: whether to record a call that is made during another recorded call of the
+            after: the function that records a call. If it fails, the run notes the error.
+            nested: whether to record even calls that happen during another recorded call in the
                 same thread.
-            leaf: whether the function itself never makes recorded calls, which saves time.
+            leaf: True if the function itself never makes recorded calls, which saves time.
         """
         original = getattr(owner, name, None)
         if original is None:
@@ -117,9 +116,9 @@ class RecordedCalls:
         return recorded
 
     def restore(self) -> None:
-        """Restore the original functions. If other code has replaced a wrapper, leave that.
+        """Restore the original functions, except those whose wrappers other code has replaced.
 
-        Wrappers that are still in use then only call their originals.
+        Any wrapper that is still in use only calls its original from now on.
         """
         self._on = False
         for owner, name, wrapper, own in reversed(self._replaced):
@@ -134,7 +133,7 @@ class RecordedCalls:
 
 
 def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any) -> None:
-    """Restore a function in other modules of the tracker, which imported the wrapper by name."""
+    """Restore a function in other modules of the tool that imported the wrapper by name."""
     package = owner.__name__.partition(".")[0]
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] != package or not isinstance(module, ModuleType):
@@ -144,7 +143,7 @@ def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any)
 
 
 def _was_raised_by_signal_handler(error: BaseException) -> bool:
-    """Return whether a signal handler of the script raised the error during the recorder."""
+    """Return whether a signal handler of the script raised the error while a recorder ran."""
     codes = set()
     for number in signal.valid_signals():
         handler = signal.getsignal(number)

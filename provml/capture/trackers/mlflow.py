@@ -1,8 +1,8 @@
-"""Records the calls to MLflow: its functions (``mlflow.log_metric``), client and autologging.
+"""Records calls to MLflow's functions, such as ``mlflow.log_metric``, and to its client.
 
-Autologging is included because it calls the client. If the script calls MLflow's functions, values
-are recorded as the script passes them: without a step if the script passes no step, and parameters
-with their types. A source is a run of MLflow.
+Values that autologging logs are recorded too, because autologging calls the client. If the script
+calls MLflow's functions, values are recorded exactly as the script passes them. Parameters keep
+their types, and a metric gets a step only if the script passes one. Each MLflow run is a source.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _MODEL_FILE: Final = "MLmodel"
 
 
 class _MlflowState:
-    """The name and the run id of each new MLflow model, by the model's id."""
+    """The name and run id of each new MLflow model, by model id."""
 
     def __init__(self) -> None:
         self.models: dict[str, tuple[str, str | None]] = {}
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls of the module's functions, or of the methods of its classes."""
+    """Record the calls to the module's functions, or to the methods of its classes."""
     if module.__name__ == "mlflow.tracking.fluent":
         calls.record(module, "log_metric", _log_metric)
         calls.record(module, "log_metrics", _log_metrics)
@@ -63,13 +63,13 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record(client, "log_inputs", _client_log_inputs, nested=True)
     calls.record(client, "log_artifact", _client_log_artifact, nested=True)
     calls.record(client, "log_artifacts", _client_log_artifacts, nested=True)
-    if hasattr(client, "log_model_artifacts"):  # since MLflow 3; before, a model was a folder
+    if hasattr(client, "log_model_artifacts"):  # new in MLflow 3; before, a model was a folder
         calls.record(client, "_create_logged_model", _client_create_model, nested=True)
         calls.record(client, "log_model_artifacts", _client_log_model_artifacts, nested=True)
 
 
 def _ignore_call(*_: Any, **__: Any) -> None:
-    """Record nothing: the calls that `Model.log` makes to the client are recorded."""
+    """Record nothing: `Model.log` is wrapped only so that the calls inside it count as nested."""
 
 
 def _run_source(run_id: str, tracking_uri: str | None = None, **facts: Any) -> TrackerSource:
@@ -221,7 +221,7 @@ def _client_log_inputs(
 
 
 def _find_local_path(described: Any) -> str | None:
-    """Return the path or URI of a dataset; None if it is not known, or the path does not exist.
+    """Return the path or URI of a dataset; None if it is unknown or the path does not exist.
 
     Args:
         described: MLflow's description of the dataset's source, as JSON text.

@@ -1,12 +1,13 @@
 """Records the values that each source logs, and keeps the values of different sources apart.
 
-A *source* is one writer or run of a tracker. These rules give the context of a metric:
+A *source* is one writer or run of a tracker. The first rule that applies gives a metric's context:
 
-1. The context that the name implies, see `metric_contexts`: ``train/loss``, ``val_loss``.
-2. Else the context of the source, such as a log folder named ``train`` or ``val``.
-3. Else no context: the metric belongs to the run itself.
-4. A name in a context belongs to the first source that uses it. If another source uses the same
-   name, its metric goes to a separate context below that context, named by the source's label.
+1. the context that its name implies, as in ``train/loss`` or ``val_loss`` (see `metric_contexts`)
+2. the context of the source, for example if its log folder is named ``train`` or ``val``
+3. no context: the metric belongs to the run itself
+
+A name in a context belongs to the first source that uses it. If another source uses the same name,
+its metric goes into a sub-context of that context, named by the source's label.
 
 A parameter, tag, artifact, model or dataset whose name belongs to another source becomes
 ``<label>/<name>``. If another process of the same rank has another source, all names of this source
@@ -36,11 +37,11 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The event that announces a new source: its tool, the tool's version, and where it writes."""
+"""The name of the event that announces a source, its tool, and the place that it writes to."""
 TRACKER_FINISHED: Final = "tracker finished"
-"""The event that says that a tracker's run has ended."""
+"""The name of the event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
-"""The event for a value that can't be a metric, with its name, type and text."""
+"""The name of the event that records the name, type and text of a value that is not a metric."""
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[^\w.-]+", re.ASCII)
 _MAX_REPR_LENGTH: Final = 1000
 _MAX_SCANNED_LINES: Final = 100_000
@@ -53,7 +54,7 @@ class _SourceRegistry:
     Attributes:
         sources: the sources, by tool and key.
         labels: the source that owns each label.
-        owners: the source that owns each name, by kind (``metric``, ``tag``), name and context.
+        owners: the source that owns each name, by kind (such as ``metric``), name and context.
     """
 
     def __init__(self) -> None:
@@ -63,14 +64,14 @@ class _SourceRegistry:
 
 
 class TrackerSource:
-    """One writer or run of a tracker. `get_source` returns the instance for it.
+    """One writer or run of a tracker. Call `get_source` to get the instance for it.
 
-    Each method that records uses the active run; without a run, it does nothing.
+    All methods that record use the active run. If no run is active, they do nothing.
 
     Attributes:
         tool: the tracker's name.
-        key: the identifier of the source in the tracker: a log folder or the id of a run.
-        label: a short name of the source.
+        key: the source's identifier in the tracker: a log folder or a run id.
+        label: a short name for the source.
     """
 
     def __init__(self, tool: str, key: str, label: str, context: Context | None) -> None:
@@ -90,7 +91,7 @@ class TrackerSource:
         Reads the events of the run's other processes, to find out whether they use other sources.
 
         Args:
-            facts: more metadata of the event.
+            facts: further metadata for the event.
         """
         run = find_active_run()
         if run is not None:
@@ -109,21 +110,20 @@ class TrackerSource:
     ) -> None:
         """Record a value as a metric. If it can't be a metric, record an event with its type.
 
-        Costs half a microsecond more than `Run.log_metric`, and raises the same errors, except
-        the errors about the value.
+        Costs half a microsecond more than `Run.log_metric`. Raises the same errors, except
+        InvalidMetricError.
 
         Args:
             name: the metric's name.
             value: the value.
             step, epoch, timestamp: as in `Run.log_metric`.
-            within: the context, if the tracker supplies one; by default, the rules of this module
-                give the context.
+            within: the context that the tracker supplies; None to apply the rules of this module.
         """
         kind = value.__class__
         if kind is not float and kind is not int:
             value = plain_number(value)
             if value is True or value is False:
-                value = int(value)  # the trackers also plot it as an integer
+                value = int(value)  # the trackers also treat booleans as integers
         if step is not None and step.__class__ is not int:
             step = int(step)  # the trackers also convert the step
         try:
@@ -161,9 +161,9 @@ class TrackerSource:
         timestamp: float | datetime | None = None,
         within: Context | None = None,
     ) -> None:
-        """Record each value of a mapping as a metric. Values in nested mappings get dotted names.
+        """Record each value in a mapping as a metric. Values in nested mappings get dotted names.
 
-        If the mapping has an integer named ``epoch``, that is the epoch of all values.
+        If the mapping contains an integer named ``epoch``, it becomes the epoch of all values.
 
         Args:
             values: the values by name.
@@ -175,16 +175,15 @@ class TrackerSource:
         for name, value in _flatten_names(values):
             try:
                 self.log_metric(name, value, step, epoch, timestamp, within)
-            except ProvMLError as error:  # go on with the other values
+            except ProvMLError as error:  # continue with the other values
                 note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
-        """Return the context of a metric or other record of this source.
+        """Return the context that this source uses for a metric or other record.
 
         Args:
             name: the name of the metric or other record.
-            within: the context, if the tracker supplies one; by default, the rules of this module
-                give the context.
+            within: the context that the tracker supplies; None to apply the rules of this module.
         """
         try:
             return self._contexts[name if within is None else (name, within)]
@@ -219,7 +218,7 @@ class TrackerSource:
                 run.log_param(self._name_for("param", name), value)
 
     def set_tags(self, tags: Mapping[Any, Any]) -> None:
-        """Set tags of the run."""
+        """Set tags on the run."""
         run = find_active_run()
         if run is not None:
             for name, value in tags.items():
@@ -231,7 +230,7 @@ class TrackerSource:
         Args:
             name: the event's name.
             metadata: the event's metadata.
-            place: more arguments of `Run.log_event`, such as ``step=3``.
+            place: further arguments for `Run.log_event`, such as ``step=3``.
         """
         run = find_active_run()
         if run is not None:
@@ -243,7 +242,7 @@ class TrackerSource:
         Args:
             path: the file or folder, or a URI.
             name: the artifact's name.
-            facts: more arguments of `Run.log_artifact`.
+            facts: further arguments for `Run.log_artifact`.
         """
         run = find_active_run()
         if run is not None:
@@ -259,14 +258,14 @@ class TrackerSource:
         timestamp: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record bytes that were logged to the tracker as an artifact, with a copy in the run.
+        """Store bytes in the run, and record them as an artifact of this source.
 
         Args:
             content: the bytes.
             name: the artifact's name.
-            ending: the extension of the file name: ``png``.
+            ending: the extension of the stored file, such as ``png``.
             step, timestamp: the step and time that the script passed to the tracker.
-            metadata: more metadata of the artifact.
+            metadata: further metadata for the artifact.
         """
         run = find_active_run()
         if run is not None:
@@ -295,11 +294,11 @@ def get_source(
     facts: Mapping[str, Any],
     context: Context | None = None,
 ) -> TrackerSource:
-    """Return the source with this key. If it is new, create it and announce it in the run.
+    """Return the source with this key. If there is none, create it and announce it in the run.
 
     Args:
         tool: the tracker's name.
-        key: the identifier of the source in the tracker.
+        key: the source's identifier in the tracker.
         label: a short name for the source.
         facts: metadata for the event that announces the source.
         context: the context of metrics whose names do not imply a context.
@@ -316,7 +315,7 @@ def get_source(
 
 
 def find_active_run() -> Run | None:
-    """Return the run to record into: the script's own run if it started one, else the outer run.
+    """Return the run to record in: the script's own run if it started one, else the outer run.
 
     Returns None if neither exists.
     """
@@ -336,13 +335,16 @@ def _flatten_names(
 
 
 def context_from_folder(path: str) -> Context | None:
-    """Return the context that a log folder's name implies, or None: validation for ``runs/val``."""
+    """Return the context that a log folder's name implies; None if it implies no context.
+
+    For example, the folder ``runs/val`` implies the context validation.
+    """
     last = os.path.basename(os.path.normpath(path))
     return context_from_name(f"x/{last}") if last.isalpha() else None
 
 
 def find_package_version(package: str) -> str | None:
-    """Return the ``__version__`` of an imported package; None if it is not known."""
+    """Return the ``__version__`` of an imported package; None if it is unknown."""
     version = getattr(sys.modules.get(package), "__version__", None)
     return version if isinstance(version, str) else None
 
@@ -386,5 +388,5 @@ def _names_other_source(lines: Iterable[bytes], run: Run, source: TrackerSource)
                 if (announced["tool"], announced["source"]) != (source.tool, source.key):
                     return True
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # the line is not complete yet, or another program wrote it
+            continue  # the line is incomplete, or another program wrote it
     return False

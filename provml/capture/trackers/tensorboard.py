@@ -1,15 +1,15 @@
-"""Records the calls to TensorBoard's ``SummaryWriter``, of torch and of tensorboardX.
+"""Records calls to TensorBoard's ``SummaryWriter``, in both torch and tensorboardX.
 
 | TensorBoard | provml |
 |---|---|
-| scalars | metrics, with the exact values of the call (TensorBoard keeps 32-bit floats) |
+| scalars | metrics, with the exact values from the call (TensorBoard keeps 32-bit floats) |
 | hyperparameters | parameters and metrics |
 | images, figures, audio, video | artifacts, with the encoded bytes that TensorBoard writes |
-| histograms | artifacts: JSON with the buckets that are not empty |
+| histograms | artifacts: JSON with the non-empty buckets |
 | texts | events |
-| everything else | events with the tag |
+| everything else | events named after the tag |
 
-A source is a log folder.
+Each log folder is a source.
 """
 
 from __future__ import annotations
@@ -52,19 +52,20 @@ _MEDIA_VERBS: Final = (
 )
 _HISTOGRAM_VERBS: Final = ("add_histogram", "add_histogram_raw")
 _SUMMARY_FUNCTIONS: Final = ("image", "image_boxes", "video", "audio", "histogram", "histogram_raw")
-"""The functions in the writers' modules that create protocol buffers of media and histograms."""
+"""The functions in the writers' modules that create protocol buffers for media and histograms."""
 
 _MOMENTS: Final = ("min", "max", "num", "sum", "sum_squares")
 
 
 class _TensorBoardState:
-    """The memory of this module: the writers, their trials, and the last protocol buffer.
+    """The writers, their trials, and the last protocol buffer created.
 
     Attributes:
         sources: the source of each writer.
         trials: the run name of each writer's first trial, by the key of the writer's source.
-        trial_numbers: the numbers for later trials without a name.
-        last: its attribute ``summary`` is the last protocol buffer that the thread created.
+        trial_numbers: the numbers to give to later trials without a name.
+        last: a thread-local object whose ``summary`` is the last protocol buffer that the thread
+            created.
     """
 
     def __init__(self) -> None:
@@ -170,11 +171,13 @@ def _add_hparams(
 
 
 def _trial_source(source: TrackerSource, run_name: str | None) -> TrackerSource:
-    """Return the source for a trial: the writer's source for its first trial, else another one.
+    """Return the source for a trial.
+
+    The first trial of a writer uses the writer's own source. Each later trial gets another one.
 
     Args:
         source: the source of the writer.
-        run_name: the trial's name; None if it has no name.
+        run_name: the name of the trial; None if it has no name.
     """
     state = STATE.part(_TensorBoardState)
     if source.key not in state.trials:
@@ -210,7 +213,7 @@ def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
 
 
 def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
-    """Return the values of these kinds in the summary that the recorded call has just created."""
+    """Take the values of the requested kinds from the summary that the call has created."""
     last = STATE.part(_TensorBoardState).last
     summary, last.summary = getattr(last, "summary", None), None
     if summary is None:
@@ -221,7 +224,7 @@ def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
 def _bind_arguments(
     signature: Signature, *args: Any, **kwargs: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of a call by name, and separately its step and timestamp."""
+    """Return a call's arguments by name, and separately its step and timestamp."""
     arguments = signature.bind(*args, **kwargs).arguments
     step = _to_step(arguments.get("global_step"))
     return arguments, {"step": step, "timestamp": arguments.get("walltime")}

@@ -1,9 +1,13 @@
-"""Records the calls to Weights & Biases (W&B): ``wandb.init`` and the methods of its run.
+"""Records calls to Weights & Biases (W&B): to ``wandb.init`` and to the methods of W&B runs.
 
-It works offline and in disabled mode too. The type of a value passed to ``log`` decides how it is
-recorded: numbers and text as metrics, pictures and other files as artifacts, everything else as an
-event with the type. Values set in ``summary`` are metrics in the context ``summary``. A source is a
-run of W&B.
+W&B's offline and disabled modes are supported too. The type of a value that the script passes to
+``log`` determines how provml records the value:
+
+- numbers and text: as metrics
+- pictures and other files: as artifacts
+- everything else: as an event that states the type
+
+Values set in ``summary`` become metrics in the context ``summary``. Each W&B run is a source.
 """
 
 from __future__ import annotations
@@ -51,13 +55,13 @@ _RECORDED_SETTINGS: Final = (
 
 
 class _WandbRunState:
-    """The memory of this module about one run of W&B.
+    """The recording state of one W&B run.
 
     Attributes:
-        source: the source of the run.
-        step: the current step of the run.
+        source: the source that represents the W&B run.
+        step: the current step of the W&B run.
         config: the text of each configuration value recorded so far, by key.
-        finished: whether the end of the run has been recorded.
+        finished: whether the end of the W&B run has been recorded.
     """
 
     def __init__(self, run: Any, source: TrackerSource) -> None:
@@ -68,7 +72,7 @@ class _WandbRunState:
 
 
 class _WandbState:
-    """The state of each run of W&B, by the run object and by its configuration object."""
+    """The state of each W&B run, by its run object and by its configuration object."""
 
     def __init__(self) -> None:
         self.by_run: IdentityMap[_WandbRunState] = IdentityMap()
@@ -76,7 +80,7 @@ class _WandbState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls of the module's functions, or of the methods of its classes."""
+    """Record the calls to the module's functions, or to the methods of its classes."""
     part = module.__name__.rpartition(".")[2]
     if part == "wandb_init":
         calls.record(module, "init", _init)
