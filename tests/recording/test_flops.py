@@ -155,7 +155,7 @@ def test_epochs_over_any_dataset(run: provml.Run, net: nn.Module, name: str) -> 
 
 def test_a_length_is_of_batches_like_those_known(run: provml.Run, net: nn.Module) -> None:
     """A number of samples, all that some scripts know, could not be given."""
-    with pytest.raises(provml.InvalidArgumentError, match=r"no batch.*pass batch="):
+    with pytest.raises(provml.InvalidArgumentError, match=r"batch is unknown: pass batch="):
         run.log_flops_per_epoch("epoch", 10, TRAINING, model=net)
     run.log_flops_per_epoch("epoch", 10, TRAINING, model=net, batch=torch.zeros(4, 10))
     run.log_flops_per_epoch("epoch", 8, TRAINING)
