@@ -1,6 +1,6 @@
-"""The functions of ``provml``: `start_run`, and functions that call the active run's methods.
+"""The functions of ``provml``: `start_run`, and functions that call methods of the active run.
 
-Imports `recording` and the layers below it, and never the modules that derive documents.
+Imports `recording` and the layers below it, but no modules that derive documents.
 """
 
 from __future__ import annotations
@@ -43,36 +43,39 @@ def start_run(
 ) -> Run:
     """Start recording a run, and make it the active run. The run is also a context manager.
 
-    Costs a few milliseconds. If the disk cannot be written, only this function raises, because no
-    training is lost yet. If an exception leaves the ``with`` block, the run ends as failed. If the
-    process exits without `end_run`, provml ends the run and records how the process exited.
+    Costs a few milliseconds. If the disk cannot be written, this function raises an error. Later
+    calls only warn about the disk, so that they do not stop the training.
 
-    Under ``provml run``, the script joins the run that the command started. The arguments are
-    recorded as an event, and the command ends the run and writes the documents.
+    If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
+    `end_run`, provml ends the run and records how the process exited.
+
+    Under ``provml run``, the script joins the run that the command started. provml then records the
+    arguments as an event; the command ends the run and writes the documents.
 
     Args:
         experiment: the experiment's name.
         store: the folder that holds the runs; by default ``PROVML_STORE``, else ``provenance``.
-        run_id: the run's id; by default the time and eight random characters. If the ranks of a
-            distributed job (``RANK``, ``SLURM_PROCID``, ...) give the same id, here or in
-            ``PROVML_RUN_ID``, they record into one run.
+        run_id: the run's id; by default the current time and eight random characters. If the ranks
+            of a distributed job (``RANK``, ``SLURM_PROCID``, ...) use the same id, here or in
+            ``PROVML_RUN_ID``, they all record the same run.
         project: a name that groups experiments.
         owner: the person responsible; by default the login name.
-        namespace: the base IRI of everything that the run describes; by default ``urn:provml:``.
+        namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:``.
         external_id: the run's id in another system.
         framework: the machine-learning framework, such as ``"pytorch"``.
         task: the task of the model, such as ``"detection"``.
-        metadata: keys and values as for `update_metadata`.
-        resume: resume the run with this id or, without an id, the experiment's latest run. If no
-            such run exists, a new run starts.
-        tags: names and values as for `set_tag`.
+        metadata: a mapping of keys to values, as for `update_metadata`.
+        resume: whether to resume an earlier run: the run with this id or, without an id, the
+            experiment's latest run. If it does not exist, a new run starts.
+        tags: a mapping of names to values, as for `set_tag`.
         formats: the formats of the documents to write when the run ends; ``()`` writes none.
         sample_interval_s: seconds between two background readings of the machine; 0 takes none. By
             default ``PROVML_SAMPLE_INTERVAL_S``, else 5.
         collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
-            ``energy``, the name of another package's collector, or a collector object; by default
-            ``PROVML_COLLECT``, else the six.
-        disabled: accept every call and record nothing; also ``PROVML_DISABLED=1``.
+            ``energy``, the name of another package's collector, or a collector object. By default
+            ``PROVML_COLLECT``, else the first six of these.
+        disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
+            effect.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
@@ -105,7 +108,7 @@ def start_run(
         return _join_outer_run(settings, asked | labels, start)
     run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
-    # only one of a job's processes on a machine reads the machine itself
+    # among the processes of a job on one machine, only one reads the machine itself
     machine_wide = settings.local_rank in (None, 0)
     _start_sampling(run, start, machine_wide)
     return run
@@ -118,7 +121,7 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
 
 
 def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """Join the run of ``provml run``, which already reads the machine and its processes."""
+    """Join the run of ``provml run``. The command already reads the machine and its processes."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
@@ -147,7 +150,7 @@ def _log_metric_of_active(
     unit: Any = None,
     of: Any = None,
 ) -> None:
-    # parameters are written out because *args and **kwargs cost 0.2 microseconds a call
+    # named parameters, because *args and **kwargs would cost 0.2 microseconds per call
     if not _active_runs:
         raise NoActiveRunError("log_metric")
     _active_runs[-1].log_metric(
@@ -156,7 +159,7 @@ def _log_metric_of_active(
 
 
 def _call_active(verb: str) -> Callable[..., Any]:
-    """Build a function that calls a verb of the run that is active when it is called."""
+    """Build a function that calls this method of whichever run is then active."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not _active_runs:
@@ -169,8 +172,8 @@ def _call_active(verb: str) -> Callable[..., Any]:
 class _ActiveRun:
     """Builds the functions of ``provml`` that call a method of the active run, as attributes.
 
-    Each function has the signature and the docstring of the method of `Run` that it calls. It looks
-    up the active run at each call.
+    Each function has the signature and the docstring of the method of `Run` that it calls. Each
+    call looks up the active run.
     """
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
@@ -179,13 +182,16 @@ class _ActiveRun:
         update_wrapper(function, method)
         # inspect.signature and help() then show the method's parameters without self
         function.__wrapped__ = partial(method, None)
-        function.__module__, function.__qualname__ = __name__, verb  # so that it can be pickled
+        function.__module__, function.__qualname__ = (
+            __name__,
+            verb,
+        )  # so that the function can be pickled
         return cast(Callable[..., Any], function)
 
 
 _active_runs = process_hooks.active_runs
-# Type checkers and editors see the methods of a Run here. This is how the standard library's
-# random module makes its functions: their signatures and documentation are written once.
+# Type checkers and editors treat this object as a Run, so that signatures and docstrings are
+# written only once. The standard library's random module creates its functions in the same way.
 _active_run = cast(Run, _ActiveRun())
 
 end_run = _active_run.end_run

@@ -1,4 +1,4 @@
-"""The demo: train a small scikit-learn network on handwritten digits, and record the training.
+"""The demo: it trains a scikit-learn network on handwritten digits, and records the training.
 
 Needs the extra ``demo``. Imports `_api` to record, and `export`, `journal.reader` and
 `recorded_run` to read the run afterwards.
@@ -39,7 +39,7 @@ _RATE: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The results of an epoch; ``number`` counts from 1."""
+    """The results of one epoch of the training; `number` counts from 1, `epochs` is the total."""
 
     number: int
     epochs: int
@@ -49,15 +49,15 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The results of the demo, and what they cost.
+    """The results of the demo, and the time that it took.
 
     Attributes:
-        results: the evaluation's metrics.
-        loop_s: seconds that the training loop took, including the recording.
-        recording_s: seconds of the training loop that provml's functions took.
-        end_s: seconds that `end_run` took, including the document.
+        results: the metrics of the evaluation, by name.
+        loop_s: the duration of the training loop in seconds, including the recording.
+        recording_s: the part of `loop_s` that provml's functions took.
+        end_s: the duration of `end_run` in seconds, including the writing of the document.
         page: the web page of the run's graph; None if a package for it is not installed.
-        missing: a message that names the missing package and the command that installs it.
+        missing: a message with the missing package and the command that installs it, or None.
     """
 
     path: Path
@@ -78,7 +78,7 @@ class Demo:
 
 @dataclass(slots=True)
 class _Stopwatch:
-    """Adds up the time spent in its ``with`` blocks."""
+    """A stopwatch that adds up the time spent in its ``with`` blocks."""
 
     elapsed_s: float = 0.0
     _since: float = field(default=0.0)
@@ -92,7 +92,7 @@ class _Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The digits in three parts; each part has an array of images and an array of labels."""
+    """The digits in three parts, each with an array of images and an array of labels."""
 
     training: tuple[Any, Any]
     validation: tuple[Any, Any]
@@ -106,12 +106,12 @@ def run_demo(
 ) -> Demo:
     """Train a network, record the run, and write its graph as a web page. Takes a few seconds.
 
-    The results are the same each time. If the extra ``html`` is not installed, no page is written.
+    Every run gives the same results. If the extra ``html`` is not installed, no page is written.
 
     Args:
         epochs: the number of passes over the training data, 1 or more.
         store: the folder that holds the runs; the default is the same as for `start_run`.
-        report: a function that is called after each epoch.
+        report: a function to call with the results of each epoch.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -120,7 +120,9 @@ def run_demo(
     """
     parts, model = _prepare()
     if read_settings().disabled:
-        raise InvalidArgumentError("PROVML_DISABLED is set: the demo would record nothing")
+        raise InvalidArgumentError(
+            "PROVML_DISABLED is set, so the demo would record nothing: unset it first"
+        )
     recording = _Stopwatch()
     with _api.start_run(_EXPERIMENT, store=store, tags={"purpose": "demo"}) as run:
         _describe(run, model, parts, epochs)
@@ -137,7 +139,7 @@ def run_demo(
 
 
 def _prepare() -> tuple[_Parts, Any]:
-    """Return the data in three parts, and the untrained network."""
+    """Return the dataset, split into three parts, and the untrained network."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -188,7 +190,7 @@ def _train(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 model.partial_fit(x, y, classes=np.arange(10))
-            # scikit-learn turns Ctrl-C into this warning and would train on
+            # scikit-learn turns Ctrl-C into this warning, and would continue training
             if any("interrupted by user" in str(warning.message) for warning in caught):
                 raise KeyboardInterrupt
             accuracy = model.score(x, y)
@@ -231,8 +233,8 @@ def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
 
 
 def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
-    """Evaluate the model; record its metrics and the model itself."""
-    _log_part(run, EVALUATION, parts.evaluation)  # not before: it begins the context
+    """Evaluate the model; record the metrics and the model file."""
+    _log_part(run, EVALUATION, parts.evaluation)  # only now, because this starts the context
     results = _scores(model, *parts.evaluation)
     run.log_metrics(results, EVALUATION)
     with tempfile.TemporaryDirectory() as folder:
@@ -243,7 +245,7 @@ def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
 
 
 def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, float]) -> Demo:
-    """Count the statements of the run's document, and build the demo's results."""
+    """Count the statements of the run's document, and return the results of the demo."""
     from provml.model.mapping import RunMapping
 
     mapping = RunMapping(Journal(run.path))

@@ -1,4 +1,4 @@
-"""The exceptions that provml raises, and the warning that it gives.
+"""The exceptions that provml raises, and its warning class.
 
     Exception
     └── ProvMLError                                    every error that provml raises
@@ -13,8 +13,8 @@
         ├── StoreError            OSError                the store can't be read or written
         ├── JournalError          ValueError             the journal's files can't be read
         ├── ExportError           ValueError             the export can't be made
-        ├── QueryError            ValueError             the query is wrong
-        ├── EndpointError         OSError                the SPARQL server refused or failed
+        ├── QueryError            ValueError             the query is invalid
+        ├── EndpointError         OSError                the SPARQL server could not answer
         ├── DocumentError         ValueError             the PROV document can't be read or written
         ├── MissingExtraError     ImportError            an optional package is not installed
         └── MissingProgramError   FileNotFoundError      an external program is not installed
@@ -22,10 +22,10 @@
     └── ProvMLWarning                                  recording continues, but something is lost
 
 The second column is the built-in exception that the class also inherits, so that ``except
-ValueError`` catches what you expect. Every exception can be pickled and copied, so that it comes
-back whole from a process pool.
+ValueError`` catches what you expect. You can pickle and copy every exception, so process pools can
+return it without losing information.
 
-This module imports nothing from provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class ProvMLError(Exception):
 
 
 class InvalidMetricError(ProvMLError, TypeError, ValueError):
-    """The name or value of a metric can't be recorded. Nothing was recorded."""
+    """The name or value of a metric is invalid. Nothing was recorded."""
 
 
 class InvalidArgumentError(ProvMLError, TypeError, ValueError):
-    """An argument other than a metric's name or value is unusable. Nothing was recorded."""
+    """An argument other than a metric's name or value is invalid. Nothing was recorded."""
 
 
 class NoActiveRunError(ProvMLError, RuntimeError):
@@ -66,7 +66,7 @@ class RunClosedError(ProvMLError, RuntimeError):
 
 
 class RunExistsError(ProvMLError, FileExistsError):
-    """The run id is taken. Pass ``resume=True`` to continue that run."""
+    """The run id is taken. Choose another id, or pass ``resume=True`` to resume the run."""
 
 
 class RunNotFoundError(ProvMLError, LookupError):
@@ -74,7 +74,7 @@ class RunNotFoundError(ProvMLError, LookupError):
 
 
 class SeriesNotFoundError(ProvMLError, LookupError):
-    """No series has this name and context, or several have, and the call must say which one."""
+    """No series has this name and context, or several series do and the call must select one."""
 
 
 class ContentNotFoundError(ProvMLError, FileNotFoundError):
@@ -94,19 +94,19 @@ class ExportError(ProvMLError, ValueError):
 
 
 class QueryError(ProvMLError, ValueError):
-    """The query is wrong: a condition can't be parsed, or a name in it is unknown."""
+    """The query is invalid: it can't be parsed, or it contains an unknown name."""
 
 
 class EndpointError(ProvMLError, OSError):
-    """The SPARQL server can't be reached, refuses the request, or gives an unreadable answer."""
+    """The SPARQL server can't be reached, refuses the request, or returns an invalid response."""
 
 
 class DocumentError(ProvMLError, ValueError):
     """The document is not valid PROV, or the format can't express something in it.
 
     Args:
-        message: what is wrong, and where. It may quote the document, so line breaks become spaces
-            and the text is cut to 500 characters.
+        message: a description of the problem and its position. Because it may quote the document,
+            line breaks become spaces, and it is truncated to 500 characters.
     """
 
     def __init__(self, message: str) -> None:
@@ -119,8 +119,8 @@ class MissingExtraError(ProvMLError, ImportError):
 
     Args:
         what: the feature that needs the package, such as ``"a graph"``.
-        package: the name of the package, such as ``"networkx"``.
-        extra: the extra of provml that installs the package, such as ``"graph"``.
+        package: the name of the missing package, such as ``"networkx"``.
+        extra: the provml extra that installs the package, such as ``"graph"``.
     """
 
     def __init__(self, what: str, package: str, extra: str) -> None:
@@ -138,4 +138,4 @@ class MissingProgramError(ProvMLError, FileNotFoundError):
 
 
 class ProvMLWarning(UserWarning):
-    """Recording continues, but something in its environment failed. Lost records are counted."""
+    """Recording continues after a problem such as a full disk. provml counts the lost records."""

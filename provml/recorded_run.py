@@ -1,7 +1,7 @@
-"""Read a recorded run, whether it is still running, has ended, or crashed.
+"""Reads a recorded run, whether it is still running, has ended, or has crashed.
 
-Unlike recording, reading raises errors. Imports `journal` and `base`; imports the packages that
-derive documents (`model`, `export`, numpy, prov) only when needed.
+Reading raises exceptions, whereas recording only warns. Imports `journal` and `base`; imports the
+packages that derive documents (`model`, `export`, numpy, prov) only when they are needed.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ NO_EPOCH = layout.NO_EPOCH
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesArrays:
-    """A series as columns of equal length, in the order written.
+    """The samples of a series, as columns of equal length, in the order they were written.
 
     Attributes:
         time_ns: int64, nanoseconds since the Unix epoch.
         step: int64; `NO_STEP` (-2**63) if a sample has no step.
         epoch: int64; `NO_EPOCH` (-1) if a sample has no epoch.
-        value: float64; int64 if all values are ints; objects if neither type holds all values
-            exactly.
+        value: float64; int64 if all values are ints; Python objects if neither type can represent
+            all values exactly.
     """
 
     time_ns: NDArray[np.int64]
@@ -65,7 +65,7 @@ class SeriesArrays:
 
 
 class SeriesName(NamedTuple):
-    """The name and the context of a series; a context of None is the run itself."""
+    """The name and the context of a series. If the context is None, it is the run itself."""
 
     name: str
     context: Context | None
@@ -73,7 +73,10 @@ class SeriesName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedAlert:
-    """A reading above its threshold; ``critical`` from 1.1 times it on, else ``warning``."""
+    """A reading above its threshold.
+
+    The severity is ``warning`` below 1.1 times the threshold, else ``critical``.
+    """
 
     time_ns: int
     metric: str
@@ -97,7 +100,7 @@ class RecordedContent:
 
     Attributes:
         kind: ``dataset``, ``artifact`` or ``model``.
-        facts: its path, sha256, size, shape and other facts, depending on the kind.
+        facts: the path, sha256, size, shape and other facts, depending on the kind.
     """
 
     kind: str
@@ -111,7 +114,7 @@ class RecordedContent:
 
     @property
     def sha256(self) -> str | None:
-        """The hexadecimal digest of the content; None if it was not hashed."""
+        """The SHA-256 digest of the content, in hexadecimal; None if the content was not hashed."""
         digest = self.facts.get("sha256")
         return digest if isinstance(digest, str) else None
 
@@ -125,14 +128,14 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
         store: the folder to search for ids; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
-        RunNotFoundError: no run, or more than one, matches.
+        RunNotFoundError: no run matches, or several do.
         JournalError: a newer version of provml recorded the run.
     """
     return RecordedRun(find_run(run, store))
 
 
 class RecordedRun:
-    """A recorded run, as `load` returns it. Each call reads everything recorded before it."""
+    """A recorded run, as `load` returns it. Each call reads everything recorded so far."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -148,27 +151,27 @@ class RecordedRun:
 
     @property
     def experiment(self) -> str:
-        """The experiment's name."""
+        """The name of the experiment that the run belongs to."""
         return str(self._journal.description["experiment"])
 
     @property
     def project(self) -> str | None:
-        """The project's name."""
+        """The name of the project that the run belongs to, or None."""
         return self._journal.description.get("project")
 
     @property
     def owner(self) -> str | None:
-        """The person responsible for the run."""
+        """The person responsible for the run, or None."""
         return self._journal.description.get("owner")
 
     @property
     def status(self) -> str:
-        """``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``."""
+        """The status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``."""
         return self._journal.state().status
 
     @property
     def reason(self) -> str | None:
-        """The reason why the run ended this way, if known."""
+        """The reason for the status or, for a running run, the process that records it, or None."""
         return self._journal.state().reason
 
     @property
@@ -182,12 +185,12 @@ class RecordedRun:
 
     @property
     def started(self) -> datetime:
-        """The start time, cut to microseconds."""
+        """The start time of the run, truncated to microseconds."""
         return to_datetime(self._journal.state().started_ns)
 
     @property
     def ended(self) -> datetime | None:
-        """The end time, cut to microseconds; None while the run is running or if it crashed."""
+        """The end time, truncated to microseconds; None if the run is running or has crashed."""
         ended_ns = self._journal.state().ended_ns
         return None if ended_ns is None else to_datetime(ended_ns)
 
@@ -199,42 +202,44 @@ class RecordedRun:
 
     @property
     def params(self) -> dict[str, Any]:
-        """All parameters with their last values."""
+        """The parameters of the run, with their latest values."""
         return self._last_values("param")
 
     @property
     def tags(self) -> dict[str, Any]:
-        """All tags with their last values."""
+        """The tags of the run, with their latest values."""
         return self._last_values("tag")
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """All metadata keys with their last values."""
+        """The metadata of the run, with the latest value of each key."""
         return self._last_values("metadata")
 
     @property
     def external_id(self) -> str | None:
-        """The run's id in another system."""
+        """The run's id in another system, or None."""
         return self._journal.description.get("external_id")
 
     @property
     def framework(self) -> str | None:
-        """The machine-learning framework that the run used."""
+        """The machine-learning framework that the run used, or None."""
         return self._journal.description.get("framework")
 
     @property
     def task(self) -> str | None:
-        """The task of the model."""
+        """The task of the model, such as ``detection``, or None."""
         return self._journal.description.get("task")
 
     def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.read_records(Journal(self.path), *kinds)  # reopened, as a live run grows
+        return history.read_records(
+            Journal(self.path), *kinds
+        )  # opened again, because a live run grows
 
     def _last_values(self, kind: str) -> dict[str, Any]:
         return history.last_values(Journal(self.path), kind)
 
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
-        """Return the name and context of every series of a kind; pass them to `series`."""
+        """Return the name and context of each series of a kind; `series` takes both."""
         from provml.model.series import SeriesTable
 
         table = SeriesTable(Journal(self.path))
@@ -250,25 +255,26 @@ class RecordedRun:
         kind: str | None = None,
         of: str | tuple[str, str] | None = None,
     ) -> SeriesArrays:
-        """Return the samples of a metric or reading, in the order written, process by process.
+        """Return the samples of a metric or machine reading.
 
-        Costs about 20 ms for a million samples.
+        The samples of each process are together, in the order in which they were written. Costs
+        about 20 ms for a million samples.
 
         Args:
-            name: the metric's name.
-            context: its context, or a word for one as in `Context`; None selects the samples that
-                were logged without a context.
+            name: the name of the metric or reading.
+            context: the context or its name; `Context` lists the names. None selects the samples
+                that were logged without a context.
             rank: the rank of the processes that logged the samples; None selects all processes.
-            kind: ``metric``, ``flops`` or ``cumulative-flops``; for readings the name of the
-                collector, such as ``system`` or ``gpu``. By default metrics or, if no metric has
-                the name, the first kind that has it.
+            kind: ``metric``, ``flops`` or ``cumulative-flops``; for readings, the name of the
+                collector, such as ``system`` or ``gpu``. By default ``metric`` or, if no metric has
+                this name, the first kind that has a series with this name.
             of: the name of the model or artifact that was measured; ``("model", name)`` if a model
-                and an artifact share the name. None selects the samples without a model or
-                artifact; if all samples have the same one, None selects all samples.
+                and an artifact have the same name. By default, the samples that are not linked to a
+                model or artifact; if all samples are linked to the same one, all samples.
 
         Raises:
-            SeriesNotFoundError: no series matches, or the series of several models match; the
-                message lists the candidates.
+            SeriesNotFoundError: no series matches, or series of several models do; the message
+                lists the candidates.
         """
         from provml.model.series import SeriesTable, series_columns
 
@@ -290,8 +296,8 @@ class RecordedRun:
         if of is None and len(targets) > 1:
             if None not in targets:
                 raise SeriesNotFoundError(
-                    f"run {self.id} has {name!r} in {context} for several models: "
-                    f"{', '.join(map(repr, targets[:10]))}: choose one, of={targets[0]!r}"
+                    f"run {self.id} has {name!r} in {context} for several models "
+                    f"({', '.join(map(repr, targets[:10]))}): choose one with of={targets[0]!r}"
                 )
             chosen = [s for s in chosen if s.of is None]
         if not chosen:
@@ -311,13 +317,13 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
-        """Return the events in the order logged; select them by name, source or period.
+        """Return the events that match all arguments, in the order in which they were logged.
 
         Args:
-            name: the event's name.
-            source: the person or program that the event comes from.
-            since, until: the earliest and the latest time, each as a timestamp that
-                `Run.log_metric` accepts.
+            name: the event's name; None selects all names.
+            source: the person or program that caused the event; None selects all sources.
+            since, until: the earliest and the latest time to include, as timestamps that
+                `Run.log_metric` accepts; None sets no limit.
 
         Raises:
             InvalidArgumentError: a time is invalid.
@@ -332,12 +338,13 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
-        """Return the events with a duration (``X_started`` to ``X_finish``), in order of start.
+        """Return the matching spans, from ``X_started`` to ``X_finish``, in order of start time.
 
         Args:
-            name: the name of the span, ``X``.
+            name: the name of the span, which is the part ``X``; None selects all names.
             source: as in `events`.
-            since, until: a period; spans that overlap it are returned.
+            since, until: the start and the end of a period; only spans that overlap it are
+                returned. None sets no limit.
 
         Raises:
             InvalidArgumentError: a time is invalid.
@@ -357,7 +364,7 @@ class RecordedRun:
         return history.read_points(journal, path, start_index, limit)
 
     def alerts(self) -> list[RecordedAlert]:
-        """Return the alerts, in the order recorded: readings that rose above their thresholds."""
+        """Return the readings that raised alerts, in the order in which they were recorded."""
         found: list[RecordedAlert] = []
         for record in self._records("alert"):
             try:
@@ -379,16 +386,16 @@ class RecordedRun:
         return found
 
     def resources(self) -> list[ResourceUse]:
-        """Return the mean, extremes and sum of each reading of the machine.
+        """Return the mean, minimum, maximum and total of each kind of machine reading.
 
-        The figures cover all contexts together. Costs one pass over the samples.
+        These statistics cover all contexts together. Costs one pass over the samples.
         """
         from provml.model.resources import resource_use
 
         return resource_use(Journal(self.path))
 
     def artifacts(self) -> list[RecordedContent]:
-        """Return the artifacts, models and datasets in the order logged."""
+        """Return the artifacts, models and datasets, in the order in which they were logged."""
         found: list[RecordedContent] = []
         for files in Journal(self.path).writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
@@ -423,8 +430,8 @@ class RecordedRun:
         """Yield the PROV statements of the run one by one. Costs about 10 microseconds each.
 
         Args:
-            detail: ``sample`` or ``series``; None means ``sample`` for up to a million samples,
-                else ``series``.
+            detail: ``sample`` describes every sample, ``series`` only summarises each series; None
+                means ``sample`` for runs of up to a million samples, else ``series``.
 
         Raises:
             ExportError: the detail is unknown.
@@ -435,7 +442,7 @@ class RecordedRun:
             yield from statement.singly()
 
     def to_prov(self, detail: str | None = None) -> ProvDocument:
-        """Build a document of the ``prov`` library from the run.
+        """Build a ``ProvDocument`` of the ``prov`` library from the run.
 
         Costs about 0.1 ms and a few kilobytes of memory per statement. Times are truncated to
         microseconds, the precision of that library.
@@ -449,7 +456,7 @@ class RecordedRun:
         return build_prov_document(RunMapping(Journal(self.path), detail))
 
     def to_rdflib(self, detail: str | None = None) -> Graph:
-        """Build an ``rdflib`` graph of the run, in PROV-O terms.
+        """Build an ``rdflib`` graph of the run that uses the PROV-O vocabulary.
 
         Costs about 0.2 ms and a few kilobytes of memory per sample.
 
@@ -465,13 +472,13 @@ class RecordedRun:
         return rdflib_graph(RunMapping(Journal(self.path), detail))
 
     def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
-        """Run a SPARQL SELECT query on the run; return a dict of variables and values for each row.
+        """Run a SPARQL SELECT query on the run; return one dict of variables per row.
 
-        Use `provml.sparql.load_runs` for other queries, several runs or large answers. If the run
-        changed since the last call, the call loads it again, which costs 0.1 ms per sample.
+        For other kinds of queries, several runs or large results, use `provml.sparql.load_runs`. If
+        the run has changed since the last call, it is loaded again, which costs 0.1 ms per sample.
 
         Args:
-            text: the query; the prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are
+            text: the query. The prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are
                 predefined.
             parameters: values for the query's ``VALUES ?name { UNDEF }`` clauses.
 
@@ -486,7 +493,7 @@ class RecordedRun:
             answer = loaded.query(text, **parameters)
             if answer.kind != "table":
                 raise QueryError(
-                    f"the answer is a {answer.kind}, not a table: use provml.sparql.load_runs"
+                    f"the result is a {answer.kind}, not a table: use provml.sparql.load_runs"
                 )
             return [dict(zip(answer.variables, row, strict=True)) for row in answer]
 
@@ -498,20 +505,20 @@ class RecordedRun:
         by: str | None = None,
         log: bool = False,
     ) -> None:
-        """Draw series into a file, one chart for each name. Costs one pass over the samples.
+        """Plot series to a file, with one chart per name. Costs one pass over the samples.
 
         Args:
             file: a path ending in ``.png``, ``.svg`` or ``.html``.
-            series: the names of the series; by default all.
-            contexts: the names of the contexts; by default all.
+            series: the names of the series to plot; by default all.
+            contexts: the names of the contexts to plot; by default all.
             by: the horizontal axis: ``step``, ``epoch`` or ``time``; by default the first of these
                 that the samples have.
             log: whether the vertical axis is logarithmic.
 
         Raises:
-            InvalidArgumentError: the file ending or the axis is unknown.
+            InvalidArgumentError: the file extension or the axis is unknown.
             SeriesNotFoundError: the run has no such series or context.
-            MissingExtraError: matplotlib, or mpld3 for a page, is not installed.
+            MissingExtraError: matplotlib is not installed, or mpld3, which ``.html`` needs.
         """
         from provml.plot import draw
 
@@ -520,9 +527,9 @@ class RecordedRun:
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
         """Build a ``networkx`` graph of the run; `provml.graph.build` describes the graph.
 
-        Nodes are keyed by IRI, edges by relation. As in PROV, edges point from later things to
-        earlier things. Costs about 5 microseconds and a kilobyte per statement, and, at ``series``
-        detail, one pass over the samples.
+        The keys of nodes are IRIs, and the keys of edges are relations. As in PROV, edges point
+        from later to earlier things. Costs about 5 microseconds and a kilobyte of memory per
+        statement; with ``series`` detail, it also costs one pass over the samples.
 
         Args:
             detail: as in `statements`.
@@ -538,8 +545,8 @@ class RecordedRun:
     def to_pydot(self, detail: str | None = "series", view: View | None = None) -> Dot:
         """Build a Graphviz picture of the run that follows the PROV layout conventions.
 
-        At ``series`` detail, large groups of similar things share one node: the series of a context
-        with their plots, the parameters, the steps.
+        With ``series`` detail, large groups of similar things share one node: the series of a
+        context with their plots, the parameters, and the steps.
 
         Args:
             detail: as in `statements`.
@@ -564,20 +571,20 @@ class RecordedRun:
         detail: str | None = None,
         view: View | None = None,
     ) -> None:
-        """Write the run to a file, in a format of your choice.
+        """Write the run to a file in one of the export formats.
 
-        Needs the same memory for a run of any size, except for graphs and pictures.
+        The memory that the export needs does not grow with the run, except for graphs and pictures.
 
         Args:
             format: ``provjson``, or another format that ``provml formats`` lists.
-            file: a path (``.gz`` and ``.zst`` compress), or a binary file.
+            file: a path or a binary file; a path that ends in ``.gz`` or ``.zst`` is compressed.
             detail: as in `statements`; the default for graphs and pictures is ``series``.
-            view: the part to draw, for graphs and pictures: a `provml.graph.view.View`.
+            view: for graphs and pictures, the part of the graph to draw.
 
         Raises:
             ExportError: the format or detail is unknown, or the format does not support a view.
-            MissingExtraError, MissingProgramError: a package or program that the format needs is
-                missing.
+            MissingExtraError, MissingProgramError: the format needs a package or a program that is
+                not installed.
             OSError: the file cannot be written.
         """
         from provml.export import export

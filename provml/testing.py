@@ -1,4 +1,4 @@
-"""Test that a script records the right data, and that a PROV document is valid.
+"""Tools for your tests: check what a script records, and whether a PROV document is valid.
 
 Check what your training script logs:
 
@@ -9,7 +9,7 @@ Check what your training script logs:
             train(epochs=2)
         assert len(recorded.series("loss", provml.Context.TRAINING)) == 2
 
-Check that a PROV document, written by provml or any other tool, is a consistent history:
+Check that a PROV document, written by provml or any other tool, is valid:
 
     from provml.testing import assert_valid
 
@@ -48,10 +48,10 @@ _MAX_FINDINGS = 10
 
 
 class Captured:
-    """The runs recorded within a `capture` block. You can read them in the block and after it.
+    """The runs recorded in a `capture` block. You can read them in the block and after it.
 
-    The object has the attributes of a `RecordedRun` (``series``, ``params``, ``events``, ...). They
-    describe the run that the block's code started, else the run that `capture` started.
+    The object has the attributes of a `RecordedRun` (``series``, ``params``, ``events``, ...) for
+    the run in `Captured.run`.
     """
 
     def __init__(self, store: Path) -> None:
@@ -59,19 +59,22 @@ class Captured:
 
     @property
     def runs(self) -> list[RecordedRun]:
-        """Every run recorded in the block, oldest first. The run of `capture` comes first."""
+        """Every run recorded in the block, oldest first, starting with the run of `capture`."""
         return [RecordedRun(folder) for folder in list_run_folders(self._store)]
 
     @property
     def run(self) -> RecordedRun:
-        """The run that the block's code started, else the run that `capture` started.
+        """The last run that the code in the block started, or else the run of `capture` itself.
 
         Raises:
-            RunNotFoundError: nothing was recorded in the block.
+            RunNotFoundError: no run was recorded in the block.
         """
         runs = self.runs
         if not runs:
-            raise RunNotFoundError("nothing was recorded in the block")
+            raise RunNotFoundError(
+                "no run was recorded in the capture block: call provml.start_run in the block, or "
+                "use capture(start=True)"
+            )
         return runs[-1]
 
     def __getattr__(self, name: str) -> Any:
@@ -80,21 +83,21 @@ class Captured:
 
 @contextmanager
 def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
-    """Record everything that the block logs in a temporary folder, and yield an object to read it.
+    """Record everything that the block logs; yield a `Captured` object to read the records.
 
-    The folder is removed when no reference to the yielded object is left.
+    The records are in a temporary folder, which provml removes when nothing refers to the yielded
+    object any more.
 
     Args:
         start: whether to start a run for the block, so that functions such as `provml.log_metric`
-            work. Use False if the code under test calls `provml.start_run` itself. In both cases,
-            its runs are recorded in the temporary folder, unless the code passes ``store``.
-        sample: whether to take readings of the machine in the background, as runs outside of tests
-            do.
+            work. Use False if the code under test calls `provml.start_run` itself. These runs are
+            also recorded in the temporary folder, unless the code passes ``store``.
+        sample: whether to take readings of the machine in the background, as runs outside tests do.
     """
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
-    # override an environment that disables recording or makes it join a run
+    # the environment may disable recording, or make the run join another run
     own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0", JOINED_VARIABLE: ""}
     if not sample:
         own[SAMPLE_INTERVAL_VARIABLE] = "0"
@@ -121,19 +124,19 @@ def assert_valid(
     shapes: bool | None = None,
     constraints: bool = True,
 ) -> None:
-    """Raise AssertionError, with the reasons, if a document is not valid.
+    """Raise AssertionError, with a list of the problems, if a document is not valid.
 
     Args:
-        document: a path, the bytes of a document, a document of the ``prov`` library, a run or its
-            folder.
-        schema, shapes, constraints: the checks to make, as for `provml.validate`.
+        document: a path, the bytes of a document, a document of the ``prov`` library, a run, or a
+            run's folder.
+        schema, shapes, constraints: whether to run each of these checks; see `provml.validate`.
 
     Raises:
-        AssertionError: the document is not valid; the message lists the first findings with the
-            statements behind them.
+        AssertionError: the document is not valid; the message lists up to ten problems, with the
+            statements that cause them.
         DocumentError: the document cannot be read.
-        MissingExtraError: a package that a check needs is not installed; the checks that remain
-            with ``schema=False, shapes=False`` need no such package.
+        MissingExtraError: a check needs a package that is not installed. With ``schema=False,
+            shapes=False``, no check needs an extra package.
     """
     from provml.validation import validate
 

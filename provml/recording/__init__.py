@@ -1,4 +1,4 @@
-"""Record a run: the methods of `Run`, the run's files, and its end.
+"""The code that records a run: the class `Run`, the run's folder, and the start and end of a run.
 
 Imports no module that derives documents, except `provml.export` when a run ends.
 """

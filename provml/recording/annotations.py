@@ -34,7 +34,7 @@ class MetadataUpdate(NamedTuple):
 
     Attributes:
         num_keys_written: the number of keys written.
-        updated_at: the time of the update, cut to microseconds.
+        updated_at: the time of the update, truncated to microseconds.
     """
 
     num_keys_written: int
@@ -48,11 +48,11 @@ class Params(Mapping[str, Any]):
     """
 
     def __init__(self, run: Annotations) -> None:
-        """Not for users: use `Run.params`."""
+        """Internal: read `Run.params` instead of creating an instance."""
         self._run = run
 
     def set(self, /, **params: Any) -> None:
-        """Record parameters as `Run.log_params` does."""
+        """Record each keyword argument as a parameter; see `Run.log_params`."""
         self._run.log_params(params)
 
     def _values(self) -> dict[str, Any]:
@@ -78,22 +78,22 @@ class Annotations(Recorder):
         """Record a parameter. A second value under the same name is recorded as a revision.
 
         Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
-        bytes, aware datetimes, lists and mappings of these, and small arrays. Of any other object,
-        provml records the ``repr`` and the type. If the name looks like the name of a secret, such
-        as ``api_key``, provml masks the text of the value.
+        bytes, aware datetimes, lists and mappings of these, and small arrays. For any other object,
+        provml records the ``repr`` and the type. If the name suggests a secret, such as
+        ``api_key``, provml masks all text in the value.
 
         Raises:
-            InvalidArgumentError: the name is invalid, or a text is not Unicode.
+            InvalidArgumentError: the name is invalid, or a string is not valid Unicode.
             RunClosedError: the run has ended.
         """
         self._append_all([param_record(validate_name(name, "a parameter's name"), value)])
 
     def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
-        """Record every parameter of a mapping. Nested mappings become dotted names.
+        """Record every entry of a mapping as a parameter. Nested keys become dotted names.
 
         Args:
             params: names and values; ``{"opt": {"lr": 0.1}}`` is recorded as ``opt.lr``.
-            prefix: text to put before every name.
+            prefix: text to prepend to every name.
 
         Raises:
             InvalidArgumentError, RunClosedError: as for `log_param`; nothing is recorded.
@@ -106,9 +106,9 @@ class Annotations(Recorder):
         self._append_all([param_record(name, value) for name, value in flat])
 
     def set_tag(self, name: str, value: Any) -> None:
-        """Set a tag of the run. If you set it again, the last value counts.
+        """Set a tag of the run, replacing any earlier value.
 
-        Earlier values stay in the journal. Costs one write(). Raises the same exceptions as
+        The journal keeps the earlier values. Costs one write(). Raises the same exceptions as
         `log_param`.
         """
         self._append(tag_record(name, value))
@@ -125,19 +125,19 @@ class Annotations(Recorder):
         timestamp: Timestamp | None = None,
         of: Target | None = None,
     ) -> None:
-        """Record that something happened, as an activity at one instant.
+        """Record an event, which becomes a PROV activity at one instant.
 
-        Costs one write(). Two events named ``X_started`` and ``X_finish`` are read as one span:
-        see `Event`.
+        Costs one write(). provml reads a pair of events named ``X_started`` and ``X_finish`` as one
+        span; see `Event`.
 
         Args:
-            event: the event's name, or an `Event`. Arguments of this call override the fields of
-                the `Event`.
+            event: the event's name, or an `Event`. The other arguments override the fields of the
+                `Event`.
             context, step, epoch, timestamp: as in `log_metric`. A step without an epoch belongs to
-                the epoch that was under way when the event happened.
-            source: the person or program that the event comes from; it becomes a PROV agent.
-            metadata: further facts, as a mapping with values that JSON can hold.
-            of: the model or artifact that the event used, as in `log_metric`.
+                the epoch that was in progress when the event happened.
+            source: the person or program that caused the event; it becomes a PROV agent.
+            metadata: more details about the event, as a mapping of JSON-compatible values.
+            of: the model or artifact that the event used; see `log_metric` for its forms.
 
         Raises:
             InvalidArgumentError: an argument is invalid.
@@ -163,16 +163,19 @@ class Annotations(Recorder):
 
     @property
     def params(self) -> Params:
-        """The parameters: set one with ``run.params.set(lr=0.1)``, read it as ``params["lr"]``."""
+        """The run's parameters.
+
+        Set a parameter with ``run.params.set(lr=0.1)``, and read it with ``run.params["lr"]``.
+        """
         return Params(self)
 
     def update_metadata(self, key: str, value: Any) -> MetadataUpdate:
         """Record metadata under a key. A second value under the same key is recorded as a revision.
 
-        Costs one write(). Values keep their type as in `log_param`; mappings stay whole.
+        Costs one write(). Values keep their type, as in `log_param`; mappings are not flattened.
 
         Raises:
-            InvalidArgumentError: the key is invalid, or a text is not Unicode.
+            InvalidArgumentError: the key is invalid, or a string is not valid Unicode.
             RunClosedError: the run has ended.
         """
         record = metadata_record(key, value)
@@ -186,14 +189,14 @@ class Annotations(Recorder):
         level: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a message as an event; the message becomes the event's name.
+        """Record a message as an event whose name is the message.
 
-        Costs one write(). If the message is longer than 4,096 characters, the event's name is cut
-        and the whole message is stored in its metadata under ``message``.
+        Costs one write(). If the message is longer than 4,096 characters, the name is truncated,
+        and the event's metadata contains the whole message under the key ``message``.
 
         Args:
             message: any Unicode text.
-            level: the severity, such as ``info`` or ``warning``; stored in the metadata.
+            level: the severity, such as ``info`` or ``warning``; provml adds it to the metadata.
             metadata: as in `log_event`.
 
         Raises:

@@ -1,6 +1,6 @@
-"""Check the arguments of `Run`'s methods, and convert them to values that the journal stores.
+"""Checks the arguments of `Run`'s methods, and converts them to values that the journal can store.
 
-Imports `errors`, `context`, `journal.values`, `collect.secrets`.
+Imports only `base.context`, `collect.secrets`, `errors` and `journal` from provml.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_PARAM_DEPTH: Final = 64
 
 
 def validate_metric_name(name: object) -> str:
-    """Return the metric's name if it is Unicode text. Raises InvalidMetricError."""
+    """Return a metric's name if it is valid Unicode text, else raise InvalidMetricError."""
     try:
         return validate_name(name, "a metric's name")
     except InvalidArgumentError as error:
@@ -32,7 +32,7 @@ def validate_metric_name(name: object) -> str:
 
 
 def encode_value(name: str, value: object) -> tuple[str, Any]:
-    """Return the storage (``f64``, ``i64`` or ``text``) and the encoded value of a metric.
+    """Return the storage type (``f64``, ``i64`` or ``text``) and the encoded value of a metric.
 
     Raises:
         InvalidMetricError: the value cannot be stored; the message names the metric.
@@ -50,8 +50,9 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
     if isinstance(number, (int, Decimal, str, bytes)) and not isinstance(number, bool):
         if isinstance(number, (str, bytes)) and len(number) > _MAX_VALUE_BYTES:
             raise InvalidMetricError(
-                f"metric {name!r}: the value is longer than {_MAX_VALUE_BYTES:,}; write it to a "
-                "file and log that with log_artifact"
+                f"metric {name!r}: the value is {len(number):,} characters or bytes long, but "
+                f"the limit is {_MAX_VALUE_BYTES:,}; write it to a file and log the file with "
+                "log_artifact"
             )
         try:
             return "text", encode(number)
@@ -66,13 +67,13 @@ def _explain_refusal(name: str, value: object) -> str:
     if shape is not None and math.prod(shape) == 1:
         dtype = getattr(value, "dtype", kind)
         return (
-            f"metric {name!r}: a value of dtype {dtype} does not fit exactly into 64 bits: "
-            f"{value!r:.80}; convert it with float() if you want it rounded"
+            f"metric {name!r}: a value of dtype {dtype} cannot be stored exactly in 64 bits: "
+            f"{value!r:.80}; to round it, convert it with float()"
         )
     if shape is not None:
         return (
             f"metric {name!r}: a {kind} of shape {tuple(shape)} is not a single value; log its "
-            "mean, each element under a name of its own, or a small one as a numpy array"
+            "mean, each element under a different name, or a numpy array of at most 4,096 numbers"
         )
     return (
         f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "
@@ -81,9 +82,9 @@ def _explain_refusal(name: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Return whether ``struct`` packs each value of this class with no loss, or refuses it.
+    """Return whether ``struct`` never packs a value of this class with a loss of precision.
 
-    If so, the fast path stores the same numbers as `encode_value`.
+    It may refuse a value. The fast path then stores the same numbers as `encode_value`.
     """
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
@@ -97,7 +98,7 @@ def packs_exactly(value: object) -> bool:
 
 
 def validate_step(step: object) -> int | None:
-    """Return the step as a 64-bit int, or None. Raises InvalidArgumentError."""
+    """Return the step as a 64-bit int; None stays None. Raises InvalidArgumentError."""
     number = _validate_integer(step, "step")
     if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
         raise InvalidArgumentError(f"step must be between -(2**63 - 1) and 2**63 - 1: {step!r}")
@@ -105,7 +106,7 @@ def validate_step(step: object) -> int | None:
 
 
 def validate_epoch(epoch: object) -> int | None:
-    """Return the epoch as an int, or None. Raises InvalidArgumentError."""
+    """Return the epoch as an int; None stays None. Raises InvalidArgumentError."""
     number = _validate_integer(epoch, "epoch")
     if number is not None and not 0 <= number <= _MAX_EPOCH:
         raise InvalidArgumentError(f"epoch must be between 0 and 2**31 - 1: {epoch!r}")
@@ -131,7 +132,7 @@ def path_to_list(path: tuple[str, ...] | None) -> list[str] | None:
 def place_fields(
     context: Context | str | None, step: object, epoch: object = None
 ) -> dict[str, Any]:
-    """Check the context, step and epoch of a record, and build the fields that store them."""
+    """Check the context, step and epoch of a record, and return them as fields of the record."""
     return {
         "context": path_to_list(context_path(context)),
         "step": validate_step(step),
@@ -140,22 +141,22 @@ def place_fields(
 
 
 def param_record(name: str, value: object) -> dict[str, Any]:
-    """Build the record of a parameter. Mask its text if its name looks like a secret's name."""
+    """Build the journal record of a parameter. Mask its text if the name suggests a secret."""
     return _build_setting("param", name, value)
 
 
 def tag_record(name: object, value: object) -> dict[str, Any]:
-    """Build the record of a tag."""
+    """Build the journal record of a tag."""
     return _build_setting("tag", validate_name(name, "a tag's name"), value)
 
 
 def metadata_record(name: object, value: object) -> dict[str, Any]:
-    """Build the record of a metadata key."""
-    return _build_setting("metadata", validate_name(name, "a key of the metadata"), value)
+    """Build the journal record of a metadata key and its value."""
+    return _build_setting("metadata", validate_name(name, "a metadata key"), value)
 
 
 def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
-    encoded = encode(value)  # call encode before mask_value: only encode limits the depth
+    encoded = encode(value)  # encode comes first: mask_value does not limit the depth
     own, hidden = mask_value(name, value)
     record = {"record": kind, "time": time.time_ns(), "name": name}
     return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
@@ -173,13 +174,17 @@ def metadata_value(metadata: object) -> Any:
 
 
 def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted names and values of a nested mapping; an empty mapping counts as a value.
+    """Yield the dotted name and the value of each leaf of a nested mapping.
+
+    An empty mapping is a leaf.
 
     Raises:
         InvalidArgumentError: the mapping is nested deeper than 64 levels, or contains itself.
     """
     if depth > _MAX_PARAM_DEPTH:
-        raise InvalidArgumentError(f"params are nested deeper than {_MAX_PARAM_DEPTH} levels")
+        raise InvalidArgumentError(
+            f"params must not be nested deeper than {_MAX_PARAM_DEPTH} levels"
+        )
     for name, value in params.items():
         own = prefix + validate_name(name, "a parameter's name")
         if isinstance(value, Mapping) and value:

@@ -1,6 +1,7 @@
 """The methods of `Run` that record datasets, artifacts, models, source code and the environment.
 
-Imports `recorder`, `checks`, `base`; imports the collectors that read content only when needed.
+Imports `recorder`, `checks` and `base`. Imports the collectors, which read the content, only when
+they are needed.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ class ContentVerbs(Recorder):
     ) -> None:
         """Record a dataset that the run or one of its contexts uses.
 
-        Unless you set `copy`, provml stores the digest of the data and not the data. Costs one pass
-        over the data to hash it (SHA-256). A file or folder of 64 MiB or more is hashed in the
-        background: `hashing` shows the progress, and `end_run` waits up to a minute for the digest
-        (``PROVML_HASH_WAIT_S``).
+        provml stores a digest (SHA-256) of the data, and the data itself only if `copy` is True.
+        Computing the digest costs one pass over the data. Files and folders of 64 MiB or more are
+        hashed in the background: `hashing` shows the progress, and `end_run` waits up to a minute
+        for the digest. ``PROVML_HASH_WAIT_S`` changes that limit.
 
         Args:
             name: any Unicode text. Different content under the same name is recorded as a revision.
             data: a file, folder or URI; an array, tensor, or a list or mapping of these; a pandas,
                 polars or Arrow table; a torch Dataset, Subset or DataLoader; a Hugging Face
-                dataset. Of any other object, provml records the type and length, and no digest.
+                dataset. For any other object, provml records the type and length but no digest.
             context: the context that uses the data; None means the run.
-            copy: whether to copy the file or folder into the run's ``artifacts/``.
+            copy: whether to copy the file or folder into the run's ``artifacts`` folder.
 
         Raises:
             ContentNotFoundError: the path does not exist.
@@ -76,18 +77,18 @@ class ContentVerbs(Recorder):
         metadata: Mapping[str, Any] | None = None,
         copy: bool | None = None,
     ) -> None:
-        """Record a file or folder that the run made.
+        """Record a file or folder that the run created.
 
-        Reads the content once to hash it (SHA-256), and a second time to copy it.
+        Costs one pass over the content to hash it (SHA-256), and a second pass to copy it.
 
         Args:
             path: the file, folder or URI.
             name: the artifact's name; by default the last part of the path. A second version under
                 the same name is recorded as a revision.
-            context, step, epoch: the place in the run at which the artifact was made.
-            metadata: further facts, as a mapping with values that JSON can hold.
-            copy: whether to copy the content into the run's ``artifacts/``; None copies content of
-                up to 10 MiB.
+            context, step, epoch: the context, step and epoch in which the artifact was created.
+            metadata: more details about the artifact, as a mapping of JSON-compatible values.
+            copy: whether to copy the content into the run's ``artifacts`` folder; None copies it if
+                it is at most 10 MiB.
 
         Raises:
             ContentNotFoundError: the path does not exist.
@@ -96,7 +97,7 @@ class ContentVerbs(Recorder):
         """
         if not isinstance(path, (str, os.PathLike)):
             raise InvalidArgumentError(
-                f"an artifact must be a path, not {type(path).__name__}: {path!r:.80}"
+                f"log_artifact takes a path, not {type(path).__name__}: {path!r:.80}"
             )
         own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
         record = self._artifact(own_name, context, step, epoch, metadata)
@@ -157,9 +158,9 @@ class ContentVerbs(Recorder):
 
         Args:
             name: the model's name.
-            model: a file, folder or URI, or the model object. If it is an object, provml hashes its
-                parameters (``state_dict``, else the pickle) and stores no copy.
-            context, step, epoch: the place in the run at which the model was made.
+            model: a file, folder or URI, or the model object. For an object, provml hashes the
+                parameters in its ``state_dict`` or, if it has none, its pickle, and stores no copy.
+            context, step, epoch: the context, step and epoch in which the model was created.
             copy: whether to copy a file or folder, as in `log_artifact`.
 
         Raises:
@@ -181,10 +182,13 @@ class ContentVerbs(Recorder):
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: its digest, the git commit and the uncommitted changes.
 
-        If git does not track a module that the script imports from its own folder, provml stores
-        the module. Outside a git repository, provml stores every module of that folder that the
-        script imports. For a notebook, provml stores the executed cells. Costs a few git calls,
-        which take tens of milliseconds.
+        provml also stores copies of code that git does not track:
+
+        - modules in the script's folder that the script imports (outside a git repository, this
+          includes every such module);
+        - the executed cells of a notebook.
+
+        Costs a few git calls, which take tens of milliseconds.
 
         Args:
             path: a file or folder; by default the running script or notebook.
@@ -209,11 +213,13 @@ class ContentVerbs(Recorder):
                 that look like secrets are masked.
 
         Raises:
-            InvalidArgumentError: a name is not text.
+            InvalidArgumentError: `variables` is a single string, or a name in it is not a string.
             RunClosedError: the run has ended.
         """
         if isinstance(variables, str):
-            raise InvalidArgumentError(f"variables must be several names: [{variables!r}]")
+            raise InvalidArgumentError(
+                f"variables must be a list of names, not a string: use [{variables!r}]"
+            )
         names = [validate_name(name, "a variable's name") for name in variables]
         from provml.collect.environment import describe_environment
 

@@ -35,7 +35,7 @@ class DisabledCache(SummaryCache):
     """A summary cache that stores nothing."""
 
     def store(self, /, **values: Any) -> None:
-        """Do nothing."""
+        """Accept the values, but store nothing."""
 
     set = store
 
@@ -77,7 +77,7 @@ class DisabledMetrics(Metrics):
     """The metric groups of a disabled run; they record nothing."""
 
     def __init__(self) -> None:
-        """Create no state: nothing is stored."""
+        """Skip the state of `Metrics`, which a disabled run does not need."""
 
     def __call__(self, group: object) -> MetricGroup:
         return DisabledGroup(self, ("",))
@@ -88,14 +88,14 @@ class DisabledMetrics(Metrics):
         return self
 
     def flush(self) -> None:
-        """Do nothing."""
+        """Do nothing: no points are waiting."""
 
 
 class DisabledRun(Run):
     """The run that ``start_run(disabled=True)`` returns.
 
-    Its `path` is a temporary folder, created on first access and removed when the process exits. A
-    script that writes files there runs unchanged.
+    Its `path` is a temporary folder, so that scripts can still write files there. provml creates
+    the folder on first access and removes it when the process exits.
     """
 
     def __init__(self, experiment: str) -> None:
@@ -164,7 +164,8 @@ def _silence_verb(
 
     Args:
         verb: the method of `Run` to replace.
-        silent: a function that computes the result of the new method; None if it returns None.
+        silent: a function that computes the result of the new method; None for a method that
+            returns None.
     """
 
     @wraps(verb)
@@ -175,7 +176,7 @@ def _silence_verb(
 
 
 def _silence_verbs() -> None:
-    """Give `DisabledRun` a method that records nothing for every public method of `Run`."""
+    """Override every public method of `Run` in `DisabledRun` with one that records nothing."""
     for name in dir(Run):
         verb = getattr(Run, name)
         if isinstance(verb, FunctionType) and not name.startswith("_"):

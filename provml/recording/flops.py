@@ -1,11 +1,11 @@
-"""Record the floating-point operations (FLOPs) of a run.
+"""Records the floating-point operations (FLOPs) of a run.
 
 Each call writes two samples with the same time: the increment (a series of the kind ``flops``) and
 the label's total so far in this process (``cumulative-flops``). Both series refer to a ``flops``
-record, which describes the counted work, such as a model run on inputs of a certain shape. The
-record is written once.
+record, which describes the counted work: for example, a model run on inputs of a certain shape.
+Calls that count the same work share one record.
 
-Imports `object_registry`, `checks` and the journal's writer; imports `collect` only to count.
+Imports `object_registry`, `checks` and the journal's writer; imports `collect` only when it counts.
 """
 
 from __future__ import annotations
@@ -40,33 +40,34 @@ _NO_BATCH: Final = type(None)
 _INCREMENT, _TOTAL = range(2)
 
 PlaceArguments = tuple[Context | str | None, SupportsIndex | None, SupportsIndex | None]
-"""context, step, epoch"""
+"""The context, step and epoch, as the caller passed them."""
 
 
 class FlopsHost(Protocol):
-    """The part of a run that this module uses."""
+    """The attributes and methods of a run that `FlopsLog` uses."""
 
     _known: ObjectRegistry
     _samples: SampleFile
 
     def _append(self, record: Record) -> None:
-        """Write a record."""
+        """Write a record to the journal."""
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return the writer of this process. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError."""
 
 
 @dataclass(slots=True)
 class _CountedWork:
-    """The work that a call counted. Later calls with the same arguments use it again.
+    """The FLOPs that one call counted. Later calls with the same arguments reuse them.
 
     Attributes:
-        module: a weak reference to the counted module; for a block of code, it returns None.
+        module: a weak reference to the counted module; for a code block, a function that returns
+            None.
         given: a weak reference to the ``model`` argument of the call.
         training: whether the module was in train mode.
         grad: whether gradients were enabled.
-        numbers: the numbers of the two series in the file `samples`; 0 if unknown.
-        changes: `ObjectRegistry.changes` at the time of counting.
+        changes: the value of `ObjectRegistry.changes` when the FLOPs were counted.
+        numbers: the numbers of the two series in the file `samples`; 0 for an unknown number.
     """
 
     label: str
@@ -83,7 +84,7 @@ class _CountedWork:
 
 
 class FlopsLog:
-    """Logs the FLOPs of one process of a run. You can use it from any thread."""
+    """Records the FLOPs that one process of a run counts. Safe to use from any thread."""
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
@@ -110,7 +111,7 @@ class FlopsLog:
     def batch(
         self, label: str, place: PlaceArguments, model: Any, batch: Any, backward: bool | None
     ) -> None:
-        """Log the FLOPs of one batch."""
+        """Record the FLOPs of one batch."""
         context, step, epoch = place
         try:
             key = (label, context, id(model), self._batch_key(batch), backward)
@@ -145,7 +146,7 @@ class FlopsLog:
         batch: Any,
         backward: bool | None,
     ) -> None:
-        """Log the FLOPs of one pass over a dataset."""
+        """Record the FLOPs of one pass over a dataset."""
         from provml.collect.epochs import measure_epoch
         from provml.collect.flop_counter import preserve_random_state
 
@@ -172,9 +173,7 @@ class FlopsLog:
             counts.append(self._count_module(module, arguments, backward))
             flops += counts[-1].flops * times
         if not counts:
-            raise InvalidArgumentError(
-                "an epoch over no samples has no FLOPs: the dataset is empty"
-            )
+            raise InvalidArgumentError("cannot count the FLOPs of an epoch: the dataset is empty")
         self._run._open_writer(context)
         facts = {
             "unit": "epoch",
@@ -187,7 +186,7 @@ class FlopsLog:
         self._write_samples(work, flops, step, epoch)
 
     def block(self, label: str, place: PlaceArguments, count: CountedFlops, start_ns: int) -> None:
-        """Log the FLOPs of a block of code that ran."""
+        """Record the FLOPs of a code block that has run."""
         context, step, epoch = place
         self._run._open_writer(context)
         facts = {"unit": "block", "start": start_ns}
@@ -205,7 +204,7 @@ class FlopsLog:
         elif work.given() is model:
             module = work.module() if isinstance(model, str) else model
         else:
-            return False  # another model at the address of a freed one
+            return False  # a new model, which has reused the id of a deleted one
         return (
             module is not None
             and work.changes == self._run._known.changes
@@ -224,23 +223,27 @@ class FlopsLog:
             if found is None:
                 gone = ", ".join(map(repr, known.names("model")))
                 raise InvalidArgumentError(
-                    "no model to count the FLOPs of: register a torch module with "
+                    "no model is available to count: log a torch module with "
                     "log_model(name, module), or pass model="
-                    + (f" (none of {gone} is a torch module that still exists)" if gone else "")
+                    + (f" (deleted or not a torch module: {gone})" if gone else "")
                 )
             return found
         if isinstance(model, str):
             found = known.get("model", model)
             if found is None:
-                why = "no longer exists" if known.has("model", model) else "was not registered"
+                why = (
+                    "no longer exists"
+                    if known.has("model", model)
+                    else "was not logged in this process"
+                )
                 raise InvalidArgumentError(
-                    f"the model {model!r} {why}: register it with log_model({model!r}, module)"
+                    f"the model {model!r} {why}: log it with log_model({model!r}, module)"
                 )
             model = found
         if not is_torch_module(model):
             raise InvalidArgumentError(
                 f"FLOPs can only be counted for torch modules, not for {type(model).__qualname__}; "
-                "log your own figure with log_metric"
+                "log your own count with log_metric"
             )
         return model
 
@@ -260,29 +263,33 @@ class FlopsLog:
                 seen = None if data is None else infer_batch(data, unwrap_module(module))
         if seen is None:
             raise InvalidArgumentError(
-                "no batch to count the FLOPs of: pass batch= (it is remembered), or log "
-                "the dataset or its loader with log_dataset first"
+                "the shape of the batch is unknown: pass batch= once, or log the dataset or its "
+                "loader with log_dataset first"
             )
         self._seen[module] = seen
         return seen
 
     def _find_dataset(self, dataset: Any) -> tuple[Any, str | None]:
-        """Return the data to count, and the name under which it was logged."""
+        """Return the dataset, and the name under which it was logged or None."""
         known = self._run._known
         if isinstance(dataset, str):
             found = known.get("dataset", dataset)
             if found is None:
                 logged = ", ".join(map(repr, known.names("dataset"))) or "none"
-                why = "no longer exists" if known.has("dataset", dataset) else "is not known here"
+                why = (
+                    "no longer exists"
+                    if known.has("dataset", dataset)
+                    else "was not logged in this process"
+                )
                 raise InvalidArgumentError(
-                    f"the dataset {dataset!r} {why} (known are: {logged}): log the object with "
-                    f"log_dataset({dataset!r}, data), or pass it, or its length"
+                    f"the dataset {dataset!r} {why} (logged datasets: {logged}): log it with "
+                    f"log_dataset({dataset!r}, data), or pass the object or its length"
                 )
             return found, dataset
         if dataset is None:
             raise InvalidArgumentError(
                 "the dataset is missing: pass a DataLoader, a Dataset, an array, a number of "
-                "samples, or the name of a dataset that was logged"
+                "samples, or the name of a logged dataset"
             )
         inner = getattr(dataset, "dataset", None)
         name = known.name_of("dataset", dataset)
@@ -293,7 +300,7 @@ class FlopsLog:
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
     ) -> CountedFlops:
-        """Return the FLOPs of a module for these input shapes; count them only once."""
+        """Return the FLOPs of a module for these input shapes, which are counted only once."""
         from provml.collect.flop_counter import count_module, expects_backward
 
         both = expects_backward(module) if backward is None else backward
@@ -315,7 +322,7 @@ class FlopsLog:
         module: Any,
         given: Any,
     ) -> _CountedWork:
-        """Return the counted work for these arguments; write a record if the work is new."""
+        """Return the counted work for these arguments; if it is new, write its record first."""
         from provml.collect.peak_flops import find_peak
 
         name = None if module is None else self._model_name(module, path)
@@ -356,7 +363,7 @@ class FlopsLog:
             grad=mode[1],
             changes=self._run._known.changes,
         )
-        if module is not None:  # every block of code gets its own record
+        if module is not None:  # each execution of a code block gets its own record
             self._by_content[said] = work
         return work
 
@@ -365,7 +372,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return the name of the module's model; if it is new, log it without its parameters."""
+        """Return the name of a logged module. If it is new, log it without its parameters."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -384,7 +391,7 @@ class FlopsLog:
     def _record_dataset(
         self, dataset: Any, samples: int | None, path: tuple[str, ...] | None
     ) -> str:
-        """Log the type and length of a dataset that was not logged before; return its name."""
+        """Record the type and length of a dataset that has not been logged; return its name."""
         known = self._run._known
         kind = type(dataset)
         is_length = isinstance(dataset, int)
@@ -417,7 +424,7 @@ class FlopsLog:
         step: SupportsIndex | None,
         epoch: SupportsIndex | None,
     ) -> None:
-        """Write the increment and the total, with a time that no other call in the process uses."""
+        """Write the increment and the total with the same time, which no other call shares."""
         own_step = layout.NO_STEP if step is None else step
         own_epoch = layout.NO_EPOCH if epoch is None else epoch
         with self._lock:
@@ -440,7 +447,7 @@ class FlopsLog:
                 except (struct.error, TypeError, ValueError):
                     mark_abandoned(
                         buffer, slot
-                    )  # the segment is full or closed, or the int too large
+                    )  # the segment is full or closed, or the int is too large
             if not written:
                 self._write_one_sample(work, _INCREMENT, now, step, epoch, increment)
             self._totals[work.label] = total
@@ -449,9 +456,10 @@ class FlopsLog:
     def _write_one_sample(
         self, work: _CountedWork, which: int, now: int, step: Any, epoch: Any, value: int
     ) -> None:
-        """Write a sample that the fast path can't write; store the series' number for that path.
+        """Write a sample that the fast path can't write.
 
-        The series is new, the segment is full, or the int is large.
+        That happens if the series is new, the segment is full, or the int needs more than 64 bits.
+        Also stores the number of the series, so that the fast path can write its later samples.
         """
         writer = self._run._open_writer()
         fits = value <= layout.MAX_INT64

@@ -1,6 +1,6 @@
-"""Join a run that another process started: ``provml run`` starts a run and then the script.
+"""The run of a script under ``provml run``: the command starts the run, and the script joins it.
 
-Imports `run`, `run_directory`, `process_hooks`, `settings`.
+Imports `run`, `run_directory`, `process_hooks` and `base.settings`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
 RUN_STARTED: Final = "run_started"
-"""The event of a `start_run` in the script; what it was called with is the event's metadata."""
+"""The name of the event that `start_run` records; its metadata holds the call's arguments."""
 RUN_FINISHED: Final = "run_finished"
-"""The event of its `end_run`, with the status: both read as one span."""
+"""The name of the event that `end_run` records. Both events are read as one span."""
 SOURCE: Final = "provml"
+"""The source of both events."""
 
 
 class JoinedRun(Run):
-    """The run of a script under ``provml run``: the script records, the command ends the run."""
+    """A run under ``provml run``: the script records data, and the command ends the run."""
 
     def end_run(
         self,
@@ -31,7 +32,7 @@ class JoinedRun(Run):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Record how the script's part ended, and close this process's files. Idempotent."""
+        """Record how the script ended, and close the files of this process. Idempotent."""
         if not self._closed and self._pid == os.getpid():
             metadata: dict[str, Any] = {"status": status}
             if reason is not None:
@@ -48,10 +49,11 @@ def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
     This process writes its own journal files.
 
     Args:
-        kind: `JoinedRun` for a script; `Run` for other code, which does not record an end.
+        kind: the class of the run. `JoinedRun` records an event when the script calls `end_run`;
+            `Run` does not.
 
     Raises:
-        StoreError: there is no run to join, or no file can be created.
+        StoreError: there is no run to join, or its journal files can't be created.
     """
     if settings.joined_run is None:
         raise StoreError("no run to join: this process was not started by provml run")

@@ -1,8 +1,8 @@
-"""Metric groups: points whose epoch is set later, and batches of points.
+"""Metric groups, which record batches of points, and points whose epoch is set later.
 
-When a call returns, its point is in the file. Only the step and the epoch may be filled in later,
-by `sample_files.fill_in`. Imports `checks`, `summary_cache` and the journal's writer; imports
-`journal.history` only to read points.
+A point is in the journal as soon as the call that logs it returns. Only its step and epoch may be
+filled in later, by `sample_files.fill_in`. Imports `checks`, `summary_cache` and the journal's
+writer; imports `journal.history` only to read points.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST_PENDING: Final = 200_000
 
 
 class _CheckedPoint(NamedTuple):
-    """A point that was checked: its step and epoch, and its values with their series."""
+    """A point with valid arguments: its step, its epoch, and its values with their series."""
 
     step: int | None
     epoch: int | None
@@ -51,24 +51,25 @@ class _PendingPoint(NamedTuple):
 
 
 class MetricsHost(Protocol):
-    """The part of a run that this module uses."""
+    """The attributes and methods of a run that `Metrics` uses."""
 
     path: Path
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return the writer of this process. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError."""
 
 
 class Metrics:
     """The metric groups of a run, as `Run.metrics` returns them. You can use them from any thread.
 
-    A group is a context: ``run.metrics("train")``, or ``run.metrics["train"]``, is the group of
-    `Context.TRAINING`. `Context` lists the words for the standard contexts; any other name selects
-    the context of that name. A metric in a group can't have the name ``epoch`` or ``step``.
+    Each group belongs to a context. Both ``run.metrics("train")`` and ``run.metrics["train"]``
+    return the group of `Context.TRAINING`. `Context` lists the names of the standard contexts; any
+    other name selects a context with that name. A metric in a group can't be named ``epoch`` or
+    ``step``.
     """
 
     def __init__(self, run: MetricsHost) -> None:
-        """Not for users: use `Run.metrics`."""
+        """Internal: read `Run.metrics` instead of creating an instance."""
         self._run = run
         self._groups: dict[tuple[str, ...], MetricGroup] = {}
         self._last_ns = 0
@@ -100,21 +101,22 @@ class Metrics:
         step: SupportsIndex | None = None,
         **groups: Mapping[str, Any],
     ) -> Metrics:
-        """Record a point in each group (``train={"loss": 0.5}``), or set epoch and step.
+        """Record a point in each group (``train={"loss": 0.5}``), or set the epoch and step.
 
-        - With groups, the epoch and step belong to these points alone.
-        - Without groups, they belong to the points that groups log before and after, until `flush`.
-          If they differ from the last epoch and step, the waiting points first get the last ones.
+        - If you pass groups, the epoch and step apply to the points of this call only.
+        - If you pass no groups, the epoch and step apply to all points that have none, until the
+          next `flush`. This includes points that are already waiting. If you had set another epoch
+          or step before, the waiting points get the earlier values.
 
-        If one value is refused, none is recorded. Costs a few microseconds per value.
+        If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
         Args:
             epoch: 0 to 2**31 - 1; None leaves it unset.
             step: any 64-bit integer except -2**63; None leaves it unset.
-            groups: names and values for each group, as `Run.log_metric` takes them.
+            groups: for each group, a mapping of metric names to values, as for `Run.log_metric`.
 
         Raises:
-            InvalidMetricError: a group is empty or not a mapping, or a value is refused.
+            InvalidMetricError: a group is empty or not a mapping, or a value is invalid.
             InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
@@ -145,9 +147,10 @@ class Metrics:
         return self
 
     def flush(self) -> None:
-        """Give the waiting points the epoch and step set by `log`, and then reset both.
+        """Give the waiting points the epoch and step that `log` set, and then reset both.
 
-        Points that still wait when the run ends are recorded without an epoch or step.
+        The end of the run also gives the waiting points this epoch and step. If neither was set,
+        the points keep no epoch and no step.
 
         Raises:
             RunClosedError: the run has ended.
@@ -179,8 +182,8 @@ class Metrics:
                 if not self._warned:
                     self._warned = True
                     warn_without_raising(
-                        f"more than {_MOST_PENDING:,} points wait for their epoch: the oldest stay "
-                        "without one; call run.metrics.flush() after each epoch"
+                        f"more than {_MOST_PENDING:,} points are waiting for an epoch, so the "
+                        "oldest will not get one: call run.metrics.flush() after each epoch"
                     )
 
     def _write(
@@ -197,7 +200,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Return the current time, and never the same time twice: the time identifies a point."""
+        """Return the current time. No two points get the same time, because it identifies them."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1
@@ -205,7 +208,7 @@ class Metrics:
         return time_ns
 
     def finish(self) -> None:
-        """At the end of the run, record the remaining summaries and fill in the waiting points."""
+        """Record the remaining summaries and fill in the waiting points, at the end of the run."""
         with self._lock:
             for group in self._groups.values():
                 group.summary_cache._finish()
@@ -225,11 +228,11 @@ def _first_given(given: Iterable[int | None]) -> int | None:
 
 
 class MetricGroup:
-    """The metrics of one context; ``run.metrics("train")``.
+    """The metrics of one context, for example ``run.metrics("train")``.
 
-    Each point of a group has an index: 0, 1, 2, ... A resumed run continues the count. If several
-    processes log at once, each process counts the points that it knows of; `read` returns the
-    points process by process.
+    Each point of a group has an index: 0, 1, 2, ... A resumed run continues the numbering. If
+    several processes log at once, each process counts only the points that it knows of; `read`
+    returns the points process by process.
 
     Attributes:
         summary_cache: the cache of values to summarise later.
@@ -248,14 +251,14 @@ class MetricGroup:
     def log(self, /, **fields: Any) -> MetricGroup:
         """Record a point whose epoch and step may be set later.
 
-        `Metrics.log` sets them, before or after this call, and `Metrics.flush` fills them in. The
-        point is recorded at once. Costs a few microseconds per value.
+        `Metrics.log` sets the epoch and step, before or after this call, and `Metrics.flush` fills
+        them in. The values are recorded immediately. Costs a few microseconds per value.
 
         Args:
-            fields: names and values; ``epoch`` and ``step`` apply to this point alone.
+            fields: metric names and values; ``epoch`` and ``step`` apply to this point only.
 
         Raises:
-            InvalidMetricError: the point has no value, or a value is refused; nothing is recorded.
+            InvalidMetricError: the point has no value, or a value is invalid; nothing is recorded.
             InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
@@ -264,7 +267,7 @@ class MetricGroup:
         return self
 
     def append(self, /, **fields: Any) -> AppendedPoint:
-        """Record a point with exactly these fields; return its index.
+        """Record a point and return its index. Its epoch and step are not filled in later.
 
         The arguments, the cost and the exceptions are the same as for `log`.
         """
@@ -273,16 +276,16 @@ class MetricGroup:
         return AppendedPoint(self._metrics._write(self, [self._check_point(fields)]))
 
     def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
-        """Record several points, each a mapping of fields; if one is refused, none is recorded.
+        """Record several points. If one of them is invalid, none is recorded.
 
         Costs a few microseconds per value.
 
         Args:
-            points: the points; each mapping has the fields that `append` takes.
+            points: one mapping for each point, with the fields that `append` takes.
 
         Raises:
             InvalidMetricError: `points` is not a list of mappings, a point has no value, or a value
-                is refused.
+                is invalid.
             InvalidArgumentError: an epoch or step is invalid.
             RunClosedError: the run has ended.
         """
@@ -305,17 +308,17 @@ class MetricGroup:
         return AppendedBatch(len(rows), start, start + len(rows) - 1)
 
     def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
-        """Return a page of the group's points, including those that wait for their epoch.
+        """Return a page of the group's points, including points that wait for an epoch.
 
-        You can also read after the run has ended. Costs one pass over the run's samples. Imports
-        numpy.
+        You can also call `read` after the run has ended. Costs one pass over the run's samples.
+        Imports numpy.
 
         Args:
             start_index: the index of the first point to return.
             limit: the maximum number of points to return, up to a million.
 
         Raises:
-            InvalidArgumentError: an argument is not an int of 0 or more, or the limit is too large.
+            InvalidArgumentError: an argument is not a non-negative int, or the limit is too large.
         """
         from provml.journal.history import read_points
         from provml.journal.reader import Journal
@@ -323,18 +326,18 @@ class MetricGroup:
         return read_points(Journal(self._metrics._run.path), self._path, start_index, limit)
 
     def flush(self) -> None:
-        """Flush all groups, as `Metrics.flush` does."""
+        """Fill in the waiting points of all groups; see `Metrics.flush`."""
         self._metrics.flush()
 
     def _check_point(
         self, fields: Mapping[str, Any], role: ExtraFields = ROW_ROLE
     ) -> _CheckedPoint:
-        """Check a point's fields. Raises InvalidMetricError, InvalidArgumentError."""
+        """Check and encode a point's fields. Raises InvalidMetricError, InvalidArgumentError."""
         step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
         if "of" in fields:
             raise InvalidArgumentError(
-                "a group's points cannot have of=: use run.log_metric(name, value, context, "
+                "a metric group does not take of=: use run.log_metric(name, value, context, "
                 f"of={fields['of']!r:.80})"
             )
         for name, value in fields.items():
@@ -342,7 +345,7 @@ class MetricGroup:
                 values.append(self._encode_field(name, value, role))
         if not values:
             raise InvalidMetricError(
-                f"a point of group {self._path[-1]!r} has no value: {fields!r}"
+                f"a point of group {self._path[-1]!r} needs at least one value: {fields!r}"
             )
         return _CheckedPoint(step, epoch, values)
 
@@ -360,7 +363,7 @@ class MetricGroup:
         return first
 
     def _count_before(self) -> int:
-        """Return the number of points recorded by other processes or before the run was resumed."""
+        """Return the number of points recorded by other processes, or before a resume."""
         from provml.journal.history import read_points
         from provml.journal.reader import Journal
 

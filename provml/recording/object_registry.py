@@ -1,6 +1,6 @@
 """A registry of the logged models and datasets, so that later calls can refer to them by name.
 
-The registry holds weak references. Imports nothing else from provml.
+The registry keeps no object alive. Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ class ObjectRegistry:
     """The objects that this process logged in a run, by kind (``model``, ``dataset``) and name.
 
     Attributes:
-        changes: the number of registrations; if it changed, earlier look-ups may be outdated.
-        made: the kind and name of each model and artifact that is known to have been logged.
+        changes: the number of registrations so far. Once it has changed, the results of earlier
+            look-ups may be outdated.
+        made: the kind and name of each model and artifact that the run is known to have logged.
     """
 
     def __init__(self) -> None:
@@ -30,13 +31,13 @@ class ObjectRegistry:
         try:
             reference: Reference = weakref.ref(value)
         except TypeError:
-            return  # a path or a list, which a later call cannot name
+            return  # paths and lists do not support weak references
         self._objects.pop((kind, name), None)
         self._objects[kind, name] = reference
         self.changes += 1
 
     def get(self, kind: str, name: str) -> Any:
-        """Return the object with this name; None if it no longer exists or never was registered."""
+        """Return the object with this name; None if it was not registered or no longer exists."""
         return self._objects.get((kind, name), _dead_reference)()
 
     def has(self, kind: str, name: str) -> bool:
@@ -51,12 +52,12 @@ class ObjectRegistry:
         return next(names, None)
 
     def latest(self, kind: str, accept: Callable[[Any], bool]) -> Any:
-        """Return the last registered object of a kind that `accept` accepts, or None."""
+        """Return the newest object of a kind for which `accept` returns True, or None."""
         found = (known for own, _, known in self._newest_first() if own == kind and accept(known))
         return next(found, None)
 
     def names(self, kind: str) -> list[str]:
-        """Return the registered names of a kind, oldest first."""
+        """Return the names of all registered objects of a kind, oldest first."""
         return [name for own, name in self._objects if own == kind]
 
     def _newest_first(self) -> list[tuple[str, str, Any]]:

@@ -1,4 +1,4 @@
-"""Keep the active runs of this process, carry them through forks, and end them at exit.
+"""The active runs of this process, and hooks that handle its forks and end the runs at its exit.
 
 The first run installs the hooks. Imports nothing else from provml.
 """
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 
 class Endable(Protocol):
-    """The part of a run that this module uses."""
+    """The methods of a run that the hooks call."""
 
     def end_run(
         self, status: str, *, reason: str | None = None, exception: BaseException | None = None
@@ -26,17 +26,17 @@ class Endable(Protocol):
         """End the run."""
 
     def _before_fork(self) -> None:
-        """Stop the threads that a child process would not have."""
+        """Stop the background threads of the run, because a child process does not inherit them."""
 
     def _after_fork_in_parent(self) -> None:
-        """Start these threads again."""
+        """Restart the background threads of the run."""
 
     def _after_fork_in_child(self) -> None:
-        """Release everything that the parent process continues to use."""
+        """Let go of the files and threads that belong to the parent process."""
 
 
 class ProcessExit(NamedTuple):
-    """How the process exited: the status and the reason, and the exception if there was one."""
+    """How the process exited: the status, the reason, and the exception if there was one."""
 
     status: str
     reason: str
@@ -50,15 +50,14 @@ _installed = False
 
 
 class _ObservedExit(SystemExit):
-    """The exception that ``sys.exit`` raises, as a class that supports weak references."""
+    """A ``SystemExit`` that supports weak references, which the built-in class does not."""
 
 
 class _ExitObserver:
     """Replaces ``sys.exit`` while a run is active, to learn the exit status.
 
-    The interpreter does not pass the status to atexit functions. Exits that do not call
-    ``sys.exit`` (``raise SystemExit``, ``exit()``) are not seen, unless the run is a ``with``
-    block.
+    The interpreter does not pass the status to atexit functions. The observer misses exits that do
+    not call ``sys.exit`` (``raise SystemExit``, ``exit()``). A ``with`` block notices these too.
     """
 
     def __init__(self) -> None:
@@ -86,7 +85,9 @@ class _ExitObserver:
             if isinstance(self._original, BuiltinFunctionType):
                 self._throw(status)
         self._original(status)
-        raise SystemExit(status)  # only if other code replaced sys.exit by a function that returns
+        raise SystemExit(
+            status
+        )  # reached only if other code replaced sys.exit with a function that returns
 
     def _throw(self, status: Any) -> NoReturn:
         thrown = _ObservedExit(status)
@@ -94,18 +95,18 @@ class _ExitObserver:
         try:
             raise thrown
         finally:
-            del thrown  # the traceback holds this frame, which must not hold the exception
+            del thrown  # the traceback refers to this frame: avoid a reference cycle
 
     def was_kept(self) -> bool:
-        """Return whether code still holds the exception, long after an exit would have freed it."""
+        """Return whether code still refers to the exception, which a real exit would have freed."""
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
-        gc.collect()  # a traceback may hold it in a cycle
+        gc.collect()  # the exception may only survive in a reference cycle
         return thrown() is not None
 
     def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """React to the freeing of the exception: if code still runs, that code had caught it."""
+        """Forget the call if the exception is freed while code still runs: that code caught it."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
@@ -131,26 +132,26 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """End this run when the process exits, after all others, without making it the active run."""
+    """End a run when the process exits, after the active runs, without making it active."""
     install()
     _seen_runs.add(run)
     _watched.append(run)
 
 
 def activate(run: Endable) -> None:
-    """Make the run the active one. The first call in a process installs the hooks."""
+    """Make a run the active run. The first call in a process installs the hooks."""
     global _exception_before, _exit
     install()
     if not active_runs:
         _exception_before = id(getattr(sys, "last_value", None))
-        _exit = _ExitObserver()  # a new observer: other code may have wrapped the last one
+        _exit = _ExitObserver()  # a new observer, because other code may have wrapped the last one
         _exit.install()
     _seen_runs.add(run)
     active_runs.append(run)
 
 
 def deactivate(run: Endable) -> None:
-    """Remove the run from the active runs; the run started before it is active again."""
+    """Remove a run from the active runs, so that the run started before it is active again."""
     try:
         active_runs.remove(run)
     except ValueError:
@@ -165,7 +166,7 @@ def active() -> Any:
 
 
 def exit_from_exception(exception: BaseException) -> ProcessExit:
-    """Return how the process or ``with`` block ended, given the exception that ended it."""
+    """Return the status and reason for an exception that ended the process or ``with`` block."""
     if isinstance(exception, SystemExit):
         return _exit_from_code(exception.code)
     if isinstance(exception, KeyboardInterrupt):
@@ -224,9 +225,10 @@ def _end_all_runs() -> None:
 def _leave_by_sigint() -> None:
     """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    A shell stops its loop because of that signal. The interpreter has a flag that says whether
-    KeyboardInterrupt left the code that it last ran from text. Ending a run clears the flag,
-    because Python runs code from text to create a dataclass. This function sets the flag again.
+    Only this signal makes a shell stop its loop. The interpreter sends it if a flag is set, which
+    says that KeyboardInterrupt ended the source code that was executed last. Ending a run clears
+    the flag, because Python executes source code to create a dataclass. This function sets the flag
+    again.
     """
     try:
         exec("raise KeyboardInterrupt")

@@ -1,4 +1,4 @@
-"""The base class of `Run`: opens a process's journal files, and opens new ones after a fork.
+"""The base class of `Run`: it opens a process's journal files, and new files after a fork.
 
 Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
@@ -21,10 +21,10 @@ from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
 Target = object
-"""The model or artifact that a sample or event describes.
+"""The model or artifact that a sample or event refers to.
 
-Either the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
-object that was given to `Run.log_model`. Any Python object can be a model, so the type is `object`.
+This is the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
+object passed to `Run.log_model`. Any Python object can be a model, so the type is `object`.
 """
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ def _open_snapshot() -> Collector:
 
 
 class Recorder:
-    """The base of `Run`: it opens this process's journal files when they are first needed."""
+    """The base class of `Run`, which opens and writes the journal files of this process."""
 
     def __init__(
         self, folder: RunDirectory, writer: JournalWriter, formats: tuple[str, ...], owner: bool
     ) -> None:
-        """Not for users: `provml.start_run` creates runs."""
+        """Internal: call `provml.start_run` to create a run."""
         self.id: str = folder.id
         self.experiment: str = folder.experiment
         self.path: Path = folder.path
@@ -89,7 +89,7 @@ class Recorder:
 
     @property
     def hashing(self) -> list[HashingProgress]:
-        """The large datasets being hashed: for each, its name, the bytes hashed and the total."""
+        """The progress of each dataset that is being hashed: name, bytes hashed, total bytes."""
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
@@ -114,12 +114,12 @@ class Recorder:
             self._sampler = None
         self._owner = False
         self._fast = {}
-        if self._hashing is not None:  # the parent continues to hash
+        if self._hashing is not None:  # the parent continues the hashing
             self._hashing.forget()
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # a thread that the child does not have may hold its lock
+        self._flops = None  # its lock may belong to a thread that the child does not have
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
@@ -130,7 +130,7 @@ class Recorder:
             self._sampler.start()
 
     def _own_sampler(self) -> Sampler:
-        """Return the sampler of this process; the first call creates it."""
+        """Return the sampler of this process; create it on the first call."""
         writer = self._open_writer()
         with self._lock:
             if self._sampler is None:
@@ -143,11 +143,11 @@ class Recorder:
             return self._sampler
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return the writer of this process. In a forked child, the first call opens it.
+        """Return this process's journal writer. In a forked child, the first call opens it.
 
         Args:
-            context: the context of the coming record, as the caller named it. A word for a
-                standard context, such as ``train``, is recorded once, as an alias of the context.
+            context: the context of the next record, as the caller named it. If the name is an alias
+                of a standard context, such as ``train``, the first call records the alias.
 
         Raises:
             RunClosedError: the run has ended.
@@ -162,11 +162,11 @@ class Recorder:
         return writer
 
     def _reopen_writer(self) -> JournalWriter | AbsentWriter:
-        with self._lock:  # end_run closes the run under this lock
+        with self._lock:  # end_run holds this lock while it closes the run
             if self._closed:
                 raise RunClosedError(
-                    f"run {self.id} has ended: nothing more can be logged; "
-                    "start_run(..., run_id=..., resume=True) resumes it"
+                    f"run {self.id} has ended, so nothing more can be logged: to resume it, call "
+                    f"start_run(..., run_id={self.id!r}, resume=True)"
                 )
             if self._pid != os.getpid():
                 self._open_own_files()
@@ -184,15 +184,15 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
-        # a forked multiprocessing worker exits without calling atexit functions
+        # multiprocessing workers that are forked do not call atexit functions
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
             util.Finalize(None, self._finish_metrics, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
-        """Start to hash a large file or folder in the background; return the facts known so far.
+        """Start hashing a large file or folder in the background; return the facts known so far.
 
-        Returns None if the content is small or the background thread can't start.
+        Returns None if the content is small, or if the background thread can't start.
         """
         from provml.collect import hashing
 
@@ -203,7 +203,7 @@ class Recorder:
                 self._hashing = hashing.BackgroundHasher(self._report_digest)
         try:
             self._hashing.add(number, name, path, leave_out)
-        except RuntimeError:  # the interpreter is exiting and starts no more threads
+        except RuntimeError:  # the interpreter is exiting and no longer starts threads
             return None
         return {"unread": hashing.DIGEST_PENDING}
 
@@ -213,10 +213,10 @@ class Recorder:
                 {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
             )
         except RunClosedError:
-            pass  # the run ended in the meantime; its record says that the digest is missing
+            pass  # the run has ended and recorded that this digest is missing
 
     def _finish_hashing(self, wait_s: float) -> None:
-        """Wait for the digests in progress; record an event for each one that does not finish."""
+        """Wait for the digests in progress; record an event for each unfinished digest."""
         hashing = self._hashing
         if hashing is None:
             return
@@ -227,7 +227,7 @@ class Recorder:
             self._append(build_event("dataset not hashed to its end", metadata))
 
     def _finish_metrics(self) -> None:
-        """Record the values that wait for a summary, and the points that wait for their epoch."""
+        """Record the remaining summaries, and fill in the points that wait for an epoch."""
         if self._metrics is not None and self._pid == os.getpid():
             try:
                 self._metrics.finish()
@@ -235,10 +235,10 @@ class Recorder:
                 pass  # another thread has ended the run
 
     def _target(self, of: Target) -> tuple[str, str]:
-        """Return the kind and name of the model or artifact that a sample or event describes.
+        """Return the kind and name of the model or artifact that a sample or event refers to.
 
         Raises:
-            InvalidArgumentError: no process of the run has logged it.
+            InvalidArgumentError: no process of the run has logged this model or artifact.
         """
         wanted: list[tuple[str, str]]
         if isinstance(of, str):

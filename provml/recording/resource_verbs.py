@@ -1,6 +1,6 @@
 """The methods of `Run` that count floating-point operations and take system readings.
 
-Imports `recorder`, `checks`, `base`; imports `flops` and the collectors only when needed.
+Imports `recorder`, `checks` and `base`; imports `flops` and the collectors only when needed.
 """
 
 from __future__ import annotations
@@ -37,18 +37,20 @@ class ResourceVerbs(Recorder):
     ) -> None:
         """Record the floating-point operations of one batch, and the label's total so far.
 
-        The first call for a model and a batch shape takes a few milliseconds to count the
-        operations. It does not affect the model, its gradients or random numbers. Later calls cost
-        a few microseconds. A multiply-add is two operations; see `provml.collect.flop_counter`.
+        The first call for each model and batch shape counts the operations, which takes a few
+        milliseconds. Later calls cost a few microseconds. Counting does not change the model, its
+        gradients or the state of random number generators. A multiply-add counts as two operations;
+        see `provml.collect.flop_counter`.
 
         Args:
-            label: a name for the count. The total of a label includes all contexts.
+            label: a name for the count. The total of a label covers all contexts.
             context, step, epoch: as in `log_metric`.
-            model: a torch module, or the name of a module given to `log_model`; by default the
-                last module given to `log_model`.
-            batch: a batch as the data loader returns it; by default a batch shaped like the last
-                one, or a batch of the dataset logged last. provml passes a mapping as keyword
-                arguments, and as many members of a tuple as ``forward`` requires.
+            model: a torch module, or the name of a module logged with `log_model`; by default the
+                module that was logged last.
+            batch: a batch as the data loader returns it. By default, provml assumes the shape of
+                the previous batch or, for the first call, of a batch of the dataset logged last.
+                ``forward`` receives a mapping as keyword arguments. From a tuple, it receives as
+                many items as it requires.
             backward: whether to count a backward pass; by default True if the model is in train
                 mode and gradients are enabled.
 
@@ -76,15 +78,15 @@ class ResourceVerbs(Recorder):
     ) -> None:
         """Record the floating-point operations of one pass over a dataset, and the label's total.
 
-        Every batch is counted like the first; a smaller last batch is counted at its own size.
-        Costs as much as `log_flops_per_batch`, and reads one sample if the batch shape is not known
-        yet.
+        provml assumes that all batches have the shape of the first, except for a smaller last
+        batch. Costs as much as `log_flops_per_batch`. If the batch shape is not known yet, provml
+        also reads one sample of the dataset.
 
         Args:
             label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
-            dataset: a DataLoader, a Dataset, one or several arrays, a number of samples, or the
-                name of a dataset given to `log_dataset`.
-            batch: an example batch, for a dataset from which provml can't learn the batch size.
+            dataset: a DataLoader, a Dataset, one or more arrays, a number of samples, or the name
+                of a dataset logged with `log_dataset`.
+            batch: an example batch; needed if the dataset does not tell provml the batch size.
 
         Raises:
             InvalidArgumentError, MissingExtraError, RunClosedError: as for `log_flops_per_batch`.
@@ -100,10 +102,11 @@ class ResourceVerbs(Recorder):
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
     ) -> Iterator[None]:
-        """Record the floating-point operations of the torch code in a ``with`` block, as it runs.
+        """Count the floating-point operations of the torch code in a ``with`` block.
 
-        Counting costs about ten microseconds per torch operation, and a block writes about a
-        kilobyte. If an exception leaves the block, the operations so far are recorded.
+        The count is recorded at the end of the block, even if an exception ends the block early.
+        Costs about ten microseconds per torch operation, and about a kilobyte of the journal per
+        block.
 
         Args:
             label, context, step, epoch: as in `log_flops_per_batch`.
@@ -144,16 +147,16 @@ class ResourceVerbs(Recorder):
         *,
         epoch: SupportsIndex | None = None,
     ) -> None:
-        """Record the current memory, disk and GPU usage, in per cent.
+        """Record the current memory, disk and GPU usage as percentages.
 
         Costs about a millisecond; the first call costs more. The readings have the kind ``system``
         and the names ``Memory usage``, ``Disk usage``, ``Gpu memory usage`` and ``Gpu usage``. If
-        the machine lacks a device, its readings are left out. The readings of a call cover the time
-        since the previous call, or since the start of the run.
+        the machine has no GPU, the GPU readings are left out. Each reading covers the time since
+        the previous call or, for the first call, since the start of the run.
 
         Args:
-            context, step, epoch: the place in the run that the readings belong to.
-            synchronous: if False, another thread takes the readings.
+            context, step, epoch: the context, step and epoch that the readings belong to.
+            synchronous: whether to wait for the readings; if False, another thread takes them.
             timestamp: the time to record, as in `log_metric`.
 
         Raises:

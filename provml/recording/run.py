@@ -1,8 +1,8 @@
-"""The class `Run`: a run that a script records, with its metrics and its end.
+"""The class `Run`, which records the metrics of a run and ends it; base classes record the rest.
 
 `Run.log_metric` is the hot path. This module imports no code that derives documents until
-`Run.end_run` writes them. A method that needs a collector imports it when it is called, so that
-``import provml`` stays quick.
+`Run.end_run` writes them. Methods that need a collector import it when they are called, so that
+``import provml`` stays fast.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ _time_ns: Final = time.time_ns
 class Run(ContentVerbs, ResourceVerbs, Annotations):
     """A run that is being recorded. `provml.start_run` returns it; it is also a context manager.
 
-    You can use a run from any thread, in forked children and, pickled, in other processes on the
-    same machine. Each process writes its own files. Only the process that started the run ends it.
+    You can use a run from any thread and in forked children. You can also pickle it and use it in
+    other processes on the same machine. Each process writes its own files. Only the process that
+    started the run can end it.
 
     Attributes:
         id: the run's id, unique within its experiment.
@@ -80,25 +81,25 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
         Costs less than a microsecond for a Python or numpy float or int, and a few microseconds for
         a tensor. Values that do not fit into 64 bits cost one write(): larger ints, Decimal, str,
-        bytes (up to 1 MiB) and numpy arrays of up to 4,096 numbers. Nothing is rounded.
+        bytes (up to 1 MiB) and numpy arrays of up to 4,096 numbers. No value is rounded.
 
         Args:
             name: any Unicode text.
-            value: a number, a tensor or array of one element, or one of the larger values above.
+            value: a number, a tensor or array with one element, or one of the larger values above.
             context: a `Context` or its name; None means the run itself.
             step: any 64-bit integer except -2**63. Steps may repeat and decrease.
             epoch: 0 to 2**31 - 1.
             timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
-            of: the model or artifact that was measured, such as a checkpoint: its name, ``("model",
-                name)``, ``("artifact", name)``, or the object given to `log_model`. The sample is
-                linked to the latest version that was logged.
+            of: the model or artifact that was measured, such as a checkpoint. Pass its name,
+                ``("model", name)``, ``("artifact", name)``, or the object passed to `log_model`.
+                provml links the sample to the latest logged version.
 
         Raises:
-            InvalidMetricError: the name is not text, or the value is a bool, None, a tensor of
-                several elements, or of another type.
-            InvalidArgumentError: the context, step, epoch, timestamp or unit is invalid, or `of`
-                was never logged.
+            InvalidMetricError: the name is not valid text, or the value has an unsupported type,
+                such as bool, None, or a tensor with several elements.
+            InvalidArgumentError: the context, step, epoch, timestamp or unit is invalid, or nothing
+                was logged under the name in `of`.
             RunClosedError: the run has ended.
         """
         slot = -1
@@ -143,8 +144,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     ) -> None:
         """Record one sample of each metric, all with the same time.
 
-        If one metric is refused, none is recorded. The cost per metric and the exceptions are the
-        same as for `log_metric`.
+        If one metric is invalid, none is recorded. The arguments, the exceptions and the cost per
+        metric are the same as for `log_metric`.
         """
         if not isinstance(metrics, Mapping):
             raise InvalidMetricError(
@@ -172,7 +173,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             try:
                 pack_into(buffer, slot, time_ns, own_step, pair[1], own_epoch, number)
             except (_struct_error, ValueError, TypeError):
-                # a full or just closed segment, or an int of over 64 bits
+                # the segment is full or was just closed, or the int needs more than 64 bits
                 mark_abandoned(buffer, slot)
                 self._log_carefully([pair], context, step, epoch, time_ns, None, of)
 
@@ -214,7 +215,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
     @property
     def metrics(self) -> Metrics:
-        """The metric groups, for points whose epoch is set later, batches and summaries."""
+        """The metric groups, for batches, summaries, and points whose epoch is set later."""
         if self._metrics is None:
             with self._lock:
                 self._metrics = self._metrics or Metrics(self)
@@ -223,12 +224,12 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     # -- execution time -----------------------------------------------------------------------
 
     def log_execution_start_time(self) -> None:
-        """Record that the actual work begins: the start of the span ``execution``."""
+        """Record that the actual work begins, as the start of the span ``execution``."""
         self._execution_started_ns = _time_ns()
         self.log_event("execution_started", source="provml")
 
     def log_execution_end_time(self) -> None:
-        """Record that the actual work ends: the end of the span ``execution``."""
+        """Record that the actual work has ended, as the end of the span ``execution``."""
         self.log_event("execution_finish", source="provml")
 
     def log_current_execution_time(
@@ -238,9 +239,10 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         step: SupportsIndex | None = None,
         epoch: SupportsIndex | None = None,
     ) -> None:
-        """Record the seconds since the execution started as a metric named `label`.
+        """Record the number of seconds since the execution started, as a metric named `label`.
 
-        The time counts from the last `log_execution_start_time`, or from the start of the run.
+        The execution starts with the last call of `log_execution_start_time` or, if there was none,
+        with the run.
         """
         elapsed_s = (_time_ns() - self._execution_started_ns) / 1e9
         self.log_metric(label, elapsed_s, context, step, epoch=epoch, unit="s")
@@ -254,21 +256,19 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """End the run, and write the documents that you requested at its start. Idempotent.
+        """End the run, and write its documents in the formats passed to `provml.start_run`.
 
-        The argument `formats` of `provml.start_run` requests them. Writing PROV-JSON costs 2 to 4
-        microseconds per sample and about 70 per event. In a forked child, `end_run` only closes the
-        child's files. If a document cannot be written, provml warns; you can write it later with
-        ``provml export``.
+        Idempotent. Writing PROV-JSON costs 2 to 4 microseconds per sample and about 70 per event.
+        In a forked child, `end_run` only closes the child's files. If a document cannot be written,
+        provml issues a warning, and you can write the document later with ``provml export``.
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
-            reason: the reason, as text.
-            exception: the exception that ended the run; recorded with its traceback.
+            reason: why the run ended, as text.
+            exception: the exception that ended the run; provml also records its traceback.
 
         Raises:
-            InvalidArgumentError: the status is not one of the three, or the reason is not Unicode
-                text.
+            InvalidArgumentError: the status is unknown, or the reason is not valid Unicode text.
         """
         if status not in layout.END_STATUSES:
             raise InvalidArgumentError(
@@ -280,7 +280,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self._end(status, own_reason, _describe_exception(exception))
 
     def _end(self, status: str, reason: str | None, exception: dict[str, str] | None) -> None:
-        """End the run; the arguments must have been checked.
+        """End the run; the caller has checked the arguments.
 
         Args:
             exception: the exception as `process_hooks.exception_record` returns it.
@@ -320,7 +320,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._writer.append(param_record(f"{prefix}.{name}", value))
 
     def _others_record(self) -> bool:
-        """Return whether other ranks still record. The last rank to end writes the documents."""
+        """Return whether other ranks are still recording; the last one writes the documents."""
         if self._folder.settings.rank is None:
             return False
         from provml.journal.status import read_run_state
@@ -371,8 +371,8 @@ def _describe_exception(exception: BaseException | None) -> dict[str, str] | Non
 def _join_pickled_run(folder: RunDirectory) -> Run:
     """Open the run in a process that unpickles it, or return the run if it is already open.
 
-    A worker of a process pool receives the run with every task, so each process opens the run only
-    once. This process writes to the run but does not end it.
+    A worker of a process pool receives the run with every task, but must open it only once. The
+    process writes to the run but does not end it.
     """
     for known in process_hooks.active_runs:
         if known.path == folder.path:

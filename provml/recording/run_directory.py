@@ -1,6 +1,7 @@
-"""Create, join or resume the folder of a run, which ``run.json`` describes.
+"""Creates the folder of a run, or opens an existing one to join or resume its run.
 
-Imports `journal`, `settings`, `errors`.
+The file ``run.json`` in the folder describes the run. Imports only `base.settings`, `errors` and
+`journal` from provml.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class RunDirectory:
     Attributes:
         path: the run's folder.
         description: the content of ``run.json``.
-        facts: fields that every writer of this run records about itself.
-        settings: the settings of recording.
-        lock_fd: the descriptor that locks the folder, from the check that the run can be resumed
-            until this process's journal files exist. If two processes resume a run at once, only
-            one succeeds.
+        facts: the fields that this process records about itself, such as its rank.
+        settings: the recording settings of this process.
+        lock_fd: the file descriptor that locks the folder, or None. A process that resumes the run
+            holds the lock until its journal files exist. So if two processes resume a run at the
+            same time, only one succeeds.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class RunDirectory:
             pass
 
     def unlock(self) -> None:
-        """Release the lock."""
+        """Release the folder's lock if this process holds it."""
         if self.lock_fd is not None:
             os.close(self.lock_fd)
             self.lock_fd = None
@@ -91,7 +92,7 @@ class RunDirectory:
         return RunDirectory, (self.path, self.description, self.facts, self.settings)
 
     def discard(self) -> None:
-        """Remove the folder if nothing was recorded in it, so that its id is free again."""
+        """Remove the folder if nothing was recorded in it, so that its id can be used again."""
         try:
             if (self.path / layout.JOURNAL_FOLDER).is_dir():
                 (self.path / layout.JOURNAL_FOLDER).rmdir()
@@ -102,16 +103,16 @@ class RunDirectory:
             pass  # the folder is not empty
 
     def restore(self) -> None:
-        """Write ``run.json`` again if it was removed in the meantime; ignore failures."""
+        """Write ``run.json`` again if it was deleted during the run; ignore failures."""
         if not (self.path / layout.RUN_FILE).exists():
             try:
                 _replace_json(self.path / layout.RUN_FILE, self.description)
             except OSError:
-                pass  # the journal's writer has warned; readers can do without run.json
+                pass  # the journal's writer has warned, and readers do not need run.json
 
 
 def validate_namespace(namespace: str | None) -> str | None:
-    """Return the namespace with ``/``, ``#`` or ``:`` at its end, so that names can follow it.
+    """Return the namespace; append ``/`` if it does not end with ``/``, ``#`` or ``:``.
 
     Raises InvalidArgumentError if the namespace is not an absolute IRI.
     """
@@ -119,8 +120,8 @@ def validate_namespace(namespace: str | None) -> str | None:
         return None
     if not isinstance(namespace, str) or not re.fullmatch(_ABSOLUTE_IRI, namespace):
         raise InvalidArgumentError(
-            "namespace must be an absolute IRI such as 'https://example.org/runs/' (what groups "
-            f"experiments is project): {namespace!r}"
+            "namespace must be an absolute IRI such as 'https://example.org/runs/', not "
+            f"{namespace!r}; to group experiments, use project="
         )
     return namespace if namespace[-1] in "/#:" else f"{namespace}/"
 
@@ -140,14 +141,14 @@ def open_directory(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunDirectory, bool]:
-    """Create, join or resume the run's folder; return it and whether the run is resumed.
+    """Create the run's folder, or open it; return it, and whether the run is resumed.
 
-    A process with a rank joins the run with this id if the run is still running, or if this rank
-    has not recorded in it yet. If several processes without a rank request the same id at once,
-    only one of them gets it.
+    A process with a rank joins the run with this id if the run is still running, or if no process
+    of this rank has recorded in it yet. If several processes without a rank request the same id at
+    the same time, only one of them gets it.
 
     Raises:
-        RunExistsError: the id is taken, and the run is neither resumed nor joined.
+        RunExistsError: the id is taken, and this process can neither join nor resume the run.
         InvalidArgumentError: the id is not a valid file name.
         StoreError: the folder cannot be created.
     """
@@ -157,7 +158,7 @@ def open_directory(
             f"or digit: {run_id!r}"
         )
     if run_id == "latest":
-        raise InvalidArgumentError("run_id 'latest' is reserved for the latest run: choose another")
+        raise InvalidArgumentError("run_id 'latest' means the latest run: choose another id")
     experiment = Path(store).absolute() / layout.encode_folder_name(description["experiment"])
     if resume and run_id is None:
         run_id = _find_latest_id(experiment)
@@ -178,7 +179,7 @@ def open_directory(
     except (RunExistsError, StoreError, JournalError):
         raise
     except (OSError, ValueError) as error:
-        raise StoreError(f"can't make a run's folder under {store}: {error}") from error
+        raise StoreError(f"can't create the run's folder in {store}: {error}") from error
 
 
 def _make_new_folder(path: Path) -> bool:
@@ -213,10 +214,14 @@ def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) 
         state.status == "running" or find_owner_ranks(path).isdisjoint((settings.rank, None))
     )
     if state.status == "running" and not joins:
-        raise RunExistsError(f"run {run_id!r} is being recorded, by {state.reason} ({path})")
+        raise RunExistsError(
+            f"run {run_id!r} is already being recorded by {state.reason} ({path}): choose "
+            "another id"
+        )
     if not (joins or resume):
         raise RunExistsError(
-            f"run {run_id!r} exists ({path}): choose another id, or pass resume=True to resume it"
+            f"run {run_id!r} already exists ({path}): choose another id, or pass resume=True to "
+            "resume the run"
         )
 
 

@@ -1,7 +1,7 @@
-"""Start a run, for `start_run` in a script and for the command ``provml run``.
+"""The start of a run, both for `start_run` in a script and for the command ``provml run``.
 
 `validate_start` checks the arguments before anything is created; `open_run` creates the run and its
-first records. Imports `run`, `run_directory`, `collect.collector_selection`, `settings`.
+first records. Imports `run`, `run_directory`, `collect.collector_selection` and `base.settings`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from provml.version import __version__
 
 
 class RunStart(NamedTuple):
-    """The checked arguments of a run's start."""
+    """The arguments with which a run starts, after `validate_start` has checked them."""
 
     description: dict[str, Any]
-    """The content of ``run.json`` but for the id."""
+    """The content of ``run.json`` without the run's id."""
     settings_records: list[dict[str, Any]]
-    """Tags and metadata: records without their time."""
+    """The records of the tags and the metadata, which do not have a time yet."""
     formats: tuple[str, ...]
+    """The formats of the documents to write when the run ends."""
     interval_s: float
-    """Seconds between two readings of the machine; 0 for none."""
+    """The seconds between two readings of the machine; 0 takes none."""
     collectors: tuple[str | Collector, ...]
 
 
@@ -51,10 +52,10 @@ def validate_start(
     sample_interval_s: float | None = None,
     collect: Iterable[str | Collector] | None = None,
 ) -> RunStart:
-    """Check the arguments of `provml.start_run`; create nothing.
+    """Check the arguments of `provml.start_run` without creating anything.
 
     Args:
-        labels: further texts for ``run.json``, such as ``external_id``; None values are left out.
+        labels: more fields for ``run.json``, such as ``external_id``; None values are left out.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
@@ -124,14 +125,14 @@ def _validate_interval(given: object, default: float) -> float:
         return default
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
         raise InvalidArgumentError(
-            f"sample_interval_s must be a number of seconds, 0 for never: {given!r}"
+            f"sample_interval_s must be a number of seconds, or 0 for no readings: {given!r}"
         )
     return float(given)
 
 
 def _validate_formats(formats: object) -> None:
     if not isinstance(formats, (tuple, list)):
-        raise InvalidArgumentError(f"formats must be a tuple of names, not {formats!r}")
+        raise InvalidArgumentError(f"formats must be a tuple or list of names, not {formats!r}")
     for name in formats:
         check_format(name)
 

@@ -1,4 +1,4 @@
-"""Values that a script logs often and records as a summary.
+"""A cache for values that a script logs often and records only as a summary.
 
 Imports `checks` and the journal's writer; `metric_groups` builds on this module.
 """
@@ -26,7 +26,7 @@ _HUGE: Final = 1e150
 
 
 class _StoredValues:
-    """The values of one metric since the last summary."""
+    """The values of one metric that were stored since the last summary."""
 
     def __init__(self) -> None:
         self.values: list[Number] = []
@@ -42,14 +42,14 @@ class _StoredValues:
 
 
 class WriterOpener(Protocol):
-    """The part of a run that a summary cache uses."""
+    """The method of a run that a summary cache uses."""
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return the writer of this process. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError."""
 
 
 class SummarizedMetrics(Protocol):
-    """The part of a run's metrics that a summary cache uses."""
+    """The attributes and methods of `Metrics` that a summary cache uses."""
 
     _lock: threading.RLock
     _place: tuple[int | None, int | None]
@@ -58,11 +58,11 @@ class SummarizedMetrics(Protocol):
     def _run(self) -> WriterOpener: ...
 
     def _time_ns(self) -> int:
-        """Return the current time, and never the same time twice."""
+        """Return the current time, but never the same time for two points."""
 
 
 class SummarizedGroup(Protocol):
-    """The part of a metric group that a summary cache uses."""
+    """The attributes and methods of `MetricGroup` that a summary cache uses."""
 
     _given: Context | str
 
@@ -73,20 +73,21 @@ class SummarizedGroup(Protocol):
     def _metrics(self) -> SummarizedMetrics: ...
 
     def _encode_field(self, name: str, value: object, role: ExtraFields) -> tuple[SeriesKey, Any]:
-        """Return the series of a field and its value as the journal stores it."""
+        """Return the series of a field, and the field's value as the journal stores it."""
 
     def _count(self, points: int) -> int:
         """Reserve indices for this many points; return the first index."""
 
 
 class SummaryCache:
-    """Values to record later as a summary: ``run.metrics("train").summary_cache``.
+    """A cache of values to record as a summary, such as ``run.metrics("train").summary_cache``.
 
-    The cache keeps values in memory until you call `summarize`. The end of the run summarises the
-    remaining values. If the process is killed, they are lost, and the run's documents say so.
+    The cache keeps values in memory until you call `summarize`. When the run ends, provml
+    summarises the remaining values. If the process is killed, the remaining values are lost, and
+    the run's documents say so.
 
     Attributes:
-        keep_raw: whether to record each value also when it is stored, so that none can be lost.
+        keep_raw: whether `store` also records each value at once, so that no value can be lost.
     """
 
     def __init__(self, group: SummarizedGroup) -> None:
@@ -95,22 +96,22 @@ class SummaryCache:
         self._metrics = group._metrics
         self._stored: dict[str, _StoredValues] = {}
         self._fields: dict[str, Any] = {}
-        self._is_due = False  # something was stored since the last summary
-        self._is_set = False  # a field was set
+        self._is_due = False  # whether a value was stored since the last summary
+        self._is_set = False  # whether a field other than step and epoch was set since then
 
     def store(self, /, **values: Any) -> None:
-        """Add a value of each metric to the next summary.
+        """Add one value per metric to the next summary.
 
         Costs about two microseconds per value, and one write() for the first value after a summary.
 
         Raises:
             InvalidMetricError: a value is not a number, or does not fit into 64 bits; no value is
                 stored.
-            InvalidArgumentError: ``epoch`` or ``step`` was given; `set` takes these.
+            InvalidArgumentError: an argument is named ``epoch`` or ``step``; pass these to `set`.
             RunClosedError: the run has ended.
         """
         if "epoch" in values or "step" in values:
-            raise InvalidArgumentError("epoch and step are not summarised: give them to set()")
+            raise InvalidArgumentError("epoch and step cannot be summarised: pass them to set()")
         group, numbers = self._group, []
         for name, value in values.items():
             key, stored = group._encode_field(name, value, STORED_ROLE)
@@ -133,10 +134,10 @@ class SummaryCache:
                     writer.sample(key, time_ns, None, None, number)
 
     def set(self, /, **fields: Any) -> None:
-        """Set fields that go into the next summary unchanged: ``epoch``, ``step``, a learning rate.
+        """Set fields to record unchanged with the next summary, such as ``epoch`` or ``step``.
 
         Raises:
-            InvalidMetricError: `Run.log_metric` would refuse a value; no field is set.
+            InvalidMetricError: a value is not valid for `Run.log_metric`; no field is set.
             InvalidArgumentError: the epoch or step is invalid.
             RunClosedError: the run has ended.
         """
@@ -150,15 +151,19 @@ class SummaryCache:
             self._is_set = self._is_set or not fields.keys() <= {"step", "epoch"}
 
     def summarize(self, clear: bool = True) -> dict[str, Any]:
-        """Record ``loss.mean``, ``.min``, ``.max``, ``.std`` and ``.count`` of the stored values.
+        """Record a summary of each stored metric, such as ``loss.mean`` and ``loss.count``.
 
-        NaN values are left out of all results, also of the count. ``std`` is the sample standard
-        deviation, and 0 for a single value. If all values are NaN, only the count is recorded. The
-        epoch and step come from `set`, else from `Metrics.log`. Costs one pass over the values and
-        one write().
+        The statistics are ``mean``, ``min``, ``max``, ``std`` and ``count``.
+
+        - ``std`` is the sample standard deviation; for a single value, it is 0.
+        - NaN values are ignored, and not counted. If all values are NaN, only the count is
+          recorded.
+        - The epoch and step come from `set` or, if it did not set them, from `Metrics.log`.
+
+        Costs one pass over the values and one write().
 
         Args:
-            clear: whether to empty the cache; False keeps the values for the next summary too.
+            clear: whether to empty the cache. If False, the next summary covers these values too.
 
         Returns:
             the recorded values by name; empty if nothing was stored or set.
@@ -224,10 +229,10 @@ class SummaryCache:
 
         Args:
             key: the metric's name.
-            limit: the maximum number of values to return, counted from the newest; None for all.
+            limit: the number of newest values to return; None returns all values.
 
         Raises:
-            InvalidArgumentError: the limit is not an int of 0 or more.
+            InvalidArgumentError: the limit is not a non-negative int.
         """
         from provml.journal.history import validate_count
 
@@ -252,7 +257,7 @@ def _describe_numbers(values: list[Number]) -> dict[str, Number]:
     if not count:
         return {"count": 0}
     largest = max(map(abs, numbers))
-    # scaled so that squares and sums do not overflow; a power of two keeps every digit
+    # avoid overflow of squares and sums; scaling by a power of two loses no digits
     scale = 2.0**-600 if _HUGE < largest < math.inf else 1.0
     scaled = [value * scale for value in numbers] if scale != 1.0 else numbers
     mean = _exact_sum(scaled) / count
@@ -269,5 +274,5 @@ def _describe_numbers(values: list[Number]) -> dict[str, Number]:
 def _exact_sum(numbers: list[Number]) -> float:
     try:
         return math.fsum(numbers)
-    except (OverflowError, ValueError):  # overflow, or infinities of both signs
+    except (OverflowError, ValueError):  # the sum overflows, or contains infinities of both signs
         return float(sum(map(float, numbers)))

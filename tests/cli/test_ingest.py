@@ -307,7 +307,7 @@ def test_a_full_disk_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[
     log.write_text(LINE)
     (tmp_path / "store").write_text("a file")
     assert run_command(["ingest", str(log), "--store", str(tmp_path / "store")]) == 1
-    assert "can't make a run's folder" in capsys.readouterr().err
+    assert "can't create the run's folder" in capsys.readouterr().err
 
 
 def test_a_pipe_passes_on_where_nothing_can_be_recorded(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_pipe_passes_on_where_nothing_can_be_recorded(tmp_path: Path) -> None:
     )
     assert done.stdout == LINE.encode() * 10_000
     assert done.returncode == 1
-    assert done.stderr.startswith(b"not recording: can't make a run's folder")
+    assert done.stderr.startswith(b"not recording: can't create the run's folder")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")

@@ -192,7 +192,7 @@ def test_the_machine_is_recorded(run: provml.Run, monkeypatch: pytest.MonkeyPatc
     assert "YOUR_SITE" not in variables
     assert environment["platform"] and environment["cpu"]
     assert environment["container"]["image"] == "/images/train.sif"
-    with pytest.raises(provml.InvalidArgumentError, match="several names"):
+    with pytest.raises(provml.InvalidArgumentError, match="a list of names"):
         run.log_environment("MY_*")
 
 

@@ -291,7 +291,7 @@ def test_a_metric_is_of_the_version_that_there_was(run: provml.Run, tmp_path: Pa
     recorded = provml.load(run.path)
     assert recorded.series("accuracy", "evaluation", of="net").value.tolist() == [0.5, 1] * 2
     assert len(recorded.series("accuracy", "evaluation", of=("model", "net"))) == 4
-    with pytest.raises(provml.SeriesNotFoundError, match="choose one, of=\\('"):
+    with pytest.raises(provml.SeriesNotFoundError, match="choose one with of=\\('"):
         recorded.series("accuracy", "evaluation")  # of each of two: one curve would be neither's
     run.log_metric("accuracy", 0.25, "evaluation")
     assert list(provml.load(run.path).series("accuracy", "evaluation").value) == [0.25]

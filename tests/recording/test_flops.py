@@ -155,7 +155,7 @@ def test_epochs_over_any_dataset(run: provml.Run, net: nn.Module, name: str) -> 
 
 def test_a_length_is_of_batches_like_those_known(run: provml.Run, net: nn.Module) -> None:
     """A number of samples, all that some scripts know, could not be given."""
-    with pytest.raises(provml.InvalidArgumentError, match=r"no batch.*pass batch="):
+    with pytest.raises(provml.InvalidArgumentError, match=r"batch is unknown: pass batch="):
         run.log_flops_per_epoch("epoch", 10, TRAINING, model=net)
     run.log_flops_per_epoch("epoch", 10, TRAINING, model=net, batch=torch.zeros(4, 10))
     run.log_flops_per_epoch("epoch", 8, TRAINING)
@@ -176,13 +176,13 @@ def test_what_is_missing_is_named(run: provml.Run, net: nn.Module) -> None:
     """A user would not learn what to do."""
     refused = [
         (lambda: run.log_flops_per_batch("f", None), "no model .* log_model.* model="),
-        (lambda: run.log_flops_per_batch("f", None, model="net"), "'net' was not registered"),
+        (lambda: run.log_flops_per_batch("f", None, model="net"), "'net' was not logged"),
         (lambda: run.log_flops_per_batch("f", None, model=7), "torch modules, not for int"),
-        (lambda: run.log_flops_per_batch("f", None, model=net), "no batch .* pass batch="),
+        (lambda: run.log_flops_per_batch("f", None, model=net), "batch is unknown: pass batch="),
         (lambda: run.log_flops_per_batch(7, None, model=net, batch=torch.zeros(1, 10)), "label"),
         (lambda: run.log_flops_per_batch("f", 7, model=net, batch=torch.zeros(1, 10)), "context"),
         (lambda: run.log_flops_per_epoch("f", None, None, model=net), "dataset is missing"),
-        (lambda: run.log_flops_per_epoch("f", "d", None, model=net), "'d' is not known here"),
+        (lambda: run.log_flops_per_epoch("f", "d", None, model=net), "'d' was not logged"),
         (lambda: run.log_flops_per_epoch("f", iter([]), None, model=net), "length .* unknown"),
         (lambda: run.log_flops_per_epoch("f", Stream(), None, model=net), "length .* unknown"),
         (lambda: run.log_flops_per_epoch("f", [], None, model=net), "pass batch="),
@@ -196,7 +196,7 @@ def test_what_is_missing_is_named(run: provml.Run, net: nn.Module) -> None:
     gc.collect()
     with pytest.raises(provml.InvalidArgumentError, match="'net' no longer exists"):
         run.log_flops_per_batch("f", None, model="net")
-    with pytest.raises(provml.InvalidArgumentError, match="none of 'net'"):
+    with pytest.raises(provml.InvalidArgumentError, match="not a torch module: 'net'"):
         run.log_flops_per_batch("f", None)
     assert not any(provml.load(run.path)._records("flops"))
 
