@@ -299,7 +299,7 @@ def test_forms_that_can_not_carry_it_say_so() -> None:
             document.write(form, io.BytesIO())
     spaced = read(b'{"prefix": {"ex": "http://e.example/"}, "entity": {"ex:a b": {}}}')
     for form, message in (
-        ("ntriples", "is not an IRI"),
+        ("ntriples", "RDF needs an IRI"),
         ("provn", "can't represent 1 of the document's 1"),
     ):
         with pytest.raises(DocumentError, match=message):
