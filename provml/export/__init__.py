@@ -4,28 +4,30 @@ Each public module of this package is one format, and `provml.base.format_names.
 the modules. To add a format, define these names in a module:
 
 - a docstring; ``provml formats`` shows its first line
-- ``SUFFIX``: the ending of the format's files, for example ``".ttl"``, which no other format uses
-- ``write(mapping, sink)``: write a `provml.model.mapping.RunMapping` to a binary file. Write as
-  you read, so that memory does not grow with the run. The sink has only a ``write()`` method.
+- ``SUFFIX``: the file extension of the format, for example ``".ttl"``. No other format may use it.
+- ``write(mapping, sink)``: a function that writes a `provml.model.mapping.RunMapping` to a binary
+  file. Write each part as soon as you have read it, so that memory does not grow with the run. The
+  sink has only a ``write()`` method.
 
 You may also define these names:
 
-- ``write_bundles(bundles, sink)``: write several runs as one document, with a bundle for each run
-- ``DETAIL = "series"``: the default detail, for a format that holds the whole run in memory
+- ``write_bundles(bundles, sink)``: a function that writes several runs as one document, with a
+  bundle for each run
+- ``DETAIL = "series"``: the default detail, for a format that keeps the whole run in memory
 - ``SAMPLES_ONLY = True``: documents contain the samples of a run, but no statements
-- ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. Then
-  ``write`` and ``write_bundles`` take a ``view`` as their last argument, with a default.
+- ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. In this
+  case, ``write`` and ``write_bundles`` need an optional ``view`` as their last argument.
 
-Add a new module of this package to ``BUILT_IN``. Another package declares its format as an entry
-point, which is a module or any other object with these names::
+If you add a module to this package, add its name to ``BUILT_IN``. Another package can provide a
+format through an entry point, which refers to a module or any other object with these names::
 
     [project.entry-points."provml.formats"]
     mermaid = "my_package.mermaid"
 
 Then ``start_run(formats=("mermaid",))`` and ``provml export --format mermaid`` work, and an output
-file's ending selects the format. Built-in names cannot be replaced.
+file's extension selects the format. Built-in names cannot be replaced.
 
-Imports `graph`, `model` and the layers below them.
+Imports `graph`, `plot` and the layers below them, and never the modules that record runs.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # most exports have no view
+    from provml.graph.view import View  # for annotations only: most exports have no view
 
 __all__ = [
     "DOCUMENT_STEM",
@@ -69,7 +71,7 @@ def export(
 ) -> RunMapping:
     """Write a run as a document in one format.
 
-    Most formats are streamed, so memory does not grow with the run.
+    Most formats are streamed, so memory use does not grow with the run.
 
     Args:
         run_folder: the run's folder. The run may still be recording.
@@ -77,8 +79,8 @@ def export(
         target: a path, or an open binary file, which stays open. The document at a path is written
             under a temporary name, and renamed when it is complete. It is compressed if the path
             ends in ``.gz`` or ``.zst``.
-        detail: ``sample``, ``series``, or None: ``series`` for graphs and pictures, else
-            ``sample`` for up to a million samples.
+        detail: ``sample`` or ``series``. By default, graphs and pictures have the detail
+            ``series``. Other documents have ``sample`` for up to a million samples.
         view: the part of the run to write, for graphs and pictures.
 
     Returns:
@@ -88,14 +90,16 @@ def export(
         ExportError: the format or detail is unknown, or the format does not support the detail or
             the view.
         MissingExtraError, MissingProgramError: a package or program is not installed.
-        RunNotFoundError, JournalError: the folder does not hold a readable run.
+        RunNotFoundError, JournalError: the folder does not contain a readable run.
         OSError: the target cannot be written.
     """
     chosen = find_format(format)
     if view is not None:
         _check_view(chosen, view)
     if detail == "series" and chosen.samples_only:
-        raise ExportError(f"{chosen.name} holds every sample of a run: it has no series detail")
+        raise ExportError(
+            f"{chosen.name} always contains every sample, so the detail 'series' is not supported"
+        )
     mapping = RunMapping(Journal(run_folder), detail or chosen.default_detail)
     with open_sink(target) as sink:
         chosen.write(mapping, sink, view)
@@ -114,11 +118,11 @@ def export_bundles(
     Args:
         run_folders: the runs' folders.
         format: a format that supports bundles, or its name.
-        target, detail, view: as for `export`. The default detail is chosen for each run.
+        target, detail, view: the same as for `export`. The default detail is chosen for each run.
 
     Raises:
-        ExportError: as `export`; also if the format does not support bundles, or if two runs have
-            the same name.
+        ExportError: the format does not support bundles, or two runs have the same name. Also
+            raises the errors of `export`.
     """
     chosen = find_format(format)
     if view is not None:
@@ -126,7 +130,7 @@ def export_bundles(
     if not chosen.holds_several_runs:
         able = [other.name for other in load_formats()[0] if other.holds_several_runs]
         raise ExportError(
-            f"{chosen.name} holds only one run; for several runs, choose from: {', '.join(able)}"
+            f"{chosen.name} supports only one run; for several runs, choose from: {', '.join(able)}"
         )
     journals = [Journal(folder) for folder in run_folders]
     bundles = RunBundles(journals, detail or chosen.default_detail)
@@ -147,15 +151,16 @@ def _check_view(chosen: Format, view: View) -> None:
 
 
 def document_path(run_folder: Path, format: str | Format) -> Path:
-    """Return the path of a run's document in a format, within the run's folder."""
+    """Return the path of the document that `write_documents` writes in a format."""
     return run_folder / f"{DOCUMENT_STEM}{find_format(format).suffix}"
 
 
 def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
-    """Write a run's documents, one for each format, into the run's folder.
+    """Write a run's documents, one for each format, to the run's folder.
 
     Raises:
-        ExportError: two of the formats have the same file ending; also as `export`.
+        ExportError: two of the formats have the same file extension. Also raises the errors of
+            `export`.
     """
     written: dict[Path, str] = {}
     for name in dict.fromkeys(formats):
@@ -163,7 +168,7 @@ def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
         path = document_path(run_folder, chosen)
         if path in written:
             raise ExportError(
-                f"{written[path]} and {name} have the same file ending: "
+                f"{written[path]} and {name} have the same file extension: "
                 f"{name} would overwrite {path.name}"
             )
         export(run_folder, chosen, path)

@@ -1,7 +1,6 @@
 """Converts a run's statements to the nodes, edges and groups that the HTML page draws.
 
-A group holds nodes of one kind and type that belong to the same activity. Imports `graph`, `model`,
-`plot` and `_text`.
+The nodes of a group have the same kind and type, and belong to the same activity or series.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from provml.plot.curve_columns import curve_data
 from provml.plot.curves import read_curves
 
 MOST_NODES: Final = 50_000
-"""The maximum number of nodes in a page."""
+"""The maximum number of nodes on a page."""
 
 _SHARED: Final = -1
 _LEAST_GROUPED: Final = 3
@@ -51,7 +50,7 @@ _ANCHORS: Final = ("wasGeneratedBy", "used", "wasInformedBy", "wasAssociatedWith
 
 @dataclass(slots=True)
 class _DiagramNode:
-    """A node of the page: an entity, activity or agent, with its attributes and group."""
+    """A node on the page: an entity, activity or agent, with its attributes and its group."""
 
     name: str
     run: int
@@ -91,9 +90,9 @@ class _DiagramNode:
 
 
 class Diagram:
-    """Collects the nodes, edges and groups of one or more runs for the HTML page.
+    """The nodes, edges and groups of one or more runs, for the HTML page.
 
-    The caller may limit it to a set of nodes, given by their IRIs.
+    If ``kept`` is a set of IRIs, the diagram shows only the nodes with these IRIs.
     """
 
     def __init__(self, kept: Set[str] | None = None) -> None:
@@ -114,7 +113,7 @@ class Diagram:
         return labels[0] if len(labels) == 1 else f"{len(labels)} runs"
 
     def data(self) -> dict[str, Any]:
-        """Return the data for the page's script."""
+        """Return the nodes, edges, groups and curves as plain data for the page's script."""
         self._open_groups()
         details = " and ".join(sorted(self._details))
         under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges, {details} detail, "
@@ -135,7 +134,7 @@ class Diagram:
         """Add the nodes, edges and groups of a run.
 
         Raises:
-            ExportError: the page would have more nodes than it can hold.
+            ExportError: the page would have more than `MOST_NODES` nodes.
         """
         run = len(self._runs)
         description = mapping.journal.description
@@ -159,9 +158,9 @@ class Diagram:
         self._group(run, first)
 
     def _place(self, name: str, prefixes: dict[str, str], run: int) -> int | None:
-        """Return the number of the node with this name; None if the page does not show the node.
+        """Return the number of the node with this name, and add the node if it is new.
 
-        Adds the node if it is new.
+        Returns None if the page does not show the node.
         """
         prefix, _, local = name.partition(":")
         iri = prefixes.get(prefix, f"{prefix}:") + local
@@ -178,7 +177,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # already stated, usually by another run
+        if node.attributes or node.types:  # another statement, usually of another run, declared it
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local
@@ -195,7 +194,7 @@ class Diagram:
             if len(text) > _LONGEST:
                 text, datatype = f"{text[:_LONGEST]}… ({len(text):,} characters)", None
             node.attributes.append([name, text, datatype])
-        # generic types come last
+        # the page shows the first type, so generic types come last
         node.types.sort(key=lambda kind: kind in ("Collection", "Plan", "Span", "Revision"))
         for key, slot in (("prov:startTime", "start"), ("prov:endTime", "end")):
             moment = statement.arguments.get(key)
@@ -228,7 +227,7 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Set the activity that a node belongs to: the activity that made, used or informed it."""
+        """Store which node one end of a relation belongs to, such as the activity that used it."""
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):
@@ -242,7 +241,7 @@ class Diagram:
             self._nodes[own].anchor = other
 
     def _add_curves(self, mapping: RunMapping, prefixes: dict[str, str]) -> None:
-        """Add a curve of the samples of each series. A curve with many samples is thinned."""
+        """Add a curve for each series. A curve of many samples shows only some of them."""
         run = len(self._runs) - 1
         places = {s.index: self._place(series_name(s), prefixes, run) for s in mapping.series.all}
         series = [s for s in mapping.series.all if places[s.index] is not None]
@@ -297,14 +296,14 @@ class Diagram:
         self._results(run, first)
 
     def _anchor(self, node: _DiagramNode) -> int | None:
-        """Find the node that another node belongs to. A step belongs to its context or run."""
+        """Return the node that a node belongs to: a context or run rather than a step or epoch."""
         place = node.anchor
         while place is not None and _PARTS.keys() & set(self._nodes[place].types):
             place = self._nodes[place].anchor
         return place
 
     def _results(self, run: int, first: int) -> None:
-        """Group a run's series, models and artifacts, so that they fold into its results."""
+        """Group the series, models and artifacts of a run, so that the page can hide them."""
         for place in range(first, len(self._nodes)):
             if "Results" not in self._nodes[place].types:
                 continue
@@ -339,7 +338,7 @@ class Diagram:
             return
 
     def _open_groups(self) -> None:
-        """Open small groups as long as the page shows few nodes, so a small run is shown whole.
+        """Open small groups while the page shows few nodes, so that a small run is fully visible.
 
         The groups of one type are either all opened or all left closed.
         """
@@ -363,7 +362,7 @@ class Diagram:
 def _too_many_nodes(nodes: int) -> ExportError:
     return ExportError(
         f"a page can show up to {MOST_NODES:,} nodes, but this graph has at least {nodes:,}: "
-        "use --detail series to show fewer"
+        "use --detail series to show fewer nodes"
     )
 
 
@@ -395,13 +394,13 @@ def _node_texts(node: _DiagramNode, values: dict[str, str]) -> tuple[str, str]:
 
 
 def _version_suffix(name: str) -> str:
-    """Return the suffix for a node's version, such as ``" 2"``; empty for the first version."""
+    """Return a node's version as a suffix, such as ``" 2"``, or "" for the first version."""
     parts = name.split("/")
     return f" {parts[2]}" if len(parts) == 3 and parts[2].isdecimal() else ""
 
 
 def _shorten_number(text: str) -> str:
-    """Round a number to six digits. Other text is cut to 80 characters."""
+    """Shorten a long number to six significant digits, and other text to 80 characters."""
     try:
         number = float(text)
     except ValueError:

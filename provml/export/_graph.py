@@ -1,6 +1,6 @@
 """Builds an ``rdflib`` graph of a run.
 
-Imports `ntriples`; rdflib and pyoxigraph only when needed.
+Imports rdflib and pyoxigraph only when they are needed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _TERMS_KEPT = 10_000
 def rdflib_graph(mapping: RunMapping) -> Graph:
     """Build an ``rdflib`` graph of a run's triples. Literals keep every digit.
 
-    The parsers of rdflib are not used, because they normalise literals and so cut times to
-    microseconds.
+    This function avoids the parsers of rdflib, because they normalise literals: they would, for
+    example, cut times to microseconds.
 
     Raises:
         MissingExtraError: rdflib or pyoxigraph is not installed.

@@ -1,7 +1,4 @@
-"""Writes RDF with one triple or quad on each line: N-Triples and N-Quads.
-
-Imports `_rdf` and `_text`.
-"""
+"""Writes RDF with one triple or quad on each line: N-Triples and N-Quads."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 
 class Lines:
-    """Writes descriptions as lines of RDF. Numbers blank nodes across the whole document."""
+    """A writer of descriptions as lines of RDF. It numbers blank nodes across the document."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -40,7 +37,7 @@ class Lines:
         prefixes: dict[str, str],
         graph: str | None = None,
     ) -> None:
-        """Write the lines of descriptions: triples, or quads if a graph is named."""
+        """Write descriptions as triples, or as quads if ``graph`` is the IRI of a graph."""
         graph_term = b"" if graph is None else b" <%b>" % graph.encode()
         for block in gather_blocks(self._blocks(descriptions, _TermWriter(prefixes), graph_term)):
             self._sink.write(block)
@@ -83,7 +80,7 @@ class Lines:
 
 
 class _TermWriter:
-    """Writes names and values as N-Triples terms. Expands names with the given prefixes."""
+    """A formatter of names and values as N-Triples terms. It expands the prefixes of names."""
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self._prefixes = prefixes

@@ -1,11 +1,11 @@
-"""Converts statements to RDF after PROV-O (W3C Recommendation, 2013), for all RDF formats.
+"""Converts statements to PROV-O (W3C Recommendation, 2013), for all RDF formats.
 
-An element becomes its types, label, times and attributes. A relation becomes a plain triple, or a
-qualified node if it has a time, a plan or a type. A qualified generation, usage or derivation is
-written without the plain triple that it entails (PROV-O, table 3), because PROV readers would read
-that triple as a second statement. `describe_statements` can add the entailed triples for queries.
+An element becomes triples for its types, label, times and attributes. A relation becomes a plain
+triple, or a qualified node if it has a time, a plan or a type.
 
-Imports `model`.
+A qualified generation, usage or derivation entails a plain triple (PROV-O, table 3). Documents do
+not contain this triple, because PROV readers would read it as a second statement. Queries need it,
+so `describe_statements` can add it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ RDFS: Final = "http://www.w3.org/2000/01/rdf-schema#"
 TYPE: Final = "rdf:type"
 
 Property = tuple[str, Any]
-"""A predicate and its object: a name (an IRI), a value (a literal), a column, or a `Blank`."""
+"""A predicate and its object: a name (an IRI), a value (a literal), a column or a `Blank`."""
 
 
 @dataclass(slots=True)
 class Blank:
-    """A blank node and its properties. In a table, it is one blank node per row."""
+    """A blank node and its properties. In a table, each row has its own blank node."""
 
     properties: list[Property]
 
 
 @dataclass(slots=True)
 class Description:
-    """A subject and its properties. With columns, it describes ``rows`` subjects or objects."""
+    """A subject and its properties. Either may contain columns, which have ``rows`` values."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)
@@ -54,19 +54,19 @@ _ELEMENT_PROPERTIES: Final = {
     "prov:type": TYPE,
 }
 _ALWAYS_QUALIFIED: Final = ("Association",)
-"""The relations that are always written as a qualified node. Otherwise the ``prov`` library would
-merge the plain triple with the node of another association."""
+"""The relations that are always written as a qualified node, because the ``prov`` library would
+merge a plain triple into the node of another association."""
 _REVISION: Final = ("prov:type", "prov:Revision")
 
 
 def rdf_prefixes(prefixes: dict[str, str]) -> dict[str, str]:
-    """Return a document's prefixes, and the prefixes that every RDF document needs."""
+    """Return a document's prefixes, together with the prefixes that every RDF document needs."""
     standard = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD, "rdf": vocabulary.RDF, "rdfs": RDFS}
     return {**standard, **prefixes}
 
 
 def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
-    """Describe each bundle as a ``prov:Bundle``, for the default graph of the document."""
+    """Yield the descriptions that declare each bundle as a ``prov:Bundle``."""
     for name in bundles.names():
         kinds: list[Property] = [(TYPE, Name("prov:Entity")), (TYPE, Name("prov:Bundle"))]
         yield Description(name, kinds)
@@ -75,10 +75,13 @@ def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
 def describe_statements(
     statements: Iterable[Statement], *, entailed: bool = False
 ) -> Iterator[Description]:
-    """Convert statements to descriptions of subjects. Merges neighbours with the same subject.
+    """Convert statements to descriptions of their subjects.
+
+    Merges consecutive descriptions that have the same subject.
 
     Args:
-        entailed: also state the plain triples that qualified nodes entail. Queries need them.
+        entailed: whether to add the plain triples that qualified nodes entail. Queries need these
+            triples.
     """
     held: Description | None = None
     for statement in statements:

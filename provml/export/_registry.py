@@ -1,6 +1,6 @@
-"""Finds a format by its name or by the ending of a file name.
+"""Finds an export format by its name or by a file extension.
 
-Imports `base.format_names`. Imports the module of a format only when the format is requested.
+Imports the module of a format only when the format is requested.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format for documents of runs. `provml.export` describes how to define a format.
+    """An export format for runs. `provml.export` describes how to define one.
 
     Attributes:
-        name: the name for the option ``--format``.
-        suffix: the ending of the format's files, with the dot.
+        name: the name of the format, as the option ``--format`` accepts it.
+        suffix: the file extension, with the dot.
         about: the first line of the format's documentation, without the full stop.
         default_detail: ``sample`` or ``series``; None if it depends on the size of the run.
-        samples_only: whether documents hold only samples, without PROV statements.
+        samples_only: whether documents contain only samples, without PROV statements.
         options: the names of the `View` fields that the format supports.
-        holds_several_runs: whether one document can hold several runs, each as a bundle.
+        holds_several_runs: whether one document can contain several runs, each as a bundle.
+        writer: the module or object that defines the format.
     """
 
     name: str
@@ -60,7 +61,10 @@ class Format:
             self.writer.write(mapping, sink, view)
 
     def write_bundles(self, bundles: RunBundles, sink: BinaryIO, view: View | None = None) -> None:
-        """Write several runs in this format, with a bundle for each run. Raises as `write`."""
+        """Write several runs in this format, with a bundle for each run.
+
+        Raises the same errors as `write`.
+        """
         if view is None or not self.options:
             self.writer.write_bundles(bundles, sink)
         else:
@@ -68,7 +72,7 @@ class Format:
 
 
 def find_format(format: str | Format) -> Format:
-    """Find a format by its name. Returns a `Format` argument unchanged.
+    """Return the format with this name. A `Format` argument is returned unchanged.
 
     Raises:
         ExportError: no format has this name, or another package's format cannot be loaded.
@@ -84,7 +88,11 @@ def find_format(format: str | Format) -> Format:
 
 
 def load_formats() -> tuple[list[Format], list[ExportError]]:
-    """Load all formats. Returns them by name, and the errors of formats that cannot be loaded."""
+    """Load all formats.
+
+    Returns:
+        The formats, sorted by name, and the errors from formats that cannot be loaded.
+    """
     formats, errors = [_built_in_format(name) for name in BUILT_IN], []
     for name, point in added_formats().items():
         try:
@@ -95,9 +103,10 @@ def load_formats() -> tuple[list[Format], list[ExportError]]:
 
 
 def guess_format(path: str | os.PathLike[str]) -> Format | None:
-    """Find the format for a file name by its ending. Ignores ``.gz`` and ``.zst``.
+    """Return the format that a file's extension indicates, or None for an unknown extension.
 
-    If several endings match, the longest wins. A built-in format wins over another package's.
+    Ignores ``.gz`` and ``.zst``. If several extensions match, the longest wins. If two formats have
+    the same extension, a built-in format wins over another package's.
     """
     name = os.fspath(path).lower().removesuffix(".gz").removesuffix(".zst")
     matching = [one for one in load_formats()[0] if name.endswith(one.suffix.lower())]

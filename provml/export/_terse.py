@@ -1,4 +1,4 @@
-"""Writes RDF in the short syntax that Turtle and TriG share. Imports `_rdf` and `_text`."""
+"""Writes RDF in the short syntax that Turtle and TriG share."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _ESCAPED: Final = re.compile(r"[/~]")
 
 
 def prefix_lines(prefixes: dict[str, str]) -> bytes:
-    """Return the text of the directives that declare prefixes."""
+    """Return the ``@prefix`` directives that declare these prefixes."""
     return "".join(f"@prefix {prefix}: <{iri}> .\n" for prefix, iri in prefixes.items()).encode()
 
 
 def write_descriptions(descriptions: Iterable[Description], sink: BinaryIO) -> None:
-    """Write descriptions to a file, each as ``subject predicate object ; ... .``."""
+    """Write descriptions to a file, each in the form ``subject predicate object ; ... .``."""
     for block in gather_blocks(_turtle_blocks(descriptions)):
         sink.write(block)
 
@@ -52,7 +52,7 @@ def _turtle_blocks(descriptions: Iterable[Description]) -> Iterator[bytes]:
 
 
 def _object_list_blocks(description: Description, rows: Rows) -> Iterator[bytes]:
-    """Yield the text of one subject whose column of objects becomes an object list."""
+    """Yield the text of a description that has one subject and a column of objects."""
     assert isinstance(description.subject, Name)
     for predicate, value in description.properties:
         yield b"%b %b\n" % (_escape_turtle_name(description.subject), _turtle_predicate(predicate))

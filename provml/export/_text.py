@@ -1,9 +1,9 @@
-"""Converts values and columns to text, and joins columns to rows, for all exporters.
+"""Converts values and columns to text, and joins columns into rows, for all exporters.
 
 A table is written column by column. Each piece of its text is either the same for all rows, or a
 list with the text of each row.
 
-Imports `model.statements` and `clock`; orjson and numpy only when needed.
+Imports orjson and numpy only when they are needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 2**20
 
 Piece = bytes | list[bytes]
-"""A part of the rows' text: text that all rows share, or a list with the text of each row."""
+"""A piece of the text of some rows: one text for all rows, or a list with a text for each row."""
 
 quote_json = json.JSONEncoder(ensure_ascii=False).encode
 """Quotes a string with the escapes that JSON, N-Triples, Turtle and PROV-N have in common."""
@@ -41,10 +41,10 @@ quote_json = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(slots=True)
 class Rows:
-    """A block of a table's rows. Each column is converted to text once, however often it is used.
+    """A block of a table's rows, which converts each column to text only once.
 
-    The texts are looked up by the identity of the column, so the block keeps a reference to the
-    column. A block has few columns: searching a list is faster than computing a hash.
+    The block finds a column's texts by the identity of the column, so it keeps a reference to the
+    column. A block has few columns, so searching a list is faster than computing a hash.
     """
 
     start: int
@@ -67,7 +67,7 @@ class Rows:
 
 
 def split_rows(rows: int) -> Iterator[Rows]:
-    """Split the rows of a table into blocks of limited size, so that memory does not grow."""
+    """Split the rows of a table into blocks of limited size, so that memory use stays bounded."""
     for start in range(0, rows, _BLOCK_ROWS):
         yield Rows(start, min(start + _BLOCK_ROWS, rows))
 
@@ -82,7 +82,7 @@ def join_rows(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
             merged.append(piece)
     if rows == 1:
         return b"".join(piece if isinstance(piece, bytes) else piece[0] for piece in merged)
-    # append the separator to the text that closes each row except the last
+    # append the separator to the last text of each row, except in the last row
     last = merged.pop() if isinstance(merged[-1], bytes) else b""
     assert isinstance(last, bytes)
     merged.append(last + separator)
@@ -95,7 +95,7 @@ def join_rows(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
 
 
 def gather_blocks(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[bytes]:
-    """Join small texts into blocks of about a megabyte."""
+    """Yield blocks of about a megabyte, joined from small texts."""
     held: list[bytes] = []
     size = 0
     for text in texts:
@@ -133,8 +133,8 @@ def format_name(
     """Format a name, or a column of names.
 
     Args:
-        written: formats one name. For a column, it receives the text before the first number; the
-            digits and dots after that text are written unchanged.
+        written: a function that formats one name. For a column, it receives only the text before
+            the first number. The rest consists of digits and dots, and is written unchanged.
     """
     if isinstance(name, str):
         return [written(name)]
@@ -155,8 +155,9 @@ def format_value(
     """Format a value, or a column of values.
 
     Args:
-        single: formats one value.
-        typed: formats a lexical form that needs no escaping, together with its datatype.
+        single: a function that formats one value.
+        typed: a function that formats a lexical form together with its datatype. The lexical form
+            needs no escaping.
     """
     if not isinstance(value, ValueColumn):
         return [single(value)]
@@ -178,7 +179,7 @@ def format_time(time: Moment | TimeColumn, rows: Rows) -> Piece:
 
 
 def lexical_form(value: Value) -> tuple[str, str | None]:
-    """Return a value's lexical form, and its datatype (None for a plain string)."""
+    """Return a value's lexical form and datatype. The datatype of a plain string is None."""
     if isinstance(value, Name):
         return value, "xsd:QName"
     if isinstance(value, Iri):
@@ -225,7 +226,7 @@ def format_floats(numbers: NDArray[np.float64]) -> list[bytes]:
     import orjson
 
     texts = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # JSON has no NaN or infinity
+    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # orjson wrote null
         texts[place] = format_float(float(numbers[place])).encode()
     return texts
 

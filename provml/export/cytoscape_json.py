@@ -1,7 +1,4 @@
-"""Cytoscape JSON: the graph for Cytoscape, Cytoscape.js and networkx.
-
-Imports `graph`.
-"""
+"""Cytoscape JSON: the graph for Cytoscape, Cytoscape.js and networkx."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the graph of several runs as Cytoscape JSON. Nodes and edges name their bundles."""
+    """Write the graph of several runs as Cytoscape JSON. Each node and edge names its bundle."""
     _write_cytoscape(bundles, sink, view)
 
 

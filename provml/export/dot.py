@@ -1,7 +1,4 @@
-"""DOT, the language of Graphviz: the picture before it is drawn.
-
-Imports `graph`.
-"""
+"""DOT: the graph in the language of Graphviz."""
 
 from __future__ import annotations
 

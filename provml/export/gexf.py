@@ -1,7 +1,4 @@
-"""GEXF 1.2: the graph for Gephi.
-
-Imports `graph`.
-"""
+"""GEXF 1.2: the graph for Gephi."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the graph of several runs as GEXF. Nodes and edges name their bundles."""
+    """Write the graph of several runs as GEXF. Each node and edge names its bundle."""
     _write_gexf(bundles, sink, view)
 
 
@@ -42,7 +39,7 @@ def _write_gexf(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> N
     times = [data["prov:startTime"] for _, data in nodes if "prov:startTime" in data]
     writer = GEXFWriter(prettyprint=False)
     writer.add_graph(graph)
-    for meta in writer.xml.iter("meta"):  # equal graphs give equal files, so not today
+    for meta in writer.xml.iter("meta"):  # not today's date: equal graphs give equal files
         meta.set("lastmodifieddate", max(times, default="1970-01-01")[:10])
     held = io.BytesIO()
     writer.write(held)

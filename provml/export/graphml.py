@@ -1,7 +1,4 @@
-"""GraphML: the graph for yEd, Gephi, igraph and networkx.
-
-Imports `graph`.
-"""
+"""GraphML: the graph for yEd, Gephi, igraph and networkx."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write the graph of several runs as GraphML. Nodes and edges name their bundles."""
+    """Write the graph of several runs as GraphML. Each node and edge names its bundle."""
     _write_graphml(bundles, sink, view)
 
 
@@ -46,6 +43,6 @@ def _write_graphml(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -
     for value in writer.xml.iter("data"):
         if value.get("key") in numbers:
             value.text = _SPELLED_AS.get(value.text, value.text)
-    held = io.BytesIO()  # networkx needs a file that it can seek in
+    held = io.BytesIO()  # networkx needs a seekable file
     writer.dump(held)
     sink.write(held.getvalue() + b"\n")

@@ -1,8 +1,8 @@
 """HTML: an interactive page of a run's graph that opens offline in any browser.
 
-Groups of similar nodes (parameters, the series of a context, its steps, the samples of a series)
+Groups of similar nodes, such as the parameters, the steps of a context or the samples of a series,
 can be opened and closed. The page is built in memory, so `_diagram.MOST_NODES` limits the number of
-nodes. Imports `_diagram`, `page` and `graph`.
+nodes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
     """Write an interactive HTML page of one run.
 
     Raises:
-        ExportError: the page would hold too many nodes, or no single node matches the view.
-        MissingExtraError: the package that ships D3, or for a view networkx, is not installed.
+        ExportError: the page would have too many nodes, or ``view.around`` matches no node or
+            several nodes.
+        MissingExtraError: the package that ships D3 is not installed, or networkx is not installed
+            and a view is given.
     """
     _write_html([mapping], sink, view)
 
@@ -38,7 +40,7 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
     """Write an interactive HTML page of several runs, each in a frame. Shared nodes appear once.
 
-    Raises as `write`.
+    Raises the same errors as `write`.
     """
     _write_html(bundles, sink, view)
 

@@ -1,28 +1,34 @@
-"""JSON Lines: only the samples of a run, one point per line, for jq, data frames and trackers.
+"""JSON Lines: the samples of a run, one JSON object on each line, for jq and data frames.
 
-Each line is strict JSON. A sample::
+Each line is strict JSON. This is a sample of the metric ``loss``::
 
     {"metric":"loss","context":["training"],"kind":"metric","index":0,
      "time":"2026-01-01T00:00:00.000000000Z","data":{"value":0.5,"step":0,"epoch":0}}
 
-A line may also have ``"rank"``, ``"unit"`` and ``"of":["model","net"]``, before the index. The line
-of a point has ``"group":"train_loss"`` instead of ``"metric"``, and its ``data`` holds the fields
-of the point, as `RecordedRun.points` returns them. ``kind`` is ``metric``, ``flops``,
-``cumulative-flops`` or the name of the collector that took the reading. The index counts the points
-of a group over all processes. For other samples, it counts the samples of the series and rank.
+The members of a line are:
 
-Values:
+- ``metric``: the name of the metric. A point of a metric group has ``group`` instead, such as
+  ``"group":"train_loss"``.
+- ``context``: the path of the context, outermost first; null if the sample has no context.
+- ``kind``: ``metric``, ``flops``, ``cumulative-flops``, or the name of the collector that took the
+  reading.
+- ``rank``, ``unit`` and ``of``: only if the series has them, as in ``"of":["model","net"]``.
+- ``index``: the number of the sample within its series and rank, or the number of the point within
+  its group over all processes. Both start at 0.
+- ``data``: the value, with its step and epoch if it has them. For a point, ``data`` contains the
+  fields of the point, as `RecordedRun.points` returns them.
+
+Values are written as follows:
 
 - Finite floats and 64-bit integers are JSON numbers. Only floats have a ``.`` or ``e``.
-- Text is a string.
+- Text is a JSON string.
 - Any other value, including NaN and infinity, is ``{"$": ..., "type": ...}`` with the lexical form
   and datatype of PROV-JSON.
-- A sample without a step or epoch has no ``step`` or ``epoch``.
 
-The lines of one series or group keep the order in which they were written, process after process.
-The order between different series is not meaningful.
+The lines of one series or group are in the order of recording, one process after another. The order
+of different series has no meaning.
 
-Imports `model`, `journal`, `history` and `_text`; numpy only when needed.
+Imports numpy only when it is needed.
 """
 
 from __future__ import annotations
@@ -57,7 +63,7 @@ SUFFIX: Final = ".jsonl"
 SAMPLES_ONLY: Final = True
 
 _BLOCK_ROWS: Final = 8192
-_TEXT_ROWS: Final = 64  # a value may be a megabyte, so only a few are in memory
+_TEXT_ROWS: Final = 64  # a value may be a megabyte, so only a few are read at a time
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
@@ -92,14 +98,15 @@ class _SeriesColumns:
 
     Attributes:
         numbers: the series' numbers, ascending. All arrays have this order.
-        keys: the key under which the lines of each series are counted.
+        keys: the key that each series uses to count its lines.
         counted: the number of each series' key; equal keys have equal numbers.
         fields: the number of each series' name; equal names have equal numbers.
         is_point: whether the samples of each series are fields of points.
         storages: ``f64``, ``i64`` or ``text``.
-        heads: the start of a line that begins with each series, then an empty text for each series.
-        names: the text before the first value of a line for each series, then the text before a
-            later value for each series.
+        heads: for each series, the text that starts a line, followed by an empty text for each
+            series. Rows that continue a line use the empty texts.
+        names: for each series, the text before its value if it starts a line, followed by the texts
+            for rows that continue a line.
     """
 
     def __init__(self, declared: dict[int, tuple[Series, RunSeries]]) -> None:
@@ -120,7 +127,7 @@ class _SeriesColumns:
 
 
 def _is_field(series: Series) -> bool:
-    """Return whether a series' samples are fields of points; ``step`` and ``epoch`` are not."""
+    """Return whether the samples of a series are fields of points, other than step and epoch."""
     return holds_points(series) and series.name not in ("step", "epoch")
 
 
@@ -151,7 +158,7 @@ def _number_keys(keys: list[Any]) -> NDArray[np.int64]:
 
 
 def _object_array(texts: list[bytes]) -> NDArray[np.object_]:
-    """Convert texts to an array, so that an array of positions can index it."""
+    """Convert texts to an array, which an array of positions can index."""
     import numpy as np
 
     found = np.empty(len(texts), object)
@@ -161,7 +168,7 @@ def _object_array(texts: list[bytes]) -> NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """Samples of one writer, in the order of the lines that they are written to.
+    """Samples of one writer, in the order of their lines.
 
     Attributes:
         rows: the records of the samples file.
@@ -183,10 +190,11 @@ class _Samples:
 def _arrange_samples(
     table: _SeriesColumns, rows: NDArray[np.void], counts: dict[Any, int], is_end: bool
 ) -> tuple[_Samples, NDArray[np.bool_]]:
-    """Sort samples by line, and count the complete lines.
+    """Sort samples by line, and add the complete lines of this chunk to ``counts``.
 
-    Also returns a mask of the samples whose point may continue in the next chunk. At the end of the
-    file, no point continues.
+    Returns:
+        The sorted samples, and a mask of the samples whose point may continue in the next chunk. At
+            the end of the file, no point continues.
     """
     import numpy as np
 
@@ -198,7 +206,7 @@ def _arrange_samples(
     changes = _find_changes(table.counted[own])
     begins = changes | ~is_point | _find_changes(rows["time"][order])
     lines = np.cumsum(begins) - 1
-    # for each key: its first and last line in this chunk, and the number of earlier lines
+    # each key has a first and a last line in this chunk, and lines in earlier chunks
     nth = np.cumsum(changes) - 1
     firsts = lines[changes]
     lasts = np.append(firsts[1:], lines[-1:] + 1) - 1
@@ -208,14 +216,17 @@ def _arrange_samples(
     is_open = may_go_on & (lines == lasts[nth])
     ended = before + lasts - firsts + 1 - may_go_on[changes]
     counts.update(zip(keys, ended.tolist(), strict=True))
-    # lines are sorted by the position of their first sample
+    # sort the lines by the position of their first sample
     by_line = np.argsort(order[begins][lines], kind="stable")
     samples = _Samples(rows[order], own, lines, index)
     return samples.chosen(by_line), is_open[by_line]
 
 
 def _find_changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return a mask of the rows in which a column differs from the row before."""
+    """Return a mask of the rows whose value differs from the value in the row before.
+
+    The mask is true for the first row.
+    """
     import numpy as np
 
     return np.concatenate((np.ones(min(len(column), 1), bool), column[1:] != column[:-1]))
@@ -251,7 +262,7 @@ def _line_blocks(files: WriterFiles, table: _SeriesColumns, samples: _Samples) -
 def _find_readable(
     files: WriterFiles, table: _SeriesColumns, samples: _Samples
 ) -> NDArray[np.bool_]:
-    """Return a mask of the samples whose value can be read. Text values may be damaged."""
+    """Return a mask of the samples whose value can be read. Only text values can be unreadable."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)
@@ -263,7 +274,7 @@ def _find_readable(
 
 
 def _find_last_of_name(table: _SeriesColumns, samples: _Samples) -> NDArray[np.bool_]:
-    """Return a mask that drops samples replaced by a later sample of the same field and line."""
+    """Return a mask without samples that a later sample of the same field and line replaces."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)
@@ -282,7 +293,7 @@ def _line_pieces(
     begins: NDArray[np.bool_],
     ends: NDArray[np.bool_],
 ) -> list[Piece]:
-    """Build the text of the samples' lines, as columns to join."""
+    """Build the text of the samples' lines, as pieces for `join_rows`."""
     rows = samples.rows
     places = samples.places + len(table.numbers) * ~begins
     has_step = ends & (rows["step"] != layout.NO_STEP)
@@ -313,7 +324,7 @@ def _place_texts(
     make: Callable[[Any], list[bytes]] | None = None,
     column: Any = None,
 ) -> list[Piece]:
-    """Build a text, followed by a column's text, for the chosen rows; empty for other rows."""
+    """Build the text ``before`` and a column's text for the chosen rows. Other rows stay empty."""
     import numpy as np
 
     if chosen.all():

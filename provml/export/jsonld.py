@@ -1,8 +1,8 @@
 """JSON-LD 1.1 (W3C Recommendation, 2020): RDF as JSON.
 
 The triples follow PROV-O. The context contains only prefixes, so readers need no network. A single
-run is written to the default graph, several runs to one named graph each.
-Imports `_rdf` and `_text`.
+run is written to the default graph. If there are several runs, each is written to its own named
+graph.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """N-Quads (W3C Recommendation, 2014): N-Triples with the name of a graph on each line.
 
-A single run is written to the default graph, several runs to one named graph each.
-Imports `_rdf` and `_lines`.
+A single run is written to the default graph. If there are several runs, each is written to its own
+named graph.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""N-Triples (W3C Recommendation, 2014): one triple on each line, for RDF stores and line tools.
+"""N-Triples (W3C Recommendation, 2014): one triple on each line, for RDF stores.
 
-The triples follow PROV-O. Imports `_rdf` and `_lines`.
+The triples follow PROV-O.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def write(mapping: RunMapping, sink: BinaryIO, *, entailed: bool = False) -> Non
     """Write the triples of one run as N-Triples.
 
     Args:
-        entailed: also write the plain triples that qualified nodes entail. Queries need them.
+        entailed: whether to write also the plain triples that qualified nodes entail. Queries need
+            these triples.
     """
     lines = Lines(sink)
     prefixes = rdf_prefixes(mapping.prefixes())

@@ -1,7 +1,4 @@
-"""PDF: a picture of the graph, drawn by Graphviz.
-
-Imports `graph`.
-"""
+"""PDF: a picture of the graph, drawn by Graphviz."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""PNG: a picture of the graph, drawn by Graphviz.
-
-Imports `graph`.
-"""
+"""PNG: a picture of the graph, drawn by Graphviz."""
 
 from __future__ import annotations
 

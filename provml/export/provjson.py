@@ -3,11 +3,9 @@
 The document is written kind by kind and column by column. If the submission does not define a
 detail, or its schema is wrong, the output follows the ``prov`` library:
 
-- the size of an integer decides whether its type is xsd:int, xsd:long or xsd:integer
-- NaN and the infinities are strings with the spelling of XML Schema
-- the id of a relation is that of a blank node
-
-Imports `model` and `_text`.
+- The size of an integer decides whether its type is xsd:int, xsd:long or xsd:integer.
+- NaN and the infinities are strings, spelled as in XML Schema.
+- The identifier of a relation is a blank node.
 """
 
 from __future__ import annotations
@@ -47,9 +45,9 @@ _WAITING_BYTES: Final = 4 * 2**20
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
     """Write the statements of one run as PROV-JSON, grouped by kind.
 
-    Single statements are built in one pass, and kept in memory or in a temporary file until their
-    kind is written. Tables are built once for each kind, and written block by block, so memory does
-    not grow with the run.
+    One pass builds all single statements, and keeps them in memory or in a temporary file until
+    their kind is written. Another pass for each kind builds its tables, and writes them block by
+    block. Memory use therefore does not grow with the run.
     """
     _write_provjson(mapping, sink)
     sink.write(b"\n")
@@ -83,7 +81,7 @@ def _write_provjson(mapping: RunMapping, sink: BinaryIO) -> None:
 
 
 class _PendingStatements:
-    """Collects the texts of single statements of one kind: first in memory, later in a file."""
+    """The texts of the single statements of one kind. Many texts are kept in a temporary file."""
 
     def __init__(self, open_files: ExitStack) -> None:
         self.count = 0
@@ -91,7 +89,7 @@ class _PendingStatements:
         self._texts: BytesIO | IO[bytes] = BytesIO()
 
     def add(self, statement: Statement) -> None:
-        """Convert a statement to text, and add the text."""
+        """Convert a statement to text, and keep the text."""
         if self.count:
             self._texts.write(b",\n")
         pieces = _provjson_member(statement, Rows(0, 1), f"_:{statement.kind}", self.count)
@@ -107,7 +105,7 @@ class _PendingStatements:
         self._texts.write(texts.getvalue())
 
     def copy_to(self, sink: BinaryIO) -> None:
-        """Write the collected texts to a file, in the order in which they were added."""
+        """Copy the texts to a file, in the order in which their statements were added."""
         self._texts.seek(0)
         while block := self._texts.read(_BLOCK_BYTES):
             sink.write(block)
@@ -116,7 +114,10 @@ class _PendingStatements:
 def _write_kind(
     sink: BinaryIO, kind: str, singles: _PendingStatements, mapping: RunMapping
 ) -> None:
-    """Write the document's member for a kind of statement, if the run has such statements."""
+    """Write all statements of one kind, as one member of the document.
+
+    Writes nothing if there are no such statements.
+    """
     start = b',\n"%b":{\n' % kind.encode()
     separator = start
     if singles.count:
@@ -135,7 +136,7 @@ def _table_blocks(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]
     """Yield the text of all tables of one kind.
 
     Args:
-        count: the number of the first blank id for a relation.
+        count: the number of the first blank node that is used as an identifier.
     """
     for statement in mapping.tables({kind}):
         for rows in split_rows(statement.rows):
@@ -145,7 +146,7 @@ def _table_blocks(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]
 
 
 def _provjson_member(statement: Statement, rows: Rows, blank: str, count: int) -> list[Piece]:
-    """Build the text of a statement or table: its key, formal attributes and other attributes."""
+    """Build the text of a statement or table: its identifier, arguments and attributes."""
     if statement.id is not None:
         pieces: list[Piece] = [b'"', *format_name(statement.id, rows, str.encode), b'":{']
     elif statement.rows == 1:
@@ -183,7 +184,7 @@ def _count_from(start: int, length: int) -> list[bytes]:
 
 
 def _provjson_value(value: Value) -> bytes:
-    """Convert a value to JSON: strings and booleans plain, other values with their datatype."""
+    """Convert a value to JSON. Values except strings and booleans include their datatype."""
     text, datatype = lexical_form(value)
     if datatype is None:
         return quote_json(text).encode()

@@ -1,7 +1,6 @@
 """PROV-JSONLD (W3C Member Submission, 2024): one JSON object per statement, valid as JSON-LD.
 
-The document refers to the context of the submission, and declares its own prefixes.
-Imports `model` and `_text`.
+The document refers to the submission's JSON-LD context, and declares its own prefixes.
 """
 
 from __future__ import annotations
@@ -110,9 +109,9 @@ def _provjsonld_object(statement: Statement, rows: Rows) -> list[Piece]:
 
 
 def _context_term(name: str, kind: str) -> str:
-    """Return the term that the JSON-LD context defines for an attribute, else its name.
+    """Return the term that the JSON-LD context defines for an attribute, or the attribute's name.
 
-    The context defines ``value`` only for entities.
+    The context defines the term ``value`` only for entities.
     """
     if name == "prov:value" and kind == "entity":
         return "value"

@@ -1,7 +1,4 @@
-"""PROV-N (W3C Recommendation, 2013): PROV that people can read, one statement on each line.
-
-Imports `model` and `_text`.
-"""
+"""PROV-N (W3C Recommendation, 2013): PROV that people can read, one statement on each line."""
 
 from __future__ import annotations
 
@@ -108,7 +105,7 @@ def _provn_argument(value: Any, rows: Rows) -> list[Piece]:
 
 
 def _provn_name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    """Write a name unchanged: no character of provml's local names needs escaping (PN_LOCAL)."""
+    """Format a name. provml's local names contain no character that needs escaping (PN_LOCAL)."""
     return format_name(name, rows, str.encode)
 
 

@@ -1,7 +1,4 @@
-"""SVG: a picture of the graph, drawn by Graphviz.
-
-Imports `graph`.
-"""
+"""SVG: a picture of the graph, drawn by Graphviz."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """TriG (W3C Recommendation, 2014): Turtle with named graphs.
 
-A single run is written to the default graph, several runs to one named graph each.
-Imports `_rdf` and `_terse`.
+A single run is written to the default graph. If there are several runs, each is written to its own
+named graph.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Turtle (W3C Recommendation, 2014): RDF that people can read.
 
-The triples follow PROV-O. Imports `_rdf` and `_terse`.
+The triples follow PROV-O.
 """
 
 from __future__ import annotations

@@ -2,7 +2,10 @@
 
 Each module of this package without a leading underscore handles one format. The `DocumentForm`
 protocol lists the names that such a module defines. Every reader limits the size and the nesting
-depth of its input, and no reader downloads anything. Imports `errors`.
+depth of its input, and no reader downloads anything.
+
+From provml, this package imports only `errors` and `model`. It imports each parsing library only
+when it is needed.
 """
 
 from __future__ import annotations
@@ -50,14 +53,14 @@ def read(
             compressed with gzip or Zstandard.
         format: a name that `reading_formats` returns. If it is None, `read` guesses the format from
             the file's suffix and the document's first bytes.
-        max_bytes: the largest size allowed, after decompression.
+        max_bytes: the maximum size of the document in bytes, after decompression.
         base: the IRI against which `read` resolves relative IRIs in RDF, unless the document
             declares its own base.
 
     Raises:
         InvalidArgumentError: the format is unknown.
         DocumentError: the document is not valid PROV in this format, is empty or too large, uses an
-            unsupported feature, or has a format that can't be guessed.
+            unsupported feature, or its format can't be guessed.
         MissingExtraError: the format needs a package that is not installed.
         OSError: the file can't be read.
     """
@@ -69,7 +72,7 @@ def read(
 
 
 def format_for(name: str) -> str:
-    """Return the name of the format that a file's suffix belongs to.
+    """Return the name of the format that a file's suffix indicates.
 
     Raises:
         InvalidArgumentError: the suffix is unknown; the message lists the known ones.
@@ -82,7 +85,7 @@ def format_for(name: str) -> str:
 
 
 def _find_suffix_format(name: str) -> str | None:
-    """Return the name of the format that a file's suffix belongs to, or None if it is unknown.
+    """Return the name of the format that a file's suffix indicates, or None for unknown suffixes.
 
     The longest suffix wins: ``.prov.jsonld`` is PROV-JSONLD, although ``.jsonld`` is JSON-LD.
     """
@@ -91,9 +94,9 @@ def _find_suffix_format(name: str) -> str | None:
 
 
 def _guess_format(name: str, data: bytes) -> str:
-    """Guess a document's format from its first bytes and the suffix of its file.
+    """Guess a document's format from its first bytes and its file's suffix.
 
-    The suffix decides if several formats fit the first bytes, or if no format fits them.
+    The suffix decides if the first bytes match several formats, or no format at all.
     """
     head = convert_to_utf8(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
     if not head.strip("\0"):
@@ -107,5 +110,5 @@ def _guess_format(name: str, data: bytes) -> str:
             fitting, key=lambda each: each == "ntriples"
         )  # Turtle may start with a triple too
     raise DocumentError(
-        "the document's format can't be guessed from its first bytes: name the format"
+        "the document's format can't be guessed from its first bytes: specify the format"
     )

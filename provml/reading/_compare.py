@@ -1,6 +1,6 @@
 """Compare the statements of two documents.
 
-Imports `_dictionary`, `_names`; imports prov only when it is needed.
+Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from provml.reading._dictionary import DictionaryStatement
 
     Content = tuple[ProvDocument, Sequence[DictionaryStatement]]
-    """What a document states: its statements, and those of PROV-Dictionary."""
+    """The content of a document: a ``prov`` document, and its PROV-Dictionary statements."""
 
 StatementKey = tuple[Any, Any, Any, frozenset[Any]]
 """The bundle, type, identifier and attributes of a statement."""
 
 
 def collect_statements(content: Content) -> dict[Hashable, str]:
-    """Return a document's distinct statements, including those in its bundles.
+    """Return a document's distinct statements, including the statements in its bundles.
 
-    Equal statements have equal keys: 1, 1.0 and True differ, and NaN equals NaN.
+    Equal statements have equal keys. In a comparison, 1, 1.0 and True differ, and NaN equals NaN.
 
     Returns:
-        A dict from the key of each statement to the text or the record that describes it in
-            messages.
+        A dict that maps the key of each statement to its description for messages, which is a text
+            or a ``prov`` record.
     """
     prov, dictionaries = content
     found: dict[Hashable, Any] = {}
@@ -49,11 +49,11 @@ def collect_statements(content: Content) -> dict[Hashable, str]:
 
 
 def check_same(document: Content, back: Content, form: str) -> list[str]:
-    """Check that a document and the copy that was read back from the output state the same.
+    """Check that writing a document and reading it back has not changed its statements.
 
     Args:
-        document: the statements of the document that was written.
-        back: the statements that were read back.
+        document: the content of the document that was written.
+        back: the content that was read back.
         form: the name of the output format, for messages.
 
     Returns:
@@ -61,7 +61,7 @@ def check_same(document: Content, back: Content, form: str) -> list[str]:
         identifier, as PROV-O does.
 
     Raises:
-        DocumentError: the copy lost or added statements.
+        DocumentError: statements were lost or added.
     """
     here, there = collect_statements(document), collect_statements(back)
     lost = [here[key] for key in here.keys() - there.keys()]
@@ -70,14 +70,15 @@ def check_same(document: Content, back: Content, form: str) -> list[str]:
     if _merge_by_identifier(here) == _merge_by_identifier(there):
         return [
             f"{form} merges statements that share an identifier: {len(lost):,} statements "
-            f"were merged into others, such as {_shorten_statement(min(lost, key=str))}"
+            f"were merged into others, for example {_shorten_statement(min(lost, key=str))}"
             if lost
             else f"{form} adds statements that repeat existing ones"
         ]
     if not lost:
         added = [there[key] for key in there.keys() - here.keys()]
         raise DocumentError(
-            f"{form} can't hold the document: reading it back adds {_shorten_statement(added[0])}"
+            f"{form} can't represent the document: reading it back adds "
+            f"{_shorten_statement(added[0])}"
         )
     first = min(lost, key=str)
     twins = sum(
@@ -90,7 +91,7 @@ def check_same(document: Content, back: Content, form: str) -> list[str]:
         else ""
     )
     raise DocumentError(
-        f"{form} can't hold {len(lost):,} of the document's {len(here):,} statements unchanged: "
+        f"{form} can't represent {len(lost):,} of the document's {len(here):,} statements: "
         f"{_shorten_statement(first)}{because}"
     )
 

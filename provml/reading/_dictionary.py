@@ -27,13 +27,14 @@ class DictionaryStatement:
     Attributes:
         kind: one of `DICTIONARY_KINDS`.
         bundle: the bundle that contains the statement, or None if the statement is in no bundle.
-        id: the statement's identifier.
+        id: the statement's identifier, or None if it has none.
         dictionary: the new dictionary of an insertion or a removal, or the dictionary of a
             membership.
         old: the dictionary before the insertion or the removal.
-        pairs: the keys with their entities. In a `Document`, a membership has one pair.
-        keys: the removed keys.
-        attributes: all other attributes.
+        pairs: the keys, each with its entity. In a `Document`, each membership has exactly one
+            pair.
+        keys: the keys that a removal removes.
+        attributes: all other attributes, as pairs of name and value.
     """
 
     kind: str
@@ -102,7 +103,7 @@ def typed_value(value: Any) -> Hashable:
 
 
 def normalize_value(bundle: ProvBundle, value: Any) -> Any:
-    """Convert a value to the type that ``prov`` stores. An ``xsd:int`` literal becomes an int."""
+    """Convert a value to the type that ``prov`` stores: an ``xsd:int`` literal becomes an int."""
     from prov.constants import PROV, PROV_VALUE
     from prov.model import ProvEntity
 

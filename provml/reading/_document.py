@@ -1,7 +1,6 @@
 """A PROV document from any source: its statements, and the formats it converts to.
 
-Imports `_compare`, `_dictionary`, `_engine`, `_graphs`, `_names`, `_structure`; imports prov only
-when it is needed.
+Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ RDF_FORMATS = ("turtle", "ntriples", "nquads", "trig", "jsonld", "rdfxml")
 
 
 Places = dict[Any, list[tuple[int, int]]]
-"""Line and column of each bundle's records, from 1. The column is 0 if it is unknown."""
+"""The line and column of each bundle's records, counted from 1. An unknown column is 0."""
 
 
 class Document:
@@ -41,8 +40,8 @@ class Document:
     RDF syntax to another therefore loses nothing, not even triples that are unknown to PROV.
 
     Attributes:
-        notes: lines that say what the reader dropped or changed. If the source was RDF, the list is
-            empty until the statements are first needed.
+        notes: messages about content that the reader dropped or changed. If the source was RDF, the
+            list is empty until the statements are first needed.
         places: the line and column of each record, as one list for each bundle. The key None is for
             records outside bundles. Empty if the format's reader does not report positions.
     """
@@ -109,10 +108,10 @@ class Document:
     def tidy_statements(self) -> tuple[ProvDocument, list[DictionaryStatement], PrefixTable]:
         """Return the statements, rewritten with prefixes that every format accepts.
 
+        The first call builds the result, and later calls return the same objects.
+
         Returns:
-            The ``prov`` document, the PROV-Dictionary statements and the table of prefixes. The
-                first call
-            builds them, and later calls return the same objects.
+            The ``prov`` document, the PROV-Dictionary statements and the table of prefixes.
         """
         if self._tidied is None:
             prov = self.prov
@@ -131,7 +130,7 @@ class Document:
     def quads(self) -> tuple[Iterator[Quad], dict[str, str]]:
         """Return the document as PROV-O quads of pyoxigraph, and its prefixes.
 
-        If the source was RDF, the quads are the source's own. Only their blank nodes get new names.
+        If the source was RDF, returns the quads of the source, with new names for blank nodes.
 
         Raises:
             DocumentError: PROV-O can't express a statement. `quads` may raise it at the call, or
@@ -156,21 +155,22 @@ class Document:
             return cast("Dataset", to_rdflib(quads, prefixes))
 
     def write(self, format: str, sink: BinaryIO, check: bool = True) -> list[str]:
-        """Write the document in a format.
+        """Write the document to a file in the given format.
 
         Args:
             format: a name that `reading_formats` returns.
             sink: an open binary file. `write` does not close it.
-            check: whether to read the output back and compare it with the document before it goes
-                to the sink. The check takes memory for the whole output. Conversion from RDF to RDF
-                is never checked.
+            check: whether to read the output back and compare it with the document before anything
+                is written to ``sink``. The check takes memory for the whole output. Conversion from
+                RDF to RDF is never checked.
 
         Returns:
-            Notes on lost precision, and on statements that read back differently but mean the same.
+            A list of notes about lost precision, and about statements that read back differently
+                but have the same meaning.
 
         Raises:
             InvalidArgumentError: the format is unknown.
-            DocumentError: the format can't hold the document.
+            DocumentError: the format can't represent the document.
         """
         form = find_reader(format)
         as_it_came = self._rdf is not None and format in RDF_FORMATS
@@ -186,7 +186,7 @@ class Document:
             back = form.read(data)
             _ = back.prov
         except DocumentError as error:
-            raise DocumentError(f"{form.NAME} can't hold the document: {error}") from error
+            raise DocumentError(f"{form.NAME} can't represent the document: {error}") from error
         with wrap_library_errors(form.NAME):
             notes = check_same(self.content(), back.content(), form.NAME)
         sink.write(data)
@@ -194,11 +194,11 @@ class Document:
 
 
 class DocumentForm(Protocol):
-    """The constants and functions that each format module of this package defines.
+    """The names that each format module of this package defines.
 
     Attributes:
         NAME: the format's name, for messages.
-        SUFFIXES: the suffixes of files in this format.
+        SUFFIXES: the suffixes that files in this format may have.
     """
 
     NAME: str

@@ -1,7 +1,4 @@
-"""Turn exceptions from the parsing libraries into `DocumentError`, and collect their warnings.
-
-Imports `errors`.
-"""
+"""Turn exceptions from the parsing libraries into `DocumentError`, and collect their warnings."""
 
 from __future__ import annotations
 
@@ -31,10 +28,10 @@ def wrap_library_errors(what: str) -> Iterator[list[str]]:
     other, catches every exception. ProvMLError and OSError pass unchanged.
 
     Args:
-        what: the start of the message, usually the name of the format.
+        what: the start of the error message, usually the name of the format.
 
     Yields:
-        A list. When the block ends, the libraries' warnings are added to it.
+        A list that receives the libraries' warnings when the block ends.
     """
     warned: list[str] = []
     with _capture_warnings(warned):
@@ -43,7 +40,7 @@ def wrap_library_errors(what: str) -> Iterator[list[str]]:
         except (ProvMLError, OSError):
             raise
         except RecursionError:
-            raise DocumentError(f"{what}: nested too deeply") from None
+            raise DocumentError(f"{what}: the document is nested too deeply") from None
         except MemoryError:
             raise DocumentError(
                 f"{what}: the document is too large for the available memory"
@@ -62,18 +59,18 @@ def refuse_losses(what: str, warned: list[str]) -> None:
 def note_cut_times(data: bytes) -> list[str]:
     """Return one note if the text contains times finer than a microsecond, else an empty list.
 
-    The ``prov`` library stores times in microseconds, so it cuts off the further digits.
+    The ``prov`` library stores times in microseconds, so it drops the remaining digits.
     """
     found = [each for each in _FINE_TIME.findall(data) if each.strip(b"0")]
     if not found:
         return []
-    return [f"{len(found):,} times were cut to microseconds"]
+    return [f"the precision of {len(found):,} time values was reduced to microseconds"]
 
 
 def describe_error(error: object) -> str:
     """Format an exception or a warning as one line.
 
-    The line includes the type if the text alone says too little, as for a KeyError.
+    The line includes the type of exceptions whose text alone says too little, such as KeyError.
     """
     text = str(error)
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
@@ -83,7 +80,7 @@ def describe_error(error: object) -> str:
 
 @contextmanager
 def _capture_warnings(warned: list[str]) -> Iterator[None]:
-    """Add the libraries' warnings to ``warned``, and keep their log messages off standard error."""
+    """Add the libraries' warnings to ``warned``, and stop their log messages from being printed."""
     handlers = [(logging.getLogger(name), logging.NullHandler()) for name in _LOGGERS]
     with _warnings_lock, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,6 +1,6 @@
 """Parse RDF in any syntax that pyoxigraph supports, and copy quads into an rdflib dataset.
 
-Imports `_engine`; imports pyoxigraph and rdflib only when they are needed.
+Imports pyoxigraph and rdflib only when they are needed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def import_pyoxigraph() -> ModuleType:
 
 
 class Graphs:
-    """An RDF document, held as bytes. Each call of `quads` parses the bytes again.
+    """An RDF document, kept as bytes. Each call of `quads` parses the bytes again.
 
     Blank nodes are named b0, b1, ... in the order in which they appear, so equal input gives equal
-    output. Takes memory for the document's bytes and, during parsing, for the names of its blank
-    nodes. The constructor raises DocumentError if the RDF is invalid.
+    output. An object keeps the document's bytes in memory and, during parsing, the names of its
+    blank nodes. The constructor raises DocumentError if the RDF is invalid.
 
     Attributes:
         prefixes: the prefixes that the document declares, with their IRIs.
@@ -56,8 +56,8 @@ class Graphs:
         """Parse the document and yield its quads.
 
         Raises:
-            DocumentError: the RDF is invalid (the message gives line and column of a syntax error),
-                or it contains a triple term.
+            DocumentError: the RDF is invalid or contains a triple term. For a syntax error, the
+                message gives the line and column.
         """
         package = import_pyoxigraph()
         labels: dict[BlankNode, BlankNode] = {}
@@ -91,7 +91,7 @@ class Graphs:
 def _syntax_message(error: SyntaxError) -> str:
     message = _PARSER_PLACE.sub("", " ".join(str(error.msg).split()))
     if "No scheme found" in message:
-        message += " (relative IRIs need a base: declare @base in the document, or give a base)"
+        message += " (relative IRIs need a base: declare @base in the document, or pass a base)"
     return message
 
 

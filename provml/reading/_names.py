@@ -2,7 +2,7 @@
 
 Writers call `tidy_prefixes`. It gives the whole document one table of prefixes that every format
 accepts, without a default namespace. A name therefore means the same IRI everywhere in the
-document. Imports `_dictionary`, `model.vocabulary`; imports prov only when it is needed.
+document. Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ def is_legal_prefix(prefix: str) -> bool:
 
 
 class PrefixTable:
-    """Assigns one prefix to each namespace.
+    """A table with one prefix for each namespace.
 
-    A namespace keeps its declared prefix if that is legal and free, else it gets a new prefix.
+    A namespace keeps its declared prefix if that prefix is legal and not taken. Otherwise it gets a
+    new one.
     """
 
     def __init__(self, declared: Iterable[tuple[str, str]] = ()) -> None:
@@ -65,9 +66,9 @@ class PrefixTable:
         self._lengths = sorted({len(iri) for iri in self._declared}, reverse=True)
 
     def assign(self, iri: str, wish: str = "") -> Namespace:
-        """Return the namespace of an IRI, and add it to the table if necessary.
+        """Return the namespace with this IRI, and add it to the table if it is new.
 
-        A new namespace gets the prefix ``wish`` if that is legal and free.
+        A new namespace gets the prefix ``wish`` if that prefix is legal and not taken.
         """
         found = self._by_iri.get(iri)
         if found is not None:
@@ -87,9 +88,9 @@ class PrefixTable:
         return made
 
     def rename(self, name: QualifiedName) -> QualifiedName:
-        """Return a name with this table's prefix for its namespace.
+        """Return the same name, with this table's prefix for its namespace.
 
-        The IRI is split at the same point as before, if the result is legal.
+        The namespace stays the same unless some format can't declare it.
         """
         from prov.identifier import QualifiedName
 
@@ -99,9 +100,10 @@ class PrefixTable:
         return name if name.namespace is namespace else QualifiedName(namespace, name.localpart)
 
     def split_iri(self, iri: str) -> QualifiedName:
-        """Turn an IRI into a name with a prefix of this table.
+        """Turn an IRI into a qualified name with a prefix from this table.
 
-        The IRI is split after the longest declared namespace, else before its last part.
+        Splits the IRI after the longest declared namespace that it starts with. If there is none,
+        splits it before its last part.
         """
         from prov.identifier import QualifiedName
 
@@ -112,7 +114,7 @@ class PrefixTable:
         return QualifiedName(self.assign(iri[:end], "ns"), iri[end:])
 
     def namespaces(self) -> list[Namespace]:
-        """Return the namespaces as they were added, except those of PROV, XSD and XSI."""
+        """Return all namespaces except PROV, XSD and XSI, in the order of their addition."""
         return [each for each in self._by_iri.values() if each.uri not in (PROV, XSD, XSI)]
 
     def to_dict(self) -> dict[str, str]:
@@ -128,8 +130,8 @@ def _is_legal_namespace(iri: str) -> bool:
 def _find_split(iri: str) -> int:
     """Return the offset of an IRI's last part, which follows ``#``, ``/`` or ``:``.
 
-    The text before the offset is an ASCII URI, which every format can declare. Returns 0 if the IRI
-    can't be split.
+    The text before the offset is an ASCII URI, which every format can declare as a namespace.
+    Returns 0 if the IRI can't be split.
     """
     found = _NAMESPACE.match(iri)
     ascii_end = 0 if found is None else found.end()
@@ -185,7 +187,7 @@ def tidy_prefixes(
 
 
 RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
-"""The type, identifier and attributes of a record, as `ProvBundle.new_record` takes them."""
+"""The arguments of `ProvBundle.new_record`: the type, identifier and attributes of a record."""
 
 
 def assemble_document(
@@ -202,15 +204,15 @@ def assemble_document(
         for kind, identifier, attributes in records:
             for each in _split_members(kind, attributes):
                 target.new_record(kind, identifier, each)
-    for namespace in prefixes.namespaces():  # the names of bundles may have added some
+    for namespace in prefixes.namespaces():  # renaming the bundles may have added some
         made.add_namespace(namespace)
     return made
 
 
 def _split_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
-    """Yield one list of attributes for each entity of a membership, since PROV-DM allows only one.
+    """Yield one list of attributes for each entity of a membership.
 
-    The attributes of other records are yielded unchanged.
+    PROV-DM allows only one entity in a membership. The attributes of other records stay unchanged.
     """
     from prov.constants import PROV_ATTR_ENTITY, PROV_MEMBERSHIP
 

@@ -3,7 +3,6 @@
 The scanner understands only enough of the language to tell where statements, bundles and
 declarations start and end. It reports malformed dictionary statements and exceeded limits; the
 ``prov`` library reports all other errors when it parses the text.
-Imports `_dictionary`, `model.vocabulary`, `errors`.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from provml.model.vocabulary import PROV, XSD
 from provml.reading._dictionary import DICTIONARY_KINDS, INSERTION, MEMBERSHIP
 
 MAX_TOKENS: Final = 5_000_000
-"""The largest number of tokens in a document. Each takes about 500 bytes while it is parsed."""
+"""The maximum number of tokens in a document. Parsing takes about 500 bytes for each token."""
 
 MAX_TOKEN_CHARS: Final = 1_000_000
-"""The longest token, in characters. Each takes about 150 bytes while it is matched."""
+"""The maximum length of a token. Matching takes about 150 bytes for each character."""
 
 _PROVN_TOKEN: Final = re.compile(
     r"(?P<skip>\s++|//[^\n\r]*+|/\*(?:.*?\*/|.*+))"
@@ -62,11 +61,11 @@ class DictionaryText:
 
     Attributes:
         kind: one of `DICTIONARY_KINDS`.
-        container: the number of the bundle that contains the statement, from 1. It is 0 if the
+        container: the number of the bundle that contains the statement, counted from 1; 0 if the
             statement is in no bundle.
-        id, dictionary, old: names, or ``-`` if they are missing.
-        pairs: the keys with their entities.
-        keys: the removed keys.
+        id, dictionary, old: the statement's names. A missing name is ``-``.
+        pairs: the keys, each with its entity.
+        keys: the keys that a removal removes.
         attributes: each attribute as ``name=value``.
     """
 
@@ -114,9 +113,9 @@ class ScannedText:
 
     Attributes:
         text: the whole text.
-        dictionaries: the PROV-Dictionary statements, in the order of the text.
-        places: the line and column of each other statement. The first list is for statements
-            outside bundles, and each bundle adds one list.
+        dictionaries: the PROV-Dictionary statements, in the order in which they appear.
+        places: the line and column of every other statement. The first list is for statements
+            outside bundles; one list for each bundle follows.
     """
 
     text: str
@@ -127,8 +126,8 @@ class ScannedText:
     def without_dictionaries(self) -> str:
         """Return the text without dictionary statements, so that ``prov`` can parse it.
 
-        Declarations that ``prov`` would refuse are removed too. Spaces replace the removed parts,
-        so lines and columns stay the same.
+        Also removes declarations that ``prov`` would refuse. Spaces replace the removed parts, so
+        all other statements keep their lines and columns.
         """
         return self._replace(
             (span, "") for span in self._spans if span.dictionary or span.declaration
@@ -167,7 +166,7 @@ def scan_provn(text: str) -> ScannedText:
 
 
 class _ProvnScanner:
-    """Finds the statements of a text in one pass over its tokens."""
+    """A scanner that finds the statements of a text in one pass over its tokens."""
 
     def __init__(self, text: str) -> None:
         self._scanned = ScannedText(text)
@@ -205,11 +204,11 @@ class _ProvnScanner:
                 continue
             count += 1
             if count > MAX_TOKENS:
-                raise DocumentError(f"PROV-N: more than {MAX_TOKENS:,} tokens")
+                raise DocumentError(f"PROV-N: the document has more than {MAX_TOKENS:,} tokens")
             if found.end() - found.start() > MAX_TOKEN_CHARS:
                 line, _ = self._find_place(found.start())
                 raise DocumentError(
-                    f"PROV-N: line {line}: more than {MAX_TOKEN_CHARS:,} characters in one token"
+                    f"PROV-N: line {line}: a token has more than {MAX_TOKEN_CHARS:,} characters"
                 )
             yield _Token(kind, found[0], found.start())
 
@@ -259,9 +258,9 @@ class _ProvnScanner:
 
 
 class _DictionaryParser:
-    """Parses one statement of PROV-Dictionary (W3C Note, 2013, sections 2.5 and 3.5).
+    """A parser for one statement of PROV-Dictionary (W3C Note, 2013, sections 2.5 and 3.5).
 
-    Its input is the list of tokens after the opening parenthesis, including the closing
+    Its input is the list of tokens after the opening parenthesis, up to and including the closing
     parenthesis.
     """
 
@@ -274,7 +273,10 @@ class _DictionaryParser:
         self._statement = DictionaryText(kind, container)
 
     def parse(self) -> DictionaryText:
-        """Parse the statement and return it. Raises DocumentError with line and column."""
+        """Parse the statement and return it.
+
+        Raises DocumentError if the statement is malformed. The message gives the line and column.
+        """
         statement = self._statement
         statement.dictionary = self._take_name()
         if statement.kind == MEMBERSHIP:
@@ -327,7 +329,7 @@ class _DictionaryParser:
         return token
 
     def _took(self, mark: str) -> bool:
-        """Consume the next token if it is this mark, and return whether it was."""
+        """Consume the next token if it is ``mark``. Return whether it was consumed."""
         token = self._tokens[self._at]
         if token.kind == "mark" and token.text == mark:
             self._take()

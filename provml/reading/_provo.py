@@ -1,7 +1,4 @@
-"""Tables of PROV-O (W3C Recommendation, 2013): the triples that express each PROV statement.
-
-Imports `model.relations`, `model.vocabulary`.
-"""
+"""Tables of PROV-O (W3C Recommendation, 2013): the triples that express each PROV statement."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ BESIDE: Final = tuple(kind for kind, each in RELATIONS.items() if each.beside)
 NODE_KINDS: Final = tuple(kind for kind, each in RELATIONS.items() if each.influencer)
 QUALIFIED: Final = {f"qualified{kind}": kind for kind in NODE_KINDS}
 QUALIFIED_DERIVATIONS: Final = {f"qualified{kind}": kind for kind in DERIVATIONS}
-MORE_INFLUENCERS: Final = {  # other properties that a reader accepts for an argument
+MORE_INFLUENCERS: Final = {  # further properties of a node that readers accept as an argument
     "Influence": {"entity": "influencer", "activity": "influencer", "agent": "influencer"},
     "Start": {"startedAtTime": "time", "activity": "starter"},
     "End": {"endedAtTime": "time", "activity": "ender"},

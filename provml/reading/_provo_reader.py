@@ -1,8 +1,12 @@
 """Read PROV-O triples as PROV statements.
 
-The result matches that of the ``prov`` library, but is more exact: literals keep their text, plain
-relations are never confused with each other, and names may be any IRI.
-Imports `_dictionary`, `_names`, `_provo`; imports prov and pyoxigraph only when they are needed.
+This reader produces the same statements as the ``prov`` library, with these improvements:
+
+- Literals keep their text.
+- Plain relations are never confused with each other.
+- Names may be any IRI.
+
+Imports prov and pyoxigraph only when they are needed.
 """
 
 from __future__ import annotations
@@ -48,10 +52,10 @@ if TYPE_CHECKING:
     from pyoxigraph import Quad
 
 _MAX_STATEMENTS_PER_NODE: Final = 100
-"""The largest number of statements that one node with several values of an argument may state."""
+"""The maximum number of values of one argument. The node becomes one statement for each value."""
 
 Triples = dict[Any, dict[str, list[Any]]]
-"""The values of each subject and predicate of a graph, in the order they came."""
+"""The triples of a graph: each subject's predicates, each with its values in document order."""
 
 
 _SHORT_DERIVATIONS: Final = {
@@ -68,7 +72,7 @@ _SHORT_TIMES: Final = {"generatedAtTime": "Generation", "invalidatedAtTime": "In
 
 
 def _expand_short_forms(triples: Triples) -> None:
-    """Replace the shortcut and inverse properties of PROV-O (tables 2 and 3) with the regular ones.
+    """Replace PROV-O's shortcut and inverse properties (tables 2 and 3) with regular properties.
 
     Changes ``triples`` in place.
     """
@@ -99,13 +103,19 @@ def _expand_short_forms(triples: Triples) -> None:
 def decode_provo(
     quads: Iterable[Quad], declared: dict[str, str]
 ) -> tuple[ProvDocument, list[DictionaryStatement], list[str]]:
-    """Return the document that the quads state, its dictionary statements, and notes.
+    """Convert PROV-O quads to a ``prov`` document, dictionary statements and a list of notes.
 
-    The notes report dropped triples and the names that blank nodes got. Costs about 20 us per quad.
+    The notes report dropped triples and new names for blank nodes. Costs about 20 us per quad.
 
     Raises:
-        DocumentError: an argument of a relation is a literal, an argument that allows one value has
-            several, a named graph is a blank node, or no triple states PROV.
+        DocumentError: the quads have one of these problems:
+
+            - An argument of a relation is a literal.
+            - An argument that allows only one value has several.
+            - A time is not an xsd:dateTime, or a literal has a text direction.
+            - A node has types that exclude each other.
+            - The name of a graph is a blank node.
+            - No triple is PROV.
     """
     import pyoxigraph as package
 
@@ -124,7 +134,9 @@ def decode_provo(
     left: list[str] = []
     for name, triples in graphs.items():
         if isinstance(name, package.BlankNode):
-            raise DocumentError(f"the graph {name} needs an IRI, since a bundle has one")
+            raise DocumentError(
+                f"the graph {name} becomes a bundle, so its name must be an IRI, not a blank node"
+            )
         bundle = None if isinstance(name, package.DefaultGraph) else names.of(name)
         _expand_short_forms(triples)
         reader = _GraphReader(triples, names, bundle)
@@ -132,14 +144,16 @@ def decode_provo(
         statements += reader.statements
         left += reader.left
     if count and not statements and not any(records for _, records in bundles):
-        raise DocumentError(f"none of the {count:,} triples states PROV, such as {left[0]}")
+        raise DocumentError(f"none of the {count:,} triples is PROV; the first is {left[0]}")
     document = assemble_document(bundles, names.prefixes)
     notes = []
     if left:
-        notes.append(f"{len(left):,} triples are not PROV and were dropped, such as {left[0]}")
+        notes.append(
+            f"{len(left):,} triples that are not PROV were dropped; the first is {left[0]}"
+        )
     if names.blanks:
         first = names.prefixes.to_dict().get("blank", names.blank_iri)
-        notes.append(f"{len(names.blanks):,} blank nodes got names under {first}")
+        notes.append(f"{len(names.blanks):,} blank nodes were given names under {first}")
     return document, [_normalize_dictionary(each, document) for each in statements], notes
 
 
@@ -150,7 +164,7 @@ def _normalize_dictionary(
 
 
 class _TermNames:
-    """Converts IRIs and blank nodes to qualified names of the ``prov`` library."""
+    """A converter from IRIs and blank nodes to qualified names of the ``prov`` library."""
 
     def __init__(self, prefixes: PrefixTable, digest: str) -> None:
         self.prefixes = prefixes
@@ -177,7 +191,7 @@ class _TermNames:
 
 
 class _GraphReader:
-    """Reads the PROV records of one graph."""
+    """A reader of the PROV records in one graph."""
 
     def __init__(self, triples: Triples, names: _TermNames, bundle: QualifiedName | None) -> None:
         import pyoxigraph as package
@@ -214,7 +228,7 @@ class _GraphReader:
 
     def _take_dictionaries(self) -> None:
         for subject in list(self._triples):
-            predicates = self._triples.get(subject, {})  # empty for a pair already read
+            predicates = self._triples.get(subject, {})  # missing if already read as a pair
             for kind, property_, qualified, node_type, content in (
                 (INSERTION, "derivedByInsertionFrom", "qualifiedInsertion", "Insertion", "pairs"),
                 (REMOVAL, "derivedByRemovalFrom", "qualifiedRemoval", "Removal", "keys"),
@@ -287,9 +301,9 @@ class _GraphReader:
     # -- classification
 
     def _find_relation_nodes(self) -> None:
-        """Find the nodes that state relations.
+        """Find the nodes that represent relations.
 
-        A node's type, or a property that points to the node, shows which relation it states.
+        A node's type, or a property that points to the node, shows which relation it represents.
         """
         for subject, predicates in self._triples.items():
             types = [_find_prov_class(each) for each in predicates.get(RDF_TYPE, [])]
@@ -299,7 +313,7 @@ class _GraphReader:
                 exact = ["Influence"]
             if len(set(exact)) > 1:
                 raise DocumentError(
-                    f"{subject} is both a {exact[0]} and a {exact[1]}, which exclude each other"
+                    f"{subject} has the types {exact[0]} and {exact[1]}, which exclude each other"
                 )
             if exact:
                 self._relation_nodes[subject] = exact[0]
@@ -314,14 +328,15 @@ class _GraphReader:
                 for node in values:
                     if isinstance(node, self._package.Literal):
                         raise DocumentError(
-                            f"{subject} <{predicate}> has the literal {node} as its value"
+                            f"{subject} <{predicate}> is the literal {node}; "
+                            "PROV-O needs an IRI or a blank node"
                         )
                     given = self._relation_nodes.setdefault(node, kind)
                     if given == "Influence":
                         self._relation_nodes[node] = kind
                     elif kind not in (given, "Influence"):
                         raise DocumentError(
-                            f"{subject} has {node} as its {local}, but that is a {given}"
+                            f"{subject} has {node} as its {local}, but {node} has the type {given}"
                         )
                     self._influencees[node].append(subject)
                     if subtype is not None:
@@ -335,10 +350,10 @@ class _GraphReader:
                 given_types.append(node_type)
 
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
-        """Return the kinds of each element.
+        """Return the kinds of each element: entity, activity or agent.
 
-        An element's types decide its kinds, then properties that only one kind has, then its
-        relations.
+        An element's types decide its kinds. If they do not, properties that only one kind has
+        decide, and otherwise the element's relations.
         """
         found: dict[Any, tuple[str, ...]] = {}
         untyped: set[Any] = set()
@@ -428,7 +443,7 @@ class _GraphReader:
     def _node_records(
         self, node: Any, predicates: dict[str, list[Any]]
     ) -> Iterator[RecordArguments]:
-        """Yield the statement of a relation node.
+        """Yield the statement that a relation node represents.
 
         If one argument has several values, yield one statement for each value.
         """
@@ -469,8 +484,8 @@ class _GraphReader:
             )
         if several and len(arguments[several[0]]) > _MAX_STATEMENTS_PER_NODE:
             raise DocumentError(
-                f"{node} has {len(arguments[several[0]]):,} values of prov:{several[0]}; at most "
-                f"{_MAX_STATEMENTS_PER_NODE:,} are read, as one statement each"
+                f"{node} has {len(arguments[several[0]]):,} values of prov:{several[0]}, but the "
+                f"limit is {_MAX_STATEMENTS_PER_NODE:,}"
             )
         name = self._names.of(node) if isinstance(node, self._package.NamedNode) else None
         varying = several[0] if several else None
@@ -515,7 +530,7 @@ class _GraphReader:
                 yield PROV_NAMESPACE[kind], None, arguments
 
     def _is_qualified(self, subject: Any, kind: str, value: Any) -> bool:
-        """Return whether a qualified node states the same relation as a plain triple."""
+        """Return whether a qualified node of the subject repeats a plain triple."""
         return any(
             value in self._influencers(node, kind)
             for node in self._triples[subject].get(f"{PROV}qualified{kind}", ())
@@ -525,9 +540,9 @@ class _GraphReader:
         return self._triples[node].get(f"{PROV}{RELATIONS[kind].influencer}", [])
 
     def _complete_nodes(self) -> None:
-        """Take the influencer of a node that has none from a plain triple of the same subject.
+        """Add the missing influencer of a node, taken from a plain triple of the same subject.
 
-        This requires exactly one node without an influencer, and exactly one plain triple that no
+        There must be exactly one node without an influencer, and exactly one plain triple that no
         other node repeats. Versions of prov before 3 wrote the influencer only in that plain
         triple.
         """

@@ -1,6 +1,6 @@
 """Write PROV statements as PROV-O triples that the ``prov`` library can read back.
 
-Imports `_dictionary`, `_names`, `_provo`; imports prov and pyoxigraph only when they are needed.
+Imports prov and pyoxigraph only when they are needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def encode_provo(document: ProvDocument, statements: list[DictionaryStatement]) -> Iterator[Quad]:
-    """Yield the document's statements and its dictionary statements as quads.
+    """Yield a document's statements, including its dictionary statements, as PROV-O quads.
 
     Costs about 10 us per quad.
 
@@ -67,7 +67,7 @@ class _TripleWriter:
         self._times: dict[tuple[Any, str], Any] = {}
 
     def begin_graph(self) -> None:
-        """Start a new graph: forget the times that the previous graph stated."""
+        """Start a new graph, and forget the times of the statements in the previous graph."""
         self._times.clear()
 
     def node(self, name: QualifiedName) -> Any:
@@ -80,7 +80,7 @@ class _TripleWriter:
             try:
                 found = self._nodes[iri] = self._package.NamedNode(iri)
             except ValueError as error:
-                raise DocumentError(f"{iri!r} is not an IRI, which RDF needs: {error}") from None
+                raise DocumentError(f"RDF needs an IRI, but {iri!r} is not one: {error}") from None
         return found
 
     def _prov(self, local: str) -> Any:
@@ -116,8 +116,8 @@ class _TripleWriter:
         if relation.influencer is None:
             if record.identifier is not None or extra or first is None or second is None:
                 raise DocumentError(
-                    f"PROV-O can state {relation.plain} only with both arguments, and without an "
-                    f"identifier and attributes: {record}"
+                    f"PROV-O can express {relation.plain} only if it has both arguments and "
+                    f"neither an identifier nor attributes: {record}"
                 )
             yield self.node(first), self._prov(relation.plain), self.node(second)
             if "bundle" in more:
@@ -152,8 +152,8 @@ class _TripleWriter:
         time = more.get("time")
         if self._times.setdefault((node, kind), time) != time:
             raise DocumentError(
-                f"PROV-O holds one time for each identifier, but several {relation.plain} "
-                f"statements with different times share {record.identifier}: {record}"
+                f"PROV-O allows one time for each identifier, but {relation.plain} statements with "
+                f"different times share the identifier {record.identifier}: {record}"
             )
         for property_, argument in relation.others.items():
             if argument in more:
@@ -164,7 +164,7 @@ class _TripleWriter:
     def dictionary(self, statement: DictionaryStatement) -> Iterator[Triple]:
         """Yield the triples of one dictionary statement."""
         if statement.dictionary is None:
-            raise DocumentError(f"PROV-O can't state {statement.kind} without a dictionary")
+            raise DocumentError(f"PROV-O can't express {statement.kind} without a dictionary")
         subject = self.node(statement.dictionary)
         if statement.kind == MEMBERSHIP:
             for key, entity in statement.pairs:
@@ -211,7 +211,7 @@ class _TripleWriter:
                     return literal(value.value, language=value.langtag)
                 except ValueError as error:
                     raise DocumentError(
-                        f"{value.langtag!r} is not a language tag, which RDF needs: {error}"
+                        f"RDF needs a language tag, but {value.langtag!r} is not one: {error}"
                     ) from None
             if value.datatype is None:
                 return literal(value.value)

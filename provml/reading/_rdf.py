@@ -1,7 +1,4 @@
-"""Read and write RDF in any syntax, as a stream of pyoxigraph quads.
-
-Imports `_document`, `_graphs`, `_names`, `_source`.
-"""
+"""Read and write RDF in any syntax, as a stream of pyoxigraph quads."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ def read_rdf(data: bytes, syntax: str, base: str | None) -> Document:
 
 
 def write_rdf(document: Document, sink: BinaryIO, syntax: str, named: bool = False) -> None:
-    """Write the document's quads.
+    """Write a document's quads to a file, in an RDF syntax.
 
     Args:
         document: the document to write.
@@ -54,7 +51,8 @@ def write_rdf(document: Document, sink: BinaryIO, syntax: str, named: bool = Fal
         named: whether the syntax supports named graphs.
 
     Raises:
-        DocumentError: the document has bundles, but the syntax does not support named graphs.
+        DocumentError: PROV-O can't express a statement, or the document has bundles but the syntax
+            does not support named graphs.
     """
     package = import_pyoxigraph()
     quads, prefixes = document.quads()
@@ -74,22 +72,22 @@ def _only_default_graph(quads: Iterable[Quad], syntax: RdfFormat) -> Iterator[An
     for quad in quads:
         if quad.graph_name != default:
             raise DocumentError(
-                f"{syntax} can't hold the bundle {quad.graph_name}: it has no named graphs; "
-                "use TriG, N-Quads or JSON-LD"
+                f"{syntax} can't represent the bundle {quad.graph_name}, because it does not "
+                "support named graphs; use TriG, N-Quads or JSON-LD"
             )
         yield quad.triple
 
 
 def looks_like_turtle(head: str) -> bool:
-    """Return whether a text may be Turtle or TriG: it starts with a declaration or an RDF term."""
+    """Return whether a text starts as Turtle or TriG does, with a declaration or an RDF term."""
     return _TURTLE.match(head) is not None
 
 
 def looks_like_ntriples(head: str) -> bool:
-    """Return whether a text may be N-Triples: its first statement is a triple."""
+    """Return whether a text starts as N-Triples does, with a triple."""
     return _TRIPLE.match(head) is not None
 
 
 def looks_like_nquads(head: str) -> bool:
-    """Return whether a text may be N-Quads: its first statement is a quad."""
+    """Return whether a text starts as N-Quads does, with a quad."""
     return _QUAD.match(head) is not None

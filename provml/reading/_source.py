@@ -1,7 +1,4 @@
-"""Load a document's bytes from a file or from memory, decompress them, and limit their size.
-
-Imports `errors`.
-"""
+"""Load a document's bytes from a file or from memory, decompress them, and limit their size."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ MAX_BYTES: Final = 64 * 2**20
 """The default limit on a document's size, after decompression."""
 
 MAX_BRACKETS: Final = 100_000
-"""The deepest nesting of brackets in Turtle and TriG. Each level takes about 600 bytes."""
+"""The maximum nesting depth of brackets in Turtle and TriG. A level takes about 600 bytes."""
 
 _TURTLE_TOKENS: Final = re.compile(
     rb'"""(?:\\.|[^"\\]++|"(?!""))*+"""|'
@@ -35,7 +32,7 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _COMPRESSED: Final = (".gz", ".zst")
 _WIDE: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: the UTF-32 mark starts with the UTF-16 mark
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the start of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -43,7 +40,7 @@ _WIDE: Final = (
 
 
 def load_bytes(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> bytes:
-    """Return a document's bytes, decompressed if they are gzip or Zstandard.
+    """Load a document's bytes, and decompress them if they are gzip or Zstandard data.
 
     Raises:
         DocumentError: the document is larger than ``max_bytes``, or the compressed data is damaged.
@@ -68,8 +65,8 @@ def decode_document(data: bytes) -> str:
     """Decode text as UTF-8, or in the encoding that its byte order mark indicates.
 
     Raises:
-        DocumentError: the text is not valid in this encoding. The message gives the line and the
-            byte.
+        DocumentError: the text is not valid in this encoding. The message gives the line number
+            and the byte offset.
     """
     encoding = next((name for mark, name in _WIDE if data.startswith(mark)), "utf-8-sig")
     try:
@@ -92,10 +89,10 @@ def convert_to_utf8(data: bytes) -> bytes:
 
 
 def check_brackets(data: bytes) -> None:
-    """Raise DocumentError if Turtle or TriG nests brackets deeper than `MAX_BRACKETS`.
+    """Raise DocumentError if a Turtle or TriG text nests more than `MAX_BRACKETS` brackets.
 
-    The parser keeps all open brackets in memory. The check costs almost nothing if the text has few
-    brackets.
+    The limit exists because the parser keeps all open brackets in memory. The check costs almost
+    nothing if the text has few brackets.
     """
     if data.count(b"(") + data.count(b"[") + data.count(b"<<") <= MAX_BRACKETS:
         return
@@ -106,13 +103,18 @@ def check_brackets(data: bytes) -> None:
             depth += 1
             if depth > MAX_BRACKETS:
                 line = data.count(b"\n", 0, found.start()) + 1
-                raise DocumentError(f"line {line}: more than {MAX_BRACKETS:,} nested brackets")
+                raise DocumentError(
+                    f"line {line}: brackets are nested more than {MAX_BRACKETS:,} levels deep"
+                )
         elif token in (b")", b"]"):
             depth -= 1
 
 
 def _decompress(file: BinaryIO, max_bytes: int) -> bytes:
-    """Return a file's content, decompressed if necessary. Raises DocumentError if too large."""
+    """Read a file, and decompress its content if necessary.
+
+    Raises DocumentError if the content is larger than ``max_bytes`` or damaged.
+    """
     head = file.read(_BLOCK_BYTES)
     if head.startswith(_GZIP):
         return _decompress_gzip(head, file, max_bytes)
@@ -142,7 +144,7 @@ def _decompress_gzip(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     except zlib.error as error:
         raise DocumentError(f"the gzip data is damaged: {error}") from None
     if not inflate.eof:
-        raise DocumentError("the gzip data ends too early: the file is cut short")
+        raise DocumentError("the gzip data is incomplete: the file is cut short")
     return bytes(taken)
 
 
@@ -169,7 +171,7 @@ def _decompress_zstd(block: bytes, file: BinaryIO, max_bytes: int) -> bytes:
     except zstandard.ZstdError as error:
         raise DocumentError(f"the Zstandard data is damaged: {error}") from None
     if not frame.eof:
-        raise DocumentError("the Zstandard data ends too early: the file is cut short")
+        raise DocumentError("the Zstandard data is incomplete: the file is cut short")
     return bytes(taken)
 
 

@@ -1,6 +1,6 @@
 """Build a PROV-JSON object from a ``prov`` document and its dictionary statements.
 
-Imports `_dictionary`; imports prov only when it is needed.
+Imports prov only when it is needed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Refuse XML with a document type declaration (DOCTYPE).
 
-The entities that a DOCTYPE declares can expand without limit or name other files.
-Imports `errors`.
+The entities that a DOCTYPE declares can expand without limit or read other files.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ _BLOCK_BYTES = 4096
 
 
 def check_xml(data: bytes, max_depth: int | None = None) -> None:
-    """Refuse XML that has a DOCTYPE or, given a limit, elements nested too deeply.
+    """Raise DocumentError if XML has a DOCTYPE or nests its elements too deeply.
 
-    If ``max_depth`` is None, the check stops after the first element.
+    If ``max_depth`` is None, any depth is allowed, and the check stops at the first element.
 
     Raises:
         DocumentError: the XML has a document type declaration, nests elements more than
@@ -28,8 +27,8 @@ def check_xml(data: bytes, max_depth: int | None = None) -> None:
 
     def refuse(*_: object) -> None:
         raise DocumentError(
-            f"line {parser.CurrentLineNumber}: document type declarations (DOCTYPE) are refused, "
-            "because entities can expand without limit or name other files"
+            f"line {parser.CurrentLineNumber}: document type declarations (DOCTYPE) are not "
+            "allowed, because their entities can expand without limit or read other files"
         )
 
     def begin(*_: object) -> None:
@@ -38,7 +37,9 @@ def check_xml(data: bytes, max_depth: int | None = None) -> None:
         depth += 1
         if max_depth is not None and depth > max_depth:
             line = parser.CurrentLineNumber
-            raise DocumentError(f"line {line}: more than {max_depth:,} nested elements")
+            raise DocumentError(
+                f"line {line}: elements are nested more than {max_depth:,} levels deep"
+            )
 
     def end(*_: object) -> None:
         nonlocal depth
@@ -59,7 +60,7 @@ def check_xml(data: bytes, max_depth: int | None = None) -> None:
         if not begun:
             reason = expat.ErrorString(error.code)
             raise DocumentError(
-                f"line {error.lineno}, column {error.offset + 1}: this is not XML: {reason}"
+                f"line {error.lineno}, column {error.offset + 1}: not valid XML: {reason}"
             ) from None
     except (LookupError, ValueError) as error:
         raise DocumentError(f"the XML can't be read: {error}") from None

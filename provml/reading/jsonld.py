@@ -1,8 +1,7 @@
 """Read and write PROV-O in JSON-LD.
 
-This module never downloads a context. A document may use the context of PROV-JSONLD, which is
-built in, and contexts that it contains.
-Imports `_rdf`, `provjson`, `provjsonld`; imports prov only when it is needed.
+This module never downloads a context. A document may refer to the context of PROV-JSONLD, which is
+built in, or contain its own contexts. Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +28,11 @@ def looks_like(head: str) -> bool:
 
 
 def read(data: bytes, base: str | None = None) -> Document:
-    """Read a JSON-LD document. Raises DocumentError if it is invalid or needs a download."""
+    """Read a JSON-LD document.
+
+    Raises:
+        DocumentError: the document is invalid, or refers to a context that is not built in.
+    """
     content = load_json(data)
     if _inline_contexts(content):
         data = json.dumps(content).encode()
@@ -46,11 +49,10 @@ def _inline_contexts(content: object) -> bool:
     """Replace each reference to a built-in context with the context itself, in place.
 
     Returns:
-        Whether the document had such a reference.
+        True if the document contained such a reference.
 
     Raises:
-        DocumentError: the document uses ``@import``, or refers to another context, which provml
-            would have to download.
+        DocumentError: the document uses ``@import``, or refers to a context that is not built in.
     """
     found = False
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(content, ())]
@@ -80,8 +82,8 @@ def _inline_context(context: Any, path: tuple[str | int, ...]) -> tuple[Any, boo
     if isinstance(context, str):
         if context not in CONTEXTS:
             raise DocumentError(
-                f"{path_text(path)}: the context {context} is not downloaded: copy it into the "
-                "document"
+                f"{path_text(path)}: the context {context} is not built in, and provml does not "
+                "download contexts: copy it into the document"
             )
         from prov.serializers.provjsonld import load_vendored_context
 
@@ -89,7 +91,7 @@ def _inline_context(context: Any, path: tuple[str | int, ...]) -> tuple[Any, boo
     if isinstance(context, dict):
         if "@import" in context:
             raise DocumentError(f"{path_text(path)}: @import is not supported")
-        for term, definition in context.items():  # terms may have scoped contexts
+        for term, definition in context.items():  # a term may have a scoped context
             if isinstance(definition, dict) and "@context" in definition:
                 definition["@context"], _ = _inline_context(
                     definition["@context"], (*path, term, "@context")

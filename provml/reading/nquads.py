@@ -1,7 +1,4 @@
-"""Read and write PROV-O in N-Quads.
-
-Imports `_rdf`.
-"""
+"""Read and write PROV-O in N-Quads."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Read and write PROV-O in N-Triples.
-
-Imports `_rdf`.
-"""
+"""Read and write PROV-O in N-Triples."""
 
 from __future__ import annotations
 
@@ -25,5 +22,5 @@ def read(data: bytes, base: str | None = None) -> Document:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document as N-Triples. Raises DocumentError if it has bundles."""
+    """Write the document as N-Triples. Raises DocumentError if N-Triples can't express it."""
     write_rdf(document, sink, "N_TRIPLES")

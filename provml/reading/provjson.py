@@ -1,8 +1,7 @@
 """Read and write PROV-JSON (W3C Member Submission, 2013).
 
 This module checks the structure, so that an error message can say where the problem is. The
-``prov`` library then reads the records.
-Imports `_dictionary`, `_document`, `_engine`, `_source`; imports prov only when it is needed.
+``prov`` library then reads the records. Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ NAME: Final = "PROV-JSON"
 SUFFIXES: Final = (".json", ".provjson")
 
 JsonPath = tuple[str | int, ...]
-"""The path of a value in JSON."""
+"""The keys and list indices that lead to a value in a JSON document."""
 
 _MAX_VALUE_CHARS: Final = 60
 _DICTIONARY_MEMBERS: Final = frozenset(
@@ -47,7 +46,7 @@ _DICTIONARY_MEMBERS: Final = frozenset(
 )
 
 MAX_JSON_DEPTH: Final = 100
-"""The deepest nesting of JSON. PROV-JSON itself needs seven levels."""
+"""The maximum nesting depth of a JSON document. PROV-JSON itself needs seven levels."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -63,9 +62,12 @@ def load_json(data: bytes) -> object:
     Limits the nesting depth; the caller must limit the size.
 
     Raises:
-        DocumentError: the text is not valid JSON (the message gives line and column), contains NaN,
-            an infinity, a duplicate key or half a surrogate pair, or is nested deeper than
-            `MAX_JSON_DEPTH` levels.
+        DocumentError: the text has one of these problems:
+
+            - It is not valid JSON. The message gives the line and column.
+            - It is nested more than `MAX_JSON_DEPTH` levels deep.
+            - It contains NaN, an infinity, a number that is too large, a duplicate key, or half a
+              surrogate pair.
     """
     try:
         content = json.loads(
@@ -76,9 +78,9 @@ def load_json(data: bytes) -> object:
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise DocumentError(f"{place}: this is not JSON: {error.msg}") from None
+        raise DocumentError(f"{place}: not valid JSON: {error.msg}") from None
     except RecursionError:
-        raise DocumentError(f"the JSON is nested deeper than {MAX_JSON_DEPTH} levels") from None
+        raise DocumentError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep") from None
     except DocumentError:
         raise
     except ValueError as error:  # an integer with too many digits
@@ -116,7 +118,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise DocumentError(
-        f'{name} is not JSON; write {{"$": "{name.replace("Infinity", "INF")}", '
+        f'{name} is not valid JSON; write {{"$": "{name.replace("Infinity", "INF")}", '
         '"type": "xsd:double"}'
     )
 
@@ -129,9 +131,9 @@ def _parse_finite(text: str) -> float:
 
 
 def _check_tree(content: object) -> None:
-    """Refuse JSON that is nested too deeply or contains half a surrogate pair.
+    """Raise DocumentError if JSON is nested too deeply or contains half a surrogate pair.
 
-    Takes memory for only one path through the tree.
+    Keeps only one path through the tree in memory.
     """
     path: list[str | int] = []
     levels: list[Iterator[tuple[str | int, object]]] = [iter([("", content)])]
@@ -149,7 +151,7 @@ def _check_tree(content: object) -> None:
                 _check_surrogates(value, (*path[1:], step))
         elif isinstance(value, (dict, list)):
             if len(levels) > MAX_JSON_DEPTH:
-                raise DocumentError(f"the JSON is nested deeper than {MAX_JSON_DEPTH} levels")
+                raise DocumentError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep")
             path.append(step)
             levels.append(iter(value.items() if isinstance(value, dict) else enumerate(value)))
 
@@ -182,8 +184,8 @@ def read(data: bytes, base: str | None = None) -> Document:
     notes: list[str] = []
     if unnamed:
         notes.append(
-            f"{len(unnamed):,} relations lost their identifier, because it has no prefix and there "
-            f"is no default namespace, such as {unnamed[0]}"
+            f"{len(unnamed):,} relations lost their identifiers, which have no prefix although "
+            f"there is no default namespace; the first is {unnamed[0]}"
         )
     return Document(document, statements, notes, note_cut_times(data))
 
@@ -194,19 +196,19 @@ def _read_container(
     """Read the document or one bundle into ``bundle``, and return its dictionary statements.
 
     If prov drops the identifier of a relation, this function adds the relation's path to ``notes``.
-    Raises DocumentError.
+    Raises DocumentError if prov can't read a record.
     """
     from prov.serializers.provjson import decode_json_container
 
     prefix = content.pop("prefix", {})
     stated = {kind: content.pop(kind) for kind in DICTIONARY_KINDS if kind in content}
-    # prov changes the objects that it decodes, so a failing record is located afterwards
+    # prov decodes all records at once; only if that fails, each record is decoded alone
     try:
         with wrap_library_errors("PROV-JSON") as warned:
             decode_json_container({"prefix": prefix, **content}, bundle)
         refuse_losses("PROV-JSON", warned)
         for kind, records in content.items():
-            for identifier in records:  # prov drops a relation's identifier if it can't resolve it
+            for identifier in records:  # prov drops identifiers of relations that it can't resolve
                 if identifier.startswith("_:"):
                     continue
                 if ":" in identifier:
@@ -232,7 +234,7 @@ def _locate_record_error(
     bundle: ProvBundle,
     path: JsonPath,
 ) -> DocumentError:
-    """Find the first record that prov can't read alone; return its error with the record's path.
+    """Return the error for the first record that prov can't read alone, with the record's path.
 
     Returns ``error`` if prov can read each record alone.
     """
@@ -276,7 +278,7 @@ def _iter_records(records: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 def _read_dictionary(
     kind: str, identifier: str, record: dict[str, Any], bundle: ProvBundle, place: str
 ) -> DictionaryStatement:
-    """Read one dictionary statement. Its members have the names that ProvToolbox uses."""
+    """Read one dictionary statement, whose members have the names that ProvToolbox uses."""
     from prov.serializers.provjson import decode_json_representation
 
     def name(member: str) -> QualifiedName | None:
@@ -319,9 +321,9 @@ def _read_dictionary(
 
 
 def _read_pairs(given: Any, place: str) -> list[tuple[Any, Any]]:
-    """Return the keys with their entities.
+    """Return pairs of a key and its entity.
 
-    The input is a list of pairs, or an object that has one datatype for all keys.
+    The input is a list of pairs, or a JSON object whose keys all have the same datatype.
     """
     found = []
     if isinstance(given, dict):
@@ -352,7 +354,9 @@ def _resolve_name(bundle: ProvBundle, text: Any, place: str) -> QualifiedName:
 
 
 def check_document(content: object) -> None:
-    """Check that the structure is PROV-JSON, and simplify names, times and values in place.
+    """Check that a JSON document has the structure of PROV-JSON.
+
+    Simplifies the names, times and values of the document in place.
 
     Raises:
         DocumentError: the structure is not PROV-JSON. The message gives the path of the problem.
@@ -437,7 +441,10 @@ def _check_dictionary_member(member: str, value: Any, path: JsonPath) -> None:
 
 
 def _expect_name(value: object, path: JsonPath) -> str:
-    """Return the text of a name, which may be plain text or a typed value. Raises DocumentError."""
+    """Return the text of a name, which may be plain text or a typed value.
+
+    Raises DocumentError if the value is not a name.
+    """
     if isinstance(value, dict) and value.get("type") in ("xsd:QName", "prov:QUALIFIED_NAME"):
         value = value.get("$")
     if not isinstance(value, str) or not value:
@@ -454,9 +461,9 @@ def _check_time(value: object, path: JsonPath) -> None:
 
 
 def _expect_value(value: object, path: JsonPath) -> Any:
-    """Check that a value has a valid structure, and return it. Raises DocumentError.
+    """Return an attribute value unchanged, except that a boolean in a typed value becomes text.
 
-    A boolean inside a typed value becomes text.
+    Raises DocumentError if the value's structure is not valid.
     """
     if isinstance(value, (str, int, float)):
         return value
@@ -467,7 +474,7 @@ def _expect_value(value: object, path: JsonPath) -> Any:
         _fail_at_path((*path, "$"), f"expected the text of a value, not {_describe_json(text)}")
     for member in value:
         if member not in ("$", "type", "lang"):
-            _fail_at_path(path, f'a value has only "$", "type" and "lang", not {member!r}')
+            _fail_at_path(path, f'a value can have only "$", "type" and "lang", not {member!r}')
     for member in ("type", "lang"):
         if not isinstance(value.get(member, ""), str):
             _fail_at_path((*path, member), f"expected text, not {_describe_json(value[member])}")

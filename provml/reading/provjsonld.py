@@ -1,6 +1,6 @@
 """Read and write PROV-JSONLD (W3C Member Submission, 2024), in its canonical form.
 
-Imports `_document`, `_engine`, `provjson`; imports prov only when it is needed.
+Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONTEXTS: Final = (
     "http://openprovenance.org/prov-jsonld/context.jsonld",
     "https://openprovenance.org/prov-jsonld/context.json",
 )
-"""The addresses of the built-in context."""
+"""The URLs of the context of PROV-JSONLD, which is built in."""
 
 
 def looks_like(head: str) -> bool:
@@ -36,7 +36,7 @@ def read(data: bytes, base: str | None = None) -> Document:
 
     content = load_json(data)
     if not isinstance(content, dict):
-        raise DocumentError(f"{NAME}: $: expected an object")
+        raise DocumentError(f"{NAME}: $: expected a JSON object")
     _check_context(content.get("@context"), ("@context",))
     document = ProvDocument()
     try:
@@ -55,8 +55,8 @@ def write(document: Document, sink: BinaryIO) -> None:
     prov, statements, _ = document.tidy_statements()
     if statements:
         raise DocumentError(
-            f"{NAME} can't hold PROV-Dictionary: the document has {len(statements):,} such "
-            f"statements, the first is {statements[0].kind}"
+            f"{NAME} can't represent PROV-Dictionary statements, and the document has "
+            f"{len(statements):,} of them, for example {statements[0].kind}"
         )
     made = encode_jsonld_document(prov, "url")
     sink.write(json.dumps(made, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -67,7 +67,10 @@ def _check_context(context: Any, path: tuple[str | int, ...]) -> None:
         for place, each in enumerate(context):
             _check_context(each, (*path, place))
     elif isinstance(context, str) and context not in CONTEXTS:
-        raise DocumentError(f"{NAME}: {path_text(path)}: the context {context} is not downloaded")
+        raise DocumentError(
+            f"{NAME}: {path_text(path)}: the context {context} is not built in, and provml does "
+            "not download contexts"
+        )
 
 
 def _locate_statement_error(error: DocumentError, content: dict[str, Any]) -> DocumentError:

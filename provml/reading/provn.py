@@ -2,9 +2,8 @@
 
 The ``prov`` library reads PROV-N, but not PROV-Dictionary. `read` scans the text, removes the
 dictionary statements, and passes the rest to ``prov``. It then rewrites the names and values of the
-removed statements as statements that ``prov`` knows, so that ``prov`` resolves them too. Imports
-`_dictionary`, `_document`, `_engine`, `_provn_scanner`, `_source`; imports prov only when it is
-needed.
+removed statements as statements that ``prov`` supports, so that ``prov`` resolves them too. Imports
+prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ def read(data: bytes, base: str | None = None) -> Document:
     """Read a PROV-N document.
 
     Raises:
-        DocumentError: the text is not valid PROV-N, or exceeds a limit of `_provn_scanner`.
+        DocumentError: the text is not valid PROV-N, or has more tokens or a longer token than
+            `_provn_scanner` allows.
     """
     scanned = scan_provn(decode_document(data).removeprefix("\ufeff"))
     document = _parse(scanned.without_dictionaries())
@@ -71,7 +71,10 @@ def _parse(text: str) -> ProvDocument:
 
 
 def _read_dictionaries(scanned: ScannedText, terms: ProvDocument) -> Iterator[DictionaryStatement]:
-    """Build the dictionary statements from the rewritten terms, which ``prov`` has read."""
+    """Yield the dictionary statements, with names and values from ``terms``.
+
+    ``prov`` has already read ``terms`` from the rewritten statements.
+    """
     texts: defaultdict[int, list[DictionaryText]] = defaultdict(list)
     for text in scanned.dictionaries:
         texts[text.container].append(text)
@@ -109,7 +112,7 @@ def write(document: Document, sink: BinaryIO) -> None:
     """Write a PROV-N document.
 
     Raises:
-        DocumentError: the document's names can't be written.
+        DocumentError: PROV-N can't express a name in the document.
     """
     from prov.model import ProvDocument
 

@@ -1,8 +1,7 @@
 """Read and write PROV-XML (W3C Note, 2013).
 
-Before prov reads a statement, this module checks it for content that prov would drop or misread, so
-that an error message can give the line. Imports `_dictionary`, `_document`, `_engine`, `_xml`;
-imports prov and lxml only when they are needed.
+Before prov reads a statement, this module checks it for content that prov would drop or misread.
+Error messages can therefore give the line. Imports prov and lxml only when they are needed.
 """
 
 from __future__ import annotations
@@ -66,8 +65,8 @@ def read(data: bytes, base: str | None = None) -> Document:
     if reader.mended:
         count, line = len(reader.mended), reader.mended[0]
         notes.append(
-            f"{count:,} values with both a language and a type, or with XML content, were kept "
-            f"whole, unlike in the prov library; the first is on line {line}"
+            f"{count:,} values with both a language and a type, or with XML content, were read in "
+            f"full, although the prov library would shorten them; the first is on line {line}"
         )
     return Document(document, reader.statements, notes, note_cut_times(data), places=reader.places)
 
@@ -95,7 +94,7 @@ def _parse_xml(data: bytes) -> Any:
 
 
 class _Reader:
-    """Reads XML elements into a document, and collects the PROV-Dictionary statements."""
+    """A reader that adds XML elements to a document, and collects PROV-Dictionary statements."""
 
     def __init__(self, document: ProvDocument) -> None:
         from prov.serializers.provxml import FULL_PROV_RECORD_IDS_MAP, ProvXMLSerializer
@@ -140,7 +139,7 @@ class _Reader:
 
     def _record(self, element: Any, bundle: ProvBundle) -> None:
         with wrap_library_errors(_element_place(element)) as warned:
-            # prov reads the children of its argument, so pass a list of one element
+            # prov reads the children of its argument, so wrap the element in a list
             self._prov.deserialize_subtree([element], bundle)
         refuse_losses(_element_place(element), warned)
         self.places.setdefault(bundle.identifier, []).append((element.sourceline, 0))
@@ -187,13 +186,13 @@ class _Reader:
         return self._attribute(key)[1], self._name(entity, entity.get(_REF))
 
     def _attribute(self, element: Any) -> tuple[Any, Any]:
-        """Return an element's name and value, read as prov reads an attribute of an entity."""
+        """Return an element's name and value, as prov reads them for an attribute of an entity."""
         from lxml import etree
         from prov.model import ProvDocument
 
         parent = element.getparent()
         entity = etree.Element(f"{{{PROV}}}entity", {_ID: "prov:entity"})
-        # stay inside the tree, because the ancestors declare the prefixes of the values
+        # the element stays inside the tree, because its ancestors declare the prefixes in its value
         parent.replace(element, entity)
         entity.append(element)
         scratch = ProvDocument()
@@ -211,20 +210,27 @@ class _Reader:
 
 
 def _check_statement(element: Any) -> list[int]:
-    """Refuse content that prov would drop, and repair content that prov would misread.
+    """Check a statement for content that prov would drop, and repair what prov would misread.
 
     Returns:
-        The line of each repaired element.
+        The line numbers of the repaired elements.
+
+    Raises:
+        DocumentError: prov would drop content of the statement.
     """
     mended: list[int] = []
     _check_no_text(element)
     for name in element.attrib:
         if name not in (_ID, _TYPE):
-            _refuse_element(element, f"has the attribute {_local_tag(name)!r}, which is not PROV")
+            _refuse_element(
+                element, f"has the attribute {_local_tag(name)!r}, which PROV-XML does not define"
+            )
     for child in element:
         for name, value in child.attrib.items():
             if name not in _KNOWN_ATTRIBUTES:
-                _refuse_element(child, f"has the attribute {_local_tag(name)!r}, which is not PROV")
+                _refuse_element(
+                    child, f"has the attribute {_local_tag(name)!r}, which PROV-XML does not define"
+                )
             if name != _LANG:
                 child.set(name, value.strip())
         if child.get(_LANG) is not None:
@@ -233,7 +239,7 @@ def _check_statement(element: Any) -> list[int]:
             if datatype is not None:
                 mended.append(child.sourceline)
             if (datatype or _LANGUAGE_TYPES[0]).rpartition(":")[2] not in _LANGUAGE_TYPES:
-                _refuse_element(child, "has a language, but its datatype takes none")
+                _refuse_element(child, "has a language, which its datatype does not allow")
         if len(child) and _prov_tag(child) not in ("keyEntityPair", "entity"):
             _flatten_markup(child)
             mended.append(child.sourceline)
@@ -302,7 +308,7 @@ def _fail_at_element(element: Any, what: str) -> NoReturn:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a PROV-XML document. Raises DocumentError for characters that XML can't hold."""
+    """Write a PROV-XML document. Raises DocumentError if it has characters that XML forbids."""
     try:
         from lxml import etree
     except ImportError:
@@ -323,7 +329,7 @@ def write(document: Document, sink: BinaryIO) -> None:
 
 
 class _DictionaryWriter:
-    """Writes one dictionary statement. Its values look like those of entities that prov writes."""
+    """A writer of one dictionary statement. It formats values as prov does for entities."""
 
     def __init__(self, document: ProvDocument, parent: Any, statement: DictionaryStatement) -> None:
         self._document, self._parent, self._statement = document, parent, statement
@@ -367,7 +373,7 @@ class _DictionaryWriter:
 
 
 def _check_all_characters(document: ProvDocument, statements: list[DictionaryStatement]) -> None:
-    """Raise DocumentError if a value has a character that XML can't hold."""
+    """Raise DocumentError if a value contains a character that XML forbids."""
     for bundle in iter_bundles(document):
         for record in bundle.get_records():
             for name, value in record.attributes:
@@ -383,6 +389,6 @@ def _check_characters(subject: Any, name: Any, value: Any) -> None:
     found = _NOT_XML.search(str(getattr(value, "value", value)))
     if found is not None:
         raise DocumentError(
-            f"{NAME} can't hold the character U+{ord(found[0]):04X}, which is in {name} of "
-            f"{subject}"
+            f"{NAME} can't represent the character U+{ord(found[0]):04X}, which occurs in {name} "
+            f"of {subject}"
         )

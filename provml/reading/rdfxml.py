@@ -1,7 +1,4 @@
-"""Read PROV-O in RDF/XML. provml does not write this format.
-
-Imports `_rdf`, `_xml`.
-"""
+"""Read PROV-O in RDF/XML. provml does not write this format."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ NAME: Final = "RDF/XML"
 SUFFIXES: Final = (".rdf", ".owl")
 
 MAX_ELEMENT_DEPTH: Final = 1000
-"""The deepest nesting of elements."""
+"""The maximum nesting depth of elements."""
 
 
 def looks_like(head: str) -> bool:
@@ -33,5 +30,5 @@ def read(data: bytes, base: str | None = None) -> Document:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Raise DocumentError, because RDF/XML can't express every property."""
+    """Raise DocumentError: provml can't write RDF/XML, which can't express every property."""
     raise DocumentError(f"{NAME} can be read but not written; use Turtle or N-Triples")

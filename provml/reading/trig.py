@@ -1,7 +1,4 @@
-"""Read and write PROV-O in TriG.
-
-Imports `_rdf`.
-"""
+"""Read and write PROV-O in TriG."""
 
 from __future__ import annotations
 

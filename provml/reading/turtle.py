@@ -1,7 +1,4 @@
-"""Read and write PROV-O in Turtle.
-
-Imports `_rdf`.
-"""
+"""Read and write PROV-O in Turtle."""
 
 from __future__ import annotations
 
@@ -25,5 +22,5 @@ def read(data: bytes, base: str | None = None) -> Document:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write the document as Turtle. Raises DocumentError if it has bundles."""
+    """Write the document as Turtle. Raises DocumentError if Turtle can't express it."""
     write_rdf(document, sink, "TURTLE")

@@ -363,7 +363,7 @@ class TestExport:
         assert len(list(document.bundles)) == len(runs) > 1
         done = call("export", *runs, "--format", "turtle", "-o", target)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "turtle holds only one run" in done.stderr
+        assert "turtle supports only one run" in done.stderr
         done = call("export", *runs)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "-o" in done.stderr

@@ -76,7 +76,7 @@ def test_what_can_not_be_carried_is_said_and_nothing_written(tmp_path: Path) -> 
     done = convert("-", target, data=PROVN.encode())
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
-    assert done.stderr.startswith(b"provml: error: PROV-JSONLD can't hold PROV-Dictionary")
+    assert done.stderr.startswith(b"provml: error: PROV-JSONLD can't represent PROV-Dictionary")
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == [target.name]
 
@@ -89,7 +89,7 @@ def test_what_is_lost_is_noted(tmp_path: Path) -> None:
     assert done.returncode == 0
     lines = done.stderr.decode().splitlines()
     assert [line.split(":")[0] for line in lines] == ["note"] * 3
-    assert "2 triples are not PROV" in lines[0]
+    assert "2 triples that are not PROV" in lines[0]
     done = convert("-", "-", "--to", "ntriples", data=turtle)
     assert done.stderr == b""
     assert len(done.stdout.splitlines()) == 5
@@ -133,7 +133,7 @@ def test_misuse(tmp_path: Path, arguments: list[str], data: bytes, message: byte
             b" " * 2**20 + b"{}",
             b"larger than the limit of 1,048,576",
         ),
-        (["-", "x.json"], b"[" * 10**6, b"deeper than 100 levels"),
+        (["-", "x.json"], b"[" * 10**6, b"more than 100 levels deep"),
         (["-", "x.rdf"], PROVN.encode(), b"RDF/XML can be read but not written"),
         (["-", "x.ttl", "--base", "no iri"], b"<a> <b> <c> .", b"Invalid base IRI"),
     ],
@@ -178,6 +178,6 @@ def test_what_provml_exports_is_read(tmp_path: Path, form: str) -> None:
     done = convert("--from", form, target, tmp_path / "out.json")
     assert done.returncode == 0
     (note,) = done.stderr.decode().splitlines()
-    assert note.endswith("times were cut to microseconds")
+    assert note.endswith("time values was reduced to microseconds")
     back = ProvDocument.deserialize(str(tmp_path / "out.json"), format="json")
     assert back == recorded.to_prov()

@@ -193,7 +193,7 @@ def test_several_runs_are_bundles_of_one_document(
 def test_a_form_without_bundles_refuses_several_runs(several: list[Path], form: str) -> None:
     """Several runs would merge into one graph that does not say which run states what."""
     sink = io.BytesIO()
-    with pytest.raises(provml.ExportError, match=f"{form} holds only one run; .*trig"):
+    with pytest.raises(provml.ExportError, match=f"{form} supports only one run; .*trig"):
         export_bundles(several, form, sink)
     assert sink.getvalue() == b""
 

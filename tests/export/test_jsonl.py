@@ -273,7 +273,7 @@ def test_there_is_no_series_detail(store: Path) -> None:
     with provml.start_run("e", store=store, formats=("jsonl",)) as run:
         run.log_metric("loss", 0.5)
     recorded = provml.load(run.path)
-    with pytest.raises(provml.ExportError, match="no series detail"):
+    with pytest.raises(provml.ExportError, match="the detail 'series' is not supported"):
         recorded.export("jsonl", io.BytesIO(), "series")
     (line,) = (run.path / "provenance.jsonl").read_text(encoding="utf-8").splitlines()
     assert parsed(line)["data"] == {"value": 0.5}

@@ -64,7 +64,7 @@ def test_every_file_goes_to_every_form(form: str) -> None:
 def test_what_is_no_prov_is_said() -> None:
     """A file that is not PROV would become an empty document."""
     for path in set(FOUND) - set(FILES):
-        with pytest.raises(DocumentError, match=r"context .* is not downloaded"):
+        with pytest.raises(DocumentError, match=r"context .* is not built in"):
             read(path)
 
 

@@ -58,7 +58,9 @@ def test_keys_keep_their_kinds(document: Document) -> None:
 
 def test_prov_jsonld_refuses_what_it_has_no_terms_for(document: Document) -> None:
     """Statements would be dropped silently."""
-    with pytest.raises(DocumentError, match=r"can't hold PROV-Dictionary: the document has 5"):
+    with pytest.raises(
+        DocumentError, match=r"can't represent PROV-Dictionary statements, and the document has 5"
+    ):
         written(document, "provjsonld")
 
 

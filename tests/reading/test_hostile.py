@@ -40,17 +40,20 @@ def bounded_memory() -> Iterator[None]:
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "deep JSON": (b"[" * 100_000, "deeper than 100 levels"),
-    "deep JSON objects": (b'{"a":' * 100_000, "deeper than 100 levels"),
-    "deep JSON, closed": (b'{"entity":' + b"[" * 200 + b"]" * 200 + b"}", "deeper than 100"),
-    "deep JSON-LD": (b'{"@id":"http://a.example/","http://b.example/":' * 20_000, "deeper than"),
+    "deep JSON": (b"[" * 100_000, "nested more than 100 levels deep"),
+    "deep JSON objects": (b'{"a":' * 100_000, "nested more than 100 levels deep"),
+    "deep JSON, closed": (b'{"entity":' + b"[" * 200 + b"]" * 200 + b"}", "more than 100 levels"),
+    "deep JSON-LD": (b'{"@id":"http://a.example/","http://b.example/":' * 20_000, "levels deep"),
     "bundles in bundles": (b'{"bundle":{"prov:b":{"bundle":{}}}}', r"\$\.bundle\['prov:b'\]\.bun"),
-    "deep Turtle": (TTL + b"ex:a ex:b " + b"(" * MANY, "line 2: more than 100,000 nested"),
-    "deep TriG": (TTL + b"{ ex:a ex:b " + b"[ ex:p " * MANY, "more than 100,000 nested"),
+    "deep Turtle": (TTL + b"ex:a ex:b " + b"(" * MANY, "line 2: .* more than 100,000 levels"),
+    "deep TriG": (TTL + b"{ ex:a ex:b " + b"[ ex:p " * MANY, "more than 100,000 levels"),
     "deep PROV-XML": (XML.encode() + b"<prov:entity>" * MANY, "Excessive depth"),
-    "deep RDF/XML": (RDF_XML.encode() + b"<a><b>" * MANY, "more than 1,000 nested elements"),
+    "deep RDF/XML": (
+        RDF_XML.encode() + b"<a><b>" * MANY,
+        "elements are nested more than 1,000 levels deep",
+    ),
     "PROV-N brackets": (b"document entity(" + b"[" * MANY, "line 1, column 17: expected an id"),
-    "a huge name": (b"document entity(" + b"a" * 1_000_001, "more than 1,000,000 characters in"),
+    "a huge name": (b"document entity(" + b"a" * 1_000_001, "a token has more than 1,000,000 char"),
     "a huge string": (b'document entity(prov:e,[prov:a="' + b'\\"' * 600_000, "more than 1,000,0"),
     "endless escapes": (b"document entity(prov:" + b"\\." * MANY, "end of input"),
     "an endless comment": (b"document /*" + b"*/ /*" * MANY, "unterminated comment"),
@@ -74,25 +77,25 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an entity": (XML.encode() + b"&x;</prov:document>", "line 1"),
     "a context": (
         b'{"@context": "https://e.example/c", "@id": "http://a.example/"}',
-        "is not downloaded",
+        "is not built in",
     ),
     "a context in a term": (
         b'{"@context": {"a": {"@id": "ex:a", "@context": "https://e.example/c"}}}',
-        r"\$\['@context'\]\.a\['@context'\]: the context https://e.example/c is not downloaded",
+        r"\$\['@context'\]\.a\['@context'\]: the context https://e.example/c is not built in",
     ),
     "an import": (b'{"@context": {"@import": "https://e.example/c"}}', "@import is not supported"),
     "PROV-JSONLD's": (
         b'{"@context": ["https://openprovenance.org/prov-jsonld/context.jsonld", "https://e.example/"]}',
-        "is not downloaded",
+        "is not built in",
     ),
     "nothing": (b"", "is empty"),
     "spaces": (b" \n\t ", "is empty"),
     "zeros": (b"\0" * 100, "is empty"),
     "garbage": (bytes(range(256)), "can't be guessed"),
     "no text": (b'{"entity": {"\xff": {}}}', "line 1, byte 13: the text is not valid UTF-8"),
-    "half of it": (b'{"entity": {"prov:e', "line 1, column 13: this is not JSON"),
-    "NaN": (b'{"entity": {"prov:e": {"prov:v": NaN}}}', "NaN is not JSON"),
-    "infinity": (b'{"entity": {"prov:e": {"prov:v": -Infinity}}}', "-Infinity is not JSON"),
+    "half of it": (b'{"entity": {"prov:e', "line 1, column 13: not valid JSON"),
+    "NaN": (b'{"entity": {"prov:e": {"prov:v": NaN}}}', "NaN is not valid JSON"),
+    "infinity": (b'{"entity": {"prov:e": {"prov:v": -Infinity}}}', "-Infinity is not valid JSON"),
     "beyond a double": (b'{"entity": {"prov:e": {"prov:v": 1e999}}}', "1e999 is too large"),
     "digits": (b'{"entity": {"prov:e": {"prov:v": ' + b"9" * 5000 + b"}}}", "can't be read"),
     "a key twice": (b'{"entity": {"prov:e": {}, "prov:e": {}}}', "'prov:e' appears twice"),
@@ -256,7 +259,7 @@ def test_times_beyond_the_microsecond_are_noted() -> None:
     text = '{"used": {"_:u": {"prov:activity": "prov:a", "prov:time": "2020-01-01T00:00:00.%sZ"}}}'
     document = read((text % "123456789").encode())
     assert document.notes == []
-    assert "1 times were cut to microseconds" in document.write("provn", io.BytesIO())[0]
+    assert "1 time values was reduced to microseconds" in document.write("provn", io.BytesIO())[0]
     assert read((text % "123456000").encode()).write("provn", io.BytesIO()) == []
     turtle = TTL + b'ex:a a prov:Activity ; prov:endedAtTime "2020-01-01T00:00:00.123456789Z" .'
     document = read(turtle)
@@ -284,8 +287,11 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 def test_forms_that_can_not_carry_it_say_so() -> None:
     """The output would state something other than the document."""
     odd = {
-        "provxml": ({"prov:v": "\u0001"}, r"can't hold the character U\+0001, .* in prov:v of"),
-        "turtle": ({"prov:v": {"$": "x", "lang": "no tag"}}, "is not a language tag"),
+        "provxml": (
+            {"prov:v": "\u0001"},
+            r"can't represent the character U\+0001, .* in prov:v of",
+        ),
+        "turtle": ({"prov:v": {"$": "x", "lang": "no tag"}}, "RDF needs a language tag"),
     }
     for form, (attributes, message) in odd.items():
         document = read(json.dumps({"entity": {"prov:e": attributes}}).encode())
@@ -293,8 +299,8 @@ def test_forms_that_can_not_carry_it_say_so() -> None:
             document.write(form, io.BytesIO())
     spaced = read(b'{"prefix": {"ex": "http://e.example/"}, "entity": {"ex:a b": {}}}')
     for form, message in (
-        ("ntriples", "is not an IRI"),
-        ("provn", "can't hold 1 of the document's 1"),
+        ("ntriples", "RDF needs an IRI"),
+        ("provn", "can't represent 1 of the document's 1"),
     ):
         with pytest.raises(DocumentError, match=message):
             spaced.write(form, io.BytesIO())

@@ -53,15 +53,15 @@ def test_blank_nodes_get_names(turtle: Reading) -> None:
     names = [{r.identifier for r in each.prov.get_records()} - {None} for each in (first, other)]
     assert len(names[0]) == 2
     assert not names[0] & names[1]
-    assert any("2 blank nodes got names" in note for note in first.notes)
+    assert any("2 blank nodes were given names" in note for note in first.notes)
 
 
 def test_what_is_no_prov_is_noted(turtle: Reading) -> None:
     """A list would be lost silently."""
     document = turtle("ex:e a prov:Entity ; ex:list (1 2) . ex:other foaf:knows ex:another .")
     assert len(records(document)) == 1
-    assert any("5 triples are not PROV" in note for note in document.notes)
-    with pytest.raises(DocumentError, match="none of the 1 triples states PROV"):
+    assert any("5 triples that are not PROV were dropped" in note for note in document.notes)
+    with pytest.raises(DocumentError, match="none of the 1 triples is PROV"):
         _ = turtle("ex:other foaf:knows ex:another .").prov
 
 
@@ -165,9 +165,9 @@ def test_graphs_need_names_and_forms_that_have_them() -> None:
     """Bundles would be merged."""
     head = "@prefix prov: <http://www.w3.org/ns/prov#> . @prefix ex: <http://example.org/> . "
     document = read((head + "ex:g { ex:e a prov:Entity . }").encode())
-    with pytest.raises(DocumentError, match=r"Turtle can't hold the bundle <http://exam"):
+    with pytest.raises(DocumentError, match=r"Turtle can't represent the bundle <http://exam"):
         written(document, "turtle")
-    with pytest.raises(DocumentError, match="needs an IRI, since a bundle has one"):
+    with pytest.raises(DocumentError, match="its name must be an IRI, not a blank node"):
         _ = read((head + "_:g { ex:e a prov:Entity . }").encode()).prov
 
 
