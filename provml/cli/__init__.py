@@ -1,8 +1,8 @@
-"""The command line: a thin layer over the library, with the same verbs.
+"""The command line, a thin layer over the library.
 
-Each module here without a leading underscore holds commands; `_program` lists them. A command
-imports heavy packages (numpy, prov, DuckDB) only when called. May import every other part of
-provml.
+The modules without a leading underscore define the commands, and `_program` lists the commands. A
+command imports heavy packages (numpy, prov, DuckDB) only when it runs. The modules of this folder
+may import any other part of provml.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line, and exit with its status."""
+    """Run the ``provml`` command line, and exit the process with its exit status."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # the caller closed the stream
+        if getattr(sys, name) is None:  # the process was started without this stream
             setattr(sys, name, open(os.devnull, "w"))
         getattr(sys, name).reconfigure(errors="backslashreplace")
     warnings.formatwarning = _warning_text
@@ -56,13 +56,20 @@ def _warning_text(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """Format a warning on one line, without its place in the code, which does not help a user."""
+    """Format a warning as one line.
+
+    Leaves out the source file and the line number, which do not help a user.
+    """
     kind = "" if issubclass(category, ProvMLWarning) else f"{category.__name__}: "
     return f"provml: {kind}{printable(str(message))}\n"
 
 
 def execute(arguments: list[str]) -> int:
-    """Run a command and return its exit status: 0, 1 for findings and failures, or 2 for misuse."""
+    """Run a command, and print its errors as one line each.
+
+    Returns:
+        The exit status: 0 for success, 1 for findings or failures, 2 for misuse, 130 for Ctrl-C.
+    """
     try:
         status = program.main(arguments, "provml", standalone_mode=False)
         sys.stdout.flush()
@@ -89,12 +96,15 @@ def _echo_error(message: str, status: int) -> int:
 
 
 def _os_error_text(error: OSError) -> str:
-    """Format an error of the operating system as ``file: reason``, without the error number."""
+    """Format an OSError as ``file: reason``, without the error number."""
     if error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _close_stdout() -> None:
-    """Redirect standard output to the null device: the final flush must not hit a closed pipe."""
+    """Redirect standard output to the null device.
+
+    Otherwise, Python would flush standard output at exit, and fail because the pipe is closed.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
 """Arguments and options that several commands share.
 
-Imports click and `base.format_names`; imports `graph.view` only when needed.
+Imports only `base` and `errors` from provml; imports `graph` only when needed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def examples(*commands: str) -> str:
-    """Format the end of a command's help: example calls to copy, one per line."""
+    """Format example commands, one per line, for the end of a command's help."""
     return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
 
 
@@ -29,23 +29,26 @@ run_argument = click.argument("run", metavar="RUN")
 store_option = click.option(
     "--store",
     metavar="DIR",
-    help="The folder of the runs.  [default: $PROVML_STORE, else provenance]",
+    help="The folder that holds the runs.  [default: $PROVML_STORE, or else provenance]",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
-    """The name of an export format. Formats of other packages are looked up only when needed."""
+    """The type of a command-line option whose value is the name of an export format.
+
+    Looks up the formats that other packages add only when they are needed.
+    """
 
     name = "format"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """Return the names of all formats for the usage line, in the style of a click choice."""
+        """Return all format names for the help, in the style of click: ``[dot|gexf|svg]``."""
         return f"[{'|'.join(format_names())}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name if the format exists and can be loaded, else report an error."""
+        """Return the name unchanged, or fail if the format does not exist or can't be loaded."""
         try:
             check_format(value)
         except ExportError as error:
@@ -55,7 +58,7 @@ class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        """Return the format names that complete the user's input."""
+        """Return the format names that start with the text typed so far."""
         names = [name for name in format_names() if name.startswith(incomplete)]
         return [click.shell_completion.CompletionItem(name) for name in names]
 
@@ -68,34 +71,41 @@ _VIEW_OPTIONS = (
         "a name such as model/net/2, or a label.",
     ),
     click.option(
-        "--depth", type=click.IntRange(min=0), help="How many relations to follow from NODE."
+        "--depth", type=click.IntRange(min=0), help="Follow at most this many relations from NODE."
     ),
-    click.option("--up", "reach", flag_value="up", help="Show only the causes of NODE."),
-    click.option("--down", "reach", flag_value="down", help="Show only the effects of NODE."),
-    click.option("--both", "reach", flag_value="both", help="Show both, the default."),
+    click.option("--up", "reach", flag_value="up", help="Show only NODE and its causes."),
+    click.option("--down", "reach", flag_value="down", help="Show only NODE and its effects."),
+    click.option(
+        "--both", "reach", flag_value="both", help="Show NODE, its causes and effects (default)."
+    ),
     click.option(
         "--only",
         multiple=True,
         type=click.Choice(["metric", "model", "data"]),
-        help="In graphs and pictures, show only these and their activities; can be repeated.",
+        help="In graphs and pictures, show only metrics, models or data, with their activities and "
+        "agents. Can be repeated.",
     ),
     click.option(
         "--direction",
         type=click.Choice(["RL", "LR", "BT", "TB"]),
-        help="Where the edges of a picture point, to the cause.  [default: RL; BT for few nodes]",
+        help="The direction of a picture's edges, which point from effect to cause: RL means right "
+        "to left.  [default: BT for small graphs, otherwise RL]",
     ),
 )
 
 
 def view_options(command: _Command) -> _Command:
-    """Add the options that select a part of a run to a command. Pass their values to `view_of`."""
+    """Add the options that select a part of a run to a click command.
+
+    The command passes the values of these options to `view_of`.
+    """
     for option in reversed(_VIEW_OPTIONS):
         command = option(command)
     return command
 
 
 def view_of(options: dict[str, Any]) -> View:
-    """Return the view that the options describe.
+    """Convert the values of the options from `view_options` to a `View`.
 
     Raises ExportError if the options contradict each other.
     """

@@ -1,7 +1,7 @@
-"""An overview of a run for ``provml show``, read in one pass over the journal.
+"""The overview of a run that ``provml show`` prints.
 
-Memory use grows with the number of names and digests, not with the number of samples. Imports
-`journal`, `model.series`, and `export` for the documents' file name.
+Memory use grows with the number of names and digests, not with the number of samples. Imports only
+`export`, `journal`, `model` and `_terminal` from provml.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONTENTS = ("dataset", "artifact", "model")
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """An event that the run recorded."""
+    """An event of a run, as shown in the overview."""
 
     name: str
     time_ns: int
@@ -40,12 +40,12 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """A dataset, artifact or model, as the run last logged it under its name.
+    """A dataset, artifact or model of a run, with the facts from the last time it was logged.
 
     Attributes:
-        facts: the description in the last record.
-        contexts: the contexts in which it was logged, in order.
-        digests: the SHA-256 digests of its contents.
+        facts: the description in the most recent record under this name.
+        contexts: the contexts in which the name was logged, each once, in order of appearance.
+        digests: the SHA-256 digests of all contents that were logged under this name.
     """
 
     kind: str
@@ -58,11 +58,11 @@ class SeenContent:
 
     @property
     def versions(self) -> int:
-        """The number of different contents, or 1 if no content has a digest."""
+        """The number of different digests, or 1 if no content has a digest."""
         return max(1, len(self.digests))
 
     def add(self, time_ns: int, record: Record) -> None:
-        """Take over the facts from a record that logs this content."""
+        """Update the facts and contexts from another record that logs this content."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = _int_or_none(record.get("step"))
@@ -76,7 +76,7 @@ class SeenContent:
 
         Args:
             facts: the description in the record that logged the content.
-            later: the description with the digest.
+            later: the description in the later record, which has the digest.
         """
         if self.facts is facts:
             self.facts = add_later_digest(facts, later)
@@ -92,7 +92,12 @@ class SeenContent:
 
 @dataclass(frozen=True, slots=True)
 class SeenDocument:
-    """A document of the run. It is out of date if the journal was written after it."""
+    """A document in the run's folder.
+
+    Attributes:
+        size: the size of the file in bytes.
+        out_of_date: whether the journal was changed after the document was written.
+    """
 
     size: int
     out_of_date: bool
@@ -103,11 +108,12 @@ class Overview:
     """Everything that ``provml show`` prints about a run.
 
     Attributes:
-        collectors: the names of the collectors that took system readings.
+        collectors: the names of the collectors that recorded system readings.
         command: the command line of the process that started the run or last resumed it.
-        damage: the number of unreadable records for each reason.
-        unsummarised: the number of groups of values that were stored without a summary.
-        documents: the run's documents by file name.
+        damage: the number of unreadable records, by the reason why they are unreadable.
+        unsummarised: the number of summaries that are missing, although values were stored for
+            them.
+        documents: the documents in the run's folder, by file name.
     """
 
     folder: Path
@@ -128,7 +134,7 @@ class Overview:
     documents: dict[str, SeenDocument] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the overview as plain JSON values."""
+        """Return the overview as a dictionary of JSON values."""
         state, description = self.state, self.description
         content: dict[str, Any] = {
             "id": description["id"],
@@ -163,7 +169,10 @@ class Overview:
 
 
 def read_overview(journal: Journal) -> Overview:
-    """Read a run's overview. Costs about 20 ms per million samples and 10 us per record."""
+    """Read the overview of a run from its journal.
+
+    Costs about 20 ms per million samples, and 10 µs for each other record.
+    """
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
@@ -223,7 +232,7 @@ def _decode_or(value: Any, absent: Any = None) -> Any:
 
 
 def _sort_by_rank(series: list[RunSeries]) -> list[RunSeries]:
-    """Sort series by first appearance, and keep the ranks of one name and context together."""
+    """Sort series by first appearance. Series that differ only in their rank stay together."""
     first: dict[tuple[object, ...], int] = {}
     for one in series:
         first.setdefault((one.kind, one.context, one.name), one.index)

@@ -1,14 +1,16 @@
-"""The command ``provml``: provml's own commands in groups, then the commands of other packages.
+"""The ``provml`` command with its subcommands, from provml and from other packages.
 
-provml's own commands are listed here by name. provml can therefore run from a zip file, and a call
-imports only the module of its command. Each of these modules has a ``GROUP``, which is the heading
-of its commands in the help, and ``COMMANDS``, a list of click commands.
+This module lists provml's own commands by name. Therefore provml can run from a zip file, and a
+call imports only the module that defines the command. Each of these modules has two constants:
 
-Other packages add commands through the entry point group ``provml.commands``: the entry point's
-name is the command's name, and it loads a click command. provml looks for these commands only for
-an unknown name and for the help.
+- ``GROUP``: the heading under which the help lists the commands
+- ``COMMANDS``: a list of click commands
 
-Imports click; imports `importlib.metadata` and the command modules only when needed.
+Other packages can add commands through the entry point group ``provml.commands``. The name of the
+entry point is the name of the command, and its object is a click command. provml searches the entry
+points only for the help, and for a name that is not one of its own commands.
+
+Imports `importlib.metadata` and the modules of the commands only when needed.
 """
 
 from __future__ import annotations
@@ -46,23 +48,23 @@ BUILT_IN: Final = {
     "index": "index",
     "demo": "demo",
 }
-"""provml's own commands in the order of the help, each with its module in this folder."""
+"""The module that defines each of provml's own commands. The help lists them in this order."""
 
 _OTHERS: Final = "From other packages"
 _LEAST_HELP: Final = 30
 
 
 class CommandGroup(click.Group):
-    """A click group that imports a command only to call it or to list it in the help."""
+    """A click group that imports a command only when it is called or listed in the help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands: provml's own by group, then other packages'."""
+        """Return all command names: first provml's own, then the names from other packages."""
         return [*BUILT_IN, *(name for name in find_entry_points() if name not in BUILT_IN)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command with this name, or None if the name is unknown.
 
-        Raises ClickException if a command of another package can't be loaded.
+        Raises ClickException if a command from another package can't be loaded.
         """
         if cmd_name in BUILT_IN:
             return load_built_in(cmd_name)[1]
@@ -70,7 +72,7 @@ class CommandGroup(click.Group):
         return None if point is None else load_entry_point(point)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands to the help, each group under its own heading."""
+        """Write the list of commands to the help, with a heading for each group."""
         groups: dict[str, list[tuple[str, str | click.Command]]] = {}
         for name in BUILT_IN:
             group, command = load_built_in(name)
@@ -99,14 +101,17 @@ class CommandGroup(click.Group):
 
 
 def load_built_in(name: str) -> tuple[str, click.Command]:
-    """Import one of provml's own commands; return its group and the command."""
+    """Import one of provml's own commands, and return the name of its group and the command."""
     module = importlib.import_module(f"provml.cli.{BUILT_IN[name]}")
     command = next(command for command in module.COMMANDS if command.name == name)
     return module.GROUP, command
 
 
 def find_entry_points() -> dict[str, EntryPoint]:
-    """Return other packages' commands by name. If a name appears twice, the first one wins."""
+    """Return the entry points of the commands from other packages, by command name.
+
+    If several packages use the same name, the first entry point found wins.
+    """
     from importlib import metadata
 
     found: dict[str, EntryPoint] = {}
@@ -116,10 +121,10 @@ def find_entry_points() -> dict[str, EntryPoint]:
 
 
 def load_entry_point(point: EntryPoint) -> click.Command:
-    """Import a command of another package.
+    """Import a command from another package.
 
-    Raises ClickException, which names the package, if the import fails or the result is not a click
-    command.
+    Raises ClickException if the import fails or the imported object is not a click command. The
+    message names the package.
     """
     package = point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
     try:
@@ -142,20 +147,20 @@ def load_entry_point(point: EntryPoint) -> click.Command:
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
-    epilog="Each command explains itself, with examples: provml COMMAND --help",
+    epilog="Run provml COMMAND --help for the options of a command and for examples.",
 )
 @click.version_option(__version__, message="provml %(version)s", help="Print the version.")
 @click.pass_context
 def program(context: click.Context) -> None:
-    """Record machine-learning runs as W3C PROV graphs, and look at, compare and query them.
+    """Record machine-learning runs as W3C PROV graphs, and inspect, compare and query them.
 
     \b
-    Commands that take a RUN accept
+    A RUN is one of:
       latest           the run that started last
-      an id            or the beginning of one, as long as it fits one run only
-      EXPERIMENT/ID    if several experiments have a run with that id
-      a folder         the folder of a run
-    """  # noqa: D301 - click's mark for text that is not wrapped
+      ID               an id, or the beginning of an id if only one run matches
+      EXPERIMENT/ID    the same, if several experiments have a run with this id
+      FOLDER           the folder of a run
+    """  # noqa: D301 - \b tells click not to wrap the text
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)

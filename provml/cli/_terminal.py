@@ -1,7 +1,8 @@
 """Formats text, times, numbers and tables for a terminal, a pipe or JSON.
 
-Recorded text is data: it never reaches a terminal as a control code or as markup.
-Imports `base.clock`, `base.text`, `journal.values`; imports rich only to build tables.
+Recorded text may contain anything. Before it is printed, control characters are therefore escaped,
+and it is never interpreted as markup. Imports only `base` and `journal.values` from provml; imports
+rich only to build tables.
 """
 
 from __future__ import annotations
@@ -47,28 +48,31 @@ _NS_PER_S: Final = 1_000_000_000
 
 
 def shortened(text: str, length: int) -> str:
-    """Shorten text to this number of characters. Shortened text ends with an ellipsis."""
+    """Shorten text to at most ``length`` characters. Shortened text ends with an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def echo_note(text: str) -> None:
-    """Print a message on standard error."""
+    """Print a message to standard error."""
     click.echo(text, err=True)
 
 
 def echo_notes(notes: Iterable[str]) -> None:
-    """Print messages that may quote recorded text, each on its own line of standard error."""
+    """Print messages to standard error, one per line, with control characters escaped."""
     for note in notes:
         echo_note(printable(note))
 
 
 def echo_json(content: Any) -> None:
-    """Print a value as JSON on standard output, in ASCII, so that it can't control a terminal."""
+    """Print a value as JSON to standard output.
+
+    The output is pure ASCII, so recorded text in the value can't control the terminal.
+    """
     click.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
 def tab_line(cells: Iterable[Any]) -> str:
-    """Format exact values as a line of fields separated by tabs. None becomes an empty field."""
+    """Format values as one line of exact, tab-separated fields. None becomes an empty field."""
     fields: list[str] = []
     for value in cells:
         plain = exact(value)
@@ -82,7 +86,7 @@ def tab_line(cells: Iterable[Any]) -> str:
 
 
 def exact(value: Any) -> Any:
-    """Convert a value to plain JSON. A value that JSON can't hold exactly becomes a string."""
+    """Convert a value to JSON types. A value that JSON can't represent exactly becomes a string."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -120,7 +124,14 @@ def value_text(value: Any) -> str:
 
 
 def time_text(time_ns: int | None) -> str | None:
-    """Format a time as xsd:dateTime in UTC. Return None if it is None or outside the calendar."""
+    """Format a time as xsd:dateTime in UTC.
+
+    Args:
+        time_ns: nanoseconds since the epoch, or None.
+
+    Returns:
+        The text, or None if the time is None or too large for a date.
+    """
     if time_ns is None:
         return None
     try:
@@ -134,7 +145,7 @@ def local_text(time_ns: int | None, short: bool = False) -> str:
 
     Args:
         time_ns: nanoseconds since the epoch, or None.
-        short: whether to omit the seconds and the year. Times in other years become only a date.
+        short: whether to leave out the seconds and the year. A time in another year becomes a date.
     """
     if time_ns is None:
         return "-"
@@ -179,7 +190,10 @@ def on_terminal() -> bool:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console that never treats text as markup and, in a pipe, is wide and colourless."""
+    """Return a rich console that prints text without interpreting it as markup.
+
+    In a pipe, the console has no colours, and is so wide that it does not wrap lines.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -197,14 +211,14 @@ def console(stderr: bool = False) -> Console:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return text in a style of rich. The text must already be printable."""
+    """Wrap text in a rich ``Text`` with a style. The text must have no control characters."""
     from rich.text import Text
 
     return Text(text, style)
 
 
 def cell(text: object, style: str = "") -> Text:
-    """Return recorded text as a table cell of at most 200 characters."""
+    """Build a table cell from recorded text, escaped and shortened to 200 characters."""
     return styled(shortened(printable(text), _LONGEST_CELL), style)
 
 
@@ -228,8 +242,8 @@ def table(
     """Build a table without borders that fits the width of the terminal.
 
     Args:
-        columns: the headings; each may have several lines.
-        rows: the cells of each row.
+        columns: the headings of the columns. A heading may have several lines.
+        rows: the rows of the table, each with one cell per column.
         right: the headings of the columns to align to the right.
         cut: the headings of the columns to shorten in a narrow terminal, starting with the first.
         drop: the headings of the columns to leave out if shortening is not enough, starting with
@@ -267,7 +281,10 @@ def _heading_width(heading: str) -> int:
 def _kept_columns(
     columns: Sequence[str], widths: list[int], cut: Sequence[str], drop: Sequence[str], room: int
 ) -> list[int]:
-    """Return the positions of the columns that fit after others are shortened or left out."""
+    """Return the indices of the columns to show in a table of width ``room``.
+
+    If shortening the columns in ``cut`` is not enough, leaves out columns in the order of ``drop``.
+    """
     kept = list(range(len(columns)))
     for name in drop:
         least = [
@@ -299,7 +316,7 @@ def _cut_widths(
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and texts. In a pipe, lines have no spaces at their ends."""
+    """Print tables and texts to standard output. In a pipe, lines have no trailing spaces."""
     target = console()
     if on_terminal():
         target.print(*parts, sep="\n")

@@ -31,19 +31,19 @@ _STD = "-"
     "--from", "from_format", metavar="FORMAT", help="The format of IN.  [default: detected]"
 )
 @click.option(
-    "--to", "to_format", metavar="FORMAT", help="The format of OUT.  [default: from its ending]"
+    "--to", "to_format", metavar="FORMAT", help="The format of OUT.  [default: from its extension]"
 )
-@click.option("--base", metavar="IRI", help="The base of relative IRIs in RDF.")
+@click.option("--base", metavar="IRI", help="The base IRI for relative IRIs in RDF.")
 @click.option(
     "--max-size",
     "max_mb",
     type=click.IntRange(min=1),
     metavar="MB",
-    help="The largest decompressed size of IN; reading takes tens of times as much memory.  "
-    "[default: 64]",
+    help="The maximum size of IN after decompression. Reading IN takes tens of times as much "
+    "memory.  [default: 64]",
 )
 @click.option(
-    "--no-check", is_flag=True, help="Don't read OUT back to check that it says the same as IN."
+    "--no-check", is_flag=True, help="Don't read OUT back to check that it is equivalent to IN."
 )
 def convert_command(
     source: str,
@@ -56,17 +56,28 @@ def convert_command(
 ) -> None:
     """Convert a PROV document to another format.
 
-    The ending of a file names its format: .json (PROV-JSON), .provn, .provx or .xml (PROV-XML),
-    .provjsonld, and PROV-O as .ttl, .nt, .nq, .trig or .jsonld; .rdf can be read only. .gz and .zst
-    compress. - is standard input or output. If OUT's format can't hold the whole document, the
-    command says what it can't hold and writes nothing. Between RDF formats nothing is lost.
-    """
+    The extension of a file determines its format:
+
+    \b
+      .json                         PROV-JSON
+      .provn                        PROV-N
+      .provx .xml                   PROV-XML
+      .provjsonld                   PROV-JSONLD
+      .ttl .nt .nq .trig .jsonld    PROV-O
+      .rdf                          PROV-O, only for IN
+
+    A file whose name ends in .gz or .zst is compressed. A hyphen (-) stands for standard input or
+    output.
+
+    If the format of OUT can't express the whole document, the command reports what it can't
+    express, and writes nothing. Conversions between RDF formats lose nothing.
+    """  # noqa: D301 - \b tells click not to wrap the text
     from provml.reading import MAX_BYTES, format_for, read
 
     if to_format is None:
         if target == _STD:
             raise InvalidArgumentError(
-                "standard output has no ending that names the format: give --to"
+                "standard output has no file extension: choose its format with --to"
             )
         to_format = format_for(target)
     origin: Any = sys.stdin.buffer if source == _STD else source

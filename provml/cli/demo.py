@@ -1,4 +1,4 @@
-"""``provml demo``: trains and records a small network.
+"""``provml demo``: trains a small neural network, and records the training as a run.
 
 Imports `provml.demo` only when the command runs.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LINE_EPOCHS = 4
 _NEEDED = ("duckdb", "pyarrow", "jsonschema", "pyshacl", "rdflib")
-"""Optional packages that the commands suggested by the demo import."""
+"""The optional packages that the commands suggested by the demo need."""
 
 
 @click.command("demo")
@@ -32,14 +32,16 @@ _NEEDED = ("duckdb", "pyarrow", "jsonschema", "pyshacl", "rdflib")
     type=click.IntRange(min=1),
     default=12,
     show_default=True,
-    help="How often the training goes through its data.",
+    help="The number of epochs (passes over the training data).",
 )
 @store_option
 def demo_command(epochs: int, store: str | None) -> None:
-    """Train a small network and record it.
+    """Train a small neural network, and record the run.
 
-    It learns to read digits, in a few seconds, with the same results every time, and writes the
-    run's graph as a web page. Needs scikit-learn: pip install 'provml[all]'.
+    The network learns to recognise handwritten digits. The training takes a few seconds and always
+    gives the same results. The demo also writes a web page that shows the graph of the run.
+
+    Needs scikit-learn: pip install 'provml[all]'
     """
     from provml.demo import run_demo
 
@@ -51,7 +53,7 @@ def demo_command(epochs: int, store: str | None) -> None:
 
 @contextmanager
 def _progress(epochs: int) -> Iterator[Callable[[Epoch], None]]:
-    """Show progress: a bar on a terminal, or a line every few epochs in a pipe."""
+    """Show the progress of the training: as a bar on a terminal, or as lines of text in a pipe."""
     if not sys.stdout.isatty():
         yield _echo_epoch
         return
@@ -98,7 +100,7 @@ def _of_loop(done: Demo) -> str:
 
 
 def _suggest(done: Demo, store: str | None) -> None:
-    """Print commands to try next, and how to open the page of the run's graph."""
+    """Print commands to try next, and the command that opens the page with the run's graph."""
     where = "" if store is None else f" --store {shlex.quote(store)}"
     provml = _command()
     click.echo("\nnext:")
@@ -114,9 +116,9 @@ def _suggest(done: Demo, store: str | None) -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         names = ", ".join(missing)
-        click.echo(f"some of these need {names}, not installed: pip install 'provml[all]'")
+        click.echo(f"some of these commands need {names}: install with pip install 'provml[all]'")
     if done.page is None:
-        click.echo(f"\nno page of the run's graph: {done.missing}")
+        click.echo(f"\nthe page with the run's graph was not written: {done.missing}")
         return
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     page = shlex.quote(os.fspath(done.page))
@@ -125,7 +127,10 @@ def _suggest(done: Demo, store: str | None) -> None:
 
 
 def _command() -> str:
-    """Return the command that calls this provml: its name if it is on the PATH, else a path."""
+    """Return the shell command that starts this installation of provml.
+
+    Returns ``provml`` if its folder is on the PATH, else a command with a path.
+    """
     folder = os.path.dirname(sys.executable)
     script = os.path.join(folder, "provml")
     if not os.access(script, os.X_OK):

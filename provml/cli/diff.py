@@ -34,13 +34,13 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> None:
     """Show what differs between runs.
 
-    Compares parameters, tags, packages, the digests of data and code, and the last, least and
-    greatest value of each metric. The recorded code is shown as a unified diff against the first
-    run's. Numbers are shown to six digits, or exactly if they differ only beyond these. --json also
-    has what is the same in all runs.
+    Compares parameters, tags, packages, digests of data and code, and the last, lowest and highest
+    value of each metric. Differences in the recorded code are shown as a unified diff against the
+    first run. Numbers are rounded to six digits, unless rounding would hide the difference. With
+    --json, the output also contains the values that are the same in all runs.
 
-    In a pipe, each difference is a line of fields separated by tabs: part, name, and the exact
-    value in each run. The diff of the code follows.
+    In a pipe, each difference is one line of tab-separated fields: part, name, and the exact value
+    in each run. The diff of the code follows these lines.
     """
     from provml.lineage.questions import open_store
 
@@ -61,7 +61,7 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
         for line in lines:
             click.echo(click.style(terminal.printable(line), fg=_COLOURS.get(line[:1])))
     if not differences and not comparison.code:
-        terminal.echo_note("nothing differs")
+        terminal.echo_note("the runs do not differ")
 
 
 def _show_differences(comparison: Comparison) -> None:
@@ -81,13 +81,13 @@ def _show_differences(comparison: Comparison) -> None:
 
 
 def _run_headings(runs: list[str]) -> list[str]:
-    """Return the ids of the runs, or the full names of the runs if two ids are the same."""
+    """Return the runs' ids as column headings, or their full names if two ids are the same."""
     ids = [run.rpartition("/")[2] for run in runs]
     return [*map(terminal.printable, ids if len(set(ids)) == len(ids) else runs)]
 
 
 def _format_values(part: str, values: list[Any]) -> list[str]:
-    """Format values for display. Values that differ also look different."""
+    """Format the values of one name for display. Values that differ never look the same."""
     if part == "data":
         cells = ["-" if v is None else ", ".join(d[:_SHORT_DIGEST] for d in v) for v in values]
         exact = ["-" if v is None else ", ".join(v) for v in values]

@@ -39,20 +39,21 @@ _DEFAULT_FORMAT = "provjson"
     "--format",
     "format_name",
     type=FormatName(),
-    help="The format; see provml formats.  [default: from FILE's ending, else provjson]",
+    help="The format: run provml formats for a list.  [default: from the extension of FILE, "
+    "otherwise provjson]",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Write every sample, or each series with a summary and the file that holds it.  "
-    "[default: sample up to a million samples, else series; series for graphs and pictures]",
+    help="Write every sample, or a summary of each series with a reference to its samples file.  "
+    "[default: series for graphs, for pictures and above a million samples; otherwise sample]",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="The file to write (.gz and .zst compress), or - for standard output.  "
-    "[default: provenance.* in the run's folder; its path is printed]",
+    help="The file to write, or - for standard output. A file whose name ends in .gz or .zst is "
+    "compressed.  [default: provenance.* in the run's folder; the path is printed]",
 )
 @view_options
 @store_option
@@ -66,9 +67,11 @@ def export_command(
 ) -> None:
     """Write runs as a PROV document, a picture or a table.
 
-    Works at any time, also while a run is under way. Several runs become one document in which each
-    run is a bundle (in RDF, a named graph); they need -o. Memory use does not grow with the runs.
-    An existing file is replaced only after the new one is complete.
+    You can export a run at any time, even while it is still recording. Memory use does not grow
+    with the size of the runs. An existing file is replaced only when the new file is complete.
+
+    Several runs are written to one document with a bundle (in RDF, a named graph) for each run. To
+    export several runs, name the file with -o.
     """
     from provml.export import document_path, export, export_bundles, find_format, guess_format
 
@@ -79,7 +82,7 @@ def export_command(
         chosen = guess_format(output or "") or find_format(_default_format_for(output))
     folders = list(dict.fromkeys(find_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
-        raise click.UsageError("several runs become one document: name its file with -o")
+        raise click.UsageError("several runs are written to one document: name the file with -o")
     target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
@@ -115,20 +118,21 @@ def export_command(
 def _detail_advice(format_name: str, folders: list[Path]) -> str:
     named = " ".join(shlex.quote(terminal.printable(folder)) for folder in folders)
     return (
-        "the document summarises each series, because there are so many samples; to write every "
-        f"sample: provml export {named} --format {format_name} --detail sample"
+        "the document contains a summary of each series, because there are many samples; to write "
+        f"every sample, run: provml export {named} --format {format_name} --detail sample"
     )
 
 
 def _default_format_for(output: str | None) -> str:
-    """Return the default format, for a file name without a suffix.
+    """Return the default format for a file name without an extension.
 
-    Raises UsageError if the name has a suffix, since no format has that suffix.
+    Raises UsageError if the name has an extension, because no format uses that extension.
     """
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
         raise click.UsageError(
-            f"the ending of {output} names no format: give --format; provml formats lists them"
+            f"cannot tell the format from the extension of {output}: choose one with --format (run "
+            "provml formats for a list)"
         )
     return _DEFAULT_FORMAT
 
@@ -147,9 +151,9 @@ class _CountingSink:
 
 @contextmanager
 def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
-    """Count the bytes written, and show the count if standard error is a terminal.
+    """Count the bytes that are written to a sink, and show the count while it grows.
 
-    The count is not shown if the document itself goes to a terminal.
+    The count is shown only if standard error is a terminal and the document is not printed on it.
     """
     counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):

@@ -13,7 +13,7 @@ from provml.cli._options import examples, json_option
 def formats_command(as_json: bool) -> None:
     """List the export formats.
 
-    Shows of each format its name, the ending of its files, whether one document can hold several
+    For each format, shows the name, the file extension, whether one document can contain several
     runs, and a description.
     """
     from provml.export import load_formats
@@ -28,9 +28,9 @@ def formats_command(as_json: bool) -> None:
     elif terminal.on_terminal():
         from rich.text import Text
 
-        columns = ("format", "ending", "several runs", "what it is")
+        columns = ("format", "extension", "several runs", "description")
         cells = [[Text(n), Text(e), Text("yes" if s else "no"), Text(a)] for n, e, s, a in rows]
-        terminal.show(terminal.table(columns, cells, cut=("what it is",)))
+        terminal.show(terminal.table(columns, cells, cut=("description",)))
     else:
         for name, ending, several, about in rows:
             click.echo(f"{name}\t{ending}\t{'yes' if several else 'no'}\t{about}")

@@ -28,9 +28,9 @@ _PIPE_COLUMNS = ("run", "version", "sha256", "size", "context", "step", "path")
 def history_command(model: str, as_json: bool, store: str | None) -> None:
     """Show every version of a model across all runs.
 
-    The earliest version comes first. MODEL-NAME is the name given to log_model.
+    Lists the earliest version first. MODEL-NAME is the name that was passed to log_model.
 
-    In a pipe, each version is a line of fields separated by tabs: time, run, version, sha256, size,
+    In a pipe, each version is one line of tab-separated fields: time, run, version, sha256, size,
     context, step, path.
     """
     from provml.lineage.questions import open_store
@@ -66,20 +66,20 @@ def _show_versions(answer: TableAnswer) -> None:
             row["id"],
             row["experiment"],
             str(row["version"]),
-            f"{digest} (the same)" if is_same else digest,
+            f"{digest} (unchanged)" if is_same else digest,
             terminal.size_text(row["size"]) if row["size"] is not None else "-",
             context if row["step"] is None else f"{context} {row['step']}",
             row["status"],
         ]
         rows.append([terminal.cell(cell) for cell in cells])
-    columns = ("time", "run", "experiment", "version", "sha256", "size", "made in", "run is")
+    columns = ("time", "run", "experiment", "version", "sha256", "size", "made in", "run status")
     terminal.show(
         terminal.table(
             columns,
             rows,
             right=("version", "size"),
             cut=("experiment", "made in"),
-            drop=("run is", "made in", "experiment"),
+            drop=("run status", "made in", "experiment"),
         )
     )
 

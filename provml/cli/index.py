@@ -1,4 +1,4 @@
-"""``provml index``: reads new runs into a store's tables.
+"""``provml index``: updates the tables of a store with new and changed runs.
 
 Imports `lineage` only when the command runs.
 """
@@ -14,14 +14,15 @@ from provml.cli._options import examples, store_option
 
 
 @click.command("index", epilog=examples("provml index", "provml index --samples"))
-@click.option("--samples", is_flag=True, help="Also build the table of all samples.")
+@click.option("--samples", is_flag=True, help="Also update the table that contains every sample.")
 @store_option
 def index_command(samples: bool, store: str | None) -> None:
-    """Bring the tables of a store up to date.
+    """Update the tables of a store.
 
-    Commands that ask many runs do this themselves. After many new runs it takes a while, about
-    15 ms a run, which you can spend ahead. The tables are in the folder .tables of the store and
-    can be deleted at any time.
+    Commands that query many runs update the tables themselves. This takes about 15 ms per new run,
+    so run provml index in advance if there are many new runs.
+
+    The tables are in the store's folder .tables. You can delete this folder at any time.
     """
     from provml.lineage.questions import open_store
 
@@ -34,7 +35,7 @@ def index_command(samples: bool, store: str | None) -> None:
     terminal.echo_notes(opened.notes())
     seconds = terminal.format_duration(time.perf_counter() - begin)
     folder = terminal.printable(opened.tables_folder)
-    click.echo(f"{count} runs, {read} read, in {seconds}: {folder}")
+    click.echo(f"indexed {count} runs ({read} read from disk) in {seconds}: {folder}")
 
 
 GROUP = "Store"

@@ -36,17 +36,19 @@ _STDIN = "-"
 )
 @click.argument("file", metavar="FILE")
 @click.option("--experiment", help="The name of the experiment.  [default: FILE's name, or stdin]")
-@click.option("--run", "run_name", metavar="RUN", help="Add to this run; it must have ended.")
+@click.option(
+    "--run", "run_name", metavar="RUN", help="Add the metrics to this run, which must have ended."
+)
 @click.option(
     "--pattern",
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="How lines state metrics, such as 'epoch {epoch} loss {loss}', or a regular expression "
-    "with named groups; can be repeated.",
+    help="The format of lines with metrics, such as 'epoch {epoch} loss {loss}', or a regular "
+    "expression with named groups. Can be repeated.",
 )
-@click.option("--follow", is_flag=True, help="Keep reading as FILE grows, until Ctrl-C.")
-@click.option("--quiet", is_flag=True, help="Don't pass standard input on.")
+@click.option("--follow", is_flag=True, help="Keep reading while FILE grows, until Ctrl-C.")
+@click.option("--quiet", is_flag=True, help="Don't copy standard input to standard output.")
 @store_option
 def ingest_command(
     file: str,
@@ -59,26 +61,33 @@ def ingest_command(
 ) -> int:
     """Record the metrics in a log file or in piped output.
 
-    FILE is a log file, or - for standard input, which is passed on unchanged.
+    FILE is a log file, or - for standard input, which is copied unchanged to standard output.
 
-    provml understands JSON lines such as {"metric": "loss", "value": 0.5, "step": 3}, the lines of
-    Keras and the bars of tqdm. For other lines, give a PATTERN: {epoch} and {step} stand for an
-    integer, {name} for a metric's name and {value} for its value, {} for any word, and any other
-    name in braces for the value of that metric. A pattern with (?P<name>...) is a regular
-    expression.
+    provml recognises JSON lines such as {"metric": "loss", "value": 0.5, "step": 3}, the log lines
+    of Keras, and the progress bars of tqdm. For other lines, describe the format with --pattern.
+    A PATTERN is text with placeholders:
 
-    The time of a sample is the time its line was read, or the "timestamp" of a JSON line, in
-    seconds. Lines that look like a metric but are not one are counted in the event "lines
-    rejected".
-    """
+    \b
+      {epoch}  {step}    an integer
+      {name}   {value}   the name of a metric, and its value
+      {}                 any word
+      {loss}             the value of the metric loss; works for any other name
+
+    A PATTERN that contains (?P<name>...) is a regular expression instead.
+
+    A sample gets the time when its line was read or, in a JSON line, the "timestamp" in seconds.
+    The event "lines rejected" counts the lines that look like metrics but are not valid.
+    """  # noqa: D301 - \b tells click not to wrap the text
     from provml.capture.ingest import STDIN, is_file, open_text, pass_through, read_text
     from provml.capture.lines import LineReader, compile_patterns
 
     compile_patterns(patterns)
     if file == _STDIN and follow:
-        raise click.UsageError("--follow needs a file: standard input is always read as it comes")
+        raise click.UsageError("--follow needs a file: standard input is always read until it ends")
     if experiment is not None and run_name is not None:
-        raise click.UsageError("--experiment names a new run and can't be used with --run")
+        raise click.UsageError(
+            "--experiment can't be used with --run: the run already has an experiment"
+        )
     if file == _STDIN:
         _check_stdin(STDIN)
         fd = STDIN
@@ -88,7 +97,8 @@ def ingest_command(
     try:
         run, ending = _start_or_resume(experiment or _experiment_name(file), run_name, store)
     except (StoreError, JournalError) as error:
-        if piped and not quiet:  # otherwise the program before the pipe would get SIGPIPE
+        if piped and not quiet:
+            # without a reader, SIGPIPE would kill the program that writes to the pipe
             terminal.echo_note(terminal.printable(f"not recording: {error}"))
             pass_through(STDIN, sys.stdout.fileno())
             return 1
@@ -120,26 +130,30 @@ def ingest_command(
 def _check_stdin(fd: int) -> None:
     """Raise InvalidArgumentError if standard input is closed.
 
-    Without this check, the next file that is opened would get the number of standard input, and
-    would be read instead.
+    Otherwise, the next file that is opened would get file descriptor 0, and would be read as if it
+    were standard input.
     """
     try:
         os.fstat(fd)
     except OSError:
-        raise InvalidArgumentError("standard input is closed: there is nothing to read") from None
+        raise InvalidArgumentError(
+            "standard input is closed: pipe log lines to it, or name a file"
+        ) from None
 
 
 def _experiment_name(file: str) -> str:
-    """Return the name of the experiment in which a file's metrics are recorded by default."""
+    """Return the default experiment name for a log file."""
     return "stdin" if file == _STDIN else Path(file).stem or file
 
 
 def _start_or_resume(
     experiment: str, run_name: str | None, store: str | None
 ) -> tuple[Run, dict[str, Any]]:
-    """Start or resume a run. Return the run, and the arguments with which to call `end_run`.
+    """Start a new run, or resume the run with a given name.
 
-    A resumed run that had ended gets its previous status again.
+    Returns:
+        The run, and the arguments to pass to its `end_run`. They give a resumed run the status that
+        it had before. A run that never ended gets the status ``failed``.
     """
     from provml import start_run
 
@@ -166,11 +180,11 @@ def _start_or_resume(
 
 @contextmanager
 def _collect_signals(at_once: bool) -> Iterator[list[int]]:
-    """Collect the numbers of signals that ask the command to stop, as they arrive.
+    """Collect the numbers of the signals SIGINT and SIGTERM in a list, as they arrive.
 
-    Ctrl-C also reaches the program before the pipe. The first Ctrl-C therefore lets the command
-    read that program's output to its end. A second Ctrl-C or another signal raises
-    KeyboardInterrupt. With ``at_once``, the first Ctrl-C does too.
+    Ctrl-C also reaches the program that writes to the pipe. After the first Ctrl-C, the command
+    therefore keeps reading until that program's output ends. A second Ctrl-C or a SIGTERM raises
+    KeyboardInterrupt. With ``at_once``, the first Ctrl-C raises it too.
     """
     stops: list[int] = []
 
@@ -201,10 +215,10 @@ def _echo_summary(run: Run, reader: LineReader) -> None:
     """Print a summary on standard error, because standard output may carry the log lines."""
     text = f"run {run.experiment}/{run.id}: {reader.recorded:,} samples"
     if reader.rejected:
-        text += f", {reader.rejected:,} rejected (see its event 'lines rejected')"
+        text += f", {reader.rejected:,} rejected (see the event 'lines rejected')"
     lost, _ = run.dropped
     if lost:
-        text += f", {lost:,} of them lost"
+        text += f", {lost:,} of the samples lost"
     terminal.echo_note(terminal.printable(text))
 
 

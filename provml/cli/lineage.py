@@ -1,4 +1,4 @@
-"""``provml lineage`` and ``provml impact``: show the causes and the effects of a file.
+"""``provml lineage`` and ``provml impact``: show the origins and the effects of a file.
 
 Imports `lineage` and `export` only when a command runs.
 """
@@ -22,7 +22,7 @@ _MOST_PARAMS = 8
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
-"""The kinds of content that the tree shows in the lines of a run, not as branches."""
+"""The kinds of content that the tree shows as text under a run, not as separate branches."""
 
 _depth_option = click.option(
     "--depth", metavar="N", type=click.IntRange(min=0), help="Follow at most N steps."
@@ -31,13 +31,14 @@ _format_option = click.option(
     "--format",
     "format_name",
     type=FormatName(),
-    help="Write the answer as a PROV graph over all its runs, in this format.",
+    help="Write the result as a PROV document in this format.",
 )
 _output_option = click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="The file for that graph; its ending can name the format.  [default: standard output]",
+    help="The file for the PROV document. Without --format, its extension determines the format.  "
+    "[default: standard output]",
 )
 
 
@@ -51,10 +52,16 @@ _output_option = click.option(
 )
 @click.argument("start", metavar="FILE|ID")
 @click.option(
-    "--up", "direction", flag_value="up", default="up", help="Show what it came from (default)."
+    "--up",
+    "direction",
+    flag_value="up",
+    default="up",
+    help="Show what the file or dataset was made from (default).",
 )
-@click.option("--down", "direction", flag_value="down", help="Show what came from it.")
-@click.option("--both", "direction", flag_value="both", help="Show both.")
+@click.option(
+    "--down", "direction", flag_value="down", help="Show what was made from the file or dataset."
+)
+@click.option("--both", "direction", flag_value="both", help="Show both directions.")
 @_depth_option
 @json_option
 @_format_option
@@ -69,16 +76,24 @@ def lineage_command(
     output: str | None,
     store: str | None,
 ) -> None:
-    """Show which runs, data and code a file came from.
+    """Show which runs, data and code a file was made from.
 
-    A file or folder is found by its content, so you can have renamed, moved or copied it. ID is a
-    digest or the beginning of one, a recorded path or URI, the name of an artifact, dataset or
-    model, an IRI, or a run. Two runs connect if one used what the other made; empty files don't
-    connect runs.
+    FILE is a file or folder. provml looks for its content, so you may have renamed, moved or copied
+    it since the run. Instead of a FILE, you can give an ID:
 
-    In a pipe, each use or making of a content is a line of fields separated by tabs: direction (up,
-    down or start), steps, kind, name, sha256, role (in, out), run, path.
-    """
+    \b
+      the SHA-256 digest of a file, or the beginning of a digest
+      a recorded path or URI
+      the name of an artifact, dataset or model
+      an IRI
+      a RUN
+
+    Two runs are connected if one used a file that the other made. Empty files don't connect runs.
+
+    In a pipe, the output has one line for each run that used or made a file. The lines have
+    tab-separated fields: direction (up, down or start), steps, kind, name, sha256, role (in or
+    out), run, path.
+    """  # noqa: D301 - \b tells click not to wrap the text
     _answer_lineage(start, direction, depth, as_json, format_name, output, store)
 
 
@@ -123,7 +138,9 @@ def _answer_lineage(
     if output is not None and chosen is None:
         chosen = guess_format(output)
         if chosen is None:
-            raise click.UsageError(f"the ending of {output} names no format: give --format")
+            raise click.UsageError(
+                f"cannot tell the format from the extension of {output}: choose one with --format"
+            )
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
@@ -155,17 +172,17 @@ def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
 
 
 def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
-    """Yield the lines of a tree of contents. Under each content are the runs that made or used it.
+    """Yield the lines of a tree. Under each content, it has the runs that made or used the content.
 
-    Each node is expanded only once, so cycles end.
+    Expands each node only once, so the tree is finite even if the lineage has cycles.
     """
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
-        # the start is a run, or a part of a run that is not a content
+        # the start is a run, or an element of a run that has no content
         roots = [("run", run) for run in lineage.start_runs]
     branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
-    # a stack instead of recursion: a chain may be longer than Python's recursion limit
+    # a stack instead of recursion, because a chain may exceed Python's recursion limit
     waiting = [(node, "", "") for node in reversed(roots)]
     while waiting:
         node, lead, indent = waiting.pop()
@@ -209,7 +226,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # if the start is a run, the contents that it used or made
+    for key in lineage.starts:  # if the start is a run, these are the contents it used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
@@ -228,7 +245,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
 
 
 def _code_by_run(lineage: Lineage) -> dict[str, list[str]]:
-    """Return the code that each run used, as names with short digests."""
+    """Return the names and shortened digests of the code that each run used."""
     code: dict[str, list[str]] = {}
     for content in lineage.contents.values():
         for place in content.places:

@@ -42,27 +42,28 @@ _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "brigh
 @click.option(
     "--by",
     type=click.Choice(["step", "epoch", "time"]),
-    help="The horizontal axis.  [default: step, else epoch, else time]",
+    help="The horizontal axis.  [default: the first of these that the samples have]",
 )
-@click.option("--log", is_flag=True, help="Make the vertical axis logarithmic.")
+@click.option("--log", is_flag=True, help="Use a logarithmic vertical axis.")
 @click.option(
     "--context",
     "contexts",
     multiple=True,
     metavar="NAME",
-    help="Draw only the series of this context; can be repeated.",
+    help="Draw only the series of this context. Can be repeated.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="The file to write (.png, .svg or .html), or - for standard output.  [default: draw text]",
+    help="The file to write (.png, .svg or .html), or - for standard output.  [default: print the "
+    "charts as text]",
 )
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(["png", "svg", "html"]),
-    help="The format of the file.  [default: from FILE's ending]",
+    help="The format of the file.  [default: from the extension of FILE]",
 )
 @store_option
 def plot_command(
@@ -77,12 +78,14 @@ def plot_command(
 ) -> None:
     """Draw a run's series as charts.
 
-    There is a chart for each name, with a line for each context and rank. SERIES are the names that
-    were logged; without SERIES, all are drawn, with readings of the machine last. Without -o, the
-    charts are text: a large chart for each of the SERIES, or one line each for all.
+    Each chart shows the series with one name, and has a line for each context and rank. SERIES are
+    the names that were logged. By default, all series are drawn, with system readings last.
 
-    A gap is a value that is not a number. If a series has very many samples, the chart shows the
-    lowest and highest sample of each stretch, and a note says so.
+    Without -o, the charts are printed as text: one large chart for each of the SERIES or, without
+    SERIES, one row for each series.
+
+    A gap in a line means that a value is not a number. If a series has very many samples, the chart
+    shows only the lowest and the highest sample of each interval, and a note says so.
     """
     from provml.plot import draw
 
@@ -90,12 +93,12 @@ def plot_command(
     if output is None:
         if format_name is not None:
             raise click.UsageError(
-                f"--format {format_name} needs a file: give -o FILE, or -o - for standard output"
+                f"--format {format_name} needs a file: add -o FILE, or -o - for standard output"
             )
         _show_charts(folder, series, contexts, by, log)
         return
     if output == _STDOUT and format_name is None:
-        raise click.UsageError("standard output has no ending that names the format: give --format")
+        raise click.UsageError("standard output has no file extension: add --format")
     target: Any = sys.stdout.buffer if output == _STDOUT else output
     charts = draw(folder, target, series, contexts=contexts, by=by, log=log, format=format_name)
     if output == _STDOUT:
@@ -140,7 +143,7 @@ def _format_number(value: float | None) -> str:
 
 
 def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
-    """Print a large chart, and under the chart one row for each of its lines."""
+    """Print a large chart, and below it one row of numbers for each line in the chart."""
     from provml.plot.blocks import dots
 
     rows, places, values = dots(chart, log, width, _HEIGHT)
@@ -166,7 +169,7 @@ def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
 
 
 def _show_sparklines(charts: Charts) -> None:
-    """Print one row for each series. Rows of system readings come last."""
+    """Print one row with a small chart for each series. System readings come last."""
     for apart, title in ((False, ""), (True, "system readings")):
         rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
         if rows:
@@ -182,7 +185,7 @@ def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
 
     made: list[list[Text]] = []
     for chart, line in rows:
-        # a series that has no values on this axis is still listed with its numbers
+        # list a series with its numbers even if no sample has a position on the axis
         y = line.curve.value if chart.missing(line) else chart.over(line)[1]
         finite = y[np.isfinite(y)]
         numbers = (finite[0], finite[-1], finite.min(), finite.max()) if len(finite) else [None] * 4

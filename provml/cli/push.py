@@ -24,13 +24,13 @@ from provml.journal.store import find_run
 @click.option(
     "--graph",
     metavar="IRI",
-    help="The name of the graph, if you push one run.  [default: <IRI of the run>/bundle]",
+    help="The name of the graph, if you push only one run.  [default: <IRI of the run>/bundle]",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Send every sample, or each series with a summary.  "
-    "[default: sample up to a million samples a run, else series]",
+    help="Send every sample, or only a summary of each series.  [default: sample for runs of up "
+    "to a million samples, series for larger runs]",
 )
 @store_option
 def push_command(
@@ -38,23 +38,29 @@ def push_command(
 ) -> None:
     """Upload runs to a SPARQL server.
 
-    Each run becomes a named graph and replaces what that graph held. Pushing a run again changes
-    nothing. Each graph is sent as one request, so if a push is cut off, the graph stays as it was;
-    push again.
+    Each run becomes a named graph, and replaces the previous content of that graph. If you push
+    the same run again, the graph does not change. Each graph is sent in a single request, so a push
+    that is interrupted leaves the graph unchanged, and you can push again.
 
-    The URL is that of the SPARQL 1.1 Graph Store HTTP Protocol: https://HOST/store for Oxigraph,
-    https://HOST/DATASET/data for Fuseki, .../rdf-graphs/service for GraphDB and RDF4J.
+    URL is the server's address for the SPARQL 1.1 Graph Store HTTP Protocol:
 
-    Credentials come from PROVML_SPARQL_TOKEN, from PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD,
-    or from ~/.netrc.
-    """
+    \b
+      https://HOST/store            Oxigraph
+      https://HOST/DATASET/data     Fuseki
+      .../rdf-graphs/service        GraphDB and RDF4J
+
+    provml reads the credentials from the environment variable PROVML_SPARQL_TOKEN, from
+    PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or from the file ~/.netrc.
+    """  # noqa: D301 - \b tells click not to wrap the text
     from provml.journal.reader import Journal
     from provml.model.bundles import bundle_iri
     from provml.model.mapping import RunMapping
     from provml.sparql.remote import Endpoint, push_graph, validate_graph_name
 
     if graph is not None and len(runs) > 1:
-        raise click.UsageError(f"--graph names the graph of one run, but you gave {len(runs)} runs")
+        raise click.UsageError(
+            f"--graph works only with a single run, but there are {len(runs)} runs"
+        )
     endpoint = Endpoint(url)
     journals = [Journal(find_run(run, store)) for run in runs]
     for number, journal in enumerate(journals, 1):

@@ -1,4 +1,4 @@
-"""``provml query``: runs SPARQL queries over runs. Imports `sparql` only when the command runs."""
+"""``provml query``: queries runs with SPARQL. Imports `sparql` only when the command runs."""
 
 from __future__ import annotations
 
@@ -45,39 +45,46 @@ _LARGEST_QUERY: Final = 2**22
 @click.option(
     "--file", "file", metavar="FILE", help="Read the query from a file, or - for standard input."
 )
-@click.option("--name", "ready_name", metavar="NAME", help="Ask a ready-made query; see --list.")
+@click.option("--name", "ready_name", metavar="NAME", help="Run a ready-made query from --list.")
 @click.option("--list", "list_ready", is_flag=True, help="List the ready-made queries and exit.")
 @click.option(
     "--set",
     "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Set a parameter of the query, which it declares as VALUES ?name { UNDEF }.",
+    help="Set a parameter that the query declares as VALUES ?name { UNDEF }. Can be repeated.",
 )
 @click.option(
     "--format",
     "format_name",
     type=click.Choice(_FORMATS),
-    help="The format of the answer.  [default: from the ending of -o; else a table on a terminal, "
-    "csv in a pipe, and turtle for a graph]",
+    help="The format of the result.  [default: from the extension of FILE; otherwise turtle for a "
+    "graph, table on a terminal, and csv in a pipe]",
 )
 @click.option(
-    "-o", "--output", metavar="FILE", help="The file to write (.gz and .zst compress), or -."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="The file to write, or - for standard output. A file whose name ends in .gz or .zst is "
+    "compressed.",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Query every sample, or each series with a summary.  "
-    "[default: sample up to a million samples a run, else series]",
+    help="Query every sample, or only a summary of each series.  [default: sample for runs of up "
+    "to a million samples, series for larger runs]",
 )
 @click.option(
     "--in-memory",
     is_flag=True,
-    help="Load the runs for this query only: twice as fast, but the next query loads them again.",
+    help="Load the runs into memory, for this query only. Loading is twice as fast, but the next "
+    "query has to load the runs again.",
 )
-@click.option("--endpoint", metavar="URL", help="Ask a SPARQL server about the graphs of the RUNs.")
 @click.option(
-    "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Give up after this time."
+    "--endpoint", metavar="URL", help="Query the graphs of the RUNs on this SPARQL server."
+)
+@click.option(
+    "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Stop the query after this time."
 )
 @store_option
 def query_command(
@@ -96,16 +103,19 @@ def query_command(
 ) -> None:
     """Query runs with SPARQL.
 
-    QUERY is a SELECT, ASK, CONSTRUCT or DESCRIBE about the RUNs, or about all runs of the store.
-    The default graph is the union of the runs; GRAPH addresses each run. The prefixes prov, provml,
-    rdf, rdfs, xsd and dcterms are defined, and run if there is a single RUN. A query can't change
-    anything, and SERVICE is refused.
+    QUERY is a SELECT, ASK, CONSTRUCT or DESCRIBE query over the RUNs, or over all runs in the store
+    if you name none. The default graph is the union of the runs. To address a single run, use
+    GRAPH. A query can't change anything, and SERVICE is not allowed.
 
-    Runs are loaded into the folder .provml of the store, once and again after they change. You can
-    delete that folder at any time.
+    The prefixes prov, provml, rdf, rdfs, xsd and dcterms are predefined. If there is a single RUN,
+    the prefix run is also predefined.
 
-    With --endpoint, a server answers through the SPARQL 1.1 protocol. Credentials come from
-    PROVML_SPARQL_TOKEN, from PROVML_SPARQL_USER and PROVML_SPARQL_PASSWORD, or from ~/.netrc.
+    The first query loads the runs into the store's folder .provml. A run is loaded again if it has
+    changed. You can delete the folder at any time.
+
+    With --endpoint, a server answers the query through the SPARQL 1.1 Protocol. provml reads the
+    credentials from the environment variable PROVML_SPARQL_TOKEN, from PROVML_SPARQL_USER and
+    PROVML_SPARQL_PASSWORD, or from the file ~/.netrc.
     """
     if list_ready:
         _list_ready_queries()
@@ -148,7 +158,7 @@ def _list_ready_queries() -> None:
             click.echo(f"{'':20}  --set {name}=...  {what}")
 
 
-# -- the question -----------------------------------------------------------------------------
+# -- reading the query ------------------------------------------------------------------------
 
 
 def _read_question(
@@ -158,7 +168,7 @@ def _read_question(
     from provml.sparql.ready_queries import describe_query, find_ready_query
 
     if file is not None and ready_name is not None:
-        raise click.UsageError("give --file or --name, not both")
+        raise click.UsageError("use --file or --name, not both")
     runs = list(arguments)
     if ready_name is not None:
         query = find_ready_query(ready_name)
@@ -168,11 +178,12 @@ def _read_question(
         query = describe_query("", runs.pop())
         if query.text and not any(mark in query.text for mark in " \n\t{"):
             raise click.UsageError(
-                f"{query.text!r} is not a query: give one as the last argument, or --file or --name"
+                f"{query.text!r} is not a query: add one as the last argument, or use --file or "
+                "--name"
             )
     else:
         raise click.UsageError(
-            "the query is missing: give it as the last argument, or --file or --name"
+            "the query is missing: add it as the last argument, or use --file or --name"
         )
     given: dict[str, str] = {}
     for setting in settings:
@@ -191,36 +202,38 @@ def _read_query_file(file: str) -> str:
             content = stream.read(_LARGEST_QUERY + 1)
     if len(content) > _LARGEST_QUERY:
         raise QueryError(
-            f"{file} is larger than a query can be, {terminal.size_text(_LARGEST_QUERY)}"
+            f"{file} is too large: the limit for a query is {terminal.size_text(_LARGEST_QUERY)}"
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise QueryError(f"{file} is not UTF-8 text: see byte {error.start}") from None
+        raise QueryError(f"{file} is not UTF-8 text: byte {error.start} can't be decoded") from None
 
 
-# -- a process for the engine, because signal handlers can't run while it works --------------------
+# -- running the query in a child process ----------------------------------------------------------
 
 
 def _run_in_child(timeout_s: float | None, output: str | None) -> None:
-    """Continue in a child process. The parent waits for it and exits with the same status.
+    """Continue the command in a child process. The parent exits with the child's exit status.
 
-    While the query engine searches for the next row, Python can't handle signals. Ctrl-C and a time
-    limit therefore have to kill the process that the engine runs in.
+    While the query engine searches for the next row, Python can't handle signals. To make Ctrl-C
+    and the time limit work, the query therefore runs in a process that the parent can kill.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     waiting, held = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(waiting)  # the parent waits until this process ends and its end of the pipe closes
+        os.close(waiting)  # the parent waits for the child to exit, which closes the pipe
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
     os.close(held)
     try:
         ended, _, _ = select.select([waiting], [], [], timeout_s)
         if not ended:
-            raise ProvMLError(f"there was no answer within {timeout_s:g} s")
+            raise ProvMLError(
+                f"the query did not finish within {timeout_s:g} s: raise --timeout or simplify the query"
+            )
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -230,7 +243,11 @@ def _run_in_child(timeout_s: float | None, output: str | None) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         _remove_partial_output(output, child)
-        raise click.Abort if -code == signal.SIGINT else ProvMLError(f"killed by signal {-code}")
+        raise (
+            click.Abort
+            if -code == signal.SIGINT
+            else ProvMLError(f"the query was killed by signal {-code}")
+        )
     raise click.exceptions.Exit(code)
 
 
@@ -244,7 +261,7 @@ def _remove_partial_output(output: str | None, child: int) -> None:
             part.unlink(missing_ok=True)
 
 
-# -- the answer -------------------------------------------------------------------------------
+# -- writing the result -----------------------------------------------------------------------
 
 
 def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | None) -> None:
@@ -254,13 +271,17 @@ def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | N
         _write_output_text(text, output)
     elif format_name == "table":
         if answer.kind == "graph":
-            raise QueryError(f"the answer is a graph: give --format {', '.join(_GRAPHS)}")
+            raise QueryError(
+                f"a graph has no table form: choose --format from {', '.join(_GRAPHS)}"
+            )
         if output not in (None, _STDOUT):
-            raise QueryError("a table can't be written to a file: give --format csv, json, ...")
+            raise QueryError("a table can't be written to a file: use --format csv, json, ...")
         _show_bindings(answer)
     elif output in (None, _STDOUT):
         if format_name in _BINARY and sys.stdout.isatty():
-            raise QueryError(f"{format_name} can't be shown on a terminal: give -o FILE")
+            raise QueryError(
+                f"{format_name} can't be shown on a terminal: write it to a file with -o"
+            )
         sys.stdout.flush()
         answer.write(format_name, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -308,11 +329,17 @@ def _show_bindings(answer: SparqlAnswer) -> None:
     right = [name for name, is_number in zip(names, numbers, strict=True) if is_number]
     terminal.show(terminal.table(names, rows, right, [n for n in names if n not in right]))
     if more:
-        terminal.echo_note(f"{more:,} more rows; -o FILE or --format csv writes all of them")
+        terminal.echo_note(
+            f"{more:,} more rows are not shown: use -o FILE or --format csv to write all rows"
+        )
 
 
 def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
-    """Format a term for display, and return whether it aligns right (numbers and empty cells)."""
+    """Format an RDF term for display.
+
+    Returns:
+        The text, and whether it belongs in a right-aligned column, as numbers and empty cells do.
+    """
     from provml.model.statements import Iri
     from provml.sparql.answers import python_value
 

@@ -1,4 +1,4 @@
-"""``provml recover``: closes a killed run.
+"""``provml recover``: closes a run whose process was killed.
 
 Imports `journal`; imports `export` and `capture` only when the command runs.
 """
@@ -31,11 +31,12 @@ from provml.journal.store import find_run
 def recover_command(run: str, format_name: str, store: str | None) -> None:
     """Close a run whose process was killed, and write its document.
 
-    Everything that the run recorded is kept unchanged. If provml run started it, the command also
-    records the output and the files that the killed process left.
+    The recorded data is not changed. If the run was started with provml run, the command also
+    records the output and the files that the killed process left behind.
 
-    A run whose main process is alive is refused. Forked children that outlive the main process are
-    left alone. A run that has ended stays as it is, so the command can be repeated safely.
+    The command refuses a run whose main process is still alive. Forked children that outlive the
+    main process are not affected. A run that has ended is not changed, so you can safely repeat the
+    command.
     """
     from provml.export import document_path, export, find_format
 
@@ -49,7 +50,7 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
         click.echo(terminal.printable(line))
     state = Journal(folder).state()
     if not closed and (state.status != "crashed" or document.exists()):
-        # a crashed run has an end only after a recovery
+        # a crashed run gets an end time only from a recovery
         recovered = state.status == "crashed" and state.ended_ns is not None
         done = "already recovered" if recovered else "nothing to recover"
         click.echo(f"{done}: {terminal.printable(folder.name)} is {state.status}")
@@ -60,14 +61,19 @@ def recover_command(run: str, format_name: str, store: str | None) -> None:
 
 
 def _record_leftovers(folder: Path) -> list[str]:
-    """Record the output and files that a killed ``provml run`` left. Print a note if that fails."""
+    """Record the output and files that a killed ``provml run`` left behind.
+
+    Prints a note if that fails.
+    """
     from provml.capture.command.leftovers import record_leftovers
 
     try:
         return record_leftovers(folder)
     except (ProvMLError, OSError) as error:
         terminal.echo_note(
-            terminal.printable(f"could not record what the killed command left: {error}")
+            terminal.printable(
+                f"could not record the output and files of the killed command: {error}"
+            )
         )
         return []
 

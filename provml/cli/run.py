@@ -1,4 +1,7 @@
-"""``provml run``: records a command. Imports `capture.command` only when the command runs."""
+"""``provml run``: runs a command and records it.
+
+Imports `capture.command` only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -23,39 +26,44 @@ _BYTES_A_MIB = 2**20
 @click.option(
     "--experiment",
     metavar="NAME",
-    help="The name of the experiment.  [default: the script's or command's name]",
+    help="The name of the experiment.  [default: the name of the script or command]",
 )
 @click.option("--project", metavar="NAME", help="A name that groups experiments.")
-@click.option("--owner", metavar="NAME", help="Who is responsible.  [default: the login name]")
-@click.option("--namespace", metavar="IRI", help="The base IRI of everything the run describes.")
-@click.option("--run-id", metavar="ID", help="The run's id; give the same to all ranks of a job.")
-@click.option("--resume", is_flag=True, help="Resume the run with this id, or the latest.")
 @click.option(
-    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the run; can be repeated."
+    "--owner", metavar="NAME", help="The person responsible for the run.  [default: the login name]"
+)
+@click.option("--namespace", metavar="IRI", help="The base IRI of all identifiers in the run.")
+@click.option(
+    "--run-id", metavar="ID", help="The run's id. Use the same id for all ranks of a job."
+)
+@click.option("--resume", is_flag=True, help="Resume the run with --run-id, or else the latest.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the run. Can be repeated."
 )
 @click.option(
     "--pattern",
     "patterns",
     multiple=True,
     metavar="P",
-    help="How other lines of the output state metrics, as in provml ingest; can be repeated.",
+    help="The format of other output lines with metrics, as in provml ingest. Can be repeated.",
 )
-@click.option("--no-output", is_flag=True, help="Don't read or keep the output.")
-@click.option("--no-trackers", is_flag=True, help="Don't record calls of TensorBoard, MLflow, ...")
-@click.option("--no-files", is_flag=True, help="Don't record the files that are read and written.")
+@click.option("--no-output", is_flag=True, help="Don't keep the output or read metrics from it.")
+@click.option("--no-trackers", is_flag=True, help="Don't record calls to TensorBoard, MLflow, ...")
+@click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
 @click.option(
     "--output-limit",
     type=click.FloatRange(min=0, max=2**20),
     default=10,
     show_default=True,
     metavar="MIB",
-    help="How much of each stream to keep, half of it from the start; 0 for nothing.",
+    help="Keep this much of each output stream, half from the start and half from the end; 0 keeps "
+    "nothing.",
 )
 @click.option(
     "--sample-interval",
     type=float,
     metavar="S",
-    help="Seconds between readings of the machine; 0 for no readings.  [default: 5]",
+    help="The number of seconds between system readings; 0 for no readings.  [default: 5]",
 )
 @click.option(
     "--formats",
@@ -86,11 +94,14 @@ def run_command(
     """Run a command and record it.
 
     The command can be python train.py, python -m module, a notebook (train.ipynb) or any other
-    program. It runs exactly as it would without provml: same output, exit status and signals.
+    program. It runs exactly as it would without provml, with the same output, exit status and
+    signals.
 
-    provml keeps what the command prints and reads metrics from it. In Python programs it also
-    records calls of other trackers and the files that are read and written. If the program calls
-    provml.start_run, it joins this run. If the store can't be written, the command runs unrecorded.
+    provml keeps the output of the command, and reads metrics from it. In Python programs, provml
+    also records calls to other trackers, and the files that the program reads and writes. If the
+    program calls provml.start_run, the call joins this run.
+
+    If provml can't write to the store, the command runs without being recorded.
     """
     from provml.capture.command import supervisor as capture
     from provml.errors import InvalidArgumentError, RunExistsError
@@ -98,7 +109,7 @@ def run_command(
     pairs = [tag.partition("=") for tag in tags]
     for tag, (name, equals, _) in zip(tags, pairs, strict=True):
         if not equals or not name:
-            raise InvalidArgumentError(f"a tag must be KEY=VALUE: {tag!r}")
+            raise InvalidArgumentError(f"--tag takes KEY=VALUE, not {tag!r}")
     wanted = capture.CommandOptions(
         patterns=patterns,
         output=not no_output,

@@ -1,8 +1,7 @@
 """``provml runs``: lists the runs of a store, or the runs that meet a condition.
 
-The plain list is read from the journals and does not need DuckDB. Conditions, sorting and shown
-values are answered from the store's tables. Imports `journal`; imports `lineage` and rich only when
-needed.
+``--where``, ``--sort`` and ``--show`` read the tables of the store, which need DuckDB. Without
+these options, the list is read from the journals. Imports `lineage` and rich only when needed.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _MOST_REASONS = 5
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """One run in the list.
+    """A run in the output of ``provml runs``.
 
     Attributes:
         status: the run's status, or ``unreadable``.
@@ -58,7 +57,7 @@ class ListedRun:
 
     @property
     def duration_s(self) -> float | None:
-        """The seconds from the run's start to its end, or to now if the run is under way."""
+        """The seconds from the run's start to its end, or until now if the run is running."""
         if self.started_ns is None:
             return None
         ended_ns = time.time_ns() if self.status == "running" else self.ended_ns
@@ -81,13 +80,15 @@ class ListedRun:
 )
 @click.option("--where", metavar="CONDITION", help="List only the runs that meet a condition.")
 @click.option(
-    "--sort", metavar="VALUE", help="Sort by a value, least first; -VALUE puts the greatest first."
+    "--sort",
+    metavar="VALUE",
+    help="Sort by a value in ascending order. -VALUE sorts in descending order.",
 )
 @click.option(
-    "--show", metavar="VALUE", multiple=True, help="Show a value as a column; can be repeated."
+    "--show", metavar="VALUE", multiple=True, help="Show a value as a column. Can be repeated."
 )
 @click.option(
-    "--limit", metavar="N", type=click.IntRange(min=0), help="List the first N runs only."
+    "--limit", metavar="N", type=click.IntRange(min=0), help="List only the first N runs."
 )
 @json_option
 @store_option
@@ -101,31 +102,34 @@ def runs_command(
 ) -> None:
     """List the runs of a store, or find runs by conditions.
 
-    Without options: every run, the oldest first, also running and crashed ones. Runs that can't be
-    read have the status unreadable. --where, --sort and --show need DuckDB: pip install
-    'provml[lineage]'.
+    Without options, lists all runs, including running and crashed runs. The oldest run comes first.
+    A run that can't be read has the status unreadable.
 
-    A VALUE is one of
+    --where, --sort and --show need DuckDB: pip install 'provml[lineage]'
+
+    A VALUE is one of:
 
     \b
       params.NAME  tags.NAME   the last value
-      metrics.NAME             the last value in any context; also .min .max .count
-      metrics.NAME.CONTEXT     the same in one context
+      metrics.NAME             the last value; also .min .max .count
+      metrics.NAME.CONTEXT     the last value in a context; also .min .max .count
       id  experiment  project  owner  status  reason  exception  script  command
       started  ended  duration_s  sample_count  dropped_samples  git_commit  git_dirty
 
-    Quote a name with other characters: params["optimizer.lr"], metrics["loss/train"].training.min.
+    If a name contains other characters, write it in brackets and quotes: params["optimizer.lr"],
+    metrics["loss/train"].training.min.
 
-    A CONDITION compares values with numbers, "texts", True, False and None, by < <= == != > >= and
-    in, and joins comparisons with and, or, not. A time is "2026-03-01T12:00", in local time.
+    A CONDITION compares values with numbers, "texts", True, False or None. The operators are
+    < <= == != > >= and in. Combine comparisons with and, or and not. Write a time in local time, as
+    "2026-03-01T12:00".
 
-    In a pipe, each run is a line of fields separated by tabs: id, experiment, status, start (UTC),
-    duration in seconds, samples, dropped samples, dropped events, folder, reason, then the values
-    to show. Control characters are escaped; --json has them unchanged.
-    """  # noqa: D301 - click's mark for text that is not wrapped
+    In a pipe, each run is one line of tab-separated fields: id, experiment, status, start (UTC),
+    duration in seconds, samples, dropped samples, dropped events, folder, reason, and the values to
+    show. Control characters are escaped in these lines, but exact with --json.
+    """  # noqa: D301 - \b tells click not to wrap the text
     place = Path(default_store() if store is None else store)
     if not place.is_dir():
-        raise StoreError(f"there is no store {str(place)!r}: give the folder that holds the runs")
+        raise StoreError(f"there is no store {str(place)!r}: name the folder that holds the runs")
     if where is None and sort is None and not show:
         runs = list(_list_runs(place))[:limit]
         _echo_unreadable(runs)
@@ -133,7 +137,7 @@ def runs_command(
         runs = _find_runs(place, where, sort, show, limit)
     if not runs:
         terminal.echo_note(
-            f"there are no runs in {terminal.printable(place)}: --store DIR looks elsewhere"
+            f"there are no runs in {terminal.printable(place)}: look elsewhere with --store DIR"
             if where is None
             else "no runs match"
         )
@@ -149,7 +153,7 @@ def runs_command(
 
 
 def _list_runs(store: Path) -> Iterator[ListedRun]:
-    """Yield every run of the store. For each run, this has to open the run's files."""
+    """Yield every run of a store. Opens the files of each run."""
     for entry in scan_runs(store):
         if isinstance(entry, UnreadRun):
             path = entry.path
@@ -179,7 +183,10 @@ def _listed_run(entry: RunEntry) -> ListedRun:
 def _find_runs(
     store: Path, where: str | None, sort: str | None, show: Sequence[str], limit: int | None
 ) -> list[ListedRun]:
-    """Return the runs that meet the conditions, from the tables. Print the notes of the answer."""
+    """Find the runs that meet the conditions in the store's tables.
+
+    Prints the notes of the tables, for example about runs that are left out.
+    """
     from provml.lineage.questions import open_store
 
     opened = open_store(store)
@@ -214,7 +221,7 @@ _TABLE_COLUMNS = (
 
 
 def _count_samples(folder: Path) -> int:
-    """Count the samples in a run's files from the offsets at which the files' data ends."""
+    """Calculate the number of samples in a run from the length of the data in its files."""
     count = 0
     for files in list_writer_files(folder):
         try:
@@ -226,13 +233,13 @@ def _count_samples(folder: Path) -> int:
 
 
 def _echo_unreadable(runs: Sequence[ListedRun]) -> None:
-    """Print why runs can't be read, for the first few unreadable runs."""
+    """Print why the first few unreadable runs can't be read."""
     unreadable = [run for run in runs if run.status == _UNREADABLE]
     for run in unreadable[:_MOST_REASONS]:
         terminal.echo_notes([f"run {run.experiment}/{run.id} can't be read: {run.reason}"])
     if len(unreadable) > _MOST_REASONS:
         more = len(unreadable) - _MOST_REASONS
-        terminal.echo_note(f"{more:,} more runs can't be read; --json says why")
+        terminal.echo_note(f"{more:,} more runs can't be read: use --json to see why")
 
 
 # -- output -----------------------------------------------------------------------------------
@@ -260,7 +267,7 @@ def _run_to_json(run: ListedRun, show: Sequence[str]) -> dict[str, Any]:
 
 
 def _format_run_line(run: ListedRun) -> str:
-    """Format a run as fields separated by tabs. A missing field is empty."""
+    """Format a run as a line of tab-separated fields. A missing value becomes an empty field."""
     duration_s = run.duration_s
     fields = (
         run.id,
@@ -278,7 +285,7 @@ def _format_run_line(run: ListedRun) -> str:
 
 
 def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
-    """Print the runs as a table. If it is too wide, the least important columns are left out."""
+    """Print the runs as a table. Leaves out the least important columns if it is too wide."""
     lossy = any(run.dropped for run in runs)
     rows: list[list[Text]] = []
     for run in runs:
@@ -313,7 +320,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
 
 
 def _fold_headings(show: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[str]:
-    """Return the headings of the shown values, in several lines if the table is too wide."""
+    """Return the headings of the values to show, folded if the table would be too wide."""
     headings = [terminal.printable(name) for name in show]
     ids = max(row[0].cell_len for row in rows)
     values = sum(

@@ -1,4 +1,4 @@
-"""``provml show``: shows a run at a glance.
+"""``provml show``: shows an overview of a run.
 
 Imports `journal`; imports `_overview` and `model` only when the command runs.
 """
@@ -29,17 +29,19 @@ _SHORT_DIGEST = 12
 
 @click.command("show", epilog=examples("provml show latest", "provml show latest --resources"))
 @run_argument
-@click.option("--resources", is_flag=True, help="Show what the run used of the machine instead.")
+@click.option(
+    "--resources", is_flag=True, help="Show the run's resource use instead of the overview."
+)
 @json_option
 @store_option
 def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
     """Show what a run recorded.
 
-    Prints its status, parameters, series, data, models, last events and documents. Numbers have six
-    digits.
+    Prints the run's status, parameters, series, data, models, last events and documents. Numbers
+    are rounded to six digits.
 
-    With --json, all values are exact: integers beyond 2**53, decimals and the floats NaN, INF and
-    -INF are strings, times are xsd:dateTime with nine digits, bytes are base64.
+    With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
+    strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
     """
     from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
@@ -62,7 +64,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("tags", _settings_section(found.tags)),
         ("metadata", _settings_section(found.metadata)),
         ("series", _series_section(found)),
-        ("readings of the machine (all of them: --resources)", _readings_section(found)),
+        ("system readings (--resources shows all of them)", _readings_section(found)),
         ("datasets, artifacts, models", _contents_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
@@ -117,7 +119,7 @@ def _describe_run(found: Overview) -> RenderableType:
         lost = f"{state.dropped_samples:,} samples, {state.dropped_events:,} events"
         rows.append(("dropped", terminal.styled(lost, "red")))
     if found.unsummarised and state.status != "running":
-        lost = f"values stored in {found.unsummarised:,} windows"
+        lost = f"the values for {found.unsummarised:,} missing summaries"
         rows.append(("not summarised", terminal.styled(lost, "red")))
     rows.append(("folder", terminal.styled(terminal.printable(found.folder))))
     return _pairs_table(rows)
@@ -132,7 +134,7 @@ def _settings_section(values: dict[str, Any]) -> RenderableType | None:
 
 
 def _readings_section(found: Overview) -> RenderableType | None:
-    """Return a table with the number of system readings of each collector."""
+    """Build a table with the number of system readings from each collector."""
     rows: list[tuple[str, Text]] = []
     for kind in found.collectors:
         own = [series for series in found.series if series.kind == kind]
@@ -238,12 +240,12 @@ def _damage_section(damage: dict[str, int]) -> RenderableType | None:
 
 def _documents_section(found: Overview) -> RenderableType | None:
     if not found.documents:
-        return terminal.styled("  none yet: provml export writes them", "dim")
+        return terminal.styled("  none yet: run provml export to write one", "dim")
     rows: list[tuple[str, Text]] = []
     for name, document in found.documents.items():
         line = terminal.styled(terminal.size_text(document.size))
         if document.out_of_date:
-            line.append("  out of date: provml export writes it again", "yellow")
+            line.append("  out of date: run provml export to write it again", "yellow")
         rows.append((terminal.printable(name), line))
     return _pairs_table(rows)
 
@@ -257,7 +259,7 @@ def _show_resources(journal: Journal, as_json: bool) -> None:
     elif found:
         terminal.show(*_resources_tables(found))
     else:
-        terminal.show(terminal.styled("the run has no readings of the machine", "dim"))
+        terminal.show(terminal.styled("the run has no system readings", "dim"))
 
 
 def _resource_to_json(use: ResourceUse) -> dict[str, Any]:
@@ -307,7 +309,7 @@ def _format_amount(value: float | None, unit: str | None) -> str:
 
 
 def _format_above(use: ResourceUse) -> str:
-    """Format the time that a reading was above its threshold."""
+    """Format how long a reading was above its threshold: ``2 m 05 s > 90``."""
     if use.above_s is None or use.threshold is None:
         return "-"
     return f"{terminal.format_duration(use.above_s)} > {terminal.value_text(use.threshold)}"

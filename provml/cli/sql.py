@@ -23,12 +23,12 @@ _NUMERIC_TYPES = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT")
 def sql_command(query: str, as_json: bool, store: str | None) -> None:
     """Query the tables of a store with SQL.
 
-    The query is one SELECT in DuckDB's SQL; it can't change anything. The tables are runs, params,
-    series, samples, artifacts, flows, nodes, edges and packages. "DESCRIBE runs" lists the columns
-    of a table.
+    The query is a single SELECT statement in DuckDB's SQL dialect. It can't change anything. The
+    tables are runs, params, series, samples, artifacts, flows, nodes, edges and packages. To list
+    the columns of a table, use DESCRIBE, as in the example.
 
-    In a pipe, the first line has the columns' names, and each row is a line of fields separated by
-    tabs.
+    In a pipe, the output consists of tab-separated fields. The first line contains the column
+    names, and each further line contains one row.
     """
     from provml.lineage.questions import open_store
 

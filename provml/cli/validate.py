@@ -34,37 +34,45 @@ _SHOWN_EVIDENCE = 10
     ),
 )
 @click.argument("documents", metavar="FILE...", nargs=-1, required=True)
-@click.option("--constraints", is_flag=True, help="Check the W3C's PROV-CONSTRAINTS.")
-@click.option("--schema", is_flag=True, help="Check the JSON Schemas of PROV-JSON and provml.")
-@click.option("--shapes", is_flag=True, help="Check the SHACL shapes of provml, as RDF.")
+@click.option(
+    "--constraints", is_flag=True, help="Check documents against the W3C's PROV-CONSTRAINTS."
+)
+@click.option(
+    "--schema",
+    is_flag=True,
+    help="Check documents against the JSON Schemas of PROV-JSON and provml.",
+)
+@click.option(
+    "--shapes", is_flag=True, help="Check documents, as RDF, against provml's SHACL shapes."
+)
 @click.option(
     "--format",
     "--from",
     "from_format",
     metavar="FORMAT",
     default="auto",
-    help="The format of the files.  [default: auto, detected]",
+    help="The format of the files; auto detects the format.  [default: auto]",
 )
 @click.option(
     "--max-size",
     "max_mb",
     type=click.IntRange(min=1),
     metavar="MB",
-    help="The largest decompressed size of a file; reading takes tens of times as much memory.  "
-    "[default: 64]",
+    help="The maximum size of a file after decompression. Reading a file takes tens of times as "
+    "much memory.  [default: 64]",
 )
 @click.option(
     "--detail",
     type=click.Choice(["sample", "series"]),
-    help="Check every sample of a run, or its series.  "
-    "[default: sample; by schema and shapes up to 10,000 samples]",
+    help="Check every sample of a run, or only a summary of each series.  [default: sample, but "
+    "--schema and --shapes use series above 10,000 samples]",
 )
 @click.option(
     "--report",
     "form",
     type=click.Choice(["text", "json", "sarif", "html", "github"]),
     default="text",
-    help="The format of the findings.  [default: text]",
+    help="The format of the report.  [default: text]",
 )
 @click.option("--explain", is_flag=True, help="Show how each finding follows from the statements.")
 @json_option
@@ -84,12 +92,15 @@ def validate_command(
 ) -> int:
     """Check that documents or runs are valid PROV.
 
-    FILE is a PROV document in any format, also .gz or .zst, - for standard input, or a RUN. Without
-    --constraints, --schema or --shapes, all three are checked; in a document larger than 8 MiB,
-    only the constraints. provml's own rules apply only to documents that use provml's terms.
+    FILE is a PROV document in any supported format, a RUN, or - for standard input. A document may
+    be compressed (.gz or .zst).
 
-    Prints each finding with the statements that cause it. The exit status is 0 if everything is
-    valid, 1 if there are findings, and 2 if something can't be read.
+    --constraints, --schema and --shapes choose the checks. By default, all three run, but a
+    document larger than 8 MiB is checked only against the constraints. provml's own rules apply
+    only to documents that use provml's terms.
+
+    Prints each finding with the statements that cause it. The exit status is 0 if all documents are
+    valid, 1 if there are findings, and 2 if a document can't be read.
     """
     from provml.reading import MAX_BYTES
 
@@ -139,7 +150,7 @@ def _validate_document(
 
 
 def _print_reports(reports: list[Report], form: str) -> None:
-    """Print all reports as one document in a format other than text."""
+    """Print all reports as one document. Prints nothing for the format ``text``."""
     if form == "json":
         terminal.echo_json([report.to_dict() for report in reports])
     elif form == "sarif":
@@ -164,7 +175,9 @@ def _show_findings(report: Report, explain: bool) -> None:
             click.echo(terminal.printable(line))
     further = max(0, len(report.findings) - _SHOWN_FINDINGS) + report.further
     if further:
-        click.echo(terminal.printable(f"{report.document}: and {further:,} more findings"))
+        click.echo(
+            terminal.printable(f"{report.document}: {further:,} more findings are not shown")
+        )
     remarks = [*(["valid"] if report.conforms else []), *report.notes]
     if remarks:
         terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(remarks)}"))
@@ -179,7 +192,7 @@ def _format_evidence(finding: Finding, explain: bool) -> Iterator[str]:
             for line in evidence.explanation:
                 yield f"        {line}"
     if len(shown) < len(finding.evidence):
-        yield f"    and {len(finding.evidence) - len(shown):,} more: --explain shows them"
+        yield f"    and {len(finding.evidence) - len(shown):,} more: use --explain to see them"
 
 
 GROUP = "Documents"

@@ -174,7 +174,7 @@ class TestRuns:
         assert all("upgrade provml" in row[9] and row[8].endswith(row[0]) for row in unreadable)
         *reasons, more = done.stderr.splitlines()
         assert [reason.count("upgrade provml") for reason in reasons] == [1] * 5
-        assert more == "2 more runs can't be read; --json says why"
+        assert more == "2 more runs can't be read: use --json to see why"
         described = json.loads(call("runs", "--json", "--store", store).stdout)
         assert sum("upgrade provml" in (run["reason"] or "") for run in described) == 7
         assert "unreadable" in on_terminal("runs", "--store", store)
@@ -270,7 +270,7 @@ class TestShow:
         document = store / "plain" / "first-run" / "provenance.json"
         os.utime(document, (0, 0))
         shown = call("show", "first-run", "--store", store).stdout
-        assert "out of date: provml export writes it again" in shown
+        assert "out of date: run provml export to write it again" in shown
         found = json.loads(call("show", "first-run", "--json", "--store", store).stdout)
         assert found["documents"]["provenance.json"]["out_of_date"] is True
 
@@ -350,7 +350,8 @@ class TestExport:
         """A slip in a name would write PROV-JSON under it."""
         done = call("export", "first", "-o", tmp_path / "run.xyz", "--store", store)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "run.xyz names no format" in done.stderr
+        assert "cannot tell the format from the extension of " in done.stderr
+        assert "run.xyz: choose one with --format" in done.stderr
         assert call("export", "first", "-o", tmp_path / "run", "--store", store).returncode == 0
 
     def test_several_runs_become_one_document(self, store: Path, tmp_path: Path) -> None:

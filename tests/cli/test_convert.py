@@ -102,7 +102,7 @@ def test_what_is_lost_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "data", "message"),
     [
-        (["-", "-"], b"{}", b"standard output has no ending that names the format: give --to"),
+        (["-", "-"], b"{}", b"standard output has no file extension: choose its format with --to"),
         (["-", "x.doc"], b"{}", b"x.doc: unknown file suffix; use one of .json .jsonld"),
         (["-", "-", "--to", "provjsom"], b"{}", b"unknown format 'provjsom'; use one of jsonld"),
         (["-", "x.json", "--from", "x"], b"{}", b"unknown format 'x'"),

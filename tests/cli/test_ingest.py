@@ -66,7 +66,7 @@ def test_rejected_lines_are_told(
     log = tmp_path / "a.log"
     log.write_text('{"metric": "a", "value": null}\n')
     assert run_command(["ingest", str(log), "--store", str(store), "--experiment", "x"]) == 0
-    assert ": 0 samples, 1 rejected (see its event 'lines rejected')" in capsys.readouterr().err
+    assert ": 0 samples, 1 rejected (see the event 'lines rejected')" in capsys.readouterr().err
     assert latest(store).experiment == "x"
 
 
@@ -78,7 +78,11 @@ def test_rejected_lines_are_told(
         (["binary"], 2, "not text: it has a NUL byte at offset 1"),
         (["a.log", "--pattern", "x"], 2, "names no metric"),
         (["-", "--follow"], 2, "--follow needs a file"),
-        (["a.log", "--run", "latest", "--experiment", "x"], 2, "--experiment names a new run"),
+        (
+            ["a.log", "--run", "latest", "--experiment", "x"],
+            2,
+            "--experiment can't be used with --run",
+        ),
         (["a\0b"], 2, "not a path"),
     ],
 )
@@ -224,7 +228,9 @@ def test_closed_standard_input(store: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "provml: error: standard input is closed: there is nothing to read\n"
+    assert done.stderr == (
+        "provml: error: standard input is closed: pipe log lines to it, or name a file\n"
+    )
     assert not store.exists()
 
 

@@ -210,7 +210,7 @@ def test_diff(work: Path) -> None:
     assert re.search(r"params +lr +0\.1 +0\.05", shown)
     assert first in shown.splitlines()[0] and second in shown.splitlines()[0]
     same = call("diff", first, first, *at)
-    assert (same.stdout, same.stderr) == ("", "nothing differs\n")
+    assert (same.stdout, same.stderr) == ("", "the runs do not differ\n")
     assert call("diff", first, *at).returncode == 2
 
 
@@ -233,7 +233,7 @@ def test_history(work: Path) -> None:
     (line,) = call("history", "base", *at).stdout.splitlines()
     assert line.split("\t")[2] == "1"
     assert json.loads(call("history", "base", "--json", *at).stdout)[0]["name"] == "base"
-    assert "run is" in on_terminal("history", "base", *at)
+    assert "run status" in on_terminal("history", "base", *at)
     unknown = call("history", "nothing", *at)
     assert unknown.returncode == 2 and "'base'" in unknown.stderr
 
@@ -258,7 +258,7 @@ def test_sql(work: Path) -> None:
 def test_index(work: Path) -> None:
     """What is new could not be read ahead of a question."""
     done = call("index", "--samples", "--store", work / "provenance")
-    assert re.match(r"2 runs, \d read, in ", done.stdout)
+    assert re.match(r"indexed 2 runs \(\d read from disk\) in ", done.stdout)
     assert list((work / "provenance" / ".tables").glob("v*/samples/*.parquet"))
 
 

@@ -143,7 +143,7 @@ class TestQuery:
         target = tmp_path / "x.csv"
         done = call("query", ENDLESS, "--timeout", "2", "-o", target, "--store", store)
         assert done.returncode == 1
-        assert "no answer within 2 s" in done.stderr
+        assert "did not finish within 2 s" in done.stderr
         assert sorted(path.name for path in tmp_path.iterdir()) == ["provenance"]
         assert call("query", IDS, "--store", store).returncode == 0
 

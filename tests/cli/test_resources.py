@@ -86,5 +86,5 @@ def test_a_run_without_readings(store: Path) -> None:
     with provml.start_run("r", store=store, formats=()) as run:
         pass
     done = call("show", run.path, "--resources")
-    assert (done.returncode, done.stdout) == (0, "the run has no readings of the machine\n")
+    assert (done.returncode, done.stdout) == (0, "the run has no system readings\n")
     assert json.loads(call("show", run.path, "--resources", "--json").stdout) == []
