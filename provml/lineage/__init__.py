@@ -1,5 +1,6 @@
-"""Answers questions over many runs: what made a file, what was made from it, how runs differ.
+"""Answers questions about many runs, such as what a file was made from and how runs differ.
 
-Keeps the runs of a store as tables in the store (`tables`, `rows`, `segments`); you can delete the
-tables at any time. Queries them with DuckDB (`database`, `questions`). Never records anything.
+provml keeps tables of a store's runs inside the store (`tables`, `rows`, `segments`), and queries
+the tables with DuckDB (`database`, `questions`). You can delete the tables at any time: provml
+builds them again. This package never records anything.
 """

@@ -1,4 +1,4 @@
-"""Answers as tables, which convert to pyarrow, pandas and polars.
+"""Answers as tables that can be converted to pyarrow, pandas and polars.
 
 Imports only `errors` from provml; imports pyarrow, pandas or polars only when needed.
 """
@@ -25,15 +25,16 @@ _ARROW: Final = {
 
 
 class TableAnswer:
-    """A table: columns with names and SQL types, and rows of Python objects.
+    """The answer to a question, as a table with named and typed columns.
 
-    ``len(table)`` is the number of rows. ``table[0]`` and iteration give each row as a dict.
+    ``len(table)`` is the number of rows. Indexing (``table[0]``) and iteration return rows as
+    dicts.
 
     Attributes:
-        columns: the columns' names, which are all different.
-        types: the columns' SQL types.
-        rows: a tuple for each row.
-        notes: messages for the user: runs that could not be read, and other limits of the answer.
+        columns: the names of the columns. Each name is unique.
+        types: the SQL type of each column.
+        rows: the rows, each as a tuple of Python objects.
+        notes: messages for the user, for example about runs that could not be read.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class TableAnswer:
         notes: Sequence[str] = (),
     ) -> None:
         self.columns: list[str] = []
-        for name in columns:  # SELECT 1 a, 2 a: a data frame needs different names
+        for name in columns:  # SQL allows duplicate column names, but data frames do not
             unique, number = name, 1
             while unique in self.columns:
                 unique, number = f"{name}_{number}", number + 1
@@ -66,12 +67,15 @@ class TableAnswer:
         return f"<provml.lineage.TableAnswer {len(self.rows)} rows: {', '.join(self.columns)}>"
 
     def column(self, name: str) -> list[Any]:
-        """Return the cells of a column. Raises ValueError if no column has this name."""
+        """Return the values in a column. Raises ValueError if no column has this name."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
     def to_arrow(self) -> pa.Table:
-        """Convert to a ``pyarrow`` table. Raises MissingExtraError if it is not installed."""
+        """Convert the table to a ``pyarrow`` table.
+
+        Raises MissingExtraError if pyarrow is not installed.
+        """
         try:
             import pyarrow as pa
         except ImportError:
@@ -85,15 +89,21 @@ class TableAnswer:
         return pa.table(arrays, names=self.columns)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Convert to a ``pandas`` data frame. Raises MissingExtraError if it is not installed."""
+        """Convert the table to a ``pandas`` data frame.
+
+        Raises MissingExtraError if pandas or pyarrow is not installed.
+        """
         try:
-            import pandas  # noqa: F401 - pyarrow's own message names no pip command
+            import pandas  # noqa: F401 - pyarrow's error would not name the pip command
         except ImportError:
             raise MissingExtraError("a pandas data frame", "pandas", "frames") from None
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """Convert to a ``polars`` data frame. Raises MissingExtraError if it is not installed."""
+        """Convert the table to a ``polars`` data frame.
+
+        Raises MissingExtraError if polars or pyarrow is not installed.
+        """
         try:
             import polars
         except ImportError:
@@ -104,7 +114,7 @@ class TableAnswer:
 
 
 class HasTable:
-    """Base class of answers that convert to a table, and to pyarrow, pandas and polars."""
+    """The base class of answers that can be converted to tables and data frames."""
 
     __slots__ = ()
 
@@ -113,13 +123,22 @@ class HasTable:
         raise NotImplementedError
 
     def to_arrow(self) -> pa.Table:
-        """Convert `table` to a ``pyarrow`` table. Raises MissingExtraError."""
+        """Return the answer as a ``pyarrow`` table.
+
+        Raises MissingExtraError if pyarrow is not installed.
+        """
         return self.table().to_arrow()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Convert `table` to a ``pandas`` data frame. Raises MissingExtraError."""
+        """Return the answer as a ``pandas`` data frame.
+
+        Raises MissingExtraError if pandas or pyarrow is not installed.
+        """
         return self.table().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """Convert `table` to a ``polars`` data frame. Raises MissingExtraError."""
+        """Return the answer as a ``polars`` data frame.
+
+        Raises MissingExtraError if polars or pyarrow is not installed.
+        """
         return self.table().to_polars()

@@ -28,21 +28,23 @@ _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 
 @dataclass(slots=True)
 class Comparison(HasTable):
-    """Runs side by side.
+    """A side-by-side comparison of runs.
 
-    Each part maps a name to a list with one value per run, which is None if the run has no value.
+    Each part, except ``code``, maps names to lists with one value per run. The value is None if the
+    run does not have one.
 
     Attributes:
-        runs: the runs' names in the tables, in the order that the caller gave.
-        state: experiment, status, duration, script, commit.
+        runs: the names of the runs, in the order in which they are compared.
+        state: the experiment, status, duration in seconds, script and git commit, and whether the
+            code had uncommitted changes.
         params, tags: the last value of each parameter and tag, as exact text.
-        resources: the parameters named ``system.*``, which summarise readings of the machine.
+        resources: the parameters named ``system.*``, which summarise system readings.
         packages: the versions of the installed packages.
-        data: by ``<kind> <name>``, the digests of all contents with this name in each run.
-        metrics: by ``<name> <context>``, the last value, min, max and count in each run.
-        code: by file name, unified diffs of each run against the first run. They cover the recorded
-            sources, and the changes of the sources since the commit.
-        notes: messages for the user, such as runs that could not be read.
+        data: by ``<kind> <name>``, a list of the digests that each run recorded under this name.
+        metrics: by ``<name> <context>``, the last value, minimum, maximum and count in each run.
+        code: by file name, the lines of a unified diff between the first run and every other run.
+            The files are the recorded sources and the diffs of uncommitted changes.
+        notes: messages for the user, for example about runs that could not be read.
     """
 
     runs: list[str]
@@ -58,14 +60,14 @@ class Comparison(HasTable):
     _floats: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False)
 
     def differing(self, part: str) -> dict[str, list[Any]]:
-        """Return the entries of a part that are not the same in all runs."""
+        """Return the entries of a part whose values differ between the runs."""
         entries: dict[str, list[Any]] = getattr(self, part)
         return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
 
     def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
-        """Yield each difference except in the code: part, name, and the list of values in all runs.
+        """Yield each difference, except in the code, as (part, name, list of one value per run).
 
-        Yields all floats as numbers, including those of parameters; `table` has the exact text.
+        Parameters that are floats are yielded as numbers; `table` returns their exact text.
         """
         for part in ("state", "params", "resources", "tags", "packages", "data"):
             for name, values in self.differing(part).items():
@@ -77,11 +79,11 @@ class Comparison(HasTable):
                 yield "metrics", f"{name} {column}", numbers
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all parts as plain JSON, including values that are the same in all runs."""
+        """Return all parts as JSON-compatible objects, including the values that do not differ."""
         return {name: getattr(self, name) for name in ("runs", *_PARTS, "notes")}
 
     def table(self) -> TableAnswer:
-        """Return the differences as rows: part, name, and the exact value in each run."""
+        """Return the differences as a table: part, name, and the exact value in each run."""
         rows: list[tuple[Any, ...]] = []
         for part, name, values in self.differences():
             exact = values if part in ("data", "metrics") else getattr(self, part)[name]
@@ -90,7 +92,14 @@ class Comparison(HasTable):
         return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
 
     def add(self, part: str, name: str, place: int, value: Any) -> None:
-        """Set a value of the run at this position in `runs`."""
+        """Set one run's value of an entry.
+
+        Args:
+            part: the part that contains the entry, such as ``params``.
+            name: the entry's name.
+            place: the run's position in ``runs``.
+            value: the run's value.
+        """
         entries: dict[str, list[Any]] = getattr(self, part)
         entries.setdefault(name, [None] * len(self.runs))[place] = value
 
@@ -102,7 +111,7 @@ def _exact_text(value: Any) -> str | None:
 
 
 def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Comparison:
-    """Compare runs. Reads the source code that each run recorded."""
+    """Compare runs side by side. Reads the source code that each run recorded."""
     comparison = Comparison(runs, notes=list(notes))
     for place, run in enumerate(runs):
         for row in _select_run(database, "runs", run):
@@ -124,7 +133,7 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
 
 
 def _add_settings(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
-    """Add a run's parameters and tags."""
+    """Add a run's parameters and tags to the comparison."""
     for row in rows:
         if not row["is_last"]:
             continue
@@ -138,7 +147,7 @@ def _add_settings(comparison: Comparison, place: int, rows: list[dict[str, Any]]
 
 
 def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
-    """Add the digests of a run's datasets, artifacts, models and code."""
+    """Add the digests of a run's datasets, artifacts, models and code to the comparison."""
     digests: dict[str, list[str]] = {}
     for row in rows:
         digest = row["sha256"] or row["uri"]
@@ -149,7 +158,7 @@ def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) ->
 
 
 def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
-    """Return the rows of a run in a table."""
+    """Return a run's rows from a table."""
     order = {"artifacts": "time_ns, node", "runs": "run"}.get(table, "name")
     return list(
         database.ask([table], f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run])
@@ -157,7 +166,7 @@ def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[s
 
 
 def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
-    """Return unified diffs of each run's code against the first run's, by file name."""
+    """Compare each run's code with the first run's code; return unified diffs by file name."""
     sources = [_read_sources(database, database.runs[run], run) for run in runs]
     diffs: dict[str, list[str]] = {}
     for name in sorted({name for of_run in sources for name in of_run}):
@@ -182,7 +191,10 @@ def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list
 
 
 def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
-    """Return the text of a run's recorded sources by name; if a name repeats, the latest copy."""
+    """Return the texts of a run's recorded source files, by name.
+
+    If several files have the same name, the latest one is returned.
+    """
     texts: dict[str, str] = {}
     for row in _select_run(database, "artifacts", run):
         if row["kind"] in ("script", "source", "diff") and row["copy"] and row["form"] == "file":
@@ -193,7 +205,10 @@ def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict
 
 
 def _read_copy(folder: Path, copy: str) -> str | None:
-    """Read the text of a copy; return None if it is missing, too large or outside the folder."""
+    """Return the text of a file that a run copied into its folder.
+
+    Returns None if the copy is missing, too large or outside the folder.
+    """
     path = (folder / copy).resolve()
     if not path.is_relative_to(folder.resolve()):
         return None

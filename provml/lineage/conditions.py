@@ -5,12 +5,13 @@
     status == "finished" and started >= "2026-03-01" and duration_s > 60
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
-A metric has ``last`` (the default), ``min``, ``max`` and ``count``. Without a context, it covers
-all contexts; ``[None]`` selects the samples that were logged without a context. If a run does not
-have a value, every comparison with this value is unknown; ``== None`` selects these runs.
+A metric has the fields ``last`` (the default), ``min``, ``max`` and ``count``. A metric without a
+context covers all contexts; ``[None]`` selects the samples that were logged without a context. If a
+run lacks a value, comparisons with the value are unknown, as with NULL in SQL. ``== None`` selects
+the runs that lack the value.
 
-`ast` parses the text, and nothing executes it. SQL receives every name and value in it as a
-parameter. Imports `errors`, `base.clock` and `model.names`.
+The text is parsed with `ast` and never executed. The names and values in it are passed to SQL as
+parameters. Imports only `base`, `errors` and `model.names` from provml.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Is: "=",
     ast.IsNot: "<>",
 }
-_HINT: Final = 'quote a name with other characters: params["learning-rate"]'
+_HINT: Final = 'write a name with special characters in quotes, as in params["learning-rate"]'
 
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """A fragment of SQL, with its parameters in order."""
+    """A fragment of SQL, and the values of its parameters in order."""
 
     text: str
     params: tuple[Any, ...] = ()
@@ -70,7 +71,7 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value to compare, as a number, as text, or as both."""
+    """A value in a condition. Its SQL yields a number, text, or either of them."""
 
     number: Sql | None
     text: Sql | None
@@ -80,7 +81,7 @@ class _Value:
 
 
 def _is_number(value: object) -> bool:
-    """Return True if the text is a number."""
+    """Return whether Python can convert a value to a float."""
     try:
         float(str(value))
     except ValueError:
@@ -89,15 +90,18 @@ def _is_number(value: object) -> bool:
 
 
 def compile_condition(expression: str) -> Sql:
-    """Translate a condition on the table ``runs``, which the SQL calls ``r``.
+    """Translate a condition to SQL that filters the table ``runs``, under the alias ``r``.
 
-    Raises QueryError if the expression is wrong; the message says where.
+    Raises QueryError if the expression is not a valid condition. The message includes the position.
     """
     return _Compiler(expression).condition(_parse_expression(expression))
 
 
 def compile_value(expression: str) -> tuple[Sql, Sql]:
-    """Translate a value for ``--sort`` and ``--show``; return its SQL as a number, and as text."""
+    """Translate a value of ``--sort`` or ``--show`` to SQL; return it as a number and as text.
+
+    The SQL is NULL if the value can't be a number, or can't be text.
+    """
     compiler = _Compiler(expression)
     node = _parse_expression(expression)
     found = compiler.value(node)
@@ -109,7 +113,7 @@ def _parse_expression(expression: str) -> ast.expr:
     _check_unicode(expression)
     if len(expression) > _LONGEST:
         raise QueryError(
-            f"the condition has {len(expression):,} characters: at most {_LONGEST:,} are allowed"
+            f"the condition is {len(expression):,} characters long, but the limit is {_LONGEST:,}"
         )
     try:
         with warnings.catch_warnings():
@@ -119,18 +123,18 @@ def _parse_expression(expression: str) -> ast.expr:
         assignment = _find_assignment(expression.strip())
         if assignment is not None:
             raise QueryError(
-                f"use == to compare, at column {assignment}: {expression!r:.80}"
+                f"column {assignment} of {expression!r:.80}: use == to compare values, not ="
             ) from None
         column = error.offset or len(expression.strip()) + 1
         raise QueryError(
-            f"not an expression, at column {column}: {error.msg}: {expression!r:.80}; {_HINT}"
+            f"column {column} of {expression!r:.80}: not an expression: {error.msg}; {_HINT}"
         ) from None
     except (ValueError, RecursionError, MemoryError):
-        raise QueryError(f"not an expression: {expression!r:.80}") from None
+        raise QueryError(f"{expression!r:.80} is not an expression") from None
 
 
 def _find_assignment(expression: str) -> int | None:
-    """Return the column of a single ``=`` in an expression; None if no ``=`` is found."""
+    """Return the column of the first ``=`` in an expression, or None. ``==`` does not count."""
     try:
         for token in tokenize.generate_tokens(io.StringIO(expression).readline):
             if token.type == tokenize.OP and token.string == "=":
@@ -144,7 +148,7 @@ def _check_unicode(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueryError(f"a lone surrogate is not Unicode text: {text!r:.80}") from None
+        raise QueryError(f"{text!r:.80} contains a lone surrogate: use valid Unicode") from None
     return text
 
 
@@ -154,7 +158,7 @@ class _Compiler:
 
     def _refuse(self, node: ast.expr, what: str) -> NoReturn:
         text = ast.get_source_segment(self._expression, node) or ""
-        raise QueryError(f"{what}, at column {node.col_offset + 1}: {text!r:.80}")
+        raise QueryError(f"column {node.col_offset + 1}, {text!r:.80}: {what}")
 
     # -- conditions ---------------------------------------------------------------------------
 
@@ -162,7 +166,7 @@ class _Compiler:
         try:
             return self._condition(node)
         except RecursionError:
-            raise QueryError("the condition is nested too deeply: split it") from None
+            raise QueryError("the condition is nested too deeply: simplify it") from None
 
     def _condition(self, node: ast.expr) -> Sql:
         if isinstance(node, ast.BoolOp):
@@ -182,7 +186,7 @@ class _Compiler:
                 return Sql(f"({found.text.text} = 'true')", found.text.params)
         if isinstance(node, ast.Constant) and isinstance(node.value, bool):
             return Sql("TRUE" if node.value else "FALSE")
-        self._refuse(node, "not a condition: compare something, as in params.lr < 0.01")
+        self._refuse(node, "not a condition: compare it with a value, as in params.lr < 0.01")
 
     def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Sql:
         if isinstance(op, (ast.In, ast.NotIn)):
@@ -190,11 +194,11 @@ class _Compiler:
             return found if isinstance(op, ast.In) else Sql(f"(NOT {found.text})", found.params)
         operator = _OPERATORS[type(op)]
         if isinstance(op, (ast.Is, ast.IsNot)) and not _is_none(right):
-            self._refuse(right, "'is' only compares with None: use ==")
+            self._refuse(right, "'is' works only with None: use == instead")
         one, other = self.value(left), self.value(right)
         if one.is_null or other.is_null:
             if operator not in ("=", "<>"):
-                self._refuse(left if one.is_null else right, "None has no order")
+                self._refuse(left if one.is_null else right, "None has no order: use == or !=")
             return _null_test(other if one.is_null else one, missing=operator == "=")
         return self._compared(one, operator, other, right)
 
@@ -204,7 +208,7 @@ class _Compiler:
         for truth, value_of in ((one.truth, other), (other.truth, one)):
             if truth is not None and value_of.text is not None:
                 if operator not in ("=", "<>"):
-                    self._refuse(node, "True and False have no order")
+                    self._refuse(node, "True and False have no order: use == or !=")
                 text = "true" if truth else "false"
                 return Sql(f"({value_of.text.text} {operator} ?)", (*value_of.text.params, text))
         numbers = texts = None
@@ -214,17 +218,17 @@ class _Compiler:
         if one.text and other.text:
             params = (*one.text.params, *other.text.params)
             texts = Sql(f"({one.text.text} {operator} {other.text.text})", params)
-        if numbers and texts:  # two recorded values: compare numbers if both are numbers, else text
+        if numbers and texts:  # text is compared only if one of the values is not a number
             return Sql(f"coalesce({numbers.text}, {texts.text})", (*numbers.params, *texts.params))
         chosen = numbers or texts
         if chosen is None:
-            self._refuse(node, "can't compare a number and a text")
+            self._refuse(node, "can't compare a number with text")
         recorded = one.number or other.number
         if chosen is texts and recorded is not None and operator not in ("=", "<>"):
-            # a recorded number also has a text, which sorts differently
+            # numbers sort differently as text, so this compares only values that are not numbers
             literal = next((v.text for v in (one, other) if v.number is None), None)
             if literal is not None and any(map(_is_number, literal.params)):
-                self._refuse(node, "write a number without quotes, as in params.lr < 0.01")
+                self._refuse(node, "write numbers without quotes, as in params.lr < 0.01")
             return Sql(
                 f"({recorded.text} IS NULL AND {chosen.text})", (*recorded.params, *chosen.params)
             )
@@ -257,14 +261,14 @@ class _Compiler:
             return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (kind, name))
         found = self.value(right)
         if found.text is None:
-            self._refuse(right, "put a list, a text, params, tags or metrics after 'in'")
+            self._refuse(right, "after 'in', write a list, text, params, tags or metrics")
         wanted = self._literal_text(left)
         return Sql(f"contains({found.text.text}, ?)", (*found.text.params, wanted))
 
     def _literal_text(self, node: ast.expr) -> str:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             return _check_unicode(node.value)
-        self._refuse(node, "write a text in quotes here")
+        self._refuse(node, "write text in quotes here")
 
     # -- values -------------------------------------------------------------------------------
 
@@ -276,7 +280,7 @@ class _Compiler:
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             return self._recorded(node)
         if isinstance(node, ast.BinOp):
-            self._refuse(node, f"conditions have no arithmetic; {_HINT}")
+            self._refuse(node, f"conditions can't contain arithmetic; {_HINT}")
         self._refuse(node, "not a value")
 
     def _constant(self, node: ast.Constant, negative: bool) -> _Value:
@@ -299,16 +303,16 @@ class _Compiler:
         root, steps = self._path(node)
         if root in ("params", "tags"):
             if not steps:
-                self._refuse(node, f"name one, as in {root}.name")
+                self._refuse(node, f"add a name, as in {root}.name")
             names = [self._one_name(node, keys) for keys, _ in steps]
             return _setting_value("param" if root == "params" else "tag", ".".join(names))
         if root == "metrics":
             return self._metric(node, steps)
         if steps:
-            self._refuse(node, f"{root!r} has no parts")
+            self._refuse(node, f"{root!r} has no fields: write only {root}")
         if root in _TEXTS:
             return _Value(None, Sql(f"r.{root}"))
-        if root == "duration_s":  # for a run in progress, the time until now
+        if root == "duration_s":  # a run in progress has the duration until now
             now = "CASE r.status WHEN 'running' THEN (?::BIGINT - r.started_ns) / 1e9 END"
             return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
         if root in _NUMBERS:
@@ -318,12 +322,12 @@ class _Compiler:
         if root == "git_dirty":
             return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
         known = ", ".join((*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty"))
-        self._refuse(node, f"unknown name {root!r}: put a text in quotes, or use one of {known}")
+        self._refuse(node, f"unknown name {root!r}: put text in quotes, or use one of {known}")
 
     def _path(self, node: ast.expr) -> tuple[str, list[tuple[tuple[Any, ...], bool]]]:
-        """Return the first name of a value, and the keys that follow it.
+        """Split a value such as ``metrics.loss["a", "b"].min`` into its first name and its steps.
 
-        Each step is a tuple of keys, and True if a dot precedes it, or False for brackets.
+        Each step is a tuple of keys and a flag: True for a step after a dot, False for brackets.
         """
         steps: list[tuple[tuple[Any, ...], bool]] = []
         while not isinstance(node, ast.Name):
@@ -348,19 +352,19 @@ class _Compiler:
 
     def _one_name(self, node: ast.expr, keys: tuple[Any, ...]) -> str:
         if len(keys) != 1 or not isinstance(keys[0], str):
-            self._refuse(node, "write one name in quotes here")
+            self._refuse(node, "write only one name in quotes here")
         return keys[0]
 
     def _metric(self, node: ast.expr, steps: list[tuple[tuple[Any, ...], bool]]) -> _Value:
         if not steps:
-            self._refuse(node, "name one, as in metrics.loss.training.min")
+            self._refuse(node, "add a name, as in metrics.loss.training.min")
         field = "last"
         own, *rest = steps
         if rest and rest[-1][1] and rest[-1][0][0] in _FIELDS:
             field = rest.pop()[0][0]
         if len(rest) > 1:
-            what = f"a metric has a context and one of {', '.join(_FIELDS)}"
-            self._refuse(node, f'{what}; quote a name with dots: metrics["a.b"]')
+            what = f"a metric's name can be followed by a context and one of {', '.join(_FIELDS)}"
+            self._refuse(node, f'{what}; write a name with dots in quotes: metrics["a.b"]')
         where, params = (
             "x.run = r.run AND x.kind = 'metric' AND x.name = ?",
             [self._one_name(node, own[0])],
@@ -369,14 +373,14 @@ class _Compiler:
             keys = rest[0][0]
             if None in keys:
                 if len(keys) > 1:
-                    self._refuse(node, "None names no context by itself")
+                    self._refuse(node, "None can't be combined with the name of a context")
                 where += " AND x.context IS NULL"
             else:
                 given, standard = encoded_path(keys), encoded_path(standard_path(keys))
                 if given == standard:
                     where += " AND x.context = ?"
                     params.append(given)
-                else:  # early versions of provml recorded contexts with this name
+                else:  # early versions of provml recorded the name as given
                     where += (
                         " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
                         " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"
@@ -402,7 +406,7 @@ def _setting_value(kind: str, name: str) -> _Value:
 
 
 def _no_nan(number: str) -> str:
-    """Return SQL that turns NaN into null, because DuckDB sorts NaN above all numbers."""
+    """Return SQL that replaces NaN with NULL, because DuckDB sorts NaN above all numbers."""
     return f"nullif({number}, 'NaN'::DOUBLE)"
 
 

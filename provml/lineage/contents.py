@@ -1,4 +1,4 @@
-"""The contents in a lineage: files, folders and objects. Imports nothing else from provml."""
+"""The content items of a lineage: files, folders and objects. Imports nothing else from provml."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
-"""A row of a table, by column name."""
+"""A row of a table: its values by column name."""
 
 
 @dataclass(slots=True)
 class Content:
-    """A file, folder or object that the lineage reached, identified by its digest.
+    """A content item of a lineage: a file, folder or object, identified by its digest.
 
     Attributes:
-        key: the digest; for a content without a digest, the run and the node.
-        up: the number of steps from this content to the start; None if the start was not made
-            from it.
-        down: the number of steps from the start to this content; None if it was not made from the
-            start.
-        places: the rows of ``artifacts`` with this content, in the runs of the answer.
+        key: the digest, or the names of the run and node if the item has no digest or is empty.
+        up: the number of steps from the start back to this item; None if the start was not made
+            from this item.
+        down: the number of steps from the start forward to this item; None if this item was not
+            made from the start.
+        places: the rows of the table ``artifacts`` for this item, in the runs of the answer.
     """
 
     key: str
@@ -29,10 +29,10 @@ class Content:
 
     @property
     def depth(self) -> int:
-        """The number of steps between this content and the start."""
+        """The number of steps between this item and the start, in the nearer direction."""
         return min(depth for depth in (self.up, self.down) if depth is not None)
 
     @property
     def facts(self) -> Row:
-        """The row for the place that made the content or, if it is unknown, that first used it."""
+        """The row of the run that made the item, or else the row of the first run that used it."""
         return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))

@@ -1,8 +1,8 @@
-"""Queries a store's tables with DuckDB, and updates the tables before each question.
+"""Queries a store's tables with DuckDB, and brings the tables up to date first.
 
-The database is in memory and locked: it reads only the files of the tables, loads no extensions,
-and its configuration can't be changed. Imports `segments`, `tables` and `answers`; imports duckdb
-only when needed.
+The database is in memory and locked down: it can read only the files of the tables, loads no
+extensions, and rejects changes to its configuration. Imports `segments`, `tables` and `answers`;
+imports duckdb only when needed.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _INDIRECT_WORD: Final = re.compile(r"\bquery(_table)?\b|_schema\b|\bduckdb_", re
 
 
 class QuestionDatabase:
-    """The tables of one store in this process. Several threads can use it at the same time.
+    """An in-memory database that contains the tables of one store. Safe to share between threads.
 
     Attributes:
         store: the store's folder.
-        runs: the runs in the tables, by name, as of the last refresh.
-        unread: by name, the reason why a run can't be read.
+        runs: the runs that were in the tables after the last refresh, by name.
+        unread: the names of the runs that can't be read, each with the reason.
     """
 
     def __init__(self, store: Path) -> None:
-        """Open the store without reading it.
+        """Create the database without reading the store.
 
         Raises MissingExtraError if duckdb is not installed.
         """
@@ -80,10 +80,10 @@ class QuestionDatabase:
     # -- refreshing ---------------------------------------------------------------------------
 
     def refresh(self) -> int:
-        """Read the new and changed runs of the store; return the number of runs read.
+        """Read the store's new and changed runs into the tables; return the number of runs read.
 
-        Costs 30 microseconds per run to compare the names, sizes and times of files, and about
-        15 ms for each new or changed run of 10,000 samples.
+        Comparing the names, sizes and times of files takes 30 microseconds per run. Reading a new
+        or changed run takes about 15 ms for 10,000 samples.
 
         Raises StoreError if the store can't be read.
         """
@@ -95,7 +95,7 @@ class QuestionDatabase:
             if stale:
                 with self.segments.writing():
                     if self.segments.names() != list(self._catalogs):
-                        live = self._build_catalog(found)  # another process wrote segments
+                        live = self._build_catalog(found)  # another process has written segments
                         stale = self._find_stale(found, live)
                     read = len(stale)
                     for made in self.segments.make(stale):
@@ -105,7 +105,7 @@ class QuestionDatabase:
                         live = self._build_catalog(found) | memory
                         lost = self._find_stale(found, live)
                         if any(own.run not in live for own in lost):
-                            # a damaged segment was discarded, so read its runs again
+                            # the merge discarded a damaged segment, so read its runs again
                             for made in self.segments.make(lost):
                                 self._take_segment(made, found, live)
             self.unread = {run: why for run, why in self.unread.items() if run in found}
@@ -129,7 +129,7 @@ class QuestionDatabase:
     def _take_segment(
         self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> None:
-        """Add a new segment to `live`. Keep its rows in memory if they are not in a file."""
+        """Add the runs of a new segment to `live`; keep its rows in memory if no file has them."""
         for run in made.runs:
             self.unread.pop(run, None)
             self._unread_at.pop(run, None)
@@ -144,7 +144,7 @@ class QuestionDatabase:
             self._memory[name] = made
 
     def _build_catalog(self, found: dict[str, FoundRun]) -> dict[str, IndexedRun]:
-        """Return the segment of each run whose rows are up to date."""
+        """Return the runs whose rows are up to date, each with the segment that contains them."""
         read = {name: self._read_catalog(name) for name in self.segments.names()}
         self._catalogs = {name: catalog for name, catalog in read.items() if catalog is not None}
         newest: dict[str, IndexedRun] = {}
@@ -173,7 +173,7 @@ class QuestionDatabase:
         return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
 
     def _load(self, table: str) -> None:
-        """Update a table in memory from the segments and the runs in progress."""
+        """Update a table in the database from the segments and the runs in progress."""
         loaded = self._loaded[table]
         wanted = {run: at.segment for run, at in self._live.items()}
         if loaded == wanted:
@@ -206,7 +206,7 @@ class QuestionDatabase:
         self._connection.execute(query, [path] if whole else [path, runs])
 
     def _load_samples(self) -> None:
-        """Define the table ``samples`` as a view of the runs' files; write the missing files."""
+        """Define ``samples`` as a view of one Parquet file per run; write the missing files."""
         paths = []
         with self.segments.writing():
             for run, found in self.runs.items():
@@ -228,7 +228,13 @@ class QuestionDatabase:
     # -- querying -----------------------------------------------------------------------------
 
     def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Run one of provml's own queries on these tables, as of the last refresh."""
+        """Run one of provml's own queries, on the runs of the last refresh.
+
+        Args:
+            tables: the tables that the query reads.
+            query: the SQL, with ``?`` for each parameter.
+            params: the values of the parameters, in order.
+        """
         import duckdb
 
         with self.lock:
@@ -237,7 +243,7 @@ class QuestionDatabase:
                     for table in tables:
                         self._load(table)
                     break
-                except duckdb.Error:  # another process merged a segment, or one is damaged
+                except duckdb.Error:  # another process merged a segment, or a segment is damaged
                     if attempt + 1 == _TRIES:
                         raise
                     for table in TABLES:
@@ -249,9 +255,9 @@ class QuestionDatabase:
             return self._fetch_answer(query, params)
 
     def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Run a user's query, which can read all tables but can't change anything.
+        """Run a user's query, which can read every table but can't change anything.
 
-        Raises QueryError if the query is not a single SELECT, or DuckDB rejects it.
+        Raises QueryError if the query is not a single SELECT statement, or if DuckDB rejects it.
         """
         import duckdb
 
@@ -263,7 +269,7 @@ class QuestionDatabase:
                 raise QueryError(_one_line_message(error)) from None
             kinds = [statement.type for statement in statements]
             if kinds != [duckdb.StatementType.SELECT]:
-                raise QueryError("give a single SELECT: the tables are read-only")
+                raise QueryError("the tables are read-only: write a single SELECT statement")
             tables = [name for name in TABLES if re.search(rf"\b{name}\b", query, re.IGNORECASE)]
             if _INDIRECT_WORD.search(query):
                 tables = list(TABLES)
@@ -292,5 +298,5 @@ class QuestionDatabase:
 
 
 def _one_line_message(error: Exception) -> str:
-    """Return DuckDB's message as one line, without the part that quotes the query."""
+    """Return DuckDB's error message as one line, without the part that quotes the query."""
     return " ".join(str(error).split("\n\nLINE ")[0].split())

@@ -1,8 +1,8 @@
 """Merges the runs of a lineage into one PROV graph, for the export formats and networkx.
 
-Each run gets its own prefix. If one run used a content that another run made (the digests are
-equal), the graph states that the two entities are alternates of each other. Imports `contents`,
-`rows`, `model` and `export`; imports networkx only when needed.
+Each run gets its own prefix. If one run used a file that another run made (the digests are equal),
+the graph states that the two entities are alternates of each other. Imports `contents`, `rows`,
+`model` and `export`; imports networkx only when needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LineageMapping:
-    """The statements of a lineage, with the methods of `RunMapping` that export formats call."""
+    """The PROV statements of a lineage, in a class that export formats use like `RunMapping`."""
 
     detail = "series"
     samples = 0
@@ -35,11 +35,11 @@ class LineageMapping:
     def __init__(
         self, contents: Mapping[str, Content], folders: Mapping[str, Path], depth: int | None
     ) -> None:
-        """Read the runs.
+        """Read the runs and collect their statements.
 
         Args:
-            contents: the contents that the lineage reached, by key.
-            folders: by the run's name, the folders of the runs that made or used the contents.
+            contents: the content items that the lineage reached, by key.
+            folders: the folders of the runs that made or used the content, by the runs' names.
             depth: the maximum number of steps that were followed; None means no limit.
         """
         self._contents, self._depth = contents, depth
@@ -68,7 +68,7 @@ class LineageMapping:
         journal: Journal,
         places: dict[str, list[tuple[str, str]]],
     ) -> None:
-        """Add the part of a run that connects contents of the lineage, and its agents."""
+        """Add the nodes of a run that connect content items of the lineage, and their agents."""
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}
@@ -103,11 +103,11 @@ class LineageMapping:
             places.setdefault(keys[name], []).append((roles.get(name, "in"), new))
 
     def prefixes(self) -> dict[str, str]:
-        """Return the IRIs of the prefixes in the statements."""
+        """Return the prefixes that the statements use, with their IRIs."""
         return self._prefixes
 
     def singles(self) -> Iterator[Statement]:
-        """Yield all statements: elements, then relations."""
+        """Yield all statements: the elements, then the relations."""
         yield from self._singles.values()
         yield from self._relations
 
@@ -116,11 +116,11 @@ class LineageMapping:
         return self.singles()
 
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
-        """Return no statements: a lineage has no tables of samples."""
+        """Return an empty iterator, because a lineage has no tables of samples."""
         return iter(())
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """Return no blocks: a lineage has contents, not samples."""
+        """Return an empty iterator, because a lineage has no samples."""
         return iter(())
 
     @property
@@ -135,14 +135,17 @@ class NoSeries:
     all: Final[tuple[RunSeries, ...]] = ()
 
     def blocks(self) -> Iterator[Block]:
-        """Return no blocks."""
+        """Return an empty iterator."""
         return iter(())
 
 
 def _rename_statement(
     statement: Statement, prefixes: dict[str, str], kept: Collection[str] | None = None
 ) -> Statement:
-    """Rename a statement's prefixes; drop arguments that refer to nodes outside `kept`."""
+    """Return a copy of a statement with renamed prefixes.
+
+    The copy has no arguments that refer to nodes outside `kept`, unless `kept` is None.
+    """
     arguments = {
         key: _rename_prefix(value, prefixes) if isinstance(value, Name) else value
         for key, value in statement.arguments.items()
@@ -164,10 +167,13 @@ def export_lineage(
     format: str | Format,
     target: Destination,
 ) -> None:
-    """Write a lineage in a format. Raises the errors of `provml.export.export`."""
+    """Export a lineage to a file. Raises the same errors as `provml.export.export`."""
     chosen = find_format(format)
     if chosen.samples_only:
-        raise ExportError(f"{chosen.name} holds the samples of one run, and a lineage has none")
+        raise ExportError(
+            f"{chosen.name} exports the samples of a single run, but a lineage has no samples: "
+            "choose another format"
+        )
     mapping = LineageMapping(contents, folders, depth)
     with open_sink(target) as sink:
         chosen.write(cast(RunMapping, mapping), sink)
@@ -176,7 +182,11 @@ def export_lineage(
 def lineage_graph(
     contents: Mapping[str, Content], folders: Mapping[str, Path], depth: int | None
 ) -> nx.MultiDiGraph[str]:
-    """Build a networkx graph of a lineage."""
+    """Build a networkx graph of a lineage.
+
+    Nodes are named by IRI, and edges point from the effect to the cause. Raises MissingExtraError
+    if networkx is not installed.
+    """
     try:
         import networkx as nx
     except ImportError:

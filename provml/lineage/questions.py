@@ -1,4 +1,4 @@
-"""Opens a store, and answers questions about its runs.
+"""Opens a store to answer questions about its runs.
 
 Imports `database`, `conditions`, `trace`, `compare` and `answers`.
 """
@@ -35,7 +35,7 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
     """Open a store (a folder of runs) to ask questions about its runs.
 
     Args:
-        store: the folder. Default: the environment variable ``PROVML_STORE``, else ``provenance``.
+        store: the folder; by default ``PROVML_STORE``, else ``provenance``.
 
     Raises:
         StoreError: the folder does not exist.
@@ -44,18 +44,18 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
     place = Path(default_store() if store is None else store)
     if not place.is_dir():
         raise StoreError(
-            f"there is no store {os.fspath(place)!r}: give the folder that holds the runs"
+            f"there is no store {os.fspath(place)!r}: choose the folder that contains the runs"
         )
     return Store(place)
 
 
 class Store:
-    """The runs of a store, and the questions that you can ask about them.
+    """A store of runs that answers questions about them.
 
-    Each question first looks for new runs (30 microseconds per run) and reads them (about 15 ms per
-    run) into tables. The tables are in the folder ``.tables`` of the store, which you can delete.
-    Each question reads runs in progress again from their journals. Answers leave out runs that
-    can't be read; the notes of each answer list these runs.
+    Before each question, provml looks for new runs (30 microseconds per run in the store) and reads
+    them into tables (about 15 ms per new run). It reads runs in progress again for each question.
+    The tables are in the store's folder ``.tables``, which you can delete. Runs that can't be read
+    are left out; the notes of each answer list them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,29 +67,35 @@ class Store:
 
     @property
     def tables_folder(self) -> Path:
-        """The folder of the tables."""
+        """The folder that contains the tables."""
         return self._database.segments.folder
 
     def run_folder(self, run: str) -> Path:
-        """Return the folder of a run, given its name in the tables. Raises KeyError."""
+        """Return the folder of a run, by its name in the tables (``<experiment>/<id>``).
+
+        Raises KeyError if the name is unknown.
+        """
         return self._database.runs[run].folder
 
     def refresh(self) -> int:
-        """Bring the tables up to date; return the number of runs read."""
+        """Bring the tables up to date; return the number of runs that were read."""
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return the notes for every answer: runs that are left out, duplicated, or damaged."""
+        """Return notes about the runs that are left out, duplicated or damaged.
+
+        Every answer includes these notes.
+        """
         unread = self._database.unread
         notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
         twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
         for name, runs in self._database.ask(["runs"], twice).rows:
             folders = ", ".join(runs)
-            notes.append(f"run {name} is in the store {len(runs)} times, each counts: {folders}")
+            notes.append(f"run {name} is counted {len(runs)} times, once for each copy: {folders}")
         damaged = "SELECT run, damaged FROM runs WHERE damaged > 0 ORDER BY run"
         for run, count in self._database.ask(["runs"], damaged).rows:
-            note = f"{count:,} of its records can't be read and are left out"
-            notes.append(f"{run}: {note}; provml show says which")
+            note = f"{count:,} records can't be read and are left out"
+            notes.append(f"run {run}: {note}; run `provml show` for details")
         return notes
 
     def runs(
@@ -99,15 +105,15 @@ class Store:
         show: Sequence[str] = (),
         limit: int | None = None,
     ) -> TableAnswer:
-        """Return the runs that meet a condition; by default all, the oldest first.
+        """Return the runs that meet a condition, with the oldest run first.
 
         Args:
             where: a condition, such as
                 ``params.lr < 0.01 and metrics.accuracy.validation.max > 0.95``; see
-                `provml.lineage.conditions`.
-            sort: a value to sort by, the lowest first. Put ``-`` before it to get the highest
-                first. Runs without the value come last.
-            show: values to add as columns with the same names.
+                `provml.lineage.conditions`. None returns all runs.
+            sort: a value to sort by, such as ``params.lr``, with the lowest first. Put ``-`` before
+                the value to get the highest first. Runs without the value come last.
+            show: values to add as columns, such as ``params.lr``.
             limit: the maximum number of runs to return; None for all.
 
         Raises:
@@ -123,7 +129,7 @@ class Store:
                 columns.append(f'{chosen.text} AS "{title}"')
                 params += chosen.params
                 continue
-            # the column has numbers, unless the value is text in some run
+            # the column becomes text if any run has a value that is not a number
             columns.append(f'struct_pack(n := {number.text}, t := {text.text}) AS "{title}"')
             params += [*number.params, *text.params]
         query = f"SELECT {', '.join(columns)} FROM runs r"
@@ -158,22 +164,22 @@ class Store:
         direction: str = "up",
         depth: int | None = None,
     ) -> Lineage:
-        """Trace a file over all runs: to its causes, or to everything that was made from it.
+        """Trace what a file was made from, or what was made from it, over all runs.
 
         Args:
             start: one of
 
-                - a file or folder, which provml finds by its content;
+                - a file or folder, which provml looks up by its content;
                 - a digest;
                 - a recorded path or URI;
                 - the name of an artifact, dataset or model;
                 - an IRI;
                 - a run.
             direction: ``up`` for causes, ``down`` for effects, or ``both``.
-            depth: the maximum number of steps from content to content; None means no limit.
+            depth: the maximum number of steps to follow; None means no limit.
 
         Raises:
-            QueryError: the direction or depth is not valid, or no run knows the start.
+            QueryError: the direction or depth is not valid, or the start is not in any run.
         """
         if direction not in DIRECTIONS:
             raise QueryError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
@@ -195,16 +201,16 @@ class Store:
             runs: two or more runs, each as a folder, an id or ``latest``, as for `provml.load`.
 
         Raises:
-            QueryError: the caller passed fewer than two runs.
-            RunNotFoundError: a run is not in this store.
+            QueryError: there are fewer than two runs.
+            RunNotFoundError: a run is not in this store, or can't be read.
         """
         if len(runs) < 2:
-            raise QueryError(f"give at least two runs to compare, not {len(runs)}")
+            raise QueryError(f"a comparison needs at least two runs, not {len(runs)}")
         self.refresh()
         return compare(self._database, [self._run(run) for run in runs], self.notes())
 
     def history(self, model: str) -> TableAnswer:
-        """Return the versions of a model over all runs, the earliest first.
+        """Return all versions of a model in all runs, with the earliest first.
 
         Raises QueryError if no run has a model with this name.
         """
@@ -216,7 +222,7 @@ class Store:
             )
             names = ", ".join(repr(row[0]) for row in self._database.ask([], known).rows)
             raise QueryError(
-                f"no run has a model named {model!r}; the store's models are: {names or 'none'}"
+                f"no run has a model named {model!r}; models in the store: {names or 'none'}"
             )
         answer.notes = self.notes()
         return answer
@@ -224,14 +230,15 @@ class Store:
     def sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Query the tables with DuckDB's SQL. ``schemas/tables.md`` describes the tables.
 
-        The first query of ``samples`` builds this table: about 10 ms for 10,000 samples.
+        The first query that mentions ``samples`` builds that table, which takes about 10 ms for
+        10,000 samples.
 
         Args:
-            query: a single SELECT; ``?`` stands for a parameter.
+            query: a single SELECT statement, with ``?`` for each parameter.
             params: the values of the parameters, in order.
 
         Raises:
-            QueryError: the query is not a single SELECT, or DuckDB rejects it.
+            QueryError: the query is not a single SELECT statement, or DuckDB rejects it.
         """
         self.refresh()
         answer = self._database.ask_sql(query, params)
@@ -239,7 +246,7 @@ class Store:
         return answer
 
     def _run(self, run: str | os.PathLike[str]) -> str:
-        """Return a run's name in the tables."""
+        """Return the name of a run in the tables. Raises RunNotFoundError if it has none."""
         folder = os.path.realpath(find_run(run, self.path))
         for name, found in self._database.runs.items():
             if os.path.realpath(found.folder) == folder:
@@ -255,7 +262,7 @@ class Store:
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:
-    """Turn columns of (number, text) into numbers, or into text if any value is not a number."""
+    """Turn each column of (number, text) pairs into numbers, or text if any is not a number."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

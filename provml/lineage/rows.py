@@ -1,4 +1,4 @@
-"""Turns a run's PROV statements into rows of the tables, and finds the flows between its contents.
+"""Turns a run's PROV statements into table rows, and finds which content it made from which.
 
 Imports `tables`, `model` and `journal`; imports pyarrow only when needed.
 """
@@ -33,7 +33,7 @@ Flow = tuple[str, str]
 CAUSAL: Final = frozenset(
     {"wasGeneratedBy", "used", "wasInformedBy", "wasStartedBy", "wasDerivedFrom"}
 )
-"""The PROV relations that lineage follows; each one points from the effect to the cause."""
+"""The PROV relations that lineage follows. Each relation points from the effect to the cause."""
 
 _KINDS: Final = {
     "provml:Dataset": "dataset",
@@ -51,8 +51,8 @@ _NS_PER_S: Final = 1_000_000_000
 def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     """Build a run's rows for every table.
 
-    Reads the run's files once: about 8 ms for 10,000 samples. Hashing the samples files of a large
-    run costs 1 s per GB.
+    Reads the run's files once, which takes about 8 ms for 10,000 samples. Large runs also need 1 s
+    per GB to hash the samples files.
 
     Raises:
         JournalError: a newer version of provml wrote the run.
@@ -80,9 +80,10 @@ class RunGraph:
     """A run's statements as a graph.
 
     Attributes:
-        nodes: by name, the statements about elements, in the order of the document.
+        nodes: the statements about elements, by name, in the order of the document.
         edges: the statements about relations.
-        contents: by name, the kind of each node that is data, code or a result.
+        contents: the names of the nodes that are content items, each with its kind, such as
+            ``dataset`` or ``model``.
     """
 
     def __init__(self, statements: list[Statement]) -> None:
@@ -99,7 +100,7 @@ class RunGraph:
                 self.edges.append(statement)
 
     def causes(self) -> dict[str, list[str]]:
-        """Return the direct causes of each node."""
+        """Return the direct causes of each node, by the node's name."""
         causes: defaultdict[str, list[str]] = defaultdict(list)
         for edge in self.edges:
             if edge.kind in CAUSAL:
@@ -108,7 +109,7 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Yield an (effect, cause) pair for any two contents that no other content separates."""
+        """Yield (effect, cause) pairs of content items with no other content item in between."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
@@ -116,7 +117,7 @@ class RunGraph:
                 yield content, cause
 
     def reached(self, starts: list[str], up: bool) -> set[str]:
-        """Return the starts and all their causes if ``up`` is true, else all their effects."""
+        """Return the start nodes with all their causes (if ``up``) or effects (if not)."""
         steps = self.causes()
         if not up:
             turned: defaultdict[str, list[str]] = defaultdict(list)
@@ -139,7 +140,10 @@ def _nearest_contents(
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Return the nearest contents among the causes of a content. `known` caches the results."""
+    """Return the content items that a content item was made from directly.
+
+    ``known`` is a cache of the results for other nodes, which this function fills.
+    """
     waiting = [content]
     under_way: set[str] = set()
     while waiting:
@@ -167,9 +171,9 @@ def edge_ends(edge: Statement) -> tuple[str, str]:
 
 
 def content_key(run: str, node: Statement) -> str:
-    """Return the key of a content: its digest.
+    """Return the key of a content item: its digest.
 
-    If the content has no digest or is empty, the key is the run and the node.
+    If the item has no digest or is empty, the key consists of the run and the node.
     """
     digest = first_attribute(node, "provml:sha256")
     if isinstance(digest, str) and first_attribute(node, "provml:size") != 0:
@@ -185,7 +189,7 @@ def own_type(statement: Statement) -> str | None:
 
 
 def first_attribute(statement: Statement, name: str) -> Any:
-    """Return the first value of an attribute; None if the statement does not have it."""
+    """Return the first value of an attribute, or None if the statement lacks the attribute."""
     return next((value for own, value in statement.attributes if own == name), None)
 
 
@@ -319,7 +323,7 @@ def _series_row(series: RunSeries) -> Row:
 
 
 def _series_target(series: RunSeries) -> str | None:
-    """Return the model or artifact that a series belongs to: ``model/net``, percent-encoded."""
+    """Return the model or artifact that a series measures, such as ``model/net``, or None."""
     return None if series.of is None else f"{series.of[0]}/{encode_name(series.of[1])}"
 
 
@@ -352,7 +356,7 @@ def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
 
 
 def _parse_activity(activity: str | None) -> tuple[str | None, int | None, int | None]:
-    """Parse the name of an activity; return its context, step and epoch."""
+    """Parse an activity's name into context, step and epoch. Missing parts are None."""
     kind, *parts = (activity or "").split("/")
     if kind == "run:context":
         return parts[0], None, None
@@ -372,7 +376,13 @@ def _package_rows(graph: RunGraph) -> Iterator[Row]:
 
 
 def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
-    """Return the first activity that this relation connects to each node, with its time."""
+    """Return, by node, the first activity that a relation connects to the node, and the time.
+
+    Args:
+        graph: the run's graph.
+        kind: the relation, such as ``used``.
+        place: the position of the node in the relation: 0 for the effect, 1 for the cause.
+    """
     found: dict[str, tuple[str, int | None]] = {}
     for edge in graph.edges:
         if edge.kind == kind:
@@ -390,7 +400,7 @@ def _first_times(graph: RunGraph, kind: str) -> dict[str, int | None]:
 
 
 def _to_json_value(value: Any) -> Any:
-    """Convert an attribute's value to JSON; turn a value that JSON can't represent into text."""
+    """Convert an attribute's value for JSON. Values that JSON can't represent become text."""
     if isinstance(value, Literal):
         return value.lexical
     if isinstance(value, (Name, Iri)):
@@ -442,7 +452,7 @@ def _to_timestamp(time_ns: int | None) -> datetime | None:
 
 
 def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
-    """Return the pyarrow schema for these columns."""
+    """Return the pyarrow schema of a table with these columns."""
     import pyarrow as pa
 
     types = {
@@ -466,7 +476,7 @@ def build_arrow_table(table: str, rows: list[Row]) -> pa.Table:
     for field, values in zip(schema, columns, strict=True):
         try:
             arrays.append(pa.array(values, field.type))
-        except UnicodeEncodeError:  # a lone surrogate, in a file that provml did not write
+        except UnicodeEncodeError:  # a file that provml did not write contains a lone surrogate
             arrays.append(pa.array([_escape_surrogates(value) for value in values], field.type))
     return pa.table(arrays, schema=schema)
 
@@ -476,7 +486,7 @@ def _escape_surrogates(value: Any) -> Any:
 
 
 def sample_batches(run: str, journal: Journal) -> Iterator[pa.Table]:
-    """Yield the run's samples as pyarrow tables."""
+    """Yield a run's samples as pyarrow tables, each with the samples of a single series."""
     for block in SeriesTable(journal).blocks():
         yield _sample_table(run, block)
 

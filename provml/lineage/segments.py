@@ -1,10 +1,11 @@
-"""Manages the files of a store's tables: finds runs, and writes and merges the files.
+"""Manages the files that contain a store's tables: finds runs, and writes and merges files.
 
-The tables consist of segments. A segment is a folder with one Parquet file for each table. The
-files contain the rows of one or more runs. provml writes a segment under a temporary name, renames
-it, and never changes it. If two segments contain the same run, the later one counts. Therefore
-readers need no lock, and ignore the partial files of killed processes. provml merges small segments
-when it writes new ones, so that it rewrites each row only a few times.
+The tables consist of segments. A segment is a folder with one Parquet file per table. The files
+contain the rows of one or more runs. If two segments contain the same run, the later one counts.
+
+provml writes a segment under a temporary name, renames it, and then never changes it. Therefore
+readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
+small segments when it writes new ones, in such a way that it rewrites each row only a few times.
 
 Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
@@ -46,12 +47,12 @@ _LONGEST_FINGERPRINT: Final = 500
 
 
 class FoundRun(NamedTuple):
-    """A run's folder in the store.
+    """A run that `scan` found in the store.
 
     Attributes:
-        run: the run's name in the tables, ``<experiment>/<id>``, from the names of the folders.
+        run: the run's name in the tables, ``<experiment>/<id>``, which comes from the folder names.
         path: the run's folder.
-        fingerprint: the names, sizes and times of the run's files, or a digest of these.
+        fingerprint: the names, sizes and times of the run's files, or a digest of them.
     """
 
     run: str
@@ -66,7 +67,13 @@ class FoundRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IndexedRun:
-    """A run in the tables: its segment, and its fingerprint and status when the rows were built."""
+    """A run in the tables.
+
+    Attributes:
+        segment: the name of the segment that contains the run's rows.
+        fingerprint: the run's fingerprint when the rows were built.
+        status: the run's status when the rows were built.
+    """
 
     segment: str
     fingerprint: str
@@ -75,12 +82,12 @@ class IndexedRun:
 
 @dataclass(slots=True)
 class BuiltSegment:
-    """Rows that provml has just built from journals.
+    """New rows, built from the journals of some runs.
 
     Attributes:
-        tables: the rows of each table.
-        runs: the runs that have rows in the tables, by name.
-        unread: by name, the reason why a run can't be read.
+        tables: the rows, by the name of the table.
+        runs: the runs that the rows belong to, by name.
+        unread: the names of the runs that can't be read, each with the reason.
     """
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
@@ -89,9 +96,9 @@ class BuiltSegment:
 
 
 def scan(store: Path) -> dict[str, FoundRun]:
-    """Find the runs of a store, by name. Ignore everything else in the folder.
+    """Find the runs of a store; return them by name. Ignores everything else in the folder.
 
-    Costs about 30 microseconds per run, to list the names, sizes and times of the run's files.
+    Takes about 30 microseconds per run to list the names, sizes and times of the run's files.
     Raises StoreError if the store can't be read.
     """
     found: dict[str, FoundRun] = {}
@@ -121,7 +128,7 @@ def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _fingerprint_run(folder: str) -> str | None:
-    """Return a text that changes when the run's files change; None if the folder is not a run."""
+    """Return a string that changes whenever the run's files change; None if this is not a run."""
     facts: list[str] = []
     is_run = False
     try:
@@ -151,12 +158,12 @@ def _short_hash(text: str) -> str:
 
 
 class Segments:
-    """The segments of a store.
+    """The segments of a store, which contain the rows of its tables.
 
     Attributes:
-        folder: the folder of the segments. It is in the store or, if the store is read-only, in the
-            user's cache. If neither is writable, it is a temporary folder that disappears with this
-            object.
+        folder: the folder that contains the segments. It is in the store or, if the store is
+            read-only, in the user's cache. If neither is writable, it is a temporary folder, which
+            is deleted with this object.
     """
 
     def __init__(self, store: Path) -> None:
@@ -165,7 +172,7 @@ class Segments:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def names(self) -> list[str]:
-        """Return the names of the complete segments, the earliest first."""
+        """Return the names of the complete segments, with the oldest first."""
         try:
             found = os.listdir(self.folder)
         except OSError:
@@ -173,14 +180,14 @@ class Segments:
         return sorted(name for name in found if name[:1].isdigit())
 
     def path(self, segment: str, table: str) -> Path:
-        """Return the path of a table's file in a segment."""
+        """Return the path of the file that contains a segment's rows of a table."""
         return self.folder / segment / f"{table}.parquet"
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Lock the segments for writing, and remove the partial files of killed processes.
 
-        On a file system without locks, two processes may do the same work; the result is the same.
+        On a file system without locks, two processes may do the same work, which does no harm.
         """
         self.folder.mkdir(parents=True, exist_ok=True)  # the user may have deleted the folder
         fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -196,7 +203,7 @@ class Segments:
             os.close(fd)
 
     def write(self, tables: dict[str, pa.Table]) -> str:
-        """Write a new segment and return its name. Raises OSError."""
+        """Write a new segment and return its name. Raises OSError if writing fails."""
         import pyarrow.parquet as pq
 
         name = f"{time.time_ns():020}-{os.getpid()}-{os.urandom(3).hex()}"
@@ -216,7 +223,7 @@ class Segments:
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove each segment with a file that can't be read."""
+        """Remove all segments that have a file that can't be read."""
         import duckdb
 
         for name in self.names():
@@ -228,11 +235,13 @@ class Segments:
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
-        """Merge small segments if the store has many; return True if any segment changed.
+        """Merge small segments if there are too many; return True if any segment changed.
 
-        Drops the rows of deleted runs. Merges a segment with the later segments when these have
-        grown as large as the segment, so provml rewrites a row only when its segment at least
-        doubles.
+        A segment is merged with all later segments once they are at least as large as the segment.
+        So a row is usually rewritten only when its segment at least doubles in size.
+
+        Args:
+            live: the runs in the tables, by name. All other rows are dropped.
         """
         names = self.names()
         if len(names) <= _MOST_SEGMENTS:
@@ -254,7 +263,7 @@ class Segments:
 
         try:
             self.write({t: pa.concat_tables([part[t] for part in parts]) for t in TABLES})
-        except OSError:  # a full disk: the segments can still be queried as they are
+        except OSError:  # the disk may be full, but the old segments can still be queried
             return False
         for name in old:
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -265,7 +274,7 @@ class Segments:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
-        """Return a segment's rows of the runs whose latest rows are in this segment."""
+        """Return a segment's rows, except for the runs whose latest rows are in other segments."""
         import pyarrow.parquet as pq
 
         runs = [run for run, at in live.items() if at.segment == name]
@@ -274,9 +283,9 @@ class Segments:
         )
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
-        """Read runs in batches; write and yield the rows of each batch.
+        """Read runs in batches; write each batch as a segment, and yield its rows.
 
-        Yields rows of runs in progress, but does not write them. Call this only within `writing`.
+        The rows of runs in progress are yielded but not written. Call this only within `writing`.
         """
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
@@ -291,16 +300,17 @@ class Segments:
             yield made
 
     def _try_to_write(self, tables: dict[str, pa.Table]) -> str:
-        """Write a segment and return its name; return an empty text if writing fails."""
+        """Write a segment and return its name; return an empty string if writing fails."""
         try:
             return self.write(tables)
         except OSError:
             return ""
 
     def samples_path(self, found: FoundRun, is_live: bool) -> Path:
-        """Return the Parquet file of a run's samples; write it if it is missing.
+        """Return the path of the Parquet file with a run's samples.
 
-        Writing costs about 10 ms for 10,000 samples. Memory use does not depend on the run's size.
+        Writes the file if it is missing, or if the run is in progress (``is_live``). Writing takes
+        about 10 ms for 10,000 samples. Memory use does not depend on the size of the run.
         """
         import pyarrow.parquet as pq
 
@@ -329,7 +339,7 @@ class Segments:
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
-    """Return only the rows of these runs."""
+    """Return the tables with only the rows of these runs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -338,7 +348,7 @@ def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.T
 
 
 def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
-    """Read runs and build their rows; note the reason for each run that can't be read."""
+    """Read runs and build their rows; for each run that can't be read, record the reason."""
     made = BuiltSegment()
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:
@@ -359,7 +369,7 @@ _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
 def _choose_tables_folder(store: Path) -> tuple[Path, bool]:
-    """Return a writable folder for the tables, and True if the folder is temporary."""
+    """Return a writable folder for the tables, and whether the folder is temporary."""
     version = f"v{TABLES_VERSION}"
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
     for folder in (store / FOLDER / version, cache_folder() / "tables" / own / version):

@@ -1,6 +1,6 @@
 """Defines the tables of a store: columns, types and units. Imports nothing else from provml.
 
-``schemas/tables.md`` documents the same tables for users; a test compares the two.
+`build_markdown` turns these definitions into ``schemas/tables.md``, the documentation for users.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 TABLES_VERSION: Final = 2
-"""The version is part of the folder's name, so provml never touches tables of other versions."""
+"""The version of the tables. Its folder has this version in its name, so provml never touches the
+tables of other versions."""
 
 
 class SqlColumn(NamedTuple):
-    """A column: its name, its SQL type, and a description of its content with the unit."""
+    """A column of a table: its name, its SQL type, and a description that includes the unit."""
 
     name: str
     type: str
     text: str
 
 
-_RUN: Final = SqlColumn("run", "VARCHAR", "the run: its folder in the store, `<experiment>/<id>`")
+_RUN: Final = SqlColumn("run", "VARCHAR", "the run's folder in the store, `<experiment>/<id>`")
 _TIME: Final = "nanoseconds since 1970-01-01T00:00:00Z"
 
 TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
@@ -28,81 +29,91 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("id", "VARCHAR", "the run's id"),
         SqlColumn("experiment", "VARCHAR", "the experiment's name"),
         SqlColumn("project", "VARCHAR", "the project's name"),
-        SqlColumn("owner", "VARCHAR", "who is responsible"),
-        SqlColumn("iri", "VARCHAR", "the start of the IRIs of the run's own nodes"),
+        SqlColumn("owner", "VARCHAR", "who is responsible for the run"),
+        SqlColumn("iri", "VARCHAR", "the beginning of the IRIs of the run's own nodes"),
         SqlColumn("status", "VARCHAR", "`running`, `finished`, `failed`, `interrupted`, `crashed`"),
-        SqlColumn("reason", "VARCHAR", "why it ended as it did, if known"),
-        SqlColumn("exception", "VARCHAR", "type and message of the exception that ended it"),
+        SqlColumn("reason", "VARCHAR", "why the run ended, if known"),
+        SqlColumn("exception", "VARCHAR", "type and message of the exception that ended the run"),
         SqlColumn("started_ns", "BIGINT", _TIME),
-        SqlColumn("ended_ns", "BIGINT", f"{_TIME}; null while it runs, and if it crashed"),
-        SqlColumn("started", "TIMESTAMP", "the same in UTC, cut to microseconds"),
-        SqlColumn("ended", "TIMESTAMP", "the same in UTC, cut to microseconds"),
+        SqlColumn("ended_ns", "BIGINT", f"{_TIME}; null if the run is in progress or crashed"),
+        SqlColumn("started", "TIMESTAMP", "`started_ns` as a time in UTC, cut to microseconds"),
+        SqlColumn("ended", "TIMESTAMP", "`ended_ns` as a time in UTC, cut to microseconds"),
         SqlColumn("duration_s", "DOUBLE", "seconds from start to end"),
         SqlColumn(
             "sample_count",
             "BIGINT",
-            "samples of metrics and FLOPs, without readings of the machine",
+            "number of samples of metrics and FLOPs, without system readings",
         ),
-        SqlColumn("dropped_samples", "BIGINT", "samples lost, such as to a full disk"),
-        SqlColumn("dropped_events", "BIGINT", "events lost, such as to a full disk"),
-        SqlColumn("damaged", "BIGINT", "records that could not be read"),
+        SqlColumn("dropped_samples", "BIGINT", "number of samples lost, often to a full disk"),
+        SqlColumn("dropped_events", "BIGINT", "number of events lost, often to a full disk"),
+        SqlColumn("damaged", "BIGINT", "number of records that could not be read"),
         SqlColumn("script", "VARCHAR", "path of the script"),
         SqlColumn("command", "VARCHAR", "the command line, as JSON"),
-        SqlColumn("git_commit", "VARCHAR", "commit of the last recorded source code"),
-        SqlColumn("git_dirty", "BOOLEAN", "whether the code has changes since that commit"),
-        SqlColumn("version", "VARCHAR", "version of provml that recorded it"),
+        SqlColumn("git_commit", "VARCHAR", "Git commit of the last recorded source code"),
+        SqlColumn("git_dirty", "BOOLEAN", "whether the code had uncommitted changes"),
+        SqlColumn("version", "VARCHAR", "version of provml that recorded the run"),
         SqlColumn(
             "fingerprint",
             "VARCHAR",
-            "names, sizes and times of the run's files, or a digest of these",
+            "names, sizes and times of the run's files, or a digest of them",
         ),
     ),
     "params": (
         _RUN,
         SqlColumn("kind", "VARCHAR", "`param` or `tag`"),
-        SqlColumn("name", "VARCHAR", "the name that was logged, with dots for nested names"),
-        SqlColumn("version", "INTEGER", "1, 2, ...: the values in order"),
-        SqlColumn("is_last", "BOOLEAN", "whether it is the final value"),
+        SqlColumn("name", "VARCHAR", "the logged name; dots separate the parts of nested names"),
+        SqlColumn(
+            "version",
+            "INTEGER",
+            "1 for the name's first value, 2 for the second, and so on",
+        ),
+        SqlColumn("is_last", "BOOLEAN", "whether this is the last value"),
         SqlColumn("type", "VARCHAR", "`str`, `int`, `float`, `bool`, `decimal`, `null` or `json`"),
         SqlColumn("text", "VARCHAR", "the exact value: text unchanged, everything else as JSON"),
-        SqlColumn("number", "DOUBLE", "the nearest double, if it is a number"),
+        SqlColumn("number", "DOUBLE", "the nearest double; null if the value is not a number"),
         SqlColumn("time_ns", "BIGINT", _TIME),
     ),
     "nodes": (
         _RUN,
-        SqlColumn("node", "VARCHAR", "qualified name in the run, `run:param/lr`"),
-        SqlColumn("iri", "VARCHAR", "the same name as an IRI"),
+        SqlColumn("node", "VARCHAR", "qualified name within the run, such as `run:param/lr`"),
+        SqlColumn("iri", "VARCHAR", "the qualified name as an IRI"),
         SqlColumn("kind", "VARCHAR", "`entity`, `activity` or `agent`"),
-        SqlColumn("type", "VARCHAR", "its first type outside PROV, `provml:Parameter`"),
-        SqlColumn("label", "VARCHAR", "its label"),
+        SqlColumn("type", "VARCHAR", "the first type outside PROV, such as `provml:Parameter`"),
+        SqlColumn("label", "VARCHAR", "the node's label"),
         SqlColumn("started_ns", "BIGINT", f"activities only: {_TIME}"),
         SqlColumn("ended_ns", "BIGINT", f"activities only: {_TIME}"),
         SqlColumn("attributes", "VARCHAR", "all other attributes, as a JSON object of lists"),
     ),
     "edges": (
         _RUN,
-        SqlColumn("relation", "VARCHAR", "the relation in PROV, `wasGeneratedBy`"),
-        SqlColumn("source", "VARCHAR", "the effect"),
-        SqlColumn("target", "VARCHAR", "the cause"),
+        SqlColumn("relation", "VARCHAR", "the PROV relation, such as `wasGeneratedBy`"),
+        SqlColumn("source", "VARCHAR", "the node that is the effect"),
+        SqlColumn("target", "VARCHAR", "the node that is the cause"),
         SqlColumn("time_ns", "BIGINT", _TIME),
         SqlColumn("plan", "VARCHAR", "associations only: the node that is the plan"),
-        SqlColumn("type", "VARCHAR", "derivations only: `prov:Revision`"),
+        SqlColumn("type", "VARCHAR", "derivations only: the type, such as `prov:Revision`"),
     ),
     "series": (
         _RUN,
-        SqlColumn("kind", "VARCHAR", "`metric`, or another kind of value"),
-        SqlColumn("name", "VARCHAR", "the name that was logged"),
+        SqlColumn("kind", "VARCHAR", "`metric`, or another kind of series, such as `sampling`"),
+        SqlColumn("name", "VARCHAR", "the logged name"),
         SqlColumn(
-            "context", "VARCHAR", "`training`, `training~warm-up`; percent-encoded; null: none"
+            "context",
+            "VARCHAR",
+            "percent-encoded, such as `training` or `training~warm-up`; null if there is none",
         ),
-        SqlColumn("rank", "INTEGER", "rank of the process that wrote it, in a distributed job"),
         SqlColumn(
-            "target", "VARCHAR", "the model or artifact that it measures, `model/net`; null: none"
+            "rank", "INTEGER", "in a distributed job, the rank of the process that wrote the series"
+        ),
+        SqlColumn(
+            "target",
+            "VARCHAR",
+            "the model or artifact that is measured, such as `model/net`; null if there is none",
         ),
         SqlColumn("unit", "VARCHAR", "unit of the values"),
         SqlColumn("count", "BIGINT", "number of samples"),
-        SqlColumn("min", "DOUBLE", "least value other than NaN"),
-        SqlColumn("max", "DOUBLE", "greatest value other than NaN"),
+        SqlColumn("min", "DOUBLE", "minimum, ignoring NaN"),
+        SqlColumn("max", "DOUBLE", "maximum, ignoring NaN"),
         SqlColumn("last", "DOUBLE", "last value"),
         SqlColumn(
             "last_text", "VARCHAR", "the exact last value: text unchanged, everything else as JSON"
@@ -112,27 +123,31 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
     ),
     "artifacts": (
         _RUN,
-        SqlColumn("node", "VARCHAR", "qualified name in the run, `run:model/digits`"),
+        SqlColumn("node", "VARCHAR", "qualified name within the run, such as `run:model/digits`"),
         SqlColumn(
-            "content", "VARCHAR", "the key that joins equal contents: the digest, else run and node"
+            "content",
+            "VARCHAR",
+            "key of the content: the digest, or run and node if there is no digest or no content",
         ),
         SqlColumn("kind", "VARCHAR", "`dataset`, `artifact`, `model`, `script`, `source`, `diff`"),
-        SqlColumn("role", "VARCHAR", "`in`: the run used it; `out`: the run made it"),
-        SqlColumn("name", "VARCHAR", "the name that was logged"),
+        SqlColumn("role", "VARCHAR", "`in` if the run used it, `out` if the run made it"),
+        SqlColumn("name", "VARCHAR", "the logged name"),
         SqlColumn(
-            "version", "INTEGER", "1, 2, ...: the contents of this name in the run, in order"
+            "version",
+            "INTEGER",
+            "1 for the run's first content with this kind and name, 2 for the second, and so on",
         ),
         SqlColumn("sha256", "VARCHAR", "digest of the file, the folder's manifest or the object"),
         SqlColumn("form", "VARCHAR", "`file`, `folder`, `array`, `arrays`, `object`, `uri`"),
-        SqlColumn("size", "BIGINT", "bytes"),
-        SqlColumn("path", "VARCHAR", "path when it was logged"),
+        SqlColumn("size", "BIGINT", "size in bytes"),
+        SqlColumn("path", "VARCHAR", "path at the time of logging"),
         SqlColumn("uri", "VARCHAR", "URI of content that is not a file"),
-        SqlColumn("copy", "VARCHAR", "path of the copy in the run's folder"),
+        SqlColumn("copy", "VARCHAR", "path of the copy, relative to the run's folder"),
         SqlColumn("activity", "VARCHAR", "the activity that made it, or first used it"),
         SqlColumn("context", "VARCHAR", "as in `series`"),
         SqlColumn("step", "BIGINT", "the step that made it"),
         SqlColumn("epoch", "BIGINT", "the epoch that made it"),
-        SqlColumn("time_ns", "BIGINT", f"when it was first logged: {_TIME}"),
+        SqlColumn("time_ns", "BIGINT", f"when the content was first logged: {_TIME}"),
     ),
     "flows": (
         _RUN,
@@ -140,16 +155,17 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "cause",
             "VARCHAR",
-            "`artifacts.content` of a cause in the same run, with no other in between",
+            "`artifacts.content` of a direct cause, in the same run",
         ),
     ),
     "packages": (
         _RUN,
-        SqlColumn("name", "VARCHAR", "an installed package"),
-        SqlColumn("version", "VARCHAR", "its version"),
+        SqlColumn("name", "VARCHAR", "name of an installed package"),
+        SqlColumn("version", "VARCHAR", "version of the package"),
     ),
 }
-"""The tables that answer all questions. They are small: a few hundred rows per run."""
+"""The columns of every table except ``samples``. The tables are small: a few hundred rows per run.
+"""
 
 SAMPLES: Final[tuple[SqlColumn, ...]] = (
     _RUN,
@@ -159,34 +175,36 @@ SAMPLES: Final[tuple[SqlColumn, ...]] = (
     SqlColumn("rank", "INTEGER", "as in `series`"),
     SqlColumn("target", "VARCHAR", "as in `series`"),
     SqlColumn("time_ns", "BIGINT", _TIME),
-    SqlColumn("step", "BIGINT", "null if it has none"),
-    SqlColumn("epoch", "BIGINT", "null if it has none"),
+    SqlColumn("step", "BIGINT", "null if the sample has no step"),
+    SqlColumn("epoch", "BIGINT", "null if the sample has no epoch"),
     SqlColumn("value", "DOUBLE", "the nearest double; null if the value is not a number"),
     SqlColumn(
         "text",
         "VARCHAR",
-        "a value that no double holds, exactly: text unchanged, everything else as JSON",
+        "the exact value if it is not a double: text unchanged, everything else as JSON",
     ),
 )
-"""The table ``samples``, with one row per sample. provml builds it when a query first needs it."""
+"""The columns of the table ``samples``, which has one row per sample. provml builds this table when
+a query first needs it."""
 
 
 def build_markdown() -> str:
-    """Return the text of ``schemas/tables.md``."""
+    """Return the Markdown text of ``schemas/tables.md``."""
     parts = [_HEAD]
     for name, columns in (*TABLES.items(), ("samples", SAMPLES)):
         rows = [f"| `{c.name}` | {c.type} | {c.text} |" for c in columns]
         parts.append(
-            "\n".join([f"## {name}", "", "| column | type | holds |", "|---|---|---|", *rows])
+            "\n".join([f"## {name}", "", "| column | type | description |", "|---|---|---|", *rows])
         )
     return "\n\n".join(parts) + "\n"
 
 
 _HEAD: Final = f"""# Tables, version {TABLES_VERSION}
 
-The tables that `provml sql` queries. They are Parquet files in the folder
-`.tables/v{TABLES_VERSION}` of a store. Each folder in it, except `samples`, holds some runs, with
-one file for each table. If several folders hold the same run, the folder whose name sorts last
-counts. All tables are derived from the journals: you can delete them, and provml builds them again.
+`provml sql` queries these tables. They are Parquet files in the folder
+`.tables/v{TABLES_VERSION}` of a store. Each subfolder, except `samples`, contains the rows of some
+runs, in one file per table. If several subfolders contain the same run, only the last one counts,
+in the order of the folder names. All tables are derived from the journals: you can delete them, and
+provml builds them again.
 
-A null is a missing value. Every row belongs to a run; `run` joins the tables."""
+Null means that a value is missing. Every row belongs to a run: join the tables on `run`."""

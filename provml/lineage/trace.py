@@ -1,8 +1,8 @@
-"""Traces the causes or effects of a content over all runs of a store.
+"""Traces what a file, dataset or model was made from, or what was made from it, over all runs.
 
-Files with the same digest are one content, whatever their names and locations. Such a content
-connects the run that made it with the runs that used it. The table ``flows`` contains the steps
-from content to content, and one recursive query follows them. Imports `contents`, `database`,
+Files with the same digest are the same content item, whatever their names and locations. A content
+item links the run that made it to the runs that used it. The table ``flows`` contains the steps
+between content items, and one recursive query follows them. Imports `contents`, `database`,
 `answers` and `rows`; imports `document` only when needed.
 """
 
@@ -41,10 +41,11 @@ WITH RECURSIVE reached (content, depth) AS (
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""A query that works in both DuckDB and Spark.
+"""A recursive query over the table ``flows``, which works in both DuckDB and Spark.
 
-UNION would stop the recursion at a cycle, but Spark does not support it there, so a limit stops the
-recursion instead. Each round contains a content only once, so it reads the flows at most once.
+UNION would end the recursion at a cycle, but Spark supports only UNION ALL in recursive queries, so
+the query has a depth limit. DISTINCT keeps each content item only once per round of the recursion,
+so a round reads each flow at most once.
 """
 
 _FIRST_LIMIT: Final = 256
@@ -53,14 +54,14 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
 @dataclass(slots=True)
 class LineageStart:
-    """The start of a lineage.
+    """The file, run or other node at which a lineage starts.
 
     Attributes:
-        text: the text that the caller gave.
-        contents: the keys of the contents that the text refers to.
-        up, down: the keys of the nearest contents in each direction, if the text refers to a run, a
-            parameter or another node.
-        runs: the runs that the text refers to, or that contain the node.
+        text: the text with which the caller chose the start.
+        contents: the keys of the content items that the text refers to.
+        up, down: if the text refers to a run, a parameter or another node, the keys of the nearest
+            content items in each direction.
+        runs: the names of the runs that the text refers to, or that contain the node.
         notes: messages for the user.
     """
 
@@ -74,18 +75,21 @@ class LineageStart:
 
 @dataclass(slots=True)
 class Lineage(HasTable):
-    """The causes or effects of a file, run or other start.
+    """The lineage of a file, a run or another node: its causes, its effects, or both.
 
     Attributes:
-        start: the text that the caller gave.
-        direction: ``up``, ``down`` or ``both``.
-        depth: the maximum number of steps that were followed; None means no limit.
-        starts: the keys of the start's contents; for a run or another node, the keys of the nearest
-            contents.
-        start_runs: the runs that the start refers to, or that contain the node.
-        contents: by key, the starts and all contents reached, the nearest first.
-        runs: by name, the rows in ``runs`` of the runs that made or used these contents.
-        flows: the steps followed, as (run, key of the effect, key of the cause).
+        store: the store's folder.
+        start: the text with which the caller chose the start.
+        direction: ``up`` for causes, ``down`` for effects, or ``both``.
+        depth: the maximum number of steps to follow; None means no limit.
+        starts: the keys of the content items at the start; for a run or another node, the keys of
+            the nearest content items.
+        start_runs: the names of the runs that the start refers to, or that contain the node.
+        contents: all content items of the lineage, by key, with the nearest first.
+        runs: the rows of the table ``runs`` for the runs that made or used these content items, by
+            name.
+        flows: the steps that were followed, as (run, key of the effect, key of the cause).
+        folders: the folders of these runs, by name.
         notes: messages for the user.
     """
 
@@ -105,7 +109,7 @@ class Lineage(HasTable):
 
     @property
     def params(self) -> dict[str, list[Row]]:
-        """The final parameters of each run: its rows in ``params``, by the run's name."""
+        """The last value of each parameter: rows of the table ``params``, by the run's name."""
         if self._params is None:
             found: dict[str, list[Row]] = {}
             for row in _select_by_keys(self._database, "params", "run", self.runs):
@@ -121,7 +125,7 @@ class Lineage(HasTable):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON."""
+        """Return the lineage and the parameters of its runs as JSON-compatible objects."""
         return {
             "start": self.start,
             "direction": self.direction,
@@ -145,7 +149,7 @@ class Lineage(HasTable):
         }
 
     def table(self) -> TableAnswer:
-        """Return one row for each time that a run made or used a content, the nearest first."""
+        """Return one row for each content item that a run made or used, with the nearest first."""
         own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
         own += ["path", "uri", "context", "step", "epoch", "time_ns"]
         types = ["BIGINT", "BIGINT", *["VARCHAR"] * 5, "INTEGER", "VARCHAR", "BIGINT"]
@@ -158,21 +162,26 @@ class Lineage(HasTable):
         return TableAnswer(own, types, rows, self.notes)
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """Build a PROV graph over all runs: nodes named by IRI, edges from effect to cause.
+        """Build a networkx graph of the lineage, as one PROV graph over all its runs.
 
-        Reads all runs of the lineage again. Raises MissingExtraError if networkx is not installed.
+        Nodes are named by IRI, and edges point from the effect to the cause. Reads all runs of the
+        lineage again. Raises MissingExtraError if networkx is not installed.
         """
         from provml.lineage.document import lineage_graph
 
         return lineage_graph(self.contents, self.folders, self.depth)
 
     def export(self, format: str | Format, file: Destination) -> None:
-        """Write the PROV graph over all runs, in any format of `RecordedRun.export`.
+        """Export the lineage as one PROV graph over all its runs.
 
         Reads all runs of the lineage again.
 
+        Args:
+            format: a format or its name, as for `RecordedRun.export`.
+            file: a path, or an open binary file.
+
         Raises:
-            ExportError: the format is unknown.
+            ExportError: the format is unknown, or exports only samples.
             OSError: the file can't be written.
         """
         from provml.lineage.document import export_lineage
@@ -194,18 +203,18 @@ def _param_value(row: Row) -> Any:
 def find_start(
     database: QuestionDatabase, start: str | os.PathLike[str], direction: str
 ) -> LineageStart:
-    """Find the start that a text refers to.
+    """Find the content items, node or run that a text refers to.
 
-    Tries, in this order: file, digest, path, name, node, run. Raises QueryError if none of them
-    matches.
+    Looks for a file, digest, path, name, node and run, in this order. Raises QueryError if none of
+    them matches.
     """
     text = os.fspath(start)
     if not text:
-        raise QueryError("the start is empty: give a file, a digest, a name, a run or an IRI")
+        raise QueryError("the start is empty: choose a file, a digest, a name, a run or an IRI")
     try:
-        named = printable_path(text)  # provml records names that are not Unicode in this form
+        named = printable_path(text)  # provml records non-Unicode names in this form
     except UnicodeEncodeError:
-        raise QueryError(f"a lone surrogate is not Unicode text: {text!r:.80}") from None
+        raise QueryError(f"{text!r:.80} contains a lone surrogate: use valid Unicode") from None
     found = LineageStart(named)
     if _path_exists(text):
         return _start_from_path(database, found, Path(text))
@@ -214,7 +223,7 @@ def find_start(
         rows = _select_artifacts(database, query, [value] * query.count("?"))
         digests = {row["content"] for row in rows}
         if "starts_with" in query and len(digests) > 1:
-            raise QueryError(f"{len(digests)} digests begin with {text}: give more of it")
+            raise QueryError(f"{len(digests)} digests begin with {text}: add more digits")
         if rows:
             found.contents = digests
             return found
@@ -224,8 +233,8 @@ def find_start(
         folder = find_run(text, database.store)
     except (RunNotFoundError, OSError, ValueError):
         raise QueryError(
-            f"nothing is known of {text!r}: there is no such file here, and {database.store} has "
-            "no content, run or node of that name"
+            f"{text!r} was not found: no such file exists, and the store {database.store} has no "
+            "content, run or node with this name"
         ) from None
     return _start_from_run(database, found, folder)
 
@@ -250,7 +259,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # as in recording, a store inside a folder is not part of the folder's content
+        # as during recording, a folder's digest leaves out a store inside the folder
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
@@ -278,11 +287,12 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
     if known:
         found.contents = {row["content"] for row in known}
         found.notes.append(
-            f"no run knows the content of the file {found.text}: the text is taken as a name"
+            f"no run recorded the content of the file {found.text}: this is the lineage of the "
+            "content that was recorded with this name"
         )
         return found
     raise QueryError(
-        f"no run of {database.store} made or used {found.text} (sha256 {digest[:12]}...)"
+        f"no run in {database.store} made or used {found.text} (sha256 {digest[:12]}...)"
     )
 
 
@@ -299,7 +309,11 @@ def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Pat
 
 
 def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """Use a node (a parameter, step, series or person) as the start; return True if one matches."""
+    """Find the nodes (such as parameters, steps or people) that the text of a start refers to.
+
+    Adds the runs of these nodes, and the nearest content items, to the start. Returns True if there
+    are such nodes.
+    """
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
     for run, node in nodes:
@@ -319,7 +333,7 @@ def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
 
 
 def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
-    """Return the keys of the first contents on all paths from a node."""
+    """Return the keys of the first content item on each path from a node."""
     following: dict[str, list[str]] = {}
     for source, target in steps:
         following.setdefault(source, []).append(target)
@@ -344,7 +358,15 @@ def trace(
     depth: int | None,
     notes: list[str],
 ) -> Lineage:
-    """Follow the flows from a start and return the lineage."""
+    """Follow the flows from a start, and return the lineage.
+
+    Args:
+        database: the store's tables.
+        start: the start.
+        direction: ``up``, ``down`` or ``both``.
+        depth: the maximum number of steps to follow; None means no limit.
+        notes: messages for the user, to add to the lineage.
+    """
     contents: dict[str, Content] = {}
     for way in ("up", "down"):
         if direction in (way, "both"):
@@ -391,7 +413,7 @@ def _is_within(steps: int, depth: int | None) -> bool:
 def _follow_flows(
     database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
 ) -> dict[str, int]:
-    """Return the contents reached in one direction, with the number of steps to each."""
+    """Return the content items reached in one direction, with the number of steps to each."""
     first, begin = (0, starts) if starts else (1, nearest)
     if depth is not None and first > depth:
         return {}
@@ -401,7 +423,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # if no content is at the limit, none is beyond it, so the loop ends despite cycles
+            # if no item is at the limit, none is beyond it; cycles don't add to the minimum depth
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)
@@ -413,7 +435,7 @@ def _follow_flows(
 def _followed_flows(
     database: QuestionDatabase, contents: dict[str, Content], depth: int | None
 ) -> set[tuple[str, str, str]]:
-    """Return the steps that were followed, as (run, effect, cause)."""
+    """Return the steps that were followed, as (run, key of the effect, key of the cause)."""
     followed: set[tuple[str, str, str]] = set()
     query = """
         SELECT run, effect, cause FROM flows
@@ -436,10 +458,13 @@ def _select_places(
     runs: set[str],
     way: str,
 ) -> list[Row]:
-    """Return the rows of ``artifacts`` for contents: the places that belong to the answer.
+    """Return the rows of the table ``artifacts`` that belong to the answer.
 
-    These are all rows of the starts and of these runs and, from other runs, the rows that made (up)
-    or used (down) the content.
+    For each content item, these are:
+
+    - all its rows, if it is one of the starts;
+    - its rows in these runs;
+    - the rows of other runs that made it (``up``), used it (``down``), or did either (``both``).
     """
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
     query = """
@@ -455,7 +480,7 @@ def _select_places(
 def _select_by_keys(
     database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
 ) -> list[Row]:
-    """Return the rows of a table that have one of the keys in a column."""
+    """Return the rows of a table whose value in one column is among the keys."""
     order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
     query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"

@@ -125,7 +125,7 @@ def test_a_single_equals_sign_is_answered_with_the_right_one(work: Path) -> None
     for condition in ("params.lr = 3", "params.lr > 1 and status = 'finished'"):
         done = call("runs", "--where", condition, "--store", work / "provenance")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "use == to compare, at column" in done.stderr
+        assert "use == to compare values" in done.stderr
 
 
 def test_lineage_as_tree_lines_and_json(work: Path) -> None:

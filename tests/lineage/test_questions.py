@@ -36,7 +36,7 @@ def test_a_lineage_is_written_in_every_format(pipeline: Any, tmp_path: Path, for
     target = tmp_path / "lineage"
     lineage = provml.open_store(pipeline.store).lineage(pipeline.work / "report.json")
     if find_format(form).samples_only:
-        with pytest.raises(provml.ExportError, match="a lineage has none"):
+        with pytest.raises(provml.ExportError, match="a lineage has no samples"):
             lineage.export(form, target)
         assert not target.exists()
         return
