@@ -15,7 +15,7 @@ from provml.journal.values import Moment, Opaque, encode
 from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value
 
-Attributes = list[tuple[str, Any]]  # not `Value`: lists are invariant in mypy
+Attributes = list[tuple[str, Any]]  # not `Value`, because lists are invariant
 
 _LESS_COMMON: Final = (
     "left_out",
@@ -51,7 +51,7 @@ def _decimal_literal(value: Decimal) -> Value:
         return float(value)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and abs(exponent) > _LONGEST_DECIMAL:
-        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal has no exponent
+        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal allows no exponent
     return Literal(format(value, "f"), Name("xsd:decimal"))
 
 

@@ -36,7 +36,7 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 def step_column_names(path: Path, rows: Any) -> NameColumn:
     """Return the names of the steps or epochs in an array of `steps.row_type`.
 
-    The rows must be alike: either all of them have a step or none has, and likewise for epochs.
+    Either all of the rows must have a step or none of them. The same applies to epochs.
     """
     with_step = int(rows["step"][0]) != layout.NO_STEP
     with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH

@@ -118,7 +118,7 @@ def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     attributes = content_attributes(content) + _git_attributes(git)
     if isinstance(entry.record.get("modules"), dict):
         attributes.append(("provml:modules", entry.read_json("modules")))
-    if isinstance(git.get("untracked_total"), int):  # the record lists only some of the files
+    if isinstance(git.get("untracked_total"), int):  # not every untracked file is listed
         attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
     diff = None
     if git.get("diff") is not None:

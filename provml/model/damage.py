@@ -2,7 +2,7 @@
 
 A record may be damaged, or may come from another program. The functions of this module raise
 `DamagedRecordError` for content that provml never writes. They build no statements, so a bug in the
-code that builds statements raises a different exception and cannot pass for a damaged record.
+code that builds statements raises a different exception and is not mistaken for damage.
 
 Imports `journal.files` and `journal.values`.
 """
@@ -47,9 +47,9 @@ def decode_field(record: Record, key: str) -> Any:
 
 
 def check_time(time_ns: object) -> Moment:
-    """Check that a value is a time between the years 1 and 9999, and return it.
+    """Return a time in nanoseconds as a `Moment`.
 
-    Raises DamagedRecordError.
+    Raises DamagedRecordError if the value is not a time within the years 1 to 9999.
     """
     if not isinstance(time_ns, int) or not _FIRST_TIME_NS <= time_ns < _LAST_TIME_NS:
         raise DamagedRecordError(f"expected a time in nanoseconds, but found {time_ns!r:.80}")
@@ -57,21 +57,21 @@ def check_time(time_ns: object) -> Moment:
 
 
 def check_text(value: object) -> str:
-    """Check that a value is a string, and return it. Raises DamagedRecordError."""
+    """Return a value if it is a string, else raise DamagedRecordError."""
     if not isinstance(value, str):
         raise DamagedRecordError(f"expected a string, but found {value!r:.80}")
     return value
 
 
 def check_object(value: object) -> dict[str, Any]:
-    """Check that a value is a JSON object, and return it. Raises DamagedRecordError."""
+    """Return a value if it is a JSON object, else raise DamagedRecordError."""
     if not isinstance(value, dict):
         raise DamagedRecordError(f"expected a JSON object, but found {value!r:.80}")
     return value
 
 
 def check_float(value: object) -> float:
-    """Check that a value is a number, and return it as a float. Raises DamagedRecordError."""
+    """Return a value as a float, or raise DamagedRecordError if it is not a number."""
     if not isinstance(value, (int, float)):
         raise DamagedRecordError(f"expected a number, but found {value!r:.80}")
     try:

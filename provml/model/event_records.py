@@ -112,7 +112,10 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
 
 
 def event_target_statements(state: MappingState) -> Iterator[Statement]:
-    """Yield which version of a model or artifact each event used: the latest before the event."""
+    """Yield the statements that say which model or artifact version each event used.
+
+    An event used the latest version that was made before the event.
+    """
     for versions in state.outputs.values():
         versions.sort()
     for activity, time_ns, target in state.event_targets:

@@ -28,7 +28,7 @@ class Workload:
 
     Attributes:
         used: the names of the workload and, if known, of its model and dataset.
-        agent: the program that counted.
+        agent: the program that counted the FLOPs.
         start_ns: the start time of the block of code, in nanoseconds; None for other workloads.
         peak: the peak speed of the device in FLOP/s; None if it is unknown.
     """

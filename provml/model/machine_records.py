@@ -1,4 +1,6 @@
-"""Maps the records about the machine to PROV: devices, alerts, and workloads with FLOPs.
+"""Maps the records of devices, alerts and workloads to PROV.
+
+A workload is a model or block of code whose FLOPs were counted.
 
 Imports `record_mapping`.
 """
@@ -44,7 +46,7 @@ def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_alert(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an alert: a reading crossed a threshold."""
+    """Map the record of an alert, which was raised when a reading crossed a threshold."""
     label, collector = entry.read_text("name"), entry.read_text("collector")
     attributes: Attributes = [
         ("prov:type", Name("provml:Event")),

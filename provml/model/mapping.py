@@ -71,7 +71,7 @@ DETAILS: Final = ("sample", "series")
 SAMPLE_DETAIL_LIMIT: Final = 1_000_000
 """The default detail is ``sample`` for runs of up to this many samples, else ``series``."""
 READING_DETAIL_LIMIT: Final = 50_000
-"""By default, documents omit the single readings of a run that has more readings than this.
+"""By default, documents omit the individual readings of a run with more readings than this.
 
 A run collects this many readings in about three hours.
 """
@@ -112,7 +112,8 @@ class RunMapping:
         self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
         logged = self.samples - self.readings
         if detail is None and wanted == "series" and logged <= SAMPLE_DETAIL_LIMIT:
-            wanted = "sample"  # a file that was not closed is larger than its samples need
+            # the first estimate was too high, because a file that was not closed has unused space
+            wanted = "sample"
             self._survey = survey(journal, every_step=True)
             self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
@@ -125,7 +126,7 @@ class RunMapping:
         return sum(series.count for series in self._survey.series.all if series.kind in kinds)
 
     def _is_stated(self, series: RunSeries) -> bool:
-        """Return whether the document contains each single sample of a series."""
+        """Return whether the document contains a statement for each sample of a series."""
         if series.kind == SAMPLING or series.kind in self._collectors:
             return self._states_readings
         return self.detail == "sample"
@@ -272,7 +273,7 @@ class RunMapping:
     def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
         """Yield the context path and the rows of each block of steps.
 
-        In each block, either all rows have a step or none has. The same applies to epochs.
+        In each block, either all rows have a step or none of them do. The same applies to epochs.
         """
         paths = list(self._survey.numbers)
         for rows in self._survey.steps.blocks():
@@ -289,7 +290,7 @@ class RunMapping:
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
             if series.kind == SAMPLING:
-                continue  # PROV describes these samples as activities, not entities
+                continue  # these samples become activities, not entities
             name = series_name(series)
             attributes = _series_attributes(series)
             if series.kind == CUMULATIVE:
@@ -466,7 +467,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
 
 
 def _sample_capacity(journal: Journal) -> int:
-    """Return an upper bound for the number of samples, based on the sizes of the files."""
+    """Return an upper bound on the number of samples, based on the sizes of the files."""
     sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
     return sum(sizes) // layout.RECORD_SIZE
 

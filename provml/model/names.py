@@ -94,7 +94,7 @@ def series_path(
 
 
 def series_entity(kind: str, path: str) -> Name:
-    """Build the name of the entity of a series from the series' kind and its `series_path`."""
+    """Return the name of a series' entity. ``path`` is the result of `series_path`."""
     own = "" if kind == "metric" else f"{encode_name(kind)}/"
     return Name(f"run:series/{own}{path}")
 

@@ -51,14 +51,15 @@ def _setting_statements(
     same: str,
     attributes: Attributes,
 ) -> Iterator[Statement]:
-    """Yield the statements that the run used a parameter, tag, metadata or collector settings.
+    """Yield the statements about a setting that the run used.
 
-    Ranks and restarts often set the same value again. An equal value is not a new version.
+    A setting is a parameter, a tag, metadata, or the settings of a collector. Ranks and restarts
+    often set the same value again. An equal value is not a new version.
 
     Args:
         state: the state of the mapping pass.
         entry: the record of the setting.
-        kind: the kind of setting, as in the setting's name.
+        kind: the kind of setting, which becomes part of the entity's name.
         prov_type: the PROV type of the setting's entity.
         label: the name under which the setting was logged.
         same: a text form of the value. Equal values have equal texts.
@@ -87,7 +88,7 @@ def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statemen
 
 
 def map_environment(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of the Python environment: its version, packages and hardware."""
+    """Map the record of the environment: Python, packages, environment variables and hardware."""
     record = entry.record
     attributes = plain_attributes(record, _ENVIRONMENT_TEXTS)
     attributes += [

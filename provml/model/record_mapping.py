@@ -117,7 +117,7 @@ class DatasetUse:
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """The parts of a ``start`` record: the script, and the attributes of script and command."""
+    """The parts of a ``start`` record: the script, and attributes of the script and the command."""
 
     entry: JournalEntry
     script: Record

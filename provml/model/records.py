@@ -1,4 +1,4 @@
-"""Builds the statements about a run, apart from its samples, series, steps and contexts.
+"""Builds all statements about a run except those about samples, series, steps and contexts.
 
 `MAPPERS` lists the function that maps each kind of record. A mapper first reads the record, which
 may raise `DamagedRecordError`. It then returns an iterator that builds the statements. Damaged
@@ -61,7 +61,7 @@ MAPPERS: Final[dict[str, Mapper]] = {
 
 
 class RecordMapping:
-    """Maps a run's records to statements, apart from its samples, series, steps and contexts."""
+    """Builds all statements about a run except those about samples, series, steps and contexts."""
 
     def __init__(self, survey: Survey, detail: str, states_readings: bool) -> None:
         self._survey = survey

@@ -56,7 +56,7 @@ def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, B
 
 
 def derive_samples(block: Block, names: NameColumn, used: Name | NameColumn) -> Statement:
-    """Build the statements that each sample of a block was derived from an entity."""
+    """Build the statements that say which entity each sample of a block was derived from."""
     arguments: dict[str, Any] = {"prov:generatedEntity": names, "prov:usedEntity": used}
     return Statement("wasDerivedFrom", None, arguments, rows=len(block.time_ns))
 
@@ -92,7 +92,7 @@ def window_names(block: Block) -> NameColumn:
 
 
 def window_memberships(block: Block, times: set[int]) -> Iterator[Statement]:
-    """Yield the statements that each stored value belongs to the window of the next summary.
+    """Yield the statements that add each stored value to the window of the next summary.
 
     Args:
         block: the stored values.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
-"""If a run has fewer samples than this, their blocks stay in memory for later passes (2 MB)."""
+"""Runs with fewer samples than this keep their blocks in memory for later passes (about 2 MB)."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
 """The fields that identify a series.
@@ -116,7 +116,7 @@ class RunSeries:
 class Block:
     """Samples of one series, unit and writer, in the order written.
 
-    Either all samples of a block have a step, or none has. The same applies to epochs.
+    Either all samples of a block have a step or none of them do. The same applies to epochs.
 
     Attributes:
         series: the series that the samples belong to.
@@ -126,7 +126,7 @@ class Block:
         step: the step of each sample; None if these samples have no step.
         epoch: the epoch of each sample; None if these samples have no epoch.
         time_ns: the time of each sample, in nanoseconds since the epoch.
-        values: the values: a float64 or int64 array, or a list if they have other types.
+        values: a float64 or int64 array, or a list if the values have other types.
         target: the number of the record that the samples are about, for example a workload; None if
             there is no such record.
         role: ``row`` if a group recorded the samples; ``summary`` if a group computed them from
@@ -204,7 +204,7 @@ class SeriesTable:
         return series
 
     def declared(self) -> list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]]:
-        """Return each writer, with a dict of the series that it declared, by number."""
+        """Return each writer with a dict of the series that it declared, keyed by number."""
         return self._declared
 
     def blocks(self) -> Iterator[Block]:
@@ -220,7 +220,7 @@ class SeriesTable:
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
-                else:  # text values may be large
+                else:  # text values may need too much memory
                     samples, kept = _KEPT_SAMPLES, []
         if samples < _KEPT_SAMPLES:
             self._kept = kept
@@ -268,7 +268,7 @@ def _split_by_lacks(
 ) -> Iterator[Block]:
     """Split the samples of a series into blocks.
 
-    In each block, either all samples have a step or none has. The same applies to epochs.
+    In each block, either all samples have a step or none of them do. The same applies to epochs.
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
 """Defines PROV statements, and tables of many similar statements.
 
-A `Statement` is one PROV statement, or a table of many. If any of its fields is a column, it is a
-table with one statement per row, and the other fields have the same value in every row. Ten million
+A `Statement` is one PROV statement, or a table of similar statements. In a table, some fields are
+columns with one value per row, and the other fields have the same value in every row. Ten million
 samples become a few thousand tables. Exporters format each table column by column.
 
 Imports only `journal.values` from provml.

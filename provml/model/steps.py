@@ -50,7 +50,7 @@ class StepTable:
 
         Args:
             place: the number of the context or run.
-            epoch, step: the epochs and the steps: an array, or one number for all records.
+            epoch, step: the epochs and steps, each as an array or as one number for all records.
             time_ns: the times of the records.
         """
         import numpy as np

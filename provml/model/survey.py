@@ -124,9 +124,9 @@ class Survey:
     def epoch(self, record: Record) -> int | None:
         """Return the epoch of a record's step; None if the step's samples have no epoch.
 
-        If the record contains an epoch, returns that epoch. Otherwise, the samples of the step
-        decide: returns the latest epoch that had reached the step by the time of the record. If no
-        epoch had, returns the first epoch to reach the step.
+        If the record contains an epoch, that epoch is the result. Otherwise, the samples of the
+        step decide: the result is the latest epoch that had reached the step by the record's time,
+        or else the first epoch that reached the step.
         """
         own, step = epoch_of_record(record), step_of(record)
         if own is not None or step is None:
@@ -205,7 +205,10 @@ def survey(journal: Journal, every_step: bool) -> Survey:
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:
-    """Store a digest that was computed after its dataset's record. Raises DamagedRecordError."""
+    """Store a digest that was computed after its dataset was recorded.
+
+    Raises DamagedRecordError if the record of the digest is damaged.
+    """
     number, content = series_number(record), check_object(record.get("content"))
     if number is None:
         raise DamagedRecordError("the record of a digest has no dataset number")

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 VALIDATED_SAMPLES_LIMIT: Final = 10_000
-"""The maximum number of samples in a run for which each sample is validated by default."""
+"""By default, each sample is validated only in runs of up to this many samples."""
 
 LARGE_BYTES: Final = 8 * 2**20
 """For documents larger than this, the schema and the shapes are checked only on request."""
@@ -81,7 +81,8 @@ def validate(
     Args:
         source: a path, the bytes of a document, an open binary file, a document of the ``prov``
             library, a run, or the folder of a run.
-        format, max_bytes: as for `provml.reading.read`.
+        format: the name of the document's format; None to detect the format.
+        max_bytes: the largest size allowed, after decompression.
         schema: whether to validate with the JSON Schemas, which takes about 0.4 ms per statement.
             None validates only documents of up to `LARGE_BYTES`.
         shapes: whether to validate with the SHACL shapes, which takes about 2 ms per statement.
@@ -199,8 +200,8 @@ def validate_run(
 ) -> Report:
     """Validate a recorded run.
 
-    The schema and the shapes validate a new export of the run. The constraints validate the run's
-    journal directly.
+    The schema and the shapes are applied to a new export of the run, and the constraints directly
+    to the run's journal.
 
     Args:
         run_folder: the run's folder. The run may still be active.

@@ -72,7 +72,7 @@ class _PointerLines:
         return at
 
     def _find_key(self, key: str, start: int) -> int:
-        """Return the offset of the first occurrence of a key, from ``start`` on; -1 if none."""
+        """Return the offset of the first occurrence of a key at or after ``start``, or -1."""
         for text in {json.dumps(key), json.dumps(key, ensure_ascii=False)}:
             wanted = text.encode("utf-8", "surrogatepass")
             at = start

@@ -27,7 +27,7 @@ Subject = str | Callable[[], str]
 EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
 
 _MAX_SHOWN_STEPS: Final = 20
-"""The maximum number of steps that a message shows of a cycle or chain."""
+"""The maximum number of steps of a cycle or chain that a message shows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +54,7 @@ class Fact:
     taught: tuple[tuple[int, Fact], ...] = ()
 
     def live(self) -> Fact:
-        """Return the fact that this fact was finally merged into; the fact itself if it was not."""
+        """Return the fact that this fact was merged into, or this fact if it was not merged."""
         fact = self
         while fact.into is not None:
             fact = fact.into
@@ -163,7 +163,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield the keys that must be unique to a fact, each with the number of its rule."""
+        """Yield the keys that must be unique to a fact, each with the number of the rule."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
@@ -437,7 +437,7 @@ class Engine:
                 reasons = self._find_reasons(collection, self._empty)
                 self._report_breach(numbers, self._abbreviate(collection), *reasons, fact)
 
-    # -- order --------------------------------------------------------------------------------
+    # -- the order of events ------------------------------------------------------------------
 
     def _check_order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
         """Report every cycle of events with a strict step: no event can strictly precede itself.

@@ -163,7 +163,7 @@ def _format_attribute_value(value: Any) -> str:
     return f"{value!r}^^{type(value).__name__}@"
 
 
-# -- one instance, saturated --------------------------------------------------------------------
+# -- the facts of one instance ------------------------------------------------------------------
 
 
 class _SaturatedInstance:
@@ -268,53 +268,53 @@ class _SaturatedInstance:
         """Yield, in groups, the facts that a fact implies. A `_Variable` stands for an unknown."""
         kind, identifier, *terms = fact
         if kind in rules.INFLUENCES:
-            yield [("wasInfluencedBy", identifier, *terms[:2])]  # 15
+            yield [("wasInfluencedBy", identifier, *terms[:2])]  # inference 15
         match kind:
-            case "wasInformedBy":  # 5
+            case "wasInformedBy":  # inference 5
                 made = ("wasGeneratedBy", _Variable("g"), _Variable("e"), terms[1], _Variable("t"))
                 yield [made, ("used", _Variable("u"), terms[0], _Variable("e"), _Variable("v"))]
-            case "used":  # 6
+            case "used":  # inference 6
                 for other in index.find("wasGeneratedBy", 2, terms[1]):
                     yield [("wasInformedBy", _Variable("i"), terms[0], other[3])]
             case "entity":
                 some = (_Variable("a"), _Variable("t"))
-                yield [("wasGeneratedBy", _Variable("g"), identifier, *some)]  # 7
+                yield [("wasGeneratedBy", _Variable("g"), identifier, *some)]  # inference 7
                 yield [("wasInvalidatedBy", _Variable("g"), identifier, *some)]
-                yield [("alternateOf", NONE, identifier, identifier)]  # 16
-            case "activity":  # 8
+                yield [("alternateOf", NONE, identifier, identifier)]  # inference 16
+            case "activity":  # inference 8
                 some = (_Variable("e"), _Variable("a"))
                 yield [("wasStartedBy", _Variable("s"), identifier, *some, terms[0])]
                 yield [("wasEndedBy", _Variable("s"), identifier, *some, terms[1])]
-            case "wasStartedBy" | "wasEndedBy":  # 9, 10
+            case "wasStartedBy" | "wasEndedBy":  # inferences 9 and 10
                 yield [("wasGeneratedBy", _Variable("g"), terms[1], terms[2], _Variable("t"))]
             case "wasDerivedFrom":
                 new, old, activity, generation, usage = terms
-                if NONE not in (activity, generation, usage):  # 11
+                if NONE not in (activity, generation, usage):  # inference 11
                     yield [("used", usage, activity, old, _Variable("t"))]
                     yield [("wasGeneratedBy", generation, new, activity, _Variable("t"))]
-                if (ATTRIBUTE, identifier, kind, *_REVISION_ATTRIBUTE) in index.facts:  # 12
-                    yield [("alternateOf", NONE, new, old)]
-            case "wasAttributedTo":  # 13
+                if (ATTRIBUTE, identifier, kind, *_REVISION_ATTRIBUTE) in index.facts:
+                    yield [("alternateOf", NONE, new, old)]  # inference 12
+            case "wasAttributedTo":  # inference 13
                 made = ("wasGeneratedBy", _Variable("g"), terms[0], _Variable("a"), _Variable("t"))
                 by = ("wasAssociatedWith", _Variable("s"), _Variable("a"), terms[1], _Variable("p"))
                 yield [made, by]
-            case "actedOnBehalfOf":  # 14
+            case "actedOnBehalfOf":  # inference 14
                 for agent in terms[:2]:
                     yield [("wasAssociatedWith", _Variable("s"), terms[2], agent, _Variable("p"))]
             case "alternateOf":
-                yield [("alternateOf", NONE, terms[1], terms[0])]  # 18
-                for other in index.find(kind, 2, terms[1]):  # 17
+                yield [("alternateOf", NONE, terms[1], terms[0])]  # inference 18
+                for other in index.find(kind, 2, terms[1]):  # inference 17
                     yield [("alternateOf", NONE, terms[0], other[3])]
             case "specializationOf":
-                yield [("alternateOf", NONE, *terms)]  # 20
-                for other in index.find(kind, 2, terms[1]):  # 19
+                yield [("alternateOf", NONE, *terms)]  # inference 20
+                for other in index.find(kind, 2, terms[1]):  # inference 19
                     yield [(kind, NONE, terms[0], other[3])]
-                if ("entity", terms[1]) in index.facts:  # 21
+                if ("entity", terms[1]) in index.facts:  # inference 21
                     yield [("entity", terms[0])]
                     for other in index.find(ATTRIBUTE, 1, terms[1]):
                         if other[2] == "entity":
                             yield [(ATTRIBUTE, terms[0], *other[2:])]
-            case "attribute" if terms[0] in rules.INFLUENCES:  # 15
+            case "attribute" if terms[0] in rules.INFLUENCES:  # inference 15
                 yield [(kind, identifier, "wasInfluencedBy", *terms[1:])]
 
     # -- redundant facts ------------------------------------------------------------

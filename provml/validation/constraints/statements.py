@@ -1,4 +1,4 @@
-"""Defines the PROV statements that the constraints are checked on.
+"""Defines the form of PROV statements that the constraint checks use.
 
 In these statements, names are IRIs, and missing arguments are None.
 
