@@ -1,6 +1,6 @@
-"""Builds the attributes of statements from logged values and from descriptions of content.
+"""Builds the attributes of PROV statements from logged values and from descriptions of content.
 
-Imports `journal.values`, `damage`, `statements`.
+Imports `journal.values`, `damage` and `statements`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from provml.journal.values import Moment, Opaque, encode
 from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value
 
-Attributes = list[tuple[str, Any]]  # values are `statements.Value`s: a list is invariant
+Attributes = list[tuple[str, Any]]  # not `Value`, because lists are invariant
 
 _LESS_COMMON: Final = (
     "left_out",
@@ -32,7 +32,7 @@ _LONGEST_DECIMAL: Final = 10_000
 
 
 def typed_literal(value: Any) -> Value:
-    """Convert a decoded value for a PROV statement: a plain value, or a typed literal."""
+    """Convert a decoded value to a plain value or typed literal for a PROV statement."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value
     if isinstance(value, Decimal):
@@ -51,19 +51,23 @@ def _decimal_literal(value: Decimal) -> Value:
         return float(value)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and abs(exponent) > _LONGEST_DECIMAL:
-        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal has no exponent
+        return Literal(str(value), Name("provml:decimal"))  # xsd:decimal allows no exponent
     return Literal(format(value, "f"), Name("xsd:decimal"))
 
 
 def json_literal(content: Any) -> Literal:
-    """Convert JSON content to an ASCII literal of type rdf:JSON. Raises as `json_text_of`."""
+    """Convert parsed JSON to an ASCII literal of type rdf:JSON.
+
+    Raises the same errors as `json_text_of`.
+    """
     return Literal(json_text_of(content), _JSON)
 
 
 def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
-    """Convert the listed fields of a record to attributes, if they hold plain values.
+    """Convert the listed fields of a record to attributes, and skip fields without a plain value.
 
-    The field ``memory_bytes`` becomes ``provml:memoryBytes``.
+    Plain values are strings, booleans, integers and finite floats. The field ``memory_bytes``
+    becomes the attribute ``provml:memoryBytes``.
     """
     attributes: Attributes = []
     for key in keys:
@@ -79,7 +83,7 @@ def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
 def content_attributes(content: Record) -> Attributes:
     """Convert the description of a file, folder, array or object to attributes.
 
-    Raises DamagedRecordError if a field cannot be read.
+    Raises DamagedRecordError if a field of the description cannot be read.
     """
     keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
     attributes = plain_attributes(content, (*keys, *_LESS_COMMON))

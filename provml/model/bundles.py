@@ -1,6 +1,6 @@
-"""Combines several runs into one document, with a bundle for each run.
+"""Combines several runs into one PROV document, with a bundle for each run.
 
-The name of a bundle is in the namespace of its run.
+The name of each bundle is in the namespace of its run.
 
 Imports `mapping`.
 """
@@ -18,9 +18,9 @@ from provml.model.statements import Name
 
 
 class RunBundles:
-    """Several runs as the bundles of one document.
+    """Several runs as the bundles of one PROV document.
 
-    Iterating yields one mapping at a time, so memory does not grow with the number of runs.
+    Iteration yields one mapping at a time, so memory does not grow with the number of runs.
 
     Attributes:
         samples: the number of samples in the mappings yielded so far.
@@ -43,12 +43,12 @@ class RunBundles:
             other = self._iris.setdefault(iri, journal)
             if other is not journal:
                 raise ExportError(
-                    f"{other.folder} and {journal.folder} are both named {iri}, but a document "
-                    "cannot hold two bundles with one name: export them separately"
+                    f"{other.folder} and {journal.folder} are both named {iri}, but the bundles in "
+                    "a document need different names: export these runs separately"
                 )
 
     def __iter__(self) -> Iterator[RunMapping]:
-        """Yield the mapping of each run, in order. The mapping is made when it is yielded."""
+        """Yield the mapping of each run, in order. Each mapping is built only when it is needed."""
         for journal in self._journals:
             mapping = RunMapping(journal, self._detail)
             self.samples += mapping.samples
@@ -56,26 +56,29 @@ class RunBundles:
             yield mapping
 
     def damage(self) -> Counter[str]:
-        """Count the records and samples skipped in the runs read so far, by reason."""
+        """Count, by reason, the records and samples skipped in the runs that were read so far."""
         total: Counter[str] = Counter()
         for journal in self._journals:
             total.update(journal.damage())
         return total
 
     def prefixes(self) -> dict[str, str]:
-        """Return the document's prefixes: one for each run. Each bundle has its own prefixes."""
+        """Return the prefixes of the document itself, one for each run.
+
+        Each bundle also declares its own prefixes.
+        """
         return {f"run{number}": iri for number, iri in enumerate(self._iris, 1)}
 
     def names(self) -> list[Name]:
-        """Return the bundles' qualified names, in order. They use the document's prefixes."""
+        """Return the qualified names of the bundles, in order, with the document's prefixes."""
         local = BUNDLE.partition(":")[2]
         return [Name(f"{prefix}:{local}") for prefix in self.prefixes()]
 
     def iris(self) -> list[str]:
-        """Return the bundles' IRIs, in order."""
+        """Return the IRIs of the bundles, in order."""
         return [bundle_iri(journal) for journal in self._journals]
 
 
 def bundle_iri(journal: Journal) -> str:
-    """Return the IRI of a run's bundle. In RDF it also names the run's graph."""
+    """Return the IRI of a run's bundle. In RDF, this IRI also names the run's graph."""
     return run_prefixes(journal)["run"] + BUNDLE.partition(":")[2]

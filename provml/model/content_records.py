@@ -1,4 +1,6 @@
-"""Maps records of content that has a digest: datasets, artifacts, models and source code.
+"""Maps the records of datasets, artifacts, models and source code to PROV.
+
+These records describe content by its digest.
 
 Imports `record_mapping`.
 """
@@ -41,7 +43,7 @@ def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]
     label, content = entry.read_text("name"), entry.read_object("content")
     number = series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
-    if later is not None:  # the digest was computed after the record was written
+    if later is not None:  # the digest was computed after this record was written
         content = add_later_digest(content, later)
     attributes = content_attributes(content) + entry.read_metadata()
     return _dataset_statements(state, entry, label, content.get("sha256"), attributes)
@@ -101,22 +103,22 @@ def _output_statements(
 
 
 def _reaches(used_in: Path, made_in: Path) -> bool:
-    """Return whether an input of one context may have gone into an output of another.
+    """Return whether an input of one context may have influenced an output of another context.
 
-    The run's inputs go into all its outputs. A context's inputs go into the outputs of the context
-    itself, of the contexts within it, and of the run.
+    An input of the run may have influenced every output. An input of a context may have influenced
+    the outputs of that context, of the contexts within it, and of the run.
     """
     return not used_in or not made_in or made_in[: len(used_in)] == used_in
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of source code, with its git commit and its uncommitted changes."""
+    """Map the record of source code, including the git commit and any uncommitted changes."""
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)
     if isinstance(entry.record.get("modules"), dict):
         attributes.append(("provml:modules", entry.read_json("modules")))
-    if isinstance(git.get("untracked_total"), int):  # not all are listed
+    if isinstance(git.get("untracked_total"), int):  # not every untracked file is listed
         attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
     diff = None
     if git.get("diff") is not None:

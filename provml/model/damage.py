@@ -1,7 +1,8 @@
-"""Reads the fields of a journal record, which may be damaged or written by another program.
+"""Reads and checks the fields of journal records.
 
-These functions raise `DamagedRecordError` for content that provml does not write. They do not build
-statements. A mistake in provml's own code raises another exception, so it is not hidden.
+A record may be damaged, or may come from another program. The functions of this module raise
+`DamagedRecordError` for content that provml never writes. They build no statements, so a bug in the
+code that builds statements raises a different exception and is not mistaken for damage.
 
 Imports `journal.files` and `journal.values`.
 """
@@ -19,22 +20,22 @@ REASON = "record that makes no sense"
 """The reason under which skipped records are counted."""
 
 _FIRST_TIME_NS, _LAST_TIME_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
-"""The range of times that can be stated: xsd:dateTime has four digits for the years 1 to 9999."""
+"""The range of times that provml can write as xsd:dateTime: the years 1 to 9999."""
 
 
 class DamagedRecordError(ValueError):
-    """A field of a record is missing, or provml would not write its content."""
+    """A field of a record is missing, or has content that provml never writes."""
 
 
 def decode_field(record: Record, key: str) -> Any:
-    """Decode the value in a record's field, and check that it can be encoded again.
+    """Decode the value in a field of a record, and check that the value can be encoded again.
 
-    Raises DamagedRecordError if not.
+    Raises DamagedRecordError if the value cannot be decoded or encoded.
     """
     try:
         value = decode(record[key])
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise DamagedRecordError(f"a value that cannot be decoded: {error!r:.200}") from None
+        raise DamagedRecordError(f"cannot decode a value: {error!r:.200}") from None
     if isinstance(value, Moment):
         return check_time(value.time_ns)
     if isinstance(value, (list, dict, Array)):
@@ -46,30 +47,33 @@ def decode_field(record: Record, key: str) -> Any:
 
 
 def check_time(time_ns: object) -> Moment:
-    """Check that a time is within the years 1 to 9999, and return it. Raises DamagedRecordError."""
+    """Return a time in nanoseconds as a `Moment`.
+
+    Raises DamagedRecordError if the value is not a time within the years 1 to 9999.
+    """
     if not isinstance(time_ns, int) or not _FIRST_TIME_NS <= time_ns < _LAST_TIME_NS:
-        raise DamagedRecordError(f"not a time in nanoseconds: {time_ns!r:.80}")
+        raise DamagedRecordError(f"expected a time in nanoseconds, but found {time_ns!r:.80}")
     return Moment(time_ns)
 
 
 def check_text(value: object) -> str:
-    """Check that a value is a string, and return it. Raises DamagedRecordError."""
+    """Return a value if it is a string, else raise DamagedRecordError."""
     if not isinstance(value, str):
-        raise DamagedRecordError(f"a text must be a string: {value!r:.80}")
+        raise DamagedRecordError(f"expected a string, but found {value!r:.80}")
     return value
 
 
 def check_object(value: object) -> dict[str, Any]:
-    """Check that a value is a JSON object, and return it. Raises DamagedRecordError."""
+    """Return a value if it is a JSON object, else raise DamagedRecordError."""
     if not isinstance(value, dict):
-        raise DamagedRecordError(f"a JSON object was expected: {value!r:.80}")
+        raise DamagedRecordError(f"expected a JSON object, but found {value!r:.80}")
     return value
 
 
 def check_float(value: object) -> float:
-    """Check that a value is a number, and return it as a float. Raises DamagedRecordError."""
+    """Return a value as a float, or raise DamagedRecordError if it is not a number."""
     if not isinstance(value, (int, float)):
-        raise DamagedRecordError(f"a number was expected: {value!r:.80}")
+        raise DamagedRecordError(f"expected a number, but found {value!r:.80}")
     try:
         return float(value)
     except OverflowError:
@@ -77,11 +81,12 @@ def check_float(value: object) -> float:
 
 
 def json_text_of(content: Any, *, sort_keys: bool = False) -> str:
-    """Write parsed JSON as ASCII text.
+    """Format parsed JSON as ASCII text.
 
-    Raises DamagedRecordError for NaN and infinity, which are not JSON, and for very deep nesting.
+    Raises DamagedRecordError for NaN and infinity, which JSON does not allow, and for very deep
+    nesting.
     """
     try:
         return json.dumps(content, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)
     except (ValueError, RecursionError) as error:
-        raise DamagedRecordError(f"not JSON: {error}") from None
+        raise DamagedRecordError(f"cannot format a value as JSON: {error}") from None

@@ -1,4 +1,6 @@
-"""Maps records of events and summaries. A start event and an end event become one span.
+"""Maps the records of events and summaries to PROV.
+
+A start event and the matching end event become one span.
 
 Imports `record_mapping`.
 """
@@ -35,7 +37,8 @@ from provml.model.survey import Path, windows_of
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of an event.
 
-    Two events ``X_started`` and ``X_finish`` become one span if they share source and context.
+    Events named ``X_started`` and ``X_finish`` become one span if they have the same source and
+    context.
     """
     source = entry.record.get("source")
     event = LoggedEvent(
@@ -63,14 +66,14 @@ def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[State
 
 
 def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
-    """State an event as an activity that starts and ends at the same time."""
+    """Yield the statements about an event. Its activity starts and ends at the same time."""
     yield from _activity_statements(state, event, event.label, None)
 
 
 def _activity_statements(
     state: MappingState, event: LoggedEvent, label: str, end: LoggedEvent | None
 ) -> Iterator[Statement]:
-    """State an event, or a span between a start event and an end event."""
+    """Yield the statements about an event, or about a span from a start event to an end event."""
     activity = local_name("event", event.entry.key)
     last = end or event
     interval: dict[str, Any] = {
@@ -109,7 +112,10 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
 
 
 def event_target_statements(state: MappingState) -> Iterator[Statement]:
-    """State which version of a model or artifact each event used: the latest before the event."""
+    """Yield the statements that say which model or artifact version each event used.
+
+    An event used the latest version that was made before the event.
+    """
     for versions in state.outputs.values():
         versions.sort()
     for activity, time_ns, target in state.event_targets:
@@ -122,10 +128,10 @@ def event_target_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a summary: its activity, and the windows of values that it covers."""
+    """Map the record of a summary to an activity, and to the windows of values that it covers."""
     context, windows = entry.context, windows_of(entry.record)
     if context is None or (not windows and entry.record.get("fields") != []):
-        raise DamagedRecordError("a summary needs a context and readable fields")
+        raise DamagedRecordError("the record of a summary has no context or no readable fields")
     return _summary_statements(state, entry, context, windows)
 
 

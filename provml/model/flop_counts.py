@@ -1,4 +1,4 @@
-"""States FLOPs as PROV: each count is an activity that used the counted workload.
+"""Describes FLOPs in PROV: each count is an activity that used the counted workload.
 
 Imports `series`, `names` and `statements`.
 """
@@ -16,10 +16,10 @@ from provml.model.statements import Name, NameColumn, Statement, TimeColumn
 FLOPS: Final = "flops"
 CUMULATIVE: Final = "cumulative-flops"
 FLOPS_KINDS: Final = frozenset({"activity", "wasInformedBy", "used", "wasAssociatedWith"})
-"""The kinds of statement about a count, besides the kinds that describe any sample."""
+"""The kinds of statement that describe counts, in addition to the kinds for all samples."""
 
 WorkloadKey = tuple[int, int]
-"""A writer's index, and the number of a workload in that writer's records."""
+"""The key of a workload: the index of its writer, and its number in that writer's records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Workload:
 
     Attributes:
         used: the names of the workload and, if known, of its model and dataset.
-        agent: the program that counted.
-        start_ns: the time at which the block of code began; None for other workloads.
-        peak: the peak speed of the device in FLOP/s; None if unknown.
+        agent: the program that counted the FLOPs.
+        start_ns: the start time of the block of code, in nanoseconds; None for other workloads.
+        peak: the peak speed of the device in FLOP/s; None if it is unknown.
     """
 
     used: tuple[Name, ...]
@@ -42,7 +42,7 @@ class Workload:
 def counting_names(block: Block) -> NameColumn:
     """Return the names of the activities that counted a block's FLOPs.
 
-    The two samples that one call logs (increment and total) share an activity.
+    One call logs two samples, the increment and the total, and both belong to the same activity.
     """
     label = encode_name(block.series.name)
     if block.series.rank is not None:
@@ -59,11 +59,11 @@ def flop_statements(
     place: Name | NameColumn,
     workload: Workload | None,
 ) -> Iterator[Statement]:
-    """State the activities that counted a block's FLOPs, and their relations.
+    """Yield the statements about the activities that counted a block's FLOPs.
 
     Args:
-        kinds: the kinds of statement to build.
-        block: samples of a series of kind ``flops``: increments, not totals.
+        kinds: the kinds of statement to yield.
+        block: samples of a series of kind ``flops``, which are increments, not totals.
         place: the names of the steps, epochs, context or run that the samples belong to.
         workload: the counted work; None if its record is missing.
     """
@@ -96,10 +96,11 @@ def _relate_counts(
 
 
 def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
-    """Return the FLOP/s and utilisation of a cumulative series, from its first to its last count.
+    """Return the FLOP/s and the utilisation between the first and last count of a series.
 
-    Returns an empty list for counts by several processes, and for blocks of code, because other
-    work runs between the blocks. Without a known peak of the device, utilisation is left out.
+    Only a cumulative series that one process counted has these attributes; the list is empty for
+    other series. It is also empty for blocks of code, because other work runs between the blocks.
+    The utilisation is omitted if the peak speed of the device is unknown.
     """
     if series.kind != CUMULATIVE or len(series.writers) != 1 or not workloads:
         return []
@@ -113,7 +114,12 @@ def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str
 
 
 def rate_attributes(per_second: float, peaks: set[float | None]) -> list[tuple[str, Any]]:
-    """Return FLOP/s and, if exactly one peak is known, the utilisation, as attributes."""
+    """Return the FLOP/s as an attribute, and the utilisation if exactly one peak speed is known.
+
+    Args:
+        per_second: the speed in FLOP/s.
+        peaks: the peak speeds of the devices in FLOP/s; None for an unknown peak speed.
+    """
     attributes: list[tuple[str, Any]] = [("provml:flopsPerSecond", float(per_second))]
     peak = next(iter(peaks)) if len(peaks) == 1 else None
     if peak:

@@ -1,4 +1,6 @@
-"""Maps records about the machine: devices, alerts, and workloads whose FLOPs were counted.
+"""Maps the records of devices, alerts and workloads to PROV.
+
+A workload is a model or block of code whose FLOPs were counted.
 
 Imports `record_mapping`.
 """
@@ -44,7 +46,7 @@ def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_alert(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map an alert: the record of a reading that crossed a threshold."""
+    """Map the record of an alert, which was raised when a reading crossed a threshold."""
     label, collector = entry.read_text("name"), entry.read_text("collector")
     attributes: Attributes = [
         ("prov:type", Name("provml:Event")),
@@ -74,7 +76,7 @@ def _alert_statements(
 
 
 def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
-    """Find the sample that set off an alert, or its series if the readings are not stated."""
+    """Find the sample that set off an alert, or its series if the document omits readings."""
     key = trigger_key(entry.writer, entry.record)
     sample = state.survey.triggers.get(key)
     if sample is None or state.states_readings:
@@ -93,7 +95,7 @@ def map_flops(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     label, counter = entry.read_text("name"), entry.read_text("counter")
     target, flops = entry.record.get("target"), entry.read_value("flops")
     if not isinstance(target, int) or not isinstance(flops, int):
-        raise DamagedRecordError("the target and the flops of a workload must be integers")
+        raise DamagedRecordError("the fields 'target' and 'flops' of a workload must be integers")
     check_float(flops)
     peak, start_ns = entry.record.get("peak"), entry.record.get("start")
     peak = check_float(peak) if isinstance(peak, (int, float)) and peak > 0 else None
@@ -138,7 +140,13 @@ def _workload_attributes(entry: JournalEntry, flops: int, peak: float | None) ->
 
 
 def _declare_program(state: MappingState, agent: Name, text: str) -> Iterator[Statement]:
-    """Declare a program as an agent, once. Its text is name and version: ``torch 2.13.0``."""
+    """Declare a program as an agent, unless this pass has already declared it.
+
+    Args:
+        state: the state of the mapping pass.
+        agent: the name of the agent.
+        text: the name and version of the program, such as ``torch 2.13.0``.
+    """
     if not state.declare_once(agent):
         return
     label, _, version = text.partition(" ")

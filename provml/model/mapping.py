@@ -1,6 +1,7 @@
-"""Maps a run to PROV statements; all exporters use this mapping.
+"""Maps a run to PROV statements. All exporters use this mapping.
 
 `RunMapping.statements` yields the single statements first, and then the tables of statements.
+
 Imports `survey`, `records`, `names` and `statements`.
 """
 
@@ -68,21 +69,25 @@ if TYPE_CHECKING:
 
 DETAILS: Final = ("sample", "series")
 SAMPLE_DETAIL_LIMIT: Final = 1_000_000
-"""For a run of up to this many samples, the default detail is ``sample``."""
+"""The default detail is ``sample`` for runs of up to this many samples, else ``series``."""
 READING_DETAIL_LIMIT: Final = 50_000
-"""Up to this many system readings (about three hours), each is stated by default."""
+"""By default, documents omit the individual readings of a run with more readings than this.
+
+A run collects this many readings in about three hours.
+"""
 
 
 class RunMapping:
-    """Maps one run to PROV statements, at a level of detail.
+    """Maps one run to PROV statements, at one of two levels of detail.
 
-    ``sample`` states every sample and every step. ``series`` states each series with its summary,
-    the samples files (with their digests), and only the steps that other records refer to.
+    - ``sample``: the document contains every sample and every step.
+    - ``series``: the document contains a summary of each series, the digests of the samples files,
+      and only the steps that other records refer to.
 
     Attributes:
         detail: the level of detail in use, ``sample`` or ``series``.
         readings: the number of readings that collectors took.
-        samples: the number of samples, readings included.
+        samples: the number of samples, including the readings.
     """
 
     def __init__(self, journal: Journal, detail: str | None = None) -> None:
@@ -93,7 +98,7 @@ class RunMapping:
                 and ``series`` for more.
 
         Raises:
-            ExportError: the detail is unknown.
+            ExportError: the detail is neither ``sample`` nor ``series``.
         """
         if detail is not None and detail not in DETAILS:
             raise ExportError(f"detail must be 'sample' or 'series', not {detail!r}")
@@ -107,7 +112,8 @@ class RunMapping:
         self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})
         logged = self.samples - self.readings
         if detail is None and wanted == "series" and logged <= SAMPLE_DETAIL_LIMIT:
-            wanted = "sample"  # the files have room for more samples, because one was not closed
+            # the first estimate was too high, because a file that was not closed has unused space
+            wanted = "sample"
             self._survey = survey(journal, every_step=True)
             self._collectors = frozenset(self._survey.collectors)
         self.detail: str = wanted
@@ -120,13 +126,13 @@ class RunMapping:
         return sum(series.count for series in self._survey.series.all if series.kind in kinds)
 
     def _is_stated(self, series: RunSeries) -> bool:
-        """Return whether the samples of a series are stated one by one."""
+        """Return whether the document contains a statement for each sample of a series."""
         if series.kind == SAMPLING or series.kind in self._collectors:
             return self._states_readings
         return self.detail == "sample"
 
     def _block_kinds(self) -> frozenset[str]:
-        """Return the kinds of statement that `tables` yields about samples."""
+        """Return the kinds of statement that `tables` yields for the samples."""
         kinds = _SAMPLE_KINDS
         if self._collectors:
             kinds |= _SAMPLING_KINDS
@@ -138,23 +144,23 @@ class RunMapping:
 
     @property
     def series(self) -> SeriesTable:
-        """The table of the run's series, which also reads their samples."""
+        """The run's series. The table also reads the samples of the series."""
         return self._survey.series
 
     def prefixes(self) -> dict[str, str]:
-        """Return the IRI of each prefix that the statements' names use."""
+        """Return the prefixes that the names in the statements use, with their IRIs."""
         return run_prefixes(self.journal)
 
     @property
     def state(self) -> RunState:
-        """The state (status, start, end) of the run when this mapping was made."""
+        """The status, start and end of the run at the time when this mapping was created."""
         return self._survey.state
 
     def statements(self) -> Iterator[Statement]:
         """Yield all statements: first `singles`, then `tables`.
 
         Each name is declared once, and relations refer only to declared elements. The interval of
-        an activity lies within that of its context.
+        an activity lies within the interval of its context.
         """
         yield from self.singles()
         yield from self.tables()
@@ -162,7 +168,8 @@ class RunMapping:
     def singles(self) -> Iterator[Statement]:
         """Yield all statements that are not tables, in one pass over the records.
 
-        They describe the run, people, contexts, parameters, data, models, events and series.
+        These statements describe the run and its people, contexts, parameters, data, models, events
+        and series.
         """
         yield from self._records.statements()
         yield from self._contexts()
@@ -172,8 +179,9 @@ class RunMapping:
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
         """Yield tables of statements about steps and samples, of the requested kinds.
 
-        Costs one pass over the steps and one over the samples. Yields all kinds for one block, then
-        for the next block. An exporter that groups by kind requests one kind at a time.
+        Costs one pass over the steps and one pass over the samples. Yields all kinds for one block
+        of samples before the next block. An exporter that groups statements by kind can request
+        one kind at a time.
         """
         if not _STEP_KINDS.isdisjoint(kinds):
             for path, rows in self._step_blocks():
@@ -205,7 +213,7 @@ class RunMapping:
                     yield from window_memberships(block, self._summary_times(block))
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """Yield each block of samples, after the names of its series and its context."""
+        """Yield the name of the series, the name of the context, and the block, for each block."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
 
@@ -263,7 +271,10 @@ class RunMapping:
         return Statement("wasInformedBy", None, arguments, rows=len(rows))
 
     def _step_blocks(self) -> Iterator[tuple[Path, NDArray[np.void]]]:
-        """Yield the steps as blocks in which all rows have, or all lack, a step and an epoch."""
+        """Yield the context path and the rows of each block of steps.
+
+        In each block, either all rows have a step or none of them do. The same applies to epochs.
+        """
         paths = list(self._survey.numbers)
         for rows in self._survey.steps.blocks():
             path = paths[int(rows["place"][0])]
@@ -279,7 +290,7 @@ class RunMapping:
     def _series(self) -> Iterator[Statement]:
         for series in self._survey.series.all:
             if series.kind == SAMPLING:
-                continue  # its samples are activities, not entities
+                continue  # these samples become activities, not entities
             name = series_name(series)
             attributes = _series_attributes(series)
             if series.kind == CUMULATIVE:
@@ -299,7 +310,7 @@ class RunMapping:
                     )
 
     def _versions_of(self, series: RunSeries) -> list[Name]:
-        """Return the versions of a model or artifact that the samples of a series are about."""
+        """Return the versions of a model or artifact that the samples of a series describe."""
         versions = self._records.versions.get(series.of or ("", ""), [])
         first, last = series.first_ns, series.last_ns
         if first is None or last is None:
@@ -328,9 +339,9 @@ class RunMapping:
         return _SAMPLE_TYPES.get(kind, "provml:Sample")
 
     def _samplings(self, block: Block, kinds: Collection[str]) -> Iterator[Statement]:
-        """State the activities of a collector that took readings, one for each time it sampled."""
+        """Yield the statements about the activities in which a collector took its readings."""
         if isinstance(block.values, list):
-            return  # damaged: the values of a sampling series are start times
+            return  # the series is damaged: its values should be start times
         names, rows = sampling_names(block), len(block.time_ns)
         if "activity" in kinds:
             interval: dict[str, Any] = {
@@ -356,9 +367,9 @@ class RunMapping:
         return self._survey.summaries.get((block.writer, series.context, name), set())
 
     def _generations(self, block: Block, names: NameColumn) -> Iterator[Statement]:
-        """State which activities generated a block's samples.
+        """Yield the statements that say which activities generated a block's samples.
 
-        A sample of a summary whose record is lost counts as an ordinary sample.
+        If the record of a summary is lost, the summary's samples count as ordinary samples.
         """
         if block.role != "summary":
             yield self._generation(block, names)
@@ -370,7 +381,11 @@ class RunMapping:
             yield self._generation(plain, sample_names(plain))
 
     def _derivations(self, block: Block) -> Iterator[Statement]:
-        """State that summaries derive from their windows, and samples from a model's version."""
+        """Yield the derivations of a block's samples.
+
+        Summaries are derived from their windows. Samples that describe a model or an artifact are
+        derived from one of its versions.
+        """
         if block.role == "summary":
             summarised, _ = split_summaries(block, self._summary_times(block))
             if summarised is not None:
@@ -437,7 +452,7 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """Return the IRI of each prefix that a run's names use."""
+    """Return the prefixes that the names of a run use, with their IRIs."""
     description = journal.description
     base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
@@ -452,7 +467,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
 
 
 def _sample_capacity(journal: Journal) -> int:
-    """Return an upper bound on the number of samples: the number that fits the files' sizes."""
+    """Return an upper bound on the number of samples, based on the sizes of the files."""
     sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
     return sum(sizes) // layout.RECORD_SIZE
 

@@ -1,26 +1,29 @@
-"""Makes the names of a run's PROV elements, which every PROV format can hold.
+"""Builds the names of a run's PROV elements. Every PROV format can express these names.
 
-A logged name, for example of a metric, may be any text. It is percent-encoded (UTF-8, RFC 3986:
-all except letters, digits, ``-``, ``_``, ``.``), so ``/`` and ``~`` can serve as separators. The
-empty name becomes ``-``. Within a run:
+A logged name, such as the name of a metric, may be any text. All characters except letters, digits,
+``-``, ``_`` and ``.`` are percent-encoded (UTF-8, RFC 3986), so ``/`` and ``~`` can serve as
+separators. An empty name becomes ``-``.
+
+Names within a run look like this:
 
     run:run                              the run's activity
     run:bundle                           the run's bundle, in a document with several runs
-    run:context/training~warm-up         a context, after its parents
-    run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without epoch)
-    run:epoch/training/3                 epoch 3, for samples with an epoch and no step
-    run:series/training/loss             a series; ``loss~rank1`` for one rank,
-                                         ``accuracy~model~net`` for a series about a model
-    run:summarising/training/0.1763      the activity that made a summary, at that nanosecond
-    run:window/training/loss/0.1763      the values of loss that the summary covers
-    run:sampling/system/training/12.1763  a reading of the system in step 12, at that nanosecond
-    run:alert/0.512                      an alert, by its position in the journal
-    run:metric/training/loss/17          the 18th sample of loss; ``2.17`` by the third writer
+    run:context/training~warm-up         the context ``warm-up`` within ``training``
+    run:step/training/3.12               step 12 of epoch 3 (``step/training/12`` without an epoch)
+    run:epoch/training/3                 epoch 3, for samples that have an epoch but no step
+    run:series/training/loss             a series; ``loss~rank1`` if it belongs to rank 1,
+                                         ``accuracy~model~net`` if it is about the model net
+    run:summarising/training/0.1763      the activity that computed a summary at time 1763 (ns)
+    run:window/training/loss/0.1763      the values of loss that this summary covers
+    run:sampling/system/training/12.1763  a system reading in step 12 at time 1763 (ns)
+    run:alert/0.512                      the alert at offset 512 of the first writer's events file
+    run:metric/training/loss/17          the 18th sample of loss; ``2.17`` from the third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
 
-Outside the runs, names are ``base:experiment/digits``, ``base:person/ada`` and
+Names that do not belong to a run look like ``base:experiment/digits``, ``base:person/ada`` and
 ``base:software/provml-0.1.0``.
-Every IRI contains a ``/``: tools that do not know the prefixes split an IRI there.
+
+Every IRI contains a ``/``, because tools that do not know the prefixes split IRIs at a ``/``.
 
 Imports `statements`.
 """
@@ -34,11 +37,14 @@ from urllib.parse import quote
 from provml.model.statements import Name
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
-"""Names that need no encoding."""
+"""A pattern for names that need no encoding."""
 
 
 def encode_name(name: str) -> str:
-    """Percent-encode a name as one part of a local name. Different names stay different."""
+    """Percent-encode a name, for use as one part of a local name.
+
+    Different names have different encodings.
+    """
     if not name:
         return "-"
     if name == "-":
@@ -54,12 +60,12 @@ def encode_name(name: str) -> str:
 
 
 def encoded_path(path: tuple[str, ...]) -> str:
-    """Encode a context's path as one part of a local name."""
+    """Encode the path of a context, for use as one part of a local name."""
     return "~".join(map(encode_name, path))
 
 
 def local_name(kind: str, *parts: str, version: int = 1) -> Name:
-    """Build a name within the run: ``run:kind/part``, with ``/2`` for the second version."""
+    """Build a name within the run: ``run:param/lr``, or ``run:param/lr/2`` for version 2."""
     tail = [str(version)] if version > 1 else []
     return Name("run:" + "/".join([kind, *parts, *tail]))
 
@@ -70,7 +76,7 @@ def context_name(path: tuple[str, ...] | None) -> Name:
 
 
 def step_prefix(path: tuple[str, ...] | None, kind: str = "step") -> str:
-    """Return the start of a step's or epoch's name. The caller appends the number."""
+    """Return the prefix of the name of a step or epoch. The caller appends the number."""
     within = "" if path is None else encoded_path(path) + "/"
     return f"run:{kind}/{within}"
 
@@ -81,30 +87,30 @@ def series_path(
     rank: int | None,
     of: tuple[str, str] | None = None,
 ) -> str:
-    """Return the part that the names of a series and of its samples share."""
+    """Return the part that the name of a series shares with the names of its samples."""
     own = encode_name(name) if of is None else f"{encode_name(name)}~{of[0]}~{encode_name(of[1])}"
     own = own if rank is None else f"{own}~rank{rank}"
     return own if context is None else f"{encoded_path(context)}/{own}"
 
 
 def series_entity(kind: str, path: str) -> Name:
-    """Return the name of a series' entity, from its kind and its `series_path`."""
+    """Return the name of a series' entity. ``path`` is the result of `series_path`."""
     own = "" if kind == "metric" else f"{encode_name(kind)}/"
     return Name(f"run:series/{own}{path}")
 
 
 def sample_prefix(kind: str, path: str, writer: int) -> str:
-    """Return the start of a sample's name.
+    """Return the prefix of a sample's name.
 
-    The caller appends the sample's number within the series and writer.
+    The caller appends the sample's number, which counts the samples of one series and writer.
     """
     return f"run:{encode_name(kind)}/{path}/" + ("" if writer == 0 else f"{writer}.")
 
 
 def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int) -> str:
-    """Return the start of the name of the activity that took a reading.
+    """Return the prefix of the name of an activity that took a reading.
 
-    The caller appends epoch, step and time.
+    The caller appends the epoch, the step and the time.
     """
     own = encode_name(collector) if writer == 0 else f"{encode_name(collector)}~{writer}"
     within = "" if context is None else encoded_path(context) + "/"
@@ -112,12 +118,15 @@ def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int
 
 
 def summarising_prefix(context: tuple[str, ...], writer: int) -> str:
-    """Return the start of the name of a summarising activity. The caller appends its time."""
+    """Return the prefix of the name of a summarising activity. The caller appends its time."""
     return f"run:summarising/{encoded_path(context)}/{writer}."
 
 
 def window_prefix(context: tuple[str, ...], name: str, writer: int) -> str:
-    """Return the start of the name of a window of summarised values; the caller appends a time."""
+    """Return the prefix of the name of a window of summarised values.
+
+    The caller appends the time of the summary.
+    """
     return f"run:window/{encoded_path(context)}/{encode_name(name)}/{writer}."
 
 

@@ -1,4 +1,4 @@
-"""Maps records of parameters, tags, metadata, collector settings and the Python environment.
+"""Maps the records of parameters, tags, metadata, collectors and the Python environment to PROV.
 
 Imports `record_mapping`.
 """
@@ -51,12 +51,19 @@ def _setting_statements(
     same: str,
     attributes: Attributes,
 ) -> Iterator[Statement]:
-    """State that the run used a setting: a parameter, tag, metadata or collector settings.
+    """Yield the statements about a setting that the run used.
 
-    Ranks and restarts often set the same value again. An equal value is not a new version.
+    A setting is a parameter, a tag, metadata, or the settings of a collector. Ranks and restarts
+    often set the same value again. An equal value is not a new version.
 
     Args:
-        same: text that is equal for equal values.
+        state: the state of the mapping pass.
+        entry: the record of the setting.
+        kind: the kind of setting, which becomes part of the entity's name.
+        prov_type: the PROV type of the setting's entity.
+        label: the name under which the setting was logged.
+        same: a text form of the value. Equal values have equal texts.
+        attributes: the attributes that describe the value.
     """
     version = state.versions.get((kind, label))
     if version is None or version.digest != same:
@@ -67,7 +74,7 @@ def _setting_statements(
 
 
 def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map a collector's record: state its agent, and the settings that it started with."""
+    """Map the record of a collector: its agent, and the settings that it started with."""
     label, same = entry.read_text("name"), entry.read_canonical_json("settings")
     attributes: Attributes = [("prov:value", entry.read_json("settings"))]
 
@@ -81,7 +88,7 @@ def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statemen
 
 
 def map_environment(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of the Python environment: the Python version, packages and hardware."""
+    """Map the record of the environment: Python, packages, environment variables and hardware."""
     record = entry.record
     attributes = plain_attributes(record, _ENVIRONMENT_TEXTS)
     attributes += [

@@ -1,6 +1,6 @@
-"""Shared parts of the record mappers: access to a record, and the state of a mapping pass.
+"""The shared parts of the record mappers: access to a record, and the state of a mapping pass.
 
-Imports `survey`, `damage`, `names`, `statements`.
+Imports `survey`, `damage`, `names` and `statements`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from provml.model.statements import Argument, Literal, Name, Statement
 from provml.model.survey import Path, Survey
 
 RESULTS: Final = Name("run:results")
-"""The name of the collection of everything that the run made."""
+"""The name of the collection that contains everything the run made."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """A record and its position in the journal.
 
-    The methods that read a field raise DamagedRecordError if the field has another type.
+    The methods that read a field raise DamagedRecordError if the field does not have the expected
+    type.
     """
 
     record: Record
@@ -44,12 +45,12 @@ class JournalEntry:
 
     @property
     def key(self) -> str:
-        """An identifier, unique within the run: the writer's index and the offset in its file."""
+        """An identifier that is unique within the run: the writer's index and record's offset."""
         return f"{self.writer}.{self.offset}"
 
     @property
     def moment(self) -> Moment:
-        """The time at which the record was made."""
+        """The time at which the record was written."""
         return Moment(self.time_ns)
 
     @property
@@ -85,13 +86,13 @@ class JournalEntry:
         return json_literal(self.record[key])
 
     def read_canonical_json(self, key: str) -> str:
-        """Read a field of any type, as JSON text. Equal content gives equal text."""
+        """Read a field of any type, as JSON text. Equal contents have equal texts."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_text_of(self.record[key], sort_keys=True)
 
     def read_metadata(self) -> Attributes:
-        """Read the record's metadata as attributes. Returns [] if it has no metadata."""
+        """Read the record's metadata as attributes. Returns [] if the record has no metadata."""
         if self.record.get("metadata") is None:
             return []
         return [("provml:metadata", self.read_json("metadata"))]
@@ -99,7 +100,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The latest version of an entity, among the versions that share its kind and name."""
+    """The latest version of a dataset, model or other entity with a given kind and name."""
 
     number: int
     name: Name
@@ -116,7 +117,7 @@ class DatasetUse:
 
 @dataclass(frozen=True, slots=True)
 class StartRecord:
-    """The parts of a ``start`` record: its script, and the attributes of script and command."""
+    """The parts of a ``start`` record: the script, and attributes of the script and the command."""
 
     entry: JournalEntry
     script: Record
@@ -129,9 +130,10 @@ class LoggedEvent:
     """The parts of an ``event`` record.
 
     Attributes:
+        entry: the record and its position in the journal.
         label: the name of the event.
-        source: the program or library that logged the event; None if unknown.
-        metadata: the event's metadata; None if it has no metadata.
+        source: the program or library that logged the event; None if it is unknown.
+        metadata: the event's metadata; None if the event has no metadata.
         of: the kind and name of the model or artifact that the event is about, or None.
     """
 
@@ -144,9 +146,9 @@ class LoggedEvent:
 
 @dataclass(slots=True)
 class MappingState:
-    """The elements that one pass over the records has stated so far.
+    """The state of one pass over the records: the elements that the pass has declared so far.
 
-    Its size depends on the number of names in use, not on the number of samples.
+    The size of the state depends on the number of names in use, not on the number of samples.
     """
 
     survey: Survey
@@ -169,16 +171,17 @@ class MappingState:
         return Name(f"base:software/provml-{encode_name(version)}")
 
     def declare_once(self, name: Name) -> bool:
-        """Mark a name as declared. Returns False if it was declared before."""
+        """Mark a name as declared. Returns False if the name was already declared."""
         if name in self.declared:
             return False
         self.declared.add(name)
         return True
 
     def add_version(self, kind: str, label: str, digest: object) -> tuple[Version, Version | None]:
-        """Add a version of the entity with this kind and label.
+        """Add a new version of the entity with this kind and label.
 
-        Returns the new version, and the version before it (None for the first).
+        Returns the new version and the previous version. The previous version is None for the first
+        version of an entity.
         """
         before = self.versions.get((kind, label))
         number = before.number + 1 if before else 1
@@ -190,14 +193,14 @@ class MappingState:
 Mapper = Callable[[MappingState, JournalEntry], Iterator[Statement]]
 """A function that reads a record and returns an iterator over its statements.
 
-The call, not the iterator, raises DamagedRecordError.
+If the record is damaged, the call itself raises DamagedRecordError; the iterator never does.
 """
 
 
 def make_relation(
     kind: str, attributes: Attributes | None = None, **arguments: Argument
 ) -> Statement:
-    """Build a relation from its formal attributes, whose names omit ``prov:``."""
+    """Build a relation. Pass its formal attributes by name, without the prefix ``prov:``."""
     formal = {f"prov:{name}": value for name, value in arguments.items()}
     return Statement(kind, None, dict(formal), list(attributes or []))
 
@@ -208,7 +211,7 @@ def make_entity(name: Name, kind: str, label: str, attributes: Attributes) -> St
 
 
 def make_agent(name: Name, kind: str, label: str) -> Statement:
-    """Build an agent. Its kind is ``prov:SoftwareAgent`` or ``prov:Person``."""
+    """Build an agent. Its kind must be ``prov:SoftwareAgent`` or ``prov:Person``."""
     return Statement("agent", name, {}, node_attributes(kind, label))
 
 
@@ -218,14 +221,15 @@ def node_attributes(kind: str, label: str) -> Attributes:
 
 
 def use_by_run(entity: Name, moment: Moment) -> Statement:
-    """Build the statement that the run used an entity."""
+    """Build the statement that the run used an entity at a given time."""
     return make_relation("used", activity=RUN, entity=entity, time=moment)
 
 
 def relate_versions(version: Version, before: Version | None) -> Iterator[Statement]:
-    """State how a version relates to the previous version. Yields nothing for the first version.
+    """Yield the statement that relates a version to the previous version.
 
-    The new version is a revision, or an alternate if the digests are equal.
+    The new version is an alternate of the previous version if their digests are equal, else a
+    revision. Yields nothing if there is no previous version.
     """
     if before is None:
         return
@@ -241,12 +245,12 @@ def relate_versions(version: Version, before: Version | None) -> Iterator[Statem
 
 
 def collector_name(collector: str) -> Name:
-    """Return the name of a collector's agent."""
+    """Return the name of the agent that represents a collector."""
     return local_name("collector", encode_name(collector))
 
 
 def declare_collector(state: MappingState, collector: str) -> Iterator[Statement]:
-    """Declare a collector's agent, unless this pass has declared it before."""
+    """Declare the agent that represents a collector, unless this pass has already declared it."""
     agent = collector_name(collector)
     if state.declare_once(agent):
         yield make_agent(agent, "prov:SoftwareAgent", collector)

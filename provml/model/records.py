@@ -1,9 +1,11 @@
-"""Builds all statements about a run, except about its samples, series, steps and contexts.
+"""Builds all statements about a run except those about samples, series, steps and contexts.
 
-`MAPPERS` names the function that maps each kind of record. A mapper first reads the record, which
-may raise `DamagedRecordError`, and returns an iterator that builds the statements. Damaged records
-are skipped and counted. Any other exception is a mistake in provml and is raised.
-Imports `run_records`, `parameter_records`, `content_records`, `machine_records`, `event_records`.
+`MAPPERS` lists the function that maps each kind of record. A mapper first reads the record, which
+may raise `DamagedRecordError`. It then returns an iterator that builds the statements. Damaged
+records are skipped and counted. Any other exception is a bug in provml, so it is not caught.
+
+Imports `run_records`, `parameter_records`, `content_records`, `machine_records` and
+`event_records`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ MAPPERS: Final[dict[str, Mapper]] = {
 
 
 class RecordMapping:
-    """Maps a run's journal records to statements, except samples, series, steps and contexts."""
+    """Builds all statements about a run except those about samples, series, steps and contexts."""
 
     def __init__(self, survey: Survey, detail: str, states_readings: bool) -> None:
         self._survey = survey
@@ -69,12 +71,12 @@ class RecordMapping:
 
     @property
     def versions(self) -> dict[tuple[str, str], Versions]:
-        """The versions of each model and artifact. The first use may read all records."""
+        """The versions of each model and artifact. The first access may read all records."""
         return self._finished_pass().outputs
 
     @property
     def workloads(self) -> dict[WorkloadKey, Workload]:
-        """The workloads whose FLOPs were counted. The first use may read all records."""
+        """The workloads whose FLOPs were counted. The first access may read all records."""
         return self._finished_pass().workloads
 
     def _finished_pass(self) -> MappingState:
@@ -85,7 +87,7 @@ class RecordMapping:
         return self._finished
 
     def statements(self) -> Iterator[Statement]:
-        """Build all statements, in one pass over the records."""
+        """Yield all statements, in one pass over the records."""
         state = MappingState(self._survey, self._detail, self._states_readings)
         yield from frame_statements(state)
         for files, offset, record in self._survey.journal.records():
@@ -105,7 +107,7 @@ class RecordMapping:
         for events in state.open_spans.values():
             for event in events:
                 yield from instant_statements(state, event)
-        for collector in self._survey.collectors:  # the collector's own record may be lost
+        for collector in self._survey.collectors:  # a collector's own record may be lost
             yield from declare_collector(state, collector)
         yield from event_target_statements(state)
         self._finished = state

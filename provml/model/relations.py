@@ -20,16 +20,16 @@ _TIME: Final = MappingProxyType({"atTime": "time"})
 class Relation(NamedTuple):
     """The terms of one relation in PROV-DM and PROV-O.
 
-    In RDF, a relation is a plain triple, or a qualified node that has further properties.
+    RDF expresses a relation as a plain triple, or as a qualified node that has further properties.
 
     Attributes:
         plain: the PROV-N name, which is also the RDF property between the first two arguments.
         first, second: the PROV-DM names of the first two arguments.
-        kinds: the kinds of element that the first two arguments name.
+        kinds: the kinds of elements that the first two arguments refer to.
         influencer: the property of the qualified node for the second argument; None if PROV-O has
             no qualified node for the relation.
-        others: the node's property for each other argument (property to argument name), in the
-            order of PROV-N.
+        others: the remaining arguments in the order of PROV-N, as a mapping from a property of the
+            qualified node to the argument's PROV-DM name.
         beside: whether readers merge a plain triple and a qualified node with the same influencer
             into one statement.
     """
@@ -109,7 +109,10 @@ RELATIONS: Final[Mapping[str, Relation]] = {
     "Mention": Relation("mentionOf", "specificEntity", "generalEntity", (ENTITY, ENTITY)),
     "Membership": Relation("hadMember", "collection", "entity", (ENTITY, ENTITY)),
 }
-"""The relations, by PROV-O class of the qualified node (PROV-O lacks the last four classes)."""
+"""The relations, by the PROV-O class of their qualified nodes.
+
+The last four classes do not exist in PROV-O.
+"""
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "entity": (),

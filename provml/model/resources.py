@@ -1,6 +1,6 @@
-"""How much of the machine's resources a run used: a summary of each kind of reading.
+"""Summarises the system readings of a run, to show which resources of the machine it used.
 
-Imports `journal` readers, `series` and `damage`; numpy only when needed.
+Imports the `journal` readers, `series` and `damage`; imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from provml.model.series import SAMPLING, Block, SeriesTable
 Path = tuple[str, ...] | None
 
 _USED_UP: Final = ("energy", "emissions")
-"""The collectors whose readings are amounts used since the previous reading."""
+"""The collectors whose readings say how much was used since the previous reading."""
 _COUNTERS: Final = (
     "disk_read_bytes",
     "disk_write_bytes",
@@ -26,7 +26,7 @@ _COUNTERS: Final = (
     "network_packets_recv",
     "cpu_time_s",
 )
-"""Readings of counters that started before the run: only their growth during the run counts."""
+"""The readings of counters that started before the run, so only their growth is of interest."""
 
 
 @dataclass(slots=True)
@@ -35,15 +35,19 @@ class ResourceUse:
 
     Attributes:
         kind: the name of the collector that took the readings.
+        name: the name of the reading, such as ``cpu_percent``.
+        rank: the rank of the processes; None if the job is not distributed.
+        unit: the unit of the readings; None if they have no unit.
         count: the number of readings.
         mean, minimum, maximum: the statistics of the readings; None for counters, or if no reading
             is a number.
         last: the last reading.
-        total: for energy and emissions, the sum of the readings; for counters (bytes sent, CPU
-            time), their growth; None for other readings.
+        total: the sum of the readings for energy and emissions; the growth for counters, such as
+            bytes sent or CPU time; None for other readings.
         threshold: the value above which a reading raised an alert; None if no threshold was set.
-        above_s: roughly how many seconds the reading was above the threshold.
-        contexts: the total of each context, by path; the key None is the time outside any context.
+        above_s: the approximate time above the threshold, in seconds; None without a threshold.
+        contexts: for energy and emissions, the total in each context, by path. The key None stands
+            for readings outside all contexts.
     """
 
     kind: str
@@ -72,7 +76,7 @@ class _ResourceSums:
 
 
 def resource_use(journal: Journal) -> list[ResourceUse]:
-    """Summarise the readings of every resource, in the order of their first readings."""
+    """Return a summary of each kind of reading in a run, in the order of the first readings."""
     thresholds = _collector_thresholds(journal)
     table = SeriesTable(journal)
     collectors = {series.name for series in table.all if series.kind == SAMPLING}
@@ -134,7 +138,7 @@ def _finish_sums(sums: _ResourceSums) -> ResourceUse:
 
 
 def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
-    """Read the alert thresholds from the collectors' records, by collector and reading."""
+    """Read the alert thresholds from the records of the collectors, by collector and reading."""
     found: dict[tuple[str, str], float] = {}
     for _, _, record in journal.records():
         if record.get("record") == "collector" and isinstance(record.get("name"), str):
@@ -143,7 +147,7 @@ def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
 
 
 def _read_thresholds(record: Record) -> dict[str, float]:
-    """Read the thresholds from a collector's settings. Returns {} if they cannot be read."""
+    """Read the alert thresholds from a collector's settings. Returns {} if they are unreadable."""
     try:
         settings = check_object(decode_field(record, "settings"))
         thresholds = check_object(settings.get("thresholds"))

@@ -1,6 +1,8 @@
-"""States the run, its experiment, its people and its losses, and maps the ``start`` record.
+"""Builds the statements about the run itself, its experiment, its owner and its lost data.
 
-Imports `record_mapping`, `event_records`.
+Also maps ``start`` records.
+
+Imports `record_mapping` and `event_records`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _HOST_FACTS = ("system", "release", "machine", "cpus", "usable_cpus", "memory_by
 
 
 def frame_statements(state: MappingState) -> Iterator[Statement]:
-    """State the elements that every run has: its experiment, results, provml and owner."""
+    """Yield the statements about a run's experiment, results, owner and version of provml."""
     description = state.survey.journal.description
     experiment = str(description["experiment"])
     name = Name(f"base:experiment/{encode_name(experiment)}")
@@ -59,7 +61,10 @@ def frame_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def run_statements(state: MappingState) -> Iterator[Statement]:
-    """State the run's activity. Call this after all records are mapped: it repeats their facts."""
+    """Yield the statements about the run's activity.
+
+    Call this function after all records are mapped, because it uses facts from the records.
+    """
     run = state.survey.state
     interval = state.survey.places[None]
     arguments: dict[str, Any] = {"prov:startTime": Moment(interval.start_ns or 0)}
@@ -75,7 +80,11 @@ def run_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def loss_statements(state: MappingState) -> Iterator[Statement]:
-    """State the losses, by reason: for example dropped samples (full disk), unreadable lines."""
+    """Yield the statements about lost data, with one activity for each reason.
+
+    Examples of lost data are samples that were dropped because the disk was full, and unreadable
+    lines.
+    """
     run = state.survey.state
     lost = {"samples dropped": run.dropped_samples, "events dropped": run.dropped_events}
     lost |= state.survey.journal.damage()
@@ -103,7 +112,7 @@ def loss_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_start(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a process that began or resumed the run: its script and its host."""
+    """Map the record of a process that started or resumed the run: its script and its host."""
     record = entry.record
     commands: Attributes = [
         (f"provml:{term}", json_literal(record[key]))

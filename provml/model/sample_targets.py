@@ -1,6 +1,8 @@
-"""Links samples to versions of models, and summaries to the windows of values they summarise.
+"""Links samples to versions of models, and summaries to the values that they summarise.
 
-Imports `series`, `names` and `statements`; numpy only when needed.
+The values that one summary covers are a *window*.
+
+Imports `series`, `names` and `statements`; imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Versions = list[tuple[int, Name]]
-"""The time at which each version was made (in nanoseconds) and its name, in order of time."""
+"""The versions of a model or artifact, from first to last.
+
+Each version is a pair: the time at which it was made, in nanoseconds, and its name.
+"""
 
 STATISTICS: Final = ("mean", "min", "max", "std", "count")
 
@@ -37,9 +42,9 @@ def summarised_name(name: str) -> str:
 
 
 def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]:
-    """Split a block by the latest version before each sample.
+    """Split a block by the version that each sample is about: the latest version before the sample.
 
-    Samples before the first version are dropped.
+    Yields the name of each version with its samples. Drops samples from before the first version.
     """
     import numpy as np
 
@@ -51,13 +56,20 @@ def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, B
 
 
 def derive_samples(block: Block, names: NameColumn, used: Name | NameColumn) -> Statement:
-    """State that a block's samples were derived from one entity, or each from its own."""
+    """Build the statements that say which entity each sample of a block was derived from."""
     arguments: dict[str, Any] = {"prov:generatedEntity": names, "prov:usedEntity": used}
     return Statement("wasDerivedFrom", None, arguments, rows=len(block.time_ns))
 
 
 def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block | None]:
-    """Split a block into samples whose summary record exists, and samples whose record is lost."""
+    """Split a block into samples whose summary record exists, and samples without such a record.
+
+    Returns None in place of an empty part.
+
+    Args:
+        block: samples that are summaries.
+        times: the times of the existing summary records.
+    """
     known = _is_in(block.time_ns, times)
     if known.all():
         return block, None
@@ -73,14 +85,19 @@ def summarising_names(block: Block) -> NameColumn:
 
 
 def window_names(block: Block) -> NameColumn:
-    """Return the names of the windows of values that a block's summaries cover."""
+    """Return the names of the windows of values that the summaries in a block cover."""
     own = summarised_name(block.series.name)
     prefix = window_prefix(block.series.context or (), own, block.writer)
     return NameColumn((prefix, block.time_ns.copy()))
 
 
 def window_memberships(block: Block, times: set[int]) -> Iterator[Statement]:
-    """State that each stored value is a member of the next summary's window."""
+    """Yield the statements that add each stored value to the window of the next summary.
+
+    Args:
+        block: the stored values.
+        times: the times of the summaries.
+    """
     import numpy as np
 
     summaries = np.array(sorted(times), np.int64)

@@ -1,7 +1,8 @@
 """Reads samples from the journal as blocks of columns, with the series that they belong to.
 
-`SeriesTable.blocks` reads each samples file once, in chunks. Memory does not grow with the run.
-Imports `journal` readers and `damage`; numpy only when needed.
+`SeriesTable.blocks` reads each samples file once, in chunks, so memory does not grow with the run.
+
+Imports the `journal` readers and `damage`; imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -24,20 +25,23 @@ if TYPE_CHECKING:
 
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
-"""The blocks of up to this many samples are kept for later passes (about 2 MB)."""
+"""Runs with fewer samples than this keep their blocks in memory for later passes (about 2 MB)."""
 
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
-"""Kind, context path, name, rank, and the kind and name of the model or artifact concerned."""
+"""The fields that identify a series.
+
+Kind, context path, name, rank, and the kind and name of the model or artifact that it is about.
+"""
 
 
 @dataclass(slots=True, eq=False)
 class RunSeries:
     """One series of the run, with a summary of its samples from all writers.
 
-    A series is identified by kind, context, name, rank, and target (a model or artifact).
+    Kind, context, name, rank and target (a model or artifact) identify a series.
 
-    ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only readings
-    have a mean. ``last`` is the last value written, by the last writer.
+    ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only series of
+    readings have a mean. ``last`` is the last value that the last writer wrote.
     """
 
     identity: SeriesIdentity
@@ -55,12 +59,12 @@ class RunSeries:
 
     @property
     def kind(self) -> str:
-        """``metric``, ``sampling``, or another kind of sample."""
+        """The kind of the samples: ``metric``, ``sampling`` or another kind."""
         return self.identity[0]
 
     @property
     def context(self) -> tuple[str, ...] | None:
-        """The path of the context; None for the run itself."""
+        """The path of the series' context; None for the run itself."""
         return self.identity[1]
 
     @property
@@ -112,16 +116,21 @@ class RunSeries:
 class Block:
     """Samples of one series, unit and writer, in the order written.
 
-    Either all samples of a block have a step, or all lack one. The same is true of epochs.
+    Either all samples of a block have a step or none of them do. The same applies to epochs.
 
     Attributes:
+        series: the series that the samples belong to.
+        unit: the unit of the values; None if they have no unit.
+        writer: the index of the writer.
         number: the position of each sample within its series and writer, from 0.
         step: the step of each sample; None if these samples have no step.
         epoch: the epoch of each sample; None if these samples have no epoch.
-        values: a float64 or int64 array, or a list of values of other types.
+        time_ns: the time of each sample, in nanoseconds since the epoch.
+        values: a float64 or int64 array, or a list if the values have other types.
         target: the number of the record that the samples are about, for example a workload; None if
             there is no such record.
-        role: as in `journal.files.Series`.
+        role: ``row`` if a group recorded the samples; ``summary`` if a group computed them from
+            stored values; ``stored`` for stored values; None for other samples.
     """
 
     series: RunSeries
@@ -136,7 +145,7 @@ class Block:
     role: str | None = None
 
     def rows(self, chosen: Any) -> Block:
-        """Return the block with only the samples that a boolean mask selects."""
+        """Return a block that contains only the samples selected by a boolean mask."""
         values: Any = self.values
         if isinstance(values, list):
             values = [value for value, own in zip(values, chosen.tolist(), strict=True) if own]
@@ -164,7 +173,7 @@ def _find_extremes(values: Any) -> tuple[int | float, int | float] | None:
 
 
 class SeriesTable:
-    """Every series of a run, in the order of first declaration."""
+    """All series of a run, in the order in which they were first declared."""
 
     def __init__(self, journal: Journal) -> None:
         self.all: list[RunSeries] = []
@@ -195,7 +204,7 @@ class SeriesTable:
         return series
 
     def declared(self) -> list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]]:
-        """Return each writer with the series that it declared, by number."""
+        """Return each writer with a dict of the series that it declared, keyed by number."""
         return self._declared
 
     def blocks(self) -> Iterator[Block]:
@@ -211,7 +220,7 @@ class SeriesTable:
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
-                else:  # text values may be large
+                else:  # text values may need too much memory
                     samples, kept = _KEPT_SAMPLES, []
         if samples < _KEPT_SAMPLES:
             self._kept = kept
@@ -229,7 +238,7 @@ def _writer_blocks(
         order = np.argsort(numbers, kind="stable")
         present, starts = np.unique(numbers[order], return_index=True)
         groups = np.split(order, starts[1:])
-        # a series may have several storages, which share its numbering: merge their positions
+        # samples of one series are numbered together, even if they differ in storage type
         by_series: dict[int, list[tuple[Series, RunSeries, NDArray[np.intp]]]] = {}
         for number, positions in zip(present.tolist(), groups, strict=True):
             if number not in declared:
@@ -257,7 +266,10 @@ def _split_by_lacks(
     records: NDArray[np.void],
     numbers: NDArray[np.int64],
 ) -> Iterator[Block]:
-    """Split records into blocks in which all samples have, or all lack, a step and an epoch."""
+    """Split the samples of a series into blocks.
+
+    In each block, either all samples have a step or none of them do. The same applies to epochs.
+    """
     import numpy as np
 
     lacks = 2 * (records["step"] == layout.NO_STEP) + (records["epoch"] == layout.NO_EPOCH)
@@ -267,7 +279,7 @@ def _split_by_lacks(
         if len(present) > 1:
             rows, own_numbers = records[lacks == lacking], numbers[lacks == lacking]
         step, epoch = lacking < 2, lacking % 2 == 0
-        # values of up to a megabyte each are read a few at a time
+        # a text value may take a megabyte, so each block has only a few
         size = _TEXT_ROWS if declared.storage == "text" else len(rows)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
@@ -310,15 +322,15 @@ def _make_block(
 
 
 def target_of(declared: Series) -> int | None:
-    """Return the number of the record that a series is about; None if there is no such record."""
+    """Return the number of the record that a series is about; None if it is about no record."""
     number = (declared.target or {}).get("record")
     return number if isinstance(number, int) else None
 
 
 def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[list[int], list[Any]]:
-    """Read text values from the events file, at these offsets.
+    """Read the text values at the given offsets of the events file.
 
-    Returns the positions of the readable values in ``offsets``, and these values.
+    Returns the positions in ``offsets`` of the readable values, and the values themselves.
     """
     kept: list[int] = []
     values: list[Any] = []
@@ -342,9 +354,10 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
 
 
 def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, Any, Any, Any]:
-    """Return the time, step, epoch and value of the chosen series as arrays, in the order written.
+    """Return the samples of the chosen series as four arrays: times, steps, epochs and values.
 
-    Reads only the rows of these series. Costs about 20 ms for a million samples.
+    The samples are in the order in which they were written. Costs about 20 ms for a million
+    samples. Does not decode the samples of other series.
     """
     import numpy as np
 
@@ -386,9 +399,9 @@ def _select_rows(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void
 def _values_in_order(
     files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
 ) -> tuple[list[int] | None, Any]:
-    """Return the rows' values: an array if they share a numeric storage, else a list.
+    """Return the values of the rows: an array if all are stored as one numeric type, else a list.
 
-    The first result lists the positions of the readable values; None if all are readable.
+    The first result lists the positions of the readable values. It is None if all are readable.
     """
     import numpy as np
 
@@ -415,7 +428,7 @@ def _values_in_order(
 def _joined_values(parts: list[Any]) -> Any:
     """Join the parts into one array.
 
-    Its type is float64 or int64 if that is exact for all values, else object.
+    The array has the type float64 or int64 if that type represents all values exactly, else object.
     """
     import numpy as np
 

@@ -1,10 +1,10 @@
 """Defines PROV statements, and tables of many similar statements.
 
-A `Statement` is one PROV statement, or a table of them. If a field is a column, the table has one
-statement per row, and all other fields are the same. Ten million samples make a few thousand
-tables, which a writer prints column by column.
+A `Statement` is one PROV statement, or a table of similar statements. In a table, some fields are
+columns with one value per row, and the other fields have the same value in every row. Ten million
+samples become a few thousand tables. Exporters format each table column by column.
 
-Imports `journal.values` (for `Moment`).
+Imports only `journal.values` from provml.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Name(str):
 
 
 class Iri(str):
-    """An absolute IRI as a value (xsd:anyURI)."""
+    """An absolute IRI that serves as the value of an attribute (xsd:anyURI)."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value with its lexical form and the qualified name of its datatype."""
+    """A typed value: its lexical form, and the qualified name of its datatype."""
 
     lexical: str
     datatype: Name
@@ -42,9 +42,10 @@ class Literal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NameColumn:
-    """A column of qualified names that differ only in integers.
+    """A column of qualified names that differ only in the integers that they contain.
 
-    Its parts are texts and integer arrays. Each row joins them to one name.
+    The parts are strings and integer arrays. Joining the parts of one row gives a name.
+    Example: ``("run:step/training/", array([1, 2]))``.
     """
 
     parts: tuple[str | NDArray[np.int64], ...]
@@ -104,7 +105,7 @@ class Statement:
     rows: int = 1
 
     def singly(self) -> Iterator[Statement]:
-        """Yield the statements one by one, without columns."""
+        """Yield the statements one by one, with plain values instead of columns."""
         columns = [
             column
             for column in (self.id, *self.arguments.values(), *(v for _, v in self.attributes))
@@ -114,7 +115,7 @@ class Statement:
             yield self
             return
         for row in zip(*(column.rows() for column in columns), strict=True):
-            values = dict(zip(columns, row, strict=True))  # columns hash by identity
+            values = dict(zip(columns, row, strict=True))  # columns are hashed by identity
 
             def pick(field: Any, values: dict[Any, Any] = values) -> Any:
                 is_column = isinstance(field, (NameColumn, TimeColumn, ValueColumn))

@@ -1,10 +1,10 @@
 """Finds the interval of every step, from its first to its last record, in bounded memory.
 
-Steps may arrive in any order, repeat, and be as numerous as the samples. Each chunk of rows is
-sorted, and rows of the same step are merged. Beyond 300,000 rows, the chunks are moved to a
-temporary file and merged from there.
+Steps may arrive in any order, may repeat, and may be as numerous as the samples. Each chunk of rows
+is sorted, and rows of the same step are merged. If there are more than 300,000 rows, the chunks
+are moved to a temporary file and merged from there.
 
-Imports nothing else from provml; numpy only when needed.
+Imports nothing else from provml; imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _SINGLE_ROWS = 50_000
 def row_type() -> np.dtype[np.void]:
     """Return the numpy type of a row: place, epoch, step, start and end.
 
-    ``place`` is the number of a context or run. A missing epoch or step is a sentinel of `layout`.
+    ``place`` is the number of a context or run. A missing epoch or step has the value `NO_EPOCH` or
+    `NO_STEP` of `layout`.
     """
     import numpy as np
 
@@ -35,7 +36,7 @@ def row_type() -> np.dtype[np.void]:
 
 
 class StepTable:
-    """Collects the times of records by step, and yields each step once, with its interval."""
+    """Collects the times of records by step, then yields each step once, with its interval."""
 
     def __init__(self) -> None:
         self._pending: list[NDArray[np.void]] = []
@@ -49,7 +50,7 @@ class StepTable:
 
         Args:
             place: the number of the context or run.
-            epoch, step: an array, or one number for all records.
+            epoch, step: the epochs and steps, each as an array or as one number for all records.
             time_ns: the times of the records.
         """
         import numpy as np
@@ -96,9 +97,9 @@ class StepTable:
         self._pending, self._pending_rows = [], 0
 
     def blocks(self, rows: int = 65_536) -> Iterator[NDArray[np.void]]:
-        """Yield every step once, as blocks of rows sorted by place, epoch and step.
+        """Yield every step once, in blocks of rows that are sorted by place, epoch and step.
 
-        Each block holds steps of one context or run.
+        Each block contains steps of only one context or run.
         """
         for block in self._merged():
             yield from _split_by_place(block, rows)
@@ -132,7 +133,7 @@ class StepTable:
 
 
 class _SortedRun:
-    """Sorted rows, in memory or in the temporary file, that are read piece by piece."""
+    """A sequence of sorted rows, in memory or in the temporary file, that is read in pieces."""
 
     def __init__(
         self, file: IO[bytes] | None, start: int, left: int, rows: NDArray[np.void] | None = None
@@ -143,7 +144,7 @@ class _SortedRun:
         self.buffer: NDArray[np.void] = np.empty(0, row_type()) if rows is None else rows
 
     def fill(self, rows: int) -> None:
-        """Read more rows if the buffer is empty."""
+        """Read more rows from the file if the buffer is empty."""
         if len(self.buffer) or not self.left or self._file is None:
             return
         import numpy as np
@@ -156,7 +157,7 @@ class _SortedRun:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """Remove and return the buffered rows up to a key, or all of them if the key is None."""
+        """Remove and return the buffered rows up to and including a key; all rows if it is None."""
         if bound is None:
             count = len(self.buffer)
         else:
@@ -177,7 +178,10 @@ def _step_key(row: Any) -> tuple[int, int, int]:
 
 
 def _reduce_rows(rows: NDArray[np.void]) -> NDArray[np.void]:
-    """Sort the rows, and merge the rows of each step: earliest start, latest end."""
+    """Sort the rows, and merge the rows of each step into one.
+
+    The merged row has the earliest start and the latest end.
+    """
     import numpy as np
 
     if len(rows) == 0:

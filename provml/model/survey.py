@@ -1,6 +1,8 @@
-"""Reads a journal once to find series, their summaries, and the intervals of contexts and steps.
+"""Makes the first pass over a journal, which finds its series, contexts and steps.
 
-Imports `journal` readers, `series`, `steps` and `damage`.
+The pass also computes the summary of each series, and the intervals of contexts and steps.
+
+Imports the `journal` readers, `series`, `steps` and `damage`.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ TriggerKey = tuple[int, str, Path, str, int]
 
 @dataclass(slots=True)
 class Interval:
-    """A period of time, in nanoseconds since the epoch; empty if both ends are None."""
+    """A period of time, in nanoseconds since the epoch. It is empty if both ends are None."""
 
     start_ns: int | None = None
     end_ns: int | None = None
@@ -67,20 +69,23 @@ class Survey:
     """The results of the first pass over a run's journal.
 
     Attributes:
-        places: the interval of every context, by path; the key None is the run. An interval covers
-            all records of the context and of the contexts within it.
-        numbers: the number of each context path in the step table.
-        steps: the steps to state, with their intervals.
-        named: for each context, the steps that records other than samples refer to. Each step maps
-            the epochs of its samples to the time of the first sample.
+        journal: the run's journal.
+        state: the status, start and end of the run.
+        series: the run's series.
+        places: the interval of every context, by path; the key None stands for the run. An interval
+            covers all records of the context and of the contexts within it.
+        numbers: the number that stands for each context path in the step table.
+        steps: the steps that the document contains, with their intervals.
+        named: the steps that records other than samples refer to, by context and step. For each
+            epoch of the step, it stores the time of the first sample.
         triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
-        digests: the dataset digests that were computed after the dataset's record was written, by
+        digests: the digests that were computed after the record of their dataset was written, by
             writer and dataset number.
         damaged: the offsets of the records that were skipped, by writer.
-        summaries: the times at which each writer summarised the values of a name and context.
+        summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
-        aliases: other names that the script used for a context: ``train`` for ``training``.
+        aliases: other names that the script used for a context, such as ``train`` for ``training``.
     """
 
     journal: Journal
@@ -104,7 +109,7 @@ class Survey:
     aliases: dict[Path, set[str]] = field(default_factory=dict)
 
     def count_damaged(self, files: WriterFiles, offset: int) -> None:
-        """Count a skipped record. A record counts once, even if several passes skip it."""
+        """Count a skipped record. Each record counts only once, even if several passes skip it."""
         skipped = self.damaged.setdefault(files.index, set())
         skipped.add(offset)
         files.damage[REASON] = max(files.damage[REASON], len(skipped))
@@ -119,8 +124,9 @@ class Survey:
     def epoch(self, record: Record) -> int | None:
         """Return the epoch of a record's step; None if the step's samples have no epoch.
 
-        A record may state its epoch. If it does not, the samples of the step decide: the epoch is
-        the latest that had reached the step at the record's time, or else the first to reach it.
+        If the record contains an epoch, that epoch is the result. Otherwise, the samples of the
+        step decide: the result is the latest epoch that had reached the step by the record's time,
+        or else the first epoch that reached the step.
         """
         own, step = epoch_of_record(record), step_of(record)
         if own is not None or step is None:
@@ -149,11 +155,12 @@ class Survey:
 
 
 def survey(journal: Journal, every_step: bool) -> Survey:
-    """Read a journal, and return the facts about the run that later passes need.
+    """Read a journal and collect the facts about the run that later passes need.
 
     Args:
-        every_step: collect all steps. If false, collect only the steps that records other than
-            samples, such as events or models, refer to.
+        journal: the run's journal.
+        every_step: whether to collect all steps. If False, collect only the steps that records
+            other than samples, such as events or models, refer to.
     """
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
@@ -186,7 +193,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     for series in result.series.all:
         if (
             not series.count and series.context is not None
-        ):  # the process was killed before its first sample
+        ):  # the process was killed before it wrote a sample
             result.include(series.context, state.started_ns, state.started_ns)
     for _, _, record in journal.records():
         time_ns, step = time_of(record), step_of(record)
@@ -198,16 +205,19 @@ def survey(journal: Journal, every_step: bool) -> Survey:
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:
-    """Store a digest that was computed after its dataset's record. Raises DamagedRecordError."""
+    """Store a digest that was computed after its dataset was recorded.
+
+    Raises DamagedRecordError if the record of the digest is damaged.
+    """
     number, content = series_number(record), check_object(record.get("content"))
     if number is None:
-        raise DamagedRecordError("a digest needs the number of its dataset")
+        raise DamagedRecordError("the record of a digest has no dataset number")
     content_attributes(content)
     result.digests[writer, number] = content
 
 
 def _take_block(result: Survey, block: Block, every_step: bool) -> None:
-    """Add a block to the summary of its series, the intervals and the step table."""
+    """Add a block to the summary of its series, to the intervals and to the step table."""
     block.series.add(block)
     times = block.time_ns
     if block.series.kind == SAMPLING and not isinstance(block.values, list):
@@ -255,7 +265,7 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
     """Find the samples of a block whose step a record refers to, and store their epochs.
 
-    Returns a mask, or None if no sample matches.
+    Returns a boolean mask of these samples, or None if there are none.
     """
     named = result.named.get(block.series.context)
     if block.step is None or not named:
@@ -275,7 +285,7 @@ def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
 
 
 def windows_of(record: Record) -> list[Record]:
-    """Return the windows in a summary's record, without the unreadable windows."""
+    """Return the readable windows in the record of a summary."""
     fields = record.get("fields")
     if not isinstance(fields, list) or record_context(record) is None:
         return []
@@ -289,7 +299,10 @@ def _is_readable_window(field: Record) -> bool:
 
 
 def time_of(record: Record) -> int | None:
-    """Return a record's time; None if it is missing, or not a 64-bit integer."""
+    """Return a record's time.
+
+    Returns None if records of its kind have no time, or if the time is not a 64-bit integer.
+    """
     time_ns = record.get("time")
     fits = isinstance(time_ns, int) and -(2**63) < time_ns < 2**63
     return time_ns if fits and record.get("record") in TIMED_RECORDS else None

@@ -1,4 +1,4 @@
-"""The namespaces and the kinds of PROV statement that provml writes.
+"""The namespaces and the kinds of PROV statement that provml uses in its documents.
 
 Imports nothing else from provml.
 """
@@ -15,7 +15,7 @@ PROVML: Final = "https://w3id.org/provml/ns#"
 DEFAULT_NAMESPACE: Final = "urn:provml:"
 
 ELEMENTS: Final = ("entity", "activity", "agent")
-"""The PROV-JSON names of the statements that declare an element."""
+"""The PROV-JSON names of the statements that declare entities, activities and agents."""
 
 _RELATIONS: Final = (
     "wasGeneratedBy",
@@ -31,4 +31,7 @@ _RELATIONS: Final = (
 )
 
 KINDS: Final = (*ELEMENTS, *_RELATIONS)
-"""The PROV-JSON names of the statements that provml writes, in the order of PROV-JSON documents."""
+"""The PROV-JSON names of all kinds of statement that provml writes.
+
+PROV-JSON documents list the statements in this order.
+"""

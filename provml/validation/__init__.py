@@ -1,7 +1,8 @@
-"""Validate documents with JSON Schemas, SHACL shapes and PROV-CONSTRAINTS.
+"""Validates documents with JSON Schemas, SHACL shapes and PROV-CONSTRAINTS.
 
-`schema`, `shapes` and `constraints` each yield `Finding`s. A `Report` holds the findings of one
+`schema`, `shapes` and `constraints` each yield `Finding`s. A `Report` collects the findings in one
 document. `html_report`, `sarif_report` and `github_report` format reports.
+
 Imports `export`, `reading` and the layers below them.
 """
 
@@ -38,13 +39,13 @@ __all__ = [
 ]
 
 VALIDATED_SAMPLES_LIMIT: Final = 10_000
-"""The maximum number of samples of a run that are validated one by one by default."""
+"""By default, each sample is validated only in runs of up to this many samples."""
 
 LARGE_BYTES: Final = 8 * 2**20
-"""Documents larger than this are validated with the schema and the shapes only on request."""
+"""For documents larger than this, the schema and the shapes are checked only on request."""
 
 _HEAD_BYTES: Final = 4096
-_NOT_OURS: Final = "the shapes don't apply: the document has no provml terms"
+_NOT_OURS: Final = "skipped the shapes, because the document has no provml terms"
 
 
 @runtime_checkable
@@ -73,14 +74,15 @@ def validate(
     """Validate a PROV document from any source.
 
     The report says whether the document is valid (``report.conforms``) and lists the problems
-    (``report.findings``). PROV-JSON is validated as it is. A document in another format is first
+    (``report.findings``). PROV-JSON is validated directly. A document in another format is first
     converted to PROV-JSON and RDF. The rules of provml apply only if the document uses provml's
     terms.
 
     Args:
-        source: a path, a document's bytes, an open binary file, a document of the ``prov`` library,
-            a run or its folder.
-        format, max_bytes: as for `provml.reading.read`.
+        source: a path, the bytes of a document, an open binary file, a document of the ``prov``
+            library, a run, or the folder of a run.
+        format: the name of the document's format; None to detect the format.
+        max_bytes: the largest size allowed, after decompression.
         schema: whether to validate with the JSON Schemas, which takes about 0.4 ms per statement.
             None validates only documents of up to `LARGE_BYTES`.
         shapes: whether to validate with the SHACL shapes, which takes about 2 ms per statement.
@@ -114,15 +116,15 @@ def validate(
     unasked = [word for word, asked in (("schema", schema), ("shapes", shapes)) if asked is None]
     if unasked and not by_default:
         report.notes.append(
-            f"not validated by {' and '.join(unasked)}, because the document is larger than "
-            f"{LARGE_BYTES:,} bytes; request them to validate it anyway"
+            f"skipped the {' and '.join(unasked)}, because the document is larger than "
+            f"{LARGE_BYTES:,} bytes; request these checks explicitly to run them"
         )
     schema = by_default if schema is None else schema
     shapes = by_default if shapes is None else shapes
     if format == "provjson" or (format is None and _is_prov_json(file, data)):
         _judge_prov_json(data, report, schema, shapes, constraints, max_bytes)
     else:
-        # a path's suffix helps to guess the format, but a stream can be read only once
+        # a path's suffix helps to detect the format, but a stream can be read only once
         again: Any = source if os.path.isfile(file) else data
         document = read(again, format, max_bytes)
         _judge_document(document, report, schema, shapes, constraints)
@@ -159,7 +161,7 @@ def _judge_prov_json(
     except DocumentError as error:
         if report.conforms:
             raise
-        report.notes.append(f"not validated by {step}: {error}")
+        report.notes.append(f"could not check the {step}: {error}")
     if shapes and not ours:
         report.notes.append(_NOT_OURS)
     report.findings = add_lines(report.findings, data)
@@ -177,7 +179,7 @@ def _judge_document(
     if schema or shapes:
         content = document.provjson()
         ours = uses_provml_terms(content)
-        if schema:  # provml's own schema expects fixed prefixes
+        if schema:  # not provml's own schema, which expects fixed prefixes
             report.add(find_schema_violations(content, PROV_JSON))
         if shapes and ours:
             report.add(find_shape_violations(_nonempty_graphs(document.rdf())))
@@ -198,21 +200,22 @@ def validate_run(
 ) -> Report:
     """Validate a recorded run.
 
-    The schema and the shapes validate a new export of the run. The constraints validate the run's
-    journal directly.
+    The schema and the shapes are applied to a new export of the run, and the constraints directly
+    to the run's journal.
 
     Args:
-        run_folder: the run's folder. The run may still be under way.
-        detail: ``sample``, ``series`` or None. With None, the schema and the shapes validate each
-            sample if the run has at most `VALIDATED_SAMPLES_LIMIT` samples, else only the series.
-            The constraints then use the detail of the run's own documents.
+        run_folder: the run's folder. The run may still be active.
+        detail: ``sample`` to validate each sample, ``series`` to validate only the series, or None
+            to decide by the size of the run. If None, the schema and the shapes validate each
+            sample of a run with up to `VALIDATED_SAMPLES_LIMIT` samples. The constraints use the
+            level of detail that an export of the run has by default.
         schema: whether to validate with the JSON Schemas.
         shapes: whether to validate with the SHACL shapes.
         constraints: whether to validate with PROV-CONSTRAINTS.
         name: the run's name in the report.
 
     Raises:
-        ExportError: the detail is unknown.
+        ExportError: the detail is neither ``sample`` nor ``series``.
         RunNotFoundError, JournalError: the folder does not contain a readable run.
         MissingExtraError: a required package is not installed.
     """
@@ -233,15 +236,15 @@ def validate_run(
         elif detail is None:
             judges = " and ".join(["schema"] * schema + ["shapes"] * shapes)
             report.notes.append(
-                f"{judges} checked the series, not each of the {mapping.samples:,} samples; "
-                "detail 'sample' checks all of them"
+                f"the {judges} checked only the series, not each of the {mapping.samples:,} "
+                "samples; use detail 'sample' to check every sample"
             )
     if schema:
         sink = BytesIO()
         export.find_format("provjson").write(mapping, sink)
         report.add(find_schema_violations(load_json(sink.getvalue()), PROVML_JSON))
     if shapes:
-        load_shapes()  # raises before the export if a package is missing
+        load_shapes()  # reports a missing package before the slow export
         from rdflib import Graph
 
         sink = BytesIO()
@@ -253,7 +256,7 @@ def validate_run(
 
 
 def read_source(source: Source, format: str | None = None, max_bytes: int = MAX_BYTES) -> Document:
-    """Read anything that `validate` accepts, and return it as a document.
+    """Read any source that `validate` accepts, and return it as a document.
 
     Raises the same errors as `validate`.
     """

@@ -1,4 +1,4 @@
-"""Format reports as GitHub annotations, which appear next to the changed lines.
+"""Formats reports as GitHub annotations, which GitHub shows next to the changed lines.
 
 Imports `report`.
 """
@@ -11,7 +11,7 @@ from provml.validation.report import Finding, Report
 
 
 def build_github_annotations(reports: Iterable[Report]) -> Iterator[str]:
-    """Yield a workflow command for each finding.
+    """Yield a workflow command of GitHub Actions for each finding.
 
     Example: ``::error file=...,line=...,title=...::message``.
     """

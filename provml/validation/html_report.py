@@ -1,4 +1,7 @@
-"""Format reports as one self-contained HTML page, without scripts. Imports `report`."""
+"""Formats reports as one self-contained HTML page without scripts.
+
+Imports only `report` from provml.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _CONTENT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_html_report(reports: Iterable[Report]) -> str:
-    """Return an HTML page with all reports, including the statements that cause each finding."""
+    """Format all reports as an HTML page, with the statements that led to each finding."""
     return "\n".join(_render_page(reports))
 
 
@@ -48,7 +51,7 @@ def _render_page(reports: Iterable[Report]) -> Iterator[str]:
         for finding in report.findings:
             yield from _render_finding(finding)
         if report.further:
-            yield f"<p>And {report.further:,} more.</p>"
+            yield f"<p>Further findings not shown: {report.further:,}.</p>"
         yield "</section>"
     yield "</body></html>"
 
@@ -73,7 +76,7 @@ def _render_evidence(evidence: Evidence) -> Iterator[str]:
     place = f' <span class="place">{escape(evidence.place())}</span>' if evidence.place() else ""
     yield f"<li><code>{escape(evidence.statement)}</code>{place}"
     if evidence.explanation:
-        yield "<details><summary>how it leads to this finding</summary><ul>"
+        yield "<details><summary>how this statement led to the finding</summary><ul>"
         yield from (f"<li><code>{escape(line)}</code></li>" for line in evidence.explanation)
         yield "</ul></details>"
     yield "</li>"

@@ -1,4 +1,7 @@
-"""Find the line of a JSON text that a JSON Pointer refers to. Imports `report`."""
+"""Finds the line of a JSON text that a JSON Pointer refers to.
+
+Imports only `report` from provml.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Final
 from provml.validation.report import Finding
 
 _SEARCH_BUDGET_BYTES: Final = 2**31
-"""The maximum number of bytes to search in total. Later findings get no line numbers."""
+"""The maximum number of bytes to search. Once it is spent, findings get no line numbers."""
 
 _COLON: Final = re.compile(rb"\s*:")
 
@@ -19,8 +22,8 @@ _COLON: Final = re.compile(rb"\s*:")
 def add_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
     """Return the findings with their line numbers in a JSON text.
 
-    The keys of each pointer are searched for one after the other, without parsing the text. If a
-    key appears several times after the previous key, the first one is used.
+    The search looks for the keys of each pointer in turn, without parsing the text. If a key occurs
+    several times after the previous key, the first occurrence counts.
     """
     lines = _PointerLines(data)
     located = []
@@ -36,7 +39,7 @@ def escape_pointer(part: str) -> str:
 
 
 class _PointerLines:
-    """Finds the lines that JSON Pointers refer to in one text."""
+    """Finds the lines of one JSON text that JSON Pointers refer to."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -44,7 +47,7 @@ class _PointerLines:
         self._offsets: dict[str, int] = {"": 0}
 
     def line(self, pointer: str) -> int:
-        """Return the line, from 1, that a JSON Pointer (RFC 6901) refers to, or 0 if unknown."""
+        """Return the line that a JSON Pointer (RFC 6901) refers to, from 1; 0 if it is unknown."""
         if not pointer.startswith("/"):
             return 0
         at = self._find_position(pointer.split("/")[1:])
@@ -61,7 +64,7 @@ class _PointerLines:
                 key = part.replace("~1", "/").replace("~0", "~")
                 found = self._find_key(key, at)
                 if found < 0 and part.isdigit():
-                    found = at  # the part is an index into a list
+                    found = at  # the part is an index into a list, which the text does not contain
                 self._offsets[path] = found
             at = self._offsets[path]
             if at < 0:
@@ -69,7 +72,7 @@ class _PointerLines:
         return at
 
     def _find_key(self, key: str, start: int) -> int:
-        """Return the offset of the first such key at or after ``start``, or -1."""
+        """Return the offset of the first occurrence of a key at or after ``start``, or -1."""
         for text in {json.dumps(key), json.dumps(key, ensure_ascii=False)}:
             wanted = text.encode("utf-8", "surrogatepass")
             at = start

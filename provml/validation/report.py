@@ -1,4 +1,4 @@
-"""The report on one document: its findings, each with the broken rule and its place.
+"""The report on one document: its findings, each with the broken rule and the place.
 
 Imports nothing else from provml.
 """
@@ -15,14 +15,14 @@ KEPT_FINDINGS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A statement that a finding is based on.
+    """A statement that led to a finding.
 
     Attributes:
         statement: the statement in PROV-N, with the document's prefixes.
-        where: the statement's place in the document.
-        explanation: how the statement leads to the finding, with one line for each inference and
+        where: the statement's place in the document: a JSON pointer or a number.
+        explanation: how the statement led to the finding, with one line for each inference and
             merge.
-        line, column: the statement's position in the text, from 1, or 0 if it is unknown.
+        line, column: the statement's position in the text, counted from 1; 0 if it is unknown.
     """
 
     statement: str
@@ -48,15 +48,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with a document.
+    """One problem in a document.
 
     Attributes:
         kind: ``schema``, ``shape`` or ``constraint``.
         rule: the IRI of the broken rule.
-        message: what the rule says and what was found, on one line.
-        where: the place: a JSON pointer, a node's IRI, or a statement's number.
+        message: one line that says what the rule demands and what the document contains.
+        where: the place of the problem: a JSON pointer, a node's IRI, or a statement's number.
         evidence: the statements that together break the rule.
-        line, column: the position in the text, from 1, or 0 if it is unknown.
+        line, column: the position in the text, counted from 1; 0 if it is unknown.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """The broken rule's short name."""
+        """The short name of the broken rule."""
         return self.rule.rpartition("#")[2]
 
     def place(self) -> str:
@@ -77,7 +77,7 @@ class Finding:
         return _describe_place(self.where, self.line, self.column)
 
     def text(self) -> str:
-        """Return one line with the rule's short name, the message and the place."""
+        """Format the finding as one line: the rule's short name, the message and the place."""
         return f"{self.kind} {self.name}: {self.message} (at {self.place() or 'the document'})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Report:
         document: the document's name.
         findings: the first `KEPT_FINDINGS` findings, in the order in which they were found.
         further: the number of findings beyond that limit.
-        notes: other remarks, for example on checks that were skipped.
+        notes: other remarks, for example about skipped checks.
     """
 
     document: str
@@ -116,7 +116,7 @@ class Report:
 
     @property
     def conforms(self) -> bool:
-        """Whether the document is valid, which means that the report has no findings."""
+        """Whether the document is valid, that is, whether the report has no findings."""
         return not self.findings
 
     def add(self, findings: Iterable[Finding]) -> None:

@@ -1,6 +1,6 @@
-"""Format reports as SARIF 2.1.0 (OASIS Standard, 2020), for code hosts and editors.
+"""Formats reports as SARIF 2.1.0 (OASIS Standard, 2020), for code hosts and editors.
 
-Imports `report`, `version`.
+Imports `report` and `version`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from provml.version import __version__
 
 
 def build_sarif(reports: Iterable[Report]) -> dict[str, Any]:
-    """Return a SARIF log with one run that contains the findings of all documents."""
+    """Build a SARIF log. Its single run contains the findings in all documents."""
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []

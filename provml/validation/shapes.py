@@ -1,6 +1,8 @@
-"""Validate RDF with the SHACL shapes. Nothing is inferred, executed or downloaded.
+"""Validates RDF with provml's SHACL shapes.
 
-Imports `report`, `errors`; imports rdflib and pyshacl only when needed.
+Validation infers nothing, runs no code from the document and downloads nothing.
+
+Imports `report`, `base` and `errors`; imports rdflib and pyshacl only when needed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _MAX_SHOWN_CHARS: Final = 80
 
 
 def find_shape_violations(graphs: Iterable[Graph]) -> Iterator[Finding]:
-    """Yield the findings of the SHACL shapes. Each graph is validated separately.
+    """Yield a finding for each violation of the SHACL shapes. Each graph is validated separately.
 
     Costs about 2 ms per sample.
 
@@ -43,18 +45,18 @@ def find_shape_violations(graphs: Iterable[Graph]) -> Iterator[Finding]:
             js=False,
             meta_shacl=False,
             do_owl_imports=False,
-            inplace=True,  # pyshacl does not change the graph if it infers nothing
+            inplace=True,  # without inference, pyshacl does not change the graph
         )
         if not isinstance(results, Graph):
-            raise RuntimeError(f"the shapes can't be applied: {text}")
+            raise RuntimeError(f"pyshacl can't apply the shapes: {text}")
         found = []
         for result in results.subjects(RDF.type, SH.ValidationResult):
-            # pyshacl may add its own messages to the shape's
+            # pyshacl may add messages of its own, so read the message from the shape
             rule = results.value(result, SH.sourceShape)
             focus, value = results.value(result, SH.focusNode), results.value(result, SH.value)
             message = str(shapes.value(rule, SH.message))
             if value is not None and value != focus:
-                message += f": this is {_shorten_value(str(value))}"
+                message += f": found {_shorten_value(str(value))}"
             where = str(focus) if isinstance(focus, URIRef) else f"_:{focus}"
             found.append(Finding("shape", str(rule), message, where))
         yield from sorted(set(found), key=lambda finding: (finding.where, finding.rule))
@@ -62,7 +64,7 @@ def find_shape_violations(graphs: Iterable[Graph]) -> Iterator[Finding]:
 
 @cache
 def load_shapes() -> Graph:
-    """Return the SHACL shapes of the package. Raises MissingExtraError if a package is missing."""
+    """Load the package's SHACL shapes. Raises MissingExtraError if pyshacl is not installed."""
     try:
         import pyshacl  # noqa: F401
         from rdflib import Graph

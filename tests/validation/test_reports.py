@@ -74,8 +74,8 @@ def test_an_explanation_tells_the_inferences_and_merges() -> None:
     """A finding would not explain how a statement leads to it."""
     order = validate(BAD.encode()).findings[0]
     assert order.evidence[1].explanation == (
-        "wasStartedBy(ex:s; ex:a, ex:e2, -, -) is known from wasInfluencedBy(ex:s; ex:a, ex:e2) "
-        "by 15 (influence-inference)",
+        "wasStartedBy(ex:s; ex:a, ex:e2, -, -) was completed with "
+        "wasInfluencedBy(ex:s; ex:a, ex:e2) by 15 (influence-inference)",
     )
     text = BAD.replace(
         "wasStartedBy(ex:s; ex:a, -, -, -)", "wasDerivedFrom(ex:e1, ex:e2, ex:a, ex:g, -)"
@@ -264,7 +264,7 @@ def test_a_large_document_is_judged_by_the_constraints_alone_unless_asked(
     monkeypatch.setattr("provml.validation.LARGE_BYTES", 10)
     report = validate(BAD.encode())
     assert {f.kind for f in report.findings} == {"constraint"}
-    assert any("not validated by schema and shapes" in note for note in report.notes)
+    assert any("skipped the schema and shapes" in note for note in report.notes)
     asked = validate(BAD.encode(), schema=True, shapes=True)
     assert not any("not validated" in note for note in asked.notes)
 

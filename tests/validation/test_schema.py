@@ -373,7 +373,7 @@ def test_a_pointer_names_the_place() -> None:
     (finding,) = findings(content)
     assert finding.where == "/entity/ex:a~1b~0c/ex:n/1/type"
     assert finding.rule == "https://w3id.org/provml/schemas/prov-json/1#datatype"
-    assert finding.message.endswith('this is ""')
+    assert finding.message.endswith('found ""')
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Check PROV-CONSTRAINTS (W3C Recommendation, 2013): is a document a consistent history?
+"""Checks whether a document is a consistent history, as defined by PROV-CONSTRAINTS.
 
-`rules` holds the rules of the Recommendation as data, `engine` applies them to an instance,
-`instances` turns documents into instances, and `normal_forms` compares documents.
+PROV-CONSTRAINTS is a W3C Recommendation of 2013. `rules` contains its rules as data. `engine`
+applies the rules to an instance: the top level of a document, or a bundle. `instances` converts
+documents to instances, and `normal_forms` compares documents.
+
 Imports `report` and the layers below it.
 """
 
@@ -34,10 +36,10 @@ _MAX_EXPLANATION: Final = 20
 
 
 def check_constraints(instances: Iterable[Instance], report: Report) -> None:
-    """Add a finding to the report for every violation in the instances.
+    """Check the instances of a document, and add a finding to the report for every violation.
 
-    Costs about 20 us and half a kilobyte per statement. The document's top level and each bundle
-    are checked separately (PROV-CONSTRAINTS, 7.2).
+    The top level of the document and each bundle are checked separately (PROV-CONSTRAINTS, 7.2).
+    Costs about 20 us and half a kilobyte of memory per statement.
     """
     for instance in instances:
         engine = Engine(instance, max(0, KEPT_FINDINGS - len(report.findings)))
@@ -67,7 +69,7 @@ def _build_constraint_finding(instance: Instance, breach: ConstraintBreach) -> F
 
 
 def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evidence]:
-    """Yield the statements that the given facts come from, each once, in the order of the facts."""
+    """Yield the statements that the facts come from, in the order of the facts, without repeats."""
     shown: set[int] = set()
     for fact in facts:
         for source in _find_sources(fact):
@@ -86,7 +88,7 @@ def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evi
 
 
 def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
-    """Yield the statement that a fact comes from, and the statements that contributed arguments."""
+    """Yield the statement that a fact comes from, and the statements that added arguments to it."""
     waiting, seen = [fact], {id(fact)}
     while waiting:
         each = waiting.pop()
@@ -100,13 +102,13 @@ def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
 
 
 def _explain_fact(instance: Instance, fact: Fact) -> list[str]:
-    """Return a line for each inference and merge that led to a fact, the last step first."""
+    """Return one line for each inference and merge that led to a fact, from last to first."""
     lines: list[str] = []
     waiting, seen = [fact], {id(fact)}
     while waiting and len(lines) < _MAX_EXPLANATION:
         each = waiting.pop(0)
         text = instance.text(each)
-        steps = [(f"{text} is known from", number, other) for number, other in each.taught]
+        steps = [(f"{text} was completed with", number, other) for number, other in each.taught]
         if isinstance(each.source, Fact):
             number = each.inference or 0
             steps.append((f"{text} is inferred from", number, each.source))

@@ -1,4 +1,7 @@
-"""Find cycles in a graph of strict and non-strict steps. Imports nothing else from provml."""
+"""Finds cycles in a graph of strict and non-strict steps.
+
+Imports nothing else from provml.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 _SEARCH_BUDGET: Final = 1_000_000
-"""The maximum number of steps that the search for shortest cycles looks at.
+"""The maximum number of steps that the search for shortest cycles examines.
 
-After that, only one cycle is reported for each remaining component.
+After that, the search reports only one cycle for each remaining component.
 """
 
 
 class Step(NamedTuple):
-    """A step between two nodes, and the fact that implies the step."""
+    """A step from one node to another, and the fact that implies the step."""
 
     start: Any
     end: Any
@@ -25,7 +28,7 @@ class Step(NamedTuple):
 
 @dataclass(slots=True)
 class StepGraph:
-    """A graph of steps. Its nodes can be of any hashable type."""
+    """A directed graph of steps. Its nodes can be any hashable objects."""
 
     nodes: dict[Hashable, int] = field(default_factory=dict)
     steps: list[list[tuple[int, Step]]] = field(default_factory=list)
@@ -48,9 +51,9 @@ class StepGraph:
 def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
     """Yield enough cycles to cover every strict step that lies on a cycle.
 
-    Each cycle is a shortest one through one of its strict steps. Costs one pass over all nodes that
-    strict steps lead to, and for each cycle a search of its component. Once `_SEARCH_BUDGET` is
-    spent, only one cycle per component is reported.
+    Each cycle is a shortest cycle through one of its strict steps. Costs one pass over the nodes
+    that are reachable from strict steps, and one search of a component for each cycle. Once
+    `_SEARCH_BUDGET` is spent, yields only one cycle per component.
     """
     component = _find_components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
     reported: set[int] = set()

@@ -1,9 +1,10 @@
-"""Check the constraints: merge facts until nothing changes, then check order, types and names.
+"""Checks the constraints: merges facts until nothing changes, then checks order, types and names.
 
 The engine reads the statements in one pass. It makes only the inferences that affect validity, and
-searches transitive closures instead of listing them, so the cost is linear in the number of
-statements. The tables in `rules` hold everything that is specific to a kind of statement.
-Imports `rules`, `statements`, `cycles`, `times`, `report`.
+searches transitive closures instead of listing them. Its cost is therefore linear in the number of
+statements. The tables in `rules` contain everything that is specific to a kind of statement.
+
+Imports `rules`, `statements`, `cycles`, `times` and `report`.
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ Subject = str | Callable[[], str]
 EMPTY_COLLECTION: Final = "http://www.w3.org/ns/prov#EmptyCollection"
 
 _MAX_SHOWN_STEPS: Final = 20
-"""The maximum number of steps of a cycle or chain in a message."""
+"""The maximum number of steps of a cycle or chain that a message shows."""
 
 
 @dataclass(slots=True, eq=False)
 class Fact:
-    """A statement and its known arguments. The document states it, or another fact implies it.
+    """A statement that the document contains or that another fact implies.
 
     Attributes:
         kind: the statement's kind, as in `ConstraintStatement`.
-        id: the statement's identifier, if it is known.
-        arguments: the stated arguments, and the arguments added by merging.
-        source: the document's statement, or the fact that implies this fact.
-        inference: the number of the inference; None if the fact is stated.
-        into: the fact that this fact was merged into.
-        taught: the rules and facts that added arguments to this fact.
+        id: the statement's identifier; None if it is unknown.
+        arguments: the arguments from the document, and the arguments that merging added.
+        source: the statement in the document, or the fact that implies this fact.
+        inference: the number of the inference; None if the document contains the statement.
+        into: the fact that this fact was merged into; None if it was not merged.
+        taught: the numbers of the rules that added arguments to this fact, each with the fact that
+            the arguments come from.
     """
 
     kind: str
@@ -52,14 +54,14 @@ class Fact:
     taught: tuple[tuple[int, Fact], ...] = ()
 
     def live(self) -> Fact:
-        """Return the fact that this fact has been merged into, or this fact itself."""
+        """Return the fact that this fact was merged into, or this fact if it was not merged."""
         fact = self
         while fact.into is not None:
             fact = fact.into
         return fact
 
     def learn(self, place: int, value: str, number: int, other: Fact) -> None:
-        """Copy an argument from another fact, as a rule demands."""
+        """Set an argument to a value that a rule copies from another fact."""
         self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
         self.taught = (*self.taught, (number, other))
 
@@ -69,7 +71,7 @@ class ConstraintBreach:
     """One violation in an instance.
 
     Attributes:
-        numbers: the rules that are broken together. The first one gives the violation its name.
+        numbers: the numbers of the broken rules. The first rule gives the violation its name.
         subject: a readable description of the violation.
         facts: the facts that together break the rules.
     """
@@ -81,9 +83,11 @@ class ConstraintBreach:
 
 @dataclass(slots=True)
 class Engine:
-    """Checks one instance.
+    """Checks one instance against the constraints.
 
     Attributes:
+        instance: the instance to check.
+        breaches: the violations, up to the limit.
         kept: the maximum number of violations to keep.
         further: the number of violations beyond that limit.
     """
@@ -100,7 +104,7 @@ class Engine:
     _empty: dict[str, Fact] = field(default_factory=dict)
 
     def check(self) -> list[ConstraintBreach]:
-        """Return the violations, up to the limit. Costs about 20 us per statement."""
+        """Check the instance, and return the violations. Costs about 20 us per statement."""
         for statement in self.instance.statements:
             self._add_statement(statement)
         live = [fact for fact in self._facts if fact.into is None]
@@ -116,7 +120,7 @@ class Engine:
         return self.instance.name_text(iri)
 
     def _report_breach(self, numbers: tuple[int, ...], subject: Subject, *facts: Fact) -> None:
-        """Record a violation. Its subject is formatted only if the violation is kept."""
+        """Record a violation. Formats the subject only if the violation is kept."""
         if len(self.breaches) >= self.kept:
             self.further += 1
             return
@@ -150,7 +154,7 @@ class Engine:
                 if other is fact:
                     self._by_key[key] = fact
                 elif self._merge(other, fact, number):
-                    waiting.append(other)  # new arguments may match a third fact
+                    waiting.append(other)  # the new arguments may match a third fact
                     break
             else:
                 waiting += self._merge_influences(fact)
@@ -159,7 +163,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield the keys that identify a fact, each with the number of the rule that says so."""
+        """Yield the keys that must be unique to a fact, each with the number of the rule."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
@@ -170,7 +174,10 @@ class Engine:
                 yield number, (number, one, other)
 
     def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
-        """Merge two facts, and return whether they merged. Report a conflict as a violation."""
+        """Merge two facts, or report a violation if they conflict.
+
+        Returns whether they were merged.
+        """
         if (id(into), id(fact)) in self._differing:
             return False
         differing = self._find_differences(into, fact)
@@ -195,7 +202,10 @@ class Engine:
         return True
 
     def _find_differences(self, one: Fact, other: Fact) -> list[int]:
-        """Return the positions where two facts' arguments conflict; -1 is the identifier."""
+        """Return the positions at which the arguments of two facts conflict.
+
+        Position -1 stands for the identifier.
+        """
         found = []
         if one.id is not None and other.id is not None and one.id != other.id:
             found.append(-1)
@@ -228,7 +238,7 @@ class Engine:
 
     @staticmethod
     def _excludes_value(one: Fact, other: Fact, place: int) -> bool:
-        """Return whether the argument that one fact lacks is absent, rather than unknown."""
+        """Return whether the argument that one of the facts lacks is absent rather than unknown."""
         lacking = one if one.arguments[place] is None else other
         if lacking.inference is not None:
             return False
@@ -237,7 +247,8 @@ class Engine:
     def _merge_influences(self, fact: Fact) -> list[Fact]:
         """Merge relations that have the same identifier but different kinds.
 
-        As influences, they must connect the same two things.
+        Relations with the same identifier are one influence, so they must connect the same two
+        things.
 
         Returns:
             The facts that gained an argument.
@@ -272,7 +283,9 @@ class Engine:
         return learned
 
     def _describe_influences(self, one: str, other: str) -> str:
-        return f"as influences they refer to {self._abbreviate(one)} and {self._abbreviate(other)}"
+        return (
+            f"they connect different things: {self._abbreviate(one)} and {self._abbreviate(other)}"
+        )
 
     def _imply_facts(self, fact: Fact) -> Iterator[Fact]:
         for implied in rules.IMPLIED.get(fact.kind, ()):
@@ -290,7 +303,7 @@ class Engine:
                 yield Fact(implied.kind, identifier, arguments, fact, implied.number)
 
     def _check_activity_times(self, live: list[Fact]) -> None:
-        """Check that the times of each activity match the times of its start and end events."""
+        """Check that each activity's times match the times of its start and end events."""
         declared = {fact.id: fact for fact in live if fact.kind == "activity"}
         known: dict[tuple[int, str], tuple[str, Fact]] = {}
         for number, place, kind in ((28, 0, "wasStartedBy"), (29, 1, "wasEndedBy")):
@@ -313,10 +326,10 @@ class Engine:
     # -- impossibilities ----------------------------------------------------------------------
 
     def _check_specializations(self, live: list[Fact]) -> dict[str, Fact]:
-        """Report cycles of specializations, and find things that must be entities.
+        """Report cycles of specializations, and find the things that specializations make entities.
 
         Returns:
-            For each undeclared thing, the specialization that makes it an entity.
+            For each such thing without a declaration, the specialization that makes it an entity.
         """
         specific: defaultdict[str, list[Fact]] = defaultdict(list)
         arrows = StepGraph()
@@ -358,9 +371,10 @@ class Engine:
         )
 
     def _find_reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
-        """Return the facts that explain why a thing inherits a property (21).
+        """Return the facts that explain why a thing inherits a property (inference 21).
 
-        These are specializations, and the statement that gives the most general thing the property.
+        The facts are specializations, and the statement that gives the property to the most general
+        thing.
         """
         found: list[Fact] = []
         while name in why and why[name] not in found:
@@ -416,22 +430,22 @@ class Engine:
             if fact.kind == "wasDerivedFrom":
                 _, _, activity, generation, usage = fact.arguments
                 if activity is None and (generation is not None or usage is not None):
-                    self._report_breach((51,), "a generation or a usage is given", fact)
+                    self._report_breach((51,), "this derivation has a generation or a usage", fact)
             elif fact.kind == "hadMember" and fact.arguments[0] in self._empty:
                 collection = str(fact.arguments[0])
                 numbers = (56,) if self._empty[collection].kind == "entity" else (56, 21)
                 reasons = self._find_reasons(collection, self._empty)
                 self._report_breach(numbers, self._abbreviate(collection), *reasons, fact)
 
-    # -- order --------------------------------------------------------------------------------
+    # -- the order of events ------------------------------------------------------------------
 
     def _check_order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
-        """Report every cycle of events that has a strict step: no event strictly precedes itself.
+        """Report every cycle of events with a strict step: no event can strictly precede itself.
 
-        Ends, invalidations and usages are left out, because they are never on a cycle.
+        The graph omits ends, invalidations and usages, because they never lie on a cycle.
         """
         if not any(fact.kind == "wasDerivedFrom" for fact in live):
-            return  # only derivations are strict
+            return  # only derivations contribute strict steps
         happens = self._find_events(live, inherited)
         arrows = StepGraph()
         for fact in live:

@@ -1,6 +1,8 @@
-"""Read PROV-JSON, documents of the ``prov`` library, and runs as instances of PROV statements.
+"""Converts PROV-JSON, documents of the ``prov`` library, and runs to instances.
 
-Imports `model`, `statements`, `rules`; imports prov only when needed.
+An instance contains the statements of a document's top level, or of one bundle.
+
+Imports `model`, `statements`, `rules` and `positions`; imports prov only when needed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _STANDARD_PREFIXES: Final = {"prov": vocabulary.PROV, "xsd": vocabulary.XSD}
 
 
 def run_instance(mapping: RunMapping) -> Instance:
-    """Return a run as an instance, directly from its journal. Costs about 20 us per statement."""
+    """Convert a run to an instance, directly from its journal. Costs about 20 us per statement."""
     prefixes = NamespaceScope(mapping.prefixes())
 
     def expand(value: Any) -> str | None:
@@ -55,7 +57,7 @@ def run_instance(mapping: RunMapping) -> Instance:
 
 
 def _expand_name(name: str, prefixes: NamespaceScope) -> str:
-    """Return the IRI of a qualified name. A name with an unknown prefix is returned unchanged."""
+    """Expand a qualified name to an IRI. Returns a name with an unknown prefix unchanged."""
     prefix, colon, local = name.partition(":")
     if not colon:
         return (prefixes.get("") or "") + name
@@ -67,9 +69,9 @@ def _expand_name(name: str, prefixes: NamespaceScope) -> str:
 
 
 def provjson_instances(content: Mapping[str, Any]) -> Iterator[Instance]:
-    """Yield the top level and each bundle of a PROV-JSON document as instances.
+    """Yield an instance for the top level, and for each bundle, of a parsed PROV-JSON document.
 
-    The document must conform to the schema of PROV-JSON.
+    The document must conform to the JSON Schema of PROV-JSON.
     """
     prefixes = _read_prefixes(content, NamespaceScope(_STANDARD_PREFIXES))
     yield Instance(None, _read_provjson_statements(content, prefixes, ""), prefixes)
@@ -113,7 +115,7 @@ def _read_provjson_statements(
 
 
 def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Yield each record with its key. A list under one key holds several records."""
+    """Yield each record, with its key. A list under one key contains several records."""
     for key, found in members.items():
         if isinstance(found, list):
             for number, record in enumerate(found):
@@ -125,7 +127,7 @@ def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
 def _iter_argument_rows(
     record: Mapping[str, Any], formal: tuple[str, ...]
 ) -> Iterator[tuple[str | None, ...]]:
-    """Yield the arguments of a record. A membership yields one row for each member."""
+    """Yield the arguments of a record. A membership yields one tuple for each member."""
     values = [_unwrap_value(record.get(name)) for name in formal]
     lists = [place for place, value in enumerate(values) if isinstance(value, list)]
     if not lists:
@@ -154,7 +156,7 @@ def _read_provjson_types(record: Mapping[str, Any], prefixes: NamespaceScope) ->
 
 
 def prov_instances(document: ProvDocument, places: Places | None = None) -> Iterator[Instance]:
-    """Yield the top level and each bundle of a document of the ``prov`` library as instances.
+    """Yield an instance for the top level, and for each bundle, of a ``prov`` library document.
 
     Args:
         document: a document of the ``prov`` library.

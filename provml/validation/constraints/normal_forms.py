@@ -1,9 +1,11 @@
-"""Normal forms (PROV-CONSTRAINTS, 6): compare the meaning of two documents.
+"""Builds normal forms of documents (PROV-CONSTRAINTS, 6), to compare what two documents mean.
 
-A normal form contains everything that a document states or implies. A thing that must exist but
-has no name is an unknown. Normal forms are for documents of moderate size: unlike the engine, this
-module lists every inferred fact, up to a limit.
-Imports `rules`, `instances`, `times`, `reading`; imports `validation` only when needed.
+A normal form contains everything that a document states or implies. Things that must exist but have
+no name are *unknowns*. Unlike the engine, this module lists every inferred fact, up to a limit, so
+it suits documents of moderate size.
+
+Imports `rules`, `times`, `errors` and `model`; imports `instances` and `validation` only when
+needed.
 """
 
 from __future__ import annotations
@@ -29,19 +31,22 @@ MOST_FACTS: Final = 100_000
 """The maximum number of facts in a normal form."""
 
 _COMPARISON_BUDGET: Final = 5_000_000
-"""The maximum number of facts that a comparison looks at."""
+"""The maximum number of facts that a comparison examines."""
 
 NONE: Final = "-"
-"""The term for an argument that is absent rather than unknown."""
+"""The term that stands for an argument that is absent rather than unknown."""
 
 ATTRIBUTE: Final = "attribute"
-"""The kind of facts about attributes. Their terms: identifier, kind of statement, name, value."""
+"""The kind of facts that describe attributes.
+
+The terms of these facts are: identifier, kind of statement, name and value of the attribute.
+"""
 
 Term = str | int
-"""A term of a fact: an IRI, a time or a value as text, or the number of an unknown."""
+"""A term of a fact: text for an IRI, a time or a value, or a number for an unknown."""
 
 NormalFact = tuple[Any, ...]
-"""A fact: its kind, its identifier (`NONE` for kinds without one), and its arguments."""
+"""A fact: its kind, its identifier (`NONE` if the kind has no identifiers), and its arguments."""
 
 _REVISION_ATTRIBUTE: Final = (f"<{PROV}type>", f"<{PROV}Revision>")
 
@@ -51,7 +56,8 @@ class NormalForm:
     """A document's normal form.
 
     Attributes:
-        instances: the facts of the top level (under None) and of each bundle (under its IRI).
+        instances: the facts of each bundle, by the bundle's IRI. The facts of the top level have
+            the key None.
     """
 
     instances: dict[str | None, frozenset[NormalFact]]
@@ -63,30 +69,31 @@ class NormalForm:
 def normal_form(document: Source) -> NormalForm:
     """Return everything that a document states or implies, without redundant unknowns.
 
-    Costs about 50 us per fact. The number of facts grows in proportion to the number of statements.
-    For alternates it grows with the square, because all alternates of a thing are related to each
-    other.
+    Costs about 50 us per fact. The number of facts grows in proportion to the number of statements,
+    except for alternates: all alternates of a thing are related to each other, so the number of
+    facts grows with the square of their number.
 
     Args:
-        document: as for `provml.validate`.
+        document: any source that `provml.validate` accepts.
 
     Raises:
-        DocumentError: the document can't be read or is not valid, or the normal form has more than
-            `MOST_FACTS` facts.
+        DocumentError: the document can't be read, the document is not valid, or its normal form has
+            more than `MOST_FACTS` facts.
     """
     saturated = _saturate_document(document)
     return NormalForm({name: each.remove_redundant() for name, each in saturated.items()})
 
 
 def equivalent(one: Source, other: Source) -> bool:
-    """Return whether two documents mean the same.
+    """Return whether two documents have the same meaning.
 
-    Their normal forms may differ only in the names of unknowns. A statement without an identifier
-    counts only if no other statement says the same. Costs as much as `normal_form` for both
-    documents, plus the comparison.
+    Documents have the same meaning if their normal forms differ only in the names of unknowns. A
+    statement without an identifier is ignored if another statement says the same. Costs as much as
+    `normal_form` for both documents, plus the comparison.
 
     Raises:
-        DocumentError: as for `normal_form`, or the comparison takes too many steps.
+        DocumentError: `normal_form` fails for one of the documents, or the comparison takes too
+            many steps.
     """
     first, second = _saturate_document(one), _saturate_document(other)
     if set(first) != set(second):
@@ -156,7 +163,7 @@ def _format_attribute_value(value: Any) -> str:
     return f"{value!r}^^{type(value).__name__}@"
 
 
-# -- one instance, saturated --------------------------------------------------------------------
+# -- the facts of one instance ------------------------------------------------------------------
 
 
 class _SaturatedInstance:
@@ -184,7 +191,7 @@ class _SaturatedInstance:
             self.facts.update((ATTRIBUTE, name, kind, *each) for each in attributes)
 
     def saturate(self) -> None:
-        """Merge and infer facts until nothing changes."""
+        """Merge facts and infer new facts until nothing changes."""
         while True:
             while self._merge():
                 pass
@@ -193,7 +200,9 @@ class _SaturatedInstance:
             if len(self.facts) == before:
                 return
             if len(self.facts) > MOST_FACTS:
-                raise DocumentError(f"the normal form has more than {MOST_FACTS:,} facts")
+                raise DocumentError(
+                    f"the document is too large: its normal form has more than {MOST_FACTS:,} facts"
+                )
 
     def _unknown(self) -> int:
         return next(self._fresh)
@@ -201,7 +210,7 @@ class _SaturatedInstance:
     # -- uniqueness ---------------------------------------------------------------------------
 
     def _merge(self) -> bool:
-        """Merge the facts that must be unique (22-29), and return whether anything changed."""
+        """Merge facts as the uniqueness rules demand (22-29). Returns whether anything changed."""
         first: dict[Any, NormalFact] = {}
         declared = {fact[1]: fact for fact in self.facts if fact[0] == "activity"}
         for fact in self.facts:
@@ -237,12 +246,12 @@ class _SaturatedInstance:
         elif isinstance(other, int):
             self._bound[other] = one
         else:
-            raise DocumentError(f"the document is not valid: {one} and {other} can't be the same")
+            raise DocumentError(f"the document is not valid: it implies that {one} equals {other}")
 
     # -- inferences ---------------------------------------------------------------------------
 
     def _infer_once(self, index: _Index) -> None:
-        """Add every fact that follows in one step from the current facts (5-21)."""
+        """Add every fact that follows from the current facts in one step (inferences 5-21)."""
         for fact in list(index.facts):
             for group in self._consequences(fact, index):
                 if next(_find_mappings(group, index, _Budget()), None) is None:
@@ -250,69 +259,70 @@ class _SaturatedInstance:
                     for each in group:
                         index.add((each[0], *(_replace_variable(term, names) for term in each[1:])))
             if len(index.facts) > MOST_FACTS:
-                raise DocumentError(f"the normal form has more than {MOST_FACTS:,} facts")
+                raise DocumentError(
+                    f"the document is too large: its normal form has more than {MOST_FACTS:,} facts"
+                )
         self.facts = set(index.facts)
 
     def _consequences(self, fact: NormalFact, index: _Index) -> Iterator[list[NormalFact]]:
-        """Yield the facts that a fact implies, in groups. A `_Variable` stands for an unknown."""
+        """Yield, in groups, the facts that a fact implies. A `_Variable` stands for an unknown."""
         kind, identifier, *terms = fact
         if kind in rules.INFLUENCES:
-            yield [("wasInfluencedBy", identifier, *terms[:2])]  # 15
+            yield [("wasInfluencedBy", identifier, *terms[:2])]  # inference 15
         match kind:
-            case "wasInformedBy":  # 5
+            case "wasInformedBy":  # inference 5
                 made = ("wasGeneratedBy", _Variable("g"), _Variable("e"), terms[1], _Variable("t"))
                 yield [made, ("used", _Variable("u"), terms[0], _Variable("e"), _Variable("v"))]
-            case "used":  # 6
+            case "used":  # inference 6
                 for other in index.find("wasGeneratedBy", 2, terms[1]):
                     yield [("wasInformedBy", _Variable("i"), terms[0], other[3])]
             case "entity":
                 some = (_Variable("a"), _Variable("t"))
-                yield [("wasGeneratedBy", _Variable("g"), identifier, *some)]  # 7
+                yield [("wasGeneratedBy", _Variable("g"), identifier, *some)]  # inference 7
                 yield [("wasInvalidatedBy", _Variable("g"), identifier, *some)]
-                yield [("alternateOf", NONE, identifier, identifier)]  # 16
-            case "activity":  # 8
+                yield [("alternateOf", NONE, identifier, identifier)]  # inference 16
+            case "activity":  # inference 8
                 some = (_Variable("e"), _Variable("a"))
                 yield [("wasStartedBy", _Variable("s"), identifier, *some, terms[0])]
                 yield [("wasEndedBy", _Variable("s"), identifier, *some, terms[1])]
-            case "wasStartedBy" | "wasEndedBy":  # 9, 10
+            case "wasStartedBy" | "wasEndedBy":  # inferences 9 and 10
                 yield [("wasGeneratedBy", _Variable("g"), terms[1], terms[2], _Variable("t"))]
             case "wasDerivedFrom":
                 new, old, activity, generation, usage = terms
-                if NONE not in (activity, generation, usage):  # 11
+                if NONE not in (activity, generation, usage):  # inference 11
                     yield [("used", usage, activity, old, _Variable("t"))]
                     yield [("wasGeneratedBy", generation, new, activity, _Variable("t"))]
-                if (ATTRIBUTE, identifier, kind, *_REVISION_ATTRIBUTE) in index.facts:  # 12
-                    yield [("alternateOf", NONE, new, old)]
-            case "wasAttributedTo":  # 13
+                if (ATTRIBUTE, identifier, kind, *_REVISION_ATTRIBUTE) in index.facts:
+                    yield [("alternateOf", NONE, new, old)]  # inference 12
+            case "wasAttributedTo":  # inference 13
                 made = ("wasGeneratedBy", _Variable("g"), terms[0], _Variable("a"), _Variable("t"))
                 by = ("wasAssociatedWith", _Variable("s"), _Variable("a"), terms[1], _Variable("p"))
                 yield [made, by]
-            case "actedOnBehalfOf":  # 14
+            case "actedOnBehalfOf":  # inference 14
                 for agent in terms[:2]:
                     yield [("wasAssociatedWith", _Variable("s"), terms[2], agent, _Variable("p"))]
             case "alternateOf":
-                yield [("alternateOf", NONE, terms[1], terms[0])]  # 18
-                for other in index.find(kind, 2, terms[1]):  # 17
+                yield [("alternateOf", NONE, terms[1], terms[0])]  # inference 18
+                for other in index.find(kind, 2, terms[1]):  # inference 17
                     yield [("alternateOf", NONE, terms[0], other[3])]
             case "specializationOf":
-                yield [("alternateOf", NONE, *terms)]  # 20
-                for other in index.find(kind, 2, terms[1]):  # 19
+                yield [("alternateOf", NONE, *terms)]  # inference 20
+                for other in index.find(kind, 2, terms[1]):  # inference 19
                     yield [(kind, NONE, terms[0], other[3])]
-                if ("entity", terms[1]) in index.facts:  # 21
+                if ("entity", terms[1]) in index.facts:  # inference 21
                     yield [("entity", terms[0])]
                     for other in index.find(ATTRIBUTE, 1, terms[1]):
                         if other[2] == "entity":
                             yield [(ATTRIBUTE, terms[0], *other[2:])]
-            case "attribute" if terms[0] in rules.INFLUENCES:  # 15
+            case "attribute" if terms[0] in rules.INFLUENCES:  # inference 15
                 yield [(kind, identifier, "wasInfluencedBy", *terms[1:])]
 
     # -- redundant facts ------------------------------------------------------------
 
     def remove_redundant(self) -> frozenset[NormalFact]:
-        """Return the facts, but omit redundant facts about unknowns.
+        """Return all facts except redundant facts about unknowns.
 
-        A group of facts about unknowns is redundant if other facts state the same about other
-        things.
+        A group of facts about unknowns is redundant if other facts say the same about other things.
         """
         index, budget = _Index(self.facts), _Budget()
         for part in _group_by_unknowns(self.facts):
@@ -343,7 +353,7 @@ def _replace_variable(term: Any, names: defaultdict[str, int]) -> Any:
 
 
 class _Budget:
-    """Limits the number of facts that a comparison may look at."""
+    """Limits the number of facts that a comparison may examine."""
 
     def __init__(self) -> None:
         self.left = _COMPARISON_BUDGET
@@ -351,11 +361,14 @@ class _Budget:
     def spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise DocumentError(f"comparing unknowns takes more than {_COMPARISON_BUDGET:,} steps")
+            raise DocumentError(
+                "the document is too complex: comparing its facts takes more than "
+                f"{_COMPARISON_BUDGET:,} steps"
+            )
 
 
 class _Index:
-    """Facts, indexed by their kind and by the term at each position."""
+    """A set of facts, indexed by kind and by the term at each position."""
 
     def __init__(self, facts: Iterable[NormalFact]) -> None:
         self.facts: dict[NormalFact, None] = {}
@@ -380,7 +393,7 @@ class _Index:
     def find_candidates(
         self, kind: str, terms: Iterable[tuple[int, Any]]
     ) -> dict[NormalFact, None]:
-        """Return the smallest indexed set that contains all facts with these terms."""
+        """Return the smallest set in the index that contains all facts with these terms."""
         empty: dict[NormalFact, None] = {}
         lists = [self._by_term.get((kind, place, term), empty) for place, term in terms]
         return min([*lists, self._by_term.get((kind, 0, kind), empty)], key=len)
@@ -391,7 +404,7 @@ def _find_mappings(
 ) -> Iterator[dict[_Variable, Term]]:
     """Yield a mapping of variables to terms that turns the wanted facts into known facts."""
     known: dict[_Variable, Term] = {}
-    # one level per wanted fact: the candidates not tried yet, and the variables that it bound
+    # one level for each wanted fact: the untried candidates, and the variables that the fact bound
     levels: list[tuple[Iterator[NormalFact], list[_Variable]]] = []
     open_facts = list(wanted)
 

@@ -1,7 +1,12 @@
-"""PROV-CONSTRAINTS (W3C Recommendation, 2013) as data, with the numbers of its rules.
+"""The rules of PROV-CONSTRAINTS (W3C Recommendation, 2013) as data, under their official numbers.
 
-For each kind of statement, the tables say how to treat missing arguments, which facts the statement
-implies, which arguments make it unique, and which events it orders.
+For each kind of statement, the tables say:
+
+- how to treat missing arguments,
+- which facts the statement implies,
+- which arguments make it unique,
+- which events it orders.
+
 Imports nothing else from provml.
 """
 
@@ -34,7 +39,7 @@ MANDATORY: Final[dict[str, tuple[int, ...]]] = {
 }
 """The positions of the arguments that a statement must have (PROV-DM, 5).
 
-The W3C's test cases allow a delegation without a responsible agent.
+A delegation may lack the responsible agent, because the W3C's test cases allow this.
 """
 
 TIME_ARGUMENTS: Final = frozenset({"startTime", "endTime", "time"})
@@ -42,14 +47,17 @@ TIME_ARGUMENTS: Final = frozenset({"startTime", "endTime", "time"})
 ELEMENT_KINDS: Final = ("entity", "activity", "agent")
 
 NAMELESS: Final = frozenset({"specializationOf", "alternateOf", "mentionOf", "hadMember"})
-"""The relations that have no identifier (PROV-DM). If a format writes one, it is ignored."""
+"""The relations without an identifier (PROV-DM). An identifier in a document is ignored."""
 
 
 def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> bool:
     """Return whether a missing argument means "none" rather than "unknown" (definition 4).
 
-    It means "none" for the plan of an association and for the activity of a derivation. It also
-    does for the generation and the usage of a derivation that has no activity.
+    It means "none" for these arguments:
+
+    - the plan of an association,
+    - the activity of a derivation,
+    - the generation and the usage of a derivation without an activity.
     """
     if kind == "wasAssociatedWith":
         return place == 2
@@ -63,10 +71,10 @@ class Implied(NamedTuple):
         number: the number of the inference.
         needs: the position of the argument that the implying statement must have.
         kind: the kind of the implied statement.
-        identifier: the position of the argument that becomes the implied statement's identifier, if
-            any.
-        arguments: for each argument of the implied statement, the position of the argument that it
-            takes over; None means unknown.
+        identifier: the position of the argument that becomes the implied statement's identifier;
+            None if its identifier is unknown.
+        arguments: for each argument of the implied statement, the position of the argument that is
+            copied from the implying statement; None if the argument is unknown.
     """
 
     number: int
@@ -89,11 +97,14 @@ IMPLIED: Final[dict[str, tuple[Implied, ...]]] = {
     ),
     "wasAttributedTo": (Implied(13, 0, "wasGeneratedBy", None, (0, None, None)),),
 }
-"""The inferences that affect whether a document is valid.
+"""The inferences that can make a document invalid, by the kind of the implying statement.
 
-The other inferences never do: 5, 6, 12, 16-18, and the association that 13 also implies, add
-statements about things that nothing else refers to. 7 and 8 are in `HAPPENS`, and 15 is in
-`INFLUENCES`. The engine answers 19-21 from the specializations.
+The other inferences are not in this table:
+
+- Inferences 5, 6, 12 and 16-18, and the association that 13 also implies, can't make a document
+  invalid. They only add statements about things that nothing else refers to.
+- Inferences 7 and 8 are in `HAPPENS`, and inference 15 is in `INFLUENCES`.
+- The engine derives inferences 19-21 from the specializations.
 """
 
 UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
@@ -102,7 +113,10 @@ UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
     "wasStartedBy": (26, 0, 2),
     "wasEndedBy": (27, 0, 2),
 }
-"""For each kind of statement: a rule (24-27), and the two arguments that the rule makes unique."""
+"""For each kind of statement: the number of a uniqueness rule (24-27), and two positions.
+
+The rule says that only one statement may have the same arguments at these two positions.
+"""
 
 INFLUENCES: Final[dict[str, tuple[int, int]]] = {
     "wasGeneratedBy": (0, 1),
@@ -117,10 +131,13 @@ INFLUENCES: Final[dict[str, tuple[int, int]]] = {
     "actedOnBehalfOf": (0, 1),
     "wasInfluencedBy": (0, 1),
 }
-"""The positions of the influencee and the influencer in each relation that is an influence (15)."""
+"""The positions of the influencee and the influencer, for each relation that is an influence.
+
+See inference 15.
+"""
 
 DISJOINT: Final = frozenset(INFLUENCES) - {"wasDerivedFrom", "wasInfluencedBy"}
-"""The kinds of relations that must not share an identifier (impossibility 53)."""
+"""The kinds of relation that must not share an identifier (impossibility 53)."""
 
 TYPING: Final[dict[str, tuple[str | None, ...]]] = {
     "wasGeneratedBy": (ENTITY, ACTIVITY, None),
@@ -138,17 +155,20 @@ TYPING: Final[dict[str, tuple[str | None, ...]]] = {
     "mentionOf": (ENTITY, ENTITY, ENTITY),
     "hadMember": (ENTITY, ENTITY),
 }
-"""The type of each argument: entity, activity, or None for any type (typing 50)."""
+"""The type of each argument (typing 50): entity, activity, or None if any type is allowed."""
 
 # -- events -----------------------------------------------------------------------------------
 
 GENERATION, INVALIDATION, START, END, USAGE = range(5)
-"""The kinds of events. A usage belongs to its statement, every other event to a thing."""
+"""The kinds of event. A usage belongs to a statement; every other event belongs to a thing."""
 
 EVENT_NAMES: Final = ("generation", "invalidation", "start", "end", "usage")
 
 EventOf = tuple[int, int]
-"""A kind of event, and the position of the argument it belongs to; -1 is the identifier."""
+"""A kind of event, and the position of the argument that the event belongs to.
+
+Position -1 stands for the identifier.
+"""
 
 HAPPENS: Final[dict[str, tuple[EventOf, ...]]] = {
     "entity": ((GENERATION, -1), (INVALIDATION, -1)),
@@ -158,7 +178,7 @@ HAPPENS: Final[dict[str, tuple[EventOf, ...]]] = {
     "wasStartedBy": ((START, 0),),
     "wasEndedBy": ((END, 0),),
 }
-"""The events that a statement implies (inferences 7, 8). Other events are not ordered."""
+"""The events that a statement implies (inferences 7 and 8). Other events are not ordered."""
 
 
 class Order(NamedTuple):
@@ -167,8 +187,10 @@ class Order(NamedTuple):
     Attributes:
         number: the number of the constraint.
         earlier, later: the two events.
-        strict: whether the events also must not be simultaneous.
-        through: whether the rule holds even if no statement mentions one of the events (19).
+        strict: True if the earlier event must come strictly first; False if the events may also be
+            simultaneous.
+        through: whether the rule applies even if no statement mentions one of the events, because
+            specialization is transitive (inference 19).
     """
 
     number: int
@@ -197,12 +219,12 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
         Order(30, (START, 0), (END, 0)),
         Order(43, (GENERATION, 1), (START, 0)),
         Order(43, (START, 0), (INVALIDATION, 1)),
-        Order(43, (START, 2), (START, 0)),  # by 9 and 34, even if the trigger is unknown
+        Order(43, (START, 2), (START, 0)),  # follows from 9 and 34, even if the trigger is unknown
     ),
     "wasEndedBy": (
         Order(44, (GENERATION, 1), (END, 0)),
         Order(44, (END, 0), (INVALIDATION, 1)),
-        Order(44, (START, 2), (END, 0)),  # by 10 and 34
+        Order(44, (START, 2), (END, 0)),  # follows from 10 and 34
     ),
     "wasDerivedFrom": (Order(42, (GENERATION, 1), (GENERATION, 0), True),),
     "specializationOf": (
@@ -226,17 +248,20 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
 }
 """The order of events for each kind of statement.
 
-The starts of one activity, its ends, and the generations and invalidations of one entity are
-simultaneous (31, 32, 39, 40), so each is one event. Constraint 41 is not needed: the usage that a
-derivation names is preceded by the start of the derivation's activity (33) and the generation of
-the used entity (37), and both precede the new entity's generation by 34 (with 11) and 42.
+All starts of one activity are simultaneous, so they count as one event. The same applies to its
+ends, and to the generations and the invalidations of one entity (31, 32, 39, 40).
+
+Constraint 41 is not needed. It orders the usage in a derivation before the generation of the new
+entity. Two events precede that usage: the start of the derivation's activity (33), and the
+generation of the used entity (37). Both also precede the new entity's generation, by 34 (with 11)
+and by 42.
 """
 
 
 def _find_recurring_events() -> frozenset[int]:
-    """Return the events that can precede a generation, directly or through other events.
+    """Return the kinds of event that can precede a generation, directly or through other events.
 
-    Every strict step ends in a generation, so only these events can be on a cycle with a
+    Every strict step ends in a generation, so only these events can lie on a cycle that contains a
     strict step.
     """
     found = {GENERATION}
@@ -249,10 +274,10 @@ def _find_recurring_events() -> frozenset[int]:
 
 
 RECURRING: Final = _find_recurring_events()
-"""The events that can lie on a cycle.
+"""The kinds of event that can lie on a cycle with a strict step.
 
-Ends, invalidations and usages precede only ends and invalidations. Constraints on what comes before
-these (30, 33, 35-38, 44, 46, 47, 49) therefore never make a document invalid.
+Ends, invalidations and usages precede only ends and invalidations. Constraints about events that
+precede them (30, 33, 35-38, 44, 46, 47, 49) therefore never make a document invalid.
 """
 
 BINDING: Final[dict[str, tuple[Order, ...]]] = {
@@ -266,7 +291,7 @@ BINDING: Final[dict[str, tuple[Order, ...]]] = {
         )
     )
 }
-"""The rules on the order of events that can be part of a cycle."""
+"""The rules on the order of events that can contribute to a cycle, by kind of statement."""
 
 
 INFERENCES: Final[dict[int, str]] = {
@@ -279,11 +304,11 @@ INFERENCES: Final[dict[int, str]] = {
     19: "specialization-transitive",
     21: "specialization-attributes-inference",
 }
-"""The Recommendation's names of the inferences that appear in explanations."""
+"""The names that the Recommendation gives to the inferences that appear in explanations."""
 
 
 class Rule(NamedTuple):
-    """The name of a rule in the Recommendation, and a sentence that states the rule."""
+    """The name that the Recommendation gives to a rule, and a sentence that states the rule."""
 
     name: str
     sentence: str
@@ -297,20 +322,24 @@ RULES: Final[dict[int, Rule]] = {
     25: Rule("unique-invalidation", "an entity has only one invalidation by an activity"),
     26: Rule("unique-wasStartedBy", "an activity has only one start by another activity"),
     27: Rule("unique-wasEndedBy", "an activity has only one end by another activity"),
-    28: Rule("unique-startTime", "an activity's start time is the time of its start"),
-    29: Rule("unique-endTime", "an activity's end time is the time of its end"),
+    28: Rule("unique-startTime", "an activity's start time equals the time of its start event"),
+    29: Rule("unique-endTime", "an activity's end time equals the time of its end event"),
     30: Rule("start-precedes-end", "an activity's start precedes its end"),
     33: Rule("usage-within-activity", "a usage lies between its activity's start and end"),
     34: Rule(
         "generation-within-activity", "a generation lies between its activity's start and end"
     ),
-    35: Rule("wasInformedBy-ordering", "the informant's start precedes the informed's end"),
-    36: Rule("generation-precedes-invalidation", "a generation precedes the invalidation"),
+    35: Rule(
+        "wasInformedBy-ordering", "the informant's start precedes the end of the informed activity"
+    ),
+    36: Rule(
+        "generation-precedes-invalidation", "an entity's generation precedes its invalidation"
+    ),
     37: Rule("generation-precedes-usage", "an entity's generation precedes its usage"),
     38: Rule("usage-precedes-invalidation", "an entity's usage precedes its invalidation"),
     41: Rule(
         "derivation-usage-generation-ordering",
-        "the usage that a derivation names precedes the generation",
+        "the usage in a derivation precedes the generation",
     ),
     42: Rule(
         "derivation-generation-generation-ordering",
@@ -320,11 +349,11 @@ RULES: Final[dict[int, Rule]] = {
     44: Rule("wasEndedBy-ordering", "a trigger exists when it ends an activity"),
     45: Rule(
         "specialization-generation-ordering",
-        "the general entity's generation precedes the specific one's",
+        "the general entity's generation precedes the specific entity's generation",
     ),
     46: Rule(
         "specialization-invalidation-ordering",
-        "the specific entity's invalidation precedes the general one's",
+        "the specific entity's invalidation precedes the general entity's invalidation",
     ),
     47: Rule("wasAssociatedWith-ordering", "the lifetimes of an activity and its agent overlap"),
     48: Rule(
@@ -344,4 +373,4 @@ RULES: Final[dict[int, Rule]] = {
     55: Rule("entity-activity-disjoint", "nothing is both an entity and an activity"),
     56: Rule("membership-empty-collection", "an empty collection has no members"),
 }
-"""The constraints by number. Number 0 is the requirement of PROV-DM for mandatory arguments."""
+"""The constraints, by number. Number 0 stands for PROV-DM's rule about mandatory arguments."""

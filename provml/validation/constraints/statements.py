@@ -1,6 +1,8 @@
-"""PROV statements in the format that the constraints use.
+"""Defines the form of PROV statements that the constraint checks use.
 
-Names are IRIs, and missing arguments are None. Imports `rules`.
+In these statements, names are IRIs, and missing arguments are None.
+
+Imports `rules` and `model.relations`.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ class ConstraintStatement(NamedTuple):
 
     Attributes:
         kind: the statement's name in PROV-N: ``entity``, ``wasGeneratedBy``, ...
-        id: the statement's identifier, an IRI, or None.
-        arguments: IRIs, and times as written, in the order of `model.relations.ARGUMENTS`.
+        id: the IRI that identifies the statement; None if it has no identifier.
+        arguments: the IRIs and times, in the order of `model.relations.ARGUMENTS`. Times are
+            xsd:dateTime texts.
         types: the IRIs among the statement's ``prov:type`` attributes.
         place: the statement's place in the document.
-        line, column: the statement's position in the text, from 1, or 0 if it is unknown.
+        line, column: the statement's position in the text, counted from 1; 0 if it is unknown.
     """
 
     kind: str
@@ -36,7 +39,7 @@ class ConstraintStatement(NamedTuple):
 
 
 class ShowableStatement(Protocol):
-    """Anything that can be written as a PROV-N statement."""
+    """An object that can be written as a PROV-N statement."""
 
     @property
     def kind(self) -> str: ...  # noqa: D102
@@ -47,7 +50,7 @@ class ShowableStatement(Protocol):
 
 
 class NamespaceScope:
-    """The prefixes of a document or a bundle. A bundle also sees the prefixes of its document."""
+    """The prefixes of a document or a bundle. A bundle inherits the prefixes of its document."""
 
     def __init__(self, own: Mapping[str, str], outer: NamespaceScope | None = None) -> None:
         self._own = own
@@ -69,7 +72,7 @@ class NamespaceScope:
         return f"{prefix}:{local}" if prefix else local
 
     def _find_longest(self, iri: str) -> tuple[str, str] | None:
-        """Return the longest namespace that the IRI starts with, and its prefix."""
+        """Return the longest namespace that an IRI starts with, and the namespace's prefix."""
         outer = None if self._outer is None else self._outer._find_longest(iri)
         if outer is not None and outer[1] in self._own:
             outer = None  # this scope redefines the prefix
@@ -103,7 +106,8 @@ class Instance:
 
     Attributes:
         name: the bundle's IRI; None for the top level.
-        prefixes: the document's prefixes, for messages.
+        statements: the statements to check.
+        prefixes: the document's prefixes, which shorten IRIs in messages.
     """
 
     name: str | None
@@ -111,7 +115,7 @@ class Instance:
     prefixes: NamespaceScope = field(default_factory=lambda: NamespaceScope({}))
 
     def text(self, statement: ShowableStatement, types: tuple[str, ...] = ()) -> str:
-        """Return a statement in PROV-N, with the document's prefixes and the given types."""
+        """Format a statement as PROV-N, with the document's prefixes and the given types."""
         names = ARGUMENTS[statement.kind]
         parts = [
             "-" if value is None else value if name in TIME_ARGUMENTS else self.name_text(value)
@@ -127,5 +131,5 @@ class Instance:
         return f"{statement.kind}({', '.join([identifier, *parts])})"
 
     def name_text(self, iri: str) -> str:
-        """Return an IRI, shortened with the document's prefixes."""
+        """Format an IRI, shortened with one of the document's prefixes if possible."""
         return self.prefixes.abbreviate(iri) or f"<{iri}>"

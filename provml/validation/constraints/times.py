@@ -1,4 +1,7 @@
-"""Compare xsd:dateTime values. Imports nothing else from provml."""
+"""Compares xsd:dateTime values.
+
+Imports nothing else from provml.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _DATE_TIME: Final = re.compile(
 def same_time(one: str | None, other: str | None) -> bool:
     """Return whether two times are the same instant.
 
-    A time with a time zone never equals a time without one.
+    A time with a time zone never equals a time without a time zone.
     """
     return one == other or (
         one is not None
@@ -24,12 +27,12 @@ def same_time(one: str | None, other: str | None) -> bool:
 
 
 def normalize_time(text: str) -> str:
-    """Return a normalized time: equal times give the same text."""
+    """Normalize a time. Equal times have the same normalized text."""
     return str(_normalize_instant(text))
 
 
 def _normalize_instant(text: str) -> object:
-    """Return a key for a time: equal instants give equal keys, however the time is written."""
+    """Return a comparison key for a time. Equal instants have equal keys, whatever their format."""
     found = _DATE_TIME.fullmatch(text.strip())
     if found is None:
         return text
