@@ -1,4 +1,4 @@
-"""Basics that every package of provml may import: contexts, times, settings, events, sinks.
+"""The basics that every part of provml may import: contexts, times, settings, events and sinks.
 
 Imports only `errors` from provml.
 """

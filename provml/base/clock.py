@@ -27,14 +27,14 @@ def to_time_ns(timestamp: object) -> int:
             time zone.
 
     Raises:
-        InvalidArgumentError: a naive datetime, a bool, NaN, another type, or a time outside the
-            years 1678 to 2262, the range of 64-bit nanoseconds.
+        InvalidArgumentError: the timestamp is a naive datetime, is not finite, has another type, or
+            lies outside the years 1678 to 2262, the range of 64-bit nanoseconds.
     """
     if isinstance(timestamp, datetime):
         if timestamp.utcoffset() is None:
             raise InvalidArgumentError(
-                f"timestamp {timestamp!r} has no time zone: give it one, "
-                "for example timestamp.astimezone()"
+                f"timestamp {timestamp!r} has no time zone: add one, "
+                "for example with timestamp.astimezone()"
             )
         elapsed = timestamp - _UNIX_EPOCH
         time_ns = (elapsed // timedelta(microseconds=1)) * 1000
@@ -42,7 +42,7 @@ def to_time_ns(timestamp: object) -> int:
         if not math.isfinite(timestamp):
             raise InvalidArgumentError(f"timestamp must be finite: {timestamp!r}")
         whole = math.floor(timestamp)
-        # this difference of floats is exact; multiplying the whole timestamp by 1e9 would not be
+        # this subtraction is exact; multiplying the whole timestamp by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)
     elif hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
         time_ns = timestamp.__index__() * _NS_PER_S
@@ -59,12 +59,12 @@ def to_time_ns(timestamp: object) -> int:
 
 
 def iso_text(time_ns: int) -> str:
-    """Format a time as an xsd:dateTime in UTC with nanoseconds: ``...T12:30:00.000000001Z``."""
+    """Format a time as an xsd:dateTime in UTC, such as ``2026-03-01T12:30:00.000000001Z``."""
     seconds, fraction = divmod(time_ns, _NS_PER_S)
     moment = _UNIX_EPOCH + timedelta(seconds=seconds)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
 
 
 def to_datetime(time_ns: int) -> datetime:
-    """Convert a time to a ``datetime`` in UTC, rounded down to whole microseconds."""
+    """Convert nanoseconds since the epoch to a UTC ``datetime``, rounded down to microseconds."""
     return _UNIX_EPOCH + timedelta(microseconds=time_ns // 1000)

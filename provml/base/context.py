@@ -1,4 +1,4 @@
-"""Contexts: the phase of a run that a record belongs to, such as training or validation.
+"""Contexts: the phases of a run, such as training and validation, that its records belong to.
 
 Imports only `errors` from provml.
 """
@@ -17,6 +17,10 @@ def validate_name(value: object, what: str) -> str:
 
     Any Unicode text of at most 4,096 characters is valid.
 
+    Args:
+        value: the name to check.
+        what: what the name stands for, for the error message: ``a context's name``.
+
     Raises:
         InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,
             which UTF-8 can't encode.
@@ -25,7 +29,7 @@ def validate_name(value: object, what: str) -> str:
         raise InvalidArgumentError(f"{what} must be a str, not {type(value).__name__}: {value!r}")
     if len(value) > MAX_NAME_LENGTH:
         raise InvalidArgumentError(
-            f"{what} has {len(value):,} characters, at most {MAX_NAME_LENGTH:,} are allowed: "
+            f"{what} is {len(value):,} characters long, but the limit is {MAX_NAME_LENGTH:,}: "
             f"{value[:40]!r}..."
         )
     if not value.isascii():
@@ -33,9 +37,9 @@ def validate_name(value: object, what: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidArgumentError(
-                f"{what} holds a lone surrogate, which is not Unicode text: {value!r}"
+                f"{what} contains a lone surrogate, which is not valid Unicode: {value!r}"
             ) from None
-    return str.__str__(value)  # str() of a str Enum member would return a different text
+    return str.__str__(value)  # str() of a str Enum member returns different text
 
 
 ContextPath = tuple[str, ...] | None
@@ -43,20 +47,20 @@ ContextPath = tuple[str, ...] | None
 
 
 class Context:
-    """A phase of a run, such as training. Equal names and parents give the same object.
+    """A phase of a run, such as training. The same name and parent always give the same object.
 
     ``Context.TRAINING``, ``Context.VALIDATION`` and ``Context.EVALUATION`` always exist. Create
     your own with a name and, optionally, a parent: ``Context("warm-up", parent=Context.TRAINING)``.
 
-    Wherever provml accepts a context, you can pass a ``str``: it means the context with that name
-    and without a parent. These words mean the three standard contexts, in every method, query and
-    command:
+    Wherever provml accepts a context, you can pass a ``str`` instead: it means the context with
+    that name and no parent. In every method, query and command, these words mean the three standard
+    contexts:
 
     - ``train``, ``training``: `Context.TRAINING`
     - ``val``, ``valid``, ``validation``: `Context.VALIDATION`
     - ``eval``, ``evaluation``, ``test``, ``testing``: `Context.EVALUATION`
 
-    provml records the word that you passed as an alias of the context.
+    If you pass one of these words, provml also records it as an alias of the context.
     """
 
     __slots__ = ("name", "parent", "path")
@@ -71,12 +75,13 @@ class Context:
     path: tuple[str, ...]
 
     def __new__(cls, name: str, parent: Context | None = None) -> Context:
-        """Return the context with this name and parent; create it if needed.
+        """Return the context with this name and parent; create it if it does not exist yet.
 
-        Raises InvalidArgumentError if the name is not Unicode text.
+        Raises InvalidArgumentError if the name is not a valid name (see `validate_name`), or the
+        parent is not a `Context`.
         """
         if parent is not None and not isinstance(parent, Context):
-            raise InvalidArgumentError(f"a context's parent must be a Context: {parent!r}")
+            raise InvalidArgumentError(f"a context's parent must be a Context, not {parent!r}")
         own = validate_name(name, "a context's name")
         path = (*parent.path, own) if parent is not None else (own,)
         known = cls._known.get(path)
@@ -127,7 +132,7 @@ def context_from_word(word: str) -> Context | None:
 
 
 def given_path(context: Context | str | None) -> ContextPath:
-    """Return a context's path with the words that the caller used: ``("train",)`` for ``"train"``.
+    """Return a context's path in the caller's words: ``("train",)`` for ``"train"``.
 
     Returns None for None, which means the run itself.
 
@@ -147,7 +152,7 @@ def given_path(context: Context | str | None) -> ContextPath:
 
 
 def context_path(context: Context | str | None) -> ContextPath:
-    """Return the path that a context is recorded under: ``("training",)`` for ``"train"``.
+    """Return the path under which a context is recorded: ``("training",)`` for ``"train"``.
 
     Raises:
         InvalidArgumentError: the context is neither a `Context`, a ``str`` nor None.
@@ -157,7 +162,7 @@ def context_path(context: Context | str | None) -> ContextPath:
 
 
 def standard_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Replace a first name such as ``train`` or ``val`` with its standard context's name."""
+    """Replace a word such as ``train`` at the start of a path with the standard context's name."""
     standard = _BY_WORD.get(path[0])
     return path if standard is None else (*standard.path, *path[1:])
 
@@ -165,14 +170,14 @@ def standard_path(path: tuple[str, ...]) -> tuple[str, ...]:
 def context_alias(context: Context | str | None) -> str | None:
     """Return the caller's word for a standard context, such as ``"val"``.
 
-    None if the word is the context's own name, or the context is not a standard one.
+    Returns None if the word is the context's own name, or if the context is not a standard one.
     """
     path, recorded = given_path(context), context_path(context)
     return None if path is None or recorded is None or path[0] == recorded[0] else path[0]
 
 
 def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
-    """Return the paths that a context in a query can mean, the best match first.
+    """Return the paths that a context in a query can mean, with the best match first.
 
     Early versions of provml recorded a context named ``train`` under that name, so this name is
     tried first. Otherwise ``train`` means training, as in the methods that record.
@@ -181,7 +186,7 @@ def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
 
 
 def context_from_path(path: tuple[str, ...] | None) -> Context | None:
-    """Return the context with this path; None if the path is None or empty."""
+    """Return the context that a path names; None if the path is None or empty."""
     context: Context | None = None
     for name in path or ():
         context = Context(name, context)

@@ -1,4 +1,4 @@
-"""Event objects, for code that builds events before it logs them.
+"""The classes for code that builds an event before logging it.
 
 Imports nothing else from provml.
 """
@@ -26,8 +26,8 @@ class Event(NamedTuple):
     Attributes:
         name: a short description of what happened.
         source: the person or program that the event comes from.
-        wallclock_time: the time, in any type that `log_event` accepts; None means now.
-        metadata: further facts as a mapping; the values must be valid in JSON.
+        wallclock_time: the time of the event, in any form that `log_event` accepts; None means now.
+        metadata: further facts about the event, as a mapping of names to JSON-compatible values.
     """
 
     name: str

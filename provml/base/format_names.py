@@ -35,7 +35,10 @@ BUILT_IN: Final = (
     "trig",
     "turtle",
 )
-"""Each name is a module of `provml.export`, with dashes instead of underscores."""
+"""The names of provml's own formats.
+
+Each is the name of a module in `provml.export`, with dashes instead of underscores.
+"""
 
 ENTRY_POINTS: Final = "provml.formats"
 
@@ -48,10 +51,10 @@ def format_names() -> tuple[str, ...]:
 def added_formats() -> dict[str, EntryPoint]:
     """Return the entry points of the formats that other packages add, by name.
 
-    A built-in name cannot be replaced. If two packages use the same name, the one that Python
-    would import first wins.
+    Built-in names can't be replaced. If two packages use the same name, the package that comes
+    first on Python's import path wins.
     """
-    from importlib import metadata  # its import takes as long as that of the rest of provml
+    from importlib import metadata  # importing it takes as long as the rest of provml does
 
     found: dict[str, EntryPoint] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):
@@ -64,7 +67,8 @@ def load_added_format(point: EntryPoint) -> Any:
     """Import a format that another package adds, and check that it is complete.
 
     Raises:
-        ExportError: the import fails, or the format has no valid ``SUFFIX`` or no ``write()``.
+        ExportError: the import fails, or the format lacks a valid ``SUFFIX`` or a ``write()``
+            function.
     """
     try:
         writer = point.load()
@@ -75,7 +79,7 @@ def load_added_format(point: EntryPoint) -> Any:
         if not isinstance(suffix, str) or not suffix.startswith("."):
             reason = f"its SUFFIX must be a string that starts with a dot, not {suffix!r:.80}"
         elif not callable(getattr(writer, "write", None)):
-            reason = f"{point.value} has no write(mapping, sink)"
+            reason = f"{point.value} has no function write(mapping, sink)"
         else:
             return writer
     package = point.dist.name if point.dist is not None else point.value
@@ -88,7 +92,7 @@ def load_added_format(point: EntryPoint) -> Any:
 def check_format(name: object) -> None:
     """Check that a format exists and, if another package adds it, that it can be loaded.
 
-    Costs nothing for a built-in format. Raises ExportError.
+    Costs nothing for a built-in format. Raises ExportError if the check fails.
     """
     if name in BUILT_IN:
         return

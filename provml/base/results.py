@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 class KeyedResult:
     """A result whose fields can also be read by key.
 
-    ``result["count"]`` is ``result.count``, and ``dict(result)`` is a dict of all fields.
+    ``result["count"]`` equals ``result.count``, and ``dict(result)`` is a dict of all fields.
     """
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class AppendedPoint(KeyedResult):
     """The result of `MetricGroup.append`.
 
     Attributes:
-        index: the index of the point within its group.
+        index: the index of the new point within its group.
     """
 
     index: int
@@ -48,9 +48,9 @@ class AppendedBatch(KeyedResult):
     """The result of `MetricGroup.append_batch`.
 
     Attributes:
-        count: the number of points.
-        start_index: the index of the first point.
-        end_index: the index of the last point; ``start_index - 1`` for an empty batch.
+        count: the number of points in the batch.
+        start_index: the index of the batch's first point within the group.
+        end_index: the index of the batch's last point; ``start_index - 1`` for an empty batch.
     """
 
     count: int
@@ -91,9 +91,9 @@ class RecordedException(KeyedResult):
     """The exception that ended a run.
 
     Attributes:
-        type: its qualified class name, such as ``builtins.ValueError``.
-        message: its text.
-        traceback: the end of its traceback, as Python prints it.
+        type: the qualified name of the exception's class, such as ``builtins.ValueError``.
+        message: the exception's message.
+        traceback: the end of the exception's traceback, as Python prints it.
     """
 
     type: str
@@ -105,8 +105,8 @@ class DroppedCounts(NamedTuple):
     """The numbers of records that a run lost because of a problem such as a full disk.
 
     Attributes:
-        samples: the number of samples lost.
-        events: the number of other records lost.
+        samples: the number of lost samples.
+        events: the number of lost events and other records.
     """
 
     samples: int

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 def schema_folder() -> Traversable:
     """Return the folder that contains the schemas.
 
-    A wheel contains it inside the package. In an editable install, it is next to the package.
+    In a wheel, the folder is inside the package. In an editable install, it is next to the package.
     """
     package = resources.files("provml")
     shipped = package.joinpath("schemas")
@@ -20,5 +20,5 @@ def schema_folder() -> Traversable:
 
 
 def read_schema(name: str) -> bytes:
-    """Read one file of the schemas folder, such as ``provml.ttl``."""
+    """Return the contents of one file in the schemas folder, such as ``provml.ttl``."""
     return schema_folder().joinpath(name).read_bytes()

@@ -66,10 +66,11 @@ class Settings(NamedTuple):
     """The environment variables that control recording, as parsed values."""
 
     hash_wait_s: float
-    """``PROVML_HASH_WAIT_S``: the longest wait of `end_run` for digests of large datasets."""
+    """``PROVML_HASH_WAIT_S``: the maximum number of seconds that `end_run` waits for the digests of
+    large datasets."""
     sync_interval_s: float
-    """``PROVML_SYNC_INTERVAL_S``: seconds between two fdatasync calls. A power loss costs at most
-    this many seconds of records. 0 means never."""
+    """``PROVML_SYNC_INTERVAL_S``: the number of seconds between two fdatasync calls. A power loss
+    costs at most this many seconds of records. 0 means to sync only at the end of the run."""
     disabled: bool
     """``PROVML_DISABLED=1``: every run is disabled and records nothing."""
     run_id: str | None
@@ -80,16 +81,17 @@ class Settings(NamedTuple):
     """``PROVML_COMMAND``: identifies the ``provml run`` command that started this process; empty if
     no such command did."""
     capture: tuple[str, ...] | None
-    """``PROVML_CAPTURE``: what ``provml run`` records in the script's process, as names; None means
-    everything."""
+    """``PROVML_CAPTURE``: the kinds of things that ``provml run`` records in the script's process,
+    by name; None means all kinds."""
     rank: int | None
-    """This process's rank in a distributed job, from the launcher's variables."""
+    """The rank of this process in a distributed job, as the launcher set it in the environment."""
     local_rank: int | None
-    """This process's rank among the job's processes on this machine."""
+    """The rank of this process among the job's processes on this machine."""
     sample_interval_s: float
-    """``PROVML_SAMPLE_INTERVAL_S``: seconds between two readings of the machine; 0 means never."""
+    """``PROVML_SAMPLE_INTERVAL_S``: the number of seconds between two readings of the machine; 0
+    means to take no readings."""
     collect: tuple[str, ...] | None
-    """``PROVML_COLLECT``: the names of the collectors, separated by commas."""
+    """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
 
 
 def read_settings() -> Settings:
@@ -100,7 +102,7 @@ def read_settings() -> Settings:
     """
     _check_umask()
     return Settings(
-        hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for not at all"),
+        hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for no wait"),
         sync_interval_s=_read_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
         disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
         run_id=os.environ.get("PROVML_RUN_ID") or None,
@@ -129,7 +131,7 @@ def _read_seconds(variable: str, default: str, zero: str) -> float:
             raise ValueError
     except ValueError:
         raise InvalidArgumentError(
-            f"{variable} must be a number of seconds, {zero}: {text!r}"
+            f"{variable} must be a number of seconds ({zero}), not {text!r}"
         ) from None
     return seconds
 

@@ -20,13 +20,14 @@ Destination = str | os.PathLike[str] | BinaryIO
 
 @contextmanager
 def open_sink(target: Destination) -> Iterator[BinaryIO]:
-    """Open the target for writing bytes. A file is replaced only after everything is written.
+    """Open the target of an export for writing bytes.
 
-    If the path is a link, the file that it points to is replaced. An existing file keeps its
-    permissions.
+    An existing file is replaced only after everything has been written, and keeps its permissions.
+    If the path is a link, the file that the link points to is replaced.
 
     Raises:
-        ExportError: the path is empty or a folder, or its parent folder does not exist.
+        ExportError: the path is empty, the path is a folder, the parent folder does not exist, or
+            the stream is a text stream.
         MissingExtraError: the file name ends with ``.zst``, and zstandard is not installed.
         OSError: the file cannot be written. An existing file stays unchanged, and no partial file
             remains.
@@ -34,17 +35,17 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
     if not isinstance(target, (str, os.PathLike)):
         given: object = target
         if isinstance(given, io.TextIOBase):
-            raise ExportError("a document is written as bytes: open the file in binary mode")
+            raise ExportError("documents are written as bytes: open the file in binary mode")
         yield target
         return
     if not os.fspath(target):
-        raise ExportError("the target is empty: give the name of a file")
+        raise ExportError("the name of the target is empty: give the name of a file")
     path = Path(target)
     suffix = path.suffix.lower()
     if path.is_dir():
         raise ExportError(f"{path} is a folder: give the name of a file in it")
     if not path.parent.is_dir():
-        raise ExportError(f"there is no folder {path.parent}")
+        raise ExportError(f"there is no folder {path.parent}: create it first")
     if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
         with open(path, "wb") as stream:
             yield stream
@@ -72,20 +73,20 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Make the system's errors name the target, not the temporary file, and suggest a remedy."""
+    """Make the system's errors name the target instead of the temporary file, and suggest a fix."""
     try:
         yield
     except OSError as error:
-        reason = f"{error.strerror}; -o writes it elsewhere"
+        reason = f"{error.strerror}; use -o to write the file elsewhere"
         raise OSError(error.errno, reason, os.fspath(target)) from None
 
 
 def _copy_permissions(file: BinaryIO, path: Path) -> None:
-    """Give a new, still empty file the permissions of the file that it will replace."""
+    """Give a new, empty file the permissions of the file that it will replace."""
     try:
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
     except OSError:
-        pass  # no such file, or a file system without permissions
+        pass  # there is no file to replace, or its file system has no permissions
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def _open_compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
         import gzip
 
-        # no name or time in the header, so equal documents give equal files
+        # leave the name and the time out of the header, so that equal documents give equal files
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
             yield cast(BinaryIO, sink)
     elif suffix == ".zst":

@@ -15,7 +15,7 @@ _LARGEST_SIZE: Final = 10**18
 
 
 def printable(text: object, hidden: frozenset[str] = HIDDEN_CATEGORIES) -> str:
-    r"""Replace the hidden characters in a text with escapes: an ESC character becomes ``\x1b``."""
+    r"""Replace hidden characters in a text with escapes: an ESC character becomes ``\x1b``."""
     own = str(text)
     if own.isascii() and own.isprintable():
         return own
@@ -35,7 +35,7 @@ def printable_path(text: str) -> str:
 
 
 def size_text(size: int) -> str:
-    """Format a number of bytes with a decimal unit: ``512 B``, ``1.5 MB``."""
+    """Format a number of bytes with a decimal unit, such as ``512 B`` or ``1.5 MB``."""
     amount, unit = float(min(size, _LARGEST_SIZE)), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if amount < 1000 or unit == "TB":

@@ -1,10 +1,10 @@
-"""Records an unchanged script: what it prints, its calls to other trackers, the files it opens.
+"""Records an unchanged script: its output, its calls to other trackers, and the files it opens.
 
-The modules here import the packages that record (`recording`, `collect`, `journal`), and never
-the packages that derive documents. To find your way:
+The modules in this package import the packages that record (`recording`, `collect`, `journal`), and
+never the packages that derive documents. These are the shared modules:
 
-- `state` owns all the memory of capture in a process.
-- `bootstrap` sets capture up in each Python process of a command.
-- `outer_run` opens the run that ``provml run`` started for the process.
+- `state` owns everything that capture remembers in a process.
+- `bootstrap` sets up capture in each Python process of a command.
+- `outer_run` opens the run that ``provml run`` started for a process.
 - `metric_contexts` guesses the context of a metric from its name.
 """

@@ -1,6 +1,6 @@
 """Sets up capture in each Python process that ``provml run`` starts, before the script runs.
 
-This imports provml, which is the main cost. A part is imported only if the settings ask for it.
+The main cost is the import of provml. Each part is imported only if the settings ask for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from provml.base.settings import read_settings
 from provml.capture.outer_run import note_missed
 
 PARTS: Final[tuple[str, ...]] = ("files", "trackers")
-"""The modules of this package whose ``install()`` must be called before the script runs."""
+"""The parts of this package whose ``install()`` must be called before the script runs."""
 SITE: Final = Path(__file__).with_name("site")
 """The folder to put first in PYTHONPATH. It contains our ``sitecustomize.py``."""
 
@@ -22,7 +22,7 @@ _MARKER: Final = ".inside"
 
 
 def install() -> None:
-    """Install the parts that the settings ask for. If one part fails, install the others anyway."""
+    """Install the parts that the settings ask for. If a part fails, note it and go on."""
     settings = read_settings()
     if settings.joined_run is None:
         return
@@ -36,7 +36,7 @@ def install() -> None:
 
 
 def _create_marker(run_folder: Path) -> None:
-    """Create the marker file in the run's folder, as proof that the command can import provml."""
+    """Create a marker file in the run's folder, to prove that the command can import provml."""
     try:
         os.close(os.open(run_folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
     except OSError:
@@ -48,7 +48,7 @@ def was_installed(run_folder: Path, keep: bool) -> bool:
 
     Args:
         run_folder: the folder of the run.
-        keep: whether to keep the marker file, because commands of other ranks may need it.
+        keep: whether to keep the marker file; the commands of other ranks may need it.
     """
     marker = run_folder / _MARKER
     found = marker.exists()

@@ -1,9 +1,9 @@
 """Calls a function after a module has been imported, so that it can replace the module's contents.
 
-One finder comes before all others in ``sys.meta_path`` and lets them find the modules. If a
-callback waits for a module, the finder overrides ``exec_module`` on that one loader instance, not
-on its class, and calls back after the module has run. The module keeps its usual ``__spec__`` and
-``__loader__``. If the module raises an error, the traceback contains no frames of provml.
+A finder at the front of ``sys.meta_path`` asks the other finders for each module. If a callback
+waits for the module, the finder overrides ``exec_module`` on that one loader instance, not on its
+class, and runs the callback after the module. The module keeps its usual ``__spec__`` and
+``__loader__``. If the module raises an error, the traceback contains no frames from provml.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 ImportCallback = Callable[[ModuleType], None]
-"""Called with the module that was imported."""
+"""A function to call with a module that has been imported."""
 
 
 class _ImportFinder:
@@ -30,13 +30,13 @@ class _ImportFinder:
         self.lock = threading.Lock()
 
     def after_fork_in_child(self) -> None:
-        """Replace the lock: another thread of the parent may have held it."""
+        """Replace the lock, because another thread of the parent may have held it."""
         self.lock = threading.Lock()
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec that the later finders find; None if no callback waits for the module."""
+        """Return the spec that the other finders find; None if no callback waits for the module."""
         if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)
@@ -51,7 +51,7 @@ class _ImportFinder:
         return None
 
     def _watch_loader(self, name: str, loader: Any) -> None:
-        """Make this loader call the callbacks once, after it has run the module."""
+        """Make this loader run the module's callbacks once, after it has run the module."""
         execute = getattr(loader, "exec_module", None)
         if execute is None or isinstance(loader, type):
             error = TypeError(f"can't watch a loader of this kind: {loader!r}")
@@ -79,14 +79,15 @@ class _ImportFinder:
 
 
 def call_on_import(name: str, callback: ImportCallback) -> None:
-    """Call a function each time a module is imported; now, if it has been imported already.
+    """Call a function each time a module is imported, and at once if it has already been imported.
 
-    While a callback waits, the import of any other module costs one extra dictionary look-up. If
-    the function raises an error, `note_missed` counts it and the import goes on.
+    While a callback waits, each import of another module costs one extra dictionary look-up. If
+    the function raises an error, `note_missed` counts the error, and the import continues.
 
     Args:
-        name: the module's full name: ``torch.serialization``.
-        callback: called in the importing thread, before the import statement returns.
+        name: the module's full name, such as ``torch.serialization``.
+        callback: the function; it runs in the importing thread, before the import statement
+            returns.
     """
     finder = STATE.part(_ImportFinder)
     with finder.lock:
@@ -99,7 +100,7 @@ def call_on_import(name: str, callback: ImportCallback) -> None:
 
 
 def cancel_call_on_import(name: str, callback: ImportCallback) -> None:
-    """Undo one `call_on_import`. If no callbacks are left, remove the finder."""
+    """Undo one call of `call_on_import`. If no callbacks are left, remove the finder."""
     finder = STATE.part(_ImportFinder)
     with finder.lock:
         callbacks = finder.callbacks.get(name, [])

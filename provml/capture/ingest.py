@@ -1,6 +1,6 @@
-"""Reads metrics from a log file, which may still grow, or from the output of another program.
+"""Reads metrics from a log file, which may still be growing, or from another program's output.
 
-The caller supplies a `LineReader`, which knows the run to record into.
+The caller supplies a `LineReader`, which records the metrics in a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INGEST_BLOCK_BYTES: Final = 2**16
 _CHECKED_HEAD_BYTES: Final = 2**13
 _POLL_S: Final = 0.2
 _ROTATED_SUFFIX: Final = re.compile(r"[.-]\d[\d_.:T-]*")
-"""The end of a rotated log's name: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
+"""Matches the end of a rotated log's name: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
 
 
 def open_text(path: str) -> int:
@@ -29,7 +29,7 @@ def open_text(path: str) -> int:
 
     Raises:
         ContentNotFoundError: the file does not exist.
-        InvalidArgumentError: the path is invalid, or names a folder or a file that is not text.
+        InvalidArgumentError: the path is invalid, or it names a folder or a binary file.
         OSError: the file can't be read.
     """
     try:
@@ -37,17 +37,17 @@ def open_text(path: str) -> int:
     except (FileNotFoundError, NotADirectoryError):
         raise ContentNotFoundError(f"there is no file {path!r}") from None
     except ValueError as error:
-        raise InvalidArgumentError(f"{path!r} is not a path: {error}") from None
+        raise InvalidArgumentError(f"{path!r} is not a valid path: {error}") from None
     try:
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
-            raise InvalidArgumentError(f"{path!r} is a folder; give a text file")
+            raise InvalidArgumentError(f"{path!r} is a folder: give the name of a text file")
         if stat.S_ISREG(status.st_mode):
             head = os.pread(fd, _CHECKED_HEAD_BYTES, 0)
             if b"\0" in head:
                 raise InvalidArgumentError(
-                    f"{path!r} is not text: it has a NUL byte at offset {head.index(0)}. Convert "
-                    "UTF-16 to UTF-8 (iconv), and unpack compressed files "
+                    f"{path!r} is not text: it contains a NUL byte at offset {head.index(0)}. "
+                    "Convert UTF-16 to UTF-8 (iconv), and unpack compressed files "
                     "(zcat FILE | provml ingest -)"
                 )
     except BaseException:
@@ -57,7 +57,7 @@ def open_text(path: str) -> int:
 
 
 def is_file(fd: int) -> bool:
-    """Return whether the descriptor is a regular file, not a pipe or a terminal."""
+    """Return whether a descriptor refers to a regular file, and not to a pipe or a terminal."""
     return stat.S_ISREG(os.fstat(fd).st_mode)
 
 
@@ -69,19 +69,19 @@ def read_text(
     goes_on: Callable[[], bool] | None = None,
     path: str | None = None,
 ) -> None:
-    """Read text to its end, and feed it to a line reader.
+    """Read all text from a descriptor, and feed it to a line reader.
 
     Args:
         fd: the descriptor to read from.
         reader: the line reader that gets each block.
-        pass_on: the descriptor to copy each block to first, unchanged. If nobody reads that output
-            any more, copying stops and reading goes on.
-        goes_on: a function to call at the end of the file; returns True to wait for more text,
-            False to stop. If the file is truncated during the wait, it is read again from the
-            start. None stops at the end.
-        path: the path of the file, to follow log rotation. If another file has replaced this one,
-            the other file is read next; files that were rotated away in between
-            (``train.log.1``) are read before it.
+        pass_on: a descriptor to copy each block to, unchanged, before it is parsed. If nobody
+            reads that output any more, copying stops and reading continues.
+        goes_on: a function to call at the end of the file; it returns True to wait for more text,
+            or False to stop. If the file is truncated during the wait, it is read again from the
+            start. None means to stop at the end.
+        path: the path of the file, to follow log rotation. If a new file has replaced this file,
+            the new file is read next. Files that were rotated away in between (``train.log.1``)
+            are read first.
 
     Raises:
         OSError: the text can't be read.
@@ -105,17 +105,17 @@ def read_text(
 
 
 def pass_through(fd: int, to: int) -> None:
-    """Copy everything from one descriptor to another, until the end or until nobody reads it."""
+    """Copy one descriptor to another, until the input ends or nobody reads the output any more."""
     while block := os.read(fd, _INGEST_BLOCK_BYTES):
         if not _write_if_read(to, block):
             return
 
 
 class _LogRotation:
-    """Follows log rotation: new log files that replace each other under one path.
+    """Follows a log file that is rotated: new files replace each other under the same path.
 
     Attributes:
-        is_behind: whether the file being read now has already been rotated away.
+        is_behind: whether the file that is being read has already been rotated away.
     """
 
     def __init__(self, path: str) -> None:
@@ -124,7 +124,7 @@ class _LogRotation:
         self.is_behind = False
 
     def _find_rotated(self) -> list[tuple[str, os.stat_result]] | None:
-        """List the rotated files in the log's folder; None if the folder can't be listed now."""
+        """Return the rotated files in the log's folder; None if the folder can't be listed now."""
         folder, name = os.path.split(self._path)
         found = []
         try:
@@ -141,7 +141,7 @@ class _LogRotation:
         return found
 
     def take_next(self, fd: int) -> None:
-        """Make the descriptor refer to the next file to read, if another file exists."""
+        """Make a descriptor refer to the next file to read, if there is one."""
         own = os.fstat(fd)
         try:
             now = os.stat(self._path)
@@ -152,7 +152,7 @@ class _LogRotation:
             return
         moved, again = self._find_rotated(), self._find_rotated()
         if moved is None or again is None or _inodes_by_path(moved) != _inodes_by_path(again):
-            return  # the listing of a changing folder can miss a file: try again later
+            return  # listing a folder while it changes can miss a file: try again later
         self._read_files.add(_file_identity(own))
         unread = [
             (status.st_mtime_ns, path, status)
@@ -176,12 +176,15 @@ def _inodes_by_path(files: list[tuple[str, os.stat_result]]) -> dict[str, int]:
 
 
 def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
-    """Return an identifier of a finished file. The time differs if a later file gets its inode."""
+    """Return an identifier for a finished file: its device, inode and modification time.
+
+    The time tells the file from a later file that reuses its inode.
+    """
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _write_if_read(fd: int, block: bytes) -> bool:
-    """Write a whole block; return whether anybody still reads the output."""
+    """Write a whole block, and return whether anybody still reads the output."""
     rest = memoryview(block)
     while rest:
         try:

@@ -1,7 +1,7 @@
 """Guesses the context of a metric from its name, for tools that have no contexts.
 
-The rule: split the name at ``/``, ``.``, ``_``, ``-`` and spaces. If the name has at least two
-parts, the first part, or else the last, may name the context, in upper or lower case:
+The name is split at ``/``, ``.``, ``_``, ``-`` and spaces. If there are at least two parts, the
+first part may name the context, or else the last part. Case does not matter:
 
 - training: ``train``, ``training``
 - validation: ``val``, ``valid``, ``validation``
@@ -23,9 +23,10 @@ _NAME_SEPARATORS: Final = re.compile(r"[/._\-\s]+")
 
 @lru_cache(maxsize=4096)
 def context_from_name(name: str) -> Context | None:
-    """Return the context that a metric's name implies, or None: validation for ``val_loss``.
+    """Return the context that a metric's name implies, such as validation for ``val_loss``.
 
-    For a name that was seen before, this costs one dictionary look-up.
+    Returns None if the name implies no context. Costs one dictionary look-up if the name was seen
+    before.
     """
     parts = [part.lower() for part in _NAME_SEPARATORS.split(name) if part]
     if len(parts) < 2:

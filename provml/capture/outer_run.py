@@ -1,7 +1,8 @@
-"""Opens the outer run, which is the run that ``provml run`` started for this process.
+"""Opens the outer run: the run that ``provml run`` started for this process.
 
-`get_outer_run` opens the run when something is first recorded; each process writes its own journal
-files. If something can't be recorded, `note_missed` counts it; the script never sees the error.
+`get_outer_run` opens the run when something is first recorded. Each process writes its own journal
+files. If something can't be recorded, `note_missed` counts the failure, and the script never sees
+the error.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from provml.recording.joined_run import SOURCE, join_run
 from provml.recording.run import Run
 
 MISSED: Final = "capture missed"
-"""The event for something that could not be recorded, logged once for each kind of failure."""
+"""The name of the event that reports the first failure of each kind to record something."""
 
 MISSED_IN_ALL: Final = "capture missed in all"
-"""The event that counts the failures when a process ends, if any happened more than once."""
+"""The name of the event that counts the failures of each kind when a process ends.
+
+It is logged only if a failure happened more than once.
+"""
 
 _MAX_REASON_LENGTH: Final = 1000
 
@@ -31,11 +35,12 @@ class _OuterRunState:
     """The outer run of this process, and the number of failures to record something in it.
 
     Attributes:
-        run: the run; None if no outer run exists, or it can't be opened.
-        is_known: whether the attempt to open the run has ended, so that `run` is final.
-        is_opening: whether the attempt is under way. Until it ends, `get_outer_run` returns None
-            to the code that opens the run.
+        run: the outer run; None if there is no outer run, or if it can't be opened.
+        is_known: whether provml has tried to open the run, so `run` no longer changes.
+        is_opening: whether the run is being opened. Meanwhile, `get_outer_run` returns None to the
+            thread that opens it.
         misses: the number of failures of each kind.
+        lock: held while the run is opened.
     """
 
     def __init__(self) -> None:
@@ -46,14 +51,14 @@ class _OuterRunState:
         self.lock = threading.RLock()
 
     def after_fork_in_child(self) -> None:
-        """Replace the lock, which another thread may have held, and reset the counts."""
+        """Replace the lock, because another thread may have held it, and reset the counts."""
         self.lock = threading.RLock()
         self.is_opening = False
         self.misses.clear()
 
 
 class _OuterRun(Run):
-    """The outer run as this process records it, in its own journal files, until it exits."""
+    """The part of the outer run that this process records, in its own journal files."""
 
     def end_run(
         self,
@@ -71,9 +76,10 @@ class _OuterRun(Run):
 
 
 def get_outer_run() -> Run | None:
-    """Return the outer run; None if no outer run exists, or if it can't be opened.
+    """Return the outer run; None if there is no outer run, or if it can't be opened.
 
-    The first call takes a few milliseconds, later calls a dictionary look-up. Raises nothing.
+    The first call takes a few milliseconds. Later calls cost one dictionary look-up. Never raises
+    an error.
     """
     state = STATE.part(_OuterRunState)
     if state.is_known:
@@ -95,13 +101,13 @@ def get_outer_run() -> Run | None:
 
 
 def note_missed(what: str, error: BaseException) -> None:
-    """Count something that could not be recorded, and log the first failure of each kind.
+    """Count a failure to record something, and log the first failure of each kind.
 
-    Raises nothing.
+    Never raises an error.
 
     Args:
-        what: a name for the thing that was not recorded: ``tensorboard.add_scalar``.
-        error: the reason.
+        what: a name for the thing that was not recorded, such as ``tensorboard.add_scalar``.
+        error: the error that caused the failure.
     """
     misses = STATE.part(_OuterRunState).misses
     kind = type(error).__qualname__
@@ -115,4 +121,4 @@ def note_missed(what: str, error: BaseException) -> None:
             reason = reason.encode("utf-8", "backslashreplace").decode()
             run.log_event(MISSED, source=SOURCE, metadata={"what": what, "reason": reason})
     except Exception:
-        pass  # the failure can't be recorded either, and the script must not see it
+        pass  # this failure can't be recorded either, and the script must not see it

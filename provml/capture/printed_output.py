@@ -1,9 +1,11 @@
-r"""Reads metrics from what Python code prints in a ``with`` block.
+r"""Reads metrics from the text that Python code prints in a ``with`` block.
 
-Objects that pass everything on to the original streams, and have the same attributes and methods,
-replace ``sys.stdout`` and ``sys.stderr``. The file descriptors do not change. So this module misses
-the output of other programs and of C code, and text that the script writes to a stream that it took
-from ``sys`` before the block.
+Replaces ``sys.stdout`` and ``sys.stderr`` with objects that have the same attributes and methods
+and pass everything on to the original streams. The file descriptors do not change. So this module
+misses:
+
+- the output of other programs and of C code,
+- text written to a stream that the script took from ``sys`` before the block.
 """
 
 from __future__ import annotations
@@ -37,15 +39,15 @@ def capture_output(
     stdout: bool = True,
     stderr: bool = True,
 ) -> PrintedOutputCapture:
-    """Record the metrics that code prints in a ``with`` block. The output itself does not change.
+    """Record the metrics that your code prints in a ``with`` block. The output does not change.
 
         with provml.capture_output(patterns=["epoch {epoch} loss {loss}"]):
             train()
 
     Three formats need no pattern: JSON lines (``{"metric": "loss", "value": 0.5, "step": 3}``),
     Keras progress bars and tqdm bars. The event ``lines rejected`` counts the lines that look like
-    a metric but can't be read as one. If blocks for the same run are nested, the inner block
-    records. Under ``provml run``, which reads the three formats itself, this block uses only your
+    a metric but can't be read as one. If you nest blocks for the same run, only the innermost block
+    records. Under ``provml run``, which reads the three formats itself, the block uses only your
     patterns.
 
     Costs a few microseconds for each printed line.
@@ -78,7 +80,7 @@ class PrintedOutputCapture:
         run: Run | None = process_hooks.active() if self._run is None else self._run
         if run is None:
             raise NoActiveRunError("capture_output")
-        # `provml run` reads the built-in formats itself: don't record them twice
+        # `provml run` reads the built-in formats itself, so don't record them twice
         built_in = not isinstance(run, JoinedRun)
         replaced: list[_ReplacedStream] = []
         outer: list[_PrintedLines] = []
@@ -104,7 +106,8 @@ class PrintedOutputCapture:
     ) -> None:
         replaced, outer = self._open.pop()
         for name, original, stream in reversed(replaced):
-            # if other code has replaced or patched our stream since, leave it: it only passes on
+            # if other code has replaced or patched our stream since, leave it in place: it is
+            # harmless, because it then only passes text on
             if getattr(sys, name) is stream and not stream._is_patched():
                 setattr(sys, name, original)
             stream._lines.finish()
@@ -113,7 +116,7 @@ class PrintedOutputCapture:
 
 
 class _ReplacedStream(NamedTuple):
-    """A standard stream of `sys`, and the object that replaces it during the block."""
+    """A standard stream of `sys` and the object that replaces it during the block."""
 
     name: str
     original: Any
@@ -123,11 +126,11 @@ class _ReplacedStream(NamedTuple):
 class _PrintedLines:
     """Joins the pieces of text that each thread writes into lines, and reads metrics from them.
 
-    ``print`` writes a line in two pieces, so the pieces of different threads are kept apart.
+    ``print`` writes a line in two pieces, so the pieces from different threads are kept apart.
     No method raises an error.
 
     Attributes:
-        pauses: the number of reasons to ignore the text; it is read only if the number is 0.
+        pauses: the number of reasons to ignore the text. Text is read only if this number is 0.
     """
 
     def __init__(self, run: Run, patterns: tuple[str, ...], source: str, built_in: bool) -> None:
@@ -138,18 +141,18 @@ class _PrintedLines:
         STATE.part(_OpenPrintedLines).all.add(self)
 
     def begin(self) -> None:
-        """Create a new reader and a new lock. In a forked child, the old lock may be held."""
+        """Create a new reader and a new lock. After a fork, the old lock may still be held."""
         patterns, source, built_in = self._arguments
         self._reader = LineReader(self._run, patterns, source=source, built_in=built_in)
         self._lock = threading.Lock()
         self._local = threading.local()
 
     def reads(self, run: Run, source: str) -> bool:
-        """Return whether this object reads the named stream for this run, and is not paused."""
+        """Return whether this object reads the stream ``source`` for a run and is not paused."""
         return not self.pauses and self._run is run and self._arguments[1] == source
 
     def take(self, piece: str | bytes) -> None:
-        """Add a piece of text. If it ends a line, read this thread's text."""
+        """Add a piece of text. If it ends a line, read all text from this thread."""
         if self.pauses:
             return
         local = self._local
@@ -165,7 +168,7 @@ class _PrintedLines:
             ends = b"\n" in piece or b"\r" in piece
         if not ends and len(pieces) < _MAX_PIECES and len(piece) < _LONG_PIECE_LENGTH:
             return
-        if not local.reads:  # true if a signal handler or the recording prints during `_read`
+        if not local.reads:  # already true if a signal handler or provml prints during `_read`
             local.reads = True
             try:
                 self._read(pieces)
@@ -181,7 +184,7 @@ class _PrintedLines:
                 self._reader.feed(b"".join(blocks))
 
     def finish(self) -> None:
-        """Read this thread's unfinished line, and ignore all further pieces."""
+        """Read this thread's unfinished line, and ignore all further text."""
         self.take("\n")
         self.pauses += 1
         with self._lock:
@@ -199,13 +202,13 @@ class _StandIn:
     def __init__(self, original: Any, lines: _PrintedLines) -> None:
         _set_on_self(self, "_original", original)
         _set_on_self(self, "_lines", lines)
-        # bind it now: other code may later patch the original's `write` to call ours
+        # bind `write` now: other code may later patch the original's `write` to call ours
         _set_on_self(self, "_write", original.write)
         _set_on_self(self, "_take", lines.take)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        # so that isinstance(sys.stdout, io.TextIOWrapper) stays true
+        # keeps isinstance(sys.stdout, io.TextIOWrapper) true
         return type(self._original)
 
     def __getattr__(self, name: str) -> Any:
@@ -224,7 +227,7 @@ class _StandIn:
             delattr(self._original, name)
 
     def _is_patched(self) -> bool:
-        """Return whether other code has replaced a method of this object."""
+        """Return whether other code has patched a method of this object."""
         return not _OVERRIDABLE.isdisjoint(vars(self))
 
     def __dir__(self) -> list[str]:

@@ -1,11 +1,11 @@
-"""Owns the memory of capture in this process: the outer run, import callbacks, hooks, trackers.
+"""Owns the state of capture in this process: the outer run, import callbacks, hooks and trackers.
 
-Each module of `capture` defines a class for its own memory, and asks `STATE` for the only instance
+Each module of `capture` defines a class for its own state, and asks `STATE` for the only instance
 of that class:
 
     STATE.part(_ImportFinder).callbacks
 
-So no other module has a mutable global, and forks are handled in one place. Imports nothing else
+So no other module needs a mutable global, and forks are handled in one place. Imports nothing else
 from provml.
 """
 
@@ -18,10 +18,10 @@ _Part = TypeVar("_Part")
 
 
 class CaptureState:
-    """The memory of capture in one process: one instance (a part) of each class asked for.
+    """The state of capture in one process: a single instance, called a part, of each class.
 
-    In each forked child, the method ``after_fork_in_child()`` of each part that defines it is
-    called. A fork does not change the parts in any other way.
+    Each forked child calls the method ``after_fork_in_child()`` of every part that defines it. A
+    fork does not change the parts in any other way.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class CaptureState:
     def part(self, kind: type[_Part]) -> _Part:
         """Return the only instance of a class. The first call creates it, without arguments.
 
-        Costs a dictionary look-up. Safe from any thread: all threads get the same instance.
+        Costs one dictionary look-up. Thread-safe: all threads get the same instance.
         """
         try:
             found: _Part = self._parts[kind]
@@ -39,7 +39,7 @@ class CaptureState:
         return found
 
     def after_fork_in_child(self) -> None:
-        """Tell each part about the fork: a lock that another thread held would stay locked."""
+        """Call each part's fork handler, which replaces locks that other threads may have held."""
         for part in list(self._parts.values()):
             handler = getattr(part, "after_fork_in_child", None)
             if handler is not None:
@@ -47,7 +47,7 @@ class CaptureState:
 
 
 STATE: Final = CaptureState()
-"""The state of this process."""
+"""The state of capture in this process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=STATE.after_fork_in_child)

@@ -1,6 +1,6 @@
-"""Read ``run.json``, up to 1 MiB of it; refuse a file with a newer format version.
+"""Reads ``run.json``, the file that describes a run, and checks the version of its format.
 
-Imports `layout`, `errors`.
+Reads at most 1 MiB. Imports only `layout` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """Read a run's ``run.json``. Returns None if the file can't be read.
+    """Return the contents of a run's ``run.json``, or None if the file can't be read.
 
-    Raises JournalError if it has a newer format version.
+    Raises JournalError if the file has a newer format version than this provml can read.
     """
     try:
         with open(folder / layout.RUN_FILE, "rb") as file:
@@ -35,6 +35,6 @@ def check_format_version(path: Path, version: object) -> None:
     """Raise JournalError if a file has a newer format version than this provml can read."""
     if isinstance(version, int) and version > layout.FORMAT_VERSION:
         raise JournalError(
-            f"{path} has the format version {version}, and this provml reads versions up to "
+            f"{path} has format version {version}, but this provml only reads versions up to "
             f"{layout.FORMAT_VERSION}: upgrade provml to read it"
         )

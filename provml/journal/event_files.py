@@ -1,6 +1,6 @@
-"""Write ``*.events.jsonl``: one line per record, one write() per line.
+"""Writes ``*.events.jsonl`` files: one line for each record, and one write() call for each line.
 
-Imports `layout`, `safe_open`, `errors`.
+Imports only `layout`, `safe_open` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(
 
 
 class EventsFile:
-    """The events file of one process. Its owner must hold a lock to call the methods."""
+    """The events file of one process. Not thread-safe: call its methods under a lock."""
 
     def __init__(self, path: str) -> None:
-        """Create the file. Raises OSError if that fails."""
+        """Create the events file. Raises OSError if the file can't be created or already exists."""
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         with avoid_std_fds():
@@ -30,11 +30,11 @@ class EventsFile:
 
     @property
     def fd(self) -> int:
-        """The file descriptor."""
+        """The descriptor of the open file."""
         return self._fd
 
     def append(self, record: dict[str, Any]) -> int:
-        """Write one line and return its offset in the file.
+        """Write a record as one line, and return the line's offset in the file.
 
         Raises:
             OSError: the line could not be written completely.
@@ -43,8 +43,8 @@ class EventsFile:
         line = _encode_line(record).encode("ascii") + b"\n"
         if len(line) > layout.MAX_EVENT_LINE_BYTES:
             raise InvalidArgumentError(
-                f"the record takes {len(line):,} bytes, more than the "
-                f"{layout.MAX_EVENT_LINE_BYTES:,} allowed: write the content to a file and log "
+                f"the record is {len(line):,} bytes long, but the limit is "
+                f"{layout.MAX_EVENT_LINE_BYTES:,} bytes: write the content to a file, and log "
                 "that file with log_artifact"
             )
         if self._torn:  # end the line that a full disk cut short
@@ -58,6 +58,6 @@ class EventsFile:
         return offset
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the events file."""
         os.close(self._fd)
         self._fd = -1

@@ -1,7 +1,7 @@
-"""Read the pair of files of one writer, during the run or after it.
+"""Reads one writer's pair of journal files, during the run or after it.
 
-Torn, unwritten and damaged content is skipped and counted. The size of each read is limited.
-Imports `layout` and `description`; imports numpy only to read samples.
+Skips and counts torn, unwritten and damaged content. Limits the size of each read. Imports only
+`layout` and `description` from provml, and imports numpy only to read samples.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 
 CHUNK_RECORDS: Final = 131_072
 _END_SEARCH_BYTES: Final = (2**16, 2**20)
-"""How far from the file's end to look for the end line; a long traceback makes it long."""
+"""How many bytes to search at the end of the file for the end line, first and second try.
+
+A long traceback makes the line long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of a samples file; all fields are zero if it can't be read."""
+    """The header of a samples file. All fields are zero if the header can't be read."""
 
     created_ns: int = 0
     dropped_samples: int = 0
@@ -39,14 +42,14 @@ class Header:
 
     @property
     def status(self) -> str | None:
-        """How the writer ended; None if it has not ended."""
+        """How the writer ended, such as ``finished``; None if it has not ended."""
         names = {code: name for name, code in layout.STATUS_CODES.items()}
         return names.get(self.status_code)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series as its writer declared it."""
+    """A series, as declared in its writer's events file."""
 
     number: int
     kind: str
@@ -60,12 +63,13 @@ class Series:
 
 @dataclass(slots=True)
 class WriterFiles:
-    """The pair of files of one writer.
+    """One writer's pair of files: a samples file and an events file.
 
     Attributes:
-        index: the writer's position among the run's writers, ordered by start.
-        name: the files' common stem.
-        damage: counts of skipped content by reason, in the order of discovery.
+        folder: the run's journal folder.
+        name: the name that both files share, without a suffix.
+        index: the writer's position among the run's writers, ordered by start time.
+        damage: how many pieces of content were skipped, by reason.
     """
 
     folder: Path
@@ -86,7 +90,7 @@ class WriterFiles:
     def header(self) -> Header:
         """Read the header of the samples file. Each call reads the file again.
 
-        Raises JournalError if it has a newer format version.
+        Raises JournalError if the file has a newer format version.
         """
         try:
             with open(self.samples_path, "rb") as file:
@@ -104,9 +108,9 @@ class WriterFiles:
         return Header(*rest)
 
     def first_record(self) -> Record:
-        """Return the ``writer`` line, or an empty dict if it can't be read.
+        """Return the record in the ``writer`` line, or an empty dict if the line can't be read.
 
-        Raises JournalError if it has a newer format version.
+        Raises JournalError if the file has a newer format version.
         """
         try:
             with open(self.events_path, "rb") as file:
@@ -119,7 +123,10 @@ class WriterFiles:
         return record
 
     def end_record(self) -> Record:
-        """Return the ``end`` line, or an empty dict if there is none near the end of the file."""
+        """Return the record in the ``end`` line, or an empty dict if the line can't be found.
+
+        Searches only the last MiB of the file.
+        """
         for size in _END_SEARCH_BYTES:
             try:
                 with open(self.events_path, "rb") as file:
@@ -137,7 +144,10 @@ class WriterFiles:
         return {}
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Yield each readable line with its offset, in the order written; count the others."""
+        """Yield the offset and the record of each readable line, in the order written.
+
+        Counts unreadable lines in `damage`.
+        """
         try:
             file = open(self.events_path, "rb")
         except OSError:
@@ -157,7 +167,7 @@ class WriterFiles:
         self._note_damage(damaged)
 
     def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
-        """Yield the record of the line at each offset; None if no line begins there."""
+        """Yield the record of the line at each offset, or None if the line can't be read."""
         try:
             file = open(self.events_path, "rb")
         except OSError:
@@ -174,10 +184,10 @@ class WriterFiles:
 
     def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
-            self.damage[reason] = max(self.damage[reason], count)  # each pass finds it again
+            self.damage[reason] = max(self.damage[reason], count)  # each pass finds the same damage
 
     def series(self) -> dict[int, Series]:
-        """Return the series that this writer has declared so far, by number."""
+        """Return the series that this writer has declared so far, keyed by number."""
         declared: dict[int, Series] = {}
         damaged: Counter[str] = Counter()
         for _, record in self.records():
@@ -193,8 +203,8 @@ class WriterFiles:
     def chunks(self, records: int = CHUNK_RECORDS) -> Iterator[NDArray[np.void]]:
         """Yield the samples as structured arrays of up to ``records`` records, without holes.
 
-        The fields are ``time``, ``step``, ``value`` (f64; see `to_int64`), ``epoch`` and
-        ``series``. Needs 64 bytes of memory for each record of a chunk.
+        The fields are ``time``, ``step``, ``value`` (as f64; use `to_int64` for other storages),
+        ``epoch`` and ``series``. Needs 64 bytes of memory for each record of a chunk.
         """
         if self.header().created_ns == 0:
             if self.samples_path.exists():
@@ -242,7 +252,7 @@ def _record_dtype() -> np.dtype[np.void]:
 
 
 def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return a chunk's values as int64: the values of ``i64`` series, the offsets of ``text``."""
+    """Return a chunk's values as int64: numbers for ``i64`` series, offsets for ``text`` series."""
     import numpy as np
 
     # reinterpret the eight bytes; the field is not contiguous, so copy it first
@@ -253,7 +263,7 @@ def _parse_line(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line.decode())  # given bytes, json would guess the encoding
+        record = json.loads(line.decode())  # decode first: json would guess the encoding of bytes
         if b"\\ud" in line.lower():  # reject escaped surrogates without a partner
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -282,13 +292,13 @@ def _parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """Return the number that links a record to a later record that completes it, or None."""
+    """Return the ``id`` that a record shares with the later record that completes it, or None."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 
 
 def record_context(record: Record) -> tuple[str, ...] | None:
-    """Return a record's context as a path; None if it has no readable context."""
+    """Return a record's context as a path; None if the record has no valid context."""
     context = record.get("context")
     if not isinstance(context, list) or not context:
         return None
@@ -296,7 +306,7 @@ def record_context(record: Record) -> tuple[str, ...] | None:
 
 
 def list_writer_files(run_folder: Path) -> list[WriterFiles]:
-    """Return the files of every writer of a run, ordered by start. Ignores symbolic links."""
+    """Return the files of every writer of a run, ordered by start time. Ignores symbolic links."""
     folder = run_folder / layout.JOURNAL_FOLDER
     names: set[str] = set()
     try:

@@ -1,7 +1,7 @@
-"""Read events, spans, settings and points from a journal, during the run or after it.
+"""Reads events, spans, settings and points from a journal, during the run or after it.
 
-`Run` and `RecordedRun` share these queries. Imports the journal's readers, `base.context` and
-`base.clock`; imports numpy only to read points.
+`Run` and `RecordedRun` share these queries. Imports only `journal`, `base` and `errors` from
+provml, and imports numpy only to read points.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ TimeLike = int | float | datetime
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event as it was logged.
+    """An event that was logged in a run.
 
     Attributes:
         of: the kind and name of the model or artifact that the event used, such as ``("model",
-            "digits")``.
+            "digits")``; None if the event used neither.
     """
 
     name: str
@@ -53,18 +53,20 @@ class RecordedEvent:
 
     @property
     def time(self) -> datetime:
-        """The time of the event, truncated to microseconds."""
+        """The time of the event, rounded down to whole microseconds."""
         return to_datetime(self.time_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedSpan:
-    """A period between two events, ``X_started`` and ``X_finish``, of one source and context.
+    """The period from an ``X_started`` event to the ``X_finish`` event that ends it.
+
+    Both events have the same source and context.
 
     Attributes:
-        name: the common part of the two names.
+        name: the part that the names of both events share: ``X``.
         started: the event that began the span.
-        finished: the event that ended it; None if it has not ended.
+        finished: the event that ended the span; None if the span has not ended.
     """
 
     name: str
@@ -73,12 +75,12 @@ class RecordedSpan:
 
     @property
     def start(self) -> datetime:
-        """The start of the span, truncated to microseconds."""
+        """The start of the span, rounded down to whole microseconds."""
         return self.started.time
 
     @property
     def end(self) -> datetime | None:
-        """The end of the span, truncated to microseconds; None if it has not ended."""
+        """The end of the span, rounded down to whole microseconds; None if it has not ended."""
         return None if self.finished is None else self.finished.time
 
     @property
@@ -90,22 +92,25 @@ class RecordedSpan:
 
     @property
     def source(self) -> str | None:
-        """The source of both events."""
+        """The person or program that both events come from; None if unknown."""
         return self.started.source
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of both events. If both have a key, the value of the end event counts."""
+        """The metadata of both events. If both define a key, the end event's value is used."""
         return self.started.metadata | (self.finished.metadata if self.finished else {})
 
 
 def span_started(name: str) -> str | None:
-    """Return the name of the span that an event with this name begins; None for other events."""
+    """Return ``X`` for an event named ``X_started`` or ``X_start``; None for any other name."""
     return _remove_suffix(name, _START_SUFFIXES)
 
 
 def span_ended(name: str) -> str | None:
-    """Return the name of the span that an event with this name ends; None for other events."""
+    """Return ``X`` for an event named ``X_finish``, ``X_finished``, ``X_ended`` or ``X_end``.
+
+    Returns None for any other name.
+    """
     return _remove_suffix(name, _END_SUFFIXES)
 
 
@@ -123,9 +128,12 @@ def find_events(
     since: TimeLike | None = None,
     until: TimeLike | None = None,
 ) -> list[RecordedEvent]:
-    """Find events by name, source and time, in the order logged, one process after another.
+    """Return the events with this name and source that happened between two times.
 
-    Raises InvalidArgumentError for an invalid time.
+    None matches everything. The events of one process come in the order in which they were logged,
+    followed by the events of the next process.
+
+    Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
@@ -146,13 +154,13 @@ def find_spans(
     since: TimeLike | None = None,
     until: TimeLike | None = None,
 ) -> list[RecordedSpan]:
-    """Find spans by name, source and period, ordered by start event, one process after another.
+    """Return the spans with this name and source that overlap a period, in order of start event.
 
-    An end event closes the most recent open span of its name, source and context, within a process
-    and across processes. A start event without an end event gives a span whose ``finished`` is
-    None.
+    None matches everything. An end event closes the most recent open span with the same name,
+    source and context, even if another process started that span. If a start event has no end
+    event, the ``finished`` of its span is None.
 
-    Raises InvalidArgumentError for an invalid time.
+    Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
@@ -197,7 +205,10 @@ def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
 
 
 def parse_target(content: object) -> tuple[str, str] | None:
-    """Return the kind and name of the model or artifact in a record's ``of``; None if invalid."""
+    """Return the kind and name that a record's ``of`` field contains; None if the field is invalid.
+
+    The field refers to a model or an artifact.
+    """
     if not isinstance(content, dict):
         return None
     kind, name = content.get("kind"), content.get("name")
@@ -207,7 +218,7 @@ def parse_target(content: object) -> tuple[str, str] | None:
 
 
 def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
-    """Yield the records of the given kinds, in the order written, one process after another."""
+    """Yield the records of the given kinds, one process after another, in the order written."""
     for files in journal.writers:
         for _, record in files.records():
             if record.get("record") in kinds:
@@ -215,7 +226,7 @@ def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
 
 
 def decode_metadata(record: Record) -> dict[str, Any]:
-    """Return a record's metadata, or an empty dict if there is none or it can't be read."""
+    """Return a record's metadata, or an empty dict if it is missing or can't be decoded."""
     try:
         metadata = to_logged_value(decode(record.get("metadata")))
     except _DECODE_ERRORS:
@@ -224,7 +235,12 @@ def decode_metadata(record: Record) -> dict[str, Any]:
 
 
 def last_values(journal: Journal, kind: str) -> dict[str, Any]:
-    """Return the last value under each name. The kind is ``param``, ``tag`` or ``metadata``."""
+    """Return the last recorded value of each name.
+
+    Args:
+        journal: the journal to read.
+        kind: the kind of record to read: ``param``, ``tag`` or ``metadata``.
+    """
     values: dict[str, Any] = {}
     for record in read_records(journal, kind):
         if isinstance(record.get("name"), str):
@@ -239,13 +255,14 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
 
 
 def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
-    """Read a page of a group's points, one writer after another; see `MetricGroup.read`.
+    """Read one page of a metric group's points, as `MetricGroup.read` describes.
 
-    One call of a group writes one point: consecutive samples with the group's context and the same
-    time. Costs one pass over the samples files, and memory for the points on the page.
+    A point consists of consecutive samples that share the group's context and a time. The points
+    of one writer are followed by the points of the next. Costs one pass over the samples files, and
+    memory for the points on the page.
 
-    Raises InvalidArgumentError if an argument is not an int of 0 or more, or the limit is too
-    large.
+    Raises InvalidArgumentError if an argument is not a non-negative int, or the limit is above a
+    million.
     """
     start = validate_count(start_index, "start_index", 2**62)
     stop = start + validate_count(limit, "limit", _MAX_POINTS)
@@ -261,9 +278,12 @@ def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit
 
 
 def validate_count(value: object, what: str, most: int) -> int:
-    """Return the value as an int if it is between 0 and ``most``. Raises InvalidArgumentError."""
+    """Return a count as an int.
+
+    Raises InvalidArgumentError if the value is not an int between 0 and ``most``.
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidArgumentError(f"{what} must be an int of 0 or more, not {value!r:.80}")
+        raise InvalidArgumentError(f"{what} must be a non-negative int, not {value!r:.80}")
     number = value.__index__()
     if not 0 <= number <= most:
         raise InvalidArgumentError(f"{what} must be between 0 and {most:,}, not {value!r:.80}")
@@ -271,7 +291,7 @@ def validate_count(value: object, what: str, most: int) -> int:
 
 
 def holds_points(series: Series) -> bool:
-    """Return whether the samples of a series are fields of a group's points."""
+    """Return whether the samples of a series are values in a metric group's points."""
     return series.kind == "metric" and series.role in _POINT_ROLES and series.context is not None
 
 
@@ -282,7 +302,10 @@ def _add_points_of_writer(
     total: int,
     found: list[tuple[int, dict[str, Any]]],
 ) -> int:
-    """Append one writer's points that lie within the limits; return the running total."""
+    """Add one writer's points to ``found``, and return the number of points counted so far.
+
+    Adds only points whose index lies within the limits.
+    """
     import numpy as np
 
     last: int | None = None
@@ -300,7 +323,7 @@ def _add_points_of_writer(
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # added again below, as the last keys
+            data.pop("step", None), data.pop("epoch", None)  # added again as the last keys
             data[declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])
@@ -315,7 +338,7 @@ def _decode_values(
     chosen: NDArray[np.void],
     index: NDArray[np.int64],
 ) -> Iterator[tuple[int, Any, Any]]:
-    """Yield the row, record and value of each sample that can be decoded."""
+    """Yield the point's index, the record and the value of each sample that can be decoded."""
     floats, integers = chosen["value"].tolist(), to_int64(chosen).tolist()
     for position, record in enumerate(chosen):
         row = int(index[position])

@@ -13,7 +13,7 @@ A run's folder
 
 Each recording process writes its own pair of files and no others. ``<writer>`` is ``<start,
 nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sort by start time.
-`encode_folder_name` gives the name of the folder ``<experiment>``.
+`encode_folder_name` turns an experiment's name into the name of the folder ``<experiment>``.
 
 ``*.samples``
 -------------
@@ -50,18 +50,18 @@ offset type   meaning
 
 The fields of a record are stored in this order. The series comes last: it commits the record. A
 slot is reserved before it is filled, so a killed process leaves at most one hole for each thread. A
-file that was not closed ends in zeros up to its preallocated length. A rest of fewer than 32 bytes
-at the end is not a record. If a sample of a series with the role ``row`` was written without a step
-or epoch, the writer may fill them in later; nothing else in a record ever changes.
+file that was not closed is filled with zeros up to its preallocated length. Fewer than 32 bytes
+left over at the end are not a record. If a sample of a series with the role ``row`` was written
+without a step or epoch, the writer may fill them in later; nothing else in a record ever changes.
 
 ``*.events.jsonl``
 ------------------
-UTF-8 (in fact ASCII) JSON, one object per line. The key ``record`` gives the kind of the line;
-``schemas/journal.schema.json`` describes every kind. The first line has the kind ``writer``. A
-``series`` line declares a series, before the first sample of the series. Its ``storage`` is
-``f64``, ``i64`` or ``text``. With ``text``, the sample's value is the offset of a ``sample`` line
-in the same events file; the binary record gives the step and epoch. Readers skip and count each
-line that does not end in a line feed or does not parse.
+One JSON object per line, in UTF-8 (in fact, all characters are ASCII). The key ``record`` names the
+kind of the line; ``schemas/journal.schema.json`` describes every kind. The first line has the kind
+``writer``. A ``series`` line declares a series and comes before the first sample of that series.
+Its ``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record
+is the offset of a ``sample`` line in the same events file, and the step and epoch are in the binary
+record. Readers skip and count every line that does not end in a line feed or can't be parsed.
 
 Imports nothing else from provml.
 """
@@ -99,16 +99,16 @@ NO_STEP: Final = -(2**63)
 ABANDONED_SLOT: Final = 2**32 - 1
 NO_EPOCH: Final = -1
 MAX_INT64: Final = 2**63 - 1
-"""The largest integer that the storage ``i64`` holds; the smallest is ``-MAX_INT64 - 1``."""
+"""The largest integer that the storage ``i64`` can hold; the smallest is ``-MAX_INT64 - 1``."""
 
 SAMPLING: Final = "sampling"
-"""The kind of series whose samples are readings: a sample's time is the reading's end, its value
-the reading's start, in nanoseconds since the epoch."""
+"""The kind of a series that records when readings were taken. A sample's time is the end of a
+reading, and its value is the start of that reading, both in nanoseconds since the epoch."""
 
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
 
 MAX_EVENT_LINE_BYTES: Final = 16 * 2**20
-"""The writer refuses longer lines; the reader skips them."""
+"""The maximum length of a line. The writer refuses longer lines; the reader skips them."""
 
 STATUS_CODES: Final = {
     "finished": 1,
@@ -130,8 +130,9 @@ def pack_header(created_ns: int) -> bytes:
 def encode_folder_name(name: str) -> str:
     """Return the folder name for an experiment: unique for each name, portable and not hidden.
 
-    Letters and digits of any script and ``-_. `` stay; other characters are percent-encoded. A long
-    name is cut and ends in ``~`` and a digest; ``run.json`` has the full name.
+    Keeps letters and digits of any script and the characters ``-_. ``, and percent-encodes all
+    others. A long name is shortened and ends in ``~`` and a digest; ``run.json`` contains the full
+    name.
     """
     encoded = "".join(_encode_character(character) for character in name) or "~"
     if encoded[0] in ". ":

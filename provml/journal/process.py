@@ -1,4 +1,4 @@
-"""Identify the process that writes a journal, and check whether it is alive.
+"""Identifies the process that writes a journal, and checks whether that process is still alive.
 
 Imports nothing else from provml.
 """
@@ -18,7 +18,10 @@ def _read_boot_id() -> str | None:
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    """Return a process's start time in clock ticks since boot; it shows if a pid was reused."""
+    """Return a process's start time in clock ticks since boot; None if it can't be read.
+
+    A different start time shows that another process now has the same pid.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -28,7 +31,10 @@ def _read_start_ticks(pid: int) -> int | None:
 
 
 def _read_pid_namespace() -> int | None:
-    """Return the pid namespace; processes in different containers can have the same pid."""
+    """Return the number of this process's pid namespace; None if it can't be read.
+
+    Processes in different namespaces, such as containers, can have the same pid.
+    """
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -36,7 +42,7 @@ def _read_pid_namespace() -> int | None:
 
 
 def describe_process() -> dict[str, Any]:
-    """Describe this process, so that a later reader can tell whether it is still alive."""
+    """Return facts about this process that let a reader check later whether it is still alive."""
     pid = os.getpid()
     return {
         "pid": pid,

@@ -1,6 +1,6 @@
-"""Read a run's journal as a whole: its description, its state, its writers' files.
+"""Reads a whole run: its description, its state and the journal files of all its writers.
 
-Imports `description`, `files`, `status`, `layout`, `errors`.
+Imports only `journal` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ class Journal:
 
     Attributes:
         folder: the run's folder.
-        description: the content of ``run.json``; if it can't be read, the id and the experiment
-            according to the folders' names.
-        writers: the writers' files at the time of opening, ordered by start.
+        description: the contents of ``run.json``. If the id or the experiment is missing, the
+            folder's name or its parent's name takes its place.
+        writers: the files of all writers that had started when the journal was opened, ordered by
+            start time.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Open a run's folder.
+        """Open the journal in a run's folder.
 
         Raises:
-            RunNotFoundError: the folder holds no run.
+            RunNotFoundError: the folder contains no run.
             JournalError: the run has a newer format version.
         """
         self.folder = Path(folder)
@@ -49,10 +50,10 @@ class Journal:
         return read_run_state(self.folder)
 
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
-        """Yield every line except samples and series, with its writer and offset.
+        """Yield the writer, offset and record of every line except samples and series.
 
-        The lines of one writer follow those of another. Caches up to 20,000 lines for the next
-        pass; each pass reads a longer journal again.
+        Yields all lines of one writer before the lines of the next. A journal with up to 20,000
+        such lines is cached, so later passes do not read it again.
         """
         if self._cached is not None:
             yield from self._cached
@@ -70,7 +71,7 @@ class Journal:
         self._cached = kept
 
     def damage(self) -> Counter[str]:
-        """Return the counts of the content that the passes so far have skipped, by reason."""
+        """Return how many pieces of content all passes so far have skipped, by reason."""
         total: Counter[str] = Counter()
         for files in self.writers:
             total.update(files.damage)
@@ -78,7 +79,7 @@ class Journal:
 
 
 def describe_damage(damage: Mapping[str, int]) -> str | None:
-    """Describe the skipped content in a note for the user; None if nothing was skipped."""
+    """Return a note for the user about skipped content; None if nothing was skipped."""
     if not damage:
         return None
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
@@ -86,7 +87,7 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Return whether a folder holds a run recorded by provml."""
+    """Return whether a folder contains a run that provml recorded."""
     return (folder / layout.JOURNAL_FOLDER).is_dir() or (folder / layout.RUN_FILE).is_file()
 
 

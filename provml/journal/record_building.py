@@ -1,6 +1,6 @@
-"""Build event records, and complete records whose digest was recorded later.
+"""Builds event records, and adds to dataset records the digests that were recorded later.
 
-Imports only `layout`.
+Imports only `layout` from provml.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from provml.journal.layout import Record
 def build_event(
     name: str, metadata: Any, source: str | None = "provml", time_ns: int | None = None
 ) -> Record:
-    """Build the record of an event, without a context, step and epoch.
+    """Build the record of an event that has no context, step or epoch.
 
     Args:
         name: the event's name.
-        metadata: the metadata, as `values.encode` returns it.
+        metadata: the event's metadata, in the form that `values.encode` returns.
         source: the person or program that the event comes from.
         time_ns: the time of the event in nanoseconds since the epoch; by default now.
     """
@@ -33,10 +33,11 @@ def build_event(
 
 
 def add_later_digest(content: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a dataset, completed with its digest, which was computed later.
+    """Return the facts about a dataset together with its digest, which was computed later.
 
     Args:
-        content: the facts as they were logged; ``unread`` in them says why the digest is missing.
-        later: the facts of the ``digest`` record.
+        content: the facts that were logged. The result omits the fact ``unread``, the reason why
+            the digest was missing.
+        later: the facts in the ``digest`` record.
     """
     return {name: fact for name, fact in content.items() if name != "unread"} | dict(later)

@@ -1,7 +1,8 @@
-"""Close the files that a dead process left open: cut the samples files, write the end lines.
+"""Closes the journal files that dead processes left open.
 
-This is the only module that changes another process's files, and only if that process is gone.
-Imports `status`, `files`, `layout`, `errors`.
+Cuts the unused space off the samples files, and writes the missing end lines. No other module
+changes the files of another process, and this module does so only if that process is dead.
+Imports only `journal` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 @dataclass(frozen=True, slots=True)
 class _OpenWriter:
-    """A writer that has not ended."""
+    """A writer whose files do not record its end."""
 
     files: WriterFiles
     header: Header
@@ -34,7 +35,7 @@ class _OpenWriter:
 
     @property
     def is_owner(self) -> bool:
-        """Whether this writer's end is the end of the run, by the same rule as `read_run_state`."""
+        """Whether the run ends when this writer ends. `read_run_state` uses the same rule."""
         return bool(self.identity.get("role", None if self.files.index else "owner") == "owner")
 
     @property
@@ -46,14 +47,14 @@ class _OpenWriter:
 
 
 def recover(run_folder: Path) -> list[str]:
-    """Close every writer of a run whose process is gone; return one message for each writer.
+    """Close the files of all dead writers of a run, and return one message for each writer.
 
     Costs one pass over the dead writers' files. Does not change a run whose owners have all ended.
     Idempotent, and safe to run concurrently.
 
     Raises:
         JournalError: the run is still being recorded, or has a newer format version.
-        OSError: the files can't be written; a later call continues.
+        OSError: a file can't be written. The next call continues where this one stopped.
     """
     with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
         open_writers = [
@@ -71,13 +72,13 @@ def recover(run_folder: Path) -> list[str]:
         helpers = [
             w for w in open_writers if not w.is_owner and not is_writer_alive(w.files, w.identity)
         ]
-        # owners last: if this is interrupted, the next call finds the run still open
+        # close the owners last: if recovery is interrupted, the next call finds the run still open
         return [line for writer in (*helpers, *owners) for line in _close_writer(writer)]
 
 
 @contextmanager
 def lock_exclusively(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a folder, if the folder exists and its file system has locks."""
+    """Hold an exclusive lock on a folder if it exists and its file system supports locks."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -87,14 +88,14 @@ def lock_exclusively(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
         except OSError:
-            pass  # without locks, two processes cut at the same place, and one end line counts
+            pass  # harmless: two recoveries cut at the same offset, and one end line counts
         yield
     finally:
         os.close(fd)
 
 
 def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
-    """Yield the writer unless its files say that it ended."""
+    """Yield the writer of these files, unless they record its end."""
     header, end = files.header(), files.end_record()
     time_ns = end.get("time")
     ended = (
@@ -110,7 +111,7 @@ def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
 
 
 def _close_writer(writer: _OpenWriter) -> Iterator[str]:
-    """Cut the samples file, write the end, and mark the header; yield a message that says so."""
+    """Close a dead writer's files, and yield a message that says what was changed."""
     files, reason = writer.files, f"{writer.description} died without ending the run"
     ended_ns = _find_last_time_ns(writer)
     has_events = files.events_path.is_file()
@@ -138,7 +139,7 @@ def _describe_role(writer: _OpenWriter) -> str:
 
 
 def _find_last_time_ns(writer: _OpenWriter) -> int:
-    """Return the latest time that the writer recorded, or its start if that is later."""
+    """Return the latest time in a writer's records, or the writer's start time if that is later."""
     digits = writer.files.name.partition("-")[0]
     latest = max(writer.header.created_ns, int(digits) if digits.isdecimal() else 0)
     for _, record in writer.files.records():
@@ -151,9 +152,10 @@ def _find_last_time_ns(writer: _OpenWriter) -> int:
 
 
 def find_end(path: Path) -> int:
-    """Return the offset in bytes after the last written record of a samples file.
+    """Return the offset, in bytes, at which the last written record of a samples file ends.
 
-    Reads backwards from the file's end, so a closed file costs one small read. Raises OSError.
+    Reads backwards from the end of the file, so a closed file costs only one small read. Raises
+    OSError if the file can't be read.
     """
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
@@ -170,7 +172,7 @@ def find_end(path: Path) -> int:
 
 
 def _count_used_bytes(block: bytes) -> int:
-    """Return the number of bytes in a block of records up to its last written record."""
+    """Return the offset at which a block's last written record ends; 0 if there is no record."""
     records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
     for number in range(records, 0, -1):
         place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
@@ -180,7 +182,7 @@ def _count_used_bytes(block: bytes) -> int:
 
 
 def _truncate_samples(path: Path) -> int:
-    """Cut a samples file after its last written record; return the number of bytes removed."""
+    """Truncate a samples file after its last written record; return the number of bytes removed."""
     end = find_end(path)
     freed = path.stat().st_size - end
     if freed > 0:
@@ -190,7 +192,7 @@ def _truncate_samples(path: Path) -> int:
 
 
 def _finish_events(path: Path, end: dict[str, Any] | None) -> bool:
-    """End a torn last line and append the end line; return whether a line was torn."""
+    """Terminate a torn last line, append the end line, and return whether a line was torn."""
     with open(path, "r+b", buffering=0) as file:
         length = file.seek(0, os.SEEK_END)
         torn = length > 0 and os.pread(file.fileno(), 1, length - 1) != b"\n"
@@ -206,7 +208,7 @@ def _finish_events(path: Path, end: dict[str, Any] | None) -> bool:
 
 
 def _mark_ended(path: Path, ended_ns: int, status: str) -> None:
-    """Write the time and the status of the writer's end into the header."""
+    """Write the writer's end time and status into the header of its samples file."""
     with open(path, "r+b", buffering=0) as file:
         ended = layout.ENDED_FIELDS.pack(ended_ns, layout.STATUS_CODES[status])
         os.pwrite(file.fileno(), ended, layout.ENDED_OFFSET)

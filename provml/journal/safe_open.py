@@ -1,4 +1,7 @@
-"""Open files that stay open in the user's process. Imports nothing else from provml."""
+"""Opens files without taking the descriptors of standard input, output and error.
+
+Imports nothing else from provml.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def avoid_std_fds() -> Iterator[None]:
-    """Keep files opened in the ``with`` block off the descriptors 0, 1 and 2. Raises OSError.
+    """Keep files that are opened in the ``with`` block off the descriptors 0, 1 and 2.
 
-    If a process has closed its standard output, the next file gets that descriptor, and everything
-    that the process or its children print would land in the file. Costs a few microseconds.
+    If a process has closed its standard output, the next file that it opens gets that descriptor.
+    Everything that the process or its children print would then end up in the file. Costs a few
+    microseconds.
+
+    Raises OSError if ``/dev/null`` can't be opened.
     """
     fillers = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
     try:

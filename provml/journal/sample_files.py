@@ -1,8 +1,8 @@
-"""Write ``*.samples`` files: fill slots in memory-mapped, preallocated segments.
+"""Writes ``*.samples`` files, which consist of preallocated, memory-mapped segments.
 
 The hot path is in `Run.log_metric`, which packs a record straight into the buffer of
-`SampleFile.slots`. This module creates, grows and closes that buffer. Imports `layout`,
-`safe_open`.
+`SampleFile.slots`. This module creates, grows and closes that buffer. Imports only `layout` and
+`safe_open` from provml.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ _EPOCH_OFFSET: Final = 24
 _SERIES_FIELD: Final = struct.Struct("<I")
 
 Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
-"""A buffer, and a function that reserves the next record's offset (atomic: a C-level counter)."""
+"""A buffer, and a function that reserves room for the next record and returns its offset.
+
+The function is a counter implemented in C, so calling it is atomic.
+"""
 
 Slot = tuple[mmap.mmap | bytearray, int]
 """A buffer, and the offset of a record in it."""
 
 NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
-"""Every record is out of range: packing raises ``struct.error`` and writes nothing."""
+"""Slots that accept no record: packing a record raises ``struct.error`` and writes nothing."""
 
 
 class SampleFile:
-    """The samples file of one process. Its owner must hold a lock to use it, except for `slots`.
+    """The samples file of one process. Except for `slots`, use it only under a lock.
 
-    Each segment of the file is mapped separately, after its blocks were allocated. A full disk
-    therefore raises ``OSError`` here, and never causes a SIGBUS when memory is written.
+    Each segment of the file is mapped separately, after its disk blocks have been allocated. So a
+    full disk raises ``OSError`` here, and never causes a SIGBUS later when memory is written.
     """
 
     def __init__(self, path: str, created_ns: int) -> None:
-        """Create the file. Raises OSError if it can't be created or allocated."""
+        """Create the samples file. Raises OSError if it can't be created or allocated."""
         self.path = path
         self._length = 0
         self.slots: Slots = NO_SLOTS
@@ -68,15 +71,15 @@ class SampleFile:
 
     @property
     def fd(self) -> int:
-        """The file descriptor."""
+        """The descriptor of the open file."""
         return self._fd
 
     def read_latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
-        """Count the used slots of the last segment, and iterate over their records backwards.
+        """Return the number of used slots in the last segment, and an iterator over their records.
 
-        Yields each record as series, step and epoch, down to the slot number ``back_to``. Finds the
-        last record by bisection in about ten microseconds, so that writers need not count. May miss
-        a record that another thread is writing.
+        The iterator yields the series, step and epoch of each record, from the last one back to
+        slot ``back_to``. Bisection finds the last record in about ten microseconds, so writers
+        need not count their records. A record that another thread is writing may be missed.
         """
         segment, size = self._segment, layout.RECORD_SIZE
         start = layout.HEADER_SIZE if len(segment) == self._length else 0
@@ -105,8 +108,8 @@ class SampleFile:
     def grow(self) -> None:
         """Append a segment as large as the file so far, up to 16 MiB, and point `slots` at it.
 
-        If the disk has no room for it, tries a small segment. Raises OSError if that fails too;
-        then `slots` refuses every record until a later call succeeds.
+        If the disk has no room for the segment, tries a small one. Raises OSError if that fails,
+        too; `slots` then refuses every record until a later call succeeds.
         """
         self.slots = NO_SLOTS
         size = min(self._length, _LARGEST_SEGMENT)
@@ -134,33 +137,33 @@ class SampleFile:
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Write the time and the status of the writer's end into the header."""
+        """Write the writer's end time and status into the header."""
         layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
 
     def cut(self) -> None:
-        """Unmap the last segment and cut the file after its last reserved slot.
+        """Unmap the last segment, and truncate the file after its last reserved slot.
 
-        If a thread still writes to a slot, the closed map raises an exception there, not a SIGBUS.
+        A thread that still writes to a slot gets an exception from the closed map, not a SIGBUS.
         """
         self.slots = NO_SLOTS
         end_of_segment = len(self._segment)
         self._segment.close()
-        # reserve only now: everything written before the map closed is before this slot
+        # reserve only now: all records written before the map was closed lie before this slot
         used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment
         os.ftruncate(self._fd, self._length)
 
     def close(self) -> None:
-        """Close the file; call `cut` first."""
+        """Close the samples file. Call `cut` first."""
         self._header.close()
         os.close(self._fd)
         self._fd = -1
 
 
 def mark_abandoned(buffer: mmap.mmap | bytearray, slot: int) -> None:
-    """Mark a reserved slot as abandoned because its sample could not be packed."""
+    """Mark a reserved slot as abandoned, because its sample could not be packed into it."""
     try:
         if slot + layout.RECORD_SIZE <= len(buffer):
             layout.RECORD_I64.pack_into(buffer, slot, 0, 0, 0, 0, layout.ABANDONED_SLOT)
@@ -171,7 +174,7 @@ def mark_abandoned(buffer: mmap.mmap | bytearray, slot: int) -> None:
 def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
     """Fill in the step and epoch of a sample that was written without them.
 
-    None leaves a field unchanged. After `SampleFile.cut` the call has no effect.
+    None leaves a field unchanged. The call has no effect after `SampleFile.cut`.
     """
     buffer, offset = slot
     try:
@@ -184,7 +187,7 @@ def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
 
 
 def _allocate_blocks(fd: int, offset: int, size: int) -> None:
-    """Allocate real disk blocks for a region. Raises OSError if the disk is full."""
+    """Allocate disk blocks for a region of a file. Raises OSError if the disk is full."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, offset, size)
         return

@@ -1,6 +1,6 @@
-"""Find the state of a run: running, ended, or dead without an end.
+"""Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the start and the end of each file. Imports `files`, `process`, `layout`.
+Reads only the beginning and the end of each file. Imports only `files` and `process` from provml.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """The state of a run.
+    """The state of a run: whether it is still running, when and how it ended, and what was lost.
 
     Attributes:
         status: ``running``, ``finished``, ``failed``, ``interrupted`` or ``crashed``.
         started_ns: the start of the run, in nanoseconds since the epoch.
         ended_ns: the end of the run, in nanoseconds since the epoch; None if the run is still
             running or its end was not written.
-        reason: why the run ended like this, if known; for a live run, the process that records it.
-        exception: the type, message and traceback of the exception that ended the run.
-        dropped_samples: the number of samples lost to full disks and similar problems.
-        dropped_events: the number of events lost to the same problems.
+        reason: why the run ended, if known; for a live run, the process that records it.
+        exception: the type, message and traceback of the exception that ended the run, if any.
+        dropped_samples: the number of samples lost because of a full disk or a similar problem.
+        dropped_events: the number of events lost for the same reasons.
     """
 
     status: str
@@ -47,14 +47,17 @@ class RunState:
 class _WriterEnd:
     status: str
     written: bool = False
-    """Whether the writer wrote its end itself."""
+    """Whether the writer's own files record how it ended."""
     ended_ns: int | None = None
     reason: str | None = None
     exception: dict[str, Any] | None = None
 
 
 def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
-    """Return the creation time of a run's first writer, in nanoseconds; 0 if it has no writer."""
+    """Return when a run's first writer started, in nanoseconds since the epoch.
+
+    Returns 0 if the run has no writer.
+    """
     return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
 
 
@@ -64,15 +67,15 @@ def _parse_start_ns(files: WriterFiles) -> int:
 
 
 def read_run_state(run_folder: Path) -> RunState:
-    """Read the run's current state. Raises JournalError for a newer format version."""
+    """Read a run's current state. Raises JournalError if a file has a newer format version."""
     writers = list_writer_files(run_folder)
     headers = [files.header() for files in writers]
-    # a resumed run has several owners in turn: the last one of each rank counts
+    # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
         ending = _find_writer_end(files, header, writer)
-        # without a writer line: the first writer is an owner, and only owners write an end
+        # if the writer line is missing: the first writer is an owner, and only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             last_owners[_find_rank(writer)] = ending
     endings = sorted(
@@ -122,13 +125,17 @@ def _find_rank(writer: dict[str, Any]) -> int | None:
 
 
 def find_owner_ranks(run_folder: Path) -> set[int | None]:
-    """Return the ranks that have recorded in a run; None means a process without a rank."""
+    """Return the ranks of the processes that own a run; None means a process without a rank."""
     writers = [files.first_record() for files in list_writer_files(run_folder)]
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
 def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Return whether a writer's process is alive; on another host, its last sync must be recent."""
+    """Return whether a writer's process is alive.
+
+    If that can't be checked, for example for a process on another host, the process counts as alive
+    if it synced its files recently.
+    """
     alive = process.is_process_alive(writer)
     if alive is not None:
         return alive

@@ -1,6 +1,6 @@
-"""List the runs of a store, and find a run by name.
+"""Lists the runs in a store, and finds a run by its name.
 
-Imports `reader`, `status`, `base.settings`, `errors`.
+Imports only `journal`, `base.settings` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_NAMED_RUNS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run of a store: its folder, name and state."""
+    """A run in a store, with its folder, its name and its state."""
 
     path: Path
     id: str
@@ -33,16 +33,17 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class UnreadRun:
-    """A run of a store that can't be read, and the reason."""
+    """A run that can't be read, with its folder and the reason."""
 
     path: Path
     reason: str
 
 
 def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
-    """Return the folders of the runs, oldest first. Ignores other content of the store.
+    """Return the folders of all runs in a store, oldest first; none if the store does not exist.
 
-    Costs a few system calls per folder. Raises OSError if the store itself can't be read.
+    Ignores everything else in the store. Costs a few system calls per folder. Raises OSError if the
+    store can't be read.
     """
     found: list[Path] = []
     try:
@@ -59,7 +60,7 @@ def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
 
 
 def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
-    """Yield every run of a store, oldest first, including runs of a newer format version."""
+    """Yield every run in a store, oldest first. Yields an `UnreadRun` if a run can't be read."""
     for folder in list_run_folders(store):
         try:
             journal = Journal(folder)
@@ -68,7 +69,7 @@ def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
             yield UnreadRun(folder, str(error))
             continue
         except RunNotFoundError:
-            continue  # removed meanwhile
+            continue  # the run was removed in the meantime
         description = journal.description
         yield RunEntry(
             path=folder,
@@ -84,9 +85,10 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     """Find the folder of a run by name.
 
     Args:
-        name: a run's folder, its id, a unique prefix of its id, or ``latest``;
-            ``<experiment's folder>/<id>`` if several experiments have the id.
-        store: the store to search; by default ``PROVML_STORE``, else ``provenance``.
+        name: the run's folder, its id, a unique prefix of its id, or ``latest``. If several
+            experiments contain a run with this id, write ``<experiment's folder>/<id>``.
+        store: the store to search; by default the store that ``PROVML_STORE`` names, or
+            ``provenance`` if that variable is not set.
 
     Raises:
         RunNotFoundError: the name matches no run, or more than one.
@@ -101,7 +103,7 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     place = default_store() if store is None else store
     folders = list_run_folders(place)
     if not folders:
-        raise RunNotFoundError(f"run {text!r} not found: {os.fspath(place)!r} holds no runs")
+        raise RunNotFoundError(f"run {text!r} not found: {os.fspath(place)!r} contains no runs")
     if text == "latest":
         return folders[-1]
     names = {folder: _qualify_name(folder) if "/" in text else folder.name for folder in folders}
@@ -111,7 +113,7 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
         return matching[0]
     if not matching:
         raise RunNotFoundError(
-            f"run {text!r} not found in {os.fspath(place)!r}; the latest is {folders[-1].name}"
+            f"run {text!r} not found in {os.fspath(place)!r}; the latest run is {folders[-1].name}"
         )
     several = ", ".join(map(_qualify_name, matching[:_MAX_NAMED_RUNS]))
     more = f" and {len(matching) - _MAX_NAMED_RUNS} more" if len(matching) > _MAX_NAMED_RUNS else ""
@@ -121,5 +123,5 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
 
 
 def _qualify_name(folder: Path) -> str:
-    """Return a name of the run that is unique within its store."""
+    """Return a name for a run that is unique within its store."""
     return f"{folder.parent.name}/{folder.name}"

@@ -1,7 +1,7 @@
-"""Encode values as JSON and decode them, exactly in both directions.
+"""Converts values to JSON data and back. Only objects of unknown types lose information.
 
-These values are plain JSON: strings, booleans, null, lists, objects, finite floats (written with
-``.`` or ``e``) and integers within +-2**53. Any other value is ``{"$": ..., "type": ...}``:
+Strings, booleans, null, lists, objects, finite floats (written with ``.`` or ``e``) and integers
+within +-2**53 stay plain JSON. Any other value becomes ``{"$": ..., "type": ...}``:
 
 ============== =====================================================
 ``type``       ``"$"``
@@ -10,13 +10,13 @@ integer        decimal digits
 double         ``NaN``, ``INF`` or ``-INF``
 decimal        the decimal's text
 base64Binary   base64
-dateTime       nanoseconds since the epoch, decimal digits
+dateTime       nanoseconds since the epoch, as decimal digits
 array          a list of values, with ``dtype`` and ``shape``
-object         an object of values that itself has the key ``$``
-repr           ``repr()`` of an object of the Python type ``python``
+object         an object that itself has the key ``$``
+repr           an object's ``repr()``; ``python`` names its type
 ============== =====================================================
 
-Imports only `base.clock` and `errors`.
+Imports only `base.clock` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _MAX_VALUE_DEPTH: Final = 64
 
 
 class Moment(NamedTuple):
-    """A point in time as a value: nanoseconds since the epoch."""
+    """A point in time, in nanoseconds since the epoch."""
 
     time_ns: int
 
 
 class Array(NamedTuple):
-    """A small array as a value, with its elements in C order."""
+    """A small array, with its elements in C order."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -52,7 +52,7 @@ class Array(NamedTuple):
 
 
 class Opaque(NamedTuple):
-    """Any other object as a value: its ``repr`` and the name of its type."""
+    """The ``repr`` and the type name of an object that JSON can't represent."""
 
     python_type: str
     text: str
@@ -62,15 +62,15 @@ _VALUE_CLASSES: Final = (Moment, Array, Opaque)
 
 
 def plain_number(value: object) -> object:
-    """Convert a numpy scalar, or an array or tensor of one element, to a Python number.
+    """Convert a numpy scalar, or an array or tensor with one element, to a Python number.
 
-    Returns any other object unchanged, and also a number that can't be converted exactly.
+    Returns all other objects unchanged, including numbers that can't be converted exactly.
     """
     if type(value) in (int, float, str, bool, bytes, Decimal):
         return value
     item = getattr(value, "item", None)
     if item is None:
-        as_numpy = getattr(value, "numpy", None)  # a tensor class without item()
+        as_numpy = getattr(value, "numpy", None)  # some tensor classes have no item()
         if callable(as_numpy) and hasattr(value, "shape"):
             return plain_number(as_numpy())
         return value
@@ -81,7 +81,7 @@ def plain_number(value: object) -> object:
         return value
     try:
         number = item()
-    except Exception:  # such as a tensor without data, or on a lost device
+    except Exception:  # the tensor may have no data, or its device may be lost
         return value
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(number, numpy.longdouble):
@@ -91,24 +91,25 @@ def plain_number(value: object) -> object:
 
 
 def _is_masked(value: object) -> bool:
-    """Return whether an array may hide elements, which must not be recorded as data."""
+    """Return whether an object is a masked array. Masked elements must not be recorded as data."""
     return hasattr(value, "mask") and hasattr(value, "filled")
 
 
 def encode(value: object, _depth: int = 0) -> Any:
-    """Encode a value as JSON data; other objects become their ``repr``.
+    """Encode a value as JSON data. An object of an unknown type becomes its ``repr``.
 
     Raises:
-        InvalidArgumentError: text with a lone surrogate, a key that is not a ``str``, or nesting
-            deeper than 64 levels.
+        InvalidArgumentError: the value contains a lone surrogate, an integer with too many digits,
+            or a mapping key that is not text, a number or None; or it is nested deeper than 64
+            levels.
     """
     if _depth > _MAX_VALUE_DEPTH:
         raise InvalidArgumentError(
-            f"a value must not be nested deeper than {_MAX_VALUE_DEPTH} levels"
+            f"the value is nested deeper than {_MAX_VALUE_DEPTH} levels: flatten it first"
         )
     if value is None or value is True or value is False:
         return value
-    if getattr(value, "shape", ()) == ():  # not for arrays of one element: they keep their shape
+    if getattr(value, "shape", ()) == ():  # an array with one element keeps its shape
         value = plain_number(value)
     if isinstance(value, str):
         return _require_unicode(value)
@@ -123,7 +124,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         except ValueError:
             raise InvalidArgumentError(
                 f"an integer of {number.bit_length():,} bits has more digits than Python converts "
-                "to text: record it as a str or in a file"
+                "to text: record it as a str, or write it to a file"
             ) from None
     if isinstance(value, float):
         return _encode_float(float(value))
@@ -168,13 +169,16 @@ def _encode_typed(value: object, depth: int) -> Any:
 def _safe_repr(value: object) -> str:
     try:
         text = repr(value)
-    except Exception as error:  # a user's __repr__ may raise anything
+    except Exception as error:  # a user's __repr__ may raise any exception
         text = f"<repr failed: {type(error).__name__}>"
     return text[:10_000].encode("utf-8", "backslashreplace").decode()
 
 
 def small_array(value: object, limit: int = 4096) -> Array | None:
-    """Convert a numpy array of up to ``limit`` booleans, numbers or strings; else return None."""
+    """Convert a numpy array of at most ``limit`` booleans, real numbers or strings to an `Array`.
+
+    Returns None for any other object, for a masked array, and for long doubles.
+    """
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray) or _is_masked(value):
         return None
@@ -192,7 +196,7 @@ def _require_unicode(value: str) -> str:
         raise InvalidArgumentError(
             f"text must not contain a lone surrogate, which is not valid Unicode: {value[:80]!r}"
         ) from None
-    return str.__str__(value)  # str() of a str Enum returns a different text
+    return str.__str__(value)  # str() of a str Enum member returns different text
 
 
 def _encode_float(value: float) -> Any:
@@ -216,10 +220,10 @@ def _encode_mapping(value: Mapping[Any, Any], depth: int) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """Decode JSON data that `encode` returned.
+    """Decode JSON data that `encode` produced.
 
     Raises:
-        ValueError, TypeError, KeyError: the data did not come from `encode`.
+        ValueError, TypeError, KeyError: the data was not produced by `encode`.
     """
     if isinstance(value, list):
         return [decode(member) for member in value]
@@ -263,7 +267,7 @@ def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
 
 
 def to_logged_value(value: Any) -> Any:
-    """Convert a decoded value to the object that was logged: numpy arrays, datetimes, text."""
+    """Convert the provml classes in a decoded value to datetimes, numpy arrays and text."""
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)
     if isinstance(value, Opaque):

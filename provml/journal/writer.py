@@ -1,8 +1,8 @@
-"""Write the pair of journal files of one process: series, samples and all other records.
+"""Writes one process's pair of journal files: series, samples and all other records.
 
 If the environment causes a problem (a full disk, a removed folder), the writer warns once, counts
-the lost records, and continues. The caller has already rejected misuse. Imports `sample_files`,
-`event_files`, `layout`, `process`, `errors`.
+the lost records, and continues. It does not check its arguments: the caller must reject misuse.
+Imports only `journal` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
 
 
 class ExtraFields(NamedTuple):
-    """Additional fields of a series' declaration.
+    """Additional fields in the declaration of a series.
 
     Attributes:
         of: the kind and name of the model or artifact that the samples describe, such as
             ``("model", "digits")``.
-        role: ``row`` if a group recorded the samples; ``summary`` if a group computed them from
-            stored values; ``stored`` for such a stored value.
+        role: ``row`` if a metric group recorded the samples, ``stored`` if the group stored them to
+            summarise later, and ``summary`` if the group computed them from stored values.
     """
 
     of: tuple[str, str] | None = None
@@ -42,35 +42,37 @@ SeriesKey = (
     tuple[str, str, tuple[str, ...] | None, str | None, str]
     | tuple[str, str, tuple[str, ...] | None, str | None, str, int | ExtraFields]
 )
-"""Kind, name, context path, unit and storage; optionally the number of the record that the samples
-refer to, or the extra fields.
+"""What identifies a series: its kind, name, context path, unit and storage.
+
+A sixth item, if any, is the number of the record that the samples refer to, or the extra fields.
 """
 
 Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
-"""Series, time, step, epoch, value, and a list that receives the sample's slot."""
+"""A sample's series, time, step, epoch and value, and the list to append its slot to, if any."""
 
 Position = tuple[tuple[str, ...] | None, int | None, int | None]
-"""Context path, step, epoch."""
+"""The context path, step and epoch of a metric."""
 
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
 
 
 class JournalWriter:
-    """Writes one pair of files in a run's journal folder. Any thread may call it."""
+    """Writes one pair of files in a run's journal folder. Thread-safe."""
 
     def __init__(self, run_folder: Path, role: str, facts: Record, sync_interval_s: float) -> None:
-        """Create the files.
+        """Create the samples file and the events file.
 
         Args:
             run_folder: the run's folder; its journal folder is created if it does not exist.
-            role: ``owner`` (its end is the run's end) or ``helper`` (a forked child, or a process
-                that joined the run).
-            facts: additional fields of the ``writer`` line.
-            sync_interval_s: seconds between two fdatasync calls; 0 syncs only at the end.
+            role: ``owner`` if the run ends when this process ends it, or ``helper`` for a forked
+                child or a process that joined the run.
+            facts: additional fields for the ``writer`` line.
+            sync_interval_s: the seconds between two fdatasync calls; 0 means to sync only at the
+                end.
 
         Raises:
-            OSError: the files can't be created, or the disk has no room for the first segment.
+            OSError: a file can't be created, or the disk has no room for the first segment.
         """
         created_ns = time.time_ns()
         self._lock = threading.RLock()
@@ -114,8 +116,8 @@ class JournalWriter:
         self.start_syncing()
 
     def start_syncing(self) -> None:
-        """Start the thread that syncs the files to disk, unless syncing is off or already runs."""
-        with self._lock:  # not the sync lock: the previous thread may still wait for the disk
+        """Start the thread that syncs the files to disk, unless it is running or syncing is off."""
+        with self._lock:  # the previous thread may still hold the sync lock, to wait for the disk
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
             self._stop = threading.Event()
@@ -125,15 +127,15 @@ class JournalWriter:
             try:
                 thread.start()
             except RuntimeError as error:  # the system allows no more threads
-                self._warn(OSError(f"{error}: a power loss may now lose more than usual"))
+                self._warn(OSError(f"{error}, so a power loss may cost more data than usual"))
             else:
                 self._sync_thread = thread
 
     def stop_syncing(self) -> None:
         """Stop the sync thread; wait at most 0.2 s for it if it is busy writing to disk.
 
-        Called before a fork: the child would inherit any lock that the thread holds, and nothing
-        would release it.
+        Call this before a fork. Otherwise the child inherits any lock that the thread holds, and
+        nothing releases it.
         """
         thread, self._sync_thread = self._sync_thread, None
         if thread is not None:
@@ -142,12 +144,12 @@ class JournalWriter:
 
     @property
     def sample_file(self) -> SampleFile:
-        """The file whose slots the hot path fills."""
+        """The samples file. `Run.log_metric` packs records straight into its slots."""
         return self._samples
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """The numbers of samples and events lost to full disks and similar problems."""
+        """The numbers of samples and events lost because of a full disk or a similar problem."""
         return self._dropped[0], self._dropped[1]
 
     def find_number(self, key: SeriesKey) -> int | None:
@@ -157,8 +159,8 @@ class JournalWriter:
     def last_position(self) -> Position | None:
         """Return the context, step and epoch of the last metric; None before the first metric.
 
-        Reads them from the records, so that logging does no extra work. Costs about ten
-        microseconds, and more for each other record that was written since the last call.
+        Reads them from the samples file, so logging does no extra work. Costs about ten
+        microseconds, plus a little for each sample that was written after the last metric.
         """
         with self._lock:
             if self.closed:
@@ -186,27 +188,28 @@ class JournalWriter:
         value: Any,
         slots: list[Slot] | None = None,
     ) -> None:
-        """Write one sample the slow way: grow the file if needed; count a sample that is lost.
+        """Write one sample, and grow the file if needed. If that fails, count the sample as lost.
 
-        For the storage ``text``, the value must come from `values.encode`. The sample's slot is
-        appended to ``slots``, for `sample_files.fill_in`. Raises RunClosedError if another thread
-        has closed the files.
+        For the storage ``text``, the value must come from `values.encode`. Appends the sample's
+        slot to ``slots``, so that `sample_files.fill_in` can complete the sample later.
+
+        Raises RunClosedError if another thread has closed the files.
         """
         sample: Sample = (key, time_ns, step, epoch, value, slots)
         self._write(sample)
 
     def append(self, record: Record) -> None:
-        """Write one record to the events file; count it as lost if that fails.
+        """Write one record to the events file. If that fails, count the record as lost.
 
         Raises RunClosedError if another thread has closed the files.
         """
         self._write(record)
 
     def _write(self, item: Sample | Record) -> None:
-        """Write one item at a time, even if a signal handler interrupts a write and logs.
+        """Write an item, or queue it if a signal handler logs it while another item is written.
 
-        The handler runs on the thread that it interrupts, so it can't wait: its items are queued
-        and written after the current one.
+        The handler runs on the thread that it interrupts, so it can't wait. The queued items are
+        written after the interrupted one.
         """
         with self._lock:
             if self._busy:
@@ -256,7 +259,7 @@ class JournalWriter:
             slots.append(slot)
 
     def _declare(self, key: SeriesKey) -> int | None:
-        """Return the number of a series; declare a new series first. None if that failed."""
+        """Return the number of a series. Declare a new series first; return None if that fails."""
         number = self._series.get(key)
         if number is not None:
             return number
@@ -310,7 +313,10 @@ class JournalWriter:
                     return None
 
     def _grow(self) -> bool:
-        """Make room for more samples. After a failure, does not try again for a second."""
+        """Make room for more samples, and return whether that succeeded.
+
+        After a failure, does not try again for one second.
+        """
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
@@ -323,7 +329,7 @@ class JournalWriter:
         return True
 
     def _check_open(self) -> None:
-        # once closed, the descriptors may already belong to other files
+        # after `close`, the descriptors may already belong to other files
         if self.closed:
             raise RunClosedError(
                 f"another thread ended the run during this call ({self._folder}): "
@@ -342,7 +348,7 @@ class JournalWriter:
             return None
 
     def add_dropped(self, samples: int, events: int) -> None:
-        """Add the losses from the time before these files could be opened."""
+        """Count samples and events that were lost before these files could be opened."""
         with self._lock:
             self._drop(samples, events)
 
@@ -367,7 +373,7 @@ class JournalWriter:
 
     def sync(self) -> None:
         """Ask the kernel to write everything recorded so far to the disk."""
-        # a separate lock: fdatasync may take long, and only close() should wait for it
+        # fdatasync may take long, so it has a separate lock, which only close() waits for
         with self._sync_lock:
             if self._released:
                 return
@@ -379,9 +385,9 @@ class JournalWriter:
                 self._warn(error)
 
     def close(self, record: Record | None, status: str) -> None:
-        """Write the last record, cut the samples file, sync, and close the files.
+        """Write the last record, truncate the samples file, and sync and close both files.
 
-        If the folder was removed during the run, restores the files from the open descriptors.
+        If the folder was removed during the run, restore the files from their open descriptors.
         """
         with self._lock:
             if self.closed:
@@ -440,17 +446,17 @@ class JournalWriter:
 
     def forget(self) -> None:
         """Stop using the files in a forked child; the parent continues to write them."""
-        self._lock = threading.RLock()  # another thread may have held the old one at the fork
+        self._lock = threading.RLock()  # another thread may have held the old lock at the fork
         self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
 
 
 class AbsentWriter:
-    """Replaces the writer in a child process that can't open its files; counts all losses.
+    """A writer for a child process that can't open its journal files. It only counts losses.
 
-    `start_run` raises if the files can't be opened. In a child the training already runs, so the
-    problem must not stop it.
+    If the files can't be opened, `start_run` raises an error. But in a child process, training is
+    already under way, and the problem must not stop it.
     """
 
     closed = False
@@ -465,11 +471,11 @@ class AbsentWriter:
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """The numbers of samples and events that were lost."""
+        """The number of lost samples, and the number of lost events."""
         return self._dropped[0], self._dropped[1]
 
     def is_due(self) -> bool:
-        """Return whether to try to open the files again; True at most once a second."""
+        """Return whether it is time to try to open the files again: at most once a second."""
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
@@ -480,13 +486,13 @@ class AbsentWriter:
         """Do nothing: there is nothing to sync."""
 
     def stop_syncing(self) -> None:
-        """Do nothing: there is no thread."""
+        """Do nothing: there is no sync thread to stop."""
 
     def find_number(self, key: SeriesKey) -> None:
-        """Return None: no series is declared."""
+        """Return None: this writer declares no series."""
 
     def last_position(self) -> None:
-        """Return None: nothing is written."""
+        """Return None: this writer has written no metric."""
 
     def sample(
         self,
@@ -497,12 +503,12 @@ class AbsentWriter:
         value: Any,
         slots: list[Slot] | None = None,
     ) -> None:
-        """Count a lost sample."""
+        """Count the sample as lost."""
         with self._lock:
             self._dropped[0] += 1
 
     def append(self, record: Record) -> None:
-        """Count a lost event."""
+        """Count the record as a lost event."""
         with self._lock:
             self._dropped[1] += 1
 
@@ -529,7 +535,7 @@ def _extra_fields(extra: int | ExtraFields) -> Record:
 def warn_without_raising(message: str) -> None:
     """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
     try:
-        # no source line: the code that notices the problem did not cause it
+        # show no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
         pass

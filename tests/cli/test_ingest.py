@@ -75,7 +75,7 @@ def test_rejected_lines_are_told(
     [
         (["nothing.log"], 1, "there is no file 'nothing.log'"),
         (["."], 2, "'.' is a folder"),
-        (["binary"], 2, "not text: it has a NUL byte at offset 1"),
+        (["binary"], 2, "not text: it contains a NUL byte at offset 1"),
         (["a.log", "--pattern", "x"], 2, "names no metric"),
         (["-", "--follow"], 2, "--follow needs a file"),
         (

@@ -57,7 +57,7 @@ def test_an_empty_target_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder where even root can't write")
 def test_a_folder_that_can_not_be_written_is_told_by_the_target(tmp_path: Path) -> None:
     """The message would name a hidden file that the user does not know."""
-    with pytest.raises(OSError, match="-o writes it elsewhere") as raised:
+    with pytest.raises(OSError, match="use -o to write the file elsewhere") as raised:
         write("/proc/document.json")
     assert raised.value.filename == "/proc/document.json"
     assert ".part" not in str(raised.value)

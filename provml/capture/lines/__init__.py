@@ -1,7 +1,8 @@
 """Reads metrics from text: the output of a command or script, or a log file.
 
-`LineReader` reads bytes as they arrive. Each public module here has a class ``Parser`` that reads
-one format of lines. To add a format, add a module (see `LineParser` in `_reader`).
+`LineReader` reads bytes as they arrive. Each public module in this package defines a class
+``Parser``, which reads one format of lines. To add a format, add a module (see `LineParser` in
+`_reader`).
 """
 
 from provml.capture.lines._patterns import compile_patterns

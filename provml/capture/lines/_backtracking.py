@@ -2,7 +2,7 @@
 
 The `re` module backtracks. If an expression repeats a part that can match the same text in several
 ways, as in ``(a+)+``, the number of ways to try doubles with each character. The check reads the
-text of the expression and errs on the safe side: it also refuses a few harmless expressions.
+text of the expression. It errs on the safe side, so it also refuses a few harmless expressions.
 Imports nothing else from provml.
 """
 
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 _NOT_A_CHARACTER: Final = (".", "^", "$", r"\A", r"\b", r"\B", r"\Z")
 _MAX_HARMLESS_REPEATS: Final = 16
-"""The maximum number of repeats of a part that keeps the number of ways to try small enough."""
+"""A part that is repeated at most this often has few enough ways to match to be harmless."""
 
 _QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d*)\})")
 _GROUP_START: Final = re.compile(
@@ -29,11 +29,11 @@ _UNBOUNDED: Final = 2**32
 
 
 class _Item(NamedTuple):
-    """One item of an alternative, in an expression.
+    """One element of an alternative: a character, class or group, with its quantifier.
 
     Attributes:
         text: the text of the item in the expression.
-        is_character: whether the item always matches exactly one character of a fixed set.
+        is_character: whether the item always matches exactly one character from a fixed set.
     """
 
     text: str
@@ -45,10 +45,10 @@ def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
 
     A part is risky if it varies in length (``a+``, ``a?``) or has alternatives (``a|aa``), and is
     repeated more than 16 times. Possessive repeats (``a++``), atomic groups (``(?>a+)``) and
-    alternatives of single characters (``a|b``) are fine. Costs a pass over the pattern.
+    alternatives of single characters (``a|b``) are fine. Costs one pass over the pattern.
 
     Args:
-        expression: a compiled expression, so that its text is known to be valid.
+        expression: a compiled expression; its text is therefore known to be valid.
     """
     scanner = _Scanner(expression.pattern)
     scanner.read_alternatives(False, bool(expression.flags & re.VERBOSE))
@@ -56,7 +56,7 @@ def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
 
 
 class _Scanner:
-    """Reads a valid pattern from left to right.
+    """Scans a valid pattern from left to right for risky repeats.
 
     Attributes:
         is_risky: whether the scanner has found a risky repeat so far.
@@ -66,19 +66,19 @@ class _Scanner:
         self._pattern = pattern
         self._at = 0
         self._group_ends: dict[int, int] = {}
-        """The offset where each known group ends, by the offset where its contents begin."""
+        """Maps the offset where a group's contents begin to the offset where the group ends."""
         self.is_risky = False
 
     def read_alternatives(
         self, repeated: bool, verbose: bool, *, is_condition: bool = False
     ) -> None:
-        """Read all alternatives up to the end of the group, or of the pattern.
+        """Read all alternatives up to the end of the current group or of the pattern.
 
         Args:
             repeated: whether the group is inside a repeat that can match in many ways.
             verbose: whether white space and comments in the pattern are ignored.
             is_condition: whether the alternatives belong to a conditional group (``(?(1)a|b)``),
-                which only ever tries one of them.
+                which tries only one of them.
         """
         alternatives: list[list[_Item]] = [[]]
         while self._at < len(self._pattern) and self._pattern[self._at] != ")":
@@ -93,7 +93,7 @@ class _Scanner:
             self.is_risky = self.is_risky or not _differ_in_one_character(alternatives)
 
     def _read_item(self, repeated: bool, verbose: bool) -> _Item | None:
-        """Read a character, class or group with its quantifier; return None if it has no text."""
+        """Read the next item; return None for a flag, a comment or ignored white space."""
         if verbose:
             gap = _VERBOSE_GAP.match(self._pattern, self._at)
             if gap is not None:
@@ -138,10 +138,10 @@ class _Scanner:
         return _Item(self._pattern[start : self._at], False)
 
     def _peek_quantifier(self, inner_verbose: bool, verbose: bool) -> tuple[int, bool] | None:
-        """Return the quantifier after the group whose contents begin here, without moving on.
+        """Look ahead to the quantifier that follows the group whose contents begin here.
 
         Returns:
-            The result of `_read_quantifier`.
+            What `_read_quantifier` returns for that quantifier.
         """
         start, was_risky = self._at, self.is_risky
         if start not in self._group_ends:
@@ -172,7 +172,7 @@ class _Scanner:
             self._at += 1
 
     def _read_quantifier(self, repeated: bool, verbose: bool) -> tuple[int, bool] | None:
-        """Read a quantifier. If it is inside a repeat and varies in length, note the risk.
+        """Read a quantifier. If it is inside a repeat and varies in length, set `is_risky`.
 
         Returns:
             The maximum number of repeats, and whether the quantifier is possessive; None if no
@@ -202,7 +202,7 @@ def _read_bounds(quantifier: str) -> tuple[int, int]:
 
 
 def _differ_in_one_character(alternatives: Sequence[Sequence[_Item]]) -> bool:
-    """Return whether the alternatives have a common beginning and then one differing character."""
+    """Return whether the alternatives share a beginning and differ only in one last character."""
     shortest = min(map(len, alternatives))
     common = 0
     while common < shortest and len({items[common] for items in alternatives}) == 1:

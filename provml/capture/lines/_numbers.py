@@ -1,4 +1,4 @@
-"""Converts the text of numbers that programs print."""
+"""Converts printed text to numbers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NUMBER_PATTERN: Final = re.compile(NUMBER)
 
 
 def to_number(text: str) -> int | float:
-    """Convert text to an exact int if it is written as an integer, else to a float.
+    """Convert text to an exact int if it is written as an integer, else to the nearest float.
 
     Raises:
-        RefusedError: the text is not a number, or too large for a float.
+        RefusedError: the text is not a number, or the number is too large for a float.
     """
     if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")
@@ -31,10 +31,10 @@ def to_number(text: str) -> int | float:
 
 
 def to_float(text: str) -> float:
-    """Convert text to the nearest float; a finite number never becomes infinite.
+    """Convert text to the nearest float. A finite number never becomes infinite.
 
     Raises:
-        RefusedError: the text is not a number, or too large for a float.
+        RefusedError: the text is not a number, or the number is too large for a float.
     """
     if _NUMBER_PATTERN.fullmatch(text) is None:
         raise RefusedError("the value is not a number")

@@ -1,4 +1,4 @@
-r"""Reads metrics from lines by the user's patterns: templates and regular expressions.
+r"""Finds metrics in lines with the user's patterns: templates and regular expressions.
 
 A template is the text of a line with names in braces: ``epoch {epoch} loss {loss} acc {acc}``.
 
@@ -8,12 +8,12 @@ A template is the text of a line with names in braces: ``epoch {epoch} loss {los
 - Any other name in braces matches the value of the metric with that name.
 - White space matches any white space, and all other text matches itself.
 
-A pattern that contains ``(?P<`` is a Python regular expression. Its named groups have the same
-meaning as the names in braces.
+A pattern that contains ``(?P<`` is a Python regular expression. Its named groups mean the same as
+the names in braces.
 
 A pattern may match anywhere in a line, and more than once. The epoch and step of a line apply to
-all metrics in the line. If a line has an epoch or step but no metrics, they apply to the metrics in
-the following lines.
+all metrics in that line. If a line has an epoch or step but no metrics, its epoch and step apply to
+the metrics in the following lines.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from provml.errors import InvalidArgumentError
 
 MAX_LINE_LENGTH: Final = 2**13
 """The maximum length of a line for templates, in characters. The limit for regular expressions is a
-quarter of it, because their time may grow with the cube of the length."""
+quarter of this length, because their running time may grow with the cube of the length."""
 _MAX_SECONDS: Final = 0.5
-"""The maximum time for a pattern on one line. A pattern that takes longer is dropped."""
+"""The maximum time that a pattern may take for one line. A pattern that takes longer is dropped."""
 
 _PLACE_NAMES: Final = ("epoch", "step")
 _PLACE_LIMITS: Final = {"epoch": (0, 2**31 - 1), "step": (-(2**63) + 1, 2**63 - 1)}
@@ -49,12 +49,12 @@ _PLACEHOLDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern.
+    """A template or regular expression in compiled form.
 
     Attributes:
         expression: the regular expression.
-        groups: the number and name of each named group of the expression.
-        needle: a text that every matching line contains; may be empty.
+        groups: the number and name of each named group in the expression.
+        needle: a piece of text that every matching line contains; may be empty.
         longest: the maximum length of a line to search, in characters.
     """
 
@@ -68,8 +68,8 @@ def compile_patterns(patterns: Sequence[str]) -> tuple[Pattern, ...]:
     """Compile templates and regular expressions.
 
     Raises:
-        InvalidArgumentError: a pattern is not text, can't be compiled, names no metric, or could
-            take exponential time on a line.
+        InvalidArgumentError: a pattern is not a ``str``, can't be compiled, names no metric, or
+            could take exponential time on a line.
     """
     if isinstance(patterns, str) or not isinstance(patterns, (tuple, list)):
         raise InvalidArgumentError(f"patterns must be a list of str, not {patterns!r:.80}")
@@ -85,7 +85,7 @@ def _compile_pattern(pattern: object) -> Pattern:
             if may_backtrack_forever(expression):
                 raise InvalidArgumentError(
                     f"the pattern {pattern!r:.200} repeats a part that can match the same text in "
-                    "several ways, so a line that does not match could take for ever: make the "
+                    "several ways, so a line that does not match could take forever: make the "
                     "inner or the outer repeat possessive, as in '(?:a+)++', or write a template"
                 )
             groups = tuple((number, name) for name, number in expression.groupindex.items())
@@ -106,18 +106,18 @@ def _compile_pattern(pattern: object) -> Pattern:
         )
     if ("name" in known) != ("value" in known):
         raise InvalidArgumentError(
-            f"the pattern {pattern!r:.200} has only one of 'name' and 'value': give both"
+            f"the pattern {pattern!r:.200} uses only one of the names 'name' and 'value': use both"
         )
     twice = {name for name in known if known.count(name) > 1}
     if twice:
         raise InvalidArgumentError(
-            f"the pattern {pattern!r:.200} has {min(twice)!r} twice: use each name once"
+            f"the pattern {pattern!r:.200} uses the name {min(twice)!r} twice: use each name once"
         )
     return Pattern(expression, groups, needle, MAX_LINE_LENGTH if needle else MAX_LINE_LENGTH // 4)
 
 
 def _translate_template(template: str) -> tuple[str, list[str], str]:
-    """Translate a template.
+    """Translate a template into a regular expression.
 
     Returns:
         The regular expression, the names of its groups, and the longest word of the template.
@@ -130,7 +130,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
         if number % 2:
             name = part.strip()
             names.append(name)
-            # don't read 1,234 as 1, unless the template itself has a comma after the value
+            # don't read 1,234 as 1 unless the template itself has a comma after the value
             thousands = "" if parts[number + 1].lstrip().startswith(",") else r"|,[0-9]{3}(?![0-9])"
             source.append(_PLACEHOLDERS.get(name, rf"({NUMBER})(?!\w|\.[0-9]{thousands})"))
         else:
@@ -141,7 +141,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
 
 
 class PatternParser:
-    """Reads the lines of one text, such as a stream, by the user's patterns."""
+    """Records the metrics that the user's patterns find in one text, such as a stream."""
 
     def __init__(self, sink: LineSink, patterns: tuple[Pattern, ...]) -> None:
         self._sink = sink
@@ -150,11 +150,11 @@ class PatternParser:
         self._needles = [pattern.needle.encode("utf-8", "replace") for pattern in patterns]
 
     def may_match(self, data: bytes, start: int, end: int) -> bool:
-        """Return whether a pattern may match between two offsets of a block."""
+        """Return whether a pattern may match the text between two offsets in a block."""
         return any(data.find(needle, start, end) >= 0 for needle in self._needles)
 
     def read(self, text: str) -> bool:
-        """Record the metrics that the patterns find in a line; return whether they found any."""
+        """Record the metrics that the patterns find in a line; return whether they find any."""
         patterns = [pattern for pattern in self._patterns if pattern.needle in text]
         if not patterns:
             return False
@@ -207,9 +207,9 @@ class PatternParser:
         self._needles = [one.needle.encode("utf-8", "replace") for one in self._patterns]
 
     def _complete_place(self, place: dict[str, int]) -> dict[str, int]:
-        """Return a line's epoch and step. If it has no epoch, the lines above complete it.
+        """Return a line's epoch and step, completed from earlier lines if the line has no epoch.
 
-        A line with an epoch does not inherit the step of the lines above.
+        A line with an epoch does not inherit a step from earlier lines.
         """
         return place if "epoch" in place else {**self._last_place, **place}
 

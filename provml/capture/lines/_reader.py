@@ -1,11 +1,11 @@
 r"""Splits bytes into lines, and passes the lines that may contain a metric to the parsers.
 
 A line ends at a newline, a carriage return or a backspace. So if a program rewrites a line in
-place, each state of it counts as a separate line. The reader first searches whole blocks with the
-finders of the parsers, so it never splits text without metrics. The result does not depend on the
-way in which the bytes are divided into blocks.
+place, each version counts as a separate line. The reader first searches whole blocks with the
+parsers' finders, so it never splits text that contains no metrics. The result does not depend on
+how the bytes are divided into blocks.
 
-Each public module of this package is one parser: it has a class ``Parser`` that follows
+Each public module of this package defines one parser: a class ``Parser`` that implements
 `LineParser`.
 """
 
@@ -34,18 +34,18 @@ _TERMINAL_ESCAPES: Final = re.compile(
 _BACKSPACED: Final = b"\x08\r"
 
 Finder = Callable[[bytes, int, int], int]
-"""A function that searches a block, between two offsets, for a line that the parser may read.
+"""A function that searches a block, between two offsets, for a line that its parser may read.
 
-It returns an offset in that line, or -1. The parser may still refuse the line, but the finder must
-not combine text from several lines.
+It returns an offset in that line, or -1 if it finds no such line. The parser may still refuse the
+line, but the finder must not combine text from several lines.
 """
 
 
 class LineParser(Protocol):
-    """Reads one format of lines. Each text gets a new instance, which may remember earlier lines.
+    """A parser for one format of lines. Each text has its own instance, which may keep state.
 
     Attributes:
-        finders: functions that find lines of this format in a block. They are called often, so
+        finders: the functions that find lines of this format in a block. They are called often, so
             they must be fast.
     """
 
@@ -54,12 +54,12 @@ class LineParser(Protocol):
     def __init__(self, sink: LineSink) -> None: ...
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record the metrics of a line; return whether the line has this format.
+        """Record the metrics in a line; return whether the line has this format.
 
-        If it has, no other parser gets the line.
+        If it does, no other parser gets the line.
 
         Args:
-            text: the line without its end and without terminal escape codes. Bytes that are not
+            text: the line, without its line ending and terminal escape codes. Bytes that are not
                 valid UTF-8 become lone surrogates.
             rewrites: whether backspaces moved the cursor back, so that the line overwrites the
                 previous line.
@@ -67,7 +67,7 @@ class LineParser(Protocol):
         ...
 
     def finish(self) -> None:
-        """Record the metrics that are still pending, because the text has ended."""
+        """Record all metrics that are still pending. The reader calls this when the text ends."""
         ...
 
 
@@ -85,14 +85,14 @@ def _load_parsers() -> tuple[type[LineParser], ...]:
 class LineReader:
     """Records the metrics in text as it arrives. Use it from one thread at a time.
 
-    Costs a search of each block with the finders of each parser, and a few microseconds for each
-    line with a metric; with patterns, for every line. Keeps at most one line of 64 KiB in memory.
-    Reading never raises an error, whatever the text.
+    Costs one search of each block per finder, and a few microseconds for each line with a metric.
+    If patterns are used, every line costs a few microseconds. Keeps at most one line, of 64 KiB, in
+    memory. Reading never raises an error, whatever the text contains.
 
     Args:
         run: the run to record into.
-        patterns: templates and regular expressions, see `compile_patterns`.
-        source: a name of the text, for the event that counts refused lines.
+        patterns: templates and regular expressions (see `compile_patterns`).
+        source: a name for the text, used in the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
 
     Raises:
@@ -123,15 +123,16 @@ class LineReader:
 
     @property
     def rejected(self) -> int:
-        """The number of lines, or parts of lines, refused so far."""
+        """The number of lines and parts of lines refused so far."""
         return self._sink.rejected
 
     def feed(self, data: bytes, time_ns: int | None = None) -> None:
-        """Read the next block, of any size.
+        """Read the next block of bytes, of any size.
 
         Args:
             data: the bytes.
-            time_ns: the time of their arrival, in nanoseconds since the epoch; by default now.
+            time_ns: the time when the bytes arrived, in nanoseconds since the epoch; by default
+                now.
         """
         if self._is_off or not data:
             return
@@ -142,7 +143,7 @@ class LineReader:
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
 
     def finish(self) -> None:
-        """Read the last line even if it lacks a newline, and log the refused lines."""
+        """Read the last line, even if it has no newline, and log how many lines were refused."""
         if self._is_off:
             return
         try:
@@ -184,7 +185,7 @@ class LineReader:
             self._read_line(line, rewrites)
 
     def _read_lines(self, data: bytes, start: int, end: int) -> None:
-        """Read the lines between two offsets; the second one is the end of a line."""
+        """Read the lines between two offsets. A line must end at the second offset."""
         if self._patterns is not None and self._patterns.may_match(data, start, end):
             for match in _LINE_TEXT.finditer(data, start, end):
                 first, last = match.span()
@@ -228,7 +229,7 @@ class LineReader:
             text = _TERMINAL_ESCAPES.sub("", text)
         if self._patterns is not None and self._patterns.read(text):
             return
-        # if JSON is printed while a progress bar is drawn, it follows the bar on the same line
+        # JSON that is printed while a progress bar is drawn follows the bar on the same line
         json_start = text.find("{")
         follows = (
             json_start > 0 and '"metric"' in text and text[:json_start].strip(" \t\ufeff") != ""
@@ -238,7 +239,10 @@ class LineReader:
         self._read_text(text, line, rewrites)
 
     def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
-        """Pass the text to each parser whose finders match; return whether a parser has read it."""
+        """Pass the text to the parsers whose finders match, until one of them reads it.
+
+        Returns whether a parser has read it.
+        """
         size = len(line)
         candidates = (
             p for p in self._parsers if any(find(line, 0, size) >= 0 for find in p.finders)

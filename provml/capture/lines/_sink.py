@@ -1,4 +1,4 @@
-"""Records the samples that the parsers read, and counts the lines that they refuse by reason."""
+"""Records the samples that the parsers find, and counts refused lines by reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provml.errors import ProvMLError, RunClosedError
 from provml.recording.run import Run
 
 REJECTED: Final = "lines rejected"
-"""The event that counts refused lines by reason, with an example for each reason."""
+"""The name of the event that counts refused lines by reason, with an example for each reason."""
 
 MAX_STEP: Final = 2**63 - 1
 """The largest step that can be recorded."""
@@ -21,21 +21,21 @@ _MAX_REASONS: Final = 64
 
 
 class RefusedError(ValueError):
-    """A line, or a part of a line, can't be read as a metric.
+    """Raised if a line, or a part of a line, can't be read as a metric.
 
-    Refused lines are counted by this message, so it must be the same for all lines that are
-    refused for the same reason.
+    Refused lines are counted by the message of this error. So the message must be the same for all
+    lines that are refused for the same reason.
     """
 
 
 class LineSink:
-    """Records the samples and the refused lines that the parsers report. Raises nothing.
+    """Records the samples and the refused lines that the parsers report. No method raises an error.
 
     Attributes:
         read_ns: the time when the bytes being read arrived, in nanoseconds since the epoch; None
             means now.
         recorded: the number of samples recorded.
-        rejected: the number of lines, or parts of lines, refused.
+        rejected: the number of lines and parts of lines refused.
     """
 
     def __init__(self, run: Run, source: str) -> None:
@@ -64,7 +64,8 @@ class LineSink:
             name, value, context, step, epoch: as in `Run.log_metric`.
             time_ns: the time of the sample, in nanoseconds since the epoch; by default the time
                 when the line arrived.
-            line: the line with the sample, as an example if the sample is refused.
+            line: the line that contains the sample. It is kept as an example if the sample is
+                refused.
         """
         try:
             moment = self.read_ns if time_ns is None else time_ns
@@ -84,11 +85,11 @@ class LineSink:
         return time.time_ns() if self.read_ns is None else self.read_ns
 
     def reject(self, reason: str, line: str) -> None:
-        """Count a line, or a part of it, that looks like a metric but can't be read as one.
+        """Count a line, or a part of a line, that looks like a metric but can't be read as one.
 
         Args:
             reason: the reason; lines with the same reason are counted together.
-            line: the line, as an example; secrets in it are masked.
+            line: the line, to keep as an example. Secrets in it are masked.
         """
         self.rejected += 1
         if reason not in self._counts:
@@ -99,7 +100,7 @@ class LineSink:
         self._counts[reason] += 1
 
     def report(self) -> None:
-        """Log an event that counts the lines refused since the last report, if any were refused."""
+        """Log an event that counts the lines refused since the last report, if there are any."""
         if not self._counts:
             return
         metadata = {

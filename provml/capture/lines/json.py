@@ -1,16 +1,17 @@
 r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value": 0.5, "step": 3}``.
 
-- ``metric``: the name, of at most 4,096 characters.
-- ``value``: an int of any size, or a float; ``NaN`` and ``Infinity`` too, as Python writes them.
-- ``step``, ``epoch``: integers; optional, may be null.
-- ``timestamp``: seconds since 1970; if it is not a number, the arrival time of the line is used.
-- The name implies the context, see `metric_contexts`. Other keys are ignored.
+- ``metric``: the name of the metric, of at most 4,096 characters.
+- ``value``: an integer of any size, or a float. ``NaN`` and ``Infinity`` are allowed.
+- ``step``, ``epoch``: optional integers; null counts as missing.
+- ``timestamp``: seconds since 1970. If it is not a number, the time when the line arrived is used.
+
+Other keys are ignored. The name implies the context (see `metric_contexts`).
 
 A line is refused and counted in these cases:
 
 - The value is missing, or is true, false, null, text, a list or an object.
-- The line looks like an object with a metric but is not valid JSON.
-- The object has one of the keys above twice.
+- The line looks like an object with a metric, but is not valid JSON.
+- One of the keys above occurs twice.
 - A number is out of range.
 """
 
@@ -62,7 +63,7 @@ def _find_json(data: bytes, start: int, end: int) -> int:
 
 
 class Parser:
-    """Reads the JSON lines of one text, such as a stream."""
+    """Reads the JSON lines in one text, such as a stream."""
 
     finders = (_find_json,)
 
@@ -70,7 +71,7 @@ class Parser:
         self._sink = sink
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record the metric of a line; return whether the line has this format."""
+        """Record the metric in a line; return whether the line has this format."""
         line = text.strip().lstrip("\ufeff")
         if not line.startswith("{"):
             return False
@@ -113,7 +114,7 @@ class Parser:
         )
 
     def finish(self) -> None:
-        """Do nothing: `read` records each line at once."""
+        """Do nothing: `read` records each metric at once."""
 
 
 def _read_integer(found: dict[str, Any], key: str, least: int, most: int) -> int | None:

@@ -4,14 +4,15 @@ r"""Reads the progress bars that Keras 2 and 3 print in ``fit`` and ``evaluate``
     938/938 [==============================] - 3s 2ms/step - loss: 0.21 - val_loss: 0.18
 
 - The parser reads the output of both ``verbose=1`` and ``verbose=2``. It recognises a bar by a
-  metric whose name ends in ``loss``, or by the characters with which Keras 3 draws bars.
-- The number in ``Epoch n/N`` is the step and the epoch of the next full bar.
-- Keras rewrites a bar in place. The parser records only its last state, and only if it is full.
-- Keras may rewrite a full bar without ``val_`` values once more, because the validation ends later.
-  So the parser records it when the next bar or epoch begins or the text ends, with the time at
-  which the bar arrived.
-- The prefix ``val_`` puts a metric in the context validation; other metrics belong to training. A
-  second bar in an epoch, without ``val_``, comes from ``evaluate``: its metrics belong to
+  metric whose name ends in ``loss``, or by the characters that Keras 3 draws bars with.
+- The number ``n`` in ``Epoch n/N`` becomes the step and the epoch of the next full bar.
+- Keras rewrites a bar in place. The parser records only the last state of a bar, and only if the
+  bar is full.
+- Keras may rewrite a full bar without ``val_`` values once more, because validation ends later. So
+  the parser waits until the next bar or epoch begins, or the text ends. The recorded time is still
+  the time when the bar arrived.
+- Metrics with the prefix ``val_`` belong to the context validation, and other metrics to training.
+  A second bar in an epoch, without ``val_``, comes from ``evaluate``: its metrics belong to
   evaluation and have no step.
 """
 
@@ -54,12 +55,12 @@ def _find_bar(data: bytes, start: int, end: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _FinishedBar:
-    """The state of a full bar.
+    """A full progress bar, as last printed.
 
     Attributes:
         total: the number of steps that the bar counts, as text.
-        texts: the text of each value, by the name of the metric.
-        line: the line with the bar.
+        texts: the text of each value, keyed by the metric's name.
+        line: the line that contains the bar.
         time_ns: the time when the bar arrived, in nanoseconds since the epoch.
     """
 
@@ -74,7 +75,7 @@ class _FinishedBar:
 
 
 class Parser:
-    """Reads the lines that Keras prints, in one text such as a stream."""
+    """Reads the lines that Keras prints in one text, such as a stream."""
 
     finders = (_find_epoch, _find_loss, _find_bar)
 
@@ -86,7 +87,7 @@ class Parser:
         self._backspaces = False
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Read a state of a bar, or the start of an epoch; return whether the line is either."""
+        """Read a progress bar or the header of an epoch; return whether the line is either."""
         line = text.strip()
         header = _EPOCH_LINE.fullmatch(line)
         if header is not None:
@@ -115,7 +116,7 @@ class Parser:
         return True
 
     def finish(self) -> None:
-        """Record the last bar."""
+        """Record the last bar, if it is still pending."""
         self._record_pending()
 
     def _parse_bar(self, total: str, rest: str, line: str) -> _FinishedBar:
@@ -129,9 +130,9 @@ class Parser:
     def _is_rewritten_by(self, bar: _FinishedBar, rewrites: bool) -> bool:
         """Return whether a full bar is a later state of the pending bar, not a new bar.
 
-        Keras moves the cursor back with backspaces. If a log lacks them, `read` recognises a new
-        bar by its first state, which is not full. A bar of a single step has no such state: it
-        counts as a later state of the pending bar only if it adds metrics.
+        Keras moves the cursor back with backspaces. If a log contains no backspaces, `read`
+        recognises a new bar by its first state, which is not full. A bar with a single step is
+        always full, so it counts as a later state of the pending bar only if it adds metrics.
         """
         if self._pending is None or self._pending.total != bar.total:
             return False
@@ -140,7 +141,7 @@ class Parser:
         return bar.total != "1" or self._pending.texts.keys() < bar.texts.keys()
 
     def _record_pending(self) -> None:
-        """Record the pending bar, if any, because Keras can't rewrite it any more."""
+        """Record the pending bar, if any: Keras can't rewrite it any more."""
         bar, self._pending = self._pending, None
         if bar is None or not bar.texts:
             return

@@ -1,10 +1,10 @@
 r"""Reads tqdm bars with a postfix: ``train:  45%|████▌  | 45/100 [00:03<00:04, 12.3it/s, loss=1]``.
 
-- Each value in the postfix is a metric. The parser records it when a bar first shows it, and
-  whenever it changes: tqdm draws a bar about ten times a second, even without a new value.
-- The step is the count of the bar, if that is a whole number.
-- The epoch is the number after ``epoch`` in the description.
-- The metric's name implies the context, or else the description does (see `metric_contexts`).
+- Each value in the postfix is a metric. The parser records a value when a bar first shows it, and
+  again only when it changes: tqdm draws a bar about ten times a second, even without new values.
+- The step is the bar's count, if the count is a whole number.
+- The epoch is the number after ``epoch`` in the bar's description.
+- The context comes from the metric's name, or else from the description (see `metric_contexts`).
 
 Bars without a postfix, and bars of unknown length, are ignored.
 """
@@ -46,11 +46,11 @@ class Parser:
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink
-        # for each bar, by its description: the last count, and the last text of each value
+        # maps each bar's description to its last count and the last text of each of its values
         self._shown_by_bar: dict[str, tuple[int, dict[str, str]]] = {}
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Record the new values of a bar; return whether the line is a tqdm bar."""
+        """Record the new values in a bar; return whether the line is a tqdm bar."""
         match = None if len(text) > _MAX_METER_LENGTH else _METER.fullmatch(text.strip())
         if match is None:
             return False
@@ -58,7 +58,7 @@ class Parser:
         return True
 
     def finish(self) -> None:
-        """Do nothing: `read` records each line at once."""
+        """Do nothing: `read` records each value at once."""
 
     def _record(self, match: re.Match[str], description: str) -> None:
         done = int(match["done"])
