@@ -68,7 +68,8 @@ class Arguments(NamedTuple):
     def resize(self, sample_count: int) -> Arguments:
         """Return the arguments for a different number of samples, without data.
 
-        Changes the first dimension of every tensor where it equals the current number of samples.
+        Changes the first dimension of each tensor if this dimension equals the current number of
+        samples.
         """
         count = self.sample_count()
 
@@ -143,10 +144,10 @@ def _key_of_value(value: object) -> object:
 def call_arguments(module: Any, batch: object) -> Arguments:
     """Work out the arguments with which a training loop would call a module for a batch.
 
-    - From a mapping: as keyword arguments, the items that ``forward`` has parameters for.
-    - From a list or tuple: the first members, as many as the positional arguments that ``forward``
+    - A mapping becomes keyword arguments, without the keys that ``forward`` has no parameter for.
+    - The first members of a list or tuple become positional arguments, as many as ``forward``
       requires, because inputs come before targets.
-    - From any other batch: the batch itself, as the only argument.
+    - Any other batch becomes the only argument.
 
     Raises:
         InvalidArgumentError: the batch contains no tensor or array.

@@ -24,7 +24,7 @@ _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
 """The delay before a collector is created, and again before its first reading.
 
-Shorter runs have no readings, because taking and recording readings would last longer than the run.
+Shorter runs get no readings, because a reading would take longer than the run itself.
 """
 COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
@@ -108,7 +108,7 @@ def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collect
         track_system="system" in parts,
         track_disk="disk" in parts,
         track_network="network" in parts,
-        track_gpu=False,  # the gpu collector reads the GPUs, so that its failures stay separate
+        track_gpu=False,  # the gpu collector reads GPUs, so its failures don't affect this one
     )
 
 
@@ -138,7 +138,7 @@ _FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
 
 
 def _load_collector(name: str) -> Collector:
-    """Create a collector of another package. That package's code can raise any exception."""
+    """Create a collector that another package provides. Its code can raise any exception."""
     collector = _find_entry_points()[name].load()()
     if not isinstance(collector, Collector):
         raise TypeError(

@@ -114,7 +114,7 @@ class CollectorThread:
 
     def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._next_due is None:  # a CPU share needs two moments
+        if self._next_due is None:  # wait, because a CPU share needs two points in time
             self._next_due = now + self._plan.delay_s
         while True:
             if now >= self._next_due:
@@ -192,7 +192,10 @@ class CollectorThread:
             self._start_ns = self.readings.write(collector, reading, self._start_ns, None, position)
 
     def _call_safely(self, call: Callable[[], object]) -> bool:
-        """Call a function; return True if it succeeds. Record only the first failure in a row."""
+        """Call a function; return True if it succeeds.
+
+        If the function fails several times in a row, records only the first failure.
+        """
         try:
             call()
         except RunClosedError:

@@ -56,13 +56,13 @@ def describe_path(
 ) -> Facts:
     """Describe a file or folder by its digest, and copy it into the run's folder if requested.
 
-    Reads the content once, which takes about 1 s per GB; copying reads it again. If the
-    content can't be read, the facts contain the reason instead of a digest.
+    Reads the content once, which takes about 1 s per GB; copying reads it again. If the content
+    can't be read, the facts contain the reason instead of a digest.
 
     Args:
         path: an existing file or folder, or a URI. A URI is recorded, but its content is not read.
         run_folder: the run's folder; None if nothing should be copied.
-        copy: True copies the content, False does not, and None copies at most `COPY_LIMIT_BYTES`.
+        copy: True copies the content, False does not, None copies up to `COPY_LIMIT_BYTES`.
         defer_hashing: a function that can postpone the hashing; None hashes the content now.
 
     Raises:
@@ -72,12 +72,12 @@ def describe_path(
     """
     text = os.fspath(path)
     if not isinstance(text, str):
-        raise InvalidArgumentError(f"a path must be str or Path, not {type(text).__name__}")
+        raise InvalidArgumentError(f"a path must be a str or a Path, not {text!r:.80}")
     if not text:
         raise InvalidArgumentError("the path is empty: pass '.' for the working folder")
     if is_uri(text):
         if copy:
-            raise InvalidArgumentError(f"copy=True works only for local paths, not for {text!r}")
+            raise InvalidArgumentError(f"can't copy {text!r}, which is a URI: pass copy=False")
         return {"kind": "uri", "uri": mask_text(text)}
     full = os.path.abspath(text)
     try:

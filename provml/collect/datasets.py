@@ -95,7 +95,7 @@ def _describe_table(data: object) -> Facts | None:
 
     try:
         return describe_table(data)
-    except Exception as error:  # cells can hold objects of any class, which can raise anything
+    except Exception as error:  # cells can hold objects of any class, which can raise any exception
         return _describe_without_digest(
             data, f"its cells can't be read: {type(error).__name__}: {error}"[:500]
         )

@@ -1,7 +1,7 @@
 """Measures the energy use of GPUs with NVML, and of CPUs and memory with RAPL.
 
 A reading is the energy used since the previous reading, so the energy of a context or step is the
-sum of its readings. RAPL is used only if this process may read its counters. Imports only `gpu` and
+sum of its readings. RAPL is used only if its counters are readable. Imports only `gpu` and
 `readings` from provml.
 
 Source: Linux kernel, Documentation/power/powercap/powercap.rst; NVML API Reference Manual.

@@ -189,10 +189,10 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 
 
 def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
-    """Return the device of a module's first parameter, and its first floating-point type.
+    """Return a module's device and its floating-point type.
 
-    The type is None if no parameter is a floating-point tensor. Both are None if the module has no
-    parameters.
+    The first parameter determines the device, and the first floating-point parameter the type. A
+    value is None if no parameter determines it.
     """
     device = dtype = None
     for parameter in module.parameters():
@@ -305,7 +305,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # or autocast would cache our casts
+    torch.set_autocast_cache_enabled(False)  # otherwise autocast would cache our casts
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
     try:

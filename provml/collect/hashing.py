@@ -105,7 +105,7 @@ class _HashedFile:
 
 
 class _ChangedError(OSError):
-    """A file has changed since its hashing began."""
+    """Raised if a file changes while it is being hashed."""
 
 
 def _file_state(file: BinaryIO) -> tuple[int, ...]:
@@ -149,7 +149,7 @@ class _HashJob:
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """Return the digest and size. Call this only after all files are hashed."""
+        """Return the digest and size of the content. All of its files must already be hashed."""
         if not self.is_folder:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
@@ -232,7 +232,7 @@ class BackgroundHasher:
                 self._threads.append(thread)
 
     def finish(self, wait_s: float) -> None:
-        """Wait for the hashing to finish, then stop. Content that is unfinished gets no digest.
+        """Wait for the hashing to finish, then stop. Unfinished content gets no digest.
 
         Args:
             wait_s: the maximum number of seconds to wait.

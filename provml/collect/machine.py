@@ -20,7 +20,8 @@ _SECTOR_BYTES: Final = 512
 _NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
 """The name prefixes of devices to skip.
 
-Some of them use other disks, which would count twice. The others are in memory.
+Some of these devices store their data on other disks, whose traffic would count twice. The others
+exist only in memory.
 """
 
 
@@ -89,7 +90,7 @@ class Machine(Protocol):
         """Return the traffic of all network interfaces except the loopback."""
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield the times and memory of every visible process."""
+        """Yield the CPU time and memory of every visible process."""
 
 
 class LinuxMachine:
@@ -188,7 +189,7 @@ class LinuxMachine:
         return NetworkTraffic(sent, received, packets_sent, packets_received)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield the times and memory of every visible process. Takes about 20 microseconds each."""
+        """Yield the CPU time and memory of every visible process, in about 20 microseconds each."""
         tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
         for entry in os.listdir(self.proc):
             if not entry.isdecimal():
@@ -274,7 +275,7 @@ class PsutilMachine:
         return NetworkTraffic(*sums)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield the times and memory of every visible process."""
+        """Yield the CPU time and memory of every visible process."""
         for process in self._psutil.process_iter(["pid", "name", "cpu_times", "memory_info"]):
             times, memory = process.info["cpu_times"], process.info["memory_info"]
             if times is not None and memory is not None:

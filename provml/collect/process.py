@@ -16,7 +16,7 @@ from provml.collect.readings import UnavailableError
 
 
 class ProcessCollector:
-    """Reads one process, and its descendants if required. A reading takes about 50 microseconds.
+    """Reads one process, and optionally its descendants. A reading takes about 50 microseconds.
 
     ``cpu_percent`` is relative to one CPU, as in ``top``: two busy threads give 200 %.
     """
@@ -83,7 +83,7 @@ class ProcessCollector:
         return reading
 
     def _read_all_stats(self) -> dict[Path, list[bytes]]:
-        """Return the ``stat`` fields of each process to count, by the process's folder.
+        """Return the ``stat`` fields of each process to count, keyed by its folder.
 
         If descendants are counted, leaves out processes that have ended.
         """
@@ -106,7 +106,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14 count ended children
+        last = 15 if self._descendants else 13  # fields 13 and 14 hold the time of ended children
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -103,7 +103,7 @@ class ReadingWriter:
             collector: the collector that took the reading.
             reading: the values of the reading.
             start_ns: the start of the time that the reading covers.
-            time_ns: the time that the user passed to record; None means now.
+            time_ns: the time to record, in nanoseconds since the Unix epoch; None means now.
             position: the context, step and epoch to record the reading under.
         """
         is_taken = False
@@ -187,7 +187,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record the reason why each missing key can't be read, once per key."""
+        """Record once for each missing key why it can't be read."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once
@@ -197,13 +197,13 @@ class ReadingWriter:
             self.write_event("collector degraded", {"missing": new})
 
     def write_event_once(self, name: str, metadata: dict[str, Any]) -> None:
-        """Record an event of the collector, unless an event of this name was recorded before."""
+        """Record an event about the collector, unless this event has already been recorded."""
         if name not in self._recorded_once:
             self._recorded_once.add(name)
             self.write_event(name, metadata)
 
     def write_event(self, name: str, metadata: dict[str, Any]) -> None:
-        """Record an event of the collector."""
+        """Record an event about the collector."""
         record = build_event(name, encode({"collector": self.name} | metadata))
         self._journal.append(record | {"context": None, "step": None, "epoch": None})
 

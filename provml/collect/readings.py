@@ -48,8 +48,8 @@ class Collector(Protocol):
 
     A collector can also have these optional members:
 
-    - ``initialize()``: called once before the first `collect`, in the thread that reads. Raises
-      `UnavailableError` if the machine has nothing to read;
+    - ``initialize()``: called once before the first `collect`, in the thread that reads. It
+      raises `UnavailableError` if the machine has nothing to read;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
     - ``thresholds``: a mapping from metric names to the values above which a reading raises an
@@ -70,7 +70,7 @@ class Collector(Protocol):
         """The collector's name: one word for what it reads, such as ``system`` or ``gpu``."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading. Return numbers by name; mappings and lists of numbers can be nested."""
+        """Take one reading: numbers by name, which can be nested in further mappings and lists."""
 
 
 _RESERVED_NAMES: Final = """

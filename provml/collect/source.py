@@ -93,7 +93,8 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # a folder is not hashed, because it can be huge; the commit and the diff identify it
+            # the folder is not hashed, because it can be huge; if it is a repository, its commit
+            # and diff identify its content
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)
@@ -104,7 +105,10 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
 
 
 def _write_notebook_cells(run_folder: Path) -> Facts | None:
-    """Write the cells that this notebook or IPython shell has run; None if there are none."""
+    """Write the cells that a notebook or IPython shell has run to a file, and describe the file.
+
+    Returns None if there are no cells.
+    """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
@@ -118,7 +122,7 @@ def _write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """Describe the imported modules that git does not track in a folder, by relative path."""
+    """Describe the untracked modules that were imported from a folder, by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}

@@ -1,4 +1,4 @@
-"""Reads the system: CPU, memory, disks, network, top processes and GPUs.
+"""Reads the CPU, memory, disks, network, top processes and GPUs of this machine.
 
 `SystemMetricsCollector` is public. Use it on its own, in a run, or as a base class.
 
@@ -49,7 +49,8 @@ class SystemMetricsCollector:
     """Reads the state of the system, and its activity since the last reading, without blocking.
 
     In a container with limits, percentages and totals refer to these limits. A reading leaves out
-    values that the platform does not provide or that this process may not read; `missing` says why.
+    values that the platform does not provide, or that this process is not allowed to read; the
+    reasons are in `missing`.
 
         collector = SystemMetricsCollector(collect_interval=5.0)
         collector.initialize()

@@ -134,7 +134,7 @@ def _find_columns(data: Any) -> Iterator[TableColumn] | None:
 
 
 def _pandas_columns(data: Any) -> Iterator[TableColumn]:
-    """Yield a pandas table's columns. The index comes first, unless it is only a row number."""
+    """Yield a pandas table's columns. The index comes first, unless it only numbers the rows."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
         for level in range(frame.index.nlevels):
@@ -154,7 +154,7 @@ def _pandas_column(name: str, series: Any) -> TableColumn:
         return TableColumn(name, dtype, None, series.to_numpy())
     present = series.notna().to_numpy()
     kept = series[present]
-    target = getattr(series.dtype, "numpy_dtype", None)  # only nullable numeric types
+    target = getattr(series.dtype, "numpy_dtype", None)  # only nullable numeric types have it
     if target is not None and target.kind in "biuf":
         values: Any = kept.to_numpy(dtype=target)
     else:
