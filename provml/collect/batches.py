@@ -81,7 +81,7 @@ class Arguments(NamedTuple):
         return Arguments(_map_specs(self.args, change), _map_specs(self.kwargs, change))
 
     def build_tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
-        """Build tensors on a device; return the positional and the keyword arguments.
+        """Build the arguments with new tensors; return positional and keyword arguments.
 
         Args:
             torch: the torch module.

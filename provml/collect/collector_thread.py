@@ -1,4 +1,4 @@
-"""Runs a collector in a thread of its own: creates it, reads it at its interval, and closes it.
+"""Runs a collector in its own thread: creates it, reads it at its interval, and closes it.
 
 If a collector raises an exception, the thread tries again after longer and longer pauses. If a
 collector hangs, provml abandons this collector, and the other collectors continue. The run records

@@ -370,5 +370,5 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 
 
 def _is_torch_hook(hook: object) -> bool:
-    """Return True for a hook of torch itself: weight norm, spectral norm or pruning."""
+    """Return True if a hook belongs to torch: to weight norm, spectral norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")

@@ -67,7 +67,7 @@ def _convolution_backward_flops(
 ) -> int:
     """Count the operations of the forward pass once for each requested gradient.
 
-    There are at most two gradients: those of the inputs and of the weight.
+    The two possible gradients are for the inputs and for the weight.
     """
     positions = (inputs if transposed else gradient)[2:]
     forward = 2 * int(inputs[0]) * _multiply_all(positions) * _multiply_all(weight)

@@ -117,7 +117,7 @@ class Nvml:
         return known[-1](*arguments)
 
     def _check_device_order(self, visible: str | None) -> None:
-        """Add to `problems` if CUDA might number the devices in a different order from NVML."""
+        """Record a problem if CUDA might number the devices in a different order from NVML."""
         numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
         if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, NamedTuple
 from provml.collect.content import Facts, digest_link, digest_manifest, list_folder_files
 
 BACKGROUND_BYTES: Final = 64 * 2**20
-"""provml hashes content of at least this size in the background."""
+"""The minimum size of the content that provml hashes in the background."""
 
 DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
 CHANGED_WHILE_HASHED: Final = "it changed while it was being hashed"

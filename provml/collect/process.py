@@ -106,7 +106,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14 hold the time of ended children
+        last = 15 if self._descendants else 13  # fields 13 and 14: time of ended children
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 
