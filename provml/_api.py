@@ -159,7 +159,7 @@ def _log_metric_of_active(
 
 
 def _call_active(verb: str) -> Callable[..., Any]:
-    """Build a function that calls this method of whichever run is then active."""
+    """Build a function that calls a method of the active run, which it looks up at each call."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not _active_runs:
@@ -170,10 +170,9 @@ def _call_active(verb: str) -> Callable[..., Any]:
 
 
 class _ActiveRun:
-    """Builds the functions of ``provml`` that call a method of the active run, as attributes.
+    """An object whose attributes are functions that call methods of the active run.
 
-    Each function has the signature and the docstring of the method of `Run` that it calls. Each
-    call looks up the active run.
+    Each function has the signature and the docstring of the method of `Run` that it calls.
     """
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
