@@ -108,7 +108,7 @@ def start_run(
         return _join_outer_run(settings, asked | labels, start)
     run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
-    # among the processes of a job on one machine, only one reads the machine itself
+    # only one process of a job on each machine takes readings of the machine itself
     machine_wide = settings.local_rank in (None, 0)
     _start_sampling(run, start, machine_wide)
     return run

@@ -171,7 +171,7 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """The reason for the status, or None. For a running run, the process that records it."""
+        """The reason for the status, or None. For a live run, the process that records it."""
         return self._journal.state().reason
 
     @property

@@ -336,7 +336,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         except Exception as error:  # the training is over, and the export can be repeated
             warn_without_raising(
                 f"the run is recorded, but its documents could not be written: {error}; "
-                f"try: provml export {self.path} --format {self._formats[0]}"
+                f"to write them, run: provml export {self.path} --format {self._formats[0]}"
             )
 
     def __enter__(self) -> Run:
