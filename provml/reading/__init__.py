@@ -75,7 +75,7 @@ def format_for(name: str) -> str:
     """Return the name of the format that a file's suffix indicates.
 
     Raises:
-        InvalidArgumentError: the suffix is unknown; the message lists the known ones.
+        InvalidArgumentError: the suffix is unknown. The message lists all known suffixes.
     """
     by_suffix = _find_suffix_format(name)
     if by_suffix is None:

@@ -352,8 +352,11 @@ class _GraphReader:
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
         """Return the kinds of each element: entity, activity or agent.
 
-        An element's types decide its kinds. If they do not, properties that only one kind has
-        decide, and otherwise the element's relations.
+        The first of these that an element has decides:
+
+        - types that belong to one kind
+        - properties that only one kind has
+        - relations to other elements
         """
         found: dict[Any, tuple[str, ...]] = {}
         untyped: set[Any] = set()
