@@ -37,7 +37,7 @@ class Blank:
 
 @dataclass(slots=True)
 class Description:
-    """A subject and its properties. Any columns in them have ``rows`` values."""
+    """A subject and its properties. If either contains columns, they have ``rows`` values."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)

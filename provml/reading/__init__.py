@@ -59,8 +59,8 @@ def read(
 
     Raises:
         InvalidArgumentError: the format is unknown.
-        DocumentError: the document is not valid PROV in this format, is empty or too large, uses an
-            unsupported feature, or its format can't be guessed.
+        DocumentError: the document is empty, too large, or not valid PROV in this format. Also
+            raised if the document uses an unsupported feature, or if its format can't be guessed.
         MissingExtraError: the format needs a package that is not installed.
         OSError: the file can't be read.
     """

@@ -71,7 +71,7 @@ class Document:
         The library does not support PROV-Dictionary; `dictionaries` contains those statements.
 
         Raises:
-            DocumentError: the source was RDF that contains no valid PROV.
+            DocumentError: the source is RDF that does not contain valid PROV.
         """
         if self._prov is None:
             from provml.reading._provo_reader import decode_provo

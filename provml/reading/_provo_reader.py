@@ -620,12 +620,12 @@ class _GraphReader:
 
 
 def _find_prov_property(predicate: str) -> str:
-    """Return the local name of a PROV property, or an empty string for other properties."""
+    """Return the local name of a PROV property, or an empty string for any other property."""
     return predicate[len(PROV) :] if predicate.startswith(PROV) else ""
 
 
 def _find_prov_class(term: Any) -> str:
-    """Return the local name of a PROV class, or an empty string for other terms."""
+    """Return the local name of a PROV class, or an empty string for any other term."""
     return _find_prov_property(term.value) if isinstance(term, _named_node()) else ""
 
 
