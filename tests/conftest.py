@@ -19,7 +19,7 @@ from prov.identifier import QualifiedName
 from prov.model import Literal, ProvDocument
 
 import provml
-from provml.recording import process_hooks
+from provml.recording.active_runs import active_runs
 
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
@@ -146,8 +146,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
     yield
-    while process_hooks.active() is not None:
-        process_hooks.active().end_run()
+    for run in reversed(active_runs.all.copy()):
+        run.end_run()
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ from typing import Any, Final, NamedTuple
 
 from provml.capture.lines import LineReader, compile_patterns
 from provml.capture.state import STATE
-from provml.errors import NoActiveRunError
-from provml.recording import process_hooks
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.joined_run import JoinedRun
+from provml.recording.parent_run import find_run
 from provml.recording.run import Run
 
 _MAX_PIECES: Final = 256
@@ -77,9 +76,7 @@ class PrintedOutputCapture:
         self._open: list[tuple[list[_ReplacedStream], list[_PrintedLines]]] = []
 
     def __enter__(self) -> None:
-        run: Run | None = process_hooks.active() if self._run is None else self._run
-        if run is None:
-            raise NoActiveRunError("capture_output")
+        run: Run = find_run("capture_output") if self._run is None else self._run
         # `provml run` reads the built-in formats itself, so don't record them twice
         built_in = not isinstance(run, JoinedRun)
         replaced: list[_ReplacedStream] = []

@@ -1,6 +1,6 @@
-"""The active runs of this process, and the hooks for when the process forks or exits.
+"""The hooks for when a process forks or exits while it records runs.
 
-The first run installs the hooks. Imports nothing else from provml.
+The first run installs the hooks. Imports only `active_runs` from provml.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import weakref
 from collections.abc import Callable
 from types import BuiltinFunctionType
 from typing import Any, NamedTuple, NoReturn, Protocol
+
+from provml.recording.active_runs import active_runs
 
 
 class Endable(Protocol):
@@ -43,7 +45,6 @@ class ProcessExit(NamedTuple):
     exception: BaseException | None = None
 
 
-active_runs: list[Any] = []
 _watched: list[Any] = []
 _seen_runs: weakref.WeakSet[Any] = weakref.WeakSet()
 _installed = False
@@ -139,31 +140,36 @@ def watch(run: Endable) -> None:
     _watched.append(run)
 
 
-def activate(run: Endable) -> None:
-    """Make a run the active run. The first call in a process installs the hooks."""
+def unwatch(run: Endable) -> None:
+    """Undo `watch`, for a run that has ended."""
+    if run in _watched:
+        _watched.remove(run)
+
+
+def activate(run: Endable, guest: bool = False) -> None:
+    """Make a run active. The first call in a process installs the hooks.
+
+    Args:
+        run: the run.
+        guest: whether another process owns the run.
+    """
     global _exception_before, _exit
     install()
-    if not active_runs:
-        _exception_before = id(getattr(sys, "last_value", None))
-        _exit = _ExitObserver()  # a new observer, because other code may have wrapped the last one
-        _exit.install()
-    _seen_runs.add(run)
-    active_runs.append(run)
+    with active_runs.lock:
+        if not active_runs.all:
+            _exception_before = id(getattr(sys, "last_value", None))
+            _exit = _ExitObserver()  # a new one, because other code may have wrapped the last one
+            _exit.install()
+        _seen_runs.add(run)
+        active_runs.add(run, guest)
 
 
 def deactivate(run: Endable) -> None:
     """Remove a run from the active runs, so that the run started before it is active again."""
-    try:
+    with active_runs.lock:
         active_runs.remove(run)
-    except ValueError:
-        pass  # another thread has already ended the run
-    if not active_runs and _exit is not None:
-        _exit.remove()
-
-
-def active() -> Any:
-    """Return the run that was started last and has not ended, or None."""
-    return active_runs[-1] if active_runs else None
+        if not active_runs.all and _exit is not None:
+            _exit.remove()
 
 
 def exit_from_exception(exception: BaseException) -> ProcessExit:
@@ -217,7 +223,7 @@ def _find_process_exit() -> ProcessExit:
 
 def _end_all_runs() -> None:
     ending = _find_process_exit()
-    for run in (*reversed(active_runs.copy()), *_watched.copy()):
+    for run in (*reversed(active_runs.all.copy()), *_watched.copy()):
         run.end_run(ending.status, reason=ending.reason, exception=ending.exception)
     if isinstance(ending.exception, KeyboardInterrupt):
         _leave_by_sigint()
@@ -248,5 +254,6 @@ def _resume_runs_in_parent() -> None:
 
 
 def _detach_runs_in_child() -> None:
+    active_runs.reset_after_fork()
     for run in list(_seen_runs):
         run._after_fork_in_child()

@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
 from provml.journal.record_building import build_event
+from provml.journal.sample_files import NO_SLOTS
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
 from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from provml.collect.hashing import BackgroundHasher, HashingProgress
     from provml.collect.readings import Collector
     from provml.collect.sampler import Sampler
+    from provml.journal.sample_files import SampleFile
     from provml.recording.flops import FlopsLog
     from provml.recording.metric_groups import Metrics
 
@@ -43,13 +45,46 @@ def _open_snapshot() -> Collector:
     return Snapshot()
 
 
+class UnopenedWriter(AbsentWriter):
+    """The writer of a run whose journal files this process has not opened yet."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._dropped = [0, 0]
+
+    def is_due(self) -> bool:
+        """Return True: the first record opens the files."""
+        return True
+
+
+class UnopenedSamples:
+    """The samples file of a run whose journal files this process has not opened yet.
+
+    The hot path reads only `slots`, which accept no record, so that the first call opens the files.
+    """
+
+    slots = NO_SLOTS
+
+
 class Recorder:
     """The base class of `Run`, which opens and writes the journal files of this process."""
 
     def __init__(
-        self, folder: RunDirectory, writer: JournalWriter, formats: tuple[str, ...], owner: bool
+        self,
+        folder: RunDirectory,
+        writer: JournalWriter | None,
+        formats: tuple[str, ...],
+        owner: bool,
     ) -> None:
-        """Internal: call `provml.start_run` to create a run."""
+        """Internal: call `provml.start_run` to create a run.
+
+        Args:
+            folder: the run's folder.
+            writer: the writer of this process's journal files; None to open them when the first
+                record is written.
+            formats: the formats of the documents to write when the run ends.
+            owner: whether the run ends when this process ends it.
+        """
         self.id: str = folder.id
         self.experiment: str = folder.experiment
         self.path: Path = folder.path
@@ -57,7 +92,13 @@ class Recorder:
         self._formats = formats
         self._owner = owner
         self._lock = threading.RLock()
-        self._adopt(writer)
+        if writer is None:
+            self._writer: JournalWriter | AbsentWriter = UnopenedWriter()
+            self._samples = cast("SampleFile", UnopenedSamples)
+            self._pid = 0
+            self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
+        else:
+            self._adopt(writer)
         self._closed = False
         self._sampler: Sampler | None = None
         self._execution_started_ns: int = time.time_ns()
@@ -69,11 +110,11 @@ class Recorder:
         self._aliases: set[str] = set()
 
     def _adopt(self, writer: JournalWriter) -> None:
-        self._writer: JournalWriter | AbsentWriter = writer
+        self._writer = writer
         self._samples = writer.sample_file
         self._pid = os.getpid()
         # maps a call's arguments and the class of its value to a series number and a pack function
-        self._fast: dict[tuple[object, ...], tuple[int, Any]] = {}
+        self._fast = {}
 
     @property
     def closed(self) -> bool:
@@ -179,7 +220,8 @@ class Recorder:
         try:
             writer = self._folder.open_writer("helper")
         except StoreError as error:
-            self._writer = absent or AbsentWriter(error)
+            if absent is None or isinstance(absent, UnopenedWriter):
+                self._writer = AbsentWriter(error)
             return
         if absent is not None:
             writer.add_dropped(*absent.dropped)

@@ -22,6 +22,7 @@ from provml.journal import layout
 from provml.journal.sample_files import mark_abandoned
 from provml.journal.writer import ExtraFields, Record, SeriesKey, warn_without_raising
 from provml.recording import process_hooks
+from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.annotations import Annotations
 from provml.recording.checks import (
     encode_value,
@@ -58,6 +59,9 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         experiment: the experiment's name.
         path: the run's folder.
     """
+
+    _is_block = False
+    """Whether a ``with`` block ends the run."""
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -340,6 +344,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             )
 
     def __enter__(self) -> Run:
+        self._is_block = True
         return self
 
     def __exit__(
@@ -372,11 +377,13 @@ def _join_pickled_run(folder: RunDirectory) -> Run:
     """Open the run in a process that unpickles it, or return the run if it is already open.
 
     A worker of a process pool receives the run with every task, but must open it only once. The
-    process writes to the run but does not end it.
+    process writes to the run but does not end it. It opens its journal files at the first record.
     """
-    for known in process_hooks.active_runs:
-        if known.path == folder.path:
+    for known in active_runs.all.copy():
+        if folder_of(known) == str(folder.path):
+            if active_runs.is_guest(known):
+                active_runs.move_to_end(known)
             return cast(Run, known)
-    run = Run(folder, folder.open_writer("helper"), (), owner=False)
-    process_hooks.activate(run)
+    run = Run(folder, None, (), owner=False)
+    process_hooks.activate(run, guest=True)
     return run

@@ -1,7 +1,7 @@
 """Creates the folder of a run, or opens an existing folder to join or resume its run.
 
-The file ``run.json`` in the folder describes the run. Imports only `base.settings`, `errors` and
-`journal` from provml.
+The file ``run.json`` in the folder describes the run. Imports only `base`, `errors` and `journal`
+from provml.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.base.settings import Settings
 from provml.errors import (
     InvalidArgumentError,
@@ -63,7 +64,13 @@ class RunDirectory:
         return str(self.description["experiment"])
 
     def open_writer(self, role: str) -> JournalWriter:
-        """Create a pair of journal files for this process. Raises StoreError."""
+        """Create a pair of journal files for this process.
+
+        Raises StoreError if that fails. A ``helper`` does not create the run's folder: it raises
+        StoreError if the run is not there.
+        """
+        if role == "helper":
+            self._check_is_here()
         try:
             return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
         except OSError as error:
@@ -71,6 +78,18 @@ class RunDirectory:
             raise StoreError(f"can't record in {self.path}: {error}") from error
         finally:
             self.unlock()
+
+    def _check_is_here(self) -> None:
+        """Raise StoreError if this machine does not have the run's folder, or has another run's."""
+        root = store_files.store_root(self.path)
+        found = read_description(self.path) or {}
+        if not store_files.is_folder(root, self.path / layout.JOURNAL_FOLDER) or any(
+            key in found and found[key] != self.description.get(key) for key in ("id", "created")
+        ):
+            raise StoreError(
+                f"run {self.experiment}/{self.id} is not on this machine: there is no folder "
+                f"{self.path} with this run"
+            )
 
     def lock(self) -> None:
         """Wait for the folder's lock, if its file system supports locks."""

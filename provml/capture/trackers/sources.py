@@ -32,7 +32,7 @@ from provml.capture.state import STATE
 from provml.errors import InvalidMetricError, ProvMLError
 from provml.journal import layout
 from provml.journal.values import plain_number
-from provml.recording import process_hooks
+from provml.recording.active_runs import active_runs
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
@@ -130,9 +130,8 @@ class TrackerSource:
             context = self._contexts[name if within is None else (name, within)]
         except KeyError:
             context = self._resolve_context(name, within)
-        active = process_hooks.active_runs
-        run = active[-1] if active else get_outer_run()
-        if run.__class__ is DisabledRun:
+        run = active_runs.lone or active_runs.find()
+        if run is None or run.__class__ is DisabledRun:
             run = get_outer_run()
         if run is None:
             return
@@ -319,7 +318,7 @@ def find_active_run() -> Run | None:
 
     Returns None if neither exists.
     """
-    run: Run | None = process_hooks.active()
+    run: Run | None = active_runs.find()
     return get_outer_run() if run is None or isinstance(run, DisabledRun) else run
 
 

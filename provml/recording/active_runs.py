@@ -1,0 +1,281 @@
+"""The active runs of this process, and the choice of the run that a call records into.
+
+A thread or asyncio task records into the run that it started, or that was active where it was
+started. A context variable keeps these runs: tasks copy it, and `_ThreadObserver` passes it on to
+threads. All other threads and tasks use a run of the main thread or, if only one run is active,
+that run.
+
+Imports only `published_runs` and the journal's writer from provml.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+import weakref
+from contextvars import ContextVar
+from typing import Any, Final
+
+from provml.journal.writer import warn_without_raising
+from provml.recording import published_runs
+
+_own_runs: ContextVar[tuple[Any, ...] | None] = ContextVar("provml_own_runs", default=None)
+"""The active runs that this thread or task started or inherited, oldest first.
+
+Empty if they have all ended; None if there never were any.
+"""
+_SHARED_POOL: Final = "concurrent.futures.thread"
+"""The module whose threads do work for any thread or task, not only for the one that started them.
+"""
+_MAX_NAMES: Final = 10
+
+
+def folder_of(run: Any) -> str | None:
+    """Return the run's folder as text; None for a disabled run, which has none."""
+    folder = vars(run).get("_folder")
+    return None if folder is None else str(folder.path)
+
+
+class ActiveRuns:
+    """The runs of this process that have started and not ended.
+
+    Attributes:
+        lone: the run that every call records into, whichever thread or task makes it. None if no
+            run is active, or if the run depends on the caller: `find` then chooses it.
+        all: the active runs, oldest first.
+        lock: must be held while a run is added or removed.
+    """
+
+    __slots__ = ("_guests", "_local", "_local_ended", "_threads", "_warned", "all", "lock", "lone")
+
+    def __init__(self) -> None:
+        self.lone: Any = None
+        self.all: list[Any] = []
+        self.lock = threading.RLock()
+        self._local: list[Any] = []  # the runs that a thread or task started
+        self._local_ended = False
+        self._guests: list[Any] = []  # the runs that other processes own
+        self._threads = _ThreadObserver()
+        self._warned = False
+
+    def add(self, run: Any, guest: bool = False) -> None:
+        """Make a run the active run of this thread or task, and of those that it starts.
+
+        Args:
+            run: the run.
+            guest: whether another process owns the run, which may end it unnoticed.
+        """
+        with self.lock:
+            self.all.append(run)
+            if guest:
+                self._guests.append(run)
+            if not _is_in_main_code():
+                self._local.append(run)
+                self._threads.install()
+            _own_runs.set((*self._keep_active(_own_runs.get() or ()), run))
+            self._update()
+
+    def remove(self, run: Any) -> None:
+        """Remove a run that ends. Does nothing if the run is not active."""
+        with self.lock:
+            if not _contains(self.all, run):
+                return  # another thread has already ended the run
+            _remove(self.all, run)
+            _remove(self._guests, run)
+            if _contains(self._local, run):
+                _remove(self._local, run)
+                self._local_ended = True
+                if not self._local:
+                    self._threads.remove()
+            own = _own_runs.get()
+            if own:
+                _own_runs.set(self._keep_active(own))
+            self._warned = self._warned and bool(self.all)
+            self._update()
+
+    def is_guest(self, run: Any) -> bool:
+        """Return whether another process owns the run."""
+        return _contains(self._guests, run)
+
+    def move_to_end(self, run: Any) -> None:
+        """Make an active run the latest one of this thread or task."""
+        with self.lock:
+            if _contains(self.all, run):
+                _remove(self.all, run)
+                self.all.append(run)
+                own = (each for each in _own_runs.get() or () if each is not run)
+                _own_runs.set((*own, run))
+
+    def find(self) -> Any:
+        """Return the run that this thread or task records into.
+
+        Returns None if there is none, or if there are several and nothing tells which one is meant.
+        """
+        runs = self.all.copy()
+        if not runs:
+            return None
+        own = _own_runs.get()
+        if own is None:
+            own = self._threads.find_runs()
+            if own is not None:
+                self._warn_about_shared_pool(runs, own)
+        for run in reversed(own or ()):
+            if _contains(runs, run):
+                return run
+        local = self._local.copy()
+        main = [run for run in runs if not _contains(local, run)]
+        if main:
+            return main[-1]
+        if own is not None and not _is_in_main_code():
+            return None  # this thread's or task's own runs have ended
+        return runs[-1] if len({folder_of(run) for run in runs}) == 1 else None
+
+    def is_ambiguous(self) -> bool:
+        """Return whether `find` returns None because it can't choose between several runs."""
+        own = _own_runs.get()
+        own = self._threads.find_runs() if own is None else own
+        return bool(self.all) and (own is None or _is_in_main_code())
+
+    def warn_ambiguous(self, verb: str) -> None:
+        """Warn that a call records nothing, because it could mean any of several runs."""
+        if not self._warned:
+            self._warned = True
+            warn_without_raising(
+                f"provml.{verb}() was called in a thread or task that started no run, while "
+                f"several runs are active ({_list_names(self.all)}). Such calls record nothing. "
+                "Call the method of the run that you mean, such as run.log_metric(...), or start "
+                "the thread or task inside the run's with block"
+            )
+
+    def enclosing_run(self) -> Any:
+        """Return the run that a new run of this thread or task would nest in, or None."""
+        own = self._keep_active(_own_runs.get() or ())
+        if own:
+            return own[-1]
+        return self.find() if _is_in_main_code() else None
+
+    def reset_after_fork(self) -> None:
+        """Replace the lock, which a thread that does not exist in this process may hold."""
+        self.lock = threading.RLock()
+
+    def _keep_active(self, runs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(run for run in runs if _contains(self.all, run))
+
+    def _update(self) -> None:
+        """Determine `lone`, and publish the runs for the processes that this process starts."""
+        alone = self.all[0] if len(self.all) == 1 else None
+        if alone is not None and (
+            _contains(self._guests, alone) or (self._local_ended and _contains(self._local, alone))
+        ):
+            alone = None
+        self.lone = alone
+        owned = [run for run in self.all if not _contains(self._guests, run)]
+        folders = {folder_of(run): run for run in owned}
+        # this process can't tell which of its threads starts a process
+        is_clear = len(folders) == 1 or not self._local
+        published_runs.publish(
+            [folder for folder in folders if folder is not None],
+            folder_of(owned[-1]) if owned and is_clear else None,
+            is_disabled=set(folders) == {None},
+        )
+
+    def _warn_about_shared_pool(self, runs: list[Any], own: tuple[Any, ...]) -> None:
+        target = getattr(threading.current_thread(), "_target", None)
+        if self._warned or getattr(target, "__module__", None) != _SHARED_POOL:
+            return
+        chosen = [run for run in own if _contains(runs, run)]
+        if chosen and len({folder_of(run) for run in runs}) > 1:
+            self._warned = True
+            warn_without_raising(
+                f"several runs are active ({_list_names(runs)}), and a thread of a "
+                "ThreadPoolExecutor does not show for which one it works. What it logs goes to "
+                f"{_name_of(chosen[-1])}, which was active where the thread was started. If the "
+                "pool works for several runs, call the method of the run that you mean, such as "
+                "run.log_metric(...), or use asyncio.to_thread"
+            )
+
+
+class _ThreadObserver:
+    """Notes which runs are active where a thread is started.
+
+    Before Python 3.14, a thread begins with an empty context. So while a run belongs to a thread or
+    task, ``threading.Thread.start`` is replaced by a function that notes the starting thread's runs
+    and calls the original.
+    """
+
+    def __init__(self) -> None:
+        self._runs: weakref.WeakKeyDictionary[threading.Thread, tuple[Any, ...]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._original: Any = None
+        self._replacement: Any = None
+        self._is_watching = False
+
+    def install(self) -> None:
+        """Replace ``Thread.start``, unless it is replaced already."""
+        self._is_watching = True
+        current: Any = threading.Thread.start
+        if self._replacement is None or current is self._original:
+            self._original = current
+            self._replacement = self._build_replacement(current)
+            threading.Thread.start = self._replacement  # type: ignore[method-assign]
+
+    def remove(self) -> None:
+        """Restore ``Thread.start``, unless other code has replaced it since."""
+        self._is_watching = False
+        if threading.Thread.start is self._replacement:
+            threading.Thread.start = self._original  # type: ignore[method-assign]
+            self._replacement = None
+
+    def find_runs(self) -> tuple[Any, ...] | None:
+        """Return the runs that were active where this thread was started; None if unknown."""
+        return self._runs.get(threading.current_thread()) if self._runs else None
+
+    def _build_replacement(self, original: Any) -> Any:
+        from functools import wraps
+
+        @wraps(original)
+        def start(thread: threading.Thread) -> Any:
+            if self._is_watching:
+                runs = _own_runs.get()
+                runs = self.find_runs() if runs is None else runs
+                if runs is not None:
+                    self._runs[thread] = runs
+            return original(thread)
+
+        return start
+
+
+def _is_in_main_code() -> bool:
+    """Return whether this is the main thread outside asyncio tasks.
+
+    A notebook runs each cell in a task, so there the main thread counts with its tasks.
+    """
+    if threading.get_ident() != threading.main_thread().ident:
+        return False
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or hasattr(builtins, "__IPYTHON__"):
+        return True
+    return asyncio._get_running_loop() is None
+
+
+def _contains(runs: list[Any], run: Any) -> bool:
+    return any(each is run for each in runs)
+
+
+def _remove(runs: list[Any], run: Any) -> None:
+    runs[:] = [each for each in runs if each is not run]
+
+
+def _name_of(run: Any) -> str:
+    return f"{run.experiment}/{run.id}"
+
+
+def _list_names(runs: list[Any]) -> str:
+    names = sorted({_name_of(run) for run in runs})
+    further = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {further} more" if further > 0 else "")
+
+
+active_runs: Final = ActiveRuns()

@@ -1,0 +1,194 @@
+"""The run of the process that started this one, for worker processes that start no run.
+
+`find_run` chooses the run for functions such as `provml.log_metric`: an active run of this process,
+else the run that the nearest ancestor of this process published (see `published_runs`). Worker
+processes of joblib, ``multiprocessing`` and PyTorch's data loaders, and scripts that are started as
+subprocesses, record into their parent's run like this.
+
+Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from typing import Final, cast
+
+from provml.base.settings import read_settings
+from provml.errors import NoActiveRunError, ProvMLError, RunClosedError
+from provml.journal.writer import AbsentWriter, JournalWriter, warn_without_raising
+from provml.recording import process_hooks
+from provml.recording.active_runs import active_runs, folder_of
+from provml.recording.disabled_run import DisabledRun
+from provml.recording.published_runs import AncestorRuns, PublishedRuns
+from provml.recording.recorder import UnopenedWriter
+from provml.recording.run import Run
+from provml.recording.run_directory import open_joined_directory
+
+_WORKER_MODULES: Final = ("multiprocessing.process", "multiprocess.process")
+
+
+class ParentRun(Run):
+    """The run of an ancestor of this process. The ancestor ends it, and this process records.
+
+    A call on a run that the ancestor has ended records nothing and raises nothing.
+    """
+
+    def _reopen_writer(self) -> JournalWriter | AbsentWriter:
+        try:
+            return super()._reopen_writer()
+        except RunClosedError:
+            return UnopenedWriter()
+
+
+class _ParentRuns:
+    """Finds the run of an ancestor, and keeps the journal files that this process opened for it."""
+
+    def __init__(self) -> None:
+        self._silent = DisabledRun("none")
+        self._warned: set[str] = set()
+        self._run: Run | None = None
+        self._joined = False
+        self._published_guests: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._ancestors = AncestorRuns()
+
+    def read_published(self) -> PublishedRuns | None:
+        """Return what the nearest ancestor that has active runs says about them."""
+        if self._pid != os.getpid():
+            self._reset()  # the ancestors of a forked child are others
+        with self._lock:
+            return self._ancestors.read()
+
+    def has_ended(self, guest: Run) -> bool:
+        """Return whether an ancestor published a run that this process was passed, and ended it."""
+        published = self.read_published()
+        folders = () if published is None else published.folders
+        if folder_of(guest) in folders:
+            self._published_guests.add(guest)
+            return False
+        return guest in self._published_guests
+
+    def find(self, verb: str) -> Run | None:
+        """Return the run for a call in this process, which has no active run of its own.
+
+        Returns a run that records nothing, after one warning, if this is a worker process and there
+        is no run to record into, or more than one. Returns None if this is no worker process.
+
+        Args:
+            verb: the function that was called, for the warning.
+        """
+        published = self.read_published()
+        with self._lock:
+            if published is None:
+                self._leave()
+                if not self._joined and not _is_worker_process():
+                    return None
+                return self._silence(
+                    f"provml.{verb}() was called in a worker process, but none of the processes "
+                    "that started it records a run, so this process records nothing. Call "
+                    "provml.start_run before the work begins, or pass the Run to the worker"
+                )
+            if published.is_disabled:
+                return self._silent
+            self._joined = True
+            if published.chosen is None:
+                names = ", ".join(sorted(published.folders)[:10])
+                return self._silence(
+                    f"provml.{verb}() was called in a worker process, and the process that started "
+                    f"it records several runs ({names}), so this process records nothing. Pass the "
+                    "Run to the worker, and call its methods, such as run.log_metric(...)"
+                )
+            run = self._run
+            if run is None or run.closed or folder_of(run) != published.chosen:
+                self._leave()
+                return self._join(verb, published.chosen)
+            return run
+
+    def _join(self, verb: str, folder: str) -> Run:
+        try:
+            settings = read_settings()
+            if settings.disabled:
+                return self._silent
+            directory = open_joined_directory(folder, settings)
+        except ProvMLError as error:
+            return self._silence(
+                f"provml.{verb}() was called in a worker process that can't record into the run of "
+                f"its parent: {error}. This process records nothing"
+            )
+        self._run = ParentRun(directory, None, (), owner=False)
+        process_hooks.watch(self._run)
+        return self._run
+
+    def _leave(self) -> None:
+        """Close the files of a run that has ended."""
+        run, self._run = self._run, None
+        if run is not None:
+            process_hooks.unwatch(run)
+            run._end("interrupted", None, None)  # does not wait for digests of datasets
+
+    def _silence(self, message: str) -> Run:
+        if message not in self._warned:
+            self._warned.add(message)
+            warn_without_raising(message)
+        return self._silent
+
+
+_parent_runs = _ParentRuns()
+
+
+def find_run(verb: str) -> Run:
+    """Return the run that a call in this thread or task records into.
+
+    Costs less than a microsecond if this process has active runs, and about two in a worker process
+    that records into the run of its parent.
+
+    Args:
+        verb: the name of the function that was called, without the module.
+
+    Raises:
+        NoActiveRunError: there is no such run.
+    """
+    run = _find_own_run()
+    if run is not None:
+        return run
+    if active_runs.is_ambiguous():
+        active_runs.warn_ambiguous(verb)
+        return _parent_runs._silent
+    run = _parent_runs.find(verb)
+    if run is None:
+        raise NoActiveRunError(verb)
+    return run
+
+
+def find_run_or_none() -> Run | None:
+    """Return the run that a call in this thread or task would record into, without a warning."""
+    run = _find_own_run()
+    if run is not None or active_runs.is_ambiguous():
+        return run
+    published = _parent_runs.read_published()
+    if published is None or published.chosen is None:
+        return None
+    return _parent_runs.find("active_run")
+
+
+def _find_own_run() -> Run | None:
+    """Return the run of this process that a call records into; None if it has none."""
+    while True:
+        run = cast("Run | None", active_runs.find())
+        if run is None or not active_runs.is_guest(run) or not _parent_runs.has_ended(run):
+            return run
+        process_hooks.deactivate(run)
+        process_hooks.watch(run)
+
+
+def _is_worker_process() -> bool:
+    """Return whether ``multiprocessing``, or a library that builds on it, started this process."""
+    modules = (sys.modules.get(name) for name in _WORKER_MODULES)
+    return any(module is not None and module.parent_process() for module in modules)
