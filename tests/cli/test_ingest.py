@@ -79,7 +79,7 @@ def test_rejected_lines_are_told(
         (["a.log", "--pattern", "x"], 2, "names no metric"),
         (["-", "--follow"], 2, "--follow needs a file"),
         (["a.log", "--run", "latest", "--experiment", "x"], 2, "--experiment names a new run"),
-        (["a\0b"], 2, "not a path"),
+        (["a\0b"], 2, "not a valid path"),
     ],
 )
 def test_misuse(
