@@ -1,4 +1,4 @@
-"""The classes for code that builds an event before logging it.
+"""Classes for code that builds an event before logging it.
 
 Imports nothing else from provml.
 """

@@ -17,7 +17,7 @@ nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sor
 
 ``*.samples``
 -------------
-All numbers are little-endian. A header of 64 bytes:
+All numbers are little-endian. The file begins with a header of 64 bytes:
 
 ====== ====== ==================================================================
 offset type   meaning
