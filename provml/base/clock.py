@@ -28,7 +28,7 @@ def to_time_ns(timestamp: object) -> int:
 
     Raises:
         InvalidArgumentError: the timestamp is a naive datetime, is not finite, has another type, or
-            lies outside the years 1678 to 2262, the range of 64-bit nanoseconds.
+            lies outside the years 1678 to 2262 (the range of 64-bit nanoseconds).
     """
     if isinstance(timestamp, datetime):
         if timestamp.utcoffset() is None:

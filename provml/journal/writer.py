@@ -30,8 +30,8 @@ class ExtraFields(NamedTuple):
     Attributes:
         of: the kind and name of the model or artifact that the samples describe, such as
             ``("model", "digits")``.
-        role: ``row`` if a metric group recorded the samples, ``stored`` if the group stored them to
-            summarise later, and ``summary`` if the group computed them from stored values.
+        role: what the samples are in a metric group: ``row`` for values of points, ``stored`` for
+            values to summarise later, and ``summary`` for the summaries of stored values.
     """
 
     of: tuple[str, str] | None = None

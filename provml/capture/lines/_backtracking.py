@@ -1,9 +1,9 @@
 """Finds regular expressions that may take exponential time on a line that they do not match.
 
-The `re` module backtracks. If an expression repeats a part that can match the same text in several
-ways, as in ``(a+)+``, the number of ways to try doubles with each character. The check reads the
-text of the expression. It errs on the safe side, so it also refuses a few harmless expressions.
-Imports nothing else from provml.
+The `re` module backtracks. Some expressions, such as ``(a+)+``, repeat a part that can match the
+same text in several ways. Then the number of ways to try doubles with each character. The check
+reads the text of the expression. It errs on the safe side, so it also refuses a few harmless
+expressions. Imports nothing else from provml.
 """
 
 from __future__ import annotations
