@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 TABLES_VERSION: Final = 2
-"""The version of the tables. Its folder has this version in its name, so provml never touches the
-tables of other versions."""
+"""The version of the table format. The folder of the tables is named after it, so provml never
+touches the tables of other versions."""
 
 
 class SqlColumn(NamedTuple):
@@ -127,7 +127,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "content",
             "VARCHAR",
-            "key of the content: the digest, or run and node if there is no digest or no content",
+            "key of the content: the digest, or run and node if it has no digest or is empty",
         ),
         SqlColumn("kind", "VARCHAR", "`dataset`, `artifact`, `model`, `script`, `source`, `diff`"),
         SqlColumn("role", "VARCHAR", "`in` if the run used it, `out` if the run made it"),
@@ -155,7 +155,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "cause",
             "VARCHAR",
-            "`artifacts.content` of a direct cause, in the same run",
+            "`artifacts.content` of a direct cause in the same run",
         ),
     ),
     "packages": (

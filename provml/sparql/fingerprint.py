@@ -2,7 +2,8 @@
 
 If a run has ended, it is enough to compare the names, sizes and times of its files. For other runs
 this is not enough: samples are written to memory-mapped, preallocated files, whose size and time do
-not change when data is written. So if such a file is not closed, its last bytes are compared too.
+not change when data is written. So if such a file is not closed, the end of its data is compared
+too.
 Imports only `journal` from provml.
 """
 

@@ -99,9 +99,9 @@ class LoadedRuns:
         """Run a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
         The default graph is the union of all runs; ``GRAPH`` selects single runs. The prefixes
-        prov, provml, rdf, rdfs, xsd and dcterms are defined. If only one run is loaded, the prefix
-        run is defined too. Keep the runs open while you iterate over the answer, which is read
-        step by step.
+        ``prov``, ``provml``, ``rdf``, ``rdfs``, ``xsd`` and ``dcterms`` are defined. If only one
+        run is loaded, the prefix ``run`` is defined too. The answer is read while you iterate over
+        it, so keep the runs open until you have finished.
 
         Args:
             text: the query.
@@ -226,7 +226,7 @@ def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict
 
 
 def _name_graphs(journals: Sequence[Journal], note: NoteTaker) -> dict[str, _WantedRun]:
-    """Return the runs by the names of their graphs. If a run has copies, use only the first one."""
+    """Return the runs by the names of their graphs, with only the first copy of each run."""
     wanted: dict[str, _WantedRun] = {}
     for journal in journals:
         name = bundle_iri(journal)
@@ -332,7 +332,10 @@ class _Loader:
     # -- planning ---------------------------------------------------------------------------------
 
     def _find_stale_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
-        """Mark the runs whose graphs are up to date; return the graphs to load or remove."""
+        """Mark the runs whose graphs are up to date. Returns the names of the stale graphs.
+
+        Stale graphs have to be loaded or removed.
+        """
         for name, want in self._wanted.items():
             entry = index.get(name)
             same = entry is not None and self._is_current(want.journal, entry)

@@ -73,7 +73,7 @@ def list_ready_queries() -> list[ReadyQuery]:
 
 
 def find_ready_query(name: str) -> ReadyQuery:
-    """Return the query with this name that ships with provml.
+    """Return one of the queries that ship with provml, by name.
 
     Raises:
         QueryError: there is no query with this name. The message lists all names.

@@ -181,7 +181,7 @@ class Endpoint:
                 pass  # the server refuses the request and stops reading; its response says why
             try:
                 response = connection.getresponse()
-            except TimeoutError:  # no retry: the server may still be working on the query
+            except TimeoutError:  # do not retry: the server may still be working on the query
                 raise EndpointError(f"{self.url}: no answer within {_ANSWER_S:.0f} s") from None
             content = response.read(_LARGEST_ANSWER + 1)
             if len(content) > _LARGEST_ANSWER:
