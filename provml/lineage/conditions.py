@@ -58,7 +58,7 @@ _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Is: "=",
     ast.IsNot: "<>",
 }
-_HINT: Final = 'write a name with special characters in quotes, as in params["learning-rate"]'
+_HINT: Final = 'names with special characters need quotes, as in params["learning-rate"]'
 
 
 @dataclass(frozen=True, slots=True)
