@@ -1,8 +1,8 @@
 """Builds a ``networkx.MultiDiGraph`` from the PROV statements of one or more runs.
 
-The key of a node is its IRI, because qualified names such as ``run:run`` occur in every run. If
-several runs refer to the same person or experiment, their graphs share its node. A node has these
-attributes:
+The key of a node is its IRI, because qualified names such as ``run:run`` occur in every run. Runs
+that refer to the same person or experiment share the node of this person or experiment. A node has
+these attributes:
 
     kind        ``entity``, ``activity`` or ``agent``
     name        the qualified name, such as ``run:series/training/loss``
@@ -66,7 +66,7 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
     Args:
         mapping: the PROV statements of the run.
-        graph: the graph of other runs, to which to add this run. By default, builds a new graph.
+        graph: an existing graph to add the run to. By default, builds a new graph.
 
     Raises:
         MissingExtraError: networkx is not installed.
@@ -77,7 +77,10 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
 
 def runs_graph(bundles: Iterable[RunMapping]) -> Graph:
-    """Build one networkx graph of several runs. Nodes and edges name the bundles they are from."""
+    """Build one networkx graph of several runs.
+
+    Each node and each edge names the bundles (runs) that contain it.
+    """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     for mapping in bundles:
         run_graph(mapping, graph)

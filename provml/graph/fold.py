@@ -115,8 +115,8 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
     - ``name``: for example ``20 series``
     - ``label``: for example ``20 series of training`` or ``net: 3 versions``
     - ``plural`` and ``place``, from the group
-    - ``members``: a list with the attributes of each member, to which ``made_by`` adds the
-      attributes of the activity that generated the member
+    - ``members``: a list with the attributes of each member. In this list, the attribute
+      ``made_by`` holds the attributes of the activity that generated the member.
 
     Edges within a group are removed. If several edges with the same relation then connect the same
     two nodes, one of them is kept, with the number of edges as its ``count``.

@@ -60,7 +60,7 @@ def escape_invisible(text: str) -> str:
 
 
 def escape_markup(text: str) -> str:
-    r"""Escape text for the HTML-like labels of Graphviz, so that ``<`` or ``\N`` appear as text."""
+    r"""Escape text for the HTML-like labels of Graphviz, so that ``<`` and ``\N`` stay text."""
     return escape_invisible(text).translate(_ENTITIES)
 
 

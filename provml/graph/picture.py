@@ -53,14 +53,14 @@ _EDGE_STYLES: Final = {
     "alternateOf": ("#6B7075", "dotted"),
 }
 _LABELLED_EDGES: Final = 24
-"""Up to this number of edges, each edge in a picture has a label. Above, there is a legend."""
+"""A picture with more edges than this has a legend instead of a label on each edge."""
 _NARROW: Final = 3
 """A graph is narrow if it has fewer than this many nodes per rank, on average."""
 _ROW: Final = 3
-"""The number of leaves in a row. The leaves of a node form up to `_MOST_ROWS` rows."""
+"""The leaves of a node are arranged in rows of this many, but in at most `_MOST_ROWS` rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
-"""Up to this number of results, each result of a run has an edge. Above, a count is shown."""
+"""If a run has more results than this, a picture shows their number instead of their edges."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
@@ -162,7 +162,7 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
 
 def _choose_direction(graph: Graph) -> str:
     """Choose the default direction of the edges: ``BT`` for a narrow graph, else ``RL``."""
-    condensed = networkx().condensation(graph)  # overwriting a file that was read causes a cycle
+    condensed = networkx().condensation(graph)  # overwriting a file that was read makes a cycle
     ranks = 1 + networkx().dag_longest_path_length(condensed)
     return "BT" if len(graph) < _NARROW * ranks else "RL"
 

@@ -112,7 +112,7 @@ def _page_options(width: float, height: float) -> tuple[str, ...]:
 def _first_time_s(graph: Graph) -> int:
     """Return the earliest time in a graph, in seconds since the epoch.
 
-    This time is the creation date of a PDF, so that equal runs give equal files.
+    This time is used as the creation date of a PDF, so that equal runs give identical files.
     """
     starts = [data["start_ns"] for _, data in graph.nodes(data=True) if "start_ns" in data]
     return max(0, min(starts, default=0) // 1_000_000_000)

@@ -1,4 +1,4 @@
-"""Selects the part of a graph to show: the surroundings of a node, or some subjects.
+"""Selects the part of a graph to show: a node and its surroundings, or subjects such as models.
 
 The functions take a graph from `build`, and return a new graph.
 """
@@ -33,11 +33,11 @@ _NAMED: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Describes the part of a run to show. The default is the whole run.
+    """The part of a run to show. By default, this is the whole run.
 
     Attributes:
-        around: the node to show, with its surroundings. Give its IRI, its name
-            (``run:model/net/2`` or ``model/net/2``) or its label.
+        around: the node to show with its surroundings, as an IRI, a name (``run:model/net/2`` or
+            ``model/net/2``) or a label.
         depth: the maximum number of relations to follow from that node; None for no limit.
         reach: ``up`` for the node's origins, ``down`` for its effects, or ``both``.
         only: the `SUBJECTS` whose entities to show, with their activities and agents; empty for
@@ -128,7 +128,7 @@ def _list_nodes(graph: Graph, keys: list[str]) -> str:
 def select_around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
     """Return the part of a graph with a node and its origins (``up``), effects (``down``) or both.
 
-    Follows at most ``depth`` relations from the node, or all if it is None.
+    Follows at most ``depth`` relations from the node, or all relations if ``depth`` is None.
     """
     kept = {node}
     if reach != "down":

@@ -41,7 +41,7 @@ def draw(
 ) -> Charts:
     """Draw charts of a run's series, and write them to a file.
 
-    Each chart shows the series with the same name, with a curve for each context and rank. A curve
+    Each chart shows all series of the same name, with a curve for each context and rank. A curve
     with very many samples is thinned: it shows only the lowest and the highest sample of each
     interval, and a note says so.
 

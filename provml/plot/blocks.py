@@ -25,8 +25,8 @@ _GAP: Final = " "
 def spark(values: Numbers, width: int) -> str:
     """Draw values as a row of block characters.
 
-    Each character stands for some consecutive values. A block shows the mean of the finite values;
-    a space means that there are none.
+    Each character stands for several consecutive values. A block shows the mean of the finite
+    values; a space means that there are none.
     """
     import numpy as np
 

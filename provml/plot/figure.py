@@ -58,8 +58,8 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     note = charts.note()
     foot_in = 0 if note is None else _FOOT_IN
     height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
-    # ignore matplotlib's warning about characters that the font lacks: it draws boxes instead.
-    # A fixed salt makes the identifiers in the SVG files of equal charts the same.
+    # ignore the warning about characters that the font lacks: matplotlib draws boxes instead.
+    # A fixed salt gives equal charts the same identifiers in their SVG files.
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")
         head, foot = _HEAD_IN / height, foot_in / height
