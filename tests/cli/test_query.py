@@ -197,7 +197,7 @@ class TestPush:
             (["run1", "--to", "https://a:secret@host/"], 2, "the URL contains credentials"),
             (["run1", "--to", "host/store"], 2, "must start with https:// or http://"),
             (["none", "--to", "http://localhost/"], 2, "run 'none' not found"),
-            (["run1", "run2", "--graph", "urn:g", "--to", "http://localhost/"], 2, "of one run"),
+            (["run1", "run2", "--graph", "urn:g", "--to", "http://localhost/"], 2, "a single run"),
             (["run1", "--graph", "g", "--to", "http://localhost/"], 2, "must be an absolute IRI"),
             (["run1", "--to", "http://example.org/"], 1, "unencrypted: use https://"),
         ],
