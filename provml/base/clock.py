@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from provml.errors import InvalidArgumentError
 
@@ -31,31 +31,60 @@ def to_time_ns(timestamp: object) -> int:
             lies outside the years 1678 to 2262, the range of 64-bit nanoseconds.
     """
     if isinstance(timestamp, datetime):
-        if timestamp.utcoffset() is None:
-            raise InvalidArgumentError(
-                f"timestamp {timestamp!r} has no time zone: add one, "
-                "for example with timestamp.astimezone()"
-            )
-        elapsed = timestamp - _UNIX_EPOCH
-        time_ns = (elapsed // timedelta(microseconds=1)) * 1000
+        time_ns = _datetime_to_ns(timestamp)
     elif isinstance(timestamp, float):
         if not math.isfinite(timestamp):
             raise InvalidArgumentError(f"timestamp must be finite: {timestamp!r}")
         whole = math.floor(timestamp)
         # this subtraction is exact; multiplying the whole timestamp by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)
-    elif hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
-        time_ns = timestamp.__index__() * _NS_PER_S
+    elif isinstance(timestamp, int) and not isinstance(timestamp, bool):
+        time_ns = timestamp * _NS_PER_S
     elif hasattr(timestamp, "dtype") and hasattr(timestamp, "item"):
-        return to_time_ns(timestamp.item())
+        return _scalar_to_ns(timestamp)
     else:
-        raise InvalidArgumentError(
-            "timestamp must be seconds since the epoch (int or float) or a datetime with a "
-            f"time zone, not {type(timestamp).__name__}: {timestamp!r}"
-        )
+        raise _refuse(timestamp)
     if not -_LIMIT < time_ns < _LIMIT:
         raise InvalidArgumentError(f"timestamp is outside the years 1678 to 2262: {timestamp!r}")
     return time_ns
+
+
+def _datetime_to_ns(timestamp: datetime) -> int:
+    if timestamp != timestamp:  # pandas' NaT, which is a datetime
+        raise InvalidArgumentError(f"timestamp must be a time, not {timestamp!r}")
+    if timestamp.utcoffset() is None:
+        raise InvalidArgumentError(
+            f"timestamp {timestamp!r} has no time zone: add one, "
+            "for example with timestamp.astimezone()"
+        )
+    elapsed = timestamp - _UNIX_EPOCH
+    # a Timestamp of pandas keeps the nanoseconds below its microseconds apart
+    return (elapsed // timedelta(microseconds=1)) * 1000 + int(getattr(timestamp, "nanosecond", 0))
+
+
+def _scalar_to_ns(timestamp: Any) -> int:
+    """Convert a numpy or torch scalar. A ``datetime64`` is a time in UTC and keeps its digits."""
+    try:
+        if getattr(timestamp.dtype, "kind", "") != "M":
+            number = timestamp.item()
+        else:
+            exact = timestamp.astype("datetime64[ns]")
+            # NaT differs from itself; a time out of range does not survive the way back
+            if timestamp != timestamp or exact.astype(timestamp.dtype) != timestamp:
+                raise OverflowError
+            return int(exact.astype("int64"))
+    except Exception as error:  # an array of several elements, a tensor without data
+        raise _refuse(timestamp) from error
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
+        return to_time_ns(number)
+    raise _refuse(timestamp)
+
+
+def _refuse(timestamp: object) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        "timestamp must be seconds since the epoch (int or float) or a datetime with a "
+        f"time zone, not {type(timestamp).__name__}: {timestamp!r:.80}"
+    )
 
 
 def iso_text(time_ns: int) -> str:
