@@ -1,4 +1,7 @@
-"""Run the command line by ``python -m provml``, as ``provml`` does. Imports `cli`."""
+"""The entry point of ``python -m provml``, which runs the ``provml`` command.
+
+Imports only `cli` from provml.
+"""
 
 from provml.cli import main
 

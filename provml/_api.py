@@ -108,7 +108,7 @@ def start_run(
         return _join_outer_run(settings, asked | labels, start)
     run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
-    # among the processes of a job on one machine, only one reads the machine itself
+    # only one process of a job on each machine takes readings of the machine itself
     machine_wide = settings.local_rank in (None, 0)
     _start_sampling(run, start, machine_wide)
     return run
@@ -159,7 +159,7 @@ def _log_metric_of_active(
 
 
 def _call_active(verb: str) -> Callable[..., Any]:
-    """Build a function that calls this method of whichever run is then active."""
+    """Build a function that calls a method of the active run, which it looks up at each call."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not _active_runs:
@@ -170,10 +170,9 @@ def _call_active(verb: str) -> Callable[..., Any]:
 
 
 class _ActiveRun:
-    """Builds the functions of ``provml`` that call a method of the active run, as attributes.
+    """An object whose attributes are functions that call methods of the active run.
 
-    Each function has the signature and the docstring of the method of `Run` that it calls. Each
-    call looks up the active run.
+    Each function has the signature and the docstring of the method of `Run` that it calls.
     """
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:

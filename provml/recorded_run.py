@@ -65,7 +65,7 @@ class SeriesArrays:
 
 
 class SeriesName(NamedTuple):
-    """The name and the context of a series. If the context is None, it is the run itself."""
+    """The name and the context of a series. A context of None means the run itself."""
 
     name: str
     context: Context | None
@@ -96,7 +96,7 @@ class RecordedAlert:
 
 @dataclass(frozen=True, slots=True)
 class RecordedContent:
-    """A dataset, artifact or model as it was logged.
+    """A dataset, artifact or model that was logged.
 
     Attributes:
         kind: ``dataset``, ``artifact`` or ``model``.
@@ -171,7 +171,7 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """The reason for the status or, for a running run, the process that records it, or None."""
+        """The reason for the status, or None. For a live run, the process that records it."""
         return self._journal.state().reason
 
     @property
@@ -196,7 +196,7 @@ class RecordedRun:
 
     @property
     def dropped(self) -> DroppedCounts:
-        """The number of samples and of other records lost, for example to a full disk."""
+        """The numbers of samples and other records lost, for example to a full disk."""
         state = self._journal.state()
         return DroppedCounts(state.dropped_samples, state.dropped_events)
 
@@ -257,8 +257,8 @@ class RecordedRun:
     ) -> SeriesArrays:
         """Return the samples of a metric or machine reading.
 
-        The samples of each process are together, in the order in which they were written. Costs
-        about 20 ms for a million samples.
+        The samples are grouped by process, in the order in which they were written. Costs about
+        20 ms for a million samples.
 
         Args:
             name: the name of the metric or reading.
@@ -430,7 +430,7 @@ class RecordedRun:
         """Yield the PROV statements of the run one by one. Costs about 10 microseconds each.
 
         Args:
-            detail: ``sample`` describes every sample, ``series`` only summarises each series; None
+            detail: ``sample`` describes every sample; ``series`` only summarises each series. None
                 means ``sample`` for runs of up to a million samples, else ``series``.
 
         Raises:

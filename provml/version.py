@@ -1,4 +1,4 @@
-"""The version of provml. Imports nothing."""
+"""The version number of provml. Imports no other part of provml."""
 
 from typing import Final
 

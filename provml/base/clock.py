@@ -28,13 +28,13 @@ def to_time_ns(timestamp: object) -> int:
 
     Raises:
         InvalidArgumentError: the timestamp is a naive datetime, is not finite, has another type, or
-            lies outside the years 1678 to 2262, the range of 64-bit nanoseconds.
+            lies outside the years 1678 to 2262 (the range of 64-bit nanoseconds).
     """
     if isinstance(timestamp, datetime):
         time_ns = _datetime_to_ns(timestamp)
     elif isinstance(timestamp, float):
         if not math.isfinite(timestamp):
-            raise InvalidArgumentError(f"timestamp must be finite: {timestamp!r}")
+            raise InvalidArgumentError(f"timestamp must be finite, not {timestamp!r}")
         whole = math.floor(timestamp)
         # this subtraction is exact; multiplying the whole timestamp by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)

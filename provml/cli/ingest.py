@@ -153,7 +153,7 @@ def _start_or_resume(
 
     Returns:
         The run, and the arguments to pass to its `end_run`. They give a resumed run the status that
-        it had before. A run that never ended gets the status ``failed``.
+        it had before. A run that had not ended gets the status ``failed``.
     """
     from provml import start_run
 

@@ -1,7 +1,7 @@
-"""Collects facts about the training: digests, code, environment, FLOPs, and the machine's load.
+"""Collects facts about a training run: digests, code, environment, FLOPs and machine load.
 
-Each collector has its own module. Never imports the modules that derive documents. Imports the
-names below only when they are needed, so importing this package costs nothing.
+Each collector has its own module. This package never imports a module that derives documents. It
+loads the names below only on first use, so ``import provml.collect`` is cheap.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
 """The shapes and types of the tensors in a batch, and the arguments of a module call.
 
-Imports only `errors` from provml. Never imports torch: recognises tensors by their attributes.
+Imports only `errors` from provml. Never imports torch, but recognises tensors by their attributes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from provml.errors import InvalidArgumentError
 
 BatchKey = Any
-"""A hashable key: batches with equal shapes and types have equal keys."""
+"""A hashable key of a batch. Batches with the same shapes and types have equal keys."""
 
 
 class TensorSpec(NamedTuple):
@@ -45,7 +45,7 @@ class Arguments(NamedTuple):
         return self.data is not None
 
     def without_data(self) -> Arguments:
-        """Return a copy without the tensors, so that their memory can be freed."""
+        """Return a copy without the tensors, so that Python can free their memory."""
         return self._replace(data=None)
 
     def format_shapes(self) -> str:
@@ -53,22 +53,23 @@ class Arguments(NamedTuple):
         return ", ".join(self.shapes()) or "nothing"
 
     def shapes(self) -> list[str]:
-        """Return the type and shape of each tensor as a text: ``float32[8, 3, 32, 32]``."""
+        """Return the type and shape of each tensor, for example ``float32[8, 3, 32, 32]``."""
         specs = _list_specs((self.args, self.kwargs))
         return [f"{spec.dtype}{list(spec.shape)}" for spec in specs]
 
     def sample_count(self) -> int | None:
         """Return the number of samples in the batch: the first dimension of the first tensor.
 
-        None if the batch has no tensor, or its first tensor is a scalar.
+        Returns None if the batch contains no tensor, or if its first tensor is a scalar.
         """
         specs = _list_specs((self.args, self.kwargs))
         return specs[0].shape[0] if specs and specs[0].shape else None
 
     def resize(self, sample_count: int) -> Arguments:
-        """Return these arguments for another number of samples, without data.
+        """Return the arguments for a different number of samples, without data.
 
-        Changes the first dimension of every tensor whose first dimension is the current number.
+        Changes the first dimension of each tensor if this dimension equals the current number of
+        samples.
         """
         count = self.sample_count()
 
@@ -80,13 +81,13 @@ class Arguments(NamedTuple):
         return Arguments(_map_specs(self.args, change), _map_specs(self.kwargs, change))
 
     def build_tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
-        """Build the arguments with tensors on a device; return positional and keyword arguments.
+        """Build the arguments with new tensors; return positional and keyword arguments.
 
         Args:
             torch: the torch module.
             device: the device of the new tensors.
             dtype: the type for floating-point tensors; None keeps each tensor's own type.
-            real: True copies the data if it was kept; otherwise the tensors are uninitialised.
+            real: True copies the data, if it was kept. Otherwise the tensors are uninitialised.
         """
 
         def make(spec: TensorSpec) -> Any:
@@ -119,7 +120,7 @@ def batch_key(batch: object) -> BatchKey:
                 shape, dtype = member.shape, member.dtype
             except AttributeError:
                 members.append(batch_key(member))
-            else:  # two entries: no nested key equals a dtype, so the key stays unambiguous
+            else:  # unambiguous, because no nested key equals a dtype
                 members.append(shape)
                 members.append(dtype)
         return tuple(members)
@@ -141,11 +142,12 @@ def _key_of_value(value: object) -> object:
 
 
 def call_arguments(module: Any, batch: object) -> Arguments:
-    """Work out the arguments with which a training loop calls a module on a loader's batch.
+    """Work out the arguments with which a training loop would call a module for a batch.
 
-    A mapping becomes keyword arguments, limited to the parameters of ``forward``. A list or tuple
-    becomes positional arguments, as many as ``forward`` requires (inputs come before targets).
-    Anything else becomes one argument.
+    - A mapping becomes keyword arguments, without the keys that ``forward`` has no parameter for.
+    - The first members of a list or tuple become positional arguments, as many as ``forward``
+      requires, because inputs come before targets.
+    - Any other batch becomes the only argument.
 
     Raises:
         InvalidArgumentError: the batch contains no tensor or array.
@@ -154,7 +156,7 @@ def call_arguments(module: Any, batch: object) -> Arguments:
     arguments = Arguments(_to_specs(args), _to_specs(kwargs), (args, kwargs))
     if not arguments.shapes():
         raise InvalidArgumentError(
-            f"a batch must hold tensors or arrays, not {type(batch).__name__}: {batch!r:.80}"
+            f"a batch must contain tensors or arrays, not {type(batch).__name__}: {batch!r:.80}"
         )
     return arguments
 

@@ -1,8 +1,11 @@
-"""Chooses the collectors of a run, which the caller gives as names or as objects.
+"""Checks the collectors that the caller chose for a run, and plans how to create them.
 
-Another package adds a collector with an entry point in the group ``provml.collectors``: a name, and
-a callable that makes the collector and needs no arguments. Imports `readings`, `collector_thread`
-and `errors`; imports a collector's module only when provml makes that collector.
+Another package can add a collector through an entry point in the group ``provml.collectors``. The
+entry point has the collector's name, and refers to a function without arguments that creates the
+collector.
+
+Imports only `collector_thread`, `readings` and `errors` from provml. Imports the module of a
+collector only to create the collector.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ DEFAULT_COLLECTORS: Final = ("system", "disk", "network", "process", "gpu", "ene
 _SYSTEM_PARTS: Final = ("system", "disk", "network")
 _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
-"""The delay before a collector is made, and again before its first reading.
+"""The delay before a collector is created, and again before its first reading.
 
-A shorter run has no readings, because taking and recording them would take longer than the run.
+Shorter runs get no readings, because a reading would take longer than the run itself.
 """
 COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
@@ -29,14 +32,18 @@ COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
     """Check the chosen collectors, and return them as a tuple of names and objects.
 
-    Costs nothing for provml's own collectors: reads entry points only for other names.
+    Reads the entry points of installed packages only if a name is not one of provml's own.
+
+    Args:
+        chosen: the value that the caller passed as ``collect``.
 
     Raises:
-        InvalidArgumentError: no collector has this name, or an object is not a collector.
+        InvalidArgumentError: the value is a string or is not iterable, a name is unknown, or an
+            object is not a collector.
     """
     if isinstance(chosen, str) or not isinstance(chosen, Iterable):
         raise InvalidArgumentError(
-            f"collect must be a tuple of names and collectors, not {chosen!r:.80}"
+            f"collect must be a tuple of collector names and collector objects, not {chosen!r:.80}"
         )
     found: list[str | Collector] = []
     for one in chosen:
@@ -56,15 +63,15 @@ def plan_collectors(
     machine_wide: bool,
     command: int | None = None,
 ) -> list[CollectorPlan]:
-    """Plan how to make the chosen collectors, without importing or making anything yet.
+    """Return a plan for creating each chosen collector, without importing or creating it yet.
 
     Args:
         chosen: names and collector objects, as `check_collectors` returns them.
-        interval_s: seconds between two readings.
-        machine_wide: False if another process of the job already reads the machine. Then only
-            the per-process collectors among the chosen names are used.
-        command: the id of the process to read instead of this one, together with its
-            descendants; None for this process alone.
+        interval_s: the number of seconds between readings.
+        machine_wide: False if another process of the job already reads the machine. Names of
+            collectors that read the whole machine are then ignored.
+        command: the id of a process to read, with its descendants, instead of this process; None
+            to read only this process.
     """
     planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]
@@ -101,7 +108,7 @@ def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collect
         track_system="system" in parts,
         track_disk="disk" in parts,
         track_network="network" in parts,
-        track_gpu=False,  # read by another collector, so that its failures don't affect this one
+        track_gpu=False,  # the gpu collector reads GPUs, so its failures don't affect this one
     )
 
 
@@ -131,11 +138,11 @@ _FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
 
 
 def _load_collector(name: str) -> Collector:
-    """Make a collector that another package adds. Can raise any exception of that package."""
+    """Create a collector that another package provides. Its code can raise any exception."""
     collector = _find_entry_points()[name].load()()
     if not isinstance(collector, Collector):
         raise TypeError(
-            f"the entry point {name!r} of {COLLECTOR_ENTRY_POINTS} does not make a collector"
+            f"the entry point {name!r} in {COLLECTOR_ENTRY_POINTS} does not create a collector"
         )
     return collector
 

@@ -1,8 +1,8 @@
-"""Runs each collector in its own thread: makes it, reads it at its interval, and closes it.
+"""Runs a collector in its own thread: creates it, reads it at its interval, and closes it.
 
-If a collector raises, the thread tries again after longer and longer pauses. If a collector hangs,
-provml abandons it, and the others continue. The run records each problem as an event. Imports
-`reading_writer`, `readings` and `errors`.
+If a collector raises an exception, the thread tries again after longer and longer pauses. If a
+collector hangs, provml abandons this collector, and the other collectors continue. The run records
+each problem as an event. Imports only `reading_writer`, `readings` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _COSTLY_READINGS: Final = 3
 
 
 class CollectorPlan(NamedTuple):
-    """A plan for making a collector later, because making it may need imports and a driver.
+    """A plan for creating a collector later, because this can need slow imports and a driver.
 
     Attributes:
         name: the collector's name.
-        make: a function that makes the collector.
-        delay_s: seconds from the thread's start until the collector is made, and again until its
+        make: a function that creates the collector.
+        delay_s: the number of seconds to wait before creating the collector, and again before its
             first reading. A run that ends earlier has no readings from this collector.
     """
 
@@ -42,7 +42,7 @@ class CollectorPlan(NamedTuple):
 
 
 class CollectorThread:
-    """Runs one collector in a thread: reads at the start, at an interval and at the end."""
+    """A thread that reads one collector: at the start, at an interval, and at the end."""
 
     def __init__(
         self, plan: CollectorPlan, interval_s: float, journal: ReadingSink | None, start_ns: int
@@ -50,10 +50,11 @@ class CollectorThread:
         """Create the thread without starting it.
 
         Args:
-            plan: how to make the collector.
+            plan: how to create the collector.
             interval_s: seconds between readings, unless the collector sets its own interval.
-            journal: where to write the readings; None if nothing records them.
-            start_ns: the start of the time that the first reading covers.
+            journal: the writer that receives the readings; None if they are not recorded.
+            start_ns: the start of the period that the first reading covers, in nanoseconds since
+                the Unix epoch.
         """
         self.name = plan.name
         self.interval_s = interval_s
@@ -73,7 +74,7 @@ class CollectorThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start or continue the readings, unless the collector is unavailable."""
+        """Start or continue taking readings, unless the collector is unavailable."""
         with self._lock:
             self._stop.clear()
             if self._unavailable or self._thread is not None:
@@ -93,7 +94,7 @@ class CollectorThread:
     def wait(self, deadline: float) -> None:
         """Wait for the thread to end, at most until a ``time.monotonic()`` deadline.
 
-        Returns at once if the thread did not end in an earlier wait.
+        Returns at once if the thread did not end during an earlier wait.
         """
         thread = self._thread
         if thread is None or self._hung:
@@ -113,7 +114,7 @@ class CollectorThread:
 
     def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._next_due is None:  # a share of time needs two moments
+        if self._next_due is None:  # wait, because a CPU share needs two points in time
             self._next_due = now + self._plan.delay_s
         while True:
             if now >= self._next_due:
@@ -132,7 +133,7 @@ class CollectorThread:
                 self._call_safely(close)
 
     def _must_stop(self) -> bool:
-        """Return True if the thread must still stop; `start` cancels the request after a fork."""
+        """Return True if the thread must stop. After a fork, `start` withdraws the request."""
         with self._lock:
             if self._stop.is_set():
                 self._thread = None
@@ -143,7 +144,7 @@ class CollectorThread:
         return int(min(2**self._failures, _MAX_BACKOFF))
 
     def _make_collector(self) -> Collector | None:
-        """Make and initialise the collector; None if it is unavailable or the run is ending."""
+        """Create and initialise the collector; return None if that fails or the run is ending."""
         if self._stop.wait(self._plan.delay_s) and self._must_stop():
             return None
         try:
@@ -191,7 +192,10 @@ class CollectorThread:
             self._start_ns = self.readings.write(collector, reading, self._start_ns, None, position)
 
     def _call_safely(self, call: Callable[[], object]) -> bool:
-        """Call a function; return True if it succeeds. Record only the first failure in a row."""
+        """Call a function; return True if it succeeds.
+
+        If the function fails several times in a row, records only the first failure.
+        """
         try:
             call()
         except RunClosedError:
@@ -207,7 +211,7 @@ class CollectorThread:
         return True
 
     def _slow_down(self, cost: float) -> None:
-        """Lengthen the interval, because readings take more than a twentieth of a CPU's time."""
+        """Lengthen the interval, because the readings use more than 5 % of a CPU."""
         self.interval_s *= max(2.0, cost / _MAX_COST)
         self._costly_readings = 0
         if self.readings is not None:
@@ -218,9 +222,14 @@ class CollectorThread:
 
 
 def find_next_due(due: float, interval_s: float, now: float) -> float:
-    """Return the time of the next reading, a whole number of intervals after the last due time.
+    """Return the time of the next reading: a whole number of intervals after the last due time.
 
-    Skips the readings that were missed while the machine slept or another reading took long.
+    Skips readings that were missed because the machine was suspended or a reading took too long.
+
+    Args:
+        due: the time at which the last reading was due.
+        interval_s: seconds between readings.
+        now: the current time.
     """
     missed = max(0.0, now - due) // interval_s
     return due + (missed + 1) * interval_s

@@ -1,7 +1,7 @@
-"""Finds the CPU and memory limits of the container, from Linux control groups versions 1 and 2.
+"""Finds the CPU and memory limits of a container, from Linux control groups (versions 1 and 2).
 
-Percentages refer to these limits: with a limit of 2 CPUs on a 64-CPU machine, two busy CPUs are
-100 %. Imports nothing else from provml.
+Percentages refer to these limits. For example, if the limit is 2 CPUs on a machine with 64 CPUs,
+two busy CPUs are 100 %. Imports no other part of provml.
 
 Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/{memory,cpuacct}.rst and
 scheduler/sched-bwc.rst.
@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _NO_LIMIT: Final = 2**60
-"""Larger limits mean "no limit": version 1 writes the largest multiple of a page in 63 bits."""
+"""A limit of this many bytes or more means "no limit".
+
+Version 1 reports the lack of a limit as the largest multiple of the page size that fits in 63 bits.
+"""
 
 
 class CpuLimit(NamedTuple):
@@ -23,7 +26,7 @@ class CpuLimit(NamedTuple):
     usage: Path
 
     def used_ns(self) -> int:
-        """Return the group's CPU time so far, in nanoseconds. Raises OSError, ValueError."""
+        """Return the group's CPU time so far, in nanoseconds. Raises OSError or ValueError."""
         text = self.usage.read_text()
         if self.usage.name == "cpu.stat":
             return _parse_field(text, "usage_usec") * 1000
@@ -37,9 +40,10 @@ class MemoryLimit(NamedTuple):
     group: Path
 
     def used_bytes(self) -> int:
-        """Return the bytes in use that can't be reclaimed at once. Raises OSError, ValueError.
+        """Return the memory in use, in bytes. Raises OSError or ValueError.
 
-        Like container tools, this leaves out page cache that was not used recently.
+        Like container tools, leaves out the page cache that was not used recently, because the
+        kernel can reclaim it at once.
         """
         current = self.group / "memory.current"
         usage, cache = (
@@ -52,7 +56,7 @@ class MemoryLimit(NamedTuple):
 
 
 class ContainerLimits(NamedTuple):
-    """The CPU and memory limits of a process; None if it may use all that the machine has."""
+    """The CPU and memory limits of a process. None means that the whole machine is available."""
 
     cpu: CpuLimit | None
     memory: MemoryLimit | None
@@ -66,7 +70,8 @@ def find_container_limits(
     Args:
         proc: the folder of the ``proc`` file system.
         cgroup: the folder of the control groups, usually ``/sys/fs/cgroup``.
-        cpus, memory_bytes: the machine's CPUs and memory; limits that are not lower are ignored.
+        cpus: the machine's number of CPUs; a limit that is not lower is ignored.
+        memory_bytes: the machine's memory; a limit that is not lower is ignored.
     """
     unified, by_controller = _read_groups(proc)
     cpu_limits: list[CpuLimit] = []
@@ -88,7 +93,7 @@ def find_container_limits(
 
 
 def _read_groups(proc: Path) -> tuple[str | None, dict[str, str]]:
-    """Read this process's groups: the one of version 2, and those of version 1 by controller."""
+    """Return this process's version 2 control group, and its version 1 groups by controller."""
     unified: str | None = None
     by_controller: dict[str, str] = {}
     try:
@@ -106,7 +111,10 @@ def _read_groups(proc: Path) -> tuple[str | None, dict[str, str]]:
 
 
 def _list_group_folders(mount: Path, group: str | None) -> list[Path]:
-    """List a group's folder and its parents. In a container, the mount itself may be the group."""
+    """Return a group's folder and all folders above it, up to the mount point.
+
+    In a container, the mount point itself can be the group's folder.
+    """
     if group is None or not mount.is_dir():
         return []
     folder = mount / group.lstrip("/")
@@ -139,7 +147,7 @@ def _read_cpu_limits_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]
 
 def _read_memory_limits(folder: Path, name: str) -> list[MemoryLimit]:
     try:
-        limit = int((folder / name).read_text())  # ``max`` means no limit
+        limit = int((folder / name).read_text())  # fails for ``max``, which means no limit
     except (OSError, ValueError):
         return []
     return [MemoryLimit(limit, folder)] if 0 < limit < _NO_LIMIT else []

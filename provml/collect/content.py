@@ -2,12 +2,14 @@ r"""Describes files, folders and arrays by SHA-256 digest, size and shape, and c
 
 Digests
 -------
-- file: SHA-256 of its bytes.
-- folder: SHA-256 of its manifest, the lines ``<digest>  <relative path>\n`` sorted by path, as
-  ``sha256sum`` prints them. A symbolic link counts as the text of its target and is not followed.
-- array: SHA-256 of ``<dtype.str> <shape>\n`` and the elements' bytes in C order.
+- file: the SHA-256 of its bytes.
+- folder: the SHA-256 of its manifest. The manifest has one line per file, sorted by path, in the
+  format of ``sha256sum``: ``<digest>  <relative path>\n``. Symbolic links are not followed; the
+  digest of a link is the SHA-256 of its target path.
+- array: the SHA-256 of the line ``<dtype.str> <shape>\n``, followed by the bytes of the elements in
+  C order.
 
-Imports `base.text`, `secrets`, `errors`, `journal.layout`.
+Imports only `secrets`, `base.text`, `journal.layout` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -26,21 +28,22 @@ from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
 
 COPY_LIMIT_BYTES: Final = 10 * 2**20
-"""provml copies artifacts and models up to this size, unless the caller decides."""
+"""The maximum size of artifacts and models that provml copies by default."""
 
 _READ_BYTES: Final = 2**20
 _FOLDER_DIGEST_LENGTH: Final = 16
 
 Facts = dict[str, Any]
 DeferHashing = Callable[[str, str | None], Facts | None]
-"""Takes a path, and a path inside it to leave out.
+"""A function that can postpone the hashing of a path.
 
-Returns the facts to record until the digest is known, or None to hash now.
+It receives the path, and a path inside it to leave out (or None). It returns the facts to record
+until the digest is known, or None to hash the content now.
 """
 
 
 def is_uri(text: str) -> bool:
-    """Return True if the text is a URI of something elsewhere (``s3://...``), not a local path."""
+    """Return True if the text is a URI, such as ``s3://...``, and not a local path."""
     scheme, separator, rest = text.partition("://")
     return bool(separator and rest) and scheme.isascii() and scheme.replace("+", "").isalnum()
 
@@ -53,29 +56,28 @@ def describe_path(
 ) -> Facts:
     """Describe a file or folder by its digest, and copy it into the run's folder if requested.
 
-    Reads the content once (about 1 s per GB), or twice if it copies a folder.
+    Reads the content once, which takes about 1 s per GB; copying reads it again. If the content
+    can't be read, the facts contain the reason instead of a digest.
 
     Args:
         path: an existing file or folder, or a URI. A URI is recorded, but its content is not read.
         run_folder: the run's folder; None if nothing should be copied.
-        copy: True copies, False does not, None copies up to `COPY_LIMIT_BYTES`.
-        defer_hashing: called before hashing; returns the facts to record until the digest is
-            known, or None to hash now.
+        copy: True copies the content, False does not, None copies up to `COPY_LIMIT_BYTES`.
+        defer_hashing: a function that can postpone the hashing; None hashes the content now.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the path is neither a file nor a folder, or its name is not text.
-
-    If the content can't be read (permission, I/O), the facts contain the reason, not a digest.
+        InvalidArgumentError: the path is not valid text, is neither a file nor a folder, or is a
+            URI although ``copy`` is true.
     """
     text = os.fspath(path)
     if not isinstance(text, str):
-        raise InvalidArgumentError(f"a path must be str or Path, not {type(text).__name__}")
+        raise InvalidArgumentError(f"a path must be a str or a Path, not {text!r:.80}")
     if not text:
-        raise InvalidArgumentError("a path must not be empty; the working folder is '.'")
+        raise InvalidArgumentError("the path is empty: pass '.' for the working folder")
     if is_uri(text):
         if copy:
-            raise InvalidArgumentError(f"copy=True needs a file or folder, not a URI: {text!r}")
+            raise InvalidArgumentError(f"can't copy {text!r}, which is a URI: pass copy=False")
         return {"kind": "uri", "uri": mask_text(text)}
     full = os.path.abspath(text)
     try:
@@ -93,7 +95,7 @@ def describe_path(
     }
     if facts["kind"] == "file" and not stat.S_ISREG(status.st_mode):
         raise InvalidArgumentError(
-            f"a path must name a file or a folder, and this is neither: {full!r}"
+            f"{full!r} is neither a file nor a folder, so provml can't record its content"
         )
     try:
         _add_content(facts, full, status.st_size, run_folder, copy, defer_hashing)
@@ -110,7 +112,7 @@ def _add_content(
     copy: bool | None,
     defer_hashing: DeferHashing | None,
 ) -> None:
-    """Add digest, size and the copy's path to the facts of a file or folder. Raises OSError."""
+    """Add the digest, the size and the path of the copy to a path's facts. Raises OSError."""
     is_folder = facts["kind"] == "folder"
     store = _find_store_inside(path, run_folder) if is_folder else None
     if store is not None:
@@ -125,7 +127,10 @@ def _add_content(
 
 
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
-    """Return the run's store if it is inside the folder. It is skipped: recording changes it."""
+    """Return the path of the run's store if it is inside the folder, else None.
+
+    The digest of the folder leaves out the store, because recording changes its content.
+    """
     if run_folder is None:
         return None
     folder, run = os.path.realpath(path), os.path.realpath(run_folder)
@@ -172,7 +177,11 @@ def digest_folder(path: str, leave_out: str | None = None) -> Facts:
 
 
 def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
-    """Return a manifest's SHA-256, given the files' names and digests in any order."""
+    """Return the SHA-256 of a folder's manifest.
+
+    Args:
+        lines: the relative path and the digest of each file, in any order.
+    """
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
         digest.update(file_digest.encode() + b"  " + name + b"\n")
@@ -180,13 +189,18 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
 
 
 def digest_link(path: str) -> Facts:
-    """Return SHA-256 digest and size of the text of a link's target. Raises OSError."""
+    """Return the SHA-256 digest and the length of a link's target path. Raises OSError."""
     content = os.fsencode(os.readlink(path))
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
 def list_folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
-    """Yield the relative paths of all files and links in a folder tree. Raises OSError."""
+    """Yield the relative paths of all files and links in a folder tree. Raises OSError.
+
+    Args:
+        root: the folder.
+        leave_out: the full path of a folder inside it to skip.
+    """
     for folder, folders, files in os.walk(root, onerror=_raise_error):
         folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
@@ -201,9 +215,10 @@ def _raise_error(error: OSError) -> None:
 
 
 def _copy_content(path: str, facts: Facts, run_folder: Path) -> str:
-    """Copy the content to ``artifacts/<digest>/<name>``, and return that path.
+    """Copy a file or folder to ``artifacts/<digest>/<name>`` in the run's folder; return that path.
 
-    The path is relative to the run's folder. Copies to a temporary name first, then renames.
+    The returned path is relative to the run's folder. The copy has a temporary name until it is
+    complete.
     """
     name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
     relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
@@ -245,7 +260,7 @@ def _remove_path(path: Path) -> None:
 
 
 def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
-    """Write captured bytes to a file in ``artifacts/``; return its facts. Raises OSError."""
+    """Write captured bytes to a file in ``artifacts/``; return the file's facts. Raises OSError."""
     sha256 = hashlib.sha256(content).hexdigest()
     relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_FOLDER_DIGEST_LENGTH]}/{name}"
     target = run_folder / relative
@@ -257,9 +272,9 @@ def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
 
 
 def as_array(value: object) -> Any:
-    """View an array, or a tensor on the CPU, as a numpy array; return None for anything else.
+    """Return an array or tensor as a numpy array; return None for any other value.
 
-    Imports numpy only if the value needs it.
+    Copies the data of tensors that are not on the CPU. Imports numpy only if the value needs it.
     """
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
@@ -267,7 +282,7 @@ def as_array(value: object) -> Any:
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         return None
     detach = getattr(value, "detach", None)
-    if callable(detach):  # a torch tensor; neither call changes it
+    if callable(detach):  # a torch tensor, which these calls do not change
         value = detach().cpu()
     if not (hasattr(value, "__array_interface__") or hasattr(value, "__array__")):
         return None
@@ -280,7 +295,7 @@ def as_array(value: object) -> Any:
 
 
 def describe_array(array: Any) -> Facts:
-    """Return digest, shape, dtype and size of a numpy array. Object arrays have no digest."""
+    """Return the digest, shape, dtype and size of a numpy array. Object arrays have no digest."""
     facts: Facts = {
         "kind": "array",
         "dtype": str(array.dtype),
@@ -295,7 +310,7 @@ def describe_array(array: Any) -> Facts:
 
 
 def digest_array(array: Any) -> str:
-    """Return the digest (hexadecimal) of a numpy array, as the top of this module defines it."""
+    """Return the hexadecimal digest of a numpy array, as defined at the top of this module."""
     import numpy as np
 
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())

@@ -1,6 +1,6 @@
-"""Describes datasets: paths, URIs, arrays, tables, and objects of torch or Hugging Face.
+"""Describes datasets: paths, URIs, arrays, tables, and torch or Hugging Face datasets.
 
-Imports `content`, `tables`, `summaries`, `errors`.
+Imports only `content`, `summaries`, `tables` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -24,33 +24,38 @@ _ARRAY_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
 def describe_dataset(
     data: object, run_folder: Path, copy: bool, defer_hashing: DeferHashing | None = None
 ) -> Facts:
-    """Describe a dataset by its digest, size, shape and type. Never records the data itself.
+    """Describe a dataset by its digest, size, shape and type.
+
+    Does not record the data itself, unless ``copy`` requests a copy of a file or folder.
 
     Args:
         data: one of
 
             - a path or URI;
             - a numpy array or a tensor;
-            - a list, tuple or mapping of arrays; its digest covers their names and digests;
+            - a list, tuple or mapping of arrays, whose digest covers the arrays' names and digests;
             - a pandas, polars or Arrow table;
             - a torch Dataset, Subset or DataLoader;
             - a Hugging Face dataset;
-            - any other object: its type and length are recorded, without a digest.
-        run_folder, copy, defer_hashing: as in `describe_path`.
+            - any other object, which is described only by its type and length.
+        run_folder, copy, defer_hashing: see `describe_path`.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the data is None or a number, or ``copy`` is set for data that is
-            not a path.
+        InvalidArgumentError: the data is None, a number or bytes, or ``copy`` is true for data
+            that is not given as a path.
     """
     if isinstance(data, (str, os.PathLike)):
         return describe_path(data, run_folder, copy, defer_hashing)
     if data is None or isinstance(data, (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
-            f"a dataset must be a path or data, not {type(data).__name__}: {data!r:.80}"
+            f"{data!r:.80} ({type(data).__name__}) can't be a dataset: pass a path, an array, "
+            "a table or a dataset object"
         )
     if copy:
-        raise InvalidArgumentError("copy=True needs a dataset given as a path: save it first")
+        raise InvalidArgumentError(
+            "copy=True works only for a path: save the dataset to a file and pass its path"
+        )
     table = _describe_table(data)
     if table is not None:
         return table
@@ -62,7 +67,7 @@ def describe_dataset(
 
 
 def describe_dataset_object(data: object) -> Facts:
-    """Describe a dataset object: a table, loader, dataset or stream."""
+    """Describe a dataset that is a Python object, such as a table, a loader or a stream."""
     table = _describe_table(data)
     if table is not None:
         return table
@@ -90,7 +95,7 @@ def _describe_table(data: object) -> Facts | None:
 
     try:
         return describe_table(data)
-    except Exception as error:  # cells can hold objects of the user's own types
+    except Exception as error:  # cells can hold objects of any class, which can raise any exception
         return _describe_without_digest(
             data, f"its cells can't be read: {type(error).__name__}: {error}"[:500]
         )
@@ -122,7 +127,7 @@ def _describe_named_arrays(arrays: dict[str, object]) -> Facts:
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
-    """Combine the facts of several members. The digest covers their names and digests."""
+    """Combine the facts of several datasets. The digest covers their names and digests."""
     facts: Facts = {"members": described}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):
@@ -166,7 +171,7 @@ def _describe_splits(data: Mapping[Any, Any]) -> Facts:
 def _describe_hugging_face(data: Any) -> Facts:
     """Describe a Hugging Face dataset by its fingerprint.
 
-    The fingerprint covers the dataset's source and all transformations.
+    The fingerprint identifies the dataset's source and all transformations applied to it.
     """
     facts = _describe_type(data)
     facts["fingerprint"] = str(data._fingerprint)
@@ -180,7 +185,7 @@ def _describe_hugging_face(data: Any) -> Facts:
 
 
 def _describe_loader(loader: Any) -> Facts:
-    """Describe a loader by its dataset, its number of batches and its batch size."""
+    """Describe a data loader by its dataset, its number of batches and its batch size."""
     facts = _describe_inner_dataset(loader.dataset)
     facts["python"] = _describe_type(loader)["python"]
     facts["of_type"] = _describe_type(loader.dataset)["python"]
@@ -197,7 +202,7 @@ def _describe_loader(loader: Any) -> Facts:
 
 
 def _describe_inner_dataset(data: Any) -> Facts:
-    """Describe the dataset inside a loader or a subset, always with the kind ``object``."""
+    """Describe the dataset inside a loader or subset. The kind is always ``object``."""
     array = as_array(data)
     if array is not None:
         return _describe_type(data) | {
@@ -212,7 +217,7 @@ def _describe_inner_dataset(data: Any) -> Facts:
 
 
 def _describe_subset(subset: Any) -> Facts:
-    """Describe a subset by the whole dataset's digest and the chosen indices."""
+    """Describe a subset by the digest of the whole dataset and the selected indices."""
     whole = _describe_inner_dataset(subset.dataset)
     facts = _describe_type(subset) | {"of_type": _describe_type(subset.dataset)["python"]}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
@@ -224,7 +229,7 @@ def _describe_subset(subset: Any) -> Facts:
 
 
 def _describe_map_style_dataset(data: Any) -> Facts:
-    """Describe a dataset by the arrays in its attributes, as they are before any transforms."""
+    """Describe a map-style dataset by the arrays in its attributes, before any transforms."""
     facts = _describe_type(data) | _describe_transforms(data)
     arrays = {}
     for name in _ARRAY_ATTRIBUTES:
@@ -254,7 +259,8 @@ def _describe_transforms(data: object) -> Facts:
         kind: Any = type(value)
         if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
             kind = value if hasattr(value, "__qualname__") else kind
-            named[name] = f"{kind.__module__}.{kind.__qualname__}"  # repr shows an address
+            # the default repr contains a memory address
+            named[name] = f"{kind.__module__}.{kind.__qualname__}"
         else:
             named[name] = repr(value)[:_MAX_DESCRIPTION_LENGTH]
     return {"transforms": named} if named else {}

@@ -1,8 +1,8 @@
 """Estimates carbon dioxide emissions with codecarbon (extra ``emissions``).
 
-The collector needs to know the country, so pass it as an object: ``start_run(collect=[*names,
-EmissionsCollector("FRA")])``. Imports `readings`; imports codecarbon only when needed, which takes
-a second.
+The estimate depends on the country, so pass a collector object instead of a collector name:
+``start_run(collect=[*names, EmissionsCollector("FRA")])``. Imports only `readings` from provml, and
+codecarbon only when needed, because that import takes about a second.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from provml.collect.readings import UnavailableError
 
 
 class EmissionsCollector:
-    """Reads the emissions since the last reading, in kilograms of CO2 equivalent.
+    """Estimates the emissions since the last reading, in kilograms of CO2 equivalent.
 
-    codecarbon works offline, from the country's energy mix; it does not look up the machine's
-    location. It starts its own threads for the time of the run.
+    codecarbon works offline: it uses the energy mix of the country that you pass, and does not look
+    up the machine's location. It uses its own threads during the run.
     """
 
     name = "emissions"
@@ -27,7 +27,8 @@ class EmissionsCollector:
 
         Args:
             country: the three-letter ISO 3166-1 code of the country, such as ``FRA``.
-            tracker: a codecarbon tracker that you configured yourself and have not started.
+            tracker: your own codecarbon tracker, configured but not started; by default, the
+                collector creates an offline tracker for the country.
         """
         self._country = country
         self._tracker = tracker
@@ -35,7 +36,7 @@ class EmissionsCollector:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings to record with the run: the country."""
+        """The settings to record with the run; they contain only the country."""
         return {"country": self._country}
 
     def initialize(self) -> None:
@@ -68,13 +69,13 @@ class EmissionsCollector:
         self._tracker.start()
         if self._tracker.flush() is None:
             raise UnavailableError(
-                f"codecarbon did not start: {self._country!r} must be an ISO 3166-1 country code "
-                "of three letters, such as 'FRA'",
+                f"codecarbon did not start: {self._country!r} is not a three-letter ISO 3166-1 "
+                "country code; pass a code such as 'FRA'",
                 expected=False,
             )
 
     def collect(self) -> dict[str, float]:
-        """Return the kilograms of CO2 equivalent since the last reading."""
+        """Return the emissions since the last reading, in kilograms of CO2 equivalent."""
         now_kg = float(self._tracker.flush())
         used_kg, self._before_kg = now_kg - self._before_kg, now_kg
         return {"emissions_kg": used_kg}

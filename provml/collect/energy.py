@@ -1,7 +1,8 @@
-"""Measures energy: of GPUs with NVML, and of CPUs and memory with RAPL if RAPL is readable.
+"""Measures the energy use of GPUs with NVML, and of CPUs and memory with RAPL.
 
-A reading is the energy used since the previous reading. Therefore the energy of a context or step
-is the sum of its readings. Imports `readings` and `gpu`.
+A reading is the energy used since the previous reading, so the energy of a context or step is the
+sum of its readings. RAPL is used only if its counters are readable. Imports only `gpu` and
+`readings` from provml.
 
 Source: Linux kernel, Documentation/power/powercap/powercap.rst; NVML API Reference Manual.
 """
@@ -18,7 +19,7 @@ from provml.collect.readings import UnavailableError
 class _RaplZone(NamedTuple):
     """A part of the machine with a RAPL energy counter.
 
-    The counter is in microjoules, and starts again from 0 when it reaches the range.
+    The counter is in microjoules. When it reaches ``range_uj``, it starts again from 0.
     """
 
     key: str
@@ -27,11 +28,11 @@ class _RaplZone(NamedTuple):
 
 
 class EnergyCollector:
-    """Reads the joules used since the last reading, for each part with a counter and in total.
+    """Reads the energy used since the last reading, in joules, for each device and in total.
 
-    Keys: ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules``, ``energy_joules``.
-    Reads RAPL's package and memory zones; a package's energy already includes
-    the other zones.
+    The keys are, for example, ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules`` and
+    ``energy_joules``. Of the RAPL zones, only packages and memory are read, because the energy of a
+    package already includes the other zones.
     """
 
     name = "energy"
@@ -42,11 +43,13 @@ class EnergyCollector:
         visible: str | None = None,
         powercap: Path = Path("/sys/class/powercap"),
     ) -> None:
-        """Store the settings. `initialize` does the first reads.
+        """Store the settings. `initialize` reads the counters for the first time.
 
         Args:
-            nvml, visible: as in `GpuCollector`.
-            powercap: the folder of the kernel's power capping zones.
+            nvml: a module with pynvml's functions; by default pynvml itself.
+            visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of that
+                variable.
+            powercap: the folder with the kernel's power capping zones.
         """
         self._module = nvml
         self._visible = visible
@@ -58,7 +61,7 @@ class EnergyCollector:
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the energy counters. Raises UnavailableError if none can be read."""
+        """Find the energy counters. Raises UnavailableError if no counter can be read."""
         reasons: list[UnavailableError] = []
         try:
             self._nvml = load_nvml(self._module, self._visible)
@@ -79,7 +82,7 @@ class EnergyCollector:
             self._nvml = None
 
     def collect(self) -> dict[str, Any]:
-        """Return the joules used since the last reading, for each part and in total."""
+        """Return the joules used since the last reading, for each device and in total."""
         now = self._read_counters()
         reading: dict[str, Any] = {}
         for key, count in now.items():
@@ -108,7 +111,7 @@ class EnergyCollector:
                 self.missing.setdefault(f"cpu.{folder.name}", str(error))
 
     def _read_counters(self) -> dict[str, int]:
-        """Read every readable counter, in microjoules."""
+        """Read all counters, in microjoules. Leave out counters that can't be read."""
         found: dict[str, int] = {}
         for zone in self._zones:
             if zone.key in self.missing:

@@ -1,6 +1,6 @@
-"""Describes the environment: packages, host, and an allow-list of environment variables.
+"""Describes the environment of a run: packages, machine, and allowed environment variables.
 
-Imports `content`, `base.text`, `secrets`.
+Imports only `content`, `secrets` and `base.text` from provml.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def _total_memory_bytes() -> int | None:
 def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Facts:
     """Describe the interpreter, the packages, the machine and the allowed environment variables.
 
-    Masks secrets in the variables. Looks at every installed package (about 1 ms each).
+    Masks secrets in the variables. Takes about 1 ms per installed package.
 
     Args:
-        variables: names of more variables to record; ``*`` matches any characters.
-        root: the root folder of the system's files; tests pass another folder.
+        variables: names of additional variables to record; ``*`` matches any characters.
+        root: the folder that contains ``proc`` and ``run``; tests pass another folder.
     """
     from fnmatch import fnmatchcase
 
@@ -89,14 +89,15 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
 def _is_secret_variable(name: str) -> bool:
     """Return True if a variable may hold a secret.
 
-    Stricter than for other names: any name that ends with TOKEN or KEY counts as a secret.
+    This check is stricter than `is_secret_name`. For example, every name that ends with TOKEN or
+    KEY counts as the name of a secret.
     """
     last = name.upper().rpartition("_")[2]
     return last in ("TOKEN", "KEY", "SECRET", "PASS", "PWD") or is_secret_name(name)
 
 
 def _describe_platform() -> str:
-    """Return the operating system's full name: ``Debian GNU/Linux 12 (bookworm)``."""
+    """Return the full name of the operating system, such as ``Debian GNU/Linux 12 (bookworm)``."""
     import platform
 
     try:
@@ -117,7 +118,7 @@ def _find_cpu_model() -> str | None:
 
 
 def _find_gpu_models(root: str) -> list[str]:
-    """Return the models of the NVIDIA GPUs that the driver lists, even if they can't be used."""
+    """Return the models of the NVIDIA GPUs that the driver lists, even if they are unusable."""
     import glob
 
     found = []
@@ -130,7 +131,7 @@ def _find_gpu_models(root: str) -> list[str]:
 
 
 def _find_cuda_versions(root: str) -> dict[str, str]:
-    """Return the versions of the driver and, if torch is imported, of torch's CUDA and cuDNN."""
+    """Return the versions of the NVIDIA driver and, if torch is imported, of CUDA and cuDNN."""
     found: dict[str, str] = {}
     words = _read_text(f"{root}proc/driver/nvidia/version").split()
     driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
@@ -147,9 +148,9 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container that this process runs in, as far as this is visible from inside.
+    """Describe the container that this process runs in, as far as the process can see it.
 
-    Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
+    Podman and Apptainer show the image. Docker and Kubernetes show only the id of the container.
     """
     found: dict[str, str] = {}
     for line in _read_text(f"{root}run/.containerenv").splitlines():
@@ -194,7 +195,7 @@ def _list_packages() -> dict[str, str]:
 
 
 def find_login_name() -> str | None:
-    """Return the name of the user that runs this process; None if the system has no name for it."""
+    """Return the login name of the user who runs this process; None if the user has no name."""
     import getpass
 
     try:

@@ -1,6 +1,7 @@
-"""Works out the samples, the batches and the batch shapes of one epoch over a dataset.
+"""Finds the number of samples, the number of batches and the batch shapes of one epoch.
 
-Imports `batches`, `content`, `datasets` and `errors`; imports torch only for a torch dataset.
+Imports only `batches`, `content`, `datasets` and `errors` from provml, and torch only for a torch
+dataset.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class EpochShape:
     Attributes:
         samples: the number of samples; None if only the number of batches is known.
         batches: the number of batches; None if the batch size is not known.
-        parts: pairs of a batch size and the number of batches with this size.
-        like: an example batch; provml assumes that all batches have the same structure.
+        parts: pairs of a batch size and the number of batches of that size.
+        like: an example batch. All batches are assumed to have the same structure.
     """
 
     samples: int | None
@@ -32,14 +33,14 @@ class EpochShape:
 
 
 def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
-    """Measure one epoch over a DataLoader, a Dataset, one or several arrays, or a length.
+    """Return the shape of one epoch over a DataLoader, a Dataset or arrays.
 
-    Reads at most one sample of a Dataset or DataLoader, by index and without iterating.
+    Reads at most one sample of a Dataset or DataLoader, by its index and without iterating.
 
     Args:
-        data: the dataset, or its length.
+        data: the dataset, or its number of samples.
         module: the torch module that receives the batches.
-        like: a known batch; used if the shapes can't be found from the data.
+        like: an example batch; None builds one from the data.
 
     Raises:
         InvalidArgumentError: the length of the dataset or the shape of a sample is unknown.
@@ -56,8 +57,8 @@ def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
     length = _count_items(data)
     if length is None:
         raise InvalidArgumentError(
-            f"the length of the dataset is unknown: {type(data).__qualname__} has no len(); "
-            "pass its number of samples as dataset="
+            f"the length of the dataset is unknown, because {type(data).__qualname__} has no "
+            "len(): pass its number of samples as dataset="
         )
     return _shape_of_length(length, _make_batch(data, None, module, like, length))
 
@@ -73,7 +74,9 @@ def infer_batch(data: Any, module: Any) -> Arguments | None:
 def _shape_of_length(length: int, like: Arguments) -> EpochShape:
     sample_count = like.sample_count()
     if not sample_count:
-        raise InvalidArgumentError(f"a batch must hold samples, not {like.format_shapes()}")
+        raise InvalidArgumentError(
+            f"a batch must contain at least one sample, not {like.format_shapes()}"
+        )
     full, rest = divmod(length, sample_count)
     parts = tuple(part for part in ((sample_count, full), (rest, 1)) if all(part))
     return EpochShape(length, full + bool(rest), parts, like)
@@ -82,8 +85,8 @@ def _shape_of_length(length: int, like: Arguments) -> EpochShape:
 def _require_batch(like: Arguments | None, what: str) -> Arguments:
     if like is None:
         raise InvalidArgumentError(
-            f"the shape of a batch is unknown: {what} does not tell it; pass batch=, or "
-            "call log_flops_per_batch with a batch first"
+            f"{what} does not determine the shape of a batch: pass batch=, or call "
+            "log_flops_per_batch with a batch first"
         )
     return like
 
@@ -104,8 +107,8 @@ def _shape_of_loader(loader: Any, module: Any, like: Arguments | None) -> EpochS
     batches, sample_count = _count_items(loader), loader.batch_size
     if batches is None:
         raise InvalidArgumentError(
-            f"the length of the dataset is unknown: a loader of "
-            f"{type(loader.dataset).__qualname__} has no len(); pass its number of samples as "
+            f"the length of the dataset is unknown, because a loader of "
+            f"{type(loader.dataset).__qualname__} has no len(): pass its number of samples as "
             "dataset="
         )
     samples = _count_items(loader.sampler) if sample_count is not None else None
@@ -145,7 +148,7 @@ def _make_batch(
         raise
     except Exception as error:  # the user's __getitem__ or collate can raise any exception
         raise InvalidArgumentError(
-            f"the shape of a batch could not be found from the dataset's first sample: "
-            f"{type(error).__name__}: {str(error)[:300]}; pass batch="
+            f"can't make a batch from the dataset's first sample ({type(error).__name__}: "
+            f"{str(error)[:300]}): pass batch="
         ) from error
     return batch.without_data()

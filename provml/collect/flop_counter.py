@@ -1,15 +1,15 @@
 """Counts the floating-point operations of a torch module or of a block of torch code.
 
-Uses torch's own ``FlopCounterMode``, with formulas for the operators that it lacks. A multiply-add
-counts as two operations. Only matrix products count: linear layers, convolutions, attention and
-recurrent layers. Elementwise operations, norms, softmax and pooling do not count; the result lists
-how often each of them ran.
+Uses torch's ``FlopCounterMode``, with additional formulas for operators that torch does not count.
+A multiply-add counts as two operations. Only matrix products count: linear layers, convolutions,
+attention and recurrent layers. Elementwise operations, norms, softmax and pooling do not count, but
+the result lists how often each of these operators ran.
 
 To count a module, provml runs it on fake tensors, which have a shape and a type but no data. This
 computes nothing, and does not change weights, gradients, buffers, random numbers or hooks. If
 ``forward`` depends on the data, it runs once on the real batch, with copies of the buffers.
 
-Imports `batches`, `flop_formulas` and `errors`; imports torch only when needed.
+Imports only `batches`, `flop_formulas` and `errors` from provml, and torch only when needed.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ _NO_ARITHMETIC_NAMES: Final = """
     device pin_memory resize_ set_ repeat flip roll tril triu
     """
 _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
-"""Operators that only move or create numbers. The result lists all other uncounted operators."""
+"""Operators that only move or create numbers, so the result does not list them as uncounted."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedFlops:
-    """The number of FLOPs in one pass of a module, or in a block of code.
+    """The number of floating-point operations (FLOPs) in a pass of a module or a block of code.
 
     Attributes:
         flops: the number of floating-point operations.
         passes: ``forward`` or ``forward and backward`` for a module; ``as run`` for a block.
-        uncounted: the operators that ``flops`` leaves out, with the number of times each ran.
+        uncounted: the operators that ``flops`` leaves out, and how often each ran.
     """
 
     flops: int
@@ -98,9 +98,13 @@ def unwrap_module(module: Any) -> Any:
 
 
 def expects_backward(module: Any) -> bool:
-    """Return True if a backward pass would probably follow a forward pass now.
+    """Return True if a backward pass would probably follow the module's next forward pass.
 
-    Conditions: the module is in train mode, gradients are enabled, and a parameter requires one.
+    This is the case if
+
+    - the module is in train mode,
+    - gradients are enabled, and
+    - at least one parameter requires a gradient.
     """
     torch = import_torch()
     return bool(
@@ -111,14 +115,15 @@ def expects_backward(module: Any) -> bool:
 
 
 def count_module(module: Any, arguments: Arguments, backward: bool) -> CountedFlops:
-    """Count one pass of a module over a batch without changing the module.
+    """Count the FLOPs of one pass of a module over a batch, without changing the module.
 
-    Costs about as much as the module's Python code, usually a few milliseconds. If ``forward``
-    depends on the data, it costs a real pass. No other thread may run the module at the same time.
+    Takes about as long as the module's Python code, usually a few milliseconds. If ``forward``
+    depends on the data, takes as long as a real pass. No other thread may run the module at the
+    same time.
 
     Args:
         module: a ``torch.nn.Module``.
-        arguments: the arguments of the call.
+        arguments: the arguments to call the module with.
         backward: True also counts the backward pass.
 
     Raises:
@@ -145,9 +150,9 @@ def count_module(module: Any, arguments: Arguments, backward: bool) -> CountedFl
 
 def _make_count_error(module: Any, arguments: Arguments, error: Exception) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"FLOPs could not be counted: {type(module).__qualname__} does not run on a batch of "
-        f"{arguments.format_shapes()}: {type(error).__name__}: {str(error)[:300]}; pass "
-        "batch=... in the form that the model takes, or count a block of code with count_flops"
+        f"can't count FLOPs, because {type(module).__qualname__} fails on a batch of "
+        f"{arguments.format_shapes()} ({type(error).__name__}: {str(error)[:300]}): pass batch= "
+        "with inputs that the model accepts, or count a block of code with count_flops"
     )
 
 
@@ -184,9 +189,10 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 
 
 def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
-    """Return the device of a module's parameters, and the type of its floating-point parameters.
+    """Return a module's device and its floating-point type.
 
-    The type is that of the first floating-point parameter.
+    The first parameter determines the device, and the first floating-point parameter the type. A
+    value is None if no parameter determines it.
     """
     device = dtype = None
     for parameter in module.parameters():
@@ -220,7 +226,7 @@ def _count_call(
 
 
 def _unpack_dataclass(output: Any) -> Any:
-    """Return a dataclass's fields as a list, because torch does not look inside dataclasses."""
+    """Return a dataclass's values as a list, because torch does not look inside dataclasses."""
     return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
 
 
@@ -233,12 +239,12 @@ class BlockCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
-        self._counter.mod_tracker = _NoModuleTracker()  # torch's own would hook every module
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's tracker hooks every module
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 
         class UncountedMode(TorchDispatchMode):  # type: ignore[misc]
-            """Counts the operators without a formula."""
+            """Counts how often each operator without a formula runs."""
 
             def __torch_dispatch__(
                 self, func: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -267,22 +273,22 @@ class BlockCounter:
             self._uncounted_mode.__exit__(*exception)
 
     def count(self) -> CountedFlops:
-        """Return the operations counted so far, as one result."""
+        """Return the FLOPs counted so far, and the operators left out."""
         return CountedFlops(self.flops, AS_RUN, self.uncounted)
 
     @property
     def flops(self) -> int:
-        """Return the number of operations counted so far."""
+        """The number of floating-point operations counted so far."""
         return int(self._counter.get_total_flops())
 
     @property
     def uncounted(self) -> dict[str, int]:
-        """Return the arithmetic operators without a formula, with the number of times each ran."""
+        """The arithmetic operators without a formula, and how often each ran."""
         return {n: count for n, count in sorted(self._ran.items()) if n not in _NO_ARITHMETIC}
 
 
 class _NoModuleTracker:
-    """Does nothing: replaces torch's module tracker, because provml needs only the total."""
+    """A replacement for torch's module tracker that does nothing: provml needs only the total."""
 
     parents: Final = frozenset({"Global"})
 
@@ -295,11 +301,11 @@ class _NoModuleTracker:
 
 @contextmanager
 def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
-    """Disable the caller's dispatch modes, so that nested counts do not count operations twice."""
+    """Disable the caller's dispatch modes, so that nested counters do not count anything twice."""
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # otherwise autocast would keep our casts
+    torch.set_autocast_cache_enabled(False)  # otherwise autocast would cache our casts
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
     try:
@@ -312,7 +318,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def preserve_random_state() -> Iterator[None]:
-    """Restore the random number generators of torch, Python and numpy at the end of the block."""
+    """Restore the random state of torch, Python and numpy at the end of the block."""
     torch = import_torch()
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
@@ -329,7 +335,7 @@ def preserve_random_state() -> Iterator[None]:
 
 @contextmanager
 def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
-    """Disable the user's hooks, and restore the attributes of all submodules at the end."""
+    """Disable the user's hooks in the block, and restore all submodules at its end."""
     kept = [(member, dict(member.__dict__)) for member in module.modules()]
     containers = [
         (value, value.copy())
@@ -364,5 +370,5 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 
 
 def _is_torch_hook(hook: object) -> bool:
-    """Return True for torch's own hooks: weight norm, spectral norm or pruning."""
+    """Return True if a hook belongs to torch: to weight norm, spectral norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")

@@ -1,6 +1,6 @@
-"""Formulas for the torch operators that torch's own FLOP counter lacks or counts wrongly.
+"""FLOP formulas for torch operators that torch's own counter leaves out or counts incorrectly.
 
-Imports torch only to build the formulas.
+Imports no other part of provml, and torch only to build the formulas.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 
 def build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
-    """Build the formulas, as a mapping from torch's operators to functions."""
+    """Build a mapping from torch operators to functions that calculate their FLOPs."""
     from torch.utils.flop_counter import flop_registry
 
     aten = torch.ops.aten
@@ -45,7 +45,10 @@ def build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
 
 
 _CORRECTED_OPERATORS: Final = ("convolution_backward",)
-"""torch's own formula counts the gradients of a grouped convolution once per group."""
+"""Operators whose formula in torch is wrong and must be replaced.
+
+torch counts the gradients of a grouped convolution once per group.
+"""
 
 
 def _convolution_backward_flops(
@@ -62,14 +65,17 @@ def _convolution_backward_flops(
     output_mask: Any,
     **options: Any,
 ) -> int:
-    """Count the forward pass's operations once for each requested gradient (inputs and weight)."""
+    """Count the operations of the forward pass once for each requested gradient.
+
+    The two possible gradients are for the inputs and for the weight.
+    """
     positions = (inputs if transposed else gradient)[2:]
     forward = 2 * int(inputs[0]) * _multiply_all(positions) * _multiply_all(weight)
     return forward * (bool(output_mask[0]) + bool(output_mask[1]))
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
-    """Count two matrix products for each head: query times key, and weights times value."""
+    """Count two matrix products per head: query times key, and attention weights times value."""
     *batch, queries, width = query
     heads = _multiply_all(batch)
     return 2 * heads * int(queries * key[-2] * (width + value[-1]))
@@ -78,9 +84,10 @@ def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: 
 def _attention_backward_flops(
     gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
 ) -> int:
-    """Count five matrix products for each head.
+    """Count five matrix products per head.
 
-    One recomputes the weights. The other four are two for each product of the forward pass.
+    One product recomputes the attention weights. The other four are the gradients of the two
+    products in the forward pass, with two gradients each.
     """
     *batch, queries, width = query
     heads = _multiply_all(batch)
@@ -88,18 +95,18 @@ def _attention_backward_flops(
 
 
 def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
-    """Count one layer of an LSTM in one direction: two matrices at each time step."""
+    """Count one LSTM layer in one direction: two weight matrices at each time step."""
     matrices = [t for t in others[:2] if hasattr(t, "numel")]
     return 2 * _count_time_steps(inputs) * sum(int(matrix.numel()) for matrix in matrices)
 
 
 def _cudnn_rnn_flops(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
-    """Count all layers and directions: every matrix at each time step."""
+    """Count all layers and directions of a network: every weight matrix at each time step."""
     return 2 * _count_time_steps(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
 
 
 def _count_time_steps(inputs: Any) -> int:
-    """Return the number of time steps in all sequences; packed sequences have one row per step."""
+    """Return the total number of time steps. Packed sequences have one row per time step."""
     return _multiply_all(inputs.shape[:-1])
 
 

@@ -1,8 +1,8 @@
-"""Reads NVIDIA GPUs with NVML: utilisation, memory, temperature, power, clocks, errors.
+"""Reads NVIDIA GPUs with NVML: utilisation, memory, temperature, power, clocks and errors.
 
-Reads every device that this process can use; ``CUDA_VISIBLE_DEVICES`` and MIG determine which. A
-reading leaves out the values that a device does not provide. Imports `readings`; imports pynvml
-(package nvidia-ml-py, extra ``gpu``) only when needed.
+Reads every device that this process can use, as determined by ``CUDA_VISIBLE_DEVICES`` and MIG. A
+reading leaves out the values that a device does not provide. Imports only `readings` from provml,
+and pynvml (package nvidia-ml-py, extra ``gpu``) only when needed.
 
 Source: NVML API Reference Manual; CUDA C++ Programming Guide, environment variables.
 """
@@ -24,9 +24,9 @@ _PERMANENT_ERRORS: Final = (
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""Errors which mean that a device never provides a value, so provml stops asking for it."""
+"""Errors after which provml stops asking for a value, because the device never provides it."""
 _LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
-"""For these keys, a reading also has a list with the values of all devices."""
+"""Keys for which a reading also contains a list with the values of all devices."""
 _TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
 _THROTTLE_FUNCTIONS: Final = (
     "nvmlDeviceGetCurrentClocksEventReasons",
@@ -36,7 +36,7 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""NVML functions that were renamed over the years, the newest name first."""
+"""The names that one NVML function has had over the years, newest first."""
 
 
 class Nvml:
@@ -58,7 +58,7 @@ class Nvml:
         try:
             module.nvmlInit()
         except module.NVMLError as error:
-            # without a driver, missing readings are expected
+            # missing readings are expected on a machine without a driver
             absent = getattr(error, "value", None) in (
                 module.NVML_ERROR_LIBRARY_NOT_FOUND,
                 module.NVML_ERROR_DRIVER_NOT_LOADED,
@@ -78,7 +78,7 @@ class Nvml:
         self._check_device_order(visible)
 
     def close(self) -> None:
-        """Release NVML. NVML shuts down after its last user has released it."""
+        """Release NVML, which shuts down once all its users have released it."""
         try:
             self.module.nvmlShutdown()
         except self.module.NVMLError:
@@ -95,10 +95,10 @@ class Nvml:
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
     def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """Call the first of several functions that exists in both the binding and the driver.
+        """Call the first of several functions that both the binding and the driver provide.
 
         NVML renames functions: newer bindings lack old names, and older drivers lack new names.
-        If no function exists, raises the error of the last one.
+        If none of the functions exists, raises the error of the last one.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -117,7 +117,7 @@ class Nvml:
         return known[-1](*arguments)
 
     def _check_device_order(self, visible: str | None) -> None:
-        """Note a problem if CUDA might number the devices in another order than NVML."""
+        """Record a problem if CUDA might number the devices in a different order from NVML."""
         numbers = [one for one in (visible or "").split(",") if one.strip().isdecimal()]
         if not numbers or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return
@@ -129,13 +129,13 @@ class Nvml:
             return
         if len(names) > 1:
             self.problems["order"] = (
-                "the machine has different GPUs, and without CUDA_DEVICE_ORDER=PCI_BUS_ID "
-                "CUDA numbers the fastest first: these readings may be of other GPUs than the "
-                "process uses; set CUDA_DEVICE_ORDER=PCI_BUS_ID"
+                "the machine has several GPU models, and CUDA numbers the fastest GPU first, so "
+                "the readings may come from other GPUs than this process uses: set "
+                "CUDA_DEVICE_ORDER=PCI_BUS_ID"
             )
 
     def _handles(self) -> Iterator[Any]:
-        """Yield every device that answers, even if another device fell off its bus."""
+        """Yield the handle of every device that responds, even if another device has failed."""
         module = self.module
         for index in range(module.nvmlDeviceGetCount()):
             try:
@@ -173,7 +173,7 @@ class Nvml:
         return list(self._split_mig(found[0])) if len(found) == 1 else []
 
     def _split_mig(self, handle: Any) -> Iterator[Any]:
-        """Yield the device or, if MIG partitions it, its MIG instances."""
+        """Yield the handle of a device or, if the device is partitioned, of its MIG instances."""
         module = self.module
         try:
             divided = module.nvmlDeviceGetMigMode(handle)[0] == module.NVML_DEVICE_MIG_ENABLE
@@ -194,7 +194,8 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
     Args:
         module: a module with pynvml's functions; by default pynvml itself.
-        visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default that variable.
+        visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of
+            that variable.
     """
     if module is None:
         if not any(path.exists() for path in _DRIVER_FILES):
@@ -213,10 +214,10 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
 
 class GpuCollector:
-    """Reads every GPU. Costs about 0.1 to 1 ms per GPU and reading, depending on the driver.
+    """Reads all GPUs. A reading takes 0.1 to 1 ms per GPU, depending on the driver.
 
-    The reading ``gpu`` is a list with a mapping for each GPU. Set ``CUDA_DEVICE_ORDER=PCI_BUS_ID``
-    to get the same order as in CUDA. The mapping of a lost GPU is empty.
+    In a reading, ``gpu`` is a list with one mapping per GPU. The mapping of a GPU that has failed
+    is empty. To list the GPUs in the same order as CUDA, set ``CUDA_DEVICE_ORDER=PCI_BUS_ID``.
     """
 
     name = "gpu"
@@ -229,8 +230,10 @@ class GpuCollector:
         """Store the settings. `initialize` loads NVML.
 
         Args:
-            nvml, visible: as in `load_nvml`.
-            pid: the process whose GPU memory is read; by default this one.
+            nvml: a module with pynvml's functions; by default pynvml itself.
+            visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of that
+                variable.
+            pid: the id of the process whose GPU memory is read; by default this process.
         """
         self._module = nvml
         self._visible = visible
@@ -242,7 +245,10 @@ class GpuCollector:
         self.devices: list[dict[str, Any]] = []
 
     def initialize(self) -> None:
-        """Load NVML and find the devices. Idempotent. Raises UnavailableError."""
+        """Load NVML and find the devices. Idempotent.
+
+        Raises UnavailableError if NVML can't be used.
+        """
         if self._nvml is None:
             self._nvml = load_nvml(self._module, self._visible)
             self._module = self._nvml.module
@@ -275,7 +281,7 @@ class GpuCollector:
         return facts
 
     def collect(self) -> dict[str, Any]:
-        """Read all GPUs: ``gpu_count``, lists over all GPUs, and a mapping for each GPU."""
+        """Read all GPUs: their number, lists with the values of all GPUs, and a mapping per GPU."""
         self.initialize()
         handles = [] if self._nvml is None else self._nvml.devices
         each = [
@@ -323,7 +329,7 @@ class GpuCollector:
         )
         pid = os.getpid() if self._pid is None else self._pid
         used_bytes = [one.usedGpuMemory for one in processes or () if one.pid == pid]
-        if used_bytes and None not in used_bytes:  # None means that the driver does not know
+        if used_bytes and None not in used_bytes:  # None: the driver does not know the size
             found["process_memory_used"] = sum(used_bytes)
         return found
 
@@ -378,7 +384,7 @@ class GpuCollector:
         return self._nvml.call_first(names, *arguments)
 
     def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """Ask a device for a value. If it has none, return None and note why in `missing`."""
+        """Ask a device for a value. If this fails, add the reason to `missing` and return None."""
         nvml = self._nvml
         if nvml is None or (number, key) in self._unsupported:
             return None
@@ -396,5 +402,5 @@ class GpuCollector:
 
 
 def decode_text(value: str | bytes) -> str:
-    """Return a text from pynvml as ``str``; older versions of pynvml return bytes."""
+    """Convert text from pynvml to ``str``, because older versions of pynvml return bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

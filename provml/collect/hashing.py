@@ -1,9 +1,10 @@
 """Hashes large files and folders in background threads.
 
-While a folder is being hashed, several threads hash files at the same time; otherwise one thread
-does. Before a fork and at the end of a run, threads stop after their current block. After the fork,
-new threads continue from there.
-Content that changes during hashing gets no digest. Imports `content`.
+Several threads hash the files of a folder; one thread hashes a single file. Before a fork and at
+the end of a run, the threads stop after their current block. After a fork, new threads continue
+from that block. Content that changes while it is being hashed gets no digest.
+
+Imports only `content` from provml.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import BinaryIO, Final, NamedTuple
 from provml.collect.content import Facts, digest_link, digest_manifest, list_folder_files
 
 BACKGROUND_BYTES: Final = 64 * 2**20
-"""provml hashes content of at least this size in the background."""
+"""The minimum size of the content that provml hashes in the background."""
 
 DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
 CHANGED_WHILE_HASHED: Final = "it changed while it was being hashed"
@@ -30,15 +31,16 @@ _MAX_HASH_THREADS: Final = 4
 _HASH_JOIN_S: Final = 0.2
 
 ReportDigest = Callable[[int, Facts], None]
-"""Takes the number of a file or folder, and the facts found about it."""
+"""A function that receives the number passed to `BackgroundHasher.add`, and the facts found."""
 
 
 class HashingProgress(NamedTuple):
     """The progress of hashing one file or folder.
 
     Attributes:
+        name: the name of the file or folder, as passed to `BackgroundHasher.add`.
         done: the number of bytes hashed so far.
-        total: the total number of bytes; None for a folder that is not fully listed yet.
+        total: the size of the file in bytes; None for a folder.
     """
 
     name: str
@@ -47,9 +49,10 @@ class HashingProgress(NamedTuple):
 
 
 def is_large(path: str, leave_out: str | None = None) -> bool:
-    """Return True if a file or folder is so large that provml hashes it in the background.
+    """Return True if a file or folder is large enough to be hashed in the background.
 
-    The limits are 64 MiB and 1,000 files. Looks at no more than about 1,000 files. Raises OSError.
+    This is the case from 64 MiB or about 1,000 files. Looks at no more than about 1,000 files.
+    Raises OSError.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
@@ -62,7 +65,7 @@ def is_large(path: str, leave_out: str | None = None) -> bool:
 
 
 class _HashedFile:
-    """A file to hash block by block."""
+    """A file that is hashed block by block."""
 
     __slots__ = ("_before", "_digest", "_file", "job", "name", "path", "size")
 
@@ -97,12 +100,12 @@ class _HashedFile:
 
     @property
     def sha256(self) -> str:
-        """Return the digest of the blocks that were hashed so far."""
+        """The digest of the blocks hashed so far."""
         return self._digest.hexdigest()
 
 
 class _ChangedError(OSError):
-    """The file has changed since hashing began."""
+    """Raised if a file changes while it is being hashed."""
 
 
 def _file_state(file: BinaryIO) -> tuple[int, ...]:
@@ -146,7 +149,7 @@ class _HashJob:
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """Return the digest and size. Call this only after all files are hashed."""
+        """Return the digest and size of the content. All of its files must already be hashed."""
         if not self.is_folder:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
@@ -160,7 +163,8 @@ class BackgroundHasher:
         """Create the hasher without starting a thread.
 
         Args:
-            report: a function that receives the facts, in a background thread; must not raise.
+            report: a function that receives the facts about each file or folder. It is called in a
+                background thread and must not raise an exception.
         """
         self._report = report
         self._lock = threading.Condition()
@@ -171,11 +175,17 @@ class BackgroundHasher:
         self._finished = False
 
     def add(self, number: int, name: str, path: str, leave_out: str | None = None) -> None:
-        """Start to hash a file or folder in the background.
+        """Start hashing a file or folder in the background.
+
+        Args:
+            number: a number that identifies the content in the call of ``report``.
+            name: the name that `progress` returns.
+            path: the file or folder.
+            leave_out: the full path of a folder inside it to skip.
 
         Raises:
             OSError: the file or folder can't be read.
-            RuntimeError: the system does not allow another thread.
+            RuntimeError: no thread can be started.
         """
         job = _HashJob(number, name, path, leave_out)
         with self._lock:
@@ -189,18 +199,18 @@ class BackgroundHasher:
                     raise
 
     def progress(self) -> list[HashingProgress]:
-        """Return the progress of each file and folder that is not completely hashed."""
+        """Return the progress of each file and folder that is not yet completely hashed."""
         with self._lock:
             return [HashingProgress(job.name, job.size, job.total) for job in self._jobs]
 
     def pause(self) -> None:
-        """Stop the threads before a fork. Wait at most 0.2 s for each to finish its block."""
+        """Stop the threads before a fork. Wait at most 0.2 s for each one to finish its block."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_HASH_JOIN_S)
 
     def resume(self) -> None:
-        """Start or continue hashing: several threads if a folder is waiting, else one."""
+        """Start or continue hashing, with several threads if a folder is waiting, else with one."""
         with self._lock:
             if self._stop.is_set():
                 self._stop = threading.Event()
@@ -225,7 +235,7 @@ class BackgroundHasher:
         """Wait for the hashing to finish, then stop. Unfinished content gets no digest.
 
         Args:
-            wait_s: the longest wait in seconds.
+            wait_s: the maximum number of seconds to wait.
         """
         try:
             until = time.monotonic() + wait_s
@@ -238,7 +248,7 @@ class BackgroundHasher:
             self.forget()
 
     def forget(self) -> None:
-        """Close and forget the partly hashed files. Also called in a forked child."""
+        """Close and discard all partly hashed files, for example in a forked child."""
         while self._unfinished:
             self._unfinished.popleft().close()
 
@@ -295,7 +305,7 @@ class BackgroundHasher:
         with self._lock:
             job.add_digest(file)
             if not job.is_listed or job.open_files or job.is_over:
-                # the next `_next_file` marks the job of a single file as listed
+                # for a single file, the next call of `_next_file` marks the job as listed
                 return
             facts = job.facts()
         self._end_job(job, facts)

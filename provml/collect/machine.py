@@ -1,8 +1,8 @@
-"""Reads the machine's own counters: CPU time, memory, load, disks, network, processes.
+"""Reads the machine's own counters: CPU time, memory, load, disks, network and processes.
 
-`LinuxMachine` reads the ``proc`` and ``sys`` file systems. This takes microseconds and needs no
-package. `PsutilMachine` uses psutil on other platforms. Both return the same types. Imports
-`readings`.
+`LinuxMachine` reads the ``proc`` and ``sys`` file systems, which takes microseconds and needs no
+additional package. `PsutilMachine` uses psutil on other platforms. Both return the same types.
+Imports only `readings` from provml.
 
 Source: proc(5); Linux kernel, Documentation/admin-guide/iostats.rst.
 """
@@ -18,11 +18,18 @@ from provml.collect.readings import UnavailableError
 
 _SECTOR_BYTES: Final = 512
 _NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
-"""Devices to skip: some use other disks, which would count twice, and some are memory."""
+"""The name prefixes of devices to skip.
+
+Some of these devices store their data on other disks, whose traffic would count twice. The others
+exist only in memory.
+"""
 
 
 class CpuTimes(NamedTuple):
-    """CPU time since boot, of all CPUs or of one. The unit may vary: it cancels out in shares."""
+    """The CPU time of one CPU or of all CPUs since boot.
+
+    The unit depends on the platform, but this does not matter for shares.
+    """
 
     busy: float
     total: float
@@ -38,7 +45,7 @@ class MemoryUse(NamedTuple):
 
 
 class NetworkTraffic(NamedTuple):
-    """The bytes and packets that the network interfaces sent and received since boot."""
+    """The bytes and packets that all network interfaces have sent and received since boot."""
 
     bytes_sent: int
     bytes_recv: int
@@ -65,7 +72,7 @@ class Machine(Protocol):
         """Return the CPU time of all CPUs together, and of each CPU."""
 
     def running_tasks(self) -> int:
-        """Return the number of tasks that run, or are ready to run, right now."""
+        """Return the number of tasks that are running or ready to run."""
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
         """Return the numbers of logical and physical CPUs."""
@@ -77,13 +84,13 @@ class Machine(Protocol):
         """Return the load averages over 1, 5 and 15 minutes."""
 
     def disk_io(self) -> tuple[int, int]:
-        """Return the bytes that were read from and written to all disks since boot."""
+        """Return the numbers of bytes read from and written to all disks since boot."""
 
     def network(self) -> NetworkTraffic:
         """Return the traffic of all network interfaces except the loopback."""
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield every visible process."""
+        """Yield the CPU time and memory of every visible process."""
 
 
 class LinuxMachine:
@@ -107,7 +114,7 @@ class LinuxMachine:
         return every[0], every[1:]
 
     def running_tasks(self) -> int:
-        """Return the number of tasks that run, or are ready to run, right now."""
+        """Return the number of tasks that are running or ready to run."""
         return int(self._read_fields("stat")[b"procs_running"][0])
 
     def cpu_counts(self) -> tuple[int | None, int | None]:
@@ -132,7 +139,7 @@ class LinuxMachine:
 
         try:
             available = size(b"MemAvailable")
-        except KeyError:  # before Linux 3.14
+        except KeyError:  # Linux before 3.14 lacks this line
             available = size(b"MemFree") + size(b"Buffers") + size(b"Cached")
         try:
             swap_total = size(b"SwapTotal")
@@ -148,7 +155,7 @@ class LinuxMachine:
         return float(one), float(five), float(fifteen)
 
     def disk_io(self) -> tuple[int, int]:
-        """Return the bytes that were read from and written to all disks since boot.
+        """Return the numbers of bytes read from and written to all disks since boot.
 
         Skips partitions, because the counters of their disks include them.
         """
@@ -182,7 +189,7 @@ class LinuxMachine:
         return NetworkTraffic(sent, received, packets_sent, packets_received)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield every visible process. Costs about 20 microseconds per process."""
+        """Yield the CPU time and memory of every visible process, in about 20 microseconds each."""
         tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
         for entry in os.listdir(self.proc):
             if not entry.isdecimal():
@@ -204,7 +211,10 @@ class LinuxMachine:
 
 
 def _parse_cpu_times(fields: list[bytes]) -> CpuTimes:
-    """Parse ``user nice system idle iowait irq softirq steal``; ``user`` includes guest time."""
+    """Parse the fields ``user nice system idle iowait irq softirq steal`` of ``/proc/stat``.
+
+    Guest time needs no field, because ``user`` includes it.
+    """
     times = [int(field) for field in fields]
     total = sum(times)
     return CpuTimes(total - sum(times[3:5]), total)
@@ -249,7 +259,7 @@ class PsutilMachine:
         return one, five, fifteen
 
     def disk_io(self) -> tuple[int, int]:
-        """Return the bytes that were read from and written to all disks since boot."""
+        """Return the numbers of bytes read from and written to all disks since boot."""
         counters = self._psutil.disk_io_counters()
         if counters is None:
             raise ValueError("psutil finds no disks")
@@ -265,7 +275,7 @@ class PsutilMachine:
         return NetworkTraffic(*sums)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield every visible process."""
+        """Yield the CPU time and memory of every visible process."""
         for process in self._psutil.process_iter(["pid", "name", "cpu_times", "memory_info"]):
             times, memory = process.info["cpu_times"], process.info["memory_info"]
             if times is not None and memory is not None:

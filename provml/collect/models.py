@@ -1,12 +1,12 @@
-r"""Describes models: a file or folder by its content, an object by the bytes of its parameters.
+r"""Describes models: files and folders by their content, objects by the bytes of their parameters.
 
 Digests of objects
 ------------------
-- ``state_dict``: SHA-256 over ``<name> <array digest>\n`` of every tensor, sorted by name.
-- ``pickle``: SHA-256 of the object's pickle (protocol 4), for objects without a state_dict. It is
-  the same only while the versions of all libraries involved stay the same.
+- ``state_dict``: the SHA-256 of one line ``<name> <array digest>\n`` per tensor, sorted by name.
+- ``pickle``: the SHA-256 of the object's pickle (protocol 4), for objects without a state_dict. A
+  new version of any library involved can change this digest.
 
-Imports `content`, `errors`.
+Imports only `content` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -21,22 +21,26 @@ from provml.errors import InvalidArgumentError
 
 
 def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
-    """Describe a model given as a path, a URI or an object.
+    """Describe a model, which can be a path, a URI or an object.
 
-    Reads all bytes of the model once. Never changes the object, and keeps no reference to it.
+    Reads all bytes of a file, folder or object once. Neither changes an object nor keeps a
+    reference to it.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the model is None or a number, or ``copy=True`` for an object.
+        InvalidArgumentError: the model is None, a number or bytes, or ``copy`` is true for an
+            object.
     """
     if isinstance(model, (str, os.PathLike)):
         return describe_path(model, run_folder, copy)
     if model is None or isinstance(model, (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
-            f"a model must be a path or an object, not {type(model).__name__}: {model!r:.80}"
+            f"{model!r:.80} ({type(model).__name__}) can't be a model: pass a path or an object"
         )
     if copy:
-        raise InvalidArgumentError("copy=True needs a model given as a path: save it first")
+        raise InvalidArgumentError(
+            "copy=True works only for a path: save the model to a file and pass its path"
+        )
     kind = type(model)
     facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
     state = _state_arrays(model)
@@ -44,7 +48,7 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
 
 
 def describe_counted_module(model: Any) -> Facts:
-    """Describe a torch module without reading its parameters: only count them."""
+    """Describe a torch module by its class and number of parameters, without reading them."""
     kind = type(model)
     return {
         "kind": "object",
@@ -82,7 +86,7 @@ def _describe_state_dict(arrays: dict[str, Any]) -> Facts:
 
 
 class _DigestSink:
-    """A file object that only hashes and counts bytes, so the pickle needs no memory."""
+    """A file object that hashes and counts written bytes, so that no pickle is kept in memory."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()

@@ -1,6 +1,6 @@
-"""The peak speeds of GPUs, from NVIDIA's datasheets.
+"""The peak speeds of NVIDIA GPUs, from their datasheets.
 
-Imports `flop_counter`; imports torch only when needed.
+Imports only `flop_counter` from provml, and torch only when needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any, Final
 from provml.collect.flop_counter import find_device_and_dtype, import_torch
 
 _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
-    # part of the device's name; peaks for float16, bfloat16 and float32 (TF32 if it exists)
+    # each row has a part of the device's name, and the peaks for float16, bfloat16 and float32;
+    # the last is the TF32 peak if the device supports TF32
     ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
     ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
     ("H200 NVL", None, None, None),  # slower than the SXM module
@@ -29,18 +30,19 @@ _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], .
     ("V100-PCIE", 112e12, None, 14e12),
     ("V100-SXM2", 125e12, None, 15.7e12),
 )
-"""The peak operations per second in NVIDIA's datasheets, without sparsity.
+"""Peak operations per second without sparsity, from NVIDIA's datasheets.
 
-If a datasheet has only the figures with sparsity, this table has half of them, as the datasheet's
-footnote says.
+Some datasheets list only figures with sparsity. This table then contains half of each figure, as
+the footnote of the datasheet explains.
 """
 
 
 def find_peak(module: Any) -> tuple[str, float | None]:
-    """Return the name of the module's device, and the device's peak in operations per second.
+    """Return the name of a module's device, and the device's peak speed in operations per second.
 
-    The peak is NVIDIA's figure for the type of the module's parameters or, under autocast, for the
-    type that autocast casts to. The peak is None if it is unknown, for example on a CPU.
+    The peak speed depends on the type of the module's parameters or, under autocast, on the type
+    that autocast casts to. It is None if it is unknown, for example on a CPU. If the module is None
+    or has no parameters, the device is the current CUDA device, or the CPU if CUDA is not in use.
     """
     torch = import_torch()
     place, dtype = (None, None) if module is None else find_device_and_dtype(module)

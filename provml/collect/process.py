@@ -1,7 +1,8 @@
-"""Reads a process: CPU time, memory, threads, open files. Imports `readings`.
+"""Reads a process's CPU time, memory, threads and open files.
 
-For the process that records, the readings leave out child processes such as data loaders. For a
-command that ``provml run`` started, they include all its descendants.
+Readings of the process that records the run leave out child processes such as data loaders.
+Readings of a command that ``provml run`` started include all descendants of the command. Imports
+only `readings` from provml.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from provml.collect.readings import UnavailableError
 
 
 class ProcessCollector:
-    """Reads one process. Costs about 50 microseconds per reading.
+    """Reads one process, and optionally its descendants. A reading takes about 50 microseconds.
 
     ``cpu_percent`` is relative to one CPU, as in ``top``: two busy threads give 200 %.
     """
@@ -26,13 +27,13 @@ class ProcessCollector:
     def __init__(
         self, proc: Path = Path("/proc"), pid: int | None = None, descendants: bool = False
     ) -> None:
-        """Store the settings. The process is this one, or any other visible process.
+        """Store the settings. `initialize` finds the process.
 
         Args:
-            proc: the ``proc`` file system.
+            proc: the folder of the ``proc`` file system.
             pid: the id of the process; by default the process that calls `initialize`.
-            descendants: True includes all running descendants, and the CPU time of descendants
-                that ended. Shared memory counts once for each process.
+            descendants: True also counts all running descendants, and the CPU time of descendants
+                that have ended. Memory that several processes share counts once for each of them.
         """
         self._proc = proc
         self._pid = pid
@@ -49,9 +50,9 @@ class ProcessCollector:
         self._last_cpu_time = (time.monotonic_ns(), self._sum_cpu_time_s(self._read_all_stats()))
 
     def collect(self) -> dict[str, Any]:
-        """Return CPU time and share, resident and virtual memory, threads, and open files.
+        """Return the CPU time and share, the memory, and the numbers of threads and open files.
 
-        With ``descendants``, returns an empty dict if the process has ended.
+        If descendants are counted, returns an empty dict after the process has ended.
         """
         now, all_fields = time.monotonic_ns(), self._read_all_stats()
         if not all_fields:
@@ -68,9 +69,9 @@ class ProcessCollector:
             reading["processes"] = len(all_fields)
         if self._last_cpu_time is not None and now > self._last_cpu_time[0]:
             elapsed_s = (now - self._last_cpu_time[0]) / 1e9
-            # the counter has ticks of 10 ms, so over a shorter time the share is 0 or too high
+            # CPU time advances in ticks of 10 ms, so a share over a short time is 0 or too high
             if elapsed_s >= 0.1:
-                # the sum falls if a descendant is orphaned, because it no longer counts
+                # an orphaned descendant no longer counts, so the sum can decrease
                 used_s = max(0.0, cpu_time_s - self._last_cpu_time[1])
                 reading["cpu_percent"] = 100 * used_s / elapsed_s
                 self._last_cpu_time = (now, cpu_time_s)
@@ -82,7 +83,10 @@ class ProcessCollector:
         return reading
 
     def _read_all_stats(self) -> dict[Path, list[bytes]]:
-        """Return the ``stat`` fields of each process, by its folder; leave out ended processes."""
+        """Return the ``stat`` fields of each process to count, keyed by its folder.
+
+        If descendants are counted, leaves out processes that have ended.
+        """
         if not self._descendants:
             return {self._folder: _read_stat(self._folder)}
         found: dict[Path, list[bytes]] = {}
@@ -102,7 +106,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14: CPU time of children that ended
+        last = 15 if self._descendants else 13  # fields 13 and 14: time of ended children
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -111,5 +115,8 @@ _ENDED_STATES: Final = (b"Z", b"X")
 
 
 def _read_stat(folder: Path) -> list[bytes]:
-    """Return the fields after the command's name, which can contain blanks and parentheses."""
+    """Return the fields of a ``stat`` file that follow the command's name.
+
+    The name can itself contain spaces and parentheses.
+    """
     return (folder / "stat").read_bytes().rpartition(b")")[2].split()

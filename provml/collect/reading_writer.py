@@ -1,6 +1,7 @@
 """Writes a collector's readings into the journal, as samples, alerts, devices and events.
 
-Imports `readings`, `thresholds`, `journal.layout` and `journal.values`.
+Imports only `readings`, `thresholds`, `journal.layout`, `journal.record_building` and
+`journal.values` from provml.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from provml.journal.writer import Position
 
 _SUMMARY_UNITS: Final = ("%", "J")
-"""The end of the run summarises readings in these units: shares and energy."""
+"""The units of the readings that a run summarises at its end: percentages and energy."""
 _ENERGY_SUFFIX: Final = "_joules"
 _PER_CORE_KEYS: Final = ("cpu_per_core",)
-"""Keys to leave out of the summary, because ``cpu_percent`` covers all cores."""
+"""Keys that the summary leaves out, because ``cpu_percent`` covers all cores."""
 
 
 class ReadingSink(Protocol):
-    """The methods of a journal writer that a `ReadingWriter` calls."""
+    """The part of a journal writer that a `ReadingWriter` uses."""
 
     @property
     def closed(self) -> bool:
@@ -34,7 +35,7 @@ class ReadingSink(Protocol):
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """The numbers of samples and events that the writer lost."""
+        """The numbers of samples and events that the writer has lost so far."""
 
     def sample(
         self,
@@ -44,13 +45,13 @@ class ReadingSink(Protocol):
         epoch: int | None,
         value: Any,
     ) -> None:
-        """Write a sample."""
+        """Write a sample of the series that the key identifies."""
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write a record."""
+        """Write a record to the events file."""
 
     def last_position(self) -> Position | None:
-        """Return the context, step and epoch of the metric that was logged last."""
+        """Return the context, step and epoch of the last metric logged; None if there is none."""
 
 
 class ReadingWriter:
@@ -99,8 +100,10 @@ class ReadingWriter:
         """Record a reading that covers the time since ``start_ns``; return its recorded time.
 
         Args:
+            collector: the collector that took the reading.
+            reading: the values of the reading.
             start_ns: the start of the time that the reading covers.
-            time_ns: the time that the user passed; None means now.
+            time_ns: the time to record, in nanoseconds since the Unix epoch; None means now.
             position: the context, step and epoch to record the reading under.
         """
         is_taken = False
@@ -116,7 +119,7 @@ class ReadingWriter:
             taken = (layout.SAMPLING, name, context, None, "i64")
             journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
         if journal.dropped != lost:
-            return time_ns  # the sampling activity is lost, so its values would be orphans
+            return time_ns  # without their sampling activity, the values would be orphans
         units: Mapping[str, str] = getattr(collector, "units", {})
         constants = getattr(collector, "constants", ())
         unrecorded = getattr(collector, "unrecorded", ())
@@ -140,7 +143,10 @@ class ReadingWriter:
         return time_ns
 
     def summary(self) -> dict[str, float]:
-        """Return the mean and maximum of each share, and the sum of each energy, by dotted name."""
+        """Return the mean and maximum of each percentage, and the sum of each energy value.
+
+        The keys are dotted names, such as ``cpu_percent.mean``.
+        """
         found: dict[str, float] = {}
         for key, (count, total, most) in self._totals.items():
             is_qualified = self.name == "system" or key.startswith(f"{self.name}.")
@@ -181,7 +187,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record why each missing key can't be read, once per key."""
+        """Record once for each missing key why it can't be read."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once
@@ -191,13 +197,13 @@ class ReadingWriter:
             self.write_event("collector degraded", {"missing": new})
 
     def write_event_once(self, name: str, metadata: dict[str, Any]) -> None:
-        """Record an event of the collector, unless an event with this name was recorded before."""
+        """Record an event about the collector, unless this event has already been recorded."""
         if name not in self._recorded_once:
             self._recorded_once.add(name)
             self.write_event(name, metadata)
 
     def write_event(self, name: str, metadata: dict[str, Any]) -> None:
-        """Record an event of the collector."""
+        """Record an event about the collector."""
         record = build_event(name, encode({"collector": self.name} | metadata))
         self._journal.append(record | {"context": None, "step": None, "epoch": None})
 

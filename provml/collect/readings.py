@@ -1,7 +1,7 @@
 """Defines the `Collector` protocol, and turns a reading into numbers with names and units.
 
 A collector is any object with a ``name`` and a ``collect()`` method that returns a mapping.
-`Collector` lists the optional parts. Imports `errors`.
+`Collector` lists the optional members. Imports only `errors` from provml.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from provml.errors import InvalidArgumentError
 
 _MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
-"""The maximum number of values in a reading; 256 cores and 16 devices need about 600."""
+"""The maximum number of recorded values per reading; 256 cores and 16 GPUs need about 600."""
 
 _UNIT_SUFFIXES: Final = (
     ("_percent", "%"),
@@ -44,31 +44,33 @@ _EXACT_UNITS: Final = {
 
 @runtime_checkable
 class Collector(Protocol):
-    """The two members that every collector has.
+    """An object that takes readings. It must have a `name` and a `collect` method.
 
-    A collector can also have these optional members, which provml looks up by name:
+    A collector can also have these optional members:
 
-    - ``initialize()``: called once before the first `collect`, in the thread that reads. Raises
-      `UnavailableError` if the machine has nothing to read;
+    - ``initialize()``: called once before the first `collect`, in the thread that reads. It
+      raises `UnavailableError` if the machine has nothing to read;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
-    - ``thresholds``: metric names and the values above which a reading raises an alert;
-    - ``units``: metric names and their units. A name that ends with ``_percent``, ``_bytes``,
-      ``_joules``, ``_watts``, ``_s``, ... does not need one;
-    - ``missing``: metric names that can't be read, and why; each is recorded once;
+    - ``thresholds``: a mapping from metric names to the values above which a reading raises an
+      alert;
+    - ``units``: a mapping from metric names to units. A name that ends with ``_percent``,
+      ``_bytes``, ``_joules``, ``_watts``, ``_s``, ... needs no unit;
+    - ``missing``: a mapping from the names of metrics that can't be read to the reasons; each
+      reason is recorded once;
     - ``devices``: mappings with a ``name``, each recorded once as something that the run used;
     - ``settings``: a mapping of settings, recorded once;
-    - ``constants``: metric names that are recorded only when their value changes;
+    - ``constants``: the names of metrics that are recorded only when their values change;
     - ``unrecorded``: keys of the last reading that provml does not record, because they repeat
       other keys or are estimates. Callers of `collect` still get these keys.
     """
 
     @property
     def name(self) -> str:
-        """The collector's name, one word for the thing that it reads: ``system``, ``gpu``, ..."""
+        """The collector's name: one word for what it reads, such as ``system`` or ``gpu``."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading: numbers by name, which may be inside nested mappings and lists."""
+        """Take one reading: numbers by name, which can be nested in further mappings and lists."""
 
 
 _RESERVED_NAMES: Final = """
@@ -77,7 +79,7 @@ _RESERVED_NAMES: Final = """
     script series settings source source-diff step tag workload
 """
 _RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
-"""Names that a collector can't have, because other things in a run use them: see `model.names`."""
+"""Names that a collector can't have, because `model.names` uses them for other things in a run."""
 
 
 class UnavailableError(Exception):
@@ -103,11 +105,12 @@ def check_collector(collector: object) -> None:
     name = collector.name
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise InvalidArgumentError(
-            f"a collector's name must be one word of letters, digits, '-' and '_': {name!r:.80}"
+            "a collector's name must start with a letter and contain only letters, digits, '-' "
+            f"and '_', not {name!r:.80}"
         )
     if name in _RESERVED_WORDS:
         raise InvalidArgumentError(
-            f"a collector can't be named {name!r}: provml uses that name; choose another"
+            f"a collector can't be named {name!r}, because provml uses it: choose another name"
         )
 
 
@@ -119,7 +122,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def flatten_reading(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the numbers of a reading with dotted names: ``cpu_per_core.0``, ``gpu.1.temperature``.
 
-    Yields a `ReadingTable` as one value. Leaves out everything else.
+    Yields a `ReadingTable` as one value. Leaves out all other values.
     """
     yield from islice(_flatten("", reading, 0), MAX_VALUES)
 
@@ -144,7 +147,10 @@ class ReadingTable(list[dict[str, Any]]):
 
 
 def find_unit(name: str, units: Mapping[str, str]) -> str | None:
-    """Return the unit of a reading's value, from the collector's ``units`` or from the name."""
+    """Return the unit of a value, from the collector's ``units`` or from the value's name.
+
+    Returns None if neither determines the unit.
+    """
     parts = [part for part in name.split(".") if not part.isdecimal()]
     last_part = parts[-1] if parts else name
     given = units.get(name) or units.get(last_part)

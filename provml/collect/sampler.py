@@ -1,6 +1,6 @@
-"""Reads the collectors of a run: in the background, on demand, and across forks.
+"""Takes the readings of a run's collectors: in the background, on demand, and across forks.
 
-Imports `collector_thread`, `reading_writer`, `readings`, `errors`.
+Imports only `collector_thread`, `reading_writer`, `readings` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DEFAULT_INTERVAL_S: Final = 5.0
 
 
 class Sampler:
-    """Owns the collectors of a run and their threads."""
+    """The collectors of a run, and the threads that read them."""
 
     def __init__(
         self,
@@ -36,8 +36,10 @@ class Sampler:
         """Create the sampler without starting a thread.
 
         Args:
-            interval_s: seconds between readings; 0 means that only `snapshot` takes readings.
-            open_snapshot: a function that makes the collector for `snapshot`, when first needed.
+            journal: the writer that receives the readings.
+            interval_s: the number of seconds between readings; 0 means the default of 5 s.
+            collectors: the collectors to read in the background.
+            open_snapshot: a function that creates the collector for `snapshot` on first use.
         """
         self._journal = journal
         self._open_snapshot = open_snapshot
@@ -68,7 +70,7 @@ class Sampler:
     def add(self, collector: Collector) -> Callable[[], None]:
         """Add a collector, and return a function that removes it again.
 
-        While it is active, it replaces any collector with the same name.
+        Until it is removed, the new collector replaces any collector with the same name.
         """
         with self._lock:
             thread = self._make_thread(CollectorPlan(str(collector.name), lambda: collector))
@@ -90,11 +92,11 @@ class Sampler:
         return stop
 
     def snapshot(self, position: Position, time_ns: int | None, synchronous: bool) -> None:
-        """Take a reading now. It covers the time since the last snapshot.
+        """Take one reading now, which covers the time since the last snapshot.
 
         Args:
             position: the context, step and epoch to record the reading under.
-            time_ns: the time to record; None means now.
+            time_ns: the time to record, in nanoseconds since the Unix epoch; None means now.
             synchronous: False takes the reading in a separate thread.
         """
         if synchronous:
@@ -138,10 +140,10 @@ class Sampler:
             )
 
     def stop(self) -> dict[str, Any]:
-        """Take a last reading with each collector, and end the threads. Abandon hung threads.
+        """Take a last reading from each collector, and stop the threads. Abandon threads that hang.
 
-        Returns a summary of all readings: the mean and maximum of each share, the sum of each
-        energy, and the number of alerts if there were any.
+        Returns a summary of all readings: the mean and maximum of each percentage, the sum of each
+        energy value and, if there were any alerts, their number.
         """
         with self._lock:
             if self._ended:
@@ -183,19 +185,19 @@ class Sampler:
         return summary
 
     def pause(self) -> None:
-        """End the threads before a fork, without a last reading."""
+        """Stop the threads before a fork, without a last reading."""
         with self._lock:
             self._stop_threads(self._threads, last=False, patience_s=_FORK_JOIN_S)
 
     def resume(self) -> None:
-        """Continue the readings after `pause`, at the times at which they were due."""
+        """Continue the readings after `pause`, on their original schedule."""
         with self._lock:
             if not self._ended:
                 for thread in self._threads:
                     thread.start()
 
     def forget(self) -> None:
-        """Disable the sampler in a forked child, because threads do not survive a fork."""
+        """Disable the sampler in a forked child, where its threads no longer exist."""
         self._lock = threading.RLock()
         self._ended = True
         self._forget_active()
@@ -206,14 +208,14 @@ class Sampler:
 
 
 _active_samplers: list[Sampler] = []
-"""The samplers of the runs that this process records, in the order in which they started."""
+"""The samplers of the runs that this process is recording, the oldest first."""
 
 
 def read_in_background(collector: Collector) -> Callable[[], None]:
-    """Start to read a collector in the background; return a function that stops it.
+    """Start reading a collector in the background; return a function that stops it.
 
-    Records the readings in the run that started last. If no run is active, nothing records them.
-    Raises InvalidArgumentError if the object is not a collector.
+    The run that started last records the readings. If no run is active, the readings are not
+    recorded. Raises InvalidArgumentError if the object is not a collector.
     """
     check_collector(collector)
     if _active_samplers:

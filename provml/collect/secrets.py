@@ -1,4 +1,4 @@
-"""Recognises secrets by name or format, and masks them. Imports nothing else from provml."""
+"""Recognises secrets by name or format, and masks them. Imports no other part of provml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 MASK: Final = "***"
 
-# the patterns are plain text, so that `re` compiles them on first use, not at import
+# these patterns are strings, so that `re` compiles them on first use and not at import
 _SECRET_NAME: Final = r"""(?xi)
     (?:^|[^a-z])                                  # at the beginning of a word
     (?: pass(?:words?|wd|phrases?)? | pwd | secrets? | credentials? | authorization | cookie
@@ -40,13 +40,13 @@ _SECRET_SHAPES: Final = (
 def is_secret_name(name: str) -> bool:
     """Return True if a name suggests that its value is a key, token or password.
 
-    Names such as ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard`` do not.
+    Returns False for names such as ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard``.
     """
     return re.search(_SECRET_NAME, re.sub(_CAMEL, "_", name)) is not None
 
 
 def mask_text(text: str) -> str:
-    """Mask the secrets in a text: credentials in URLs, assigned secrets, and known token formats.
+    """Mask the secrets in text: credentials in URLs, assigned secrets, and known token formats.
 
     Examples: ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
     """
@@ -59,8 +59,13 @@ def mask_text(text: str) -> str:
 def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
     """Mask the secrets in a named value; return the new value and whether anything was masked.
 
-    Masks the whole text if its name, or the key of a mapping that contains it, suggests a secret.
-    Otherwise masks only the credentials and tokens in the text. Does not change numbers.
+    Masks a whole string if its name, or the key of a mapping around it, suggests a secret. In other
+    strings, masks only credentials and tokens. Leaves numbers unchanged.
+
+    Args:
+        name: the name of the value; an empty string if it has no name.
+        value: a string, bytes or number, or a mapping or collection of such values.
+        secret: True masks every string in the value, whatever its name.
     """
     secret = secret or is_secret_name(name)
     if isinstance(value, Mapping):
@@ -82,7 +87,7 @@ def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
 def mask_argv(arguments: Sequence[str]) -> list[str]:
     """Mask the values of secret options in a command line: ``--api-key=***``, ``--token ***``.
 
-    Also masks ``password=...`` without dashes, and secrets in URLs.
+    Also masks arguments without dashes, such as ``password=...``, and secrets in URLs.
     """
     masked: list[str] = []
     hide_next = False

@@ -1,6 +1,6 @@
-"""Reads the machine's state when the script calls `log_system_metrics`.
+"""The reading that `log_system_metrics` takes.
 
-Imports `system` and `readings`.
+Imports only `readings` and `system` from provml.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from provml.collect.system import SystemMetricsCollector
 
 
 class Snapshot:
-    """Reads the use of memory, disk and GPUs in per cent, under the names that scripts expect.
+    """Reads memory, disk and GPU usage in per cent, under the names of `log_system_metrics`.
 
-    If there are several GPUs, their use is the mean, and the memory share covers all their memory.
-    Leaves out values that the machine does not provide.
+    If the machine has several GPUs, ``Gpu usage`` is their mean usage, and ``Gpu memory usage`` is
+    the used share of their total memory. Values that the machine does not provide are left out.
     """
 
     name = "system"
@@ -25,21 +25,28 @@ class Snapshot:
     )
 
     def __init__(self, system: SystemMetricsCollector | None = None) -> None:
-        """Read this machine, unless the caller passes another system collector."""
+        """Create the collector.
+
+        Args:
+            system: the collector to read the values from; by default a new one for this machine.
+        """
         self._system = system or SystemMetricsCollector(track_network=False)
         self.missing = self._system.missing
 
     def initialize(self) -> None:
-        """Find out which values can be read. Raises UnavailableError."""
+        """Find out which values can be read.
+
+        Raises UnavailableError if the platform needs psutil and psutil is not installed.
+        """
         self._system.initialize()
 
     @property
     def devices(self) -> list[dict[str, Any]]:
-        """The GPUs of the machine, as facts to record."""
+        """The machine's GPUs, each as a dict of facts to record."""
         return self._system.devices
 
     def collect(self) -> dict[str, Any]:
-        """Return the values that can be read, at most four."""
+        """Return the values that can be read, by name and in per cent. There are at most four."""
         reading = self._system.collect()
         values = {
             "Memory usage": reading.get("memory_percent"),

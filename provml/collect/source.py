@@ -1,7 +1,7 @@
 """Describes the running code: the script, its command line, and its git state.
 
-Runs git only for reading: no index refresh, no hooks, no external diff programs. Imports `content`,
-`base.text`, `secrets` and `errors`.
+Uses git only to read: does not refresh the index, run hooks, or start external diff programs.
+Imports only `content`, `secrets`, `base.text` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _UNTRACKED_LIMIT: Final = 1000
 _MODULES_LIMIT: Final = 1000
 _MODULES_LIMIT_BYTES: Final = 10 * 2**20
 SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
-"""Files whose changes provml leaves out of the diff."""
+"""The names and patterns of files that provml leaves out of the recorded diff."""
 
 
 def describe_execution() -> Facts:
-    """Describe the script, its command line with secrets masked, and the interpreter.
+    """Describe the script, its command line and the interpreter.
 
-    Hashes the script.
+    Hashes the script, and masks secrets in the command line.
     """
     facts: Facts = {
         "argv": mask_argv(getattr(sys, "argv", [])),
@@ -53,7 +53,7 @@ def describe_execution() -> Facts:
 
 
 def find_script() -> str | None:
-    """Return the file that this process runs as ``__main__``; None in a shell or a notebook."""
+    """Return the path of the script that this process runs; None in a shell or a notebook."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if not isinstance(path, str) or not os.path.isfile(path):
         return None
@@ -70,16 +70,16 @@ def _find_working_folder() -> str | None:
 def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
     """Describe source code and its git state; by default the code of the running script.
 
-    In a notebook, the source is the cells that ran. Also records path, digest and a copy of each
-    module that was imported from the script's folder and that git does not track. Without git,
-    these are all modules from that folder.
+    In a notebook, the source code consists of the cells that have run. Also describes and copies
+    each imported module in the repository that git does not track. Outside a repository, these are
+    all modules imported from the script's folder.
 
-    Costs a few git calls (tens of milliseconds in an ordinary repository). Writes the diff against
-    HEAD to ``artifacts/``, up to 10 MiB, and the modules, up to 10 MiB in total.
+    Runs git a few times, which takes tens of milliseconds in an ordinary repository. Writes to
+    ``artifacts/`` up to 10 MiB of the diff against HEAD, and modules of up to 10 MiB in total.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the path is a URI, or is neither a file nor a folder.
+        InvalidArgumentError: the path is neither a file nor a folder.
     """
     script = os.fspath(path) if path is not None else find_script()
     if script is None:
@@ -93,7 +93,8 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # not hashed: commit and diff describe a repository, and other folders can be huge
+            # the folder is not hashed, because it can be huge; if it is a repository, its commit
+            # and diff identify its content
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = describe_path(script, run_folder, copy=None)
@@ -104,7 +105,10 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
 
 
 def _write_notebook_cells(run_folder: Path) -> Facts | None:
-    """Write the cells that a notebook or an IPython shell has run so far."""
+    """Write the cells that a notebook or IPython shell has run to a file, and describe the file.
+
+    Returns None if there are no cells.
+    """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     history = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
@@ -118,7 +122,7 @@ def _write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """Describe the imported modules in a folder that git does not track, by relative path."""
+    """Describe the untracked modules that were imported from a folder, by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}
@@ -141,7 +145,7 @@ def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> di
 
 
 def _list_imported_files(root: str) -> list[str]:
-    """List the files of modules that were imported from a folder, without installed packages."""
+    """List the files of modules imported from a folder, except for installed packages."""
     prefixes = {os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)}
     found: set[str] = set()
     for module in list(sys.modules.values()):
@@ -168,8 +172,8 @@ def _list_tracked_files(root: str) -> frozenset[str]:
 def is_secret_file(name: str) -> bool:
     """Return True if a file's name suggests that its content is secret.
 
-    Also checks names without a suffix, because trackers store each parameter in a file with the
-    parameter's name.
+    If the name has no suffix, checks it as the name of a parameter, because trackers store each
+    parameter in a file of that name.
     """
     from fnmatch import fnmatch
 

@@ -1,4 +1,4 @@
-"""Summarises the numbers of an array. Imports nothing else from provml."""
+"""Summarises the values of a numeric array. Imports no other part of provml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _BLOCK_VALUES: Final = 2**20
 def summarize_array(array: Any) -> dict[str, float | int]:
     """Return the minimum, maximum and mean of a numpy array, and the number of non-finite values.
 
-    Reads the array once, in blocks of 8 MiB. Returns an empty dict if the array has no numbers.
+    Reads the array once, in blocks of about a million values. Returns an empty dict if the array is
+    empty, or if its values are neither integers nor floats.
     """
     if array.dtype.kind not in "iuf" or not array.size:
         return {}

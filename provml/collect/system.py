@@ -1,7 +1,9 @@
-"""Reads the system: CPU, memory, disks, network, top processes and GPUs.
+"""Reads the CPU, memory, disks, network, top processes and GPUs of this machine.
 
-`SystemMetricsCollector` is public: use it by itself, within a run, or as a base class. Imports
-`machine`, `containers` and `thresholds`; imports `gpu` and `sampler` only when needed.
+`SystemMetricsCollector` is public. Use it on its own, in a run, or as a base class.
+
+Imports only `containers`, `machine`, `readings`, `thresholds` and `errors` from provml, and `gpu`
+and `sampler` only when needed.
 """
 
 from __future__ import annotations
@@ -37,14 +39,18 @@ _SETTING_NAMES: Final = (
 )
 _MAX_ALERTS: Final = 10_000
 _MIN_SHARE_NS: Final = 50_000_000
-"""The shortest time to compute a share over: CPU time is counted in ticks of 1 to 10 ms."""
+"""The shortest period over which to compute a CPU share.
+
+CPU time advances in ticks of 1 to 10 ms, so shares over shorter periods would be inaccurate.
+"""
 
 
 class SystemMetricsCollector:
-    """Reads the state of the system, and its activity since the last reading, without waiting.
+    """Reads the state of the system, and its activity since the last reading, without blocking.
 
     In a container with limits, percentages and totals refer to these limits. A reading leaves out
-    values that the platform does not provide or does not allow to read; `missing` says why.
+    values that the platform does not provide, or that this process is not allowed to read; the
+    reasons are in `missing`.
 
         collector = SystemMetricsCollector(collect_interval=5.0)
         collector.initialize()
@@ -52,11 +58,11 @@ class SystemMetricsCollector:
         now = collector.collect()
         collector.stop()
 
-    A subclass can add keys in `collect`; provml also records them in the background.
+    A subclass can override `collect` to add keys. Background readings then include these keys.
 
     Attributes:
-        thresholds: by key, the value above which a reading raises an alert.
-        missing: the keys that can't be read on this machine, and why.
+        thresholds: for each key, the value above which a reading raises an alert.
+        missing: for each key that can't be read on this machine, the reason.
     """
 
     name = "system"
@@ -71,7 +77,7 @@ class SystemMetricsCollector:
             "gpu_count",
         }
     )
-    """The keys that a run records only when their value changes."""
+    """The keys whose values a run records only when they change."""
 
     def __init__(
         self,
@@ -90,30 +96,34 @@ class SystemMetricsCollector:
         gpu: GpuCollector | None = None,
         cgroup: Path = Path("/sys/fs/cgroup"),
     ) -> None:
-        """Store the settings. `initialize` does the first reads.
+        """Store the settings. `initialize` reads the counters for the first time.
 
         Args:
             collect_interval: seconds between readings in the background.
-            include_per_cpu: also read each CPU's share.
+            include_per_cpu: also read the usage of each CPU, in per cent.
             include_processes: also read the processes that use the most CPU time.
             process_limit: the maximum number of these processes.
             track_system: read CPU and memory.
             track_disk: read disk usage, and bytes read and written.
             track_network: read bytes sent and received.
             track_gpu: read NVIDIA GPUs, if the machine has any.
-            thresholds: by default 90 % of CPU, 85 % of memory, 95 % of the disk.
+            thresholds: for each key, the value above which a reading raises an alert; by default
+                90 % for the CPU, 85 % for memory and 95 % for the disk.
             disk_path: a path on the disk to read.
-            machine, gpu, cgroup: replacements for the real machine, which tests pass.
+            machine, gpu, cgroup: replacements for parts of the real machine, for use in tests.
 
         Raises:
             InvalidArgumentError: the interval or the process limit is out of range.
         """
         if not isinstance(collect_interval, (int, float)) or not 0 < collect_interval < 1e6:
             raise InvalidArgumentError(
-                f"collect_interval must be a number of seconds above 0, not {collect_interval!r}"
+                "collect_interval must be a number of seconds above 0 and below 1,000,000, not "
+                f"{collect_interval!r}"
             )
         if not isinstance(process_limit, int) or process_limit < 0:
-            raise InvalidArgumentError(f"process_limit must be 0 or more, not {process_limit!r}")
+            raise InvalidArgumentError(
+                f"process_limit must be an integer of at least 0, not {process_limit!r}"
+            )
         self.collect_interval = float(collect_interval)
         self.include_per_cpu = include_per_cpu
         self.include_processes = include_processes
@@ -144,7 +154,7 @@ class SystemMetricsCollector:
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """Keys that repeat others, and the CPU share if it is only an estimate."""
+        """The keys that a run does not record: duplicates, and the CPU share if it is estimated."""
         return (
             _REDUNDANT_KEYS if "cpu_percent" in self._shares else _REDUNDANT_KEYS | {"cpu_percent"}
         )
@@ -156,14 +166,14 @@ class SystemMetricsCollector:
 
     @property
     def devices(self) -> list[dict[str, Any]]:
-        """The GPUs of the machine, as facts to record."""
+        """The machine's GPUs, each as a dict of facts to record."""
         return [] if self._gpu is None else self._gpu.devices
 
     def initialize(self) -> None:
-        """Find out which values can be read, and take the first values of all counters.
+        """Find out which values can be read, and read the counters for the first time.
 
-        Costs a few milliseconds. Idempotent. Raises UnavailableError if the platform needs psutil
-        and psutil is not installed.
+        Idempotent. The first call takes a few milliseconds. Raises UnavailableError if the platform
+        needs psutil and psutil is not installed.
         """
         if self._initialized:
             return
@@ -192,10 +202,10 @@ class SystemMetricsCollector:
             self._gpu = gpu
 
     def collect(self) -> dict[str, Any]:
-        """Take one reading: numbers, lists and, under ``gpu``, a mapping for each device.
+        """Take one reading: numbers and lists by key and, under ``gpu``, a mapping per device.
 
-        Costs about 0.3 ms, plus 20 microseconds per process if processes are included. Leaves out
-        values that can't be read, and raises no error for them.
+        Takes about 0.3 ms, plus 20 microseconds per process if processes are included. Values that
+        can't be read are left out and don't raise an error.
         """
         with self._lock:  # the background thread also takes readings
             self.initialize()
@@ -231,7 +241,7 @@ class SystemMetricsCollector:
     def _read_or_note(
         self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Call a method that reads. If it fails, note why in `missing` and return an empty dict."""
+        """Call a method that reads values. If it fails, add the reason to `missing`; return {}."""
         try:
             return read()
         except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -280,7 +290,7 @@ class SystemMetricsCollector:
             if before is not None and self._cpu_before is not None:
                 self._shares = self._cpu_shares(before, self._cpu_before, used_before)
         if "cpu_percent" not in self._shares:
-            # too little time has passed: estimate from the running tasks, without this one
+            # too little time has passed for a share, so estimate it from the other running tasks
             cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
             running = max(0, self._get_machine().running_tasks() - 1)
             return reading | {"cpu_percent": min(100.0, 100 * running / cpus)}
@@ -329,7 +339,7 @@ class SystemMetricsCollector:
 
     def _read_disk(self) -> dict[str, Any]:
         total, used, free = _disk_usage(self.disk_path)
-        # the system reserves a part of the space: count only the space that users may fill
+        # the system reserves part of the disk, so count only the space that users can fill
         fillable = used + free
         return {
             "disk_total": total,
@@ -368,17 +378,17 @@ class SystemMetricsCollector:
         del self._alerts[:-_MAX_ALERTS]
 
     def get_alerts(self) -> list[Alert]:
-        """Return the alerts of all readings so far, at most the last 10,000, as a new list."""
+        """Return a new list of the alerts of all readings so far, at most the last 10,000."""
         return self._alerts.copy()
 
     # -- in the background --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start to take readings in the background. Idempotent.
+        """Start taking readings in the background. Idempotent.
 
-        If a run is active, it records these readings instead of its own system readings until
-        `stop`. Without a run, nothing records them, but a subclass's `collect` and the alerts still
-        work.
+        If a run is active, it records these readings instead of its own system readings until you
+        call `stop`. If no run is active, the readings are not recorded. The collector still calls
+        `collect` and raises alerts.
         """
         if self._background is None:
             from provml.collect.sampler import read_in_background
@@ -395,7 +405,7 @@ class SystemMetricsCollector:
 def _disk_usage(path: str) -> tuple[int, int, int]:
     """Return the total, used and free bytes of the disk that contains a path. Raises OSError."""
     if not hasattr(os, "statvfs"):
-        from shutil import disk_usage  # its import takes longer than this module's
+        from shutil import disk_usage  # slower to import than this module
 
         return disk_usage(path)
     disk = os.statvfs(path)
@@ -404,9 +414,10 @@ def _disk_usage(path: str) -> tuple[int, int, int]:
 
 
 def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
-    """Return the busy share of the time between two readings, in per cent from 0 to 100.
+    """Return the share of CPU time that was busy between two readings, in per cent.
 
-    Clips the share, because the counters of virtual machines can decrease.
+    Limits the share to 0 to 100, because the counters of virtual machines can decrease. Returns
+    None if no CPU time has passed.
     """
     total = now.total - before.total
     if total <= 0:
@@ -417,12 +428,12 @@ def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
 def adaptive_configuration(
     memory_bytes: int | None = None, cpus: int | None = None
 ) -> dict[str, Any]:
-    """Return arguments of `SystemMetricsCollector` that suit a machine; by default this machine.
+    """Return arguments for `SystemMetricsCollector` that suit a machine, by default this one.
 
-    - Less than 4 GiB of memory: a reading every 30 s, without processes.
-    - Less than 8 GiB of memory: a reading every 15 s.
-    - Other machines: a reading every 5 s.
-    - More than two CPUs: also each CPU's share.
+    - Machines with less than 4 GiB of memory: a reading every 30 s, without processes.
+    - Machines with less than 8 GiB of memory: a reading every 15 s.
+    - Machines with more memory: a reading every 5 s.
+    - Machines with more than two CPUs: readings also include the usage of each CPU.
     """
     machine: Machine | None = None
     if memory_bytes is None or cpus is None:
@@ -442,9 +453,13 @@ def adaptive_configuration(
 def measure_overhead(
     collector: SystemMetricsCollector, interval_s: float, readings: int = 20
 ) -> float:
-    """Measure the cost of taking readings at an interval, in per cent of one CPU.
+    """Measure how much CPU time readings at an interval would cost, in per cent of one CPU.
 
-    Takes this many readings one after another, plus a first one that does not count.
+    Args:
+        collector: the collector to measure.
+        interval_s: the intended number of seconds between readings.
+        readings: the number of readings to measure, taken one after another. A first, additional
+            reading is not measured.
     """
     collector.collect()
     start_ns = time.thread_time_ns()
@@ -454,5 +469,10 @@ def measure_overhead(
 
 
 def suggested_interval_s(overhead_percent: float) -> float:
-    """Return a suitable interval: 30 s if readings cost more than 5 % of a CPU, else 5 s."""
+    """Return a suitable interval between readings, in seconds.
+
+    Args:
+        overhead_percent: the result of `measure_overhead`. Above 5 % of a CPU, the interval is
+            30 s, otherwise 5 s.
+    """
     return 30.0 if overhead_percent > 5.0 else 5.0

@@ -1,17 +1,19 @@
-r"""Describes pandas, polars and Arrow tables by digest, schema and summary, without their data.
+r"""Describes pandas, polars and Arrow tables by digest, schema and summary.
 
 Digest
 ------
-SHA-256 over ``<column's digest>  <name>\n`` of every column in order. A column's digest covers
+A table's digest is the SHA-256 of one line ``<column digest>  <name>\n`` per column, in order. The
+digest of a column covers
 
-- the array of its values, as in `content.describe_array`, if the values have a fixed width;
-- for text: the lengths in bytes as little-endian int64, then the UTF-8 of all values;
-- for anything else: one line of JSON per value.
+- for values with a fixed width: the array of the values, as in `content.describe_array`;
+- for text: the lengths of all values in bytes, as little-endian int64, then the values in UTF-8;
+- for other values: one line of JSON per value.
 
-If values are missing, the digest of the mask of present values comes first. Therefore a table has
-the same digest in every process, on every machine, and in each of the three libraries.
+If a column has missing values, its digest first covers the mask of the values that are present.
 
-Imports `content`, `summaries` and `journal.values`. Never imports a table library.
+A table has the same digest in every process, on every machine, and in each of the three libraries.
+
+Imports only `content`, `summaries` and `journal.values` from provml. Never imports a table library.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class TableColumn(NamedTuple):
 
     Attributes:
         name: the column's name.
-        dtype: the type, as the library names it.
+        dtype: the library's name for the type.
         present: a mask that is true for the values that are not missing; None if no value is
             missing.
         values: the values that are not missing, as a numpy array or a list of objects.
@@ -47,7 +49,7 @@ class TableColumn(NamedTuple):
 def describe_table(data: object) -> Facts | None:
     """Describe a table; return None for any other object.
 
-    Reads the table once, and needs as much memory as one column.
+    Reads the table once. Needs additional memory for one column at a time.
     """
     columns = _find_columns(data)
     if columns is None:
@@ -152,7 +154,7 @@ def _pandas_column(name: str, series: Any) -> TableColumn:
         return TableColumn(name, dtype, None, series.to_numpy())
     present = series.notna().to_numpy()
     kept = series[present]
-    target = getattr(series.dtype, "numpy_dtype", None)  # only types of nullable numbers have it
+    target = getattr(series.dtype, "numpy_dtype", None)  # only nullable numeric types have it
     if target is not None and target.kind in "biuf":
         values: Any = kept.to_numpy(dtype=target)
     else:

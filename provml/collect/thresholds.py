@@ -1,4 +1,4 @@
-"""Decides which readings raise an alert. Imports nothing else from provml."""
+"""Finds the values of a reading that exceed their thresholds. Imports no other part of provml."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_
 _CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
-"""A dict with the keys ``timestamp`` (seconds since the epoch), ``metric``, ``value``,
+"""A dict with the keys ``timestamp`` (seconds since the Unix epoch), ``metric``, ``value``,
 ``threshold`` and ``severity``."""
 
 
 def find_alerts(
     reading: Mapping[str, Any], thresholds: Mapping[str, float], timestamp: float
 ) -> list[Alert]:
-    """Return the alerts of a reading.
+    """Return an alert for each value of a reading that is above its threshold.
 
-    The severity is ``warning`` below 1.1 times the threshold, else ``critical``.
+    The severity is ``critical`` from 1.1 times the threshold upwards, and ``warning`` below that.
+
+    Args:
+        reading: values by metric name.
+        thresholds: thresholds by metric name.
+        timestamp: the time of the alerts, in seconds since the Unix epoch.
     """
     alerts: list[Alert] = []
     for metric, threshold in thresholds.items():

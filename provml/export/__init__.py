@@ -27,7 +27,7 @@ format through an entry point, which refers to a module or any other object with
 Then ``start_run(formats=("mermaid",))`` and ``provml export --format mermaid`` work, and an output
 file's extension selects the format. Built-in names cannot be replaced.
 
-Imports `graph`, `plot` and the layers below them, and never the modules that record runs.
+Imports only `graph`, `plot` and the layers below them from provml.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ def export(
         target: a path, or an open binary file, which stays open. The document at a path is written
             under a temporary name, and renamed when it is complete. It is compressed if the path
             ends in ``.gz`` or ``.zst``.
-        detail: ``sample`` or ``series``. By default, graphs and pictures have the detail
-            ``series``. Other documents have ``sample`` for up to a million samples.
+        detail: ``sample`` or ``series``. The default is ``series`` for graphs, pictures and runs
+            of more than a million samples, and ``sample`` otherwise.
         view: the part of the run to write, for graphs and pictures.
 
     Returns:
-        The mapping that was written, which has the level of detail and the number of samples.
+        The mapping that was written. Its attributes include the detail and the number of samples.
 
     Raises:
         ExportError: the format or detail is unknown, or the format does not support the detail or

@@ -177,7 +177,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # another statement, usually of another run, declared it
+        if node.attributes or node.types:  # already declared, usually by another run
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local
@@ -227,7 +227,7 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Store which node one end of a relation belongs to, such as the activity that used it."""
+        """Record which activity or series one end of a relation belongs to."""
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):
@@ -241,7 +241,7 @@ class Diagram:
             self._nodes[own].anchor = other
 
     def _add_curves(self, mapping: RunMapping, prefixes: dict[str, str]) -> None:
-        """Add a curve for each series. A curve of many samples shows only some of them."""
+        """Add a curve for each series. Long series are reduced to fewer points."""
         run = len(self._runs) - 1
         places = {s.index: self._place(series_name(s), prefixes, run) for s in mapping.series.all}
         series = [s for s in mapping.series.all if places[s.index] is not None]
@@ -296,14 +296,14 @@ class Diagram:
         self._results(run, first)
 
     def _anchor(self, node: _DiagramNode) -> int | None:
-        """Return the node that a node belongs to: a context or run rather than a step or epoch."""
+        """Return the context, run or other node that a node belongs to. Skips steps and epochs."""
         place = node.anchor
         while place is not None and _PARTS.keys() & set(self._nodes[place].types):
             place = self._nodes[place].anchor
         return place
 
     def _results(self, run: int, first: int) -> None:
-        """Group the series, models and artifacts of a run, so that the page can hide them."""
+        """Group the series, models and artifacts of a run, so that the page can fold them."""
         for place in range(first, len(self._nodes)):
             if "Results" not in self._nodes[place].types:
                 continue

@@ -25,7 +25,7 @@ from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 
 class Lines:
-    """A writer of descriptions as lines of RDF. It numbers blank nodes across the document."""
+    """A writer that formats descriptions as lines of RDF, and numbers a document's blank nodes."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -80,7 +80,7 @@ class Lines:
 
 
 class _TermWriter:
-    """A formatter of names and values as N-Triples terms. It expands the prefixes of names."""
+    """A formatter that turns names and values into N-Triples terms, without prefixes."""
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self._prefixes = prefixes

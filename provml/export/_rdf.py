@@ -37,7 +37,7 @@ class Blank:
 
 @dataclass(slots=True)
 class Description:
-    """A subject and its properties. Either may contain columns, which have ``rows`` values."""
+    """A subject and its properties. If either contains columns, they have ``rows`` values."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)
@@ -66,7 +66,7 @@ def rdf_prefixes(prefixes: dict[str, str]) -> dict[str, str]:
 
 
 def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
-    """Yield the descriptions that declare each bundle as a ``prov:Bundle``."""
+    """Yield one description for each bundle, which declares it as a ``prov:Bundle``."""
     for name in bundles.names():
         kinds: list[Property] = [(TYPE, Name("prov:Entity")), (TYPE, Name("prov:Bundle"))]
         yield Description(name, kinds)

@@ -49,7 +49,7 @@ class Format:
     writer: Any
 
     def write(self, mapping: RunMapping, sink: BinaryIO, view: View | None = None) -> None:
-        """Write a run in this format, or only the part that the view selects.
+        """Write a run to a file in this format, or only the part of the run that the view selects.
 
         Raises:
             MissingExtraError, MissingProgramError: a package or program that the format needs is
@@ -61,7 +61,7 @@ class Format:
             self.writer.write(mapping, sink, view)
 
     def write_bundles(self, bundles: RunBundles, sink: BinaryIO, view: View | None = None) -> None:
-        """Write several runs in this format, with a bundle for each run.
+        """Write several runs to a file in this format, with a bundle for each run.
 
         Raises the same errors as `write`.
         """

@@ -39,7 +39,8 @@ def _write_gexf(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> N
     times = [data["prov:startTime"] for _, data in nodes if "prov:startTime" in data]
     writer = GEXFWriter(prettyprint=False)
     writer.add_graph(graph)
-    for meta in writer.xml.iter("meta"):  # not today's date: equal graphs give equal files
+    # networkx writes today's date, but equal graphs should give equal files
+    for meta in writer.xml.iter("meta"):
         meta.set("lastmodifieddate", max(times, default="1970-01-01")[:10])
     held = io.BytesIO()
     writer.write(held)

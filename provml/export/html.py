@@ -31,8 +31,8 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
     Raises:
         ExportError: the page would have too many nodes, or ``view.around`` matches no node or
             several nodes.
-        MissingExtraError: the package that ships D3 is not installed, or networkx is not installed
-            and a view is given.
+        MissingExtraError: the package that ships D3 is not installed, or there is a view but
+            networkx is not installed.
     """
     _write_html([mapping], sink, view)
 

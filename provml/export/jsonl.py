@@ -158,7 +158,7 @@ def _number_keys(keys: list[Any]) -> NDArray[np.int64]:
 
 
 def _object_array(texts: list[bytes]) -> NDArray[np.object_]:
-    """Convert texts to an array, which an array of positions can index."""
+    """Convert texts to a numpy array, so that an array of positions can index it."""
     import numpy as np
 
     found = np.empty(len(texts), object)
@@ -206,7 +206,7 @@ def _arrange_samples(
     changes = _find_changes(table.counted[own])
     begins = changes | ~is_point | _find_changes(rows["time"][order])
     lines = np.cumsum(begins) - 1
-    # each key has a first and a last line in this chunk, and lines in earlier chunks
+    # find the first and last line of each key in this chunk, and count its lines in earlier chunks
     nth = np.cumsum(changes) - 1
     firsts = lines[changes]
     lasts = np.append(firsts[1:], lines[-1:] + 1) - 1
@@ -274,7 +274,7 @@ def _find_readable(
 
 
 def _find_last_of_name(table: _SeriesColumns, samples: _Samples) -> NDArray[np.bool_]:
-    """Return a mask without samples that a later sample of the same field and line replaces."""
+    """Return a mask that excludes samples replaced by a later one of the same field and line."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)

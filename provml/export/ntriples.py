@@ -20,7 +20,7 @@ def write(mapping: RunMapping, sink: BinaryIO, *, entailed: bool = False) -> Non
     """Write the triples of one run as N-Triples.
 
     Args:
-        entailed: whether to write also the plain triples that qualified nodes entail. Queries need
+        entailed: whether to also write the plain triples that qualified nodes entail. Queries need
             these triples.
     """
     lines = Lines(sink)

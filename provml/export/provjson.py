@@ -81,7 +81,7 @@ def _write_provjson(mapping: RunMapping, sink: BinaryIO) -> None:
 
 
 class _PendingStatements:
-    """The texts of the single statements of one kind. Many texts are kept in a temporary file."""
+    """The texts of the single statements of one kind, kept in memory or in a temporary file."""
 
     def __init__(self, open_files: ExitStack) -> None:
         self.count = 0
@@ -184,7 +184,7 @@ def _count_from(start: int, length: int) -> list[bytes]:
 
 
 def _provjson_value(value: Value) -> bytes:
-    """Convert a value to JSON. Values except strings and booleans include their datatype."""
+    """Convert a value to JSON, with its datatype unless it is a string or boolean."""
     text, datatype = lexical_form(value)
     if datatype is None:
         return quote_json(text).encode()

@@ -105,7 +105,7 @@ def _provn_argument(value: Any, rows: Rows) -> list[Piece]:
 
 
 def _provn_name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    """Format a name. provml's local names contain no character that needs escaping (PN_LOCAL)."""
+    """Format a name without escaping, which provml's local names never need (PN_LOCAL)."""
     return format_name(name, rows, str.encode)
 
 

@@ -130,8 +130,8 @@ def find_events(
 ) -> list[RecordedEvent]:
     """Return the events with this name and source that happened between two times.
 
-    None matches everything. The events of one process come in the order in which they were logged,
-    followed by the events of the next process.
+    An argument that is None matches everything. The events are sorted by process, and then by the
+    order in which the process logged them.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -154,11 +154,11 @@ def find_spans(
     since: TimeLike | None = None,
     until: TimeLike | None = None,
 ) -> list[RecordedSpan]:
-    """Return the spans with this name and source that overlap a period, in order of start event.
+    """Return the spans with this name and source that overlap a period, ordered by start event.
 
-    None matches everything. An end event closes the most recent open span with the same name,
-    source and context, even if another process started that span. If a start event has no end
-    event, the ``finished`` of its span is None.
+    An argument that is None matches everything. An end event closes the most recent open span with
+    the same name, source and context, even if another process started that span. If a start event
+    has no end event, the ``finished`` of its span is None.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -323,7 +323,7 @@ def _add_points_of_writer(
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # added again as the last keys
+            data.pop("step", None), data.pop("epoch", None)  # moved to the end: added again below
             data[declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])

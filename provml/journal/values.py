@@ -124,7 +124,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         )
     if value is None or value is True or value is False:
         return value
-    if _has_no_dimensions(value):  # an array with one element keeps its shape
+    if _has_no_dimensions(value):  # skip arrays with one element: they keep their shape
         value = plain_number(value)
     if isinstance(value, str):
         return _require_unicode(value)
@@ -279,7 +279,7 @@ def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
 
 
 def to_logged_value(value: Any) -> Any:
-    """Convert the provml classes in a decoded value to datetimes, numpy arrays and text."""
+    """Convert each `Moment`, `Array` and `Opaque` in a decoded value to a common Python type."""
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)
     if isinstance(value, Opaque):

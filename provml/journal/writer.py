@@ -30,8 +30,8 @@ class ExtraFields(NamedTuple):
     Attributes:
         of: the kind and name of the model or artifact that the samples describe, such as
             ``("model", "digits")``.
-        role: ``row`` if a metric group recorded the samples, ``stored`` if the group stored them to
-            summarise later, and ``summary`` if the group computed them from stored values.
+        role: what the samples are in a metric group: ``row`` for values of points, ``stored`` for
+            values to summarise later, and ``summary`` for the summaries of stored values.
     """
 
     of: tuple[str, str] | None = None
@@ -42,13 +42,13 @@ SeriesKey = (
     tuple[str, str, tuple[str, ...] | None, str | None, str]
     | tuple[str, str, tuple[str, ...] | None, str | None, str, int | ExtraFields]
 )
-"""What identifies a series: its kind, name, context path, unit and storage.
+"""The key that identifies a series: its kind, name, context path, unit and storage.
 
-A sixth item, if any, is the number of the record that the samples refer to, or the extra fields.
+A sixth item is optional: the number of the record that the samples refer to, or the extra fields.
 """
 
 Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
-"""A sample's series, time, step, epoch and value, and the list to append its slot to, if any."""
+"""A sample to write: its series, time, step, epoch and value, and a list that receives its slot."""
 
 Position = tuple[tuple[str, ...] | None, int | None, int | None]
 """The context path, step and epoch of a metric."""
@@ -117,7 +117,7 @@ class JournalWriter:
 
     def start_syncing(self) -> None:
         """Start the thread that syncs the files to disk, unless it is running or syncing is off."""
-        with self._lock:  # the previous thread may still hold the sync lock, to wait for the disk
+        with self._lock:  # not the sync lock, which an earlier thread may hold during fdatasync
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
             self._stop = threading.Event()
@@ -363,7 +363,7 @@ class JournalWriter:
             return
         self._warned = True
         warn_without_raising(
-            f"recording has a problem: {error} ({self._folder}); "
+            f"there was a problem while recording: {error} ({self._folder}); "
             "the run continues, and losses are counted"
         )
 
@@ -466,7 +466,8 @@ class AbsentWriter:
         self._dropped = [0, 0]
         self._retry_after_ns = time.monotonic_ns() + _RETRY_NS
         warn_without_raising(
-            f"recording has a problem: {error}; the run continues, and losses are counted"
+            f"there was a problem while recording: {error}; "
+            "the run continues, and losses are counted"
         )
 
     @property

@@ -34,7 +34,7 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 
 
 def step_column_names(path: Path, rows: Any) -> NameColumn:
-    """Return the names of the steps or epochs in an array of `steps.row_type`.
+    """Return the names of the steps or epochs in an array whose type is `steps.row_type`.
 
     Either all of the rows must have a step or none of them. The same applies to epochs.
     """
@@ -82,7 +82,7 @@ def sampling_names(block: Block) -> NameColumn:
     """
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
     prefix = sampling_prefix(collector, block.series.context, block.writer)
-    # a copy, because exporters may cache one text per column, and these times are also dates
+    # a copy, because exporters may cache a column's text, and these times also appear as dates
     time_ns = block.time_ns.copy()
     if block.step is None and block.epoch is None:
         return NameColumn((prefix, time_ns))

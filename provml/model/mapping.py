@@ -144,7 +144,7 @@ class RunMapping:
 
     @property
     def series(self) -> SeriesTable:
-        """The run's series. The table also reads the samples of the series."""
+        """A table of the run's series, which can also read their samples."""
         return self._survey.series
 
     def prefixes(self) -> dict[str, str]:
@@ -213,7 +213,7 @@ class RunMapping:
                     yield from window_memberships(block, self._summary_times(block))
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """Yield the name of the series, the name of the context, and the block, for each block."""
+        """For each block of samples, yield the series' name, the context's name and the block."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
 

@@ -114,7 +114,7 @@ class RunSeries:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Samples of one series, unit and writer, in the order written.
+    """Samples that share a series, a unit and a writer, in the order in which they were written.
 
     Either all samples of a block have a step or none of them do. The same applies to epochs.
 

@@ -1,8 +1,8 @@
-"""Writes HTML pages: single files that contain all they need and never use the network.
+"""Writes HTML pages as single files that contain all they need and never use the network.
 
-A page consists of provml's body and scripts, its data as JSON, and D3 from an installed package.
-The page's security policy allows only these scripts and styles, by digest. Text in the data
-can therefore neither run nor load anything. Imports `errors`.
+A page consists of provml's HTML and scripts, the data as JSON, and D3 from an installed package.
+The page's content security policy allows only these scripts and styles, by their digests.
+Therefore text in the data can't run or load anything. Imports only `errors` from provml.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> None:
-    """Write an HTML page to a file. Equal data gives equal bytes.
+    """Write an HTML page to a file. The same data always gives the same bytes.
 
     Args:
-        kind: ``graph`` or ``plot``. It selects the body and the scripts.
+        sink: the file to write to.
+        kind: the kind of page, ``graph`` or ``plot``, which selects the HTML and the scripts.
         title: the title of the browser tab; any text.
-        data: the data for the scripts, as JSON without NaN.
+        data: the data for the scripts. It must be valid JSON without NaN.
 
     Raises:
-        MissingExtraError: the package that ships D3 is not installed.
+        MissingExtraError: the package that ships D3 is missing, or its D3 is unsuitable.
     """
     style = _read_file("page.css")
     scripts = [_read_d3(), *(_read_file(name) for name in ("page.js", "chart.js", *_SCRIPTS[kind]))]
@@ -76,7 +77,7 @@ def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> N
 
 
 def _inert_json(data: dict[str, Any]) -> bytes:
-    """Convert data to ASCII JSON in which markup, U+2028 and U+2029 are escaped."""
+    """Convert data to ASCII JSON without the characters ``<``, ``>`` and ``&``."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).translate(_HARMLESS).encode()
 
 

@@ -1,10 +1,10 @@
 "use strict";
-// Draws a chart of curves over step, epoch or time. A NaN, or a step back, makes a gap.
+// Draws a chart of curves over step, epoch or time. A curve has a gap at NaN and at a step back.
 
 const AXES = { step: "step", epoch: "epoch", time: "time since the start" };
 const HUES = 8;
 
-// Returns the axes that the curves have, the most useful axis first.
+// Returns the axes for which the curves have values, the most useful axis first.
 function axesOf(curves) {
   const has = (by) => curves.some((curve) => curve[by] && curve[by].some((x) => x !== null));
   return Object.keys(AXES).filter(has);
@@ -182,6 +182,6 @@ function thinnedNote(curves) {
   if (!cut.length) return null;
   const text = cut.length === 1
     ? `${page.number(cut[0].shown)} of ${page.number(cut[0].count)} samples are shown: `
-    : `${cut.length} of these curves are shown with fewer points than samples: `;
-  return page.make("p", { class: "note" }, `${text}the lowest and the highest of each stretch`);
+    : `${cut.length} of these curves have fewer points than samples: `;
+  return page.make("p", { class: "note" }, `${text}the lowest and highest sample of each stretch`);
 }

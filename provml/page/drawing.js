@@ -34,7 +34,7 @@ function edgeColour(relation) {
 function draw() {
   const at = d3.zoomTransform(canvas), scale = at.k;
   pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.textBaseline = "middle";  // resizing the canvas resets it
+  pen.textBaseline = "middle";  // resizing the canvas resets this
   pen.fillStyle = paint.back;
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.setTransform(sharp * scale, 0, 0, sharp * scale, sharp * at.x, sharp * at.y);
@@ -142,7 +142,7 @@ function ends(link) {
   return a.y > b.y ? [a.x, a.top, b.x, b.bottom, 0] : [a.x, a.bottom, b.x, b.top, 0];
 }
 
-// Returns how far an edge bends, so that nodes in the row between its ends do not hide it.
+// Returns how far to bend an edge, so that nodes between its ends do not hide it.
 function bow(link, y1, y2) {
   const apart = Math.abs(blockOf(link.a).column - blockOf(link.b).column);
   const same = blockOf(link.a).run === blockOf(link.b).run;
@@ -283,7 +283,7 @@ function drawItem(item, near, scale) {
   pen.globalAlpha = 1;
 }
 
-// Draws a small plot of a series in its node.
+// Draws a small plot of a series inside its node.
 function spark(curve, item) {
   const values = curve.value, low = curve.low, high = curve.high;
   const many = values.length;
@@ -347,7 +347,7 @@ function fitted(text, room) {
   return cut;
 }
 
-// Characters that are invisible or change the direction of text. They are shown as code points.
+// Characters that are invisible or change the direction of text; shown as their code points.
 const UNSEEN = new RegExp("[\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]", "g");
 function visibleText(text) {
   return text.replace(UNSEEN, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);

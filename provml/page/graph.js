@@ -1,5 +1,5 @@
 "use strict";
-// Handles user actions: showing a part, opening and closing groups, search, pointer and keys.
+// Handles user actions: showing parts, opening and closing groups, searching, pointer and keys.
 
 function centre(item, least = .55) {
   const at = d3.zoomTransform(canvas), scale = Math.max(at.k, least);
@@ -54,7 +54,7 @@ function choose(item, move = false) {
   drawSoon();
 }
 
-// Opens or closes an item's group. The item keeps its position on the screen.
+// Opens or closes the group of an item, and keeps the item at its position on the screen.
 function toggle(item) {
   const own = item.group ? [item.group] : item.node.owns;
   if (!own.length) return;
@@ -215,7 +215,7 @@ canvas.addEventListener("pointermove", (event) => {
   }
 });
 canvas.addEventListener("pointerleave", () => { tip.hidden = true; if (hovered) { hovered = null; drawSoon(); } });
-let pressed = null;  // set by the first click of a double click: the view may move before the second
+let pressed = null;  // the item at the first click, because the view may move before a second click
 canvas.addEventListener("click", (event) => {
   if (event.detail > 1) return;
   pressed = null;

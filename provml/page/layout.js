@@ -23,7 +23,7 @@ function place() {
   }
   for (const block of blocks) {
     if (block.box === null) continue;
-    // members with a time (steps, epochs, events) are in order of time
+    // sort members that have a time (steps, epochs, events) by time
     if (block.items.every((item) => item.node && item.node.s)) {
       block.items.sort((a, b) => d3.ascending(a.node.s, b.node.s) || a.key - b.key);
     }
@@ -61,7 +61,7 @@ function place() {
     h: (d3.max(all, (b) => b.y + b.h) || 1) - up };
 }
 
-// Arranges a box's members in columns, so that the box is about as wide as high.
+// Arranges a box's members in columns, so that the box is about as wide as it is high.
 function shapeBox(block) {
   const wide = d3.max(block.items, (item) => item.w), high = d3.max(block.items, (item) => item.h);
   const many = block.items.length;
@@ -73,7 +73,7 @@ function shapeBox(block) {
   block.h = BOX_HEAD + BOX_PAD + block.rows * (high + CELL_GAP) - CELL_GAP;
 }
 
-// Merges edges: if all members of a box have the same edge, only the box has it.
+// Merges edges: if all members of a box have the same edge, draws it once, for the whole box.
 function mergeLinks() {
   const kept = [], ends = new Map();
   for (const link of links) {
@@ -98,7 +98,7 @@ function mergeLinks() {
 
 const blockOf = (end) => end.block || end;
 
-// Arranges the layers from the earliest, on the left, to the latest. Returns the size.
+// Arranges blocks in layers, from the earliest on the left to the latest. Returns the total size.
 function layered(own) {
   const mine = new Set(own);
   for (const block of own) { block.deps = new Set(); block.users = new Set(); block.layer = 0; }
@@ -147,7 +147,7 @@ function layered(own) {
       at += block.h + BLOCK_GAP;
       return y;
     });
-    // move the whole column, so that on average its blocks are at their wanted places
+    // move the whole column, so that on average its blocks are where they should be
     const shift = d3.mean(column, (block, i) => wanted(block) - block.h / 2 - places[i]) || 0;
     column.forEach((block, i) => { block.y = places[i] + shift; });
   };

@@ -31,8 +31,8 @@ function showPanel() {
 }
 
 function lineageButtons(item) {
-  return [button("Upstream", () => follow(item, "up"), { title: "Show only what it came from (u)" }),
-    button("Downstream", () => follow(item, "down"), { title: "Show only what came from it (d)" }),
+  return [button("Upstream", () => follow(item, "up"), { title: "Show only this node and the nodes it depends on (u)" }),
+    button("Downstream", () => follow(item, "down"), { title: "Show only this node and the nodes that depend on it (d)" }),
     button("Both", () => follow(item, "both"))];
 }
 
@@ -40,12 +40,12 @@ function showGroup(item) {
   const list = page.make("ul");
   more(list, item.group.members, (node) => [`${visibleText(node.l)}${node.u ? `  ${visibleText(node.u)}` : ""}`, node.place]);
   openPanel(panelHead(item.label),
-    page.make("p", { class: "kinds" }, `${item.group.members.length} nodes, folded into one`),
+    page.make("p", { class: "kinds" }, `${item.group.members.length} nodes, shown as one`),
     page.make("div", { class: "acts" }, button("Expand", () => toggle(item)), ...lineageButtons(item)),
     page.make("h3", {}, "Members"), list);
 }
 
-// Fills a list with buttons that go to nodes: a hundred, and a button that adds a hundred more.
+// Fills a list with buttons that go to nodes: the first 100, and a button that adds the next 100.
 function more(list, all, describe, from = 0) {
   all.slice(from, from + 100).forEach((entry) => {
     const [text, place, verb] = describe(entry);
@@ -136,14 +136,14 @@ function chartOf(node) {
 function showHelp() {
   chosen = null;
   const rows = [["drag, wheel, pinch", "pan and zoom"], ["click", "show a node's details"],
-    ["double click", "open or close a group"], ["← ↑ → ↓", "to the nearest node"],
-    ["Enter", "open or close; details"], ["+  −  0", "zoom in, out, fit"], ["/", "search"],
-    ["u  d  a", "upstream, downstream, all"], ["e  c", "expand all, collapse all"],
-    ["t", "switch the theme"], ["Esc", "close, back"]];
+    ["double click", "open or close a group"], ["← ↑ → ↓", "select the nearest node in this direction"],
+    ["Enter", "open or close the selected group"], ["+  −  0", "zoom in, zoom out, show everything"], ["/", "search"],
+    ["u  d  a", "show upstream, downstream, all nodes"], ["e  c", "expand all, collapse all"],
+    ["t", "switch the theme"], ["Esc", "close the details, then show all nodes"]];
   const list = page.make("dl");
   rows.forEach(([key, does]) => list.append(page.make("dt", {}, page.make("kbd", {}, key)), page.make("dd", {}, does)));
   openPanel(panelHead("Keys"), list, page.make("p", { class: "note" },
-    "Earlier nodes are on the left; arrows point to what a node depends on. A pile is a group "
-    + "of similar nodes, and + opens it. This page works offline."));
+    "Earlier nodes are on the left. Each arrow points from a node to a node that it depends on. "
+    + "A pile stands for a group of similar nodes; click + to open it. This page works offline."));
   drawSoon();
 }

@@ -1,7 +1,7 @@
 "use strict";
 // Holds the state of the graph page: the visible items, their positions, and the selection.
 // A group is drawn as one node or, when open, as a box of its members. A group with an owner (the
-// samples of a series, the steps of a context) folds into the owner; others get their own node.
+// samples of a series, the steps of a context) folds into the owner; other groups get their own nodes.
 
 const KINDS = ["entity", "activity", "agent"];
 const SIZES = [[182, 54], [172, 48], [150, 60]];
@@ -33,13 +33,13 @@ groups.forEach((group, place) => {
 nodes.forEach((node) => { if (node.g >= 0) groups[node.g].members.push(node); });
 
 const shownRelations = new Set(relations.map((_, place) => place));
-let reach = null;       // the nodes of an upstream or downstream view, or null for all
+let reach = null;       // the nodes of an upstream or downstream view; null shows all nodes
 let items = [], blocks = [], links = [], boxes = [], frames = [];
 let itemOf = new Map(); // by key: a node's number, or g<group> for a closed group without an owner
 let chosen = null, hovered = null;
 let bounds = { x: 0, y: 0, w: 1, h: 1 };
 
-// Returns the group around a group. If the group has an owner, this is the group of the owner.
+// Returns the group that contains a group. A group with an owner is in the same group as its owner.
 function above(group) {
   if (group.owner >= 0) return nodes[group.owner].g;
   return group.in;

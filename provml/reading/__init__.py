@@ -59,8 +59,8 @@ def read(
 
     Raises:
         InvalidArgumentError: the format is unknown.
-        DocumentError: the document is not valid PROV in this format, is empty or too large, uses an
-            unsupported feature, or its format can't be guessed.
+        DocumentError: the document is empty, too large, or not valid PROV in this format. Also
+            raised if the document uses an unsupported feature, or if its format can't be guessed.
         MissingExtraError: the format needs a package that is not installed.
         OSError: the file can't be read.
     """
@@ -75,7 +75,7 @@ def format_for(name: str) -> str:
     """Return the name of the format that a file's suffix indicates.
 
     Raises:
-        InvalidArgumentError: the suffix is unknown; the message lists the known ones.
+        InvalidArgumentError: the suffix is unknown. The message lists all known suffixes.
     """
     by_suffix = _find_suffix_format(name)
     if by_suffix is None:

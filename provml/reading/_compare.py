@@ -77,7 +77,7 @@ def check_same(document: Content, back: Content, form: str) -> list[str]:
     if not lost:
         added = [there[key] for key in there.keys() - here.keys()]
         raise DocumentError(
-            f"{form} can't represent the document: reading it back adds "
+            f"{form} can't represent the document: reading the output back adds "
             f"{_shorten_statement(added[0])}"
         )
     first = min(lost, key=str)

@@ -42,8 +42,9 @@ class Document:
     Attributes:
         notes: messages about content that the reader dropped or changed. If the source was RDF, the
             list is empty until the statements are first needed.
-        places: the line and column of each record, as one list for each bundle. The key None is for
-            records outside bundles. Empty if the format's reader does not report positions.
+        places: for each bundle, a list with the line and column of each record. The key None is for
+            records outside bundles. The dict is empty if the format's reader does not report
+            positions.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class Document:
     def prov(self) -> ProvDocument:
         """The document as a ``prov`` library object, without PROV-Dictionary statements.
 
-        The library does not support PROV-Dictionary; `dictionaries` holds those statements.
+        The library does not support PROV-Dictionary; `dictionaries` contains those statements.
 
         Raises:
-            DocumentError: the source was RDF that contains no valid PROV.
+            DocumentError: the source is RDF that does not contain valid PROV.
         """
         if self._prov is None:
             from provml.reading._provo_reader import decode_provo
@@ -91,7 +92,7 @@ class Document:
         return self._dictionaries
 
     def content(self) -> tuple[ProvDocument, list[DictionaryStatement]]:
-        """Return `prov` and `dictionaries`, which together hold all statements.
+        """Return `prov` and `dictionaries`, which together contain all statements.
 
         Raises the same errors as `prov`.
         """
@@ -128,7 +129,7 @@ class Document:
             return build_provjson(prov, statements)
 
     def quads(self) -> tuple[Iterator[Quad], dict[str, str]]:
-        """Return the document as PROV-O quads of pyoxigraph, and its prefixes.
+        """Return the document's PROV-O quads, as pyoxigraph objects, and its prefixes.
 
         If the source was RDF, returns the quads of the source, with new names for blank nodes.
 
@@ -225,7 +226,7 @@ def find_reader(name: str) -> DocumentForm:
     """Return the module that reads and writes a format.
 
     Raises:
-        InvalidArgumentError: the format is unknown; the message lists the known ones.
+        InvalidArgumentError: the format is unknown. The message lists all known formats.
     """
     if name not in reading_formats():
         known = ", ".join(reading_formats())

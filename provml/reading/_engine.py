@@ -25,7 +25,7 @@ def wrap_library_errors(what: str) -> Iterator[list[str]]:
     """Turn any exception raised by bad input into DocumentError, and suppress printed warnings.
 
     Libraries raise anything from KeyError to RecursionError for bad input, so this block, and no
-    other, catches every exception. ProvMLError and OSError pass unchanged.
+    other, catches every exception. ProvMLError and OSError pass through unchanged.
 
     Args:
         what: the start of the error message, usually the name of the format.

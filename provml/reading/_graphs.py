@@ -106,7 +106,7 @@ def to_rdflib(quads: Iterable[Quad], prefixes: dict[str, str]) -> Any:
         from rdflib.graph import DATASET_DEFAULT_GRAPH_ID
         from rdflib.namespace import NamespaceManager
     except ImportError:
-        raise MissingExtraError("rdflib's graphs", "rdflib", "rdf") from None
+        raise MissingExtraError("an rdflib graph", "rdflib", "rdf") from None
     package = import_pyoxigraph()
     made = Dataset()
     made.namespace_manager = NamespaceManager(made, bind_namespaces="none")

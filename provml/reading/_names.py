@@ -114,7 +114,7 @@ class PrefixTable:
         return QualifiedName(self.assign(iri[:end], "ns"), iri[end:])
 
     def namespaces(self) -> list[Namespace]:
-        """Return all namespaces except PROV, XSD and XSI, in the order of their addition."""
+        """Return the namespaces, without PROV, XSD and XSI, in order of addition."""
         return [each for each in self._by_iri.values() if each.uri not in (PROV, XSD, XSI)]
 
     def to_dict(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Find the statements of a PROV-N text, and separate the PROV-Dictionary statements from the rest.
 
 The scanner understands only enough of the language to tell where statements, bundles and
-declarations start and end. It reports malformed dictionary statements and exceeded limits; the
-``prov`` library reports all other errors when it parses the text.
+declarations start and end. It reports malformed dictionary statements, and texts that exceed its
+limits. The ``prov`` library reports all other errors when it parses the text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PROVN_TOKEN: Final = re.compile(
 _INTEGER: Final = re.compile("-?[0-9]+")
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 _VISIBLE: Final = re.compile(r"[^\r\n]")
-_PREDECLARED: Final = {  # ProvToolbox declares xsd again, without the '#'
+_PREDECLARED: Final = {  # ProvToolbox also declares xsd, but without the '#'
     "xsd": (f"<{XSD}>", f"<{XSD.rstrip('#')}>"),
     "prov": (f"<{PROV}>",),
 }

@@ -17,7 +17,7 @@ BESIDE: Final = tuple(kind for kind, each in RELATIONS.items() if each.beside)
 NODE_KINDS: Final = tuple(kind for kind, each in RELATIONS.items() if each.influencer)
 QUALIFIED: Final = {f"qualified{kind}": kind for kind in NODE_KINDS}
 QUALIFIED_DERIVATIONS: Final = {f"qualified{kind}": kind for kind in DERIVATIONS}
-MORE_INFLUENCERS: Final = {  # further properties of a node that readers accept as an argument
+MORE_INFLUENCERS: Final = {  # other properties that readers accept for an argument of a relation
     "Influence": {"entity": "influencer", "activity": "influencer", "agent": "influencer"},
     "Start": {"startedAtTime": "time", "activity": "starter"},
     "End": {"endedAtTime": "time", "activity": "ender"},

@@ -352,8 +352,11 @@ class _GraphReader:
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
         """Return the kinds of each element: entity, activity or agent.
 
-        An element's types decide its kinds. If they do not, properties that only one kind has
-        decide, and otherwise the element's relations.
+        The first of these that an element has decides:
+
+        - types that belong to one kind
+        - properties that only one kind has
+        - relations to other elements
         """
         found: dict[Any, tuple[str, ...]] = {}
         untyped: set[Any] = set()
@@ -617,12 +620,12 @@ class _GraphReader:
 
 
 def _find_prov_property(predicate: str) -> str:
-    """Return the local name of a PROV property, or an empty string for other properties."""
+    """Return the local name of a PROV property, or an empty string for any other property."""
     return predicate[len(PROV) :] if predicate.startswith(PROV) else ""
 
 
 def _find_prov_class(term: Any) -> str:
-    """Return the local name of a PROV class, or an empty string for other terms."""
+    """Return the local name of a PROV class, or an empty string for any other term."""
     return _find_prov_property(term.value) if isinstance(term, _named_node()) else ""
 
 

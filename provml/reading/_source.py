@@ -32,7 +32,7 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _COMPRESSED: Final = (".gz", ".zst")
 _WIDE: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the start of this one
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this mark
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -89,7 +89,7 @@ def convert_to_utf8(data: bytes) -> bytes:
 
 
 def check_brackets(data: bytes) -> None:
-    """Raise DocumentError if a Turtle or TriG text nests more than `MAX_BRACKETS` brackets.
+    """Raise DocumentError if Turtle or TriG nests brackets more than `MAX_BRACKETS` levels deep.
 
     The limit exists because the parser keeps all open brackets in memory. The check costs almost
     nothing if the text has few brackets.

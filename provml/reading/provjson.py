@@ -208,7 +208,7 @@ def _read_container(
             decode_json_container({"prefix": prefix, **content}, bundle)
         refuse_losses("PROV-JSON", warned)
         for kind, records in content.items():
-            for identifier in records:  # prov drops identifiers of relations that it can't resolve
+            for identifier in records:  # prov drops relation identifiers that it can't resolve
                 if identifier.startswith("_:"):
                     continue
                 if ":" in identifier:
@@ -441,7 +441,7 @@ def _check_dictionary_member(member: str, value: Any, path: JsonPath) -> None:
 
 
 def _expect_name(value: object, path: JsonPath) -> str:
-    """Return the text of a name, which may be plain text or a typed value.
+    """Return the text of a name, given as plain text or as a typed value.
 
     Raises DocumentError if the value is not a name.
     """

@@ -137,7 +137,7 @@ class Annotations(Recorder):
                 the epoch that was in progress when the event happened.
             source: the person or program that caused the event; it becomes a PROV agent.
             metadata: more details about the event, as a mapping of JSON-compatible values.
-            of: the model or artifact that the event used; see `log_metric` for its forms.
+            of: the model or artifact that the event used, in any form that `log_metric` accepts.
 
         Raises:
             InvalidArgumentError: an argument is invalid.

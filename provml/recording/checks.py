@@ -82,9 +82,9 @@ def _explain_refusal(name: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Return whether ``struct`` never packs a value of this class with a loss of precision.
+    """Return whether ``struct`` either packs a value of this class exactly or raises an error.
 
-    It may refuse a value. The fast path then stores the same numbers as `encode_value`.
+    If so, the fast path stores the same numbers as `encode_value`.
     """
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
@@ -141,7 +141,7 @@ def place_fields(
 
 
 def param_record(name: str, value: object) -> dict[str, Any]:
-    """Build the journal record of a parameter. Mask its text if the name suggests a secret."""
+    """Build the journal record of a parameter. Mask its value if the name suggests a secret."""
     return _build_setting("param", name, value)
 
 

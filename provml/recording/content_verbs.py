@@ -41,9 +41,10 @@ class ContentVerbs(Recorder):
 
         Args:
             name: any Unicode text. Different content under the same name is recorded as a revision.
-            data: a file, folder or URI; an array, tensor, or a list or mapping of these; a pandas,
-                polars or Arrow table; a torch Dataset, Subset or DataLoader; a Hugging Face
-                dataset. For any other object, provml records the type and length but no digest.
+            data: a file, folder or URI; an array or tensor, or a list or mapping of these; a
+                pandas, polars or Arrow table; a torch Dataset, Subset or DataLoader; or a Hugging
+                Face dataset. For any other object, provml records the type and length but no
+                digest.
             context: the context that uses the data; None means the run.
             copy: whether to copy the file or folder into the run's ``artifacts`` folder.
 
@@ -184,11 +185,11 @@ class ContentVerbs(Recorder):
 
         provml also stores copies of code that git does not track:
 
-        - modules in the script's folder that the script imports (outside a git repository, this
-          includes every such module);
+        - the modules that the script imports from its own folder;
         - the executed cells of a notebook.
 
-        Costs a few git calls, which take tens of milliseconds.
+        Outside a git repository, it stores every module that the script imports from its own
+        folder. Costs a few git calls, which take tens of milliseconds.
 
         Args:
             path: a file or folder; by default the running script or notebook.
@@ -203,7 +204,7 @@ class ContentVerbs(Recorder):
         self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
 
     def log_environment(self, variables: Iterable[str] = ()) -> None:
-        """Record the interpreter, packages, system, hardware, container and selected variables.
+        """Record the environment: interpreter, packages, system, hardware, container and variables.
 
         Costs about 1 ms per installed package.
 

@@ -204,7 +204,7 @@ class FlopsLog:
         elif work.given() is model:
             module = work.module() if isinstance(model, str) else model
         else:
-            return False  # a new model, which has reused the id of a deleted one
+            return False  # a different model that has the id of a deleted model
         return (
             module is not None
             and work.changes == self._run._known.changes
@@ -270,7 +270,7 @@ class FlopsLog:
         return seen
 
     def _find_dataset(self, dataset: Any) -> tuple[Any, str | None]:
-        """Return the dataset, and the name under which it was logged or None."""
+        """Return the dataset, and the name under which it was logged, if any."""
         known = self._run._known
         if isinstance(dataset, str):
             found = known.get("dataset", dataset)
@@ -372,7 +372,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return the name of a logged module. If it is new, log it without its parameters."""
+        """Return a module's name in the run; log a new module, but without its parameters."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -458,8 +458,8 @@ class FlopsLog:
     ) -> None:
         """Write a sample that the fast path can't write.
 
-        That happens if the series is new, the segment is full, or the int needs more than 64 bits.
-        Also stores the number of the series, so that the fast path can write its later samples.
+        This is necessary if the series is new, the segment is full, or the int needs more than 64
+        bits. Also stores the number of the series, so that the fast path can write later samples.
         """
         writer = self._run._open_writer()
         fits = value <= layout.MAX_INT64

@@ -15,9 +15,9 @@ from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
 RUN_STARTED: Final = "run_started"
-"""The name of the event that `start_run` records; its metadata holds the call's arguments."""
+"""The event that `start_run` records in a joined run; its metadata holds the arguments."""
 RUN_FINISHED: Final = "run_finished"
-"""The name of the event that `end_run` records. Both events are read as one span."""
+"""The event that `end_run` records in a joined run. provml reads both events as one span."""
 SOURCE: Final = "provml"
 """The source of both events."""
 

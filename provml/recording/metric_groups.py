@@ -149,8 +149,8 @@ class Metrics:
     def flush(self) -> None:
         """Give the waiting points the epoch and step that `log` set, and then reset both.
 
-        The end of the run also gives the waiting points this epoch and step. If neither was set,
-        the points keep no epoch and no step.
+        When the run ends, provml fills in the remaining points in the same way. If `log` set no
+        epoch or step, they stay without one.
 
         Raises:
             RunClosedError: the run has ended.
@@ -200,7 +200,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Return the current time. No two points get the same time, because it identifies them."""
+        """Return the current time. It identifies a point, so no two points get the same time."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1

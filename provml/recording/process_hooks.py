@@ -1,4 +1,4 @@
-"""The active runs of this process, and hooks that handle its forks and end the runs at its exit.
+"""The active runs of this process, and the hooks for when the process forks or exits.
 
 The first run installs the hooks. Imports nothing else from provml.
 """
@@ -32,7 +32,7 @@ class Endable(Protocol):
         """Restart the background threads of the run."""
 
     def _after_fork_in_child(self) -> None:
-        """Let go of the files and threads that belong to the parent process."""
+        """Release the files and threads that belong to the parent process."""
 
 
 class ProcessExit(NamedTuple):
@@ -54,10 +54,11 @@ class _ObservedExit(SystemExit):
 
 
 class _ExitObserver:
-    """Replaces ``sys.exit`` while a run is active, to learn the exit status.
+    """A replacement for ``sys.exit`` that notes the exit status while a run is active.
 
     The interpreter does not pass the status to atexit functions. The observer misses exits that do
-    not call ``sys.exit`` (``raise SystemExit``, ``exit()``). A ``with`` block notices these too.
+    not call ``sys.exit`` (``raise SystemExit``, ``exit()``). Runs in a ``with`` block record these
+    exits anyway.
     """
 
     def __init__(self) -> None:
@@ -95,18 +96,18 @@ class _ExitObserver:
         try:
             raise thrown
         finally:
-            del thrown  # the traceback refers to this frame: avoid a reference cycle
+            del thrown  # avoid a reference cycle: the traceback refers to this frame
 
     def was_kept(self) -> bool:
         """Return whether code still refers to the exception, which a real exit would have freed."""
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
-        gc.collect()  # the exception may only survive in a reference cycle
+        gc.collect()  # only a reference cycle may be keeping the exception alive
         return thrown() is not None
 
     def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """Forget the call if the exception is freed while code still runs: that code caught it."""
+        """Reset `called` if the exception is freed while code still runs: that code caught it."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
@@ -155,7 +156,7 @@ def deactivate(run: Endable) -> None:
     try:
         active_runs.remove(run)
     except ValueError:
-        pass  # another thread has ended it
+        pass  # another thread has already ended the run
     if not active_runs and _exit is not None:
         _exit.remove()
 
@@ -225,10 +226,10 @@ def _end_all_runs() -> None:
 def _leave_by_sigint() -> None:
     """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    Only this signal makes a shell stop its loop. The interpreter sends it if a flag is set, which
-    says that KeyboardInterrupt ended the source code that was executed last. Ending a run clears
-    the flag, because Python executes source code to create a dataclass. This function sets the flag
-    again.
+    Only this signal makes a shell stop its loop. The interpreter sends it to itself if a flag is
+    set, which means that KeyboardInterrupt ended the source text that was executed last. Ending a
+    run clears the flag, because Python executes source text to create a dataclass. This function
+    sets the flag again.
     """
     try:
         exec("raise KeyboardInterrupt")

@@ -82,7 +82,7 @@ class Recorder:
 
     @property
     def dropped(self) -> DroppedCounts:
-        """The number of samples and of other records lost so far, for example to a full disk."""
+        """The numbers of samples and other records lost so far, for example to a full disk."""
         from provml.base.results import DroppedCounts
 
         return DroppedCounts(*self._writer.dropped)
@@ -119,7 +119,7 @@ class Recorder:
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # its lock may belong to a thread that the child does not have
+        self._flops = None  # its lock may be held by a thread that does not exist in the child
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
@@ -184,7 +184,7 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
-        # multiprocessing workers that are forked do not call atexit functions
+        # forked multiprocessing workers exit without calling atexit functions
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
             util.Finalize(None, self._finish_metrics, exitpriority=0)

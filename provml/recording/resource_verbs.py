@@ -49,8 +49,8 @@ class ResourceVerbs(Recorder):
                 module that was logged last.
             batch: a batch as the data loader returns it. By default, provml assumes the shape of
                 the previous batch or, for the first call, of a batch of the dataset logged last.
-                ``forward`` receives a mapping as keyword arguments. From a tuple, it receives as
-                many items as it requires.
+                A mapping is passed to ``forward`` as keyword arguments. If the batch is a tuple,
+                ``forward`` receives as many of its items as it requires.
             backward: whether to count a backward pass; by default True if the model is in train
                 mode and gradients are enabled.
 
@@ -86,7 +86,7 @@ class ResourceVerbs(Recorder):
             label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
             dataset: a DataLoader, a Dataset, one or more arrays, a number of samples, or the name
                 of a dataset logged with `log_dataset`.
-            batch: an example batch; needed if the dataset does not tell provml the batch size.
+            batch: an example batch; needed if provml cannot find out the batch size of the dataset.
 
         Raises:
             InvalidArgumentError, MissingExtraError, RunClosedError: as for `log_flops_per_batch`.
@@ -105,8 +105,8 @@ class ResourceVerbs(Recorder):
         """Count the floating-point operations of the torch code in a ``with`` block.
 
         The count is recorded at the end of the block, even if an exception ends the block early.
-        Costs about ten microseconds per torch operation, and about a kilobyte of the journal per
-        block.
+        Costs about ten microseconds per torch operation, and adds about a kilobyte per block to the
+        journal.
 
         Args:
             label, context, step, epoch: as in `log_flops_per_batch`.

@@ -1,4 +1,4 @@
-"""The class `Run`, which records the metrics of a run and ends it; base classes record the rest.
+"""The class `Run`, which records metrics and ends the run. Its base classes record the rest.
 
 `Run.log_metric` is the hot path. This module imports no code that derives documents until
 `Run.end_run` writes them. Methods that need a collector import it when they are called, so that
@@ -98,8 +98,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         Raises:
             InvalidMetricError: the name is not valid text, or the value has an unsupported type,
                 such as bool, None, or a tensor with several elements.
-            InvalidArgumentError: the context, step, epoch, timestamp or unit is invalid, or nothing
-                was logged under the name in `of`.
+            InvalidArgumentError: the context, step, epoch, timestamp or unit is invalid, or `of`
+                refers to nothing that was logged.
             RunClosedError: the run has ended.
         """
         slot = -1
@@ -215,7 +215,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
     @property
     def metrics(self) -> Metrics:
-        """The metric groups, for batches, summaries, and points whose epoch is set later."""
+        """The run's metric groups, for batches, summaries, and points whose epoch is set later."""
         if self._metrics is None:
             with self._lock:
                 self._metrics = self._metrics or Metrics(self)
@@ -336,7 +336,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         except Exception as error:  # the training is over, and the export can be repeated
             warn_without_raising(
                 f"the run is recorded, but its documents could not be written: {error}; "
-                f"try: provml export {self.path} --format {self._formats[0]}"
+                f"to write them, run: provml export {self.path} --format {self._formats[0]}"
             )
 
     def __enter__(self) -> Run:

@@ -1,4 +1,4 @@
-"""Creates the folder of a run, or opens an existing one to join or resume its run.
+"""Creates the folder of a run, or opens an existing folder to join or resume its run.
 
 The file ``run.json`` in the folder describes the run. Imports only `base.settings`, `errors` and
 `journal` from provml.
@@ -141,14 +141,14 @@ def open_directory(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunDirectory, bool]:
-    """Create the run's folder, or open it; return it, and whether the run is resumed.
+    """Create or open the run's folder. Return it, and whether the run is resumed.
 
     A process with a rank joins the run with this id if the run is still running, or if no process
     of this rank has recorded in it yet. If several processes without a rank request the same id at
     the same time, only one of them gets it.
 
     Raises:
-        RunExistsError: the id is taken, and this process can neither join nor resume the run.
+        RunExistsError: the id is taken, and this process neither joins nor resumes the run.
         InvalidArgumentError: the id is not a valid file name.
         StoreError: the folder cannot be created.
     """

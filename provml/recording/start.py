@@ -25,7 +25,7 @@ from provml.version import __version__
 
 
 class RunStart(NamedTuple):
-    """The arguments with which a run starts, after `validate_start` has checked them."""
+    """The validated arguments for starting a run, as `validate_start` returns them."""
 
     description: dict[str, Any]
     """The content of ``run.json`` without the run's id."""

@@ -87,7 +87,7 @@ class SummaryCache:
     the run's documents say so.
 
     Attributes:
-        keep_raw: whether `store` also records each value at once, so that no value can be lost.
+        keep_raw: whether `store` also records each value immediately, so that none can be lost.
     """
 
     def __init__(self, group: SummarizedGroup) -> None:
@@ -229,7 +229,7 @@ class SummaryCache:
 
         Args:
             key: the metric's name.
-            limit: the number of newest values to return; None returns all values.
+            limit: the maximum number of values; only the newest are returned. None returns all.
 
         Raises:
             InvalidArgumentError: the limit is not a non-negative int.

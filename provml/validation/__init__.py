@@ -179,7 +179,7 @@ def _judge_document(
     if schema or shapes:
         content = document.provjson()
         ours = uses_provml_terms(content)
-        if schema:  # not provml's own schema, which expects fixed prefixes
+        if schema:  # provml's own schema does not apply: it expects fixed prefixes
             report.add(find_schema_violations(content, PROV_JSON))
         if shapes and ours:
             report.add(find_shape_violations(_nonempty_graphs(document.rdf())))

@@ -257,7 +257,7 @@ def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> Non
         ({"collect": "system"}, "collect must be a tuple"),
         ({"collect": [object()]}, "must be an object with a name and a collect"),
         ({"collect": [Counting]}, "must be an object with a name and a collect"),
-        ({"collect": [Counting("two words")]}, "must be one word"),
+        ({"collect": [Counting("two words")]}, "must start with a letter"),
         ({"collect": [Counting("param")]}, "can't be named 'param'"),
         ({"sample_interval_s": -1}, "sample_interval_s"),
         ({"sample_interval_s": "5"}, "sample_interval_s"),

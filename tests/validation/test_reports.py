@@ -266,7 +266,7 @@ def test_a_large_document_is_judged_by_the_constraints_alone_unless_asked(
     assert {f.kind for f in report.findings} == {"constraint"}
     assert any("skipped the schema and shapes" in note for note in report.notes)
     asked = validate(BAD.encode(), schema=True, shapes=True)
-    assert not any("not validated" in note for note in asked.notes)
+    assert not any("is larger than" in note for note in asked.notes)
 
 
 HOOKS = Path(__file__).parents[2] / ".pre-commit-hooks.yaml"
