@@ -60,6 +60,22 @@ class Array(NamedTuple):
     elements: tuple[Any, ...]
 
 
+class PartialEpoch(int):
+    """The whole part of a fractional epoch, such as 0 for 0.5.
+
+    Attributes:
+        exact: the fractional epoch.
+    """
+
+    exact: float
+
+    def __new__(cls, epoch: float) -> PartialEpoch:
+        """Keep the fractional epoch, and be its whole part."""
+        own = super().__new__(cls, epoch)
+        own.exact = epoch
+        return own
+
+
 _VALUE_CLASSES: Final = (Moment, Array, Opaque)
 
 

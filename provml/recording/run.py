@@ -70,8 +70,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         name: str,
         value: Any,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         timestamp: Timestamp | None = None,
         unit: str | None = None,
@@ -87,8 +87,10 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             name: any Unicode text.
             value: a number, a tensor or array with one element, or one of the larger values above.
             context: a `Context` or its name; None means the run itself.
-            step: any 64-bit integer except -2**63. Steps may repeat and decrease.
-            epoch: 0 to 2**31 - 1.
+            step: any 64-bit integer except -2**63, or a float that is a whole number. Steps may
+                repeat and decrease.
+            epoch: a number from 0 to 2**31 - 1. A fractional epoch such as 0.5 is recorded as its
+                whole part, and exactly as a sample of the metric ``epoch``.
             timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
             of: the model or artifact that was measured, such as a checkpoint. Pass its name,
@@ -136,8 +138,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self,
         metrics: Mapping[str, Any],
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
@@ -181,8 +183,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self,
         pairs: list[tuple[str, Any]],
         context: Context | str | None,
-        step: SupportsIndex | None,
-        epoch: SupportsIndex | None,
+        step: SupportsIndex | float | None,
+        epoch: SupportsIndex | float | None,
         time_ns: int,
         unit: str | None,
         of: Target | None = None,
@@ -236,8 +238,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self,
         label: str,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
     ) -> None:
         """Record the number of seconds since the execution started, as a metric named `label`.
 
