@@ -6,6 +6,7 @@ Imports only `errors` from provml.
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -17,6 +18,48 @@ Timestamp = int | float | datetime
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_S: Final = 1_000_000_000
 _LIMIT: Final = 2**63
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_ns() -> int:
+    """Return the nanoseconds since the machine booted, time in suspend included.
+
+    The difference of two values is a duration that no change of the machine's clock affects.
+    """
+    return time.clock_gettime_ns(_BOOT_CLOCK)
+
+
+class ClockWatch:
+    """Notices that the machine's clock was set, for example by NTP or after a suspended VM resumed.
+
+    A change of less than a second between two looks goes unnoticed, so that the slow corrections of
+    NTP do.
+    """
+
+    def __init__(self) -> None:
+        self._started_ns = time.time_ns()
+        self._started_boot_ns = boot_ns()
+        self._offset_ns = self._started_ns - self._started_boot_ns
+        self._has_changed = False
+
+    def find_change_ns(self) -> int:
+        """Return how far the clock was set since the last call, in nanoseconds; 0 if it was not.
+
+        Costs about 0.2 microseconds.
+        """
+        offset_ns = time.time_ns() - boot_ns()
+        change_ns = offset_ns - self._offset_ns
+        self._offset_ns = offset_ns
+        if abs(change_ns) < _NS_PER_S:
+            return 0
+        self._has_changed = True
+        return change_ns
+
+    def end_time_ns(self) -> int:
+        """Return the current time; if the clock was set, the start plus the elapsed time."""
+        if not self._has_changed:
+            return time.time_ns()
+        return self._started_ns + boot_ns() - self._started_boot_ns
 
 
 def to_time_ns(timestamp: object) -> int:

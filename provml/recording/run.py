@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
-from provml.base.clock import Timestamp, to_time_ns
+from provml.base.clock import Timestamp, boot_ns, to_time_ns
 from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
@@ -227,7 +227,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
     def log_execution_start_time(self) -> None:
         """Record that the actual work begins, as the start of the span ``execution``."""
-        self._execution_started_ns = _time_ns()
+        self._execution_clock_ns = boot_ns()
         self.log_event("execution_started", source="provml")
 
     def log_execution_end_time(self) -> None:
@@ -246,7 +246,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         The execution starts with the last call of `log_execution_start_time` or, if there was none,
         with the run.
         """
-        elapsed_s = (_time_ns() - self._execution_started_ns) / 1e9
+        elapsed_s = (boot_ns() - self._execution_clock_ns) / 1e9
         self.log_metric(label, elapsed_s, context, step, epoch=epoch, unit="s")
 
     # -- the end ------------------------------------------------------------------------------
@@ -302,7 +302,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._writer.close(None, "helper closed")
             return
         self._end_sampling()
-        record: Record = {"record": "end", "time": _time_ns(), "status": status}
+        self._note_clock(self._writer)
+        record: Record = {"record": "end", "time": self._clock.end_time_ns(), "status": status}
         if reason is not None:
             record["reason"] = reason
         if exception is not None:
