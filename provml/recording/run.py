@@ -20,6 +20,7 @@ from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal import layout
 from provml.journal.sample_files import mark_abandoned
+from provml.journal.values import PartialEpoch
 from provml.journal.writer import ExtraFields, Record, SeriesKey, warn_without_raising
 from provml.recording import process_hooks
 from provml.recording.annotations import Annotations
@@ -166,6 +167,9 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             return
         step = validate_step(step)
         epoch = validate_epoch(epoch)
+        if epoch.__class__ is PartialEpoch:
+            self._log_carefully(pairs, context, step, epoch, time_ns, None, of)
+            return
         own_step = _NO_STEP if step is None else step
         own_epoch = _NO_EPOCH if epoch is None else epoch
         samples = self._samples
