@@ -118,6 +118,8 @@ def validate_epoch(epoch: object) -> int | None:
 
     Raises InvalidArgumentError.
     """
+    if isinstance(epoch, PartialEpoch):
+        return epoch
     number = _validate_number(epoch, "epoch")
     if number is not None and not 0 <= number < _EPOCH_LIMIT:
         raise InvalidArgumentError(f"epoch must be at least 0 and less than 2**31: {epoch!r:.80}")
