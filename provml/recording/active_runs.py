@@ -41,21 +41,20 @@ class ActiveRuns:
     """The runs of this process that have started and not ended.
 
     Attributes:
-        lone: the run that every call records into, whichever thread or task makes it. None if no
-            run is active, or if the run depends on the caller: `find` then chooses it.
+        process_run: the run that every thread and task of the process records into. None if no run
+            is active, or if the run depends on the caller: `find` then chooses it.
         all: the active runs, oldest first.
+        guests: those of them that other processes own.
         lock: must be held while a run is added or removed.
     """
 
-    __slots__ = ("_guests", "_local", "_local_ended", "_threads", "_warned", "all", "lock", "lone")
-
     def __init__(self) -> None:
-        self.lone: Any = None
+        self.process_run: Any = None
         self.all: list[Any] = []
         self.lock = threading.RLock()
         self._local: list[Any] = []  # the runs that a thread or task started
         self._local_ended = False
-        self._guests: list[Any] = []  # the runs that other processes own
+        self.guests: list[Any] = []
         self._threads = _ThreadObserver()
         self._warned = False
 
@@ -69,22 +68,23 @@ class ActiveRuns:
         with self.lock:
             self.all.append(run)
             if guest:
-                self._guests.append(run)
+                self.guests.append(run)
             if not _is_in_main_code():
                 self._local.append(run)
                 self._threads.install()
-            _own_runs.set((*self._keep_active(_own_runs.get() or ()), run))
+            _own_runs.set((*self._keep_active(self._find_own() or ()), run))
             self._update()
 
     def remove(self, run: Any) -> None:
         """Remove a run that ends. Does nothing if the run is not active."""
         with self.lock:
-            if not _contains(self.all, run):
+            if run not in self.all:
                 return  # another thread has already ended the run
-            _remove(self.all, run)
-            _remove(self._guests, run)
-            if _contains(self._local, run):
-                _remove(self._local, run)
+            self.all.remove(run)
+            if run in self.guests:
+                self.guests.remove(run)
+            if run in self._local:
+                self._local.remove(run)
                 self._local_ended = True
                 if not self._local:
                     self._threads.remove()
@@ -94,17 +94,13 @@ class ActiveRuns:
             self._warned = self._warned and bool(self.all)
             self._update()
 
-    def is_guest(self, run: Any) -> bool:
-        """Return whether another process owns the run."""
-        return _contains(self._guests, run)
-
     def move_to_end(self, run: Any) -> None:
         """Make an active run the latest one of this thread or task."""
         with self.lock:
-            if _contains(self.all, run):
-                _remove(self.all, run)
+            if run in self.all:
+                self.all.remove(run)
                 self.all.append(run)
-                own = (each for each in _own_runs.get() or () if each is not run)
+                own = (each for each in self._find_own() or () if each is not run)
                 _own_runs.set((*own, run))
 
     def find(self) -> Any:
@@ -112,19 +108,21 @@ class ActiveRuns:
 
         Returns None if there is none, or if there are several and nothing tells which one is meant.
         """
+        own = _own_runs.get()
+        if own and own[-1] in self.all:
+            return own[-1]
         runs = self.all.copy()
         if not runs:
             return None
-        own = _own_runs.get()
         if own is None:
             own = self._threads.find_runs()
             if own is not None:
                 self._warn_about_shared_pool(runs, own)
         for run in reversed(own or ()):
-            if _contains(runs, run):
+            if run in runs:
                 return run
         local = self._local.copy()
-        main = [run for run in runs if not _contains(local, run)]
+        main = [run for run in runs if run not in local]
         if main:
             return main[-1]
         if own is not None and not _is_in_main_code():
@@ -133,8 +131,7 @@ class ActiveRuns:
 
     def is_ambiguous(self) -> bool:
         """Return whether `find` returns None because it can't choose between several runs."""
-        own = _own_runs.get()
-        own = self._threads.find_runs() if own is None else own
+        own = self._find_own()
         return bool(self.all) and (own is None or _is_in_main_code())
 
     def warn_ambiguous(self, verb: str) -> None:
@@ -150,7 +147,7 @@ class ActiveRuns:
 
     def enclosing_run(self) -> Any:
         """Return the run that a new run of this thread or task would nest in, or None."""
-        own = self._keep_active(_own_runs.get() or ())
+        own = self._keep_active(self._find_own() or ())
         if own:
             return own[-1]
         return self.find() if _is_in_main_code() else None
@@ -159,18 +156,19 @@ class ActiveRuns:
         """Replace the lock, which a thread that does not exist in this process may hold."""
         self.lock = threading.RLock()
 
+    def _find_own(self) -> tuple[Any, ...] | None:
+        """Return the runs that this thread or task started or inherited; None if it has none."""
+        own = _own_runs.get()
+        return self._threads.find_runs() if own is None else own
+
     def _keep_active(self, runs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(run for run in runs if _contains(self.all, run))
+        return tuple(run for run in runs if run in self.all)
 
     def _update(self) -> None:
-        """Determine `lone`, and publish the runs for the processes that this process starts."""
-        alone = self.all[0] if len(self.all) == 1 else None
-        if alone is not None and (
-            _contains(self._guests, alone) or (self._local_ended and _contains(self._local, alone))
-        ):
-            alone = None
-        self.lone = alone
-        owned = [run for run in self.all if not _contains(self._guests, run)]
+        """Determine `process_run`, and publish the runs for the processes started from here."""
+        is_clear = not self._local or (len(self.all) == 1 and not self._local_ended)
+        self.process_run = self.all[-1] if self.all and is_clear and not self.guests else None
+        owned = [run for run in self.all if run not in self.guests]
         folders = {folder_of(run): run for run in owned}
         # this process can't tell which of its threads starts a process
         is_clear = len(folders) == 1 or not self._local
@@ -184,7 +182,7 @@ class ActiveRuns:
         target = getattr(threading.current_thread(), "_target", None)
         if self._warned or getattr(target, "__module__", None) != _SHARED_POOL:
             return
-        chosen = [run for run in own if _contains(runs, run)]
+        chosen = [run for run in own if run in runs]
         if chosen and len({folder_of(run) for run in runs}) > 1:
             self._warned = True
             warn_without_raising(
@@ -258,14 +256,6 @@ def _is_in_main_code() -> bool:
     if asyncio is None or hasattr(builtins, "__IPYTHON__"):
         return True
     return asyncio._get_running_loop() is None
-
-
-def _contains(runs: list[Any], run: Any) -> bool:
-    return any(each is run for each in runs)
-
-
-def _remove(runs: list[Any], run: Any) -> None:
-    runs[:] = [each for each in runs if each is not run]
 
 
 def _name_of(run: Any) -> str:

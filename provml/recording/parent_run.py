@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import weakref
-from typing import Final, cast
+from typing import Final
 
 from provml.base.settings import read_settings
 from provml.errors import NoActiveRunError, ProvMLError, RunClosedError
@@ -47,9 +47,10 @@ class _ParentRuns:
     """Finds the run of an ancestor, and keeps the journal files that this process opened for it."""
 
     def __init__(self) -> None:
-        self._silent = DisabledRun("none")
+        self.silent = DisabledRun("none")
         self._warned: set[str] = set()
         self._run: Run | None = None
+        self._joined_at: PublishedRuns | None = None
         self._joined = False
         self._published_guests: weakref.WeakSet[Run] = weakref.WeakSet()
         self._reset()
@@ -84,7 +85,9 @@ class _ParentRuns:
         Args:
             verb: the function that was called, for the warning.
         """
-        published = self.read_published()
+        published, run = self.read_published(), self._run
+        if run is not None and published is self._joined_at and not run.closed:
+            return run
         with self._lock:
             if published is None:
                 self._leave()
@@ -96,7 +99,7 @@ class _ParentRuns:
                     "provml.start_run before the work begins, or pass the Run to the worker"
                 )
             if published.is_disabled:
-                return self._silent
+                return self.silent
             self._joined = True
             if published.chosen is None:
                 names = ", ".join(sorted(published.folders)[:10])
@@ -108,14 +111,15 @@ class _ParentRuns:
             run = self._run
             if run is None or run.closed or folder_of(run) != published.chosen:
                 self._leave()
-                return self._join(verb, published.chosen)
+                run = self._join(verb, published.chosen)
+            self._joined_at = published
             return run
 
     def _join(self, verb: str, folder: str) -> Run:
         try:
             settings = read_settings()
             if settings.disabled:
-                return self._silent
+                return self.silent
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(
@@ -137,7 +141,7 @@ class _ParentRuns:
         if message not in self._warned:
             self._warned.add(message)
             warn_without_raising(message)
-        return self._silent
+        return self.silent
 
 
 _parent_runs = _ParentRuns()
@@ -155,12 +159,13 @@ def find_run(verb: str) -> Run:
     Raises:
         NoActiveRunError: there is no such run.
     """
-    run = _find_own_run()
-    if run is not None:
-        return run
-    if active_runs.is_ambiguous():
-        active_runs.warn_ambiguous(verb)
-        return _parent_runs._silent
+    if active_runs.all:
+        own = _find_own_run()
+        if own is not None:
+            return own
+        if active_runs.is_ambiguous():
+            active_runs.warn_ambiguous(verb)
+            return _parent_runs.silent
     run = _parent_runs.find(verb)
     if run is None:
         raise NoActiveRunError(verb)
@@ -181,8 +186,8 @@ def find_run_or_none() -> Run | None:
 def _find_own_run() -> Run | None:
     """Return the run of this process that a call records into; None if it has none."""
     while True:
-        run = cast("Run | None", active_runs.find())
-        if run is None or not active_runs.is_guest(run) or not _parent_runs.has_ended(run):
+        run: Run | None = active_runs.find()
+        if run is None or run not in active_runs.guests or not _parent_runs.has_ended(run):
             return run
         process_hooks.deactivate(run)
         process_hooks.watch(run)

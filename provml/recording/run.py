@@ -388,7 +388,7 @@ def _join_pickled_run(folder: RunDirectory) -> Run:
     """
     for known in active_runs.all.copy():
         if folder_of(known) == str(folder.path):
-            if active_runs.is_guest(known):
+            if known in active_runs.guests:
                 active_runs.move_to_end(known)
             return cast(Run, known)
     run = Run(folder, None, (), owner=False)

@@ -130,7 +130,7 @@ class TrackerSource:
             context = self._contexts[name if within is None else (name, within)]
         except KeyError:
             context = self._resolve_context(name, within)
-        run = active_runs.lone or active_runs.find()
+        run = active_runs.process_run or active_runs.find()
         if run is None or run.__class__ is DisabledRun:
             run = get_outer_run()
         if run is None:
