@@ -94,9 +94,10 @@ class _ParentRuns:
                 if not self._joined and not _is_worker_process():
                     return None
                 return self._silence(
+                    "no run",
                     f"provml.{verb}() was called in a worker process, but none of the processes "
                     "that started it records a run, so this process records nothing. Call "
-                    "provml.start_run before the work begins, or pass the Run to the worker"
+                    "provml.start_run before the work begins, or pass the Run to the worker",
                 )
             if published.is_disabled:
                 return self.silent
@@ -104,9 +105,10 @@ class _ParentRuns:
             if published.chosen is None:
                 names = ", ".join(sorted(published.folders)[:10])
                 return self._silence(
+                    "several runs",
                     f"provml.{verb}() was called in a worker process, and the process that started "
                     f"it records several runs ({names}), so this process records nothing. Pass the "
-                    "Run to the worker, and call its methods, such as run.log_metric(...)"
+                    "Run to the worker, and call its methods, such as run.log_metric(...)",
                 )
             run = self._run
             if run is None or run.closed or folder_of(run) != published.chosen:
@@ -123,9 +125,11 @@ class _ParentRuns:
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(
+                "no access",
                 f"provml.{verb}() was called in a worker process that can't record into the run of "
-                f"its parent: {error}. This process records nothing"
+                f"its parent: {error}. This process records nothing",
             )
+        self._warned.clear()
         self._run = ParentRun(directory, None, (), owner=False)
         process_hooks.watch(self._run)
         return self._run
@@ -137,9 +141,10 @@ class _ParentRuns:
             process_hooks.unwatch(run)
             run._end("interrupted", None, None)  # does not wait for digests of datasets
 
-    def _silence(self, message: str) -> Run:
-        if message not in self._warned:
-            self._warned.add(message)
+    def _silence(self, reason: str, message: str) -> Run:
+        """Warn, once for each reason until this process joins a run; return the silent run."""
+        if reason not in self._warned:
+            self._warned.add(reason)
             warn_without_raising(message)
         return self.silent
 
