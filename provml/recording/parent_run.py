@@ -185,7 +185,8 @@ def find_run_or_none() -> Run | None:
     published = _parent_runs.read_published()
     if published is None or published.chosen is None:
         return None
-    return _parent_runs.find("active_run")
+    run = _parent_runs.find("active_run")
+    return None if run is _parent_runs.silent else run
 
 
 def _find_own_run() -> Run | None:

@@ -160,7 +160,7 @@ def _open_files_of_ancestors() -> list[mmap.mmap]:
     files: list[mmap.mmap] = []
     pid = os.getppid()
     for _ in range(_MAX_ANCESTORS):
-        if pid <= 1:
+        if pid < 1:  # the parent of process 1, or a process outside the pid namespace
             break
         file = _open_file_of(pid)
         if file is not None:
