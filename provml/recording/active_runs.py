@@ -45,6 +45,7 @@ class ActiveRuns:
             is active, or if the run depends on the caller: `find` then chooses it.
         all: the active runs, oldest first.
         guests: those of them that other processes own.
+        inherited: the guests that this process got by a fork.
         lock: must be held while a run is added or removed.
     """
 
@@ -55,6 +56,7 @@ class ActiveRuns:
         self._local: list[Any] = []  # the runs that a thread or task started
         self._local_ended = False
         self.guests: list[Any] = []
+        self.inherited: list[Any] = []
         self._threads = _ThreadObserver()
         self._warned = False
 
@@ -153,8 +155,16 @@ class ActiveRuns:
         return self.find() if _is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
-        """Replace the lock, which a thread that does not exist in this process may hold."""
+        """In a forked child, replace the lock and note that the parent owns the active runs.
+
+        A thread that does not exist in the child may hold the old lock.
+        """
         self.lock = threading.RLock()
+        self.inherited = [
+            run for run in self.all if run not in self.guests or run in self.inherited
+        ]
+        self.guests = self.all.copy()
+        self._update_process_run()
 
     def _find_own(self) -> tuple[Any, ...] | None:
         """Return the runs that this thread or task started or inherited; None if it has none."""
@@ -166,17 +176,21 @@ class ActiveRuns:
 
     def _update(self) -> None:
         """Determine `process_run`, and publish the runs for the processes started from here."""
-        is_clear = not self._local or (len(self.all) == 1 and not self._local_ended)
-        self.process_run = self.all[-1] if self.all and is_clear and not self.guests else None
+        self._update_process_run()
         owned = [run for run in self.all if run not in self.guests]
         folders = {folder_of(run): run for run in owned}
-        # this process can't tell which of its threads starts a process
+        # nothing tells which of several threads starts a process
         is_clear = len(folders) == 1 or not self._local
         published_runs.publish(
             [folder for folder in folders if folder is not None],
             folder_of(owned[-1]) if owned and is_clear else None,
             is_disabled=set(folders) == {None},
         )
+
+    def _update_process_run(self) -> None:
+        is_clear = not self._local or (len(self.all) == 1 and not self._local_ended)
+        latest = self.all[-1] if self.all and is_clear else None
+        self.process_run = None if latest in self.guests else latest
 
     def _warn_about_shared_pool(self, runs: list[Any], own: tuple[Any, ...]) -> None:
         target = getattr(threading.current_thread(), "_target", None)

@@ -52,6 +52,8 @@ class _ParentRuns:
         self._run: Run | None = None
         self._joined_at: PublishedRuns | None = None
         self._joined = False
+        self._guest_seen_at: PublishedRuns | None = None
+        self._guest_seen: Run | None = None
         self._published_guests: weakref.WeakSet[Run] = weakref.WeakSet()
         self._reset()
 
@@ -67,14 +69,23 @@ class _ParentRuns:
         with self._lock:
             return self._ancestors.read()
 
-    def has_ended(self, guest: Run) -> bool:
-        """Return whether an ancestor published a run that this process was passed, and ended it."""
+    def has_moved_on(self, guest: Run) -> bool:
+        """Return whether the process that owned the run has ended it and records another one.
+
+        If that process records no run now, the guest goes on recording into its own.
+
+        Args:
+            guest: a run that this process was passed, or that it inherited by a fork.
+        """
         published = self.read_published()
-        folders = () if published is None else published.folders
-        if folder_of(guest) in folders:
-            self._published_guests.add(guest)
+        if published is None or (published is self._guest_seen_at and guest is self._guest_seen):
             return False
-        return guest in self._published_guests
+        if folder_of(guest) in published.folders:
+            self._published_guests.add(guest)
+            self._guest_seen_at, self._guest_seen = published, guest
+            return False
+        was_published = guest in self._published_guests or guest in active_runs.inherited
+        return was_published and published.chosen is not None
 
     def find(self, verb: str) -> Run | None:
         """Return the run for a call in this process, which has no active run of its own.
@@ -193,7 +204,7 @@ def _find_own_run() -> Run | None:
     """Return the run of this process that a call records into; None if it has none."""
     while True:
         run: Run | None = active_runs.find()
-        if run is None or run not in active_runs.guests or not _parent_runs.has_ended(run):
+        if run is None or run not in active_runs.guests or not _parent_runs.has_moved_on(run):
             return run
         process_hooks.deactivate(run)
         process_hooks.watch(run)

@@ -26,11 +26,13 @@ from provml.journal.safe_open import avoid_std_fds
 _SIZE_BYTES: Final = 65_536
 _HEADER: Final = struct.Struct("<QQ")
 _COUNTER_BYTES: Final = 8
+_MFD_NOEXEC_SEAL: Final = 8  # from <linux/memfd.h>; Python has no name for it
 _NAME: Final = "provml-active-runs-{}"
 _MAX_RUNS: Final = 100
 _MAX_ANCESTORS: Final = 64
-_MAX_READS: Final = 1000
+_MAX_READS: Final = 100
 _SEARCH_INTERVAL_S: Final = 0.1
+_PAUSE_FACTOR: Final = 50
 
 
 class PublishedRuns(NamedTuple):
@@ -45,39 +47,46 @@ class PublishedRuns(NamedTuple):
 
 
 class _Publication:
-    """The memory file of this process. It is created when the first run starts."""
+    """The memory file of this process. It is created when the first run starts.
+
+    It is written through a mapping, whose descriptor keeps it open. If the process closes
+    descriptors that it does not know, the file can't be found any more, but nothing is written to
+    another file.
+    """
 
     def __init__(self) -> None:
         self.pid = 0
-        self.fd = -1
-        self.counter = 0
+        self._counter = 0
+        self._file: Any = None
 
     def write(self, text: bytes) -> None:
         """Replace the content of the file; create the file in the first call of each process."""
-        if self.pid != os.getpid():
-            self._create()
-        os.pwrite(self.fd, _HEADER.pack(self.counter + 1, len(text)), 0)
-        os.pwrite(self.fd, text, _HEADER.size)
-        self.counter += 2
-        os.pwrite(self.fd, _HEADER.pack(self.counter, len(text)), 0)
+        if self.pid != os.getpid():  # a forked child must not write its parent's file
+            self._file = _create_sealed_file()
+            self.pid, self._counter = os.getpid(), 0
+        _HEADER.pack_into(self._file, 0, self._counter + 1, len(text))
+        self._file[_HEADER.size : _HEADER.size + len(text)] = text
+        self._counter += 2
+        _HEADER.pack_into(self._file, 0, self._counter, len(text))
 
-    def _create(self) -> None:
-        import fcntl
 
-        if self.pid:  # a forked child has the file of its parent, and must not write it
-            os.close(self.fd)
-            self.pid = 0
-        with avoid_std_fds():
-            flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-            fd = os.memfd_create(_NAME.format(os.getpid()), flags)
+def _create_sealed_file() -> mmap.mmap:
+    import fcntl
+
+    with avoid_std_fds():
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        name = _NAME.format(os.getpid())
+        try:
+            fd = os.memfd_create(name, flags | _MFD_NOEXEC_SEAL)
+        except OSError:  # the kernel is older than 6.3
+            fd = os.memfd_create(name, flags)
         try:
             os.ftruncate(fd, _SIZE_BYTES)
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-        except BaseException:
+            return mmap.mmap(fd, _SIZE_BYTES)
+        finally:
             os.close(fd)
-            raise
-        self.pid, self.fd, self.counter = os.getpid(), fd, 0
 
 
 _publication = _Publication()
@@ -117,22 +126,27 @@ class AncestorRuns:
         self._files: list[mmap.mmap] = []
         self._counters: list[bytes] = []
         self._found: PublishedRuns | None = None
-        self._searched_s = -_SEARCH_INTERVAL_S
+        self._next_search_s = -1.0
 
     def read(self) -> PublishedRuns | None:
         """Return the active runs of the nearest ancestor that has any; None if no ancestor has.
 
-        Costs about half a microsecond and, at most every 0.1 s, the search for the files: about 100
-        microseconds for each ancestor.
+        Returns the same object as long as nothing changes. Costs about half a microsecond. The
+        search for the files costs about 100 microseconds for each ancestor. It is repeated every
+        0.1 s, or less often if it takes long, so that it costs at most 2 % of the time.
         """
         now_s = time.monotonic()
-        is_new = now_s - self._searched_s >= _SEARCH_INTERVAL_S
-        if is_new:
-            self._searched_s = now_s
+        is_due = now_s >= self._next_search_s
+        if is_due:
             self._files = _open_files_of_ancestors()
+            done_s = time.monotonic()
+            pause_s = max(_SEARCH_INTERVAL_S, _PAUSE_FACTOR * (done_s - now_s))
+            self._next_search_s = done_s + pause_s
         counters = [file[:_COUNTER_BYTES] for file in self._files]
-        if is_new or counters != self._counters:
-            self._found = next(filter(None, map(_read_file, self._files)), None)
+        if is_due or counters != self._counters:
+            found = next(filter(None, map(_read_file, self._files)), None)
+            if found != self._found:
+                self._found = found
             self._counters = counters
         return self._found
 

@@ -139,7 +139,7 @@ def test_a_grid_search_that_logs_chooses_the_same_model(children, tmp_path):
         assert run.params["seen"] == 1
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_a_pool_that_is_older_than_the_runs(children, tmp_path, method):
     """What a pool's workers log would be lost, or land in a run that has ended."""
     code, _, err = children.run(_POOLS, method)
@@ -342,6 +342,37 @@ _PASSED_AND_FOUND = """
             with provml.start_run("passed", run_id="two", formats=()):
                 pool.apply(without, (3,))
 """
+
+_FORKED_IN_THE_FIRST = """
+    import multiprocessing
+    import provml
+
+    def work(i):
+        provml.log_metric("m", i)
+
+    if __name__ == "__main__":
+        with provml.start_run("forked", run_id="one", formats=()):
+            pool = multiprocessing.get_context("fork").Pool(1)
+            if {logs_in_the_first}:
+                pool.apply(work, (1,))
+        pool.apply(work, (2,))
+        with provml.start_run("forked", run_id="two", formats=()):
+            pool.apply(work, (3,))
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.parametrize("logs_in_the_first", [True, False])
+def test_a_forked_pool_that_serves_two_runs(children, tmp_path, logs_in_the_first):
+    """Persistent workers would record the second run's data into the first one."""
+    source = _FORKED_IN_THE_FIRST.format(logs_in_the_first=logs_in_the_first)
+    code, _, err = children.run(source)
+    assert (code, err) == (0, "")
+    folder = tmp_path / "store" / "forked"
+    first = [1, 2] if logs_in_the_first else [2]
+    assert provml.load(folder / "one").series("m").value.tolist() == first
+    assert provml.load(folder / "two").series("m").value.tolist() == [3]
 
 
 def test_a_worker_that_was_passed_a_run_finds_the_next_one(children, tmp_path):
