@@ -96,9 +96,16 @@ class _ParentRuns:
         Args:
             verb: the function that was called, for the warning.
         """
-        published, run = self.read_published(), self._run
-        if run is not None and published is self._joined_at and not run.closed:
+        run = self._run
+        if (
+            run is not None
+            and not run._closed
+            and self._ancestors.is_unchanged()
+            and self._ancestors.found is self._joined_at
+            and self._pid == os.getpid()
+        ):
             return run
+        published = self.read_published()
         with self._lock:
             if published is None:
                 self._leave()
@@ -111,9 +118,11 @@ class _ParentRuns:
                     "provml.start_run before the work begins, or pass the Run to the worker",
                 )
             if published.is_disabled:
+                self._leave()
                 return self.silent
             self._joined = True
             if published.chosen is None:
+                self._leave()
                 names = ", ".join(sorted(published.folders)[:10])
                 return self._silence(
                     "several runs",

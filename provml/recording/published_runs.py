@@ -120,35 +120,50 @@ def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
 
 
 class AncestorRuns:
-    """Reads the active runs of the nearest ancestor of this process that has active runs."""
+    """Reads the active runs of the nearest ancestor of this process that has active runs.
+
+    Attributes:
+        found: what `read` returned last.
+    """
 
     def __init__(self) -> None:
-        self._files: list[mmap.mmap] = []
-        self._counters: list[bytes] = []
-        self._found: PublishedRuns | None = None
+        # each file, with the counter that it had when it was read
+        self._files: tuple[tuple[mmap.mmap, bytes], ...] = ()
+        self.found: PublishedRuns | None = None
         self._next_search_s = -1.0
+
+    def is_unchanged(self) -> bool:
+        """Return whether `read` would return the same object as before, without a search."""
+        if time.monotonic() >= self._next_search_s:
+            return False
+        for file, counter in self._files:  # noqa: SIM110 - a generator would double the cost
+            if file[:_COUNTER_BYTES] != counter:
+                return False
+        return True
 
     def read(self) -> PublishedRuns | None:
         """Return the active runs of the nearest ancestor that has any; None if no ancestor has.
 
-        Returns the same object as long as nothing changes. Costs about half a microsecond. The
-        search for the files costs about 100 microseconds for each ancestor. It is repeated every
-        0.1 s, or less often if it takes long, so that it costs at most 2 % of the time.
+        Returns the same object as long as nothing changes. The search for the files costs about
+        100 microseconds for each ancestor. It is repeated every 0.1 s, or less often if it takes
+        long, so that it costs at most 2 % of the time.
         """
-        now_s = time.monotonic()
-        is_due = now_s >= self._next_search_s
-        if is_due:
-            self._files = _open_files_of_ancestors()
-            done_s = time.monotonic()
-            pause_s = max(_SEARCH_INTERVAL_S, _PAUSE_FACTOR * (done_s - now_s))
-            self._next_search_s = done_s + pause_s
-        counters = [file[:_COUNTER_BYTES] for file in self._files]
-        if is_due or counters != self._counters:
-            found = next(filter(None, map(_read_file, self._files)), None)
-            if found != self._found:
-                self._found = found
-            self._counters = counters
-        return self._found
+        if self.is_unchanged():
+            return self.found
+        files = [file for file, _ in self._files]
+        start_s = time.monotonic()
+        if start_s >= self._next_search_s:
+            files = _open_files_of_ancestors()
+            end_s = time.monotonic()
+            pause_s = max(_SEARCH_INTERVAL_S, _PAUSE_FACTOR * (end_s - start_s))
+            self._next_search_s = end_s + pause_s
+        # read the counters before the content, so that a change in between is noticed
+        counters = [file[:_COUNTER_BYTES] for file in files]
+        found = next(filter(None, map(_read_file, files)), None)
+        if found != self.found:
+            self.found = found
+        self._files = tuple(zip(files, counters, strict=True))
+        return self.found
 
 
 def _read_file(file: mmap.mmap) -> PublishedRuns | None:
