@@ -50,7 +50,8 @@ class _ParentRuns:
         self.silent = DisabledRun("none")
         self._warned: set[str] = set()
         self._run: Run | None = None
-        self._joined_at: PublishedRuns | None = None
+        self._answer: Run | None = None
+        self._answered_at: PublishedRuns | None = None
         self._joined = False
         self._guest_seen_at: PublishedRuns | None = None
         self._guest_seen: Run | None = None
@@ -96,46 +97,48 @@ class _ParentRuns:
         Args:
             verb: the function that was called, for the warning.
         """
-        run = self._run
+        answer = self._answer
         if (
-            run is not None
-            and not run._closed
+            answer is not None
+            and (answer is self.silent or not answer.closed)
             and self._ancestors.is_unchanged()
-            and self._ancestors.found is self._joined_at
+            and self._ancestors.found is self._answered_at
             and self._pid == os.getpid()
         ):
-            return run
+            return answer
         published = self.read_published()
         with self._lock:
-            if published is None:
-                self._leave()
-                if not self._joined and not _is_worker_process():
-                    return None
-                return self._silence(
-                    "no run",
-                    f"provml.{verb}() was called in a worker process, but none of the processes "
-                    "that started it records a run, so this process records nothing. Call "
-                    "provml.start_run before the work begins, or pass the Run to the worker",
-                )
-            if published.is_disabled:
-                self._leave()
-                return self.silent
-            self._joined = True
-            if published.chosen is None:
-                self._leave()
-                names = ", ".join(sorted(published.folders)[:10])
-                return self._silence(
-                    "several runs",
-                    f"provml.{verb}() was called in a worker process, and the process that started "
-                    f"it records several runs ({names}), so this process records nothing. Pass the "
-                    "Run to the worker, and call its methods, such as run.log_metric(...)",
-                )
             run = self._run
-            if run is None or run.closed or folder_of(run) != published.chosen:
-                self._leave()
-                run = self._join(verb, published.chosen)
-            self._joined_at = published
-            return run
+            if run is not None and (
+                run.closed or published is None or folder_of(run) != published.chosen
+            ):
+                self._leave(run)
+            self._answer = self._choose(verb, published)
+            self._answered_at = published
+            return self._answer
+
+    def _choose(self, verb: str, published: PublishedRuns | None) -> Run | None:
+        if published is None:
+            if not self._joined and not _is_worker_process():
+                return None
+            return self._silence(
+                "no run",
+                f"provml.{verb}() was called in a worker process, but none of the processes that "
+                "started it records a run, so this process records nothing. Call "
+                "provml.start_run before the work begins, or pass the Run to the worker",
+            )
+        if published.is_disabled:
+            return self.silent
+        self._joined = True
+        if published.chosen is None:
+            names = ", ".join(sorted(published.folders)[:10])
+            return self._silence(
+                "several runs",
+                f"provml.{verb}() was called in a worker process, and the process that started it "
+                f"records several runs ({names}), so this process records nothing. Pass the Run "
+                "to the worker, and call its methods, such as run.log_metric(...)",
+            )
+        return self._run or self._join(verb, published.chosen)
 
     def _join(self, verb: str, folder: str) -> Run:
         try:
@@ -154,12 +157,11 @@ class _ParentRuns:
         process_hooks.watch(self._run)
         return self._run
 
-    def _leave(self) -> None:
+    def _leave(self, run: Run) -> None:
         """Close the files of a run that has ended."""
-        run, self._run = self._run, None
-        if run is not None:
-            process_hooks.unwatch(run)
-            run._end("interrupted", None, None)  # does not wait for digests of datasets
+        self._run = None
+        process_hooks.unwatch(run)
+        run._end("interrupted", None, None)  # does not wait for digests of datasets
 
     def _silence(self, reason: str, message: str) -> Run:
         """Warn, once for each reason until this process joins a run; return the silent run."""
