@@ -140,11 +140,13 @@ class _ParentRuns:
             )
         return self._run or self._join(verb, published.chosen)
 
-    def _join(self, verb: str, folder: str) -> Run:
+    def _join(self, verb: str, folder: str) -> Run | None:
         try:
             settings = read_settings()
             if settings.disabled:
                 return self.silent
+            if settings.joined_run is not None and settings.joined_run != folder:
+                return self._choose(verb, None)  # don't look beyond the command `provml run`
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(

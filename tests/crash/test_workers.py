@@ -218,6 +218,29 @@ def test_a_script_without_a_run_still_says_so(children, tmp_path, state):
     assert (code, out, err) == (0, "raised\n", "")
 
 
+_COMMAND = """
+import subprocess, sys
+script = '''
+import provml
+try:
+    provml.log_metric("m", 1)
+except provml.NoActiveRunError:
+    provml.start_run("e").log_metric("m", 2)
+'''
+command = [sys.executable, "-m", "provml", "run", "--run-id", "inside", "--"]
+subprocess.run([*command, sys.executable, "-c", script], check=True, stderr=subprocess.DEVNULL)
+"""
+
+
+def test_a_command_of_provml_run_does_not_record_into_a_run_outside(children, tmp_path):
+    """A script under ``provml run`` would record into the run of whoever started the command."""
+    code, _, err = children.run(_PARENT, "alone", _COMMAND)
+    assert (code, err) == (0, "")
+    runs = {entry.path.name: provml.load(entry.path) for entry in scan_runs(tmp_path / "store")}
+    assert runs["parent"].series_names() == []
+    assert runs["inside"].series("m").value.tolist() == [2]
+
+
 def test_the_workers_of_a_disabled_run_are_silent(children, tmp_path):
     """A worker would warn of a missing run though recording is switched off."""
     code, _, err = children.run(_PARENT, "disabled", _LOGS)
