@@ -77,8 +77,8 @@ def test_a_worker_process_reports_its_exception() -> None:
     missing = provml.MissingExtraError("a graph", "networkx", "graph")
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         assert str(pool.submit(copy.copy, missing).result(LIMIT_S)) == str(missing)
-        with pytest.raises(provml.NoActiveRunError, match=r"^provml\.log_metric\(\) needs"):
-            pool.submit(provml.log_metric, "loss", 1.0).result(LIMIT_S)
+        with pytest.raises(provml.InvalidArgumentError, match=r"^experiment"):
+            pool.submit(provml.start_run, 5).result(LIMIT_S)
 
 
 def test_messages_say_what_to_do() -> None:

@@ -129,7 +129,6 @@ class _ParentRuns:
             )
         if published.is_disabled:
             return self.silent
-        self._joined = True
         if published.chosen is None:
             names = ", ".join(sorted(published.folders)[:10])
             return self._silence(
@@ -154,6 +153,7 @@ class _ParentRuns:
                 f"provml.{verb}() was called in a worker process that can't record into the run of "
                 f"its parent: {error}. This process records nothing",
             )
+        self._joined = True
         self._warned.clear()
         self._run = ParentRun(directory, None, (), owner=False)
         process_hooks.watch(self._run)
