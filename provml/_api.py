@@ -48,6 +48,10 @@ def start_run(
     Costs a few milliseconds. If the disk cannot be written, this function raises an error. Later
     calls only warn about the disk, so that they do not stop the training.
 
+    The run is the active run of the thread or asyncio task that calls this function, and of those
+    that this one starts; `active_run` says which run others record into. If another run is active,
+    the new run is nested in it. This function warns if no ``with`` block ends the other run.
+
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     `end_run`, provml ends the run and records how the process exited.
 
@@ -120,7 +124,9 @@ def start_run(
 
 def _warn_about_open_run(enclosing: Run | None, run: Run) -> None:
     """Warn if a run is still active that no ``with`` block will end, such as a cell's run again."""
-    if enclosing is None or enclosing._is_block or folder_of(enclosing) is None:
+    if enclosing is None or enclosing._is_block or enclosing in active_runs.guests:
+        return
+    if folder_of(enclosing) is None:  # a disabled run
         return
     before, now = f"{enclosing.experiment}/{enclosing.id}", f"{run.experiment}/{run.id}"
     warn_without_raising(

@@ -78,8 +78,15 @@ class _ParentRuns:
         Args:
             guest: a run that this process was passed, or that it inherited by a fork.
         """
+        if (
+            guest is self._guest_seen
+            and self._ancestors.is_unchanged()
+            and self._ancestors.found is self._guest_seen_at
+            and self._pid == os.getpid()
+        ):
+            return False
         published = self.read_published()
-        if published is None or (published is self._guest_seen_at and guest is self._guest_seen):
+        if published is None:
             return False
         if folder_of(guest) in published.folders:
             self._published_guests.add(guest)
