@@ -109,7 +109,7 @@ def start_run(
         run: Run = DisabledRun(experiment)
         process_hooks.activate(run)
         return run
-    enclosing = active_runs.enclosing_run()
+    enclosing = active_runs.find_enclosing()
     if settings.joined_run is not None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
         return _join_outer_run(settings, asked | labels, start)

@@ -28,6 +28,7 @@ Empty if they have all ended; None if there never were any.
 _SHARED_POOL: Final = "concurrent.futures.thread"
 """The module whose threads do work for any thread or task, not only for the one that started them.
 """
+_KERNEL_PACKAGES: Final = frozenset({"IPython", "anyio", "asyncio", "ipykernel", "tornado", "zmq"})
 _MAX_NAMES: Final = 10
 
 
@@ -147,11 +148,8 @@ class ActiveRuns:
                 "the thread or task inside the run's with block"
             )
 
-    def enclosing_run(self) -> Any:
-        """Return the run that a new run of this thread or task would nest in, or None."""
-        own = self._keep_active(self._find_own() or ())
-        if own:
-            return own[-1]
+    def find_enclosing(self) -> Any:
+        """Return the run that a new run of the main code would nest in; None for other callers."""
         return self.find() if _is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
@@ -262,14 +260,22 @@ class _ThreadObserver:
 def _is_in_main_code() -> bool:
     """Return whether this is the main thread outside asyncio tasks.
 
-    A notebook runs each cell in a task, so there the main thread counts with its tasks.
+    A notebook's kernel runs the cells in tasks, which count as main code.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return False
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None or hasattr(builtins, "__IPYTHON__"):
+    if asyncio is None or asyncio._get_running_loop() is None:
         return True
-    return asyncio._get_running_loop() is None
+    return hasattr(builtins, "__IPYTHON__") and _is_task_of_kernel(asyncio.current_task())
+
+
+def _is_task_of_kernel(task: Any) -> bool:
+    """Return whether the code that runs in a task is the kernel's, which then runs a cell."""
+    frame = None if task is None else getattr(task.get_coro(), "cr_frame", None)
+    if frame is None:
+        return True
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _KERNEL_PACKAGES
 
 
 def _name_of(run: Any) -> str:
