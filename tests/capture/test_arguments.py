@@ -141,6 +141,20 @@ class Config:
     epochs: int = 3
 tyro.cli(Config)
 """,
+    "fire": """
+import fire
+def main(lr=0.1, epochs=3): pass
+fire.Fire(main)
+""",
+    "docopt": """
+from docopt import docopt
+docopt('''Usage: script.py [--lr=<x>] [--epochs=<n>]
+
+Options:
+  --lr=<x>      [default: 0.1]
+  --epochs=<n>  [default: 3]
+''')
+""",
     "jsonargparse": """
 import jsonargparse
 parser = jsonargparse.ArgumentParser()
@@ -156,7 +170,7 @@ def test_a_librarys_settings_are_parameters(tmp_path: Path, library: str) -> Non
     """A script that uses this library would have no parameters."""
     pytest.importorskip(library)
     run = record(tmp_path, _SCRIPTS[library], "--lr", "0.5")
-    assert run.params == {"lr": 0.5, "epochs": 3}
+    assert {key: float(value) for key, value in run.params.items()} == {"lr": 0.5, "epochs": 3}
     name = {"typer": "click"}.get(library, library)
     assert settings(run) == [(name, ["lr"])]
 

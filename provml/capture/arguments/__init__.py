@@ -20,6 +20,7 @@ LIBRARIES: Final = (
     "argument_parser",
     "click_command",
     "docopt_options",
+    "fire_component",
     "hydra_config",
     "json_argument_parser",
     "pydantic_model",

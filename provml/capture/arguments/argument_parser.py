@@ -6,14 +6,16 @@ parsers that build on argparse, such as ``transformers.HfArgumentParser``.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.capture.arguments.recorded_settings import is_for_the_script, record_settings
 from provml.capture.recorded_calls import RecordedCalls
+
+if TYPE_CHECKING:
+    import argparse
 
 name: Final = "argparse"
 modules: Final = ("argparse",)
@@ -48,7 +50,7 @@ def _find_given(
     """Return the names of the arguments that the command line gives."""
     given = set()
     for action in getattr(parser, "_actions", ()):
-        if isinstance(action, argparse._SubParsersAction):
+        if type(action).__name__ == "_SubParsersAction":
             chosen = next((word for word in words if word in action.choices), None)
             if chosen is not None:
                 given.add(action.dest)

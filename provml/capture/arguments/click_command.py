@@ -9,7 +9,7 @@ from provml.capture.arguments.recorded_settings import is_for_the_script, record
 from provml.capture.recorded_calls import RecordedCalls
 
 name: Final = "click"
-modules: Final = ("click.core",)
+modules: Final = ("click.core", "typer._click.core")
 _DEFAULTS: Final = ("DEFAULT", "DEFAULT_MAP")
 
 

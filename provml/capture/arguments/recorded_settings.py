@@ -27,6 +27,7 @@ _LAUNCHERS: Final = (
     "coverage",
     "deepspeed.launcher",
     "horovod.runner",
+    "hydra",
     "ipykernel",
     "jupyter",
     "jupyter_core",

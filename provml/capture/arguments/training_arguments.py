@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import ModuleType
 from typing import Any, Final
 
@@ -19,6 +18,8 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _created(result: None, arguments: Any) -> None:
+    import dataclasses
+
     values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)}
     defaults = {field.name: field.default for field in dataclasses.fields(arguments)}
     given = {own for own, value in values.items() if repr(value) != repr(defaults[own])}
