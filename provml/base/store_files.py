@@ -106,14 +106,14 @@ class OpenFolder:
 
     def open_to_read(self, name: str) -> BinaryIO:
         """Open a regular file in this folder for reading bytes."""
-        return open(_open_file_in(self._fd, name, self.path / name, os.O_RDONLY), "rb")
+        return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
 
     def read_file(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file in this folder, of at most ``limit`` bytes.
 
         Raises StoreError if the file is larger.
         """
-        path = self.path / name
+        path = f"{self.path}/{name}"
         return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
     def read_status(self, name: str) -> os.stat_result:
@@ -276,7 +276,7 @@ def _open_folder_in(parent: int, name: str, path: Path) -> int:
         raise StoreError(f"{name!r} in {path} is {kind}") from None
 
 
-def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
+def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
             fd = os.open(name, flags | _FILE_FLAGS, 0o600, dir_fd=parent)
@@ -315,12 +315,12 @@ def _make_folder_in(parent: int, name: str) -> bool:
     return True
 
 
-def _check_regular(status: os.stat_result, path: Path) -> None:
+def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
 
 
-def _read_limited(fd: int, path: Path, limit: int) -> bytes:
+def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
     with open(fd, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:

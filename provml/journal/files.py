@@ -418,10 +418,17 @@ def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
         OSError: the journal folder can't be read for another reason.
     """
     folder = Path(os.path.abspath(run_folder), layout.JOURNAL_FOLDER)
-    with OpenFolder(store_root(run_folder), folder) as held:
-        writers = list_writers_in(held)
+    with hold_writers_in(OpenFolder(store_root(run_folder), folder)) as writers:
+        yield writers
+
+
+@contextmanager
+def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
+    """Give the files of every writer in an open journal folder; close the folder at the end."""
+    with folder:
+        writers = list_writers_in(folder)
         for files in writers:
-            files._held_folder = held
+            files._held_folder = folder
         try:
             yield writers
         finally:
