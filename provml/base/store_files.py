@@ -120,6 +120,12 @@ class OpenFolder:
         """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
 
+    def read_statuses(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the name and the `os.stat_result` of each entry, as `read_status` returns it."""
+        with os.scandir(self._fd) as entries:
+            for entry in entries:
+                yield entry.name, entry.stat(follow_symlinks=False)
+
     def list(self) -> list[FolderEntry]:
         """Return the entries of this folder, sorted by name."""
         with os.scandir(self._fd) as entries:

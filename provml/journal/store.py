@@ -54,15 +54,21 @@ class UnreadRun:
     reason: str
 
 
-def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
+def list_run_folders(
+    store: str | os.PathLike[str], unread: list[UnreadRun] | None = None
+) -> list[Path]:
     """Return the folders of all runs in a store, oldest first; none if the store does not exist.
 
     Ignores everything else in the store, and follows no links in it. Costs a few system calls per
     folder. Raises OSError if the store can't be read.
+
+    Args:
+        store: the store's folder.
+        unread: a list to which each link to a run or experiment is added.
     """
     runs = [
         (_find_created_ns(run), run.path.name, run.path)
-        for run in _open_runs(Path(store), [])
+        for run in _open_runs(Path(store), [] if unread is None else unread)
         if contains_run(run)
     ]
     return [path for *_, path in sorted(runs)]
