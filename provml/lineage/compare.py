@@ -1,5 +1,7 @@
-"""Finds the differences between runs. Imports `base`, `answers`, `database` and
-`segments`."""
+"""Finds the differences between runs.
+
+Imports `base`, `answers`, `database` and `segments`.
+"""
 
 from __future__ import annotations
 
