@@ -154,7 +154,7 @@ class Store:
             query += " LIMIT ?"
             params.append(limit)
         self.refresh()
-        answer = self._database.ask(["runs", "params", "series"], query, params)
+        answer = self._database.ask_condition(["runs", "params", "series"], query, params)
         answer.notes = self.notes()
         return _unpack_values(answer)
 
