@@ -140,7 +140,9 @@ def _parse_expression(expression: str) -> ast.expr:
         raise QueryError(
             f"column {column} of {expression!r:.80}: not an expression: {error.msg}; {_HINT}"
         ) from None
-    except (ValueError, RecursionError, MemoryError):
+    except (RecursionError, MemoryError):
+        raise QueryError(f"{expression!r:.80} is nested too deeply: simplify it") from None
+    except ValueError:
         raise QueryError(f"{expression!r:.80} is not an expression") from None
 
 

@@ -44,31 +44,32 @@ class MetadataUpdate(NamedTuple):
 class Params(Mapping[str, Any]):
     """The parameters of a run, as `Run.params` returns them.
 
-    Each access reads the parameters from the journal.
+    Each access covers the parameters that all processes have recorded so far. It reads the journal
+    again only if the journal has changed.
     """
 
     def __init__(self, run: Annotations) -> None:
         """Internal: read `Run.params` instead of creating an instance."""
+        from provml.journal.history import LastValues
+
         self._run = run
+        self._last = LastValues(run.path, "param")
 
     def set(self, /, **params: Any) -> None:
         """Record each keyword argument as a parameter; see `Run.log_params`."""
         self._run.log_params(params)
 
-    def _values(self) -> dict[str, Any]:
-        return self._run._last_values("param")
-
     def __getitem__(self, name: str) -> Any:
-        return self._values()[name]
+        return self._last.get(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values())
+        return iter(self._last.names())
 
     def __len__(self) -> int:
-        return len(self._values())
+        return len(self._last.names())
 
     def __repr__(self) -> str:
-        return f"<provml.Params {self._values()!r}>"
+        return f"<provml.Params {self._last.all()!r}>"
 
 
 class Annotations(Recorder):
@@ -246,11 +247,6 @@ class Annotations(Recorder):
         from provml.journal.history import find_spans
 
         return find_spans(self._journal(), name, source, since, until)
-
-    def _last_values(self, kind: str) -> dict[str, Any]:
-        from provml.journal.history import last_values
-
-        return last_values(self._journal(), kind)
 
     def _journal(self) -> Journal:
         from provml.journal.reader import Journal
