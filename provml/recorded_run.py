@@ -209,17 +209,17 @@ class RecordedRun:
     @property
     def params(self) -> dict[str, Any]:
         """The parameters of the run, with their latest values."""
-        return self._settings["param"].all()
+        return self._settings["param"].to_dict()
 
     @property
     def tags(self) -> dict[str, Any]:
         """The tags of the run, with their latest values."""
-        return self._settings["tag"].all()
+        return self._settings["tag"].to_dict()
 
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata of the run, with the latest value of each key."""
-        return self._settings["metadata"].all()
+        return self._settings["metadata"].to_dict()
 
     @property
     def external_id(self) -> str | None:
