@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from provml.journal import process
-from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
+_START_DIGITS: Final = 20
 _STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
@@ -58,17 +60,32 @@ def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
 
     Returns 0 if the run has no writer.
     """
-    return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
+    return find_first_start_ns(list_writer_files(Path(run_folder)))
+
+
+def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
+    """Return when the first writer started, in nanoseconds since the epoch; 0 without writers."""
+    return min(map(_parse_start_ns, writers), default=0)
 
 
 def _parse_start_ns(files: WriterFiles) -> int:
     digits = files.name.partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
+    if not (digits.isdecimal() and len(digits) <= _START_DIGITS):
+        return 0
+    return min(int(digits), 2**63 - 1)
 
 
 def read_run_state(run_folder: Path) -> RunState:
     """Read a run's current state. Raises JournalError if a file has a newer format version."""
-    writers = list_writer_files(run_folder)
+    try:
+        with open_writer_files(run_folder) as writers:
+            return determine_state(writers)
+    except OSError:
+        return determine_state([])
+
+
+def determine_state(writers: Sequence[WriterFiles]) -> RunState:
+    """Determine a run's state from the files of its writers, as `read_run_state` does."""
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
@@ -86,7 +103,7 @@ def read_run_state(run_folder: Path) -> RunState:
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
         status=worst.status,
-        started_ns=min((_parse_start_ns(files) for files in writers), default=0),
+        started_ns=find_first_start_ns(writers),
         ended_ns=max(ends) if ends and not running else None,
         reason=worst.reason,
         exception=worst.exception,
@@ -142,6 +159,7 @@ def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
     # a file without a writer line was just created, or is damaged
     silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
     try:
-        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns
+        with files.open_events() as file:
+            return time.time_ns() - os.fstat(file.fileno()).st_mtime_ns < silence_ns
     except OSError:
         return False
