@@ -209,6 +209,12 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                 raise
 
 
+def make_link(root: Path, path: Path, target: str) -> None:
+    """Create a symbolic link below the root, as part of a copy of a user's folder."""
+    with _open_parent(root, path) as (parent, name):
+        os.symlink(target, name, dir_fd=parent)
+
+
 def remove_file(root: Path, path: Path) -> None:
     """Remove a file or link below the root; do nothing if it does not exist."""
     with _open_parent(root, path) as (parent, name):
@@ -340,7 +346,7 @@ def _set_folder_mode(fd: int) -> None:
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:
-    """Return the mode for a new folder. Keeps the bit that passes the folder's group on to files."""
+    """Return the mode of a new folder. Keep the bit that passes the folder's group to its files."""
     return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())
 
 

@@ -192,8 +192,13 @@ def open_directory(
 
 
 def _find_root(store: str | os.PathLike[str]) -> Path:
-    """Return the store's absolute path, without ``..``."""
-    root = Path(store).absolute()
+    """Return the store's absolute path, without ``..``. Raises StoreError."""
+    try:
+        root = Path(store).absolute()
+    except FileNotFoundError:
+        raise StoreError(
+            f"can't find the store {os.fspath(store)!r}, because the working folder was removed"
+        ) from None
     return Path(os.path.realpath(root)) if ".." in root.parts else root
 
 
