@@ -93,9 +93,13 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
 def open_folder(root: Path, path: Path) -> int:
     """Open a folder below the root, or the root itself, and return its descriptor."""
+    return _open_folder_below(root, _split_below(root, path), path)
+
+
+def _open_folder_below(root: Path, names: tuple[str, ...], path: Path) -> int:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in _split_below(root, path):
+        for name in names:
             fd, parent = _open_folder_in(fd, name, path), fd
             os.close(parent)
     except BaseException:
@@ -258,6 +262,13 @@ def move(root: Path, source: Path, target: Path) -> None:
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
     """Return the components of a path after the root. Raises StoreError if it is not below."""
+    start, text = os.fspath(root), os.fspath(path)
+    if text == start:
+        return ()
+    if text.startswith(f"{start}/"):  # the usual case, which needs no pathlib
+        names = tuple(name for name in text[len(start) :].split("/") if name not in ("", "."))
+        if ".." not in names:
+            return names
     try:
         names = Path(path).relative_to(root).parts
     except ValueError:  # one of them may be relative, or contain ``..``
@@ -276,7 +287,7 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
     names = _split_below(root, path)
     if not names:
         raise StoreError(f"{path} is the store itself, not a file in it")
-    fd = open_folder(root, Path(root, *names[:-1]))
+    fd = _open_folder_below(root, names[:-1], path)
     try:
         yield fd, names[-1]
     finally:
