@@ -209,7 +209,7 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                 file.flush()
                 if sync:
                     os.fsync(file.fileno())
-                os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+                _rename(parent, temporary, parent, name, path)
             except BaseException:
                 os.unlink(temporary, dir_fd=parent)
                 raise
@@ -254,10 +254,7 @@ def move(root: Path, source: Path, target: Path) -> None:
     Raises OSError if the target is a folder that is not empty.
     """
     with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
-        try:
-            os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
+        _rename(old, name, new, new_name, target)
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
@@ -365,6 +362,14 @@ def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
         finally:
             os.close(fd)
         return _open_folder_in(parent, name, path)
+
+
+def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
+    """Rename an entry of a folder; name the new path in the error if that fails."""
+    try:
+        os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def _set_folder_mode(fd: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 from watched import make_victim, take_snapshot
 
 import provml
@@ -178,7 +179,7 @@ def test_no_command_deletes_what_the_tables_link_to(
     _link(VERSION, "")(store, victim)
     words = {"history": ["net"], "sql": ["SELECT id FROM runs"], "lineage": ["net"]}
     line = [sys.executable, "-m", "provml", command, *words.get(command, []), "--store", str(store)]
-    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     assert command == "index" or "a" in done.stdout
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 from watched import make_victim, take_snapshot
 
 from provml.sparql import load_runs
@@ -115,7 +116,7 @@ def test_provml_query_does_not_write_behind_a_link(store: Path, victim: Path) ->
     """`provml query` emptied a folder outside the store."""
     _link("sparql", "sparql")(store, victim)
     line = [sys.executable, "-m", "provml", "query", "--store", str(store), RUNS]
-    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     assert "run1" in done.stdout
     assert "because" in done.stderr
 
