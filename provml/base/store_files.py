@@ -305,7 +305,7 @@ def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
             fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
-            os.fchmod(fd, 0o666 & ~store_umask())
+            _set_mode(fd, 0o666 & ~store_umask())
             return fd
         # look before opening, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
@@ -329,7 +329,7 @@ def _keep_permissions(parent: int, name: str, fd: int) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISREG(old.st_mode):
-        os.fchmod(fd, old.st_mode & 0o777)
+        _set_mode(fd, old.st_mode & 0o777)
 
 
 def _make_root(root: Path) -> bool:
@@ -338,7 +338,7 @@ def _make_root(root: Path) -> bool:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    os.chmod(root, _shared_folder_mode(os.stat(root)))
+    _set_mode(root, _shared_folder_mode(os.stat(root)))
     return True
 
 
@@ -373,7 +373,15 @@ def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
 
 
 def _set_folder_mode(fd: int) -> None:
-    os.fchmod(fd, _shared_folder_mode(os.fstat(fd)))
+    _set_mode(fd, _shared_folder_mode(os.fstat(fd)))
+
+
+def _set_mode(file: int | Path, mode: int) -> None:
+    """Set the mode of a new file or folder, which is private before, unless that is impossible."""
+    try:
+        os.chmod(file, mode)
+    except OSError:
+        pass  # some network file systems have no permissions
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:

@@ -145,6 +145,19 @@ def test_a_damaged_segment_is_removed_alone(store: Path) -> None:
     assert not (store / ".tables" / VERSION / SEGMENT).exists()
 
 
+@pytest.mark.parametrize("table", ["runs", "params", "nodes"])
+def test_a_segment_with_other_columns_is_built_again(table: str, store: Path) -> None:
+    """A file with other columns would stop every question about the store."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    ask(store)
+    (path,) = (store / ".tables" / VERSION).glob(f"0*/{table}.parquet")
+    rows = pq.read_table(path)
+    pq.write_table(rows.append_column("more", pa.array([1] * len(rows))), path)
+    opened = provml.open_store(store)
+    assert opened.sql(f"SELECT count(*) FROM {table}").rows[0][0] == len(rows)
+    ask(store)
+
+
 def test_samples_behind_a_link_are_neither_read_nor_replaced(store: Path, victim: Path) -> None:
     """SQL would read a file outside the store as the samples of a run, or overwrite it."""
     ask(store)

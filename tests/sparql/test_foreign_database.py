@@ -136,6 +136,29 @@ def test_the_database_has_the_permissions_of_the_store(
     assert modes == {(True, folders), (False, files)}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"triples": ', '"triples": "x", "x": '),
+        ('"triples": ', '"triples": -1.5e300, "samples": '),
+        ('"status": "finished"', '"status": {}'),
+        ('"final": true', '"final": []'),
+        ('"read_unfinished": []', '"read_unfinished": ["no IRI", 7]'),
+        ('"read_unfinished": []', '"read_unfinished": 7'),
+        ('"graphs": {"', '"graphs": {"no IRI '),
+        ('"graphs": {', '"graphs": {"urn:x": ' + "[" * 5000 + "]" * 5000 + ", "),
+    ],
+)
+def test_an_index_with_other_types(old: str, new: str, store: Path) -> None:
+    """A store that somebody else made would end each query with a traceback."""
+    ask(store)
+    index = store / ".provml" / "sparql" / "index.json"
+    text = index.read_text()
+    assert old in text
+    index.write_text(text.replace(old, new))
+    ask(store)
+
+
 @pytest.mark.parametrize("left", [["LOG", "LOCK"], ["CURRENT", "MANIFEST-000001"], ["000004.sst"]])
 def test_a_kill_while_the_database_is_deleted(left: list[str], store: Path) -> None:
     """What remains of a half-deleted database would count as somebody else's for ever."""
