@@ -249,8 +249,8 @@ class LoadedDatabase:
                 continue  # RocksDB has removed the file
             try:
                 os.fchmod(fd, 0o666 & ~store_umask())
-            except PermissionError:
-                pass  # the file belongs to another user of a shared store
+            except OSError:
+                pass  # the file belongs to another user, or its file system has no permissions
             finally:
                 os.close(fd)
 
