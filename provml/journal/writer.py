@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -80,19 +81,19 @@ class JournalWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
         stem = str(self._folder / self.name)
-        # write the writer line first, so that every samples file has one
-        self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
+        # create the events file first, so that every samples file has a writer line
+        self._events = EventsFile(
+            stem + layout.EVENTS_SUFFIX,
+            {
+                "record": "writer",
+                "format": layout.FORMAT_VERSION,
+                "time": created_ns,
+                "role": role,
+                **process.describe_process(),
+                **facts,
+            },
+        )
         try:
-            self._events.append(
-                {
-                    "record": "writer",
-                    "format": layout.FORMAT_VERSION,
-                    "time": created_ns,
-                    "role": role,
-                    **process.describe_process(),
-                    **facts,
-                }
-            )
             self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
         except OSError:
             self._events.close()
@@ -450,6 +451,7 @@ class JournalWriter:
         self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
+        self._events.close()  # otherwise the child would hold the parent's lock
 
 
 class AbsentWriter:
@@ -534,9 +536,16 @@ def _extra_fields(extra: int | ExtraFields) -> Record:
 
 
 def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
+    """Issue a ProvMLWarning. If a filter turns it into an exception, print it to standard error."""
     try:
         # show no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
+        _print_warning(message)
+
+
+def _print_warning(message: str) -> None:
+    try:
+        sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
+    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
         pass
