@@ -37,7 +37,7 @@ _output_option = click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="The file for the PROV document. Without --format, its extension determines the format.  "
+    help="The file for the PROV document. Without --format, the extension determines the format.  "
     "[default: standard output]",
 )
 

@@ -183,7 +183,7 @@ def _listed_run(entry: RunEntry) -> ListedRun:
 def _find_runs(
     store: Path, where: str | None, sort: str | None, show: Sequence[str], limit: int | None
 ) -> list[ListedRun]:
-    """Find the runs that meet the conditions in the store's tables.
+    """Read the runs that meet the conditions from the tables of the store.
 
     Also prints notes, for example about runs that are left out.
     """

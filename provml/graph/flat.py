@@ -33,7 +33,7 @@ _JOINED: Final = ("types", "bundles")
 
 
 def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
-    r"""Build the graph of the part of some runs that a view selects, with simple attributes.
+    r"""Build a graph with simple attributes from the part of some runs that a view selects.
 
     In the graph, all values of an attribute have the same type:
 

@@ -189,7 +189,7 @@ class _PlaceFinder:
     def of(self, key: str) -> str | None:
         """Return the key of the nearest context or run that made or used a node, or None."""
         if key not in self._known:
-            self._known[key] = None  # stops the search if there is a cycle
+            self._known[key] = None  # stop the search if there is a cycle
             self._known[key] = self._find(key)
         return self._known[key]
 

@@ -48,7 +48,7 @@ def spark(values: Numbers, width: int) -> str:
 
 
 def dots(chart: Chart, log: bool, width: int, height: int) -> tuple[list[list[Cell]], Any, Any]:
-    """Draw all lines of a chart with Braille characters, each of two by four dots.
+    """Draw all lines of a chart with Braille characters, which have two by four dots each.
 
     Args:
         log: whether to use a logarithmic vertical axis.

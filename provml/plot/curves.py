@@ -138,7 +138,7 @@ def read_curves(
 
 
 def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Return the indices of the values to keep in a thinned curve that looks the same.
+    """Return the indices of the values to keep so that a thinned curve looks like the original.
 
     Keeps the first and the last value. For each stretch, keeps the lowest and the highest value,
     and one value that is not a number, so that gaps stay visible.
