@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import read_settings
+from provml.base.store_files import is_folder, remove_file, store_root
 from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.collect.content import describe_path
+from provml.journal import layout
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
@@ -42,7 +44,10 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
 
 def _record_all(run_folder: Path) -> list[str]:
-    notes, streams = list_access_logs(run_folder), find_leftover_logs(run_folder)
+    run_folder = Path(os.path.abspath(run_folder))
+    root, artifacts = store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
+    notes = list_access_logs(run_folder)
+    streams = find_leftover_logs(run_folder) if is_folder(root, artifacts) else []
     if not (notes or streams) or any(map(_is_running, notes)):
         return []
     ended_ns = Journal(run_folder).state().ended_ns
@@ -53,6 +58,7 @@ def _record_all(run_folder: Path) -> list[str]:
         for name, files in streams:
             for file in files:
                 _record_printed(run, file)
+                remove_file(root, file)
             files[0].parent.rmdir()
             messages.append(f"{name}: recorded the printed output")
         if notes:
@@ -74,11 +80,10 @@ def _is_running(notes: Path) -> bool:
 
 
 def _record_printed(run: Run, file: Path) -> None:
-    """Record a file of printed output as an artifact, copy it into the run, and delete it."""
+    """Record a file of printed output as an artifact, and copy it into the run."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING_ORDER}
     content = describe_path(str(file), run.path, True)
     content.pop("path", None)
     run._append({**record, "step": None, "epoch": None, "time": time.time_ns(), "content": content})
-    file.unlink()
