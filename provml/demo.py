@@ -279,8 +279,8 @@ def _write_page(run_folder: Path) -> tuple[Path | None, str | None]:
     """Write the page next to the run's document; return its path, or why it can't be written."""
     page = document_path(run_folder, "html")
     try:
-        with open_document(run_folder, "html") as sink:
-            RecordedRun(run_folder).export("html", sink)
+        with open_document(run_folder, "html") as file:
+            RecordedRun(run_folder).export("html", file)
     except MissingExtraError as error:
         return None, str(error)
     return page, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
@@ -57,16 +57,17 @@ def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
     """
     run_folder = Path(os.path.abspath(run_folder))
     path = document_path(run_folder, format)
-    try:
-        with store_files.replacing(store_files.store_root(run_folder), path) as file:
-            yield file
-    except StoreError:
-        raise
-    except OSError as error:
-        if error.filename is not None and os.fspath(path) != error.filename:
-            raise
-        reason = f"{error.strerror}; use provml export -o to write it elsewhere"
-        raise OSError(error.errno, reason, os.fspath(path)) from None
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(
+                store_files.replacing(store_files.store_root(run_folder), path)
+            )
+        except StoreError as error:
+            raise StoreError(f"{error}; use -o to write the file elsewhere") from None
+        except OSError as error:
+            reason = f"{error.strerror}; use -o to write the file elsewhere"
+            raise OSError(error.errno, reason, os.fspath(path)) from None
+        yield file
 
 
 def write_document(

@@ -1,6 +1,6 @@
 """Writes ``*.events.jsonl`` files: one line for each record, and one write() call for each line.
 
-Imports only `layout`, `safe_open`, `writer_lock` and `errors` from provml.
+Imports only `layout`, `safe_open`, `writer_lock`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from provml.base import store_files
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
@@ -21,30 +23,32 @@ _encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(
 class EventsFile:
     """The events file of one process. Not thread-safe: call its methods under a lock."""
 
-    def __init__(self, path: str, writer: dict[str, Any]) -> None:
+    def __init__(self, root: Path, path: Path, writer: dict[str, Any]) -> None:
         """Create the events file with its first line, and lock it for as long as it is open.
 
         The file gets its name when it is locked and has its first line, so that a reader never sees
         it without them. Raises OSError if the file can't be created.
 
         Args:
-            path: the path of the file.
+            root: the store's root.
+            path: the path of the file, below the root.
             writer: the first record, without the facts about the lock.
         """
         self.path = path
-        folder, name = os.path.split(path)
-        temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.part")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        temporary = path.with_name(
+            f".{path.name}.{os.urandom(8).hex()}{store_files.PARTIAL_SUFFIX}"
+        )
         with avoid_std_fds():
-            self._fd = os.open(temporary, flags, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            self._fd = store_files.open_file(root, temporary, flags)
         self._torn = False
         try:
             self.append(writer | acquire_lock(self._fd))
-            os.rename(temporary, path)
+            store_files.move(root, temporary, path)
         except OSError:
             self.close()
             with suppress(OSError):
-                os.unlink(temporary)
+                store_files.remove_file(root, temporary)
             raise
 
     @property

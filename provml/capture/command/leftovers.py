@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.base.settings import read_settings
-from provml.base.store_files import is_folder, remove_file, store_root
 from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
@@ -45,9 +45,9 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
 def _record_all(run_folder: Path) -> list[str]:
     run_folder = Path(os.path.abspath(run_folder))
-    root, artifacts = store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
+    root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     notes = list_access_logs(run_folder)
-    streams = find_leftover_logs(run_folder) if is_folder(root, artifacts) else []
+    streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
     if not (notes or streams) or any(map(_is_running, notes)):
         return []
     ended_ns = Journal(run_folder).state().ended_ns
@@ -58,8 +58,8 @@ def _record_all(run_folder: Path) -> list[str]:
         for name, files in streams:
             for file in files:
                 _record_printed(run, file)
-                remove_file(root, file)
-            files[0].parent.rmdir()
+                store_files.remove_file(root, file)
+            store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
         if notes:
             record_files(run, until_ns=ended_ns)
