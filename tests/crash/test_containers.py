@@ -180,3 +180,33 @@ def test_a_run_that_is_closed_by_force_while_it_is_alive_loses_nothing(
     assert samples.stat().st_size == size
     locked.rename(events)
     go_on(child, folder)
+
+
+def test_files_of_a_command_in_a_container_are_left_to_it(containers, tmp_path):
+    """A recovery outside would record other files that happen to have the same paths."""
+    source = """
+import sys
+open("made.txt", "w").write("made")
+print("printed", flush=True)
+sys.stdin.readline()
+"""
+    command = [sys.executable, "-m", "provml", "run", "--run-id", "r", "--", sys.executable, "-c"]
+    with subprocess.Popen(
+        [*_CONTAINER, *command, source],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=tmp_path,
+    ) as child:
+        assert child.stdout.readline() == "printed\n"
+        child.kill()
+    (folder,) = (tmp_path / "store").glob("*/r")
+    notes = {path: path.read_bytes() for path in folder.glob("journal/*.opened")}
+    assert notes
+    status, text = recover(folder)
+    assert status == 0
+    assert "stdout: recorded the printed output" in text
+    assert "in another container" in text
+    assert {path: path.read_bytes() for path in folder.glob("journal/*.opened")} == notes
+    assert {one.name for one in provml.load(folder).artifacts()} == {"stdout"}
