@@ -18,6 +18,7 @@ import click
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.cli._options import FormatName, examples, store_option, view_of, view_options
+from provml.cli.recover import describe_swept
 from provml.journal.reader import describe_damage
 from provml.journal.store import find_run
 
@@ -80,6 +81,7 @@ def export_command(
         find_format,
         guess_format,
         open_document,
+        sweep_run_folder,
     )
 
     view = view_of(view_given)
@@ -116,6 +118,8 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
+    if output is None:
+        terminal.echo_notes(describe_swept(sweep_run_folder(folders[0])))
     note = describe_damage(damage)
     if note is not None:
         terminal.echo_note(note)

@@ -1,18 +1,20 @@
 """Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the beginning and the end of each file. Imports only `files` and `process` from provml.
+Reads only the beginning and the end of each file. Imports only `journal` from provml.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from provml.journal import process
-from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
+from provml.journal.process import Liveness, check_process
+from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
@@ -58,7 +60,12 @@ def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
 
     Returns 0 if the run has no writer.
     """
-    return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
+    return find_first_start_ns(list_writer_files(Path(run_folder)))
+
+
+def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
+    """Return when the first writer started, in nanoseconds since the epoch; 0 without writers."""
+    return min(map(_parse_start_ns, writers), default=0)
 
 
 def _parse_start_ns(files: WriterFiles) -> int:
@@ -68,7 +75,14 @@ def _parse_start_ns(files: WriterFiles) -> int:
 
 def read_run_state(run_folder: Path) -> RunState:
     """Read a run's current state. Raises JournalError if a file has a newer format version."""
-    writers = list_writer_files(run_folder)
+    try:
+        with open_writer_files(run_folder) as writers:
+            return _determine_state(writers)
+    except OSError:
+        return _determine_state([])
+
+
+def _determine_state(writers: Sequence[WriterFiles]) -> RunState:
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
@@ -86,7 +100,7 @@ def read_run_state(run_folder: Path) -> RunState:
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
         status=worst.status,
-        started_ns=min((_parse_start_ns(files) for files in writers), default=0),
+        started_ns=find_first_start_ns(writers),
         ended_ns=max(ends) if ends and not running else None,
         reason=worst.reason,
         exception=worst.exception,
@@ -109,10 +123,29 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
         )
     if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented writing the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
-    where = f"process {writer.get('pid')} on {writer.get('host')}"
-    if is_writer_alive(files, writer):
+    where = describe_writer(files, writer)
+    liveness = check_writer(files, writer)
+    if liveness.is_alive:
         return _WriterEnd("running", reason=where)
-    return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    if liveness.is_alive is False:
+        return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    doubt = f"whether it is still alive can't be checked from here: {liveness.doubt}"
+    if any(_has_changed(one, _SILENCE_NS) for one in (files.open_events, files.open_samples)):
+        return _WriterEnd("running", reason=f"{where} ({doubt})")
+    silence = f"{where} has written nothing in the last {_SILENCE_NS // 10**9} s"
+    return _WriterEnd("crashed", reason=f"{silence}; {doubt}")
+
+
+def describe_writer(files: WriterFiles, writer: dict[str, Any]) -> str:
+    """Return a description of the process that wrote these files, for messages.
+
+    Args:
+        files: the writer's files.
+        writer: its ``writer`` record; empty if it can't be read.
+    """
+    if not writer:
+        return f"the unknown process that wrote {files.name}"
+    return f"process {writer.get('pid')} on {writer.get('host')}"
 
 
 def _is_time(value: object) -> bool:
@@ -130,18 +163,35 @@ def find_owner_ranks(run_folder: Path) -> set[int | None]:
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Return whether a writer's process is alive.
+def check_writer(files: WriterFiles, writer: dict[str, Any]) -> Liveness:
+    """Return whether a writer's process is alive, or that this can't be checked from here.
 
-    If that can't be checked, for example for a process on another host, the process counts as alive
-    if it synced its files recently.
+    Args:
+        files: the writer's files.
+        writer: its ``writer`` record; empty if it can't be read.
     """
-    alive = process.is_process_alive(writer)
-    if alive is not None:
-        return alive
-    # a file without a writer line was just created, or is damaged
-    silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
     try:
-        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns
+        with files.open_events() as file:
+            is_held = is_lock_held(file.fileno(), writer)
+    except OSError:
+        is_held = None
+    if writer:
+        return check_process(writer, is_held)
+    # the first line is damaged, or an early version of provml has just created the file
+    if is_held:
+        return Liveness(True)
+    if _has_changed(files.open_events, _FIRST_LINE_NS):
+        return Liveness(None, "its files do not say yet which process writes them")
+    return Liveness(False)
+
+
+def _has_changed(open_file: Callable[[], BinaryIO], within_ns: int) -> bool:
+    """Return whether a file changed in the last ``within_ns``, or will by this machine's clock.
+
+    The clock of the writer's machine or of the file server may be ahead or behind.
+    """
+    try:
+        with open_file() as file:
+            return abs(time.time_ns() - os.fstat(file.fileno()).st_mtime_ns) < within_ns
     except OSError:
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -85,21 +86,22 @@ class JournalWriter:
         self._root = store_files.store_root(run_folder)
         store_files.make_folder(self._root, self._folder)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
-        # write the writer line first, so that every samples file has one
+        # create the events file first, so that every samples file has a writer line
         events_path = self._folder / (self.name + layout.EVENTS_SUFFIX)
         samples_path = self._folder / (self.name + layout.SAMPLES_SUFFIX)
-        self._events = EventsFile(self._root, events_path)
+        self._events = EventsFile(
+            self._root,
+            events_path,
+            {
+                "record": "writer",
+                "format": layout.FORMAT_VERSION,
+                "time": created_ns,
+                "role": role,
+                **process.describe_process(),
+                **facts,
+            },
+        )
         try:
-            self._events.append(
-                {
-                    "record": "writer",
-                    "format": layout.FORMAT_VERSION,
-                    "time": created_ns,
-                    "role": role,
-                    **process.describe_process(),
-                    **facts,
-                }
-            )
             self._samples = SampleFile(self._root, samples_path, created_ns)
         except OSError:
             self._events.close()
@@ -477,6 +479,7 @@ class JournalWriter:
         self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
+        self._events.close()  # otherwise the child would hold the parent's lock
 
 
 class AbsentWriter:
@@ -561,9 +564,16 @@ def _extra_fields(extra: int | ExtraFields) -> Record:
 
 
 def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
+    """Issue a ProvMLWarning. If a filter turns it into an exception, print it to standard error."""
     try:
         # show no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
+        _print_warning(message)
+
+
+def _print_warning(message: str) -> None:
+    try:
+        sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
+    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
         pass
