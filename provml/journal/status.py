@@ -1,19 +1,20 @@
 """Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the beginning and the end of each file. Imports only `files` and `process` from provml.
+Reads only the beginning and the end of each file. Imports only `journal` from provml.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from provml.journal import process
 from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
+from provml.journal.process import Liveness, check_process
+from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
@@ -126,10 +127,29 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
         )
     if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented writing the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
-    where = f"process {writer.get('pid')} on {writer.get('host')}"
-    if is_writer_alive(files, writer):
+    where = describe_writer(files, writer)
+    liveness = check_writer(files, writer)
+    if liveness.is_alive:
         return _WriterEnd("running", reason=where)
-    return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    if liveness.is_alive is False:
+        return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    doubt = f"whether it is still alive can't be checked from here: {liveness.doubt}"
+    if any(_has_changed(one, _SILENCE_NS) for one in (files.open_events, files.open_samples)):
+        return _WriterEnd("running", reason=f"{where} ({doubt})")
+    silence = f"{where} has written nothing in the last {_SILENCE_NS // 10**9} s"
+    return _WriterEnd("crashed", reason=f"{silence}; {doubt}")
+
+
+def describe_writer(files: WriterFiles, writer: dict[str, Any]) -> str:
+    """Return a description of the process that wrote these files, for messages.
+
+    Args:
+        files: the writer's files.
+        writer: its ``writer`` record; empty if it can't be read.
+    """
+    if not writer:
+        return f"the unknown process that wrote {files.name}"
+    return f"process {writer.get('pid')} on {writer.get('host')}"
 
 
 def _is_time(value: object) -> bool:
@@ -147,19 +167,35 @@ def find_owner_ranks(run_folder: Path) -> set[int | None]:
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Return whether a writer's process is alive.
+def check_writer(files: WriterFiles, writer: dict[str, Any]) -> Liveness:
+    """Return whether a writer's process is alive, or that this can't be checked from here.
 
-    If that can't be checked, for example for a process on another host, the process counts as alive
-    if it synced its files recently.
+    Args:
+        files: the writer's files.
+        writer: its ``writer`` record; empty if it can't be read.
     """
-    alive = process.is_process_alive(writer)
-    if alive is not None:
-        return alive
-    # a file without a writer line was just created, or is damaged
-    silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
     try:
         with files.open_events() as file:
-            return time.time_ns() - os.fstat(file.fileno()).st_mtime_ns < silence_ns
+            is_held = is_lock_held(file.fileno(), writer)
+    except OSError:
+        is_held = None
+    if writer:
+        return check_process(writer, is_held)
+    # the first line is damaged, or an early version of provml has just created the file
+    if is_held:
+        return Liveness(True)
+    if _has_changed(files.open_events, _FIRST_LINE_NS):
+        return Liveness(None, "its files do not say yet which process writes them")
+    return Liveness(False)
+
+
+def _has_changed(open_file: Callable[[], BinaryIO], within_ns: int) -> bool:
+    """Return whether a file changed in the last ``within_ns``, or will by this machine's clock.
+
+    The clock of the writer's machine or of the file server may be ahead or behind.
+    """
+    try:
+        with open_file() as file:
+            return abs(time.time_ns() - os.fstat(file.fileno()).st_mtime_ns) < within_ns
     except OSError:
         return False
