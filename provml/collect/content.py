@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -184,8 +183,20 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
     """
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
-        digest.update(file_digest.encode() + b"  " + name + b"\n")
+        digest.update(manifest_line(file_digest, name))
     return digest.hexdigest()
+
+
+def manifest_line(digest: str, name: bytes) -> bytes:
+    r"""Return a line of a manifest, as ``sha256sum`` writes it.
+
+    If the name contains a line break, the line begins with ``\``, and the name's line breaks and
+    backslashes are escaped.
+    """
+    if b"\n" not in name:
+        return digest.encode() + b"  " + name + b"\n"
+    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+    return b"\\" + digest.encode() + b"  " + escaped + b"\n"
 
 
 def digest_link(path: str) -> Facts:
@@ -269,52 +280,3 @@ def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
     temporary.write_bytes(content)
     os.replace(temporary, target)
     return {"kind": "file", "copy": relative, "sha256": sha256, "size": len(content)}
-
-
-def as_array(value: object) -> Any:
-    """Return an array or tensor as a numpy array; return None for any other value.
-
-    Copies the data of tensors that are not on the CPU. Imports numpy only if the value needs it.
-    """
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.ndarray):
-        return value
-    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        return None
-    detach = getattr(value, "detach", None)
-    if callable(detach):  # a torch tensor, which these calls do not change
-        value = detach().cpu()
-    if not (hasattr(value, "__array_interface__") or hasattr(value, "__array__")):
-        return None
-    try:
-        import numpy as np
-
-        return np.asarray(value)
-    except (ImportError, TypeError, ValueError, RuntimeError):
-        return None
-
-
-def describe_array(array: Any) -> Facts:
-    """Return the digest, shape, dtype and size of a numpy array. Object arrays have no digest."""
-    facts: Facts = {
-        "kind": "array",
-        "dtype": str(array.dtype),
-        "shape": [int(length) for length in array.shape],
-        "size": int(array.nbytes),
-    }
-    if array.dtype.hasobject:
-        facts["unread"] = "an array of Python objects has no stable bytes"
-        return facts
-    facts["sha256"] = digest_array(array)
-    return facts
-
-
-def digest_array(array: Any) -> str:
-    """Return the hexadecimal digest of a numpy array, as defined at the top of this module."""
-    import numpy as np
-
-    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
-    contiguous = np.ascontiguousarray(array)
-    if array.size:
-        digest.update(contiguous.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

@@ -190,9 +190,9 @@ def test_models_are_digested_by_their_parameters() -> None:
     one, same, other = (describe_model(Net(s), Path(), None) for s in (1.0, 1.0, 2.0))
     assert one["sha256"] == same["sha256"] != other["sha256"]
     assert (one["digest_of"], one["parameters"]) == ("state_dict", 5)
-    pickled = describe_model({"coef": [1.0]}, Path(), None)
-    assert (pickled["digest_of"], len(pickled["sha256"])) == ("pickle", 64)
-    assert "can't be pickled" in describe_model(lambda: None, Path(), None)["unread"]
+    plain = describe_model({"coef": [1.0]}, Path(), None)
+    assert (plain["digest_of"], len(plain["sha256"])) == ("values", 64)
+    assert "can't be imported" in describe_model(lambda: None, Path(), None)["unread"]
 
 
 def test_versions_of_a_model_are_revisions(run: provml.Run, tmp_path: Path) -> None:
