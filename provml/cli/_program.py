@@ -6,9 +6,9 @@ call imports only the module that defines the command. Each of these modules has
 - ``GROUP``: the heading under which the help lists the commands
 - ``COMMANDS``: a list of click commands
 
-Other packages can add commands through the entry point group ``provml.commands``. The name of the
-entry point is the name of the command, and its object is a click command. provml searches the entry
-points only for the help, and for a name that is not one of its own commands.
+Other packages can add commands through the entry point group ``provml.commands``. The entry point
+has the name of the command, and refers to a click command. provml searches the entry points only to
+show the help, and to find a command that is not its own.
 
 Imports `importlib.metadata` and the modules of the commands only when needed.
 """
@@ -48,7 +48,7 @@ BUILT_IN: Final = {
     "index": "index",
     "demo": "demo",
 }
-"""The module that defines each of provml's own commands. The help lists them in this order."""
+"""provml's own commands, in the order of the help, with the modules that define the commands."""
 
 _OTHERS: Final = "From other packages"
 _LEAST_HELP: Final = 30
