@@ -73,7 +73,14 @@ def export_command(
     Several runs are written to one document with a bundle (in RDF, a named graph) for each run. To
     export several runs, name the file with -o.
     """
-    from provml.export import document_path, export, export_bundles, find_format, guess_format
+    from provml.export import (
+        document_path,
+        export,
+        export_bundles,
+        find_format,
+        guess_format,
+        open_document,
+    )
 
     view = view_of(view_given)
     if format_name is not None:
@@ -86,7 +93,8 @@ def export_command(
     target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
-    with open_sink(target) as sink, _count_bytes(sink, output == _STDOUT) as counted:
+    opened = open_document(folders[0], chosen) if output is None else open_sink(target)
+    with opened as sink, _count_bytes(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
             mapping = export(folders[0], chosen, written, detail, view)

@@ -33,12 +33,15 @@ Imports only `graph`, `plot` and the layers below them from provml.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from provml.base import store_files
 from provml.base.sinks import Destination, open_sink
-from provml.errors import ExportError
+from provml.base.store_files import store_root
+from provml.errors import ExportError, StoreError
 from provml.export._registry import Format, find_format, guess_format, load_formats
 from provml.journal.reader import Journal
 from provml.model.bundles import RunBundles
@@ -56,6 +59,7 @@ __all__ = [
     "find_format",
     "guess_format",
     "load_formats",
+    "open_document",
     "write_documents",
 ]
 
@@ -153,6 +157,27 @@ def _check_view(chosen: Format, view: View) -> None:
 def document_path(run_folder: Path, format: str | Format) -> Path:
     """Return the path of the document that `write_documents` writes in a format."""
     return run_folder / f"{DOCUMENT_STEM}{find_format(format).suffix}"
+
+
+@contextmanager
+def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
+    """Open the document that `write_documents` writes in a format, to replace it.
+
+    The document replaces the old one at the end of the block. If the document's path is a link, the
+    link is replaced, and the file that it points to does not change.
+
+    Raises OSError if the document can't be written; the message suggests ``-o``.
+    """
+    path = document_path(run_folder, format)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(store_files.replacing(store_root(run_folder), path))
+        except StoreError as error:
+            raise StoreError(f"{error}; use -o to write the file elsewhere") from None
+        except OSError as error:
+            reason = f"{error.strerror}; use -o to write the file elsewhere"
+            raise OSError(error.errno, reason, os.fspath(path)) from None
+        yield file
 
 
 def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
