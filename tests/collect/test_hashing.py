@@ -16,6 +16,7 @@ import provml
 from provml.cli._overview import read_overview
 from provml.collect.content import digest_folder
 from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher
+from provml.collect.user_files import FolderFiles
 from provml.journal.reader import Journal
 
 
@@ -78,7 +79,7 @@ def test_a_folder_has_the_same_digest_as_in_the_foreground(store: Path, tmp_path
         run.log_dataset("data", folder)
         assert [progress.name for progress in run.hashing] == ["data"]
     (recorded,) = provml.load(run.path).artifacts()
-    expected = digest_folder(str(folder))
+    expected = digest_folder(FolderFiles(str(folder)))
     assert {key: recorded.facts[key] for key in expected} == expected
     assert recorded.facts["files"] == 42
 
