@@ -18,7 +18,12 @@ from provml.collect.arrays import describe_array, is_array
 from provml.collect.content import DeferHashing, Facts, describe_path, manifest_line
 from provml.collect.object_digests import digest_value
 from provml.collect.tables import describe_table, is_table
-from provml.collect.unreadable import UnreadableError, describe_type, explain_failure
+from provml.collect.unreadable import (
+    UnreadableError,
+    describe_type,
+    explain_failure,
+    printable_text,
+)
 from provml.errors import InvalidArgumentError
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -164,11 +169,10 @@ def _is_map_style(data: object) -> bool:
 def _describe_mapping(data: Mapping[Any, Any]) -> Facts:
     """Describe a mapping, such as a mapping of arrays, a Bunch or the splits of a dataset."""
     items = dict.items(data) if issubclass(type(data), dict) else data.items()  # type: ignore[arg-type]
-    named: dict[str, Any] = {}
-    for key, member in items:
-        name = str.__str__(key) if issubclass(type(key), str) else str(key)
-        named[name if name not in named else f"{type(key).__name__} {name}"] = member
-    if not named or len(named) > _MAX_DESCRIBED or len(named) < len(data):
+    named = {str(key): member for key, member in items}
+    has_names = all(issubclass(type(key), str) for key in data)
+    is_described = has_names or all(is_table(own) or is_array(own) for own in named.values())
+    if not named or not is_described or not len(data) == len(named) <= _MAX_DESCRIBED:
         return _describe_values(data)
     return _describe_members(data, named)
 
@@ -187,7 +191,7 @@ def _describe_members(data: Any, named: dict[str, Any]) -> Facts:
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
     """Combine the facts of several datasets. The digest covers their names and digests."""
-    facts: Facts = {"members": described}
+    facts: Facts = {"members": {printable_text(name): own for name, own in described.items()}}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):
         facts["size"] = sum(sizes)
@@ -199,7 +203,8 @@ def _combine_facts(described: dict[str, Facts]) -> Facts:
         facts["sha256"] = digest.hexdigest()
     else:
         reason = described[unread[0]].get("unread", "it has no digest")
-        facts["unread"] = f"its member {unread[0]!r} has no digest: {reason}"[:500]
+        name = printable_text(unread[0])
+        facts["unread"] = f"its member {name!r} has no digest: {reason}"[:500]
     return facts
 
 

@@ -258,7 +258,7 @@ def _encode_bytes(value: Any) -> bytes:
 
 
 def _encode_datetime(value: datetime) -> bytes:
-    if value.utcoffset() is None:
+    if value.tzinfo is None or value.utcoffset() is None:
         return f"datetime {value.isoformat()}\n".encode()
     convert = getattr(value, "tz_convert", None)  # a pandas timestamp, which has nanoseconds
     moment = value.astimezone(UTC) if convert is None else convert("UTC")
@@ -293,10 +293,13 @@ def _is_builtin_function(value: object) -> bool:
 
 
 def _find_global(value: Any) -> str:
-    """Return the module and name by which a class or function can be imported.
+    """Return the module and name of a class or function.
 
-    Raises UnreadableError if it can't be imported, for example because it is a lambda.
+    Raises UnreadableError if a function can't be imported by its name, for example because it is a
+    lambda, whose name says nothing about what it does.
     """
+    if issubclass(type(value), type):
+        return f"{value.__module__}.{value.__qualname__}"
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if module is None and isinstance(getattr(value, "__self__", None), ModuleType):
         module = value.__self__.__name__

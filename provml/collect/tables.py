@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 from provml.collect.arrays import digest_array
 from provml.collect.content import Facts, manifest_line
 from provml.collect.summaries import summarize_array
-from provml.collect.unreadable import UnreadableError, describe_type
+from provml.collect.unreadable import UnreadableError, describe_type, printable_text
 from provml.journal.values import encode
 
 
@@ -89,10 +89,11 @@ def describe_table(data: object, digest_cell: DigestCell) -> Facts:
     summary: dict[str, Any] = {}
     size = rows = 0
     for column in columns:
-        name = column.name if column.name not in schema else f"{column.name} {len(schema)}"
+        name = printable_text(column.name)
+        name = name if name not in schema else f"{name} {len(schema)}"
         column_digest, column_size = _digest_column(column, digest_cell)
         digest.update(manifest_line(column_digest, column.name.encode("utf-8", "backslashreplace")))
-        schema[name] = column.dtype
+        schema[name] = printable_text(column.dtype)
         rows = len(column.values) if column.present is None else len(column.present)
         column_summary = _summarize_column(column, rows)
         if column_summary:
@@ -213,6 +214,9 @@ def _pandas_column(name: str, series: Any) -> TableColumn:
     if has_zone:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     if type(series.dtype).__module__.startswith("numpy") and series.dtype.kind != "O":
+        if series.dtype.kind in "mM" and series.hasnans:
+            present = series.notna().to_numpy()
+            return TableColumn(name, dtype, present, series.to_numpy()[present], has_zone)
         return TableColumn(name, dtype, None, series.to_numpy(), has_zone)
     present = series.notna().to_numpy()
     kept = series[present]

@@ -37,7 +37,12 @@ def explain_failure(error: BaseException) -> str:
             text = ""
         name = type(error).__name__
         reason = f"it could not be read, because of {name}" + (f": {text}" if text else "")
-    return mask_text(reason.encode("utf-8", "backslashreplace").decode())[:_MAX_REASON_LENGTH]
+    return mask_text(printable_text(reason))[:_MAX_REASON_LENGTH]
+
+
+def printable_text(text: str) -> str:
+    """Return a text with its lone surrogates escaped, so that JSON and RDF can store it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def describe_type(value: object) -> str:
