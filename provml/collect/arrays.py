@@ -27,6 +27,7 @@ import inspect
 import math
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from provml.collect.content import Facts
@@ -54,13 +55,18 @@ def is_array(value: object) -> bool:
 
     Runs no code of the value, so it works for tensors without data and for objects that fail.
     """
-    kind = type(value)
-    return (
-        issubclass(kind, _find_classes("numpy", "ndarray", "generic"))
-        or issubclass(kind, _find_classes("torch", "Tensor"))
-        or _is_sparse_matrix(value)
-        or _is_array_like(value)
-    )
+    kind: Any = type(value)
+    return _find_library(kind) is not None or _is_array_like(value)
+
+
+@lru_cache(maxsize=256)
+def _find_library(kind: type) -> str | None:
+    """Return ``torch``, ``scipy`` or ``numpy`` for the classes that provml knows, else None."""
+    if issubclass(kind, _find_classes("torch", "Tensor")):
+        return "torch"
+    if issubclass(kind, _find_classes("scipy.sparse", "sparray", "spmatrix")):
+        return "scipy"
+    return "numpy" if issubclass(kind, _find_classes("numpy", "ndarray", "generic")) else None
 
 
 def _find_classes(module: str, *names: str) -> tuple[type, ...]:
@@ -68,10 +74,6 @@ def _find_classes(module: str, *names: str) -> tuple[type, ...]:
     found = sys.modules.get(module)
     classes = [getattr(found, name, None) for name in names]
     return tuple(own for own in classes if isinstance(own, type))
-
-
-def _is_sparse_matrix(value: object) -> bool:
-    return issubclass(type(value), _find_classes("scipy.sparse", "sparray", "spmatrix"))
 
 
 def _is_array_like(value: object) -> bool:
@@ -97,10 +99,12 @@ def describe_array(value: object, summarize: bool = False) -> Facts:
     """
     facts: Facts = {"kind": "array"}
     try:
-        if issubclass(type(value), _find_classes("torch", "Tensor")):
+        kind: Any = type(value)
+        library = _find_library(kind)
+        if library == "torch":
             with sys.modules["torch"]._C.DisableTorchFunctionSubclass():
                 _add_tensor(facts, value, summarize)
-        elif _is_sparse_matrix(value):
+        elif library == "scipy":
             _add_sparse_matrix(facts, value)
         else:
             _add_numpy_array(facts, value, summarize)

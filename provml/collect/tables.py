@@ -26,6 +26,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from provml.collect.arrays import digest_array
@@ -63,7 +64,8 @@ _TEXT_MODULES: Final = ("datetime", "decimal", "pandas", "pathlib", "polars", "p
 
 def is_table(data: object) -> bool:
     """Return True for a table, a column or an index of pandas, polars or Arrow."""
-    return _find_reader(data) is not None
+    kind: Any = type(data)
+    return _find_reader(kind) is not None
 
 
 def describe_table(data: object, digest_cell: DigestCell) -> Facts:
@@ -79,7 +81,8 @@ def describe_table(data: object, digest_cell: DigestCell) -> Facts:
         UnreadableError: a cell has no stable content.
         BaseException: the table's library, or the class of a cell, raised an exception.
     """
-    read_columns = _find_reader(data)
+    kind: Any = type(data)
+    read_columns = _find_reader(kind)
     if read_columns is None:
         raise UnreadableError(f"a {describe_type(data)} is not a table")
     columns = read_columns(data)
@@ -171,9 +174,9 @@ def _to_python(value: Any) -> Any:
     return [_to_python(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
-def _find_reader(data: object) -> Callable[[Any], Iterator[TableColumn]] | None:
-    """Return the function that yields the columns of a table; None for any other object."""
-    kind = type(data)
+@lru_cache(maxsize=256)
+def _find_reader(kind: type) -> Callable[[Any], Iterator[TableColumn]] | None:
+    """Return the function that yields the columns of a table; None for other classes."""
     for name, classes, read_columns in _LIBRARIES:
         module = sys.modules.get(name)
         own = tuple(c for c in (getattr(module, c, None) for c in classes) if isinstance(c, type))
