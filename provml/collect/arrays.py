@@ -13,7 +13,7 @@ Some arrays have no single block of bytes. Their digests cover other digests:
 - masked array: the mask, and the elements with zeros under the mask;
 - text of variable width: the lengths and the UTF-8 of the elements;
 - sparse matrix or tensor: the sorted coordinates and the values that are not zero;
-- quantised tensor: the scales, the zero points and the stored integers.
+- quantized tensor: the scales, the zero points and the stored integers.
 
 The page "Digests" of the documentation defines each of them.
 
@@ -445,7 +445,7 @@ def _digest_sparse_tensor(tensor: Any) -> tuple[str, int]:
 
 
 def _digest_quantized(tensor: Any) -> str:
-    """Return the digest of a quantised tensor: of its scheme, its parameters and its integers."""
+    """Return the digest of a quantized tensor: of its scheme, its parameters and its integers."""
     torch = sys.modules["torch"]
     scheme = str(tensor.qscheme()).removeprefix("torch.")
     name = str(tensor.dtype).removeprefix("torch.")
