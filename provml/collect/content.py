@@ -26,7 +26,7 @@ from provml.base import store_files
 from provml.base.text import printable_path
 from provml.collect.copies import copy_folder, write_copy
 from provml.collect.secrets import mask_text
-from provml.collect.unreadable import UnreadableError
+from provml.collect.unreadable import UnreadableError, describe_type, explain_failure
 from provml.collect.user_files import (
     CHANGED_BEFORE_HASHED,
     FolderFiles,
@@ -81,7 +81,14 @@ def describe_path(
         InvalidArgumentError: the path is not valid text, is neither a file nor a folder, or is a
             URI although ``copy`` is true.
     """
-    text = os.fspath(path)
+    try:
+        text = os.fspath(path)
+    except BaseException as error:  # a path in an object store can raise any exception
+        return {
+            "kind": "object",
+            "python": describe_type(path),
+            "unread": explain_failure(error),
+        }
     if not isinstance(text, str):
         raise InvalidArgumentError(f"a path must be a str or a Path, not {text!r:.80}")
     if not text:

@@ -67,7 +67,7 @@ def describe_dataset(
         return describe_path(data, run_folder, copy, defer_hashing)  # type: ignore[arg-type]
     if data is None or issubclass(type(data), _PLAIN):
         raise InvalidArgumentError(
-            f"{data!r:.80} ({type(data).__name__}) can't be a dataset: pass a path, an array, "
+            f"a {type(data).__name__} can't be a dataset: pass a path, an array, "
             "a table or a dataset object"
         )
     if copy:

@@ -97,11 +97,9 @@ class ContentVerbs(Recorder):
             InvalidArgumentError: the name, context, step, epoch or metadata is invalid.
             RunClosedError: the run has ended.
         """
-        if not isinstance(path, (str, os.PathLike)):
-            raise InvalidArgumentError(
-                f"log_artifact takes a path, not {type(path).__name__}: {path!r:.80}"
-            )
-        own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
+        if not issubclass(type(path), (str, os.PathLike)):
+            raise InvalidArgumentError(f"log_artifact takes a path, not a {type(path).__name__}")
+        own_name = _find_path_name(path) if name is None else name
         record = self._artifact(own_name, context, step, epoch, metadata)
         from provml.collect.content import describe_path
 
@@ -230,3 +228,14 @@ class ContentVerbs(Recorder):
 
         self._open_writer()
         self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})
+
+
+def _find_path_name(path: str | os.PathLike[str]) -> str:
+    """Return the last part of a path; the name of its class if the path object raises an error."""
+    try:
+        return os.path.basename(os.fspath(path).rstrip("/"))
+    except BaseException as error:  # a path in an object store can raise any exception
+        from provml.collect.unreadable import explain_failure
+
+        explain_failure(error)  # raises an interrupt again
+        return type(path).__name__

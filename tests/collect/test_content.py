@@ -172,6 +172,23 @@ def test_a_missing_path_is_rejected(run: provml.Run) -> None:
     assert provml.load(run.path).artifacts() == []
 
 
+class CloudPath:
+    """A path in an object store, which downloads the file when its local path is needed."""
+
+    def __fspath__(self) -> str:
+        raise ConnectionError("no network")
+
+
+def test_a_path_that_fails_is_recorded(run: provml.Run) -> None:
+    """The network error of a path's own library would end the training."""
+    run.log_dataset("d", CloudPath())
+    run.log_artifact(CloudPath())
+    run.log_model("m", CloudPath())
+    recorded = provml.load(run.path).artifacts()
+    assert [content.name for content in recorded] == ["d", "CloudPath", "m"]
+    assert all("no network" in content.facts["unread"] for content in recorded)
+
+
 def test_uris_are_recorded_unread(run: provml.Run) -> None:
     """A dataset in an object store would be treated as a missing file."""
     run.log_dataset("d", "s3://bucket/key")
