@@ -321,7 +321,7 @@ def _add_tensor(facts: Facts, tensor: Any, summarize: bool) -> None:
     masked = _find_masked_tensor(tensor)
     if masked is not None:
         data, mask = masked
-        array, dtype = _view_as_numpy(data), _name_tensor_dtype(data)
+        array, dtype = _view_as_numpy(data), _name_tensor_dtype(data.dtype)
         facts["sha256"] = _digest_masked_tensor(array, _view_as_numpy(mask), dtype)
         return
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
@@ -339,7 +339,7 @@ def _add_tensor(facts: Facts, tensor: Any, summarize: bool) -> None:
             return
         tensor = tensor.to_dense()
     array = _view_as_numpy(tensor)
-    dtype = _name_tensor_dtype(tensor)
+    dtype = _name_tensor_dtype(tensor.dtype)
     digest = hashlib.sha256(f"{dtype} {array.shape}\n".encode())
     _update(digest, array)
     facts["sha256"] = digest.hexdigest()
@@ -365,7 +365,8 @@ def _refuse_tensor_without_data(facts: Facts, tensor: Any) -> None:
     facts["shape"] = [int(length) for length in tensor.shape]
     if tensor.is_meta:
         raise UnreadableError("it is on the meta device, which stores no values")
-    names = {kind.__name__ for kind in type(tensor).__mro__}
+    kind: Any = type(tensor)
+    names = _list_class_names(kind)
     if names & {"FakeTensor", "FunctionalTensor"}:
         raise UnreadableError("it is a fake tensor, which stores no values")
     if "DTensor" in names:
@@ -373,6 +374,11 @@ def _refuse_tensor_without_data(facts: Facts, tensor: Any) -> None:
             "it is distributed over several processes, and this process has only a part: save a "
             "checkpoint and log the file"
         )
+
+
+@lru_cache(maxsize=256)
+def _list_class_names(kind: type) -> frozenset[str]:
+    return frozenset(own.__name__ for own in kind.__mro__)
 
 
 def _find_masked_tensor(tensor: Any) -> tuple[Any, Any] | None:
@@ -397,11 +403,12 @@ def _digest_masked_tensor(array: Any, valid: Any, dtype: str) -> str:
     return digest.hexdigest()
 
 
-def _name_tensor_dtype(tensor: Any) -> str:
+@lru_cache(maxsize=64)
+def _name_tensor_dtype(dtype: Any) -> str:
     """Return the name of a tensor's type: ``dtype.str`` if numpy has the type, else torch's."""
     import numpy as np
 
-    name = str(tensor.dtype).removeprefix("torch.")
+    name = str(dtype).removeprefix("torch.")
     return np.dtype(name).newbyteorder("<").str if name in _NUMPY_TENSORS else name
 
 
@@ -440,7 +447,7 @@ def _digest_sparse_tensor(tensor: Any) -> tuple[str, int]:
     values = entries.values()
     coordinates = _view_as_numpy(entries.indices())
     return _digest_sparse(
-        _name_tensor_dtype(values), tensor.shape, coordinates, _view_as_numpy(values)
+        _name_tensor_dtype(values.dtype), tensor.shape, coordinates, _view_as_numpy(values)
     )
 
 
