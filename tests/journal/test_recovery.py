@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from provml.errors import JournalError, ProvMLError, StoreError
 from provml.journal import layout
 from provml.journal.files import WriterFiles, list_writer_files
 from provml.journal.reader import Journal
-from provml.journal.recovery import find_end, recover
+from provml.journal.recovery import find_end, lock_journal, recover
 
 SAMPLES = 5000
 START = """
@@ -443,3 +444,17 @@ def test_the_end_of_a_sparse_file_is_found_at_once(dead: Path) -> None:
         file.seek(layout.HEADER_SIZE + (2**30 + 1) * layout.RECORD_SIZE)
         file.write(b"\x01" * layout.RECORD_SIZE)
     assert find_end(path) == layout.HEADER_SIZE + (2**30 + 2) * layout.RECORD_SIZE
+
+
+def test_a_recovery_that_is_stopped_does_not_block_others_for_ever(dead: Path) -> None:
+    """A command, or the end of a training, waits as long as another process is stopped."""
+    held = os.open(dead / "journal", os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        message = r"locked .*/journal for more than 0\.1 s"
+        with pytest.raises(StoreError, match=message), lock_journal(dead, wait_s=0.1):
+            pass
+    finally:
+        os.close(held)
+    with lock_journal(dead, wait_s=0):
+        pass
