@@ -24,6 +24,9 @@ from provml.journal.files import WriterFiles, list_writer_files
 from provml.journal.reader import Journal
 from provml.journal.recovery import find_end, lock_journal, recover
 
+# damage is stated in a warning, which is not what these tests are about
+pytestmark = pytest.mark.filterwarnings("ignore:the files of run:provml.ProvMLWarning")
+
 SAMPLES = 5000
 START = """
 import os, sys, provml
