@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.errors import JournalError
-from provml.journal import layout
+from provml.journal import checksums, layout
 
 _MAX_DESCRIPTION_BYTES: Final = 2**20
 
@@ -29,6 +30,25 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         return None
     check_format_version(folder, known.get("format"))
     return known
+
+
+def find_description_checksum(folder: Path) -> str | None:
+    """Return the checksum of a run's ``run.json``; None if the file is missing or damaged."""
+    root = store_files.store_root(folder)
+    try:
+        path = root / folder.parent.name / folder.name / layout.RUN_FILE
+        content = store_files.read_file(root, path, _MAX_DESCRIPTION_BYTES)
+    except OSError:
+        return None
+    if checksums.check_description(content) is False:
+        return None
+    return checksums.format_checksum(content)
+
+
+def encode_description(content: dict[str, Any]) -> bytes:
+    """Return a run's description as the content of ``run.json``, with a checksum."""
+    own = {name: value for name, value in content.items() if name != checksums.FIELD}
+    return checksums.seal_description(json.dumps(own, indent=1).encode("ascii") + b"\n")
 
 
 def check_format_version(path: Path, version: object) -> None:

@@ -1,6 +1,7 @@
 """Writes ``*.events.jsonl`` files: one line for each record, and one write() call for each line.
 
-Imports only `layout`, `safe_open` and `errors` from provml.
+Each line has a number and a checksum, as `checksums` describes. Imports only `checksums`, `layout`,
+`safe_open` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import os
 from typing import Any
 
 from provml.errors import InvalidArgumentError
-from provml.journal import layout
+from provml.journal import checksums, layout
 from provml.journal.safe_open import avoid_std_fds
 
 _encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+_POSITIONED = ("sample", "closed")
+"""The kinds of records whose lines contain their offset, because the offset matters to readers."""
 
 
 class EventsFile:
@@ -25,7 +28,9 @@ class EventsFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         with avoid_std_fds():
             self._fd = os.open(path, flags, 0o644)
+        self._seed = checksums.seed_of(os.path.basename(path).removesuffix(layout.EVENTS_SUFFIX))
         self._length = 0
+        self._lines = 0
         self._torn = False
 
     @property
@@ -40,7 +45,11 @@ class EventsFile:
             OSError: the line could not be written completely.
             InvalidArgumentError: the line is longer than `layout.MAX_EVENT_LINE_BYTES`.
         """
-        line = _encode_line(record).encode("ascii") + b"\n"
+        offset = self._length + self._torn
+        if record["record"] in _POSITIONED:
+            record = {**record, "at": offset}
+        content = _encode_line(record).encode("ascii")
+        line = checksums.seal_line(content, self._lines + 1, self._seed)
         if len(line) > layout.MAX_EVENT_LINE_BYTES:
             raise InvalidArgumentError(
                 f"the record is {len(line):,} bytes long, but the limit is "
@@ -50,12 +59,23 @@ class EventsFile:
         if self._torn:  # end the line that a full disk cut short
             line = b"\n" + line
         written = os.write(self._fd, line)
-        offset = self._length + self._torn
         self._length += written
+        self._lines += 1
         self._torn = written < len(line)
         if self._torn:
             raise OSError(f"only {written} of {len(line)} bytes were written: is the disk full?")
         return offset
+
+    def catch_up(self) -> None:
+        """Notice a line that `append` wrote, if a signal handler interrupted it before it returned.
+
+        Raises OSError if the file can't be read.
+        """
+        length = os.fstat(self._fd).st_size
+        if length > self._length:
+            self._torn = os.pread(self._fd, 1, length - 1) != b"\n"
+            self._length = length
+            self._lines += 1
 
     def close(self) -> None:
         """Close the events file."""

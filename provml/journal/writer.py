@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from provml.errors import ProvMLWarning, RunClosedError
-from provml.journal import layout, process
+from provml.journal import checksums, layout, process
+from provml.journal.block_sealing import BlockSealer, SealedBlocks, build_checksum_lines
+from provml.journal.description import find_description_checksum
 from provml.journal.event_files import EventsFile
 from provml.journal.layout import Record as Record
 from provml.journal.record_building import build_event
@@ -55,6 +57,7 @@ Position = tuple[tuple[str, ...] | None, int | None, int | None]
 
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
+_MAX_NAMED_WRITERS = 256
 
 
 class JournalWriter:
@@ -76,6 +79,8 @@ class JournalWriter:
         """
         created_ns = time.time_ns()
         self._lock = threading.RLock()
+        self._run_folder = run_folder
+        self._role = role
         self._folder = run_folder / layout.JOURNAL_FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -91,6 +96,7 @@ class JournalWriter:
                     "role": role,
                     **process.describe_process(),
                     **facts,
+                    **self._describe_run_file(),
                 }
             )
             self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
@@ -98,6 +104,8 @@ class JournalWriter:
             self._events.close()
             os.unlink(self._events.path)
             raise
+        self._sealer = BlockSealer()
+        self._sealing = threading.Lock()
         self._series: dict[SeriesKey, int] = {}
         self._metrics: dict[int, tuple[str, ...] | None] = {}
         self._under_way: Position | None = None
@@ -277,6 +285,8 @@ class JournalWriter:
             record["unit"] = unit
         if len(key) == 6:
             record |= _extra_fields(key[5])
+        if record.get("role") == "row":
+            self._sealer.late_series.add(number)
         if self._append(record) is None:
             return None
         self._series[key] = number
@@ -306,7 +316,8 @@ class JournalWriter:
                     layout.NO_EPOCH if epoch is None else epoch,
                     number,
                 )
-                return buffer, slot
+                block = self._samples.find_block(slot)
+                return Slot(buffer, slot, block, self._sealer.refilled)
             except struct.error:
                 if not self._grow():
                     self._drop(samples=1)
@@ -369,9 +380,39 @@ class JournalWriter:
 
     def _sync_until(self, stop: threading.Event) -> None:
         while not stop.wait(self._sync_interval_s):
-            self.sync()
+            self._write_checksums(stop)
+            self._sync_files()
 
     def sync(self) -> None:
+        """Write the checksums of the complete blocks of samples, and sync the files to disk."""
+        self._write_checksums(threading.Event())
+        self._sync_files()
+
+    def _write_checksums(self, stop: threading.Event) -> None:
+        """Write the checksums of the blocks that are complete by now.
+
+        Stops early if ``stop`` is set. Does nothing if another thread is doing the same.
+        """
+        if not self._sealing.acquire(blocking=False):
+            return
+        try:
+            # no lock: if `close` closes the file in the meantime, the result is discarded
+            found = self._sealer.seal_complete(self._samples.fd, stop)
+            with self._lock:
+                if not self.closed:
+                    self._append_checksums(found)
+                    self._sealer.record_pass(found)
+        except OSError as error:
+            if not self.closed:
+                self._warn(error)
+        finally:
+            self._sealing.release()
+
+    def _append_checksums(self, found: SealedBlocks) -> None:
+        for line in build_checksum_lines(found, self._sealer.late_series):
+            self._events.append(line)
+
+    def _sync_files(self) -> None:
         """Ask the kernel to write everything recorded so far to the disk."""
         # fdatasync may take long, so it has a separate lock, which only close() waits for
         with self._sync_lock:
@@ -394,6 +435,7 @@ class JournalWriter:
                 return
             self.closed = True
             self._stop.set()
+            self._catch_up()
             while self._deferred:  # a signal handler interrupted a write and ended the run
                 item = self._deferred.popleft()
                 if isinstance(item, dict):
@@ -411,12 +453,56 @@ class JournalWriter:
             if record is not None:
                 self._append_or_drop({**record, "slots": self._samples.slot_count})
             self._samples.mark_ended(time.time_ns(), status)
-            self.sync()
+            self._write_last_checksums()
+            self._sync_files()
             self._restore_removed()
             with self._sync_lock:
                 self._released = True
                 self._samples.close()
                 self._events.close()
+
+    def _catch_up(self) -> None:
+        try:
+            self._events.catch_up()
+        except OSError as error:
+            self._warn(error)
+
+    def _write_last_checksums(self) -> None:
+        """Write the checksums of all other samples, and the ``closed`` line, which ends the file."""
+        slots = self._samples.slot_count
+        closed: Record = {
+            "record": "closed",
+            "size": layout.HEADER_SIZE + slots * layout.RECORD_SIZE,
+            "header": checksums.format_checksum(self._samples.read_header()),
+            **self._describe_run_file(),
+        }
+        if self._role == "owner":
+            closed |= self._describe_other_writers()
+        try:
+            self._append_checksums(self._sealer.seal_rest(self._samples.fd, slots))
+            self._events.append(closed)
+        except OSError as error:
+            self._warn(error)
+
+    def _describe_run_file(self) -> Record:
+        checksum = find_description_checksum(self._run_folder)
+        return {} if checksum is None else {"run_file": checksum}
+
+    def _describe_other_writers(self) -> Record:
+        """Return the names of the run's other writers, so that readers notice a lost pair of files.
+
+        A run with very many writers does not record their names.
+        """
+        try:
+            names = [
+                name.removesuffix(layout.EVENTS_SUFFIX)
+                for name in os.listdir(self._folder)
+                if name.endswith(layout.EVENTS_SUFFIX)
+            ]
+        except OSError:
+            return {}
+        others = sorted(name for name in names if name != self.name)
+        return {"writers": others} if 0 < len(others) <= _MAX_NAMED_WRITERS else {}
 
     def _note_removed(self, path: str) -> None:
         self._warn(OSError(f"{path} was removed during the run"))

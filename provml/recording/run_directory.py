@@ -7,7 +7,6 @@ The file ``run.json`` in the folder describes the run. Imports only `base.settin
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import time
@@ -23,7 +22,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.journal import layout
-from provml.journal.description import read_description
+from provml.journal.description import encode_description, read_description
 from provml.journal.writer import JournalWriter
 
 _RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -253,7 +252,7 @@ def _create_run_id() -> str:
 def _replace_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+        temporary.write_bytes(encode_description(content))
         os.replace(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)
