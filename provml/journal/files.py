@@ -1,19 +1,24 @@
 """Reads one writer's pair of journal files, during the run or after it.
 
-Skips and counts torn, unwritten and damaged content. Limits the size of each read. Imports only
-`layout` and `description` from provml, and imports numpy only to read samples.
+Skips and counts torn, unwritten and damaged content. Opens only regular files, follows no links,
+and limits the size of each read. Imports only `base.store_files`, `layout`, `description` and
+`errors` from provml, and imports numpy only to read samples.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
+from provml.base.store_files import OpenFolder, open_to_read, store_root
+from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.description import check_format_version
 from provml.journal.layout import Record as Record
@@ -28,6 +33,9 @@ _END_SEARCH_BYTES: Final = (2**16, 2**20)
 
 The line is long if it contains a long traceback.
 """
+_PIECE_BYTES: Final = 2**16
+_MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
+"""The number of records that the largest possible file contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class WriterFiles:
     name: str
     index: int
     damage: Counter[str] = field(default_factory=Counter)
+    _held_folder: OpenFolder | None = field(default=None, repr=False, compare=False)
 
     @property
     def samples_path(self) -> Path:
@@ -87,13 +96,33 @@ class WriterFiles:
         """The path of the events file, which may not exist."""
         return self.folder / (self.name + layout.EVENTS_SUFFIX)
 
+    def open_samples(self) -> BinaryIO:
+        """Open the samples file for reading. Raises OSError if it can't be opened.
+
+        Raises StoreError and notes damage if the path is a link or a special file.
+        """
+        return self._open(self.samples_path, "samples file that is not a regular file")
+
+    def open_events(self) -> BinaryIO:
+        """Open the events file for reading. Raises the same exceptions as `open_samples`."""
+        return self._open(self.events_path, "events file that is not a regular file")
+
+    def _open(self, path: Path, damage: str) -> BinaryIO:
+        try:
+            if self._held_folder is not None:
+                return self._held_folder.open_to_read(path.name)
+            return open_to_read(store_root(self.folder.parent), path)
+        except StoreError:
+            self._note_damage(Counter({damage: 1}))
+            raise
+
     def header(self) -> Header:
         """Read the header of the samples file. Each call reads the file again.
 
         Raises JournalError if the file has a newer format version.
         """
         try:
-            with open(self.samples_path, "rb") as file:
+            with self.open_samples() as file:
                 content = file.read(layout.HEADER_SIZE)
         except OSError:
             return Header()
@@ -113,7 +142,7 @@ class WriterFiles:
         Raises JournalError if the file has a newer format version.
         """
         try:
-            with open(self.events_path, "rb") as file:
+            with self.open_events() as file:
                 record = _parse_line(file.readline(layout.MAX_EVENT_LINE_BYTES + 1))
         except OSError:
             return {}
@@ -129,7 +158,7 @@ class WriterFiles:
         """
         for size in _END_SEARCH_BYTES:
             try:
-                with open(self.events_path, "rb") as file:
+                with self.open_events() as file:
                     length = os.fstat(file.fileno()).st_size
                     file.seek(max(0, length - size))
                     lines = file.read(size).split(b"\n")
@@ -149,7 +178,7 @@ class WriterFiles:
         Counts unreadable lines in `damage`.
         """
         try:
-            file = open(self.events_path, "rb")
+            file = self.open_events()
         except OSError:
             return
         damaged: Counter[str] = Counter()
@@ -163,13 +192,16 @@ class WriterFiles:
                     damaged["torn last line"] += 1
                 elif line != b"\n":
                     damaged["unreadable line"] += 1
+                    if not line.endswith(b"\n"):
+                        offset = _skip_line(file)
+                        continue
                 offset += len(line)
         self._note_damage(damaged)
 
     def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
         """Yield the record of the line at each offset, or None if the line can't be read."""
         try:
-            file = open(self.events_path, "rb")
+            file = self.open_events()
         except OSError:
             yield from (None for _ in offsets)
             return
@@ -206,25 +238,27 @@ class WriterFiles:
         The fields are ``time``, ``step``, ``value`` (as f64; use `to_int64` for other storages),
         ``epoch`` and ``series``. Needs 64 bytes of memory for each record of a chunk.
         """
-        if self.header().created_ns == 0:
-            if self.samples_path.exists():
-                self._note_damage(Counter({"unreadable samples header": 1}))
-            return
         try:
-            file = open(self.samples_path, "rb")
+            file = self.open_samples()
         except OSError:
             return
         with file:
+            if self.header().created_ns == 0:
+                self._note_damage(Counter({"unreadable samples header": 1}))
+                return
             length = os.fstat(file.fileno()).st_size
             if length <= layout.HEADER_SIZE:
                 return
             import numpy as np
 
+            is_sparse = _is_sparse(file)
             file.seek(layout.HEADER_SIZE)
             # zeros after the last record are unused space, not holes
             holes = unused = 0
             while True:
-                chunk = np.fromfile(file, _record_dtype(), records)
+                skipped, count = _find_data(file, records) if is_sparse else (0, records)
+                unused += skipped
+                chunk = np.fromfile(file, _record_dtype(), count)
                 written = chunk["series"] != 0
                 if not written.any():
                     unused += len(chunk)
@@ -234,13 +268,54 @@ class WriterFiles:
                     unused = len(chunk) - used
                     written &= chunk["series"] != layout.ABANDONED_SLOT
                     yield chunk if written.all() else chunk[written]
-                if len(chunk) < records:
+                if len(chunk) < max(count, 1):
                     break
             slots, torn = divmod(length - layout.HEADER_SIZE, layout.RECORD_SIZE)
             expected = self.end_record().get("slots")
             missing = expected - slots if isinstance(expected, int) else 0
+            if missing >= _MAX_SLOTS:
+                missing = 1  # no file has that many records, so the count itself is damaged
             damage = {"hole": holes, "torn last record": int(torn > 0), "record cut off": missing}
             self._note_damage(+Counter(damage))
+
+
+def _is_sparse(file: BinaryIO) -> bool:
+    """Return whether a file has holes. A preallocated file has none, so it is read as a whole."""
+    status = os.fstat(file.fileno())
+    return hasattr(os, "SEEK_DATA") and status.st_blocks * 512 < status.st_size - _PIECE_BYTES
+
+
+def _find_data(file: BinaryIO, records: int) -> tuple[int, int]:
+    """Move to the next record that is not in a hole of a sparse samples file.
+
+    Returns the number of records skipped, and the number of records to read, at most ``records``.
+    The number is 0 at the end of the file.
+    """
+    position = file.tell()
+    try:
+        start = file.seek(position, os.SEEK_DATA)
+        end = file.seek(start, os.SEEK_HOLE)
+    except OSError as error:
+        file.seek(position)
+        return 0, 0 if error.errno == errno.ENXIO else records
+    skipped = (start - position) // layout.RECORD_SIZE
+    first = file.seek(position + skipped * layout.RECORD_SIZE)
+    return skipped, min(records, -(-(end - first) // layout.RECORD_SIZE))
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Move to the end of a line that is too long to read, and return the offset of the end.
+
+    Skips the holes of a sparse file.
+    """
+    is_sparse = _is_sparse(file)
+    while (piece := file.readline(_PIECE_BYTES)) and not piece.endswith(b"\n"):
+        if is_sparse and not piece.strip(b"\0"):
+            try:
+                file.seek(file.tell(), os.SEEK_DATA)
+            except OSError:
+                file.seek(0, os.SEEK_END)
+    return file.tell()
 
 
 def _record_dtype() -> np.dtype[np.void]:
@@ -273,7 +348,7 @@ def _parse_line(line: bytes) -> Record | None:
 
 def _parse_series(record: Record) -> Series | None:
     number, context, storage = record.get("series"), record.get("context"), record.get("storage")
-    if not isinstance(number, int) or not 0 < number < 2**32:
+    if not isinstance(number, int) or not 0 < number < layout.ABANDONED_SLOT:
         return None
     if not isinstance(storage, str) or storage not in layout.STORAGES:
         return None
@@ -306,15 +381,43 @@ def record_context(record: Record) -> tuple[str, ...] | None:
 
 
 def list_writer_files(run_folder: Path) -> list[WriterFiles]:
-    """Return the files of every writer of a run, ordered by start time. Ignores symbolic links."""
-    folder = run_folder / layout.JOURNAL_FOLDER
-    names: set[str] = set()
+    """Return the files of every writer of a run, ordered by start time.
+
+    Returns an empty list if the journal folder can't be read, for example because it is a link.
+    """
     try:
-        entries = list(os.scandir(folder))
+        with open_writer_files(run_folder) as writers:
+            return writers
     except OSError:
         return []
-    for entry in entries:
-        for suffix in (layout.SAMPLES_SUFFIX, layout.EVENTS_SUFFIX):
-            if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
-                names.add(entry.name.removesuffix(suffix))
-    return [WriterFiles(folder, name, index) for index, name in enumerate(sorted(names))]
+
+
+@contextmanager
+def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
+    """Give the files of every writer of a run, ordered by start time, and hold their folder open.
+
+    Opening one of the files costs less in the ``with`` block than after it. A link or special file
+    with the name of a journal file counts as a file that can't be read.
+
+    Raises:
+        FileNotFoundError: the run has no journal folder.
+        StoreError: the journal folder, the run's folder or its experiment is a link.
+        OSError: the journal folder can't be read for another reason.
+    """
+    folder = Path(os.path.abspath(run_folder), layout.JOURNAL_FOLDER)
+    with OpenFolder(store_root(run_folder), folder) as held:
+        names = {
+            entry.name.removesuffix(suffix)
+            for entry in held.list()
+            for suffix in (layout.SAMPLES_SUFFIX, layout.EVENTS_SUFFIX)
+            if entry.name.endswith(suffix)
+        }
+        writers = [
+            WriterFiles(folder, name, index, _held_folder=held)
+            for index, name in enumerate(sorted(names))
+        ]
+        try:
+            yield writers
+        finally:
+            for files in writers:
+                files._held_folder = None
