@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from provml.errors import StoreError
 PARTIAL_SUFFIX: Final = ".part"
 """The suffix of the temporary files of `replacing`. A process that is killed leaves them behind."""
 
+_CREATE_ATTEMPTS: Final = 10
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
@@ -36,6 +36,16 @@ _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+class EntryName(str):
+    """The name of an entry in an open folder, which is all that the kernel and audit hooks see.
+
+    The class tells the audit hook of ``provml run`` that the name is not relative to the working
+    folder.
+    """
+
+    __slots__ = ()
 
 
 class FolderEntry(NamedTuple):
@@ -146,6 +156,20 @@ def open_folder(root: Path, path: Path) -> int:
     return fd
 
 
+def open_or_create_file(root: Path, path: Path) -> int:
+    """Open a regular file below the root for reading and writing; create it if it is missing."""
+    for _ in range(_CREATE_ATTEMPTS):
+        try:
+            return open_file(root, path, os.O_RDWR)
+        except FileNotFoundError:
+            pass
+        try:
+            return open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            pass
+    raise StoreError(f"other processes keep creating and removing {path}")
+
+
 def list_folder(root: Path, path: Path) -> list[FolderEntry]:
     """Return the entries of a folder below the root, sorted by name."""
     with OpenFolder(root, path) as folder:
@@ -189,21 +213,27 @@ def make_folder(root: Path, path: Path) -> bool:
     try:
         for name in names:
             created = _make_folder_in(fd, name)
-            fd, parent = _open_folder_in(fd, name, path), fd
+            fd, parent = (_open_new_folder_in if created else _open_folder_in)(fd, name, path), fd
             os.close(parent)
             if created:
-                os.fchmod(fd, 0o777 & ~store_umask())
+                _set_folder_mode(fd)
     finally:
         os.close(fd)
     return created
 
 
 @contextmanager
-def replacing(root: Path, path: Path) -> Iterator[BinaryIO]:
+def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """Write a new version of a file: give a temporary file, which replaces the file at the end.
 
     If the body raises an exception, the file stays unchanged and the temporary file is removed. If
     the path is a link, the link is replaced, and what it leads to stays unchanged.
+
+    Args:
+        root: the store's root.
+        path: the path of the file.
+        sync: whether to write the file to the disk before it replaces the old one, which costs an
+            fsync. Without it, a power loss can leave an empty file.
     """
     with _open_parent(root, path) as (parent, name):
         temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
@@ -212,11 +242,18 @@ def replacing(root: Path, path: Path) -> Iterator[BinaryIO]:
             try:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
                 os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
                 os.unlink(temporary, dir_fd=parent)
                 raise
+
+
+def make_link(root: Path, path: Path, target: str) -> None:
+    """Create a symbolic link below the root, as part of a copy of a user's folder."""
+    with _open_parent(root, path) as (parent, name):
+        os.symlink(target, name, dir_fd=parent)
 
 
 def remove_file(root: Path, path: Path) -> None:
@@ -231,7 +268,31 @@ def remove_file(root: Path, path: Path) -> None:
 def remove_folder(root: Path, path: Path) -> None:
     """Remove a folder below the root with its content, without following links in it."""
     with _open_parent(root, path) as (parent, name):
-        shutil.rmtree(name, dir_fd=parent)
+        _remove_folder_in(parent, name, path)
+
+
+def remove_empty_folder(root: Path, path: Path) -> bool:
+    """Remove a folder below the root if it is empty. Return False if it contains something."""
+    with _open_parent(root, path) as (parent, name):
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    return True
+
+
+def move(root: Path, source: Path, target: Path) -> None:
+    """Rename a file or folder below the root. If the target is a file or link, replace it.
+
+    Raises OSError if the target is a folder that is not empty.
+    """
+    with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
+        try:
+            os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
@@ -267,7 +328,7 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
 
 def _open_folder_in(parent: int, name: str, path: Path) -> int:
     try:
-        return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
+        return os.open(EntryName(name), _FOLDER_FLAGS, dir_fd=parent)
     except OSError as error:
         # Linux reports a link as ENOTDIR, other systems as ELOOP
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
@@ -279,12 +340,12 @@ def _open_folder_in(parent: int, name: str, path: Path) -> int:
 def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
-            fd = os.open(name, flags | _FILE_FLAGS, 0o600, dir_fd=parent)
+            fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
             os.fchmod(fd, 0o666 & ~store_umask())
             return fd
         # look before opening, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
-        fd = os.open(name, flags | _FILE_FLAGS, dir_fd=parent)
+        fd = os.open(EntryName(name), flags | _FILE_FLAGS, dir_fd=parent)
     except StoreError:
         raise
     except OSError as error:
@@ -303,7 +364,7 @@ def _make_root(root: Path) -> bool:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    os.chmod(root, 0o777 & ~store_umask())
+    os.chmod(root, _shared_folder_mode(os.stat(root)))
     return True
 
 
@@ -313,6 +374,44 @@ def _make_folder_in(parent: int, name: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
+    """Open a folder that this process has just created, even if its umask denies that."""
+    try:
+        return _open_folder_in(parent, name, path)
+    except PermissionError:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(EntryName(name), flags, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)
+        finally:
+            os.close(fd)
+        return _open_folder_in(parent, name, path)
+
+
+def _set_folder_mode(fd: int) -> None:
+    os.fchmod(fd, _shared_folder_mode(os.fstat(fd)))
+
+
+def _shared_folder_mode(status: os.stat_result) -> int:
+    """Return the mode of a new folder. Keep the bit that passes the folder's group to its files."""
+    return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())
+
+
+def _remove_folder_in(parent: int, name: str, path: Path) -> None:
+    fd = _open_folder_in(parent, name, path)
+    try:
+        with os.scandir(fd) as entries:
+            content = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for entry_name, is_folder in content:
+            if is_folder:
+                _remove_folder_in(fd, entry_name, path / entry_name)
+            else:
+                os.unlink(entry_name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:

@@ -9,7 +9,7 @@ Digests
 - array: the SHA-256 of the line ``<dtype.str> <shape>\n``, followed by the bytes of the elements in
   C order.
 
-Imports only `secrets`, `base.text`, `journal.layout` and `errors` from provml.
+Imports only `copies`, `secrets`, `base`, `journal.layout` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from provml.base import store_files
 from provml.base.text import printable_path
+from provml.collect.copies import copy_folder, write_copy
 from provml.collect.secrets import mask_text
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
@@ -79,7 +81,7 @@ def describe_path(
         if copy:
             raise InvalidArgumentError(f"can't copy {text!r}, which is a URI: pass copy=False")
         return {"kind": "uri", "uri": mask_text(text)}
-    full = os.path.abspath(text)
+    full = _make_absolute(text)
     try:
         status = os.stat(full)
     except (FileNotFoundError, NotADirectoryError):
@@ -102,6 +104,15 @@ def describe_path(
     except OSError as error:
         facts["unread"] = str(error)
     return facts
+
+
+def _make_absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        raise ContentNotFoundError(
+            f"file or folder not found: {path!r}, because the working folder was removed"
+        ) from None
 
 
 def _add_content(
@@ -217,57 +228,36 @@ def _raise_error(error: OSError) -> None:
 def _copy_content(path: str, facts: Facts, run_folder: Path) -> str:
     """Copy a file or folder to ``artifacts/<digest>/<name>`` in the run's folder; return that path.
 
-    The returned path is relative to the run's folder. The copy has a temporary name until it is
-    complete.
+    The returned path is relative to the run's folder.
     """
     name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
     relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
-    target = run_folder / relative
-    if target.exists():
-        return relative
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
-    try:
-        if facts["kind"] == "folder":
-            import shutil
-
-            left_out = facts.get("left_out")
-
-            def ignore_store(folder: str, names: list[str]) -> list[str]:
-                store = None if left_out is None else os.path.join(path, left_out)
-                return [name for name in names if os.path.join(folder, name) == store]
-
-            shutil.copytree(path, temporary, symlinks=True, ignore=ignore_store)
-            copied = digest_folder(str(temporary))
-        else:
-            with open(path, "rb") as source, open(temporary, "xb") as sink:
-                copied = _digest_stream(source, sink)
-        facts |= copied  # describe the copy, in case the original changed meanwhile
-        os.replace(temporary, target)
-    except BaseException:
-        _remove_path(temporary)
-        raise
+    root, target = store_files.store_root(run_folder), run_folder / relative
+    if facts["kind"] == "folder":
+        if store_files.is_folder(root, target):
+            return relative
+        left_out = facts.get("left_out")
+        store = None if left_out is None else os.path.join(path, left_out)
+        with copy_folder(path, run_folder, relative, store) as (copy, special):
+            facts |= digest_folder(str(copy))  # the original may have changed meanwhile
+        if special:
+            facts["unread"] = (
+                f"the digest and the copy leave out {printable_path(special[0])!r}"
+                + (f" and {len(special) - 1:,} more" if len(special) > 1 else "")
+                + ", which is not a regular file"
+            )
+    elif not store_files.is_file(root, target):
+        with open(path, "rb") as source, write_copy(run_folder, relative) as sink:
+            facts |= _digest_stream(source, sink)
     return relative
-
-
-def _remove_path(path: Path) -> None:
-    if path.is_dir():
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
     """Write captured bytes to a file in ``artifacts/``; return the file's facts. Raises OSError."""
     sha256 = hashlib.sha256(content).hexdigest()
     relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_FOLDER_DIGEST_LENGTH]}/{name}"
-    target = run_folder / relative
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, target)
+    with write_copy(run_folder, relative) as sink:
+        sink.write(content)
     return {"kind": "file", "copy": relative, "sha256": sha256, "size": len(content)}
 
 

@@ -1,15 +1,17 @@
 """Writes ``*.events.jsonl`` files: one line for each record, and one write() call for each line.
 
 Each line has a number and a checksum, as `checksums` describes. Imports only `checksums`, `layout`,
-`safe_open` and `errors` from provml.
+`safe_open`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
+from provml.base import store_files
 from provml.errors import InvalidArgumentError
 from provml.journal import checksums, layout
 from provml.journal.safe_open import avoid_std_fds
@@ -22,13 +24,16 @@ _POSITIONED = ("sample", "closed")
 class EventsFile:
     """The events file of one process. Not thread-safe: call its methods under a lock."""
 
-    def __init__(self, path: str) -> None:
-        """Create the events file. Raises OSError if the file can't be created or already exists."""
+    def __init__(self, root: Path, path: Path) -> None:
+        """Create the events file below the store's root.
+
+        Raises OSError if the file can't be created or already exists.
+        """
         self.path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
         with avoid_std_fds():
-            self._fd = os.open(path, flags, 0o644)
-        self._seed = checksums.seed_of(os.path.basename(path).removesuffix(layout.EVENTS_SUFFIX))
+            self._fd = store_files.open_file(root, path, flags)
+        self._seed = checksums.seed_of(path.name.removesuffix(layout.EVENTS_SUFFIX))
         self._length = 0
         self._lines = 0
         self._torn = False

@@ -2,7 +2,7 @@
 
 The hot path is in `Run.log_metric`, which packs a record straight into the buffer of
 `SampleFile.slots`. This module creates, grows and closes that buffer. Imports only `checksums`,
-`layout` and `safe_open` from provml.
+`layout`, `safe_open` and `base.store_files` from provml.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
+from provml.base import store_files
 from provml.journal import checksums, layout
 from provml.journal.safe_open import avoid_std_fds
 
@@ -59,13 +61,16 @@ class SampleFile:
     full disk raises ``OSError`` here, and never causes a SIGBUS later when memory is written.
     """
 
-    def __init__(self, path: str, created_ns: int) -> None:
-        """Create the samples file. Raises OSError if it can't be created or allocated."""
+    def __init__(self, root: Path, path: Path, created_ns: int) -> None:
+        """Create the samples file below the store's root.
+
+        Raises OSError if it can't be created or allocated.
+        """
         self.path = path
         self._length = 0
         self.slots: Slots = NO_SLOTS
         with avoid_std_fds():
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self._fd = store_files.open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             try:
                 _allocate_blocks(self._fd, 0, _FIRST_SEGMENT)
                 os.pwrite(self._fd, layout.pack_header(created_ns), 0)
@@ -73,7 +78,7 @@ class SampleFile:
                 segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
             except OSError:
                 os.close(self._fd)
-                os.unlink(path)
+                store_files.remove_file(root, path)
                 raise
         self._length = _FIRST_SEGMENT
         self._set_slots(segment, layout.HEADER_SIZE)

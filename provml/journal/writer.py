@@ -2,7 +2,7 @@
 
 If the environment causes a problem (a full disk, a removed folder), the writer warns once, counts
 the lost records, and continues. It does not check its arguments: the caller must reject misuse.
-Imports only `journal` and `errors` from provml.
+Imports only `journal`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from provml.base import store_files
 from provml.errors import ProvMLWarning, RunClosedError
 from provml.journal import checksums, layout, process
 from provml.journal.block_sealing import BlockSealer, SealedBlocks, build_checksum_lines
@@ -82,11 +83,13 @@ class JournalWriter:
         self._run_folder = run_folder
         self._role = role
         self._folder = run_folder / layout.JOURNAL_FOLDER
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._root = store_files.store_root(run_folder)
+        store_files.make_folder(self._root, self._folder)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
-        stem = str(self._folder / self.name)
         # write the writer line first, so that every samples file has one
-        self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
+        events_path = self._folder / (self.name + layout.EVENTS_SUFFIX)
+        samples_path = self._folder / (self.name + layout.SAMPLES_SUFFIX)
+        self._events = EventsFile(self._root, events_path)
         try:
             self._events.append(
                 {
@@ -99,10 +102,10 @@ class JournalWriter:
                     **self._describe_run_file(),
                 }
             )
-            self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
+            self._samples = SampleFile(self._root, samples_path, created_ns)
         except OSError:
             self._events.close()
-            os.unlink(self._events.path)
+            store_files.remove_file(self._root, events_path)
             raise
         self._sealer = BlockSealer()
         self._sealing = threading.Lock()
@@ -447,7 +450,7 @@ class JournalWriter:
             except OSError as error:
                 self._warn(error)
             paths = (self._samples.path, self._events.path)
-            removed = [path for path in paths if not os.path.exists(path)]
+            removed = [path for path in paths if not store_files.is_file(self._root, path)]
             if removed:
                 self._note_removed(removed[0])
             if record is not None:
@@ -504,7 +507,7 @@ class JournalWriter:
         others = sorted(name for name in names if name != self.name)
         return {"writers": others} if 0 < len(others) <= _MAX_NAMED_WRITERS else {}
 
-    def _note_removed(self, path: str) -> None:
+    def _note_removed(self, path: Path) -> None:
         self._warn(OSError(f"{path} was removed during the run"))
         self._append_or_drop(
             build_event(
@@ -518,11 +521,12 @@ class JournalWriter:
             (self._samples.path, self._samples.fd),
             (self._events.path, self._events.fd),
         ):
-            if os.path.exists(path):
+            if store_files.is_file(self._root, path):
                 continue
             try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                with open(path, "xb") as copy:
+                store_files.make_folder(self._root, path.parent)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                with open(store_files.open_file(self._root, path, flags), "wb") as copy:
                     offset = 0
                     while block := os.pread(fd, 2**20, offset):
                         copy.write(block)

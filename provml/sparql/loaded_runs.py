@@ -306,6 +306,7 @@ class _Loader:
             database.lock_alone()
             try:
                 work(database)
+                database.share_files()
             finally:
                 database.lock_shared()
             if self._wanted.keys() <= (database.read_index() or {}).keys():

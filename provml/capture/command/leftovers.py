@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.base.settings import read_settings
 from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
@@ -54,7 +55,7 @@ def _record_all(run_folder: Path) -> list[str]:
         for name, files in streams:
             for file in files:
                 _record_printed(run, file)
-            files[0].parent.rmdir()
+            store_files.remove_empty_folder(store_files.store_root(run_folder), files[0].parent)
             messages.append(f"{name}: recorded the printed output")
         if notes:
             record_files(run, until_ns=ended_ns)
@@ -82,4 +83,4 @@ def _record_printed(run: Run, file: Path) -> None:
     content = describe_path(str(file), run.path, True)
     content.pop("path", None)
     run._append({**record, "step": None, "epoch": None, "time": time.time_ns(), "content": content})
-    file.unlink()
+    store_files.remove_file(store_files.store_root(run.path), file)
