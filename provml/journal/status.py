@@ -1,6 +1,7 @@
 """Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the beginning and the end of each file. Imports only `files` and `process` from provml.
+Reads only the beginning and the end of each file. Imports only `base.store_files` and `journal`
+from provml.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from provml.journal import process
+from provml.base.store_files import store_root
+from provml.journal import layout
 from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.journal.process import Liveness, check_process
+from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
@@ -109,10 +113,30 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
         )
     if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented writing the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
-    where = f"process {writer.get('pid')} on {writer.get('host')}"
-    if is_writer_alive(files, writer):
+    where = describe_writer(files, writer)
+    liveness = check_writer(files, writer)
+    if liveness.is_alive:
         return _WriterEnd("running", reason=where)
-    return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    if liveness.is_alive is False:
+        return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    doubt = f"whether it is still alive can't be checked from here: {liveness.doubt}"
+    if any(_has_changed(path, _SILENCE_NS) for path in (files.events_path, files.samples_path)):
+        return _WriterEnd("running", reason=f"{where} ({doubt})")
+    return _WriterEnd(
+        "crashed", reason=f"{where} has not written for {_SILENCE_NS // 10**9} s; {doubt}"
+    )
+
+
+def describe_writer(files: WriterFiles, writer: dict[str, Any]) -> str:
+    """Return a description of the process that wrote these files, for messages.
+
+    Args:
+        files: the writer's files.
+        writer: its ``writer`` record; empty if it can't be read.
+    """
+    if not writer:
+        return f"the unknown process that wrote {files.name}"
+    return f"process {writer.get('pid')} on {writer.get('host')}"
 
 
 def _is_time(value: object) -> bool:
@@ -130,18 +154,32 @@ def find_owner_ranks(run_folder: Path) -> set[int | None]:
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Return whether a writer's process is alive.
+def check_writer(files: WriterFiles, writer: dict[str, Any]) -> Liveness:
+    """Return whether a writer's process is alive, or that this can't be checked from here.
 
-    If that can't be checked, for example for a process on another host, the process counts as alive
-    if it synced its files recently.
+    Args:
+        files: the writer's files.
+        writer: its ``writer`` record; empty if it can't be read.
     """
-    alive = process.is_process_alive(writer)
-    if alive is not None:
-        return alive
-    # a file without a writer line was just created, or is damaged
-    silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
+    run_folder = Path(os.path.abspath(files.folder)).parent
+    events_path = run_folder / layout.JOURNAL_FOLDER / files.events_path.name
+    is_held = is_lock_held(store_root(run_folder), events_path, writer)
+    if writer:
+        return check_process(writer, is_held)
+    # the first line is damaged, or an early version of provml has just created the file
+    if is_held:
+        return Liveness(True)
+    if _has_changed(files.events_path, _FIRST_LINE_NS):
+        return Liveness(None, "its files do not say yet which process writes them")
+    return Liveness(False)
+
+
+def _has_changed(path: Path, within_ns: int) -> bool:
+    """Return whether a file changed in the last ``within_ns``, or will by this machine's clock.
+
+    The clock of the writer's machine or of the file server may be ahead or behind.
+    """
     try:
-        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns
+        return abs(time.time_ns() - os.lstat(path).st_mtime_ns) < within_ns
     except OSError:
         return False

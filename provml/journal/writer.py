@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -86,22 +87,23 @@ class JournalWriter:
         self._root = store_files.store_root(run_folder)
         store_files.make_folder(self._root, self._folder)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
-        # write the writer line first, so that every samples file has one
+        # create the events file first, so that every samples file has a writer line
         events_path = self._folder / (self.name + layout.EVENTS_SUFFIX)
         samples_path = self._folder / (self.name + layout.SAMPLES_SUFFIX)
-        self._events = EventsFile(self._root, events_path)
+        self._events = EventsFile(
+            self._root,
+            events_path,
+            {
+                "record": "writer",
+                "format": layout.FORMAT_VERSION,
+                "time": created_ns,
+                "role": role,
+                **process.describe_process(),
+                **facts,
+                **self._describe_run_file(),
+            },
+        )
         try:
-            self._events.append(
-                {
-                    "record": "writer",
-                    "format": layout.FORMAT_VERSION,
-                    "time": created_ns,
-                    "role": role,
-                    **process.describe_process(),
-                    **facts,
-                    **self._describe_run_file(),
-                }
-            )
             self._samples = SampleFile(self._root, samples_path, created_ns)
         except OSError:
             self._events.close()
@@ -438,7 +440,6 @@ class JournalWriter:
                 return
             self.closed = True
             self._stop.set()
-            self._catch_up()
             while self._deferred:  # a signal handler interrupted a write and ended the run
                 item = self._deferred.popleft()
                 if isinstance(item, dict):
@@ -453,10 +454,12 @@ class JournalWriter:
             removed = [path for path in paths if not store_files.is_file(self._root, path)]
             if removed:
                 self._note_removed(removed[0])
+            self._write_last_checksums()
+            closed = self._describe_closed_files()
             if record is not None:
                 self._append_or_drop({**record, "slots": self._samples.slot_count})
             self._samples.mark_ended(time.time_ns(), status)
-            self._write_last_checksums()
+            self._append_closed(closed)
             self._sync_files()
             self._restore_removed()
             with self._sync_lock:
@@ -464,26 +467,25 @@ class JournalWriter:
                 self._samples.close()
                 self._events.close()
 
-    def _catch_up(self) -> None:
+    def _write_last_checksums(self) -> None:
+        """Write the checksums of all samples that have none, or that changed since they got one."""
         try:
-            self._events.catch_up()
+            self._append_checksums(
+                self._sealer.seal_rest(self._samples.fd, self._samples.slot_count)
+            )
         except OSError as error:
             self._warn(error)
 
-    def _write_last_checksums(self) -> None:
-        """Write the checksums of all other samples, and the ``closed`` line, which ends the file."""
-        slots = self._samples.slot_count
-        closed: Record = {
-            "record": "closed",
-            "size": layout.HEADER_SIZE + slots * layout.RECORD_SIZE,
-            "header": checksums.format_checksum(self._samples.read_header()),
-            **self._describe_run_file(),
-        }
-        if self._role == "owner":
-            closed |= self._describe_other_writers()
+    def _describe_closed_files(self) -> Record:
+        """Return the record that ends the events file, except for the header's checksum."""
+        size = layout.HEADER_SIZE + self._samples.slot_count * layout.RECORD_SIZE
+        closed: Record = {"record": "closed", "size": size, **self._describe_run_file()}
+        return closed | (self._describe_other_writers() if self._role == "owner" else {})
+
+    def _append_closed(self, closed: Record) -> None:
+        header = self._samples.read_header()[: layout.HEADER_CHECKSUM_OFFSET]
         try:
-            self._append_checksums(self._sealer.seal_rest(self._samples.fd, slots))
-            self._events.append(closed)
+            self._events.append({**closed, "header": checksums.format_checksum(header)})
         except OSError as error:
             self._warn(error)
 
@@ -540,6 +542,7 @@ class JournalWriter:
         self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
+        self._events.close()  # otherwise the child would hold the parent's lock
 
 
 class AbsentWriter:
@@ -624,9 +627,16 @@ def _extra_fields(extra: int | ExtraFields) -> Record:
 
 
 def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
+    """Issue a ProvMLWarning. If a filter turns it into an exception, print it to standard error."""
     try:
         # show no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
+        _print_warning(message)
+
+
+def _print_warning(message: str) -> None:
+    try:
+        sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
+    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
         pass

@@ -101,9 +101,9 @@ def test_every_verb_loses_and_counts(small_disk, caught):
 def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, status):
     """A run on a full disk would read as crashed although it ended in order."""
     run = provml.start_run("full", store=small_disk.path, formats=())
-    for i in range(2046):  # all that the first segment holds: cutting it frees nothing
+    small_disk.fill()  # so that no third segment is made
+    for i in range(2046 + 2048):  # all that two segments hold: cutting the file frees nothing
         run.log_metric("m", i)
-    small_disk.fill()
     while run.dropped[1] == 0:
         run.log_event("filling", metadata={"x": "x" * 10})
     run.end_run(status)
@@ -113,7 +113,7 @@ def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, 
     assert recorded.status == status
     assert recorded.ended is not None
     assert recorded.dropped == run.dropped == (0, 2)
-    assert len(recorded.series("m")) == 2046
+    assert len(recorded.series("m")) == 2046 + 2048
     assert recorded.events("filling")[-1].metadata == {"x": "x" * 10}
     small_disk.release()
     recorded.export("provjson", small_disk.path / "out.json")

@@ -17,9 +17,8 @@ from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.collect.content import describe_path
-from provml.journal import layout
 from provml.journal.reader import Journal
-from provml.journal.recovery import lock_exclusively
+from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
@@ -39,7 +38,7 @@ def record_leftovers(run_folder: Path) -> list[str]:
     Raises:
         StoreError, OSError: something can't be recorded. Call this again to record the rest.
     """
-    with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
+    with lock_journal(run_folder):
         return _record_all(run_folder)
 
 
