@@ -123,7 +123,9 @@ class BlockSealer:
             end = min(length, layout.HEADER_SIZE + (first + count) * BLOCK_BYTES)
             for start in range(first, first + count, _READ_BLOCKS):
                 offset = layout.HEADER_SIZE + start * BLOCK_BYTES
-                content = memoryview(os.pread(fd, min(end - offset, _READ_BLOCKS * BLOCK_BYTES), offset))
+                content = memoryview(
+                    os.pread(fd, min(end - offset, _READ_BLOCKS * BLOCK_BYTES), offset)
+                )
                 for number, place in enumerate(range(0, len(content), BLOCK_BYTES)):
                     block = content[place : place + BLOCK_BYTES]
                     found.checksums[start + number] = block_checksum(block)

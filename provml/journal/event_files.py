@@ -38,7 +38,9 @@ class EventsFile:
             writer: the first record, without the facts about the lock.
         """
         self.path = path
-        temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}{store_files.PARTIAL_SUFFIX}")
+        temporary = path.with_name(
+            f".{path.name}.{os.urandom(8).hex()}{store_files.PARTIAL_SUFFIX}"
+        )
         with avoid_std_fds():
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._fd = store_files.open_file(root, temporary, flags)
