@@ -1,11 +1,14 @@
 """Reads ``run.json``, the file that describes a run, and checks the version of its format.
 
-Reads at most 1 MiB. Imports only `layout` and `errors` from provml.
+Reads at most 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and `errors` from
+provml.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,39 +19,65 @@ from provml.journal import checksums, layout
 _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
-def read_description(folder: Path) -> dict[str, Any] | None:
-    """Return the contents of a run's ``run.json``, or None if the file can't be read.
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """A run's ``run.json``.
+
+    Attributes:
+        content: the description; None if the file is missing or damaged.
+        checksum: the checksum of the whole file; None if the file can't be read.
+        is_intact: whether the file matches the checksum that it contains; None if it contains none.
+    """
+
+    content: dict[str, Any] | None = None
+    checksum: str | None = None
+    is_intact: bool | None = None
+
+
+def read_run_file(folder: Path) -> RunFile:
+    """Read a run's ``run.json`` and check it against the checksum that it contains.
 
     Raises JournalError if the file has a newer format version than this provml can read.
     """
+    folder = Path(os.path.abspath(folder))
     try:
-        with open(folder / layout.RUN_FILE, "rb") as file:
-            known = json.loads(file.read(_MAX_DESCRIPTION_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return None
+        content = store_files.read_file(
+            store_files.store_root(folder), folder / layout.RUN_FILE, _MAX_DESCRIPTION_BYTES
+        )
+    except OSError:
+        return RunFile()
+    checksum, is_intact = checksums.format_checksum(content), checksums.check_description(content)
+    try:
+        known = json.loads(content)
+    except (ValueError, RecursionError):
+        known = None
     if not isinstance(known, dict):
-        return None
+        return RunFile(None, checksum, False)
     check_format_version(folder, known.get("format"))
-    return known
+    known.pop(checksums.FIELD, None)
+    return RunFile(None if is_intact is False else known, checksum, is_intact)
+
+
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Return the contents of a run's ``run.json``; None if the file can't be read or is damaged.
+
+    Raises JournalError if the file has a newer format version than this provml can read.
+    """
+    return read_run_file(folder).content
 
 
 def find_description_checksum(folder: Path) -> str | None:
     """Return the checksum of a run's ``run.json``; None if the file is missing or damaged."""
-    root = store_files.store_root(folder)
     try:
-        path = root / folder.parent.name / folder.name / layout.RUN_FILE
-        content = store_files.read_file(root, path, _MAX_DESCRIPTION_BYTES)
-    except OSError:
+        found = read_run_file(folder)
+    except JournalError:
         return None
-    if checksums.check_description(content) is False:
-        return None
-    return checksums.format_checksum(content)
+    return None if found.content is None else found.checksum
 
 
 def encode_description(content: dict[str, Any]) -> bytes:
     """Return a run's description as the content of ``run.json``, with a checksum."""
-    own = {name: value for name, value in content.items() if name != checksums.FIELD}
-    return checksums.seal_description(json.dumps(own, indent=1).encode("ascii") + b"\n")
+    return checksums.seal_description(json.dumps(content, indent=1).encode("ascii") + b"\n")
 
 
 def check_format_version(path: Path, version: object) -> None:

@@ -218,6 +218,11 @@ class WriterFiles:
                 break
         return {}
 
+    def closed_record(self) -> Record:
+        """Return the record in the ``closed`` line; an empty dict if the file has none by now."""
+        sums = self.read_checksums()
+        return {} if sums is None or sums.closed is None else sums.closed
+
     def records(self) -> Iterator[tuple[int, Record]]:
         """Yield the offset and the record of each readable line, in the order written.
 
@@ -230,6 +235,7 @@ class WriterFiles:
                 self._note_located(Damage(self.events_path.name, "the file is missing"))
             return
         damaged: Counter[str] = Counter()
+        torn_bytes = 0
         with file:
             checker = LineChecker(self.name, self.events_path.name) if find_seals(file) else None
             offset = 0
@@ -243,18 +249,20 @@ class WriterFiles:
                     if record["record"] not in _CHECKSUM_RECORDS:
                         yield offset, record
                 elif is_torn:
-                    damaged["torn last line"] += 1
+                    torn_bytes = len(line)
                 elif line != b"\n":
-                    damaged["unreadable line"] += checker is None or accepted
+                    damaged["unreadable line"] += accepted
                     if not line.endswith(b"\n"):
                         offset = _skip_line(file)
                         continue
                 offset += len(line)
         self._note_damage(+damaged)
-        if checker is not None:
-            has_ended = checker.closed or checker.ended or self.header().status is not None
-            for found in checker.finish(has_ended):
-                self._note_located(found)
+        if checker is None:
+            self._note_damage(+Counter({"torn last line": int(torn_bytes > 0)}))
+            return
+        must_be_closed = checker.closed or checker.ended or self.header().status is not None
+        for found in checker.finish(must_be_closed, torn_bytes):
+            self._note_located(found)
 
     def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
         """Yield the record of the line at each offset, or None if the line can't be read."""
@@ -318,14 +326,14 @@ class WriterFiles:
             length = os.fstat(file.fileno()).st_size
             if length <= layout.HEADER_SIZE:
                 return
-            sums = self._read_checksums()
+            sums = self.read_checksums()
             if sums is None:
                 yield from self._join_parts(_read_parts(file, records, length))
                 self._note_end(length)
                 return
-            if not sums.matches_header(os.pread(file.fileno(), layout.HEADER_SIZE, 0)):
-                self._note_located(Damage(self.samples_path.name, "the header is damaged"))
             checker = SampleChecker(self.samples_path.name, sums, length)
+            if not checker.check_header(os.pread(file.fileno(), layout.HEADER_SIZE, 0)):
+                self._note_located(Damage(self.samples_path.name, "the header is damaged"))
             parts = _read_parts(file, CHUNK_RECORDS, checker.end)
             for chunk in self._join_parts(self._check_parts(file, parts, checker)):
                 yield from _split_chunk(chunk, records)
@@ -336,7 +344,7 @@ class WriterFiles:
     def _is_samples_file_lost(self) -> bool:
         return any(record["record"] != "writer" for _, record in self.records())
 
-    def _read_checksums(self) -> BlockChecksums | None:
+    def read_checksums(self) -> BlockChecksums | None:
         """Return the checksums of the samples; None if the writer recorded none."""
         try:
             file = self.open_events()
@@ -365,7 +373,7 @@ class WriterFiles:
                 hole_end = part.first // layout.BLOCK_RECORDS
                 hole_first = -(-(part.first - part.skipped) // layout.BLOCK_RECORDS)
                 checker.note_hole(hole_first, hole_end)
-            for block in found.damaged:
+            for block in checker.find_blocks_to_leave_out(found):
                 part.rows_of(block)["series"] = layout.ABANDONED_SLOT
             checker.note(found, sum(map(part.count_samples, found.unchecked)))
             yield part

@@ -101,20 +101,28 @@ class LineChecker:
         self.ended = self.ended or line.startswith(b'{"record":"end",')
         return True
 
-    def finish(self, must_be_closed: bool) -> list[Damage]:
+    def finish(self, must_be_closed: bool, torn_bytes: int) -> list[Damage]:
         """Return the damage in the file.
 
         Args:
             must_be_closed: whether the writer has ended, so that the last line must be there.
+            torn_bytes: the length of the last line if it does not end in a line feed, else 0.
         """
+        if torn_bytes and self.closed:
+            problem = f"{torn_bytes:,} bytes were added after the last line"
+            self._damage.append(Damage(self._file_name, problem, torn_bytes, "bytes"))
+        elif torn_bytes and not must_be_closed:
+            number = self._next + self._unreadable
+            problem = f"line {number:,} is incomplete"
+            self._damage.append(Damage(self._file_name, problem, 1, "lines", number, number))
         if self._unreadable and self.closed:
             problem = f"{self._unreadable:,} lines were added after the last line"
             self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
-        elif self._unreadable:
+        elif self._unreadable and not must_be_closed:
             last = self._next + self._unreadable - 1
             self._note(self._next, last, self._unreadable, "damaged or missing")
-        elif must_be_closed and not self.closed:
-            problem = f"the lines from line {self._next:,} on are missing"
+        if must_be_closed and not self.closed:
+            problem = f"the lines from line {self._next:,} on are damaged or missing"
             self._damage.append(Damage(self._file_name, problem, 1, "lines", self._next))
         return _limit(self._damage)
 
@@ -122,6 +130,21 @@ class LineChecker:
         problem = _name_range("line", first, last, problem)
         count = min(count, _MAX_COUNT)
         self._damage.append(Damage(self._file_name, problem, count, "lines", first, last))
+
+
+def count_lines(file: BinaryIO, name: str) -> int:
+    """Return the number of lines that a writer has written to its events file, torn ones included.
+
+    Args:
+        file: an events file with checksums.
+        name: the writer's name.
+    """
+    file.seek(0)
+    seed, count = seed_of(name), 0
+    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
+        number = check_line(line, seed)
+        count = max(number, count) if number is not None else count + (line != b"\n")
+    return count
 
 
 # -- samples ---------------------------------------------------------------------------------------
@@ -205,6 +228,12 @@ class BlockChecksums:
         series, expected = self._late[block]
         return late_checksum(content, series) == expected
 
+    def find_open_blocks(self, end: int) -> Iterator[int]:
+        """Yield the blocks before ``end`` whose final checksum is not recorded."""
+        for block in range(end):
+            if block >= len(self._known) or not self._known[block] or block in self._late:
+                yield block
+
     def find_damage_in_hole(self, first: int, end: int) -> list[int]:
         """Return the blocks in a hole of a sparse file that contained samples."""
         known = range(first, min(end, len(self._known)))
@@ -240,6 +269,12 @@ class SampleChecker:
         self._length = length
         self._damaged: list[int] = []
         self._doubtful: list[int] = []
+        self._is_suspect = False
+
+    def check_header(self, header: bytes) -> bool:
+        """Return whether the file's header is the one that the writer left."""
+        self._is_suspect = not self._sums.matches_header(header)
+        return not self._is_suspect
 
     @property
     def end(self) -> int:
@@ -265,6 +300,17 @@ class SampleChecker:
             return len(content) < BLOCK_BYTES
         begin = layout.HEADER_SIZE + block * BLOCK_BYTES
         return bool(len(content) < min(BLOCK_BYTES, self._sums.closed["size"] - begin))
+
+    def find_blocks_to_leave_out(self, found: BlockFindings) -> list[int]:
+        """Return the blocks whose samples must not be used.
+
+        A block that could not be checked, because it is cut or because its checksum is lost, counts
+        as intact unless there is other damage in the file.
+        """
+        self._is_suspect = self._is_suspect or bool(self._damaged or found.damaged)
+        if self._is_suspect and self._sums.closed is not None:
+            return [*found.damaged, *found.unchecked]
+        return found.damaged
 
     def note(self, found: BlockFindings, unchecked_samples: int) -> None:
         """Remember what was found in a part of the file, and how many samples were not checked."""
@@ -293,7 +339,7 @@ class SampleChecker:
             found.append(Damage(self._file_name, problem, count, "records", first, last))
         if closed is not None:
             found += [
-                self._describe(first, last, "not verified, because their checksum is lost")
+                self._describe(first, last, "not verified")
                 for first, last in _join_blocks(self._doubtful)
             ]
             extra = self._length - int(closed["length"])
