@@ -12,7 +12,7 @@ import errno
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,7 @@ class WriterFiles:
         damage: how many pieces of content were skipped, by reason.
         located: the damage whose place in the files is known, by the reason in ``damage``.
         unchecked: the number of samples, at the last pass, that no checksum covers yet.
+        on_damage: a function that receives each located damage.
     """
 
     folder: Path
@@ -106,6 +107,7 @@ class WriterFiles:
     damage: Counter[str] = field(default_factory=Counter)
     located: dict[str, Damage] = field(default_factory=dict)
     unchecked: int = 0
+    on_damage: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
     _sums: BlockChecksums | None = field(default=None, repr=False, compare=False)
     _held_folder: OpenFolder | None = field(default=None, repr=False, compare=False)
 
@@ -197,7 +199,7 @@ class WriterFiles:
     def end_record(self) -> Record:
         """Return the record in the ``end`` line, or an empty dict if the line can't be found.
 
-        Searches only the last MiB of the file.
+        Searches only the last MiB of the file. Notes the damage in that part of the file.
         """
         for size in _END_SEARCH_BYTES:
             try:
@@ -208,6 +210,8 @@ class WriterFiles:
                     lines = file.read(size).splitlines(keepends=True)
             except OSError:
                 return {}
+            if has_checksums:
+                self._check_last_lines(lines, length <= size)
             for line in reversed(lines):
                 record = _parse_line(line)
                 if record is None or record.get("record") != "end":
@@ -217,6 +221,13 @@ class WriterFiles:
             if length <= size:
                 break
         return {}
+
+    def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
+        checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
+        for line in lines:
+            checker.accept(line)
+        torn = lines[-1:] if lines and not lines[-1].endswith(b"\n") else []
+        self._finish_lines(checker, sum(map(len, torn)))
 
     def closed_record(self) -> Record:
         """Return the record in the ``closed`` line; an empty dict if the file has none by now."""
@@ -257,12 +268,15 @@ class WriterFiles:
                         continue
                 offset += len(line)
         self._note_damage(+damaged)
-        if checker is None:
+        if checker is None or not self._finish_lines(checker, torn_bytes):
             self._note_damage(+Counter({"torn last line": int(torn_bytes > 0)}))
-            return
+
+    def _finish_lines(self, checker: LineChecker, torn_bytes: int) -> bool:
+        """Note the damage that a checker found, and return whether the writer has ended."""
         must_be_closed = checker.closed or checker.ended or self.header().status is not None
         for found in checker.finish(must_be_closed, torn_bytes):
             self._note_located(found)
+        return must_be_closed
 
     def records_at(self, offsets: list[int]) -> Iterator[Record | None]:
         """Yield the record of the line at each offset, or None if the line can't be read."""
@@ -286,8 +300,11 @@ class WriterFiles:
                 yield record
 
     def _note_located(self, found: Damage) -> None:
+        is_new = str(found) not in self.located
         self.located[str(found)] = found
         self._note_damage(Counter({str(found): found.count}))
+        if is_new and self.on_damage is not None:
+            self.on_damage(found)
 
     def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():

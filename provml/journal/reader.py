@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,8 +32,16 @@ class Journal:
             start time.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        on_damage: Callable[[Damage], None] | None = None,
+    ) -> None:
         """Open the journal in a run's folder.
+
+        Args:
+            folder: the run's folder.
+            on_damage: a function that receives each damage when it is found.
 
         Raises:
             RunNotFoundError: the folder contains no run.
@@ -44,6 +52,9 @@ class Journal:
             raise RunNotFoundError(f"no run found in {self.folder}")
         run_file = read_run_file(self.folder)
         self.writers = list_writer_files(self.folder)
+        for files in self.writers:
+            files.on_damage = on_damage
+        self._on_damage = on_damage
         self._own_damage: list[Damage] = []
         if self._may_be_replaced(run_file):
             run_file = self._check_run_file(run_file)
@@ -52,7 +63,11 @@ class Journal:
 
     def state(self) -> RunState:
         """Read the run's current state."""
-        return read_run_state(self.folder)
+        state = read_run_state(self.folder)
+        if self._on_damage is not None:
+            for found in state.damage:
+                self._on_damage(found)
+        return state
 
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
         """Yield the writer, offset and record of every line except samples and series.
@@ -144,7 +159,10 @@ class Journal:
             problem = "the file is not the one that was recorded"
         else:
             return run_file
-        self._own_damage.append(Damage(layout.RUN_FILE, problem))
+        found = Damage(layout.RUN_FILE, problem)
+        self._own_damage.append(found)
+        if self._on_damage is not None:
+            self._on_damage(found)
         return RunFile()
 
     def _find_lost_writers(self) -> Iterator[Damage]:

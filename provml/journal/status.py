@@ -1,7 +1,7 @@
 """Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the beginning and the end of each file. Imports only `base.store_files` and `journal`
-from provml.
+Reads only the beginning and the end of each file. Imports only `base` and `journal` from
+provml.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base.results import Damage
 from provml.base.store_files import store_root
 from provml.journal import layout
 from provml.journal.files import Header, WriterFiles, list_writer_files
@@ -36,6 +37,7 @@ class RunState:
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
+        damage: the damage in those parts of the files that the state was read from.
     """
 
     status: str
@@ -45,6 +47,7 @@ class RunState:
     exception: dict[str, Any] | None
     dropped_samples: int
     dropped_events: int
+    damage: tuple[Damage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def read_run_state(run_folder: Path) -> RunState:
         exception=worst.exception,
         dropped_samples=sum(header.dropped_samples for header in headers),
         dropped_events=sum(header.dropped_events for header in headers),
+        damage=tuple(found for files in writers for found in files.located.values()),
     )
 
 

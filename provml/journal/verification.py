@@ -72,12 +72,19 @@ class LineChecker:
         ended: whether a line that says how the run ended was read.
     """
 
-    def __init__(self, name: str, file_name: str) -> None:
+    def __init__(self, name: str, file_name: str, from_start: bool = True) -> None:
+        """Prepare to check a file.
+
+        Args:
+            name: the writer's name.
+            file_name: the name of the file, for messages.
+            from_start: whether the lines begin with the first line of the file.
+        """
         self.closed = False
         self.ended = False
         self._seed = seed_of(name)
         self._file_name = file_name
-        self._next = 1
+        self._next = 1 if from_start else 0
         self._unreadable = 0
         self._damage: list[Damage] = []
 
@@ -87,6 +94,8 @@ class LineChecker:
         if number is None:
             self._unreadable += line != b"\n"
             return False
+        if not self._next:  # the first line in the middle of a file, which may be a part of a line
+            self._next, self._unreadable = number, 0
         if number < self._next:
             self._note(number, number, 1, "is repeated or out of place")
             return False
@@ -111,10 +120,6 @@ class LineChecker:
         if torn_bytes and self.closed:
             problem = f"{torn_bytes:,} bytes were added after the last line"
             self._damage.append(Damage(self._file_name, problem, torn_bytes, "bytes"))
-        elif torn_bytes and not must_be_closed:
-            number = self._next + self._unreadable
-            problem = f"line {number:,} is incomplete"
-            self._damage.append(Damage(self._file_name, problem, 1, "lines", number, number))
         if self._unreadable and self.closed:
             problem = f"{self._unreadable:,} lines were added after the last line"
             self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
