@@ -2,8 +2,8 @@
 
 Skips and counts torn, unwritten and damaged content. Opens only regular files, follows no links,
 and limits the size of each read. Checks lines and samples against their checksums, and leaves out
-what is damaged. Imports only `base`, `layout`, `checksums`, `verification`, `description` and
-`errors` from provml, and imports numpy only to read samples.
+what is damaged. Imports only `base`, `errors`, and the rest of `journal` below it
+from provml, and imports numpy only to read samples.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from provml.journal.verification import (
     check_ahead,
     find_seals,
 )
+from provml.journal.writer_lock import is_lock_held
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,6 +223,11 @@ class WriterFiles:
                 break
         return {}
 
+    def _is_being_closed(self) -> bool:
+        """Return whether the last lines are still being written, or were written meanwhile."""
+        root = store_root(self.folder.parent)
+        return bool(is_lock_held(root, self.events_path, {}) or self.closed_record())
+
     def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
         checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
         for line in lines:
@@ -274,6 +280,8 @@ class WriterFiles:
     def _finish_lines(self, checker: LineChecker, torn_bytes: int) -> bool:
         """Note the damage that a checker found, and return whether the writer has ended."""
         must_be_closed = checker.closed or checker.ended or self.header().status is not None
+        if must_be_closed and not checker.closed and self._is_being_closed():
+            return False
         for found in checker.finish(must_be_closed, torn_bytes):
             self._note_located(found)
         return must_be_closed
