@@ -13,10 +13,12 @@ problems. Imports only `errors` and `settings` from provml.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
 
@@ -26,6 +28,7 @@ from provml.errors import StoreError
 PARTIAL_SUFFIX: Final = ".part"
 """The suffix of the temporary files of `replacing`. A process that is killed leaves them behind."""
 
+_TEMPORARY_NAME: Final = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
 _CREATE_ATTEMPTS: Final = 10
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -236,9 +239,8 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
             fsync. Without it, a power loss can leave an empty file.
     """
     with _open_parent(root, path) as (parent, name):
-        temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        with open(_open_file_in(parent, temporary, path, flags), "w+b") as file:
+        temporary, fd = _create_temporary(parent, name, path)
+        with open(fd, "w+b") as file:
             try:
                 yield file
                 file.flush()
@@ -246,8 +248,38 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                     os.fsync(file.fileno())
                 os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
-                os.unlink(temporary, dir_fd=parent)
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
                 raise
+
+
+def sweep_temporaries(root: Path, path: Path) -> list[Path]:
+    """Remove the temporary files in a folder whose processes have ended, and return their paths.
+
+    Removes only regular files with a name that `replacing` gives, and only if no process holds
+    their lock. Does not look into the folders in the folder.
+    """
+    swept: list[Path] = []
+    fd = open_folder(root, path)
+    try:
+        with os.scandir(fd) as entries:
+            names = [entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
+        for name in sorted(names):
+            try:
+                file = _open_file_in(fd, name, path / name, os.O_RDWR)
+            except OSError:
+                continue  # not a regular file, not ours, or renamed in the meantime
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=fd)
+                swept.append(path / name)
+            except OSError:
+                pass  # a process is writing it, or the file system has no locks
+            finally:
+                os.close(file)
+    finally:
+        os.close(fd)
+    return swept
 
 
 def make_link(root: Path, path: Path, target: str) -> None:
@@ -356,6 +388,27 @@ def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
+    """Create a temporary file and lock it; return its name and descriptor.
+
+    The lock tells `sweep_temporaries` that the file is in use.
+    """
+    while True:
+        temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+        fd = _open_file_in(parent, temporary, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_ours = False  # another process is sweeping it
+        except OSError:
+            is_ours = True  # the file system has no locks, so nothing is swept
+        else:
+            is_ours = os.fstat(fd).st_nlink > 0
+        if is_ours:
+            return temporary, fd
+        os.close(fd)
 
 
 def _make_root(root: Path) -> bool:

@@ -1,83 +1,54 @@
 """Reads ``run.json``, the file that describes a run, and checks the version of its format.
 
-Reads at most 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and `errors` from
-provml.
+Reads at most 1 MiB. Imports only `base.store_files`, `layout` and `errors` from provml.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from provml.base import store_files
-from provml.errors import JournalError
-from provml.journal import checksums, layout
+from provml.base.store_files import OpenFolder, store_root
+from provml.errors import JournalError, StoreError
+from provml.journal import layout
 
 _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class RunFile:
-    """A run's ``run.json``.
-
-    Attributes:
-        content: the description; None if the file is missing or damaged.
-        checksum: the checksum of the whole file; None if the file can't be read.
-        is_intact: whether the file matches the checksum that it contains; None if it contains none.
-    """
-
-    content: dict[str, Any] | None = None
-    checksum: str | None = None
-    is_intact: bool | None = None
-
-
-def read_run_file(folder: Path) -> RunFile:
-    """Read a run's ``run.json`` and check it against the checksum that it contains.
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Return the contents of a run's ``run.json``, or None if the file can't be read.
 
     Raises JournalError if the file has a newer format version than this provml can read.
     """
-    folder = Path(os.path.abspath(folder))
     try:
-        content = store_files.read_file(
-            store_files.store_root(folder), folder / layout.RUN_FILE, _MAX_DESCRIPTION_BYTES
-        )
+        with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as held:
+            return read_description_in(held, Counter())
     except OSError:
-        return RunFile()
-    checksum, is_intact = checksums.format_checksum(content), checksums.check_description(content)
+        return None
+
+
+def read_description_in(folder: OpenFolder, damage: Counter[str]) -> dict[str, Any] | None:
+    """Return the contents of ``run.json`` in an open folder, as `read_description` does.
+
+    If the file exists but can't be read, counts the reason in ``damage``.
+    """
     try:
-        known = json.loads(content)
+        known = json.loads(folder.read_file(layout.RUN_FILE, _MAX_DESCRIPTION_BYTES))
+    except StoreError:
+        damage["run.json that is not a regular file of at most 1 MiB"] = 1
+        return None
+    except OSError:
+        return None
     except (ValueError, RecursionError):
         known = None
     if not isinstance(known, dict):
-        return RunFile(None, checksum, False)
-    check_format_version(folder, known.get("format"))
-    known.pop(checksums.FIELD, None)
-    return RunFile(None if is_intact is False else known, checksum, is_intact)
-
-
-def read_description(folder: Path) -> dict[str, Any] | None:
-    """Return the contents of a run's ``run.json``; None if the file can't be read or is damaged.
-
-    Raises JournalError if the file has a newer format version than this provml can read.
-    """
-    return read_run_file(folder).content
-
-
-def find_description_checksum(folder: Path) -> str | None:
-    """Return the checksum of a run's ``run.json``; None if the file is missing or damaged."""
-    try:
-        found = read_run_file(folder)
-    except JournalError:
+        damage["unreadable run.json"] = 1
         return None
-    return None if found.content is None else found.checksum
-
-
-def encode_description(content: dict[str, Any]) -> bytes:
-    """Return a run's description as the content of ``run.json``, with a checksum."""
-    return checksums.seal_description(json.dumps(content, indent=1).encode("ascii") + b"\n")
+    check_format_version(folder.path, known.get("format"))
+    return known
 
 
 def check_format_version(path: Path, version: object) -> None:

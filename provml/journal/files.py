@@ -45,6 +45,11 @@ _END_SEARCH_BYTES: Final = (2**16, 2**20)
 
 The line is long if it contains a long traceback.
 """
+_IRREGULAR_FILES: Final = {
+    layout.SAMPLES_SUFFIX: "samples file that is not a regular file",
+    layout.EVENTS_SUFFIX: "events file that is not a regular file",
+}
+"""The reason for the damage if a journal file is a link or a special file, by its suffix."""
 _PIECE_BYTES: Final = 2**16
 _MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
 """The number of records that the largest possible file contains."""
@@ -127,11 +132,11 @@ class WriterFiles:
 
         Raises StoreError and notes damage if the path is a link or a special file.
         """
-        return self._open(self.samples_path, "samples file that is not a regular file")
+        return self._open(self.samples_path, _IRREGULAR_FILES[layout.SAMPLES_SUFFIX])
 
     def open_events(self) -> BinaryIO:
         """Open the events file for reading. Raises the same exceptions as `open_samples`."""
-        return self._open(self.events_path, "events file that is not a regular file")
+        return self._open(self.events_path, _IRREGULAR_FILES[layout.EVENTS_SUFFIX])
 
     def _open(self, path: Path, damage: str) -> BinaryIO:
         try:
@@ -141,6 +146,14 @@ class WriterFiles:
         except StoreError:
             self._note_damage(Counter({damage: 1}))
             raise
+
+    def events_size(self) -> int:
+        """Return the size of the events file in bytes; 0 if it can't be opened."""
+        try:
+            with self.open_events() as file:
+                return os.fstat(file.fileno()).st_size
+        except OSError:
+            return 0
 
     def header(self) -> Header:
         """Read the header of the samples file. Each call reads the file again.
@@ -612,28 +625,46 @@ def list_writer_files(run_folder: Path) -> list[WriterFiles]:
 def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
     """Give the files of every writer of a run, ordered by start time, and hold their folder open.
 
-    Opening one of the files costs less in the ``with`` block than after it. A link or special file
-    with the name of a journal file counts as a file that can't be read.
+    Opening one of the files costs less in the ``with`` block than after it.
 
     Raises:
         FileNotFoundError: the run has no journal folder.
-        StoreError: the journal folder, the run's folder or its experiment is a link.
+        StoreError: the journal folder, the run's folder or its experiment is a link, or no journal
+            file is a regular file.
         OSError: the journal folder can't be read for another reason.
     """
     folder = Path(os.path.abspath(run_folder), layout.JOURNAL_FOLDER)
     with OpenFolder(store_root(run_folder), folder) as held:
-        names = {
-            entry.name.removesuffix(suffix)
-            for entry in held.list()
-            for suffix in (layout.SAMPLES_SUFFIX, layout.EVENTS_SUFFIX)
-            if entry.name.endswith(suffix)
-        }
-        writers = [
-            WriterFiles(folder, name, index, _held_folder=held)
-            for index, name in enumerate(sorted(names))
-        ]
+        writers = list_writers_in(held)
+        for files in writers:
+            files._held_folder = held
         try:
             yield writers
         finally:
             for files in writers:
                 files._held_folder = None
+
+
+def list_writers_in(folder: OpenFolder) -> list[WriterFiles]:
+    """Return the files of every writer in a run's open journal folder, ordered by start time.
+
+    A link or special file in the place of a journal file counts as damage. Raises StoreError if
+    no journal file is a regular file.
+    """
+    found: dict[str, Counter[str]] = {}
+    irregular: str | None = None
+    regular = 0
+    for entry in folder.list():
+        for suffix, damage in _IRREGULAR_FILES.items():
+            if entry.name.endswith(suffix):
+                of_writer = found.setdefault(entry.name.removesuffix(suffix), Counter())
+                regular += entry.is_file
+                if not entry.is_file:
+                    of_writer[damage] = 1
+                    irregular = entry.name
+    if irregular is not None and not regular:
+        folder.open_to_read(irregular).close()  # raises StoreError, which says what the entry is
+    return [
+        WriterFiles(folder.path, name, index, damage)
+        for index, (name, damage) in enumerate(sorted(found.items()))
+    ]

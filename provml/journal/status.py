@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from provml.base.results import Damage
-from provml.base.store_files import store_root
-from provml.journal import layout
-from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
 from provml.journal.process import Liveness, check_process
 from provml.journal.writer_lock import is_lock_held
 
@@ -65,7 +64,12 @@ def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
 
     Returns 0 if the run has no writer.
     """
-    return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
+    return find_first_start_ns(list_writer_files(Path(run_folder)))
+
+
+def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
+    """Return when the first writer started, in nanoseconds since the epoch; 0 without writers."""
+    return min(map(_parse_start_ns, writers), default=0)
 
 
 def _parse_start_ns(files: WriterFiles) -> int:
@@ -75,7 +79,14 @@ def _parse_start_ns(files: WriterFiles) -> int:
 
 def read_run_state(run_folder: Path) -> RunState:
     """Read a run's current state. Raises JournalError if a file has a newer format version."""
-    writers = list_writer_files(run_folder)
+    try:
+        with open_writer_files(run_folder) as writers:
+            return _determine_state(writers)
+    except OSError:
+        return _determine_state([])
+
+
+def _determine_state(writers: Sequence[WriterFiles]) -> RunState:
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
@@ -93,7 +104,7 @@ def read_run_state(run_folder: Path) -> RunState:
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
         status=worst.status,
-        started_ns=min((_parse_start_ns(files) for files in writers), default=0),
+        started_ns=find_first_start_ns(writers),
         ended_ns=max(ends) if ends and not running else None,
         reason=worst.reason,
         exception=worst.exception,
@@ -124,11 +135,10 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
     if liveness.is_alive is False:
         return _WriterEnd("crashed", reason=f"{where} died without ending the run")
     doubt = f"whether it is still alive can't be checked from here: {liveness.doubt}"
-    if any(_has_changed(path, _SILENCE_NS) for path in (files.events_path, files.samples_path)):
+    if any(_has_changed(one, _SILENCE_NS) for one in (files.open_events, files.open_samples)):
         return _WriterEnd("running", reason=f"{where} ({doubt})")
-    return _WriterEnd(
-        "crashed", reason=f"{where} has not written for {_SILENCE_NS // 10**9} s; {doubt}"
-    )
+    silence = f"{where} has written nothing in the last {_SILENCE_NS // 10**9} s"
+    return _WriterEnd("crashed", reason=f"{silence}; {doubt}")
 
 
 def describe_writer(files: WriterFiles, writer: dict[str, Any]) -> str:
@@ -165,25 +175,28 @@ def check_writer(files: WriterFiles, writer: dict[str, Any]) -> Liveness:
         files: the writer's files.
         writer: its ``writer`` record; empty if it can't be read.
     """
-    run_folder = Path(os.path.abspath(files.folder)).parent
-    events_path = run_folder / layout.JOURNAL_FOLDER / files.events_path.name
-    is_held = is_lock_held(store_root(run_folder), events_path, writer)
+    try:
+        with files.open_events() as file:
+            is_held = is_lock_held(file.fileno(), writer)
+    except OSError:
+        is_held = None
     if writer:
         return check_process(writer, is_held)
     # the first line is damaged, or an early version of provml has just created the file
     if is_held:
         return Liveness(True)
-    if _has_changed(files.events_path, _FIRST_LINE_NS):
+    if _has_changed(files.open_events, _FIRST_LINE_NS):
         return Liveness(None, "its files do not say yet which process writes them")
     return Liveness(False)
 
 
-def _has_changed(path: Path, within_ns: int) -> bool:
+def _has_changed(open_file: Callable[[], BinaryIO], within_ns: int) -> bool:
     """Return whether a file changed in the last ``within_ns``, or will by this machine's clock.
 
     The clock of the writer's machine or of the file server may be ahead or behind.
     """
     try:
-        return abs(time.time_ns() - os.lstat(path).st_mtime_ns) < within_ns
+        with open_file() as file:
+            return abs(time.time_ns() - os.fstat(file.fileno()).st_mtime_ns) < within_ns
     except OSError:
         return False

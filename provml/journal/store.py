@@ -1,6 +1,6 @@
 """Lists the runs in a store, and finds a run by its name.
 
-Imports only `journal`, `base.settings` and `errors` from provml.
+Imports only `journal`, `base` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -12,16 +12,30 @@ from pathlib import Path
 from typing import Final
 
 from provml.base.settings import default_store
-from provml.errors import JournalError, RunNotFoundError
-from provml.journal.reader import Journal, is_run_folder
-from provml.journal.status import RunState, find_created_ns
+from provml.base.store_files import OpenFolder
+from provml.errors import ProvMLError, RunNotFoundError, StoreError
+from provml.journal import layout
+from provml.journal.files import list_writers_in
+from provml.journal.reader import (
+    Journal,
+    contains_run,
+    describe_damage,
+    describe_error,
+    is_run_folder,
+    refuse_linked_run,
+)
+from provml.journal.status import RunState, find_first_start_ns
 
 _MAX_NAMED_RUNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run in a store, with its folder, its name and its state."""
+    """A run in a store, with its folder, its name and its state.
+
+    Attributes:
+        damage: a note about files of the run that can't be read, or None.
+    """
 
     path: Path
     id: str
@@ -29,11 +43,12 @@ class RunEntry:
     project: str | None
     owner: str | None
     state: RunState
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadRun:
-    """A run that can't be read, with its folder and the reason."""
+    """A run or an experiment that can't be read, with its folder and the reason."""
 
     path: Path
     reason: str
@@ -42,34 +57,73 @@ class UnreadRun:
 def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
     """Return the folders of all runs in a store, oldest first; none if the store does not exist.
 
-    Ignores everything else in the store. Costs a few system calls per folder. Raises OSError if the
-    store can't be read.
+    Ignores everything else in the store, and follows no links in it. Costs a few system calls per
+    folder. Raises OSError if the store can't be read.
     """
-    found: list[Path] = []
+    return _find_runs(Path(store))[0]
+
+
+def _find_runs(store: Path) -> tuple[list[Path], list[UnreadRun]]:
+    """Return the folders of all runs in a store, oldest first, and what can't be read as a run."""
+    found: list[tuple[int, str, Path]] = []
+    skipped: list[UnreadRun] = []
     try:
-        experiments = [entry for entry in os.scandir(store) if entry.is_dir()]
+        root = OpenFolder(store, store)
     except FileNotFoundError:
-        return []
-    for experiment in experiments:
-        try:
-            runs = [Path(entry.path) for entry in os.scandir(experiment) if entry.is_dir()]
-        except OSError:
+        return [], []
+    with root:
+        for experiment in _list_folders(root, skipped):
+            with experiment:
+                for run in _list_folders(experiment, skipped):
+                    with run:
+                        if contains_run(run):
+                            found.append((_find_created_ns(run), run.path.name, run.path))
+    return [path for *_, path in sorted(found)], skipped
+
+
+def _list_folders(folder: OpenFolder, skipped: list[UnreadRun]) -> Iterator[OpenFolder]:
+    """Open each folder in a folder. Adds links and unreadable folders to ``skipped``."""
+    try:
+        entries = folder.list()
+    except OSError as error:
+        skipped.append(UnreadRun(folder.path, describe_error(error)))
+        return
+    for entry in entries:
+        if entry.is_file or (entry.name.startswith(".") and not entry.is_folder):
             continue
-        found += [run for run in runs if is_run_folder(run)]
-    return sorted(found, key=lambda run: (find_created_ns(run), run.name))
+        try:
+            yield folder.open_folder(entry.name)
+        except FileNotFoundError:
+            continue  # removed in the meantime
+        except OSError as error:
+            skipped.append(UnreadRun(folder.path / entry.name, describe_error(error)))
+
+
+def _find_created_ns(run: OpenFolder) -> int:
+    """Return when a run's first writer started, or 0 if the journal can't be read."""
+    try:
+        with run.open_folder(layout.JOURNAL_FOLDER) as journal:
+            return find_first_start_ns(list_writers_in(journal))
+    except OSError:
+        return 0
 
 
 def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
-    """Yield every run in a store, oldest first. Yields an `UnreadRun` if a run can't be read."""
-    for folder in list_run_folders(store):
+    """Yield every run in a store, oldest first.
+
+    Yields an `UnreadRun` for each run that can't be read, and for each link to a run or experiment.
+    """
+    folders, skipped = _find_runs(Path(store))
+    yield from skipped
+    for folder in folders:
         try:
             journal = Journal(folder)
             state = journal.state()
-        except JournalError as error:
-            yield UnreadRun(folder, str(error))
-            continue
         except RunNotFoundError:
             continue  # the run was removed in the meantime
+        except (ProvMLError, OSError) as error:
+            yield UnreadRun(folder, str(error))
+            continue
         description = journal.description
         yield RunEntry(
             path=folder,
@@ -78,6 +132,7 @@ def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
             project=description.get("project"),
             owner=description.get("owner"),
             state=state,
+            damage=describe_damage(journal.damage()),
         )
 
 
@@ -92,11 +147,15 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
 
     Raises:
         RunNotFoundError: the name matches no run, or more than one.
+        StoreError: the name is a path that leads to a run through a link.
     """
     path = Path(name)
     try:
         if is_run_folder(path):
             return path
+        refuse_linked_run(path)
+    except StoreError:
+        raise
     except (OSError, ValueError):
         pass  # not a valid path, but it may still be an id
     text = os.fspath(name)
@@ -120,6 +179,33 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     raise RunNotFoundError(
         f"{text!r} matches {len(matching)} runs ({several}{more}): give a full name or a folder"
     )
+
+
+def find_runs(
+    name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None
+) -> tuple[list[Path], bool]:
+    """Find the folders of the runs that a name stands for: one run, or all runs of a store.
+
+    Args:
+        name: the name of a run, as for `find_run`, or the folder of a store.
+        store: the store to search for a run, as for `find_run`.
+
+    Returns:
+        The folders, oldest run first, and whether the name is that of a store.
+
+    Raises:
+        RunNotFoundError: the name matches no run, or more than one, and no store.
+    """
+    try:
+        return [find_run(name, store)], False
+    except RunNotFoundError:
+        try:
+            folders = list_run_folders(name)
+        except (OSError, ValueError):
+            folders = []  # not the path of a folder
+        if not folders:
+            raise
+        return folders, True
 
 
 def _qualify_name(folder: Path) -> str:

@@ -17,6 +17,7 @@ from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.collect.content import describe_path
+from provml.journal import layout
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
@@ -43,7 +44,10 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
 
 def _record_all(run_folder: Path) -> list[str]:
-    notes, streams = list_access_logs(run_folder), find_leftover_logs(run_folder)
+    run_folder = Path(os.path.abspath(run_folder))
+    root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
+    notes = list_access_logs(run_folder)
+    streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
     if not (notes or streams) or any(map(_is_running, notes)):
         return []
     ended_ns = Journal(run_folder).state().ended_ns
@@ -54,7 +58,8 @@ def _record_all(run_folder: Path) -> list[str]:
         for name, files in streams:
             for file in files:
                 _record_printed(run, file)
-            store_files.remove_empty_folder(store_files.store_root(run_folder), files[0].parent)
+                store_files.remove_file(root, file)
+            store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
         if notes:
             record_files(run, until_ns=ended_ns)
@@ -75,11 +80,10 @@ def _is_running(notes: Path) -> bool:
 
 
 def _record_printed(run: Run, file: Path) -> None:
-    """Record a file of printed output as an artifact, copy it into the run, and delete it."""
+    """Record a file of printed output as an artifact, and copy it into the run."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING_ORDER}
     content = describe_path(str(file), run.path, True)
     content.pop("path", None)
     run._append({**record, "step": None, "epoch": None, "time": time.time_ns(), "content": content})
-    store_files.remove_file(store_files.store_root(run.path), file)
