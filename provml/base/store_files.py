@@ -119,19 +119,25 @@ class OpenFolder:
 
     def open_to_read(self, name: str) -> BinaryIO:
         """Open a regular file in this folder for reading bytes."""
-        return open(_open_file_in(self._fd, name, self.path / name, os.O_RDONLY), "rb")
+        return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
 
     def read_file(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file in this folder, of at most ``limit`` bytes.
 
         Raises StoreError if the file is larger.
         """
-        path = self.path / name
+        path = f"{self.path}/{name}"
         return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
     def read_status(self, name: str) -> os.stat_result:
         """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def read_statuses(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the name and the `os.stat_result` of each entry, as `read_status` returns it."""
+        with os.scandir(self._fd) as entries:
+            for entry in entries:
+                yield entry.name, entry.stat(follow_symlinks=False)
 
     def list(self) -> list[FolderEntry]:
         """Return the entries of this folder, sorted by name."""
@@ -369,7 +375,7 @@ def _open_folder_in(parent: int, name: str, path: Path) -> int:
         raise StoreError(f"{name!r} in {path} is {kind}") from None
 
 
-def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
+def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
             fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
@@ -467,12 +473,12 @@ def _remove_folder_in(parent: int, name: str, path: Path) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
-def _check_regular(status: os.stat_result, path: Path) -> None:
+def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
 
 
-def _read_limited(fd: int, path: Path, limit: int) -> bytes:
+def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
     with open(fd, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:

@@ -51,6 +51,8 @@ _IRREGULAR_FILES: Final = {
 }
 """The reason for the damage if a journal file is a link or a special file, by its suffix."""
 _PIECE_BYTES: Final = 2**16
+_FIRST_BLOCK_BYTES: Final = 64 * layout.RECORD_SIZE
+_BLOCK_BYTES: Final = 2**20
 _MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
 """The number of records that the largest possible file contains."""
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
@@ -146,6 +148,38 @@ class WriterFiles:
         except StoreError:
             self._note_damage(Counter({damage: 1}))
             raise
+
+    def find_samples_end(self) -> int:
+        """Return the offset, in bytes, at which the last written record of the samples file ends.
+
+        Reads backwards from the end of the file, so a closed file costs only one small read. Skips
+        the holes of a sparse file. Raises OSError if the file can't be opened.
+        """
+        with self.open_samples() as file:
+            size = _FIRST_BLOCK_BYTES
+            for first, last in reversed(_list_extents(file)):
+                end = last
+                while end > first:
+                    start = max(first, end - size)
+                    file.seek(start)
+                    used = _count_used_bytes(file.read(end - start))
+                    if used:
+                        return start + used
+                    end, size = start, _BLOCK_BYTES
+        return layout.HEADER_SIZE
+
+    def count_data_slots(self) -> int:
+        """Return the number of records in the samples file that are not in a sparse file's hole.
+
+        Returns 0 if the file can't be opened.
+        """
+        try:
+            with self.open_samples() as file:
+                return sum(
+                    (end - start) // layout.RECORD_SIZE for start, end in _list_extents(file)
+                )
+        except OSError:
+            return 0
 
     def events_size(self) -> int:
         """Return the size of the events file in bytes; 0 if it can't be opened."""
@@ -532,6 +566,37 @@ def _find_data(file: BinaryIO, records: int) -> tuple[int, int]:
     return skipped, min(records, -(-(end - first) // layout.RECORD_SIZE))
 
 
+def _list_extents(file: BinaryIO) -> list[tuple[int, int]]:
+    """Return the offsets of the records in a samples file, as pairs of start and end.
+
+    There is one pair, unless the file is sparse.
+    """
+    length = os.fstat(file.fileno()).st_size
+    whole = length - (length - layout.HEADER_SIZE) % layout.RECORD_SIZE
+    if not _is_sparse(file):
+        return [(layout.HEADER_SIZE, whole)]
+    found: list[tuple[int, int]] = []
+    position = file.seek(layout.HEADER_SIZE)
+    while position < whole:
+        skipped, count = _find_data(file, _MAX_SLOTS)
+        if not count:
+            break
+        start = position + skipped * layout.RECORD_SIZE
+        position = file.seek(min(start + count * layout.RECORD_SIZE, whole))
+        found.append((start, position))
+    return found
+
+
+def _count_used_bytes(block: bytes) -> int:
+    """Return the offset at which a block's last written record ends; 0 if there is no record."""
+    records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
+    for number in range(records, 0, -1):
+        place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
+        if any(block[place : place + 4]):
+            return number * layout.RECORD_SIZE
+    return 0
+
+
 def _skip_line(file: BinaryIO) -> int:
     """Move to the end of a line that is too long to read, and return the offset of the end.
 
@@ -634,10 +699,17 @@ def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
         OSError: the journal folder can't be read for another reason.
     """
     folder = Path(os.path.abspath(run_folder), layout.JOURNAL_FOLDER)
-    with OpenFolder(store_root(run_folder), folder) as held:
-        writers = list_writers_in(held)
+    with hold_writers_in(OpenFolder(store_root(run_folder), folder)) as writers:
+        yield writers
+
+
+@contextmanager
+def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
+    """Give the files of every writer in an open journal folder; close the folder at the end."""
+    with folder:
+        writers = list_writers_in(folder)
         for files in writers:
-            files._held_folder = held
+            files._held_folder = folder
         try:
             yield writers
         finally:

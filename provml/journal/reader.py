@@ -9,6 +9,8 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ from provml.base.text import is_unicode, printable_path
 from provml.errors import JournalError, RunNotFoundError, StoreError
 from provml.journal import layout
 from provml.journal.description import read_description_in
-from provml.journal.files import Record, WriterFiles, list_writers_in
+from provml.journal.files import Record, WriterFiles, hold_writers_in
 from provml.journal.status import RunState, read_run_state
 
 _MAX_CACHED_RECORDS: Final = 20_000
@@ -40,33 +42,25 @@ class Journal:
 
         Raises:
             RunNotFoundError: the folder contains no run.
-            StoreError: the folder, or the folder that contains it, is a link to a run.
-            JournalError: the run has a newer format version, or its files can't be read.
+            StoreError: the folder, or the folder that contains it, is a link to a run; or a link
+                or special file is in the place of the journal.
+            JournalError: the run has a newer format version, or its folder can't be read.
         """
         self.folder = Path(folder)
-        self._damage: Counter[str] = Counter()
         try:
-            with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as held:
-                self.description = _complete_description(
-                    self.folder, read_description_in(held, self._damage)
-                )
-                self.writers = self._list_writers(held)
-        except JournalError:
-            raise
+            own = Path(os.path.abspath(folder))
+            with OpenFolder(store_root(folder), own) as held, open_run(held) as files:
+                self._files = files
         except (FileNotFoundError, NotADirectoryError):
             raise RunNotFoundError(f"no run found in {self.folder}") from None
-        except OSError as error:
+        except StoreError:
             refuse_linked_run(self.folder)
+            raise
+        except OSError as error:
             raise JournalError(describe_error(error)) from None
+        self.description = self._files.description
+        self.writers = self._files.writers
         self._cached: list[tuple[WriterFiles, int, Record]] | None = None
-
-    def _list_writers(self, folder: OpenFolder) -> list[WriterFiles]:
-        try:
-            with folder.open_folder(layout.JOURNAL_FOLDER) as held:
-                return list_writers_in(held)
-        except FileNotFoundError:
-            folder.read_status(layout.RUN_FILE)  # without either, the folder contains no run
-            return []
 
     def state(self) -> RunState:
         """Read the run's current state."""
@@ -97,10 +91,7 @@ class Journal:
 
     def damage(self) -> Counter[str]:
         """Return how many pieces of content all passes so far have skipped, by reason."""
-        total = Counter(self._damage)
-        for files in self.writers:
-            total.update(files.damage)
-        return total
+        return self._files.damage()
 
 
 def describe_damage(damage: Mapping[str, int]) -> str | None:
@@ -109,6 +100,50 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
         return None
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
     return f"parts of the journal can't be read and are left out ({reasons})"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The files of a run, as `open_run` finds them.
+
+    Attributes:
+        description: as in `Journal`.
+        writers: as in `Journal`.
+        unread: how many of the run's files can't be read, by reason.
+    """
+
+    description: dict[str, Any]
+    writers: list[WriterFiles]
+    unread: Counter[str]
+
+    def damage(self) -> Counter[str]:
+        """Return how many pieces of content were skipped so far, by reason."""
+        total = Counter(self.unread)
+        for files in self.writers:
+            total.update(files.damage)
+        return total
+
+
+@contextmanager
+def open_run(folder: OpenFolder) -> Iterator[RunFiles]:
+    """Give the files of the run in an open folder, and hold its journal folder open.
+
+    Raises:
+        FileNotFoundError: the folder contains no run.
+        StoreError: a link or special file is in the place of the journal folder, or no journal
+            file is a regular file.
+        JournalError: the run has a newer format version.
+    """
+    unread: Counter[str] = Counter()
+    description = _complete_description(folder.path, read_description_in(folder, unread))
+    try:
+        journal = folder.open_folder(layout.JOURNAL_FOLDER)
+    except FileNotFoundError:
+        folder.read_status(layout.RUN_FILE)
+        yield RunFiles(description, [], unread)
+        return
+    with hold_writers_in(journal) as writers:
+        yield RunFiles(description, writers, unread)
 
 
 def is_run_folder(folder: Path) -> bool:

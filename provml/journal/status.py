@@ -20,6 +20,7 @@ from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
+_START_DIGITS: Final = 20
 _STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
@@ -74,19 +75,22 @@ def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
 
 def _parse_start_ns(files: WriterFiles) -> int:
     digits = files.name.partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
+    if not (digits.isdecimal() and len(digits) <= _START_DIGITS):
+        return 0
+    return min(int(digits), 2**63 - 1)
 
 
 def read_run_state(run_folder: Path) -> RunState:
     """Read a run's current state. Raises JournalError if a file has a newer format version."""
     try:
         with open_writer_files(run_folder) as writers:
-            return _determine_state(writers)
+            return determine_state(writers)
     except OSError:
-        return _determine_state([])
+        return determine_state([])
 
 
-def _determine_state(writers: Sequence[WriterFiles]) -> RunState:
+def determine_state(writers: Sequence[WriterFiles]) -> RunState:
+    """Determine a run's state from the files of its writers, as `read_run_state` does."""
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
