@@ -236,7 +236,8 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """Write a new version of a file: give a temporary file, which replaces the file at the end.
 
     If the body raises an exception, the file stays unchanged and the temporary file is removed. If
-    the path is a link, the link is replaced, and what it leads to stays unchanged.
+    the path is a link, the link is replaced, and what it leads to stays unchanged. The new version
+    has the permissions of the old one, if there is one.
 
     Args:
         root: the store's root.
@@ -248,6 +249,7 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
         temporary, fd = _create_temporary(parent, name, path)
         with open(fd, "w+b") as file:
             try:
+                _keep_permissions(parent, name, file.fileno())
                 yield file
                 file.flush()
                 if sync:
@@ -344,8 +346,11 @@ def _split_below(root: Path, path: Path) -> tuple[str, ...]:
             return names
     try:
         names = Path(path).relative_to(root).parts
-    except ValueError:
-        raise StoreError(f"{path} is not in the store {root}") from None
+    except ValueError:  # one of them may be relative, or contain ``..``
+        try:
+            names = Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).parts
+        except ValueError:
+            raise StoreError(f"{path} is not in the store {root}") from None
     if ".." in names:
         raise StoreError(f"{path} leads out of a folder with '..'")
     return names
@@ -415,6 +420,16 @@ def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
         if is_ours:
             return temporary, fd
         os.close(fd)
+
+
+def _keep_permissions(parent: int, name: str, fd: int) -> None:
+    """Give a new file the permissions of the file that it will replace, if there is one."""
+    try:
+        old = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(old.st_mode):
+        os.fchmod(fd, old.st_mode & 0o777)
 
 
 def _make_root(root: Path) -> bool:
