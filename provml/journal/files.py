@@ -272,8 +272,12 @@ class WriterFiles:
 
     def _is_being_closed(self) -> bool:
         """Return whether the last lines are still being written, or were written meanwhile."""
-        root = store_root(self.folder.parent)
-        return bool(is_lock_held(root, self.events_path, {}) or self.closed_record())
+        try:
+            with self.open_events() as file:
+                is_held = is_lock_held(file.fileno(), {})
+        except OSError:
+            is_held = None
+        return bool(is_held or self.closed_record())
 
     def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
         checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
