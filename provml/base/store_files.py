@@ -129,6 +129,10 @@ class OpenFolder:
         path = f"{self.path}/{name}"
         return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
+    def read_link(self, name: str) -> str:
+        """Return the path that a link in this folder leads to, without following the link."""
+        return os.readlink(name, dir_fd=self._fd)
+
     def read_status(self, name: str) -> os.stat_result:
         """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)

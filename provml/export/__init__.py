@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provml.base.sinks import Destination, open_sink
@@ -115,10 +116,22 @@ def export(
         raise ExportError(
             f"{chosen.name} always contains every sample, so the detail 'series' is not supported"
         )
+    if _is_own_document(run_folder, chosen, target):
+        return write_document(Path(run_folder), chosen, detail, view)
     mapping = RunMapping(Journal(run_folder), detail or chosen.default_detail)
     with open_sink(target) as sink:
         chosen.write(mapping, sink, view)
     return mapping
+
+
+def _is_own_document(
+    run_folder: str | os.PathLike[str], chosen: Format, target: Destination
+) -> bool:
+    """Return whether a target is the document that `write_document` writes and keeps track of."""
+    if not isinstance(target, (str, os.PathLike)):
+        return False
+    own = document_path(Path(os.path.abspath(run_folder)), chosen)
+    return os.path.abspath(target) == os.fspath(own)
 
 
 def export_bundles(

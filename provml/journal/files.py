@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -281,8 +282,8 @@ class WriterFiles:
 
     def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
         checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
-        for line in lines:
-            checker.accept(line)
+        for line, following in zip(lines, [*lines[1:], b""], strict=True):
+            checker.accept(line, partial(bytes, following))
         torn = lines[-1:] if lines and not lines[-1].endswith(b"\n") else []
         self._finish_lines(checker, sum(map(len, torn)))
 
@@ -306,10 +307,11 @@ class WriterFiles:
         torn_bytes = 0
         with file:
             checker = LineChecker(self.name, self.events_path.name) if find_seals(file) else None
+            read_next = partial(_peek_line, file)
             offset = 0
             while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
                 is_torn = not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES
-                accepted = checker is None or (not is_torn and checker.accept(line))
+                accepted = checker is None or (not is_torn and checker.accept(line, read_next))
                 record = _parse_line(line) if accepted else None
                 if record is not None:
                     if checker is not None:
@@ -397,7 +399,7 @@ class WriterFiles:
             return
         with file:
             if self.header().created_ns == 0:
-                self._note_damage(Counter({"unreadable samples header": 1}))
+                self._note_located(Damage(self.samples_path.name, "the header can't be read"))
                 return
             length = os.fstat(file.fileno()).st_size
             if length <= layout.HEADER_SIZE:
@@ -544,6 +546,14 @@ def _split_chunk(chunk: NDArray[np.void], records: int) -> Iterator[NDArray[np.v
         return
     for start in range(0, len(chunk), records):
         yield chunk[start : start + records]
+
+
+def _peek_line(file: BinaryIO) -> bytes:
+    """Return the next line, without moving on."""
+    position = file.tell()
+    line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
+    file.seek(position)
+    return line
 
 
 def _is_sparse(file: BinaryIO) -> bool:

@@ -88,8 +88,13 @@ class LineChecker:
         self._unreadable = 0
         self._damage: list[Damage] = []
 
-    def accept(self, line: bytes) -> bool:
-        """Return whether a line is intact and in its place. Notes damage if it is not."""
+    def accept(self, line: bytes, read_next: Callable[[], bytes]) -> bool:
+        """Return whether a line is intact and in its place. Notes damage if it is not.
+
+        Args:
+            line: the line.
+            read_next: a function that returns the next line, without moving on.
+        """
         number = check_line(line, self._seed)
         if number is None:
             self._unreadable += line != b"\n"
@@ -97,6 +102,12 @@ class LineChecker:
         if not self._next:  # the first line in the middle of a file, which may be a part of a line
             self._next, self._unreadable = number, 0
         if number < self._next:
+            self._note(number, number, 1, "is repeated or out of place")
+            return False
+        if (
+            number > self._next
+            and self._next <= (check_line(read_next(), self._seed) or 0) < number
+        ):
             self._note(number, number, 1, "is repeated or out of place")
             return False
         if number > self._next:
