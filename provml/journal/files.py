@@ -213,11 +213,28 @@ class WriterFiles:
             return Header(rest[0], is_damaged=True)
         return Header(*rest)
 
+    def _find_seals(self, file: BinaryIO) -> bool:
+        """Return whether the lines of the open events file have checksums.
+
+        If the file is cut within its first line, the header of the samples file shows it.
+        """
+        if find_seals(file):
+            return True
+        is_cut = not file.readline(_PIECE_BYTES).endswith(b"\n")
+        file.seek(0)
+        if not is_cut:
+            return False
+        try:
+            with self.open_samples() as samples:
+                return checksums.check_header(samples.read(layout.HEADER_SIZE)) is not None
+        except OSError:
+            return False
+
     def has_checksums(self) -> bool:
         """Return whether the files contain checksums. Early versions of provml wrote none."""
         try:
             with self.open_events() as file:
-                return find_seals(file)
+                return self._find_seals(file)
         except OSError:
             return False
 
@@ -229,7 +246,7 @@ class WriterFiles:
         try:
             with self.open_events() as file:
                 line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
-                has_checksums = find_seals(file)
+                has_checksums = self._find_seals(file)
         except OSError:
             return {}
         record = _parse_line(line)
@@ -253,7 +270,7 @@ class WriterFiles:
         for size in _END_SEARCH_BYTES:
             try:
                 with self.open_events() as file:
-                    has_checksums = find_seals(file)
+                    has_checksums = self._find_seals(file)
                     length = os.fstat(file.fileno()).st_size
                     file.seek(max(0, length - size))
                     lines = file.read(size).splitlines(keepends=True)
@@ -306,7 +323,7 @@ class WriterFiles:
         damaged: Counter[str] = Counter()
         torn_bytes = 0
         with file:
-            checker = LineChecker(self.name, self.events_path.name) if find_seals(file) else None
+            checker = LineChecker(self.name, self.events_path.name) if self._find_seals(file) else None
             read_next = partial(_peek_line, file)
             offset = 0
             while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
@@ -347,7 +364,7 @@ class WriterFiles:
             yield from (None for _ in offsets)
             return
         with file:
-            has_checksums = find_seals(file)
+            has_checksums = self._find_seals(file)
             length = os.fstat(file.fileno()).st_size
             for offset in offsets:
                 if not 0 <= offset < length:
@@ -429,7 +446,7 @@ class WriterFiles:
         except OSError:
             return None
         with file:
-            if not find_seals(file):
+            if not self._find_seals(file):
                 return None
             if self._sums is None:
                 self._sums = BlockChecksums(self.name)
@@ -473,7 +490,8 @@ class WriterFiles:
             holes += unused + used - int(np.count_nonzero(written))
             unused = len(chunk) - used
             written &= chunk["series"] != layout.ABANDONED_SLOT
-            yield chunk if written.all() else chunk[written]
+            if written.any():
+                yield chunk if written.all() else chunk[written]
         self._note_damage(+Counter({"hole": holes}))
 
     def _note_end(self, length: int) -> None:
