@@ -323,7 +323,9 @@ class WriterFiles:
         damaged: Counter[str] = Counter()
         torn_bytes = 0
         with file:
-            checker = LineChecker(self.name, self.events_path.name) if self._find_seals(file) else None
+            checker = None
+            if self._find_seals(file):
+                checker = LineChecker(self.name, self.events_path.name)
             read_next = partial(_peek_line, file)
             offset = 0
             while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
@@ -351,7 +353,7 @@ class WriterFiles:
         """Note the damage that a checker found, and return whether the writer has ended."""
         must_be_closed = checker.closed or checker.ended or self.header().status is not None
         if must_be_closed and not checker.closed and self._is_being_closed():
-            return False
+            must_be_closed = False
         for found in checker.finish(must_be_closed, torn_bytes):
             self._note_located(found)
         return must_be_closed
