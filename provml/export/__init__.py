@@ -46,6 +46,7 @@ from provml.export._run_documents import (
     MissingDocuments,
     document_path,
     find_missing_documents,
+    is_own_document,
     open_document,
     requested_formats,
     sweep_run_folder,
@@ -69,6 +70,7 @@ __all__ = [
     "find_format",
     "find_missing_documents",
     "guess_format",
+    "is_own_document",
     "load_formats",
     "open_document",
     "requested_formats",
@@ -116,22 +118,12 @@ def export(
         raise ExportError(
             f"{chosen.name} always contains every sample, so the detail 'series' is not supported"
         )
-    if _is_own_document(run_folder, chosen, target):
+    if is_own_document(run_folder, chosen, target):
         return write_document(Path(run_folder), chosen, detail, view)
     mapping = RunMapping(Journal(run_folder), detail or chosen.default_detail)
     with open_sink(target) as sink:
         chosen.write(mapping, sink, view)
     return mapping
-
-
-def _is_own_document(
-    run_folder: str | os.PathLike[str], chosen: Format, target: Destination
-) -> bool:
-    """Return whether a target is the document that `write_document` writes and keeps track of."""
-    if not isinstance(target, (str, os.PathLike)):
-        return False
-    own = document_path(Path(os.path.abspath(run_folder)), chosen)
-    return os.path.abspath(target) == os.fspath(own)
 
 
 def export_bundles(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from provml.base import store_files
+from provml.base.sinks import Destination
 from provml.errors import ExportError, StoreError
 from provml.export._registry import Format, find_format
 from provml.export.document_digests import digest_stream, record_digest
@@ -43,6 +44,16 @@ class MissingDocuments(NamedTuple):
 def document_path(run_folder: Path, format: str | Format) -> Path:
     """Return the path of the document that `write_documents` writes in a format."""
     return run_folder / f"{DOCUMENT_STEM}{find_format(format).suffix}"
+
+
+def is_own_document(
+    run_folder: str | os.PathLike[str], format: str | Format, target: Destination
+) -> bool:
+    """Return whether a target is the document in the run's folder, whose digest is recorded."""
+    if not isinstance(target, (str, os.PathLike)):
+        return False
+    own = document_path(Path(os.path.abspath(run_folder)), format)
+    return os.path.abspath(target) == os.fspath(own)
 
 
 @contextmanager

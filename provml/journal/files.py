@@ -421,8 +421,6 @@ class WriterFiles:
                 self._note_located(Damage(self.samples_path.name, "the header can't be read"))
                 return
             length = os.fstat(file.fileno()).st_size
-            if length <= layout.HEADER_SIZE:
-                return
             sums = self.read_checksums()
             if sums is None:
                 yield from self._join_parts(_read_parts(file, records, length))

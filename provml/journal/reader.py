@@ -47,7 +47,8 @@ class Journal:
 
         Args:
             folder: the run's folder.
-            on_damage: a function that receives each damage when it is found.
+            on_damage: a function that receives each damage when it is found. If it is given,
+                ``run.json`` is always compared with the journal.
 
         Raises:
             RunNotFoundError: the folder contains no run.
@@ -58,7 +59,8 @@ class Journal:
         self.folder = Path(folder)
         try:
             own = Path(os.path.abspath(folder))
-            with OpenFolder(store_root(folder), own) as held, open_run(held) as files:
+            is_strict = on_damage is not None
+            with OpenFolder(store_root(folder), own) as held, open_run(held, is_strict) as files:
                 self._files = files
         except (FileNotFoundError, NotADirectoryError):
             raise RunNotFoundError(f"no run found in {self.folder}") from None
@@ -181,8 +183,13 @@ class RunFiles:
 
 
 @contextmanager
-def open_run(folder: OpenFolder) -> Iterator[RunFiles]:
+def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
     """Give the files of the run in an open folder, and hold its journal folder open.
+
+    Args:
+        folder: the run's folder.
+        is_strict: whether to compare ``run.json`` with the journal even if it matches its own
+            checksum and names this folder's run, which costs reading the first line of a file.
 
     Raises:
         FileNotFoundError: the folder contains no run.
@@ -195,15 +202,17 @@ def open_run(folder: OpenFolder) -> Iterator[RunFiles]:
         journal = folder.open_folder(layout.JOURNAL_FOLDER)
     except FileNotFoundError:
         folder.read_status(layout.RUN_FILE)
-        yield _build_run_files(folder.path, run_file, [])
+        yield _build_run_files(folder.path, run_file, [], is_strict)
         return
     with hold_writers_in(journal) as writers:
-        yield _build_run_files(folder.path, run_file, writers)
+        yield _build_run_files(folder.path, run_file, writers, is_strict)
 
 
-def _build_run_files(folder: Path, run_file: RunFile, writers: list[WriterFiles]) -> RunFiles:
+def _build_run_files(
+    folder: Path, run_file: RunFile, writers: list[WriterFiles], is_strict: bool
+) -> RunFiles:
     damage: list[Damage] = []
-    if run_file.problem is not None or not _is_at_home(folder, run_file):
+    if is_strict or not _is_at_home(folder, run_file):
         damage = list(_check_run_file(run_file, writers))
     known = None if damage else run_file.content
     return RunFiles(folder, _complete_description(folder, known), writers, run_file, damage)
@@ -224,18 +233,23 @@ def _is_at_home(folder: Path, run_file: RunFile) -> bool:
 def _check_run_file(run_file: RunFile, writers: list[WriterFiles]) -> Iterator[Damage]:
     """Compare ``run.json`` with the checksums in the journal, and yield the damage.
 
-    Costs one pass over each events file that contains checksums.
+    Usually reads the first line of one events file. Costs a pass over the events files if
+    ``run.json`` is not the one that the writers found when they started.
     """
     if run_file.problem is not None:
         yield Damage(layout.RUN_FILE, run_file.problem)
         return
-    recorded = {record.get("run_file") for record in (one.first_record() for one in writers)}
-    if recorded.issubset((None,)):
+    has_checksums = False
+    for files in writers:
+        found = files.first_record().get("run_file")
+        if found == run_file.checksum is not None:
+            return
+        has_checksums = has_checksums or found is not None
+    if not has_checksums:
         return  # recorded by an early version of provml
-    recorded |= {files.closed_record().get("run_file") for files in writers}
     if run_file.checksum is None:
         yield Damage(layout.RUN_FILE, "the file is missing")
-    elif run_file.checksum not in recorded:
+    elif all(files.closed_record().get("run_file") != run_file.checksum for files in writers):
         yield Damage(layout.RUN_FILE, "the file is not the one that was recorded")
 
 
