@@ -158,9 +158,13 @@ class OpenFolder:
 
 def open_folder(root: Path, path: Path) -> int:
     """Open a folder below the root, or the root itself, and return its descriptor."""
+    return _open_folder_below(root, _split_below(root, path), path)
+
+
+def _open_folder_below(root: Path, names: tuple[str, ...], path: Path) -> int:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in _split_below(root, path):
+        for name in names:
             fd, parent = _open_folder_in(fd, name, path), fd
             os.close(parent)
     except BaseException:
@@ -258,7 +262,7 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                 file.flush()
                 if sync:
                     os.fsync(file.fileno())
-                os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+                _rename(parent, temporary, parent, name, path)
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=parent)
@@ -333,10 +337,7 @@ def move(root: Path, source: Path, target: Path) -> None:
     Raises OSError if the target is a folder that is not empty.
     """
     with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
-        try:
-            os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
+        _rename(old, name, new, new_name, target)
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
@@ -366,7 +367,7 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
     names = _split_below(root, path)
     if not names:
         raise StoreError(f"{path} is the store itself, not a file in it")
-    fd = open_folder(root, Path(root, *names[:-1]))
+    fd = _open_folder_below(root, names[:-1], path)
     try:
         yield fd, names[-1]
     finally:
@@ -388,7 +389,7 @@ def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
             fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
-            os.fchmod(fd, 0o666 & ~store_umask())
+            _set_mode(fd, 0o666 & ~store_umask())
             return fd
         # look before opening, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
@@ -433,7 +434,7 @@ def _keep_permissions(parent: int, name: str, fd: int) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISREG(old.st_mode):
-        os.fchmod(fd, old.st_mode & 0o777)
+        _set_mode(fd, old.st_mode & 0o777)
 
 
 def _make_root(root: Path) -> bool:
@@ -442,7 +443,7 @@ def _make_root(root: Path) -> bool:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    os.chmod(root, _shared_folder_mode(os.stat(root)))
+    _set_mode(root, _shared_folder_mode(os.stat(root)))
     return True
 
 
@@ -468,8 +469,24 @@ def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
         return _open_folder_in(parent, name, path)
 
 
+def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
+    """Rename an entry of a folder; name the new path in the error if that fails."""
+    try:
+        os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
 def _set_folder_mode(fd: int) -> None:
-    os.fchmod(fd, _shared_folder_mode(os.fstat(fd)))
+    _set_mode(fd, _shared_folder_mode(os.fstat(fd)))
+
+
+def _set_mode(file: int | Path, mode: int) -> None:
+    """Set the mode of a new file or folder, which is private before, unless that is impossible."""
+    try:
+        os.chmod(file, mode)
+    except OSError:
+        pass  # some network file systems have no permissions
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:

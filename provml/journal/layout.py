@@ -59,12 +59,15 @@ without a step or epoch, the writer may fill them in later; nothing else in a re
 ------------------
 One JSON object per line, in UTF-8 (in fact, all characters are ASCII). The key ``record`` names the
 kind of the line; ``schemas/journal.schema.json`` describes every kind. The first line has the kind
-``writer``. A ``series`` line declares a series and comes before the first sample of that series.
-Its ``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record
-is the offset of a ``sample`` line in the same events file. The binary record still contains the
-step and epoch. Readers skip and count every line that does not end in a line feed or can't be
-parsed. ``provml.journal.checksums`` describes the checksums of lines and samples; files of earlier
-versions have none.
+``writer``. The file gets its name when this line is written. Until the process ends, it holds an
+exclusive ``flock`` on the file, unless the line has no ``lock``.
+
+A ``series`` line declares a series and comes before the first sample of that series. Its
+``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record is
+the offset of a ``sample`` line in the same events file. The binary record still contains the step
+and epoch. Readers skip and count every line that does not end in a line feed or can't be parsed.
+``provml.journal.checksums`` describes the checksums of lines and samples; files of early versions
+have none.
 
 Imports nothing else from provml.
 """

@@ -114,6 +114,20 @@ def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness
     )
 
 
+def ran_here(writer: dict[str, Any]) -> bool:
+    """Return whether a process ran on this machine and in this process's pid namespace.
+
+    Only then do process numbers and paths that it recorded mean the same here.
+    """
+    if _is_same_boot(writer):
+        return _is_same_pid_namespace(writer)
+    return (
+        writer.get("host") == os.uname().nodename
+        and _is_same_machine(writer)
+        and _is_same_pid_namespace(writer)
+    )
+
+
 def _is_same_boot(writer: dict[str, Any]) -> bool:
     """Return whether the process ran under the running kernel."""
     boot_id = _read_boot_id()

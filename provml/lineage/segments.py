@@ -339,7 +339,7 @@ class Segments:
         self._remove(name)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove all segments that have a file that can't be read."""
+        """Remove all segments that have a file that can't be read, or that has other columns."""
         import duckdb
 
         for name in self.names():
@@ -347,7 +347,8 @@ class Segments:
                 for table in TABLES:
                     path = str(self.path(name, table))
                     connection.execute("SELECT count(*) FROM read_parquet(?)", [path]).fetchall()
-            except (duckdb.Error, OSError):
+                    _check_columns(connection, table, path)
+            except (duckdb.Error, OSError, ValueError):
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
@@ -462,6 +463,13 @@ class Segments:
             if is_older and other.is_file and _SAMPLES_FILE.fullmatch(other.name):
                 store_files.remove_file(self._root, folder / other.name)
         return path
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str) -> None:
+    """Raise ValueError if the columns of a Parquet file are not those of the table."""
+    own = connection.execute(f"SELECT * FROM {table} LIMIT 0").description
+    if connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [path]).description != own:
+        raise ValueError(f"{path} has other columns than the table {table}")
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:

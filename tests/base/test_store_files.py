@@ -265,3 +265,36 @@ def test_relative_paths_are_below_an_absolute_root(
     assert store_files.read_file(store, Path("..", "x", "a", "file"), 100) == b"content"
     with pytest.raises(StoreError, match="not in the store"):
         store_files.read_file(store, Path("..", "..", "outside"), 100)
+
+
+def test_a_sweep_removes_only_what_a_dead_process_left(store: Path, outside: Path) -> None:
+    """A sweep removes a file that is being written, a user's file, or one that a link leads to."""
+    folder = store / "x" / "a"
+    left = folder / f".file.{'a' * 16}.part"
+    left.write_bytes(b"half")
+    kept = [
+        folder / name for name in (".file.part", "file.part", f"file.{'a' * 16}.part", ".a.pid")
+    ]
+    for path in kept:
+        path.write_bytes(b"a user's")
+    (folder / f".link.{'b' * 16}.part").symlink_to(outside / "file")
+    (folder / f".folder.{'b' * 16}.part").mkdir()
+    os.mkfifo(folder / f".pipe.{'b' * 16}.part")
+    with store_files.replacing(store, folder / "file") as file:
+        file.write(b"new")
+        before = set(os.listdir(folder))
+        assert store_files.sweep_temporaries(store, folder) == [left]
+        assert set(os.listdir(folder)) == before - {left.name}
+    assert (folder / "file").read_bytes() == b"new"
+    assert (outside / "file").read_bytes() == b"secret"
+    assert all(path.exists() for path in kept)
+    assert store_files.sweep_temporaries(store, folder) == []
+
+
+def test_a_file_is_not_swept_in_a_folder_that_is_a_link(store: Path, outside: Path) -> None:
+    """A sweep removes files outside the store."""
+    (outside / f".file.{'a' * 16}.part").write_bytes(b"half")
+    (store / "x" / "b").symlink_to(outside)
+    with pytest.raises(StoreError, match="symbolic link"):
+        store_files.sweep_temporaries(store, store / "x" / "b")
+    assert (outside / f".file.{'a' * 16}.part").exists()

@@ -35,7 +35,14 @@ _KILLED = textwrap.dedent("""
 
     record(store)
 """)
-_RENAMES = ["run.json", "a copied file", "a copied folder", "captured bytes", "printed output"]
+_RENAMES = [
+    "run.json",
+    "the events file",
+    "a copied file",
+    "a copied folder",
+    "captured bytes",
+    "printed output",
+]
 
 
 @pytest.mark.parametrize("number", range(1, len(_RENAMES) + 1), ids=_RENAMES)
@@ -62,8 +69,8 @@ def test_a_kill_before_a_file_gets_its_name(number: int, tmp_path: Path) -> None
         assert all(os.listdir(copy) == ["file"] for copy in copies)
 
 
-def test_the_five_files_are_all_there_are(tmp_path: Path) -> None:
+def test_no_other_file_is_renamed(tmp_path: Path) -> None:
     """A new temporary file would not be tested."""
     tests = Path(__file__).parent.parent
-    line = [sys.executable, "-c", _KILLED, str(tmp_path / "store"), "6", str(tests / "recording")]
+    line = [sys.executable, "-c", _KILLED, str(tmp_path / "store"), "7", str(tests / "recording")]
     subprocess.run(line, env={**os.environ, "PYTHONPATH": str(tests)}, check=True)

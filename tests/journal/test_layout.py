@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -223,3 +226,52 @@ def test_a_name_too_long_for_a_folder(tmp_path):
     run = provml.start_run(names[2], store=tmp_path, formats=())
     run.end_run()
     assert provml.load(run.path).experiment == names[2]
+
+
+_REFILL = """
+import itertools, sys
+import provml
+from provml.journal.sample_files import fill_in
+
+run = provml.start_run("refill", run_id="r", store=sys.argv[1], formats=(), sample_interval_s=0)
+slots = []
+run._writer.sample(("metric", "m", None, None, "f64"), 0, 0, 0, 2.5, slots)
+print("ready", flush=True)
+for number in itertools.count():
+    fill_in(slots[0], number, number)
+"""
+
+
+def test_a_reader_sees_the_old_step_and_epoch_or_the_new_ones(tmp_path):
+    """While a point gets its step and epoch, a reader sees one of them alone, or a half of one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _REFILL, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            (path,) = (tmp_path / "refill" / "r" / "journal").glob("*.samples")
+            seen = set()
+            with path.open("rb", buffering=0) as file:
+                for _ in range(100_000):
+                    record = os.pread(file.fileno(), 32, 64)
+                    _, step, value, epoch, _ = struct.unpack("<qqdiI", record)
+                    seen.add((step - epoch, value))
+        finally:
+            process.kill()
+    assert seen == {(0, 2.5)}
+
+
+def test_a_file_has_its_first_line_when_it_appears(tmp_path):
+    """A process that is killed at its start would leave a file that says nobody wrote it."""
+    with provml.start_run("new", store=tmp_path, formats=()) as run:
+        (path,) = run.path.glob("journal/*.events.jsonl")
+        writer = json.loads(path.read_bytes().splitlines()[0])
+        assert writer["record"] == "writer"
+        assert writer["lock"] == "flock"
+        assert writer["file_system"] == path.stat().st_dev
+        with path.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert sorted(path.parent.iterdir()) == sorted(path.parent.glob("0*"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 from watched import make_victim, take_snapshot
 
 import provml
@@ -144,6 +145,19 @@ def test_a_damaged_segment_is_removed_alone(store: Path) -> None:
     assert not (store / ".tables" / VERSION / SEGMENT).exists()
 
 
+@pytest.mark.parametrize("table", ["runs", "params", "nodes"])
+def test_a_segment_with_other_columns_is_built_again(table: str, store: Path) -> None:
+    """A file with other columns would stop every question about the store."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    ask(store)
+    (path,) = (store / ".tables" / VERSION).glob(f"0*/{table}.parquet")
+    rows = pq.read_table(path)
+    pq.write_table(rows.append_column("more", pa.array([1] * len(rows))), path)
+    opened = provml.open_store(store)
+    assert opened.sql(f"SELECT count(*) FROM {table}").rows[0][0] == len(rows)
+    ask(store)
+
+
 def test_samples_behind_a_link_are_neither_read_nor_replaced(store: Path, victim: Path) -> None:
     """SQL would read a file outside the store as the samples of a run, or overwrite it."""
     ask(store)
@@ -178,7 +192,7 @@ def test_no_command_deletes_what_the_tables_link_to(
     _link(VERSION, "")(store, victim)
     words = {"history": ["net"], "sql": ["SELECT id FROM runs"], "lineage": ["net"]}
     line = [sys.executable, "-m", "provml", command, *words.get(command, []), "--store", str(store)]
-    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     assert command == "index" or "a" in done.stdout
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 from watched import make_victim, take_snapshot
 
 from provml.sparql import load_runs
@@ -115,7 +116,7 @@ def test_provml_query_does_not_write_behind_a_link(store: Path, victim: Path) ->
     """`provml query` emptied a folder outside the store."""
     _link("sparql", "sparql")(store, victim)
     line = [sys.executable, "-m", "provml", "query", "--store", str(store), RUNS]
-    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=LIMIT_S)
     assert "run1" in done.stdout
     assert "because" in done.stderr
 
@@ -133,6 +134,29 @@ def test_the_database_has_the_permissions_of_the_store(
         (path.is_dir(), path.stat().st_mode & 0o777) for path in (store / ".provml").rglob("*")
     }
     assert modes == {(True, folders), (False, files)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"triples": ', '"triples": "x", "x": '),
+        ('"triples": ', '"triples": -1.5e300, "samples": '),
+        ('"status": "finished"', '"status": {}'),
+        ('"final": true', '"final": []'),
+        ('"read_unfinished": []', '"read_unfinished": ["no IRI", 7]'),
+        ('"read_unfinished": []', '"read_unfinished": 7'),
+        ('"graphs": {"', '"graphs": {"no IRI '),
+        ('"graphs": {', '"graphs": {"urn:x": ' + "[" * 5000 + "]" * 5000 + ", "),
+    ],
+)
+def test_an_index_with_other_types(old: str, new: str, store: Path) -> None:
+    """A store that somebody else made would end each query with a traceback."""
+    ask(store)
+    index = store / ".provml" / "sparql" / "index.json"
+    text = index.read_text()
+    assert old in text
+    index.write_text(text.replace(old, new))
+    ask(store)
 
 
 @pytest.mark.parametrize("left", [["LOG", "LOCK"], ["CURRENT", "MANIFEST-000001"], ["000004.sst"]])

@@ -18,6 +18,7 @@ from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.collect.content import describe_path
 from provml.journal import layout
+from provml.journal.process import ran_here
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
@@ -31,10 +32,12 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
     Costs one read of each file that the run's processes opened, to compute the file's digest.
     Files that have changed since the run ended get no digest. If one of the processes is still
-    running, this function records nothing: call it again later.
+    running, this function records nothing: call it again later. The notes of a command that ran on
+    another machine or in another container stay in the folder, because their paths and process
+    numbers mean something else here.
 
     Returns:
-        A line of text for each log and each set of notes that was recorded.
+        A line of text for each log and each set of notes that was recorded or left.
 
     Raises:
         StoreError, OSError: something can't be recorded. Call this again to record the rest.
@@ -48,12 +51,18 @@ def _record_all(run_folder: Path) -> list[str]:
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     notes = list_access_logs(run_folder)
     streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
+    messages = []
+    if notes and not _ran_here(run_folder):
+        messages.append(
+            f"files: left the notes of {len(notes):,} processes, because they ran on another "
+            "machine or in another container: to record them, run this command there"
+        )
+        notes = []
     if not (notes or streams) or any(map(_is_running, notes)):
-        return []
+        return messages
     ended_ns = Journal(run_folder).state().ended_ns
     settings = read_settings()._replace(joined_run=str(run_folder))
     run = join_run(settings, Run)
-    messages = []
     try:
         for name, files in streams:
             for file in files:
@@ -67,6 +76,15 @@ def _record_all(run_folder: Path) -> list[str]:
     finally:
         run.end_run()
     return messages
+
+
+def _ran_here(run_folder: Path) -> bool:
+    owners = [
+        writer
+        for writer in (files.first_record() for files in Journal(run_folder).writers)
+        if writer.get("role") == "owner"
+    ]
+    return bool(owners) and ran_here(owners[-1])
 
 
 def _is_running(notes: Path) -> bool:
