@@ -9,7 +9,8 @@ A line ends in ``"line":<n>,"crc32":"<8 hex>"}`` and a line feed. ``line`` count
 file from 1. The checksum covers the bytes of the line before ``,"crc32"``, and starts from the
 checksum of the writer's name. So a line that was damaged, lost, repeated, moved, or copied from
 another file is noticed. A line that other records refer to by its offset also contains the offset
-(``at``).
+(``at``). A line after one that was written only in part, because the disk was full or the process
+was killed, contains ``"torn":true``; the line before it has no number.
 
 Samples
 -------
@@ -36,13 +37,14 @@ BLOCK_BYTES: Final = layout.BLOCK_RECORDS * layout.RECORD_SIZE
 
 _HALF_BLOCK: Final = BLOCK_BYTES // 2
 _LINE_END: Final = re.compile(rb',"line":([1-9][0-9]{0,15}),"crc32":"([0-9a-f]{8})"\}\n\Z')
+_TORN: Final = b',"torn":true'
 _SEAL_BYTES: Final = len(b',"crc32":"00000000"}\n')
 _DESCRIPTION_END: Final = re.compile(rb',\n "crc32": "([0-9a-f]{8})"\n\}\n\Z')
 _HEADER_CHECKSUM: Final = struct.Struct("<I")
 FIELD: Final = "crc32"
 """The field of a line, and of ``run.json``, that contains its checksum."""
 
-_SEAL_FIELDS: Final = ("line", FIELD, "at")
+_SEAL_FIELDS: Final = ("line", FIELD, "at", "torn")
 _NO_STEP: Final = bytes(8)
 _NO_EPOCH: Final = bytes(4)
 
@@ -55,15 +57,29 @@ def seed_of(writer: str) -> int:
     return crc32(writer.encode())
 
 
-def seal_line(content: bytes, number: int, seed: int) -> bytes:
-    """Return a JSON object as a line, with its number and its checksum."""
-    body = b'%b,"line":%d' % (content[:-1], number)
+def seal_line(content: bytes, number: int, seed: int, after_torn: bool = False) -> bytes:
+    """Return a JSON object as a line, with its number and its checksum.
+
+    Args:
+        content: the object.
+        number: the number of the line.
+        seed: the value of `seed_of` for the writer.
+        after_torn: whether a line that was written only in part precedes this line.
+    """
+    torn = _TORN if after_torn else b""
+    body = b'%b%b,"line":%d' % (content[:-1], torn, number)
     return b'%b,"crc32":"%08x"}\n' % (body, crc32(body, seed))
 
 
 def is_sealed(line: bytes) -> bool:
     """Return whether a line ends in a number and a checksum, right or wrong."""
     return _LINE_END.search(line, max(0, len(line) - 64)) is not None
+
+
+def follows_torn(line: bytes) -> bool:
+    """Return whether an intact line says that the line before it was written only in part."""
+    found = _LINE_END.search(line, max(0, len(line) - 64))
+    return found is not None and line.endswith(_TORN, 0, found.start())
 
 
 def check_line(line: bytes, seed: int) -> int | None:

@@ -76,7 +76,7 @@ class EventsFile:
         if record["record"] in _POSITIONED:
             record = {**record, "at": offset}
         content = _encode_line(record).encode("ascii")
-        line = checksums.seal_line(content, self._lines + 1, self._seed)
+        line = checksums.seal_line(content, self._lines + 1, self._seed, self._torn)
         if len(line) > layout.MAX_EVENT_LINE_BYTES:
             raise InvalidArgumentError(
                 f"the record is {len(line):,} bytes long, but the limit is "
@@ -87,8 +87,9 @@ class EventsFile:
             line = b"\n" + line
         written = os.write(self._fd, line)
         self._length = start + written
-        self._lines += 1
         self._torn = written < len(line)
+        # a line that lacks only its line feed is complete when the next line supplies it
+        self._lines += written >= len(line) - 1
         if self._torn:
             raise OSError(f"only {written} of {len(line)} bytes were written: is the disk full?")
         return offset

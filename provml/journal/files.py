@@ -346,8 +346,10 @@ class WriterFiles:
                         continue
                 offset += len(line)
         self._note_damage(+damaged)
+        torn = 0 if checker is None else checker.torn
         if checker is None or not self._finish_lines(checker, torn_bytes):
-            self._note_damage(+Counter({"torn last line": int(torn_bytes > 0)}))
+            torn += torn_bytes > 0
+        self._note_damage(+Counter({"torn last line": torn}))
 
     def _finish_lines(self, checker: LineChecker, torn_bytes: int) -> bool:
         """Note the damage that a checker found, and return whether the writer has ended."""

@@ -183,13 +183,13 @@ def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:
         lines.append(end | {"reason": f"{reason}; closed by recovery"})
     if has_events and _append_lines(root, events_path, files, lines):
         done.append("ended a torn last line")
+    closed: Record = {"record": "closed"}
     if has_header:
         status = "crashed" if writer.is_owner else "helper closed"
-        header = _mark_ended(root, samples_path, ended_ns, status)
-        if has_events and files.has_checksums():
-            sizes = _measure_samples(root, samples_path)
-            closed: Record = {"record": "closed", **sizes, "header": header}
-            _append_lines(root, events_path, files, [closed])
+        closed["header"] = _mark_ended(root, samples_path, ended_ns, status)
+        closed |= _measure_samples(root, samples_path)
+    if has_events and files.has_checksums():
+        _append_lines(root, events_path, files, [closed])
     if has_header or (has_events and writer.is_owner):
         what = f"the {_describe_role(writer)} files of {writer.description}"
         yield f"closed {what}: {', '.join(done) or 'all records are complete'}"
@@ -296,7 +296,7 @@ def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Reco
         length = file.seek(0, os.SEEK_END)
         torn = length > 0 and os.pread(fd, 1, length - 1) != b"\n"
         text = b"\n" if torn else b""
-        number = 0
+        number, seed = 0, seed_of(files.name)
         if has_checksums:
             with store_files.open_to_read(root, path) as lines:
                 number = count_lines(lines, files.name)
@@ -304,8 +304,8 @@ def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Reco
             number += 1
             place = {"at": length + len(text)} if record["record"] == "closed" else {}
             content = json.dumps(record | place, separators=(",", ":")).encode("ascii")
-            seed = seed_of(files.name)
-            text += seal_line(content, number, seed) if has_checksums else content + b"\n"
+            line = seal_line(content, number, seed, torn and record is records[0])
+            text += line if has_checksums else content + b"\n"
         if text and file.write(text) < len(text):
             raise StoreError(
                 f"the end line could not be written completely to {path}: is the disk full?"

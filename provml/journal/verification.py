@@ -23,6 +23,7 @@ from provml.journal.checksums import (
     BLOCK_BYTES,
     check_header,
     check_line,
+    follows_torn,
     format_checksum,
     is_sealed,
     late_checksum,
@@ -70,6 +71,7 @@ class LineChecker:
     Attributes:
         closed: whether the line that ends the file was read.
         ended: whether a line that says how the run ended was read.
+        torn: the number of lines that were written only in part.
     """
 
     def __init__(self, name: str, file_name: str, from_start: bool = True) -> None:
@@ -82,6 +84,7 @@ class LineChecker:
         """
         self.closed = False
         self.ended = False
+        self.torn = 0
         self._seed = seed_of(name)
         self._file_name = file_name
         self._next = 1 if from_start else 0
@@ -112,6 +115,8 @@ class LineChecker:
             return False
         if number > self._next:
             self._note(self._next, number - 1, number - self._next, "damaged or missing")
+        elif self._unreadable == 1 and follows_torn(line):
+            self.torn += 1
         elif self._unreadable:
             problem = f"there are {self._unreadable:,} unreadable lines before line {number:,}"
             self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
@@ -149,7 +154,7 @@ class LineChecker:
 
 
 def count_lines(file: BinaryIO, name: str) -> int:
-    """Return the number of lines that a writer has written to its events file, torn ones included.
+    """Return the number of lines that a writer has written to its events file.
 
     Args:
         file: an events file with checksums.
@@ -158,8 +163,9 @@ def count_lines(file: BinaryIO, name: str) -> int:
     file.seek(0)
     seed, count = seed_of(name), 0
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
-        number = check_line(line, seed)
-        count = max(number, count) if number is not None else count + (line != b"\n")
+        # a last line that lacks only its line feed is complete when the next line supplies it
+        number = check_line(line if line.endswith(b"\n") else line + b"\n", seed)
+        count = count if number is None else max(number, count)
     return count
 
 
@@ -190,6 +196,8 @@ class BlockChecksums:
             if not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES:
                 break  # the line may still be being written
             self._read_to += len(line)
+            if self.closed is not None and check_line(line, seed) is not None:
+                self.closed = None  # a recovery that was forced closed the file too early
             if line.startswith(_LINE_STARTS) and check_line(line, seed) is not None:
                 try:
                     self._take_record(json.loads(line))
