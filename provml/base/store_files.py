@@ -119,19 +119,29 @@ class OpenFolder:
 
     def open_to_read(self, name: str) -> BinaryIO:
         """Open a regular file in this folder for reading bytes."""
-        return open(_open_file_in(self._fd, name, self.path / name, os.O_RDONLY), "rb")
+        return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
 
     def read_file(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file in this folder, of at most ``limit`` bytes.
 
         Raises StoreError if the file is larger.
         """
-        path = self.path / name
+        path = f"{self.path}/{name}"
         return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
+
+    def read_link(self, name: str) -> str:
+        """Return the path that a link in this folder leads to, without following the link."""
+        return os.readlink(name, dir_fd=self._fd)
 
     def read_status(self, name: str) -> os.stat_result:
         """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def read_statuses(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the name and the `os.stat_result` of each entry, as `read_status` returns it."""
+        with os.scandir(self._fd) as entries:
+            for entry in entries:
+                yield entry.name, entry.stat(follow_symlinks=False)
 
     def list(self) -> list[FolderEntry]:
         """Return the entries of this folder, sorted by name."""
@@ -148,9 +158,13 @@ class OpenFolder:
 
 def open_folder(root: Path, path: Path) -> int:
     """Open a folder below the root, or the root itself, and return its descriptor."""
+    return _open_folder_below(root, _split_below(root, path), path)
+
+
+def _open_folder_below(root: Path, names: tuple[str, ...], path: Path) -> int:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in _split_below(root, path):
+        for name in names:
             fd, parent = _open_folder_in(fd, name, path), fd
             os.close(parent)
     except BaseException:
@@ -230,7 +244,8 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """Write a new version of a file: give a temporary file, which replaces the file at the end.
 
     If the body raises an exception, the file stays unchanged and the temporary file is removed. If
-    the path is a link, the link is replaced, and what it leads to stays unchanged.
+    the path is a link, the link is replaced, and what it leads to stays unchanged. The new version
+    has the permissions of the old one, if there is one.
 
     Args:
         root: the store's root.
@@ -242,11 +257,12 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
         temporary, fd = _create_temporary(parent, name, path)
         with open(fd, "w+b") as file:
             try:
+                _keep_permissions(parent, name, file.fileno())
                 yield file
                 file.flush()
                 if sync:
                     os.fsync(file.fileno())
-                os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+                _rename(parent, temporary, parent, name, path)
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=parent)
@@ -321,10 +337,7 @@ def move(root: Path, source: Path, target: Path) -> None:
     Raises OSError if the target is a folder that is not empty.
     """
     with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
-        try:
-            os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
+        _rename(old, name, new, new_name, target)
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
@@ -338,8 +351,11 @@ def _split_below(root: Path, path: Path) -> tuple[str, ...]:
             return names
     try:
         names = Path(path).relative_to(root).parts
-    except ValueError:
-        raise StoreError(f"{path} is not in the store {root}") from None
+    except ValueError:  # one of them may be relative, or contain ``..``
+        try:
+            names = Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).parts
+        except ValueError:
+            raise StoreError(f"{path} is not in the store {root}") from None
     if ".." in names:
         raise StoreError(f"{path} leads out of a folder with '..'")
     return names
@@ -351,7 +367,7 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
     names = _split_below(root, path)
     if not names:
         raise StoreError(f"{path} is the store itself, not a file in it")
-    fd = open_folder(root, Path(root, *names[:-1]))
+    fd = _open_folder_below(root, names[:-1], path)
     try:
         yield fd, names[-1]
     finally:
@@ -369,11 +385,11 @@ def _open_folder_in(parent: int, name: str, path: Path) -> int:
         raise StoreError(f"{name!r} in {path} is {kind}") from None
 
 
-def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
+def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
             fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
-            os.fchmod(fd, 0o666 & ~store_umask())
+            _set_mode(fd, 0o666 & ~store_umask())
             return fd
         # look before opening, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
@@ -411,13 +427,23 @@ def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
         os.close(fd)
 
 
+def _keep_permissions(parent: int, name: str, fd: int) -> None:
+    """Give a new file the permissions of the file that it will replace, if there is one."""
+    try:
+        old = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(old.st_mode):
+        _set_mode(fd, old.st_mode & 0o777)
+
+
 def _make_root(root: Path) -> bool:
     """Create the store's root and its missing parents; return whether the root is new."""
     try:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    os.chmod(root, _shared_folder_mode(os.stat(root)))
+    _set_mode(root, _shared_folder_mode(os.stat(root)))
     return True
 
 
@@ -443,8 +469,24 @@ def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
         return _open_folder_in(parent, name, path)
 
 
+def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
+    """Rename an entry of a folder; name the new path in the error if that fails."""
+    try:
+        os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
 def _set_folder_mode(fd: int) -> None:
-    os.fchmod(fd, _shared_folder_mode(os.fstat(fd)))
+    _set_mode(fd, _shared_folder_mode(os.fstat(fd)))
+
+
+def _set_mode(file: int | Path, mode: int) -> None:
+    """Set the mode of a new file or folder, which is private before, unless that is impossible."""
+    try:
+        os.chmod(file, mode)
+    except OSError:
+        pass  # some network file systems have no permissions
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:
@@ -467,12 +509,12 @@ def _remove_folder_in(parent: int, name: str, path: Path) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
-def _check_regular(status: os.stat_result, path: Path) -> None:
+def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
 
 
-def _read_limited(fd: int, path: Path, limit: int) -> bytes:
+def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
     with open(fd, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:

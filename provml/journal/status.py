@@ -1,6 +1,7 @@
 """Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the beginning and the end of each file. Imports only `journal` from provml.
+Reads only the beginning and the end of each file. Imports only `base` and `journal` from
+provml.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from provml.base.results import Damage
 from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
 from provml.journal.process import Liveness, check_process
 from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
+_START_DIGITS: Final = 20
 _STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
@@ -34,6 +37,7 @@ class RunState:
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
+        damage: the damage in those parts of the files that the state was read from.
     """
 
     status: str
@@ -43,6 +47,7 @@ class RunState:
     exception: dict[str, Any] | None
     dropped_samples: int
     dropped_events: int
+    damage: tuple[Damage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +75,22 @@ def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
 
 def _parse_start_ns(files: WriterFiles) -> int:
     digits = files.name.partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
+    if not (digits.isdecimal() and len(digits) <= _START_DIGITS):
+        return 0
+    return min(int(digits), 2**63 - 1)
 
 
 def read_run_state(run_folder: Path) -> RunState:
     """Read a run's current state. Raises JournalError if a file has a newer format version."""
     try:
         with open_writer_files(run_folder) as writers:
-            return _determine_state(writers)
+            return determine_state(writers)
     except OSError:
-        return _determine_state([])
+        return determine_state([])
 
 
-def _determine_state(writers: Sequence[WriterFiles]) -> RunState:
+def determine_state(writers: Sequence[WriterFiles]) -> RunState:
+    """Determine a run's state from the files of its writers, as `read_run_state` does."""
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
@@ -106,6 +114,7 @@ def _determine_state(writers: Sequence[WriterFiles]) -> RunState:
         exception=worst.exception,
         dropped_samples=sum(header.dropped_samples for header in headers),
         dropped_events=sum(header.dropped_events for header in headers),
+        damage=tuple(found for files in writers for found in files.located.values()),
     )
 
 

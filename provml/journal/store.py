@@ -17,14 +17,14 @@ from provml.errors import ProvMLError, RunNotFoundError, StoreError
 from provml.journal import layout
 from provml.journal.files import list_writers_in
 from provml.journal.reader import (
-    Journal,
     contains_run,
     describe_damage,
     describe_error,
     is_run_folder,
+    open_run,
     refuse_linked_run,
 )
-from provml.journal.status import RunState, find_first_start_ns
+from provml.journal.status import RunState, determine_state, find_first_start_ns
 
 _MAX_NAMED_RUNS: Final = 5
 
@@ -54,49 +54,91 @@ class UnreadRun:
     reason: str
 
 
-def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
+def list_run_folders(
+    store: str | os.PathLike[str], unread: list[UnreadRun] | None = None
+) -> list[Path]:
     """Return the folders of all runs in a store, oldest first; none if the store does not exist.
 
     Ignores everything else in the store, and follows no links in it. Costs a few system calls per
     folder. Raises OSError if the store can't be read.
+
+    Args:
+        store: the store's folder.
+        unread: a list to which each link to a run or experiment is added.
     """
-    return _find_runs(Path(store))[0]
+    runs = [
+        (_find_created_ns(run), run.path.name, run.path)
+        for run in _open_runs(Path(store), [] if unread is None else unread)
+        if contains_run(run)
+    ]
+    return [path for *_, path in sorted(runs)]
 
 
-def _find_runs(store: Path) -> tuple[list[Path], list[UnreadRun]]:
-    """Return the folders of all runs in a store, oldest first, and what can't be read as a run."""
-    found: list[tuple[int, str, Path]] = []
-    skipped: list[UnreadRun] = []
+def scan_runs(store: str | os.PathLike[str]) -> list[RunEntry | UnreadRun]:
+    """Read every run in a store, and return the runs with the oldest first.
+
+    The list begins with an `UnreadRun` for each run that can't be read, and for each link to a run
+    or experiment. Raises OSError if the store can't be read.
+    """
+    unread: list[UnreadRun] = []
+    entries: list[RunEntry] = []
+    for run in _open_runs(Path(store), unread):
+        try:
+            if contains_run(run):
+                entries.append(_read_entry(run))
+        except (ProvMLError, OSError) as error:
+            unread.append(UnreadRun(run.path, str(error)))
+    return [*unread, *sorted(entries, key=lambda run: (run.state.started_ns, run.path.name))]
+
+
+def _read_entry(folder: OpenFolder) -> RunEntry:
+    with open_run(folder) as files:
+        state = determine_state(files.writers)
+        damage = files.damage()
+    description = files.description
+    return RunEntry(
+        path=folder.path,
+        id=str(description["id"]),
+        experiment=str(description["experiment"]),
+        project=description.get("project"),
+        owner=description.get("owner"),
+        state=state,
+        damage=describe_damage(damage),
+    )
+
+
+def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
+    """Open each folder that may contain a run, one after another.
+
+    Adds links, special files and unreadable folders in the place of a folder to ``unread``.
+    """
     try:
         root = OpenFolder(store, store)
     except FileNotFoundError:
-        return [], []
+        return
     with root:
-        for experiment in _list_folders(root, skipped):
-            with experiment:
-                for run in _list_folders(experiment, skipped):
-                    with run:
-                        if contains_run(run):
-                            found.append((_find_created_ns(run), run.path.name, run.path))
-    return [path for *_, path in sorted(found)], skipped
+        for experiment in _open_folders(root, unread):
+            yield from _open_folders(experiment, unread)
 
 
-def _list_folders(folder: OpenFolder, skipped: list[UnreadRun]) -> Iterator[OpenFolder]:
-    """Open each folder in a folder. Adds links and unreadable folders to ``skipped``."""
+def _open_folders(folder: OpenFolder, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
     try:
         entries = folder.list()
     except OSError as error:
-        skipped.append(UnreadRun(folder.path, describe_error(error)))
+        unread.append(UnreadRun(folder.path, describe_error(error)))
         return
     for entry in entries:
         if entry.is_file or (entry.name.startswith(".") and not entry.is_folder):
             continue
         try:
-            yield folder.open_folder(entry.name)
+            inner = folder.open_folder(entry.name)
         except FileNotFoundError:
             continue  # removed in the meantime
         except OSError as error:
-            skipped.append(UnreadRun(folder.path / entry.name, describe_error(error)))
+            unread.append(UnreadRun(folder.path / entry.name, describe_error(error)))
+            continue
+        with inner:
+            yield inner
 
 
 def _find_created_ns(run: OpenFolder) -> int:
@@ -106,34 +148,6 @@ def _find_created_ns(run: OpenFolder) -> int:
             return find_first_start_ns(list_writers_in(journal))
     except OSError:
         return 0
-
-
-def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
-    """Yield every run in a store, oldest first.
-
-    Yields an `UnreadRun` for each run that can't be read, and for each link to a run or experiment.
-    """
-    folders, skipped = _find_runs(Path(store))
-    yield from skipped
-    for folder in folders:
-        try:
-            journal = Journal(folder)
-            state = journal.state()
-        except RunNotFoundError:
-            continue  # the run was removed in the meantime
-        except (ProvMLError, OSError) as error:
-            yield UnreadRun(folder, str(error))
-            continue
-        description = journal.description
-        yield RunEntry(
-            path=folder,
-            id=str(description["id"]),
-            experiment=str(description["experiment"]),
-            project=description.get("project"),
-            owner=description.get("owner"),
-            state=state,
-            damage=describe_damage(journal.damage()),
-        )
 
 
 def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None) -> Path:
