@@ -58,12 +58,12 @@ class _OpenWriter:
     @property
     def liveness(self) -> Liveness:
         """Whether the writing process is alive."""
-        return check_writer(self.files, self.identity)
+        return check_writer(self.files)
 
     @property
     def description(self) -> str:
         """A description of the writing process, for messages."""
-        return describe_writer(self.files, self.identity)
+        return describe_writer(self.files)
 
 
 def recover(run_folder: Path, force: bool = False) -> list[str]:

@@ -358,6 +358,28 @@ def test_a_writer_that_cant_be_checked_is_left_alone(
     assert recover(dead, force=True) == []
 
 
+def test_a_writer_whose_first_line_is_damaged_is_left_alone(dead: Path) -> None:
+    """A bad disk makes recovery close the files of a process that it can't name."""
+    path = owner(dead).events_path
+    with path.open("r+b") as file:
+        file.write(b"?")
+    os.utime(path, (1, 1))
+    with pytest.raises(JournalError, match=r"the unknown process that wrote .* is damaged"):
+        recover(dead)
+    assert len(recover(dead, force=True)) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b'{"record":"wri'])
+def test_a_writer_that_wrote_nothing_is_dead(dead: Path, content: bytes) -> None:
+    """A run that an early version left with an empty file waits for --force."""
+    path = owner(dead).events_path
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    assert "None" not in str(provml.load(dead).reason)
+    (line,) = recover(dead)
+    assert "the unknown process that wrote " in line
+
+
 def test_a_machine_that_has_restarted_runs_no_writer(dead: Path) -> None:
     """After a power loss, each run wants --force."""
     if owner(dead).first_record()["pid_namespace"] != 0xEFFFFFFC:
