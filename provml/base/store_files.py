@@ -129,6 +129,10 @@ class OpenFolder:
         path = f"{self.path}/{name}"
         return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
+    def read_link(self, name: str) -> str:
+        """Return the path that a link in this folder leads to, without following the link."""
+        return os.readlink(name, dir_fd=self._fd)
+
     def read_status(self, name: str) -> os.stat_result:
         """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
@@ -402,16 +406,6 @@ def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     return fd
 
 
-def _keep_permissions(parent: int, name: str, fd: int) -> None:
-    """Give a new file the permissions of the file that it will replace, if there is one."""
-    try:
-        old = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    if stat.S_ISREG(old.st_mode):
-        _set_mode(fd, old.st_mode & 0o777)
-
-
 def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
     """Create a temporary file and lock it; return its name and descriptor.
 
@@ -431,6 +425,16 @@ def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
         if is_ours:
             return temporary, fd
         os.close(fd)
+
+
+def _keep_permissions(parent: int, name: str, fd: int) -> None:
+    """Give a new file the permissions of the file that it will replace, if there is one."""
+    try:
+        old = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(old.st_mode):
+        _set_mode(fd, old.st_mode & 0o777)
 
 
 def _make_root(root: Path) -> bool:

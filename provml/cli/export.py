@@ -80,6 +80,7 @@ def export_command(
         export_bundles,
         find_format,
         guess_format,
+        is_own_document,
         open_document,
         sweep_run_folder,
     )
@@ -95,7 +96,8 @@ def export_command(
     target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
-    opened = open_document(folders[0], chosen) if output is None else open_sink(target)
+    is_own = len(folders) == 1 and is_own_document(folders[0], chosen, target)
+    opened = open_document(folders[0], chosen) if is_own else open_sink(target)
     with opened as sink, _count_bytes(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provml.base.sinks import Destination, open_sink
@@ -45,6 +46,7 @@ from provml.export._run_documents import (
     MissingDocuments,
     document_path,
     find_missing_documents,
+    is_own_document,
     open_document,
     requested_formats,
     sweep_run_folder,
@@ -68,6 +70,7 @@ __all__ = [
     "find_format",
     "find_missing_documents",
     "guess_format",
+    "is_own_document",
     "load_formats",
     "open_document",
     "requested_formats",
@@ -115,6 +118,8 @@ def export(
         raise ExportError(
             f"{chosen.name} always contains every sample, so the detail 'series' is not supported"
         )
+    if is_own_document(run_folder, chosen, target):
+        return write_document(Path(run_folder), chosen, detail, view)
     mapping = RunMapping(Journal(run_folder), detail or chosen.default_detail)
     with open_sink(target) as sink:
         chosen.write(mapping, sink, view)

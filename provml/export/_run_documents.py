@@ -1,6 +1,6 @@
 """Writes the documents in a run's folder, and finds out which ones are missing.
 
-Imports `model`, `journal`, `base` and the registry of formats.
+Imports `model`, `journal`, `base`, `document_digests` and the registry of formats.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from provml.base import store_files
+from provml.base.sinks import Destination
 from provml.errors import ExportError, StoreError
 from provml.export._registry import Format, find_format
+from provml.export.document_digests import digest_stream, record_digest
 from provml.journal import layout
 from provml.journal.files import WriterFiles
 from provml.journal.reader import Journal
@@ -44,12 +46,22 @@ def document_path(run_folder: Path, format: str | Format) -> Path:
     return run_folder / f"{DOCUMENT_STEM}{find_format(format).suffix}"
 
 
+def is_own_document(
+    run_folder: str | os.PathLike[str], format: str | Format, target: Destination
+) -> bool:
+    """Return whether a target is the document in the run's folder, whose digest is recorded."""
+    if not isinstance(target, (str, os.PathLike)):
+        return False
+    own = document_path(Path(os.path.abspath(run_folder)), format)
+    return os.path.abspath(target) == os.fspath(own)
+
+
 @contextmanager
 def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
     """Open the document of a run in a format, in the run's folder, for writing bytes.
 
-    The document is replaced only after everything has been written. If it is a link, the link is
-    replaced.
+    The document is replaced only after everything has been written, and its digest is recorded. If
+    it is a link, the link is replaced.
 
     Raises:
         StoreError: the run's folder is a link.
@@ -68,6 +80,10 @@ def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
             reason = f"{error.strerror}; use -o to write the file elsewhere"
             raise OSError(error.errno, reason, os.fspath(path)) from None
         yield file
+        file.seek(0)
+        sha256 = digest_stream(file)
+        record_digest(run_folder, path.name, sha256, keep_old=True)
+    record_digest(run_folder, path.name, sha256, keep_old=False)
 
 
 def write_document(

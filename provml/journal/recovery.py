@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,24 @@ from typing import Any, Final
 from provml.base import store_files
 from provml.errors import JournalError, StoreError
 from provml.journal import layout
+from provml.journal.block_sealing import SealedBlocks, build_checksum_lines
+from provml.journal.checksums import (
+    BLOCK_BYTES,
+    block_checksum,
+    format_checksum,
+    seal_header,
+    seal_line,
+    seed_of,
+)
 from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.journal.layout import Record
 from provml.journal.process import Liveness
 from provml.journal.status import check_writer, describe_writer
+from provml.journal.verification import count_lines
 
 _SEARCH_BYTES: Final = 2**20
+_LOCK_WAIT_S: Final = 60.0
+_LOCK_PAUSE_S: Final = 0.02
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
@@ -44,12 +58,12 @@ class _OpenWriter:
     @property
     def liveness(self) -> Liveness:
         """Whether the writing process is alive."""
-        return check_writer(self.files, self.identity)
+        return check_writer(self.files)
 
     @property
     def description(self) -> str:
         """A description of the writing process, for messages."""
-        return describe_writer(self.files, self.identity)
+        return describe_writer(self.files)
 
 
 def recover(run_folder: Path, force: bool = False) -> list[str]:
@@ -117,10 +131,17 @@ def _refuse_living(run_folder: Path, owners: list[_OpenWriter], force: bool) -> 
 
 
 @contextmanager
-def lock_journal(run_folder: Path) -> Iterator[None]:
+def lock_journal(run_folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
     """Hold an exclusive lock on a run's journal folder, if its file system supports locks.
 
-    Does nothing if there is no such folder. Raises StoreError if the folder is a link.
+    Does nothing if there is no such folder.
+
+    Args:
+        run_folder: the run's folder.
+        wait_s: how many seconds to wait while another process holds the lock.
+
+    Raises:
+        StoreError: another process still holds the lock, or the folder is a link.
     """
     run_folder = Path(os.path.abspath(run_folder))
     folder = run_folder / layout.JOURNAL_FOLDER
@@ -130,13 +151,28 @@ def lock_journal(run_folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        except OSError:
-            pass  # harmless: one end line counts, even if two recoveries write one each
+        _lock_within(fd, folder, wait_s)
         yield
     finally:
         os.close(fd)
+
+
+def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:  # the other process may be stopped
+                raise StoreError(
+                    f"another process has locked {folder} for more than {wait_s:g} s: it may be "
+                    "recovering the run, so wait for it or end it"
+                ) from None
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:
+            return  # harmless: one end line counts, even if two recoveries write one each
+        else:
+            return
 
 
 def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
@@ -164,14 +200,21 @@ def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:
     has_events = store_files.is_file(root, events_path)
     has_header = writer.header.created_ns != 0 and store_files.is_file(root, samples_path)
     done: list[str] = []
-    if has_events:
-        end: dict[str, Any] = {"record": "end", "time": ended_ns, "status": "crashed"}
-        end["reason"] = f"{reason}; closed by recovery"
-        if _finish_events(root, events_path, end if writer.is_owner else None):
-            done.append("ended a torn last line")
+    lines: list[Record] = []
+    if has_events and has_header:
+        lines += _describe_open_blocks(root, samples_path, files)
+    if writer.is_owner:
+        end: Record = {"record": "end", "time": ended_ns, "status": "crashed"}
+        lines.append(end | {"reason": f"{reason}; closed by recovery"})
+    if has_events and _append_lines(root, events_path, files, lines):
+        done.append("ended a torn last line")
+    closed: Record = {"record": "closed"}
     if has_header:
         status = "crashed" if writer.is_owner else "helper closed"
-        _mark_ended(root, samples_path, ended_ns, status)
+        closed["header"] = _mark_ended(root, samples_path, ended_ns, status)
+        closed |= _measure_samples(root, samples_path)
+    if has_events and files.has_checksums():
+        _append_lines(root, events_path, files, [closed])
     if has_header or (has_events and writer.is_owner):
         what = f"the {_describe_role(writer)} files of {writer.description}"
         yield f"closed {what}: {', '.join(done) or 'all records are complete'}"
@@ -246,31 +289,68 @@ def _count_used_bytes(block: bytes) -> int:
     return 0
 
 
-def _finish_events(root: Path, path: Path, end: dict[str, Any] | None) -> bool:
-    """Terminate a torn last line, append the end line, and return whether a line was torn."""
+def _describe_open_blocks(root: Path, path: Path, files: WriterFiles) -> list[Record]:
+    """Return records with the checksums of all blocks of samples that have no final checksum.
+
+    Keeps the checksums that the writer recorded, so that earlier damage stays noticeable.
+    """
+    sums = files.read_checksums()
+    if sums is None:
+        return []
+    size = _measure_samples(root, path)["size"]
+    found = SealedBlocks()
+    with store_files.open_to_read(root, path) as file:
+        for block in sums.find_open_blocks(-(-(size - layout.HEADER_SIZE) // BLOCK_BYTES)):
+            start = layout.HEADER_SIZE + block * BLOCK_BYTES
+            content = memoryview(os.pread(file.fileno(), min(BLOCK_BYTES, size - start), start))
+            if sums.check(block, content) is not False:
+                found.checksums[block] = block_checksum(content)
+    return list(build_checksum_lines(found, set()))
+
+
+def _measure_samples(root: Path, path: Path) -> Record:
+    """Return the size of the written part of a samples file, and the length of the file."""
+    return {"size": find_end(path), "length": store_files.read_status(root, path).st_size}
+
+
+def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Record]) -> bool:
+    """Terminate a torn last line, append records, and return whether a line was torn."""
+    has_checksums = files.has_checksums()
     fd = store_files.open_file(root, path, os.O_RDWR | os.O_APPEND)
-    try:
-        length = os.fstat(fd).st_size
+    with open(fd, "r+b", buffering=0) as file:
+        length = file.seek(0, os.SEEK_END)
         torn = length > 0 and os.pread(fd, 1, length - 1) != b"\n"
         text = b"\n" if torn else b""
-        if end is not None:
-            text += json.dumps(end, separators=(",", ":")).encode("ascii") + b"\n"
-        if text and os.write(fd, text) < len(text):
+        number, seed = 0, seed_of(files.name)
+        if has_checksums:
+            with store_files.open_to_read(root, path) as lines:
+                number = count_lines(lines, files.name)
+        for record in records:
+            number += 1
+            place = {"at": length + len(text)} if record["record"] == "closed" else {}
+            content = json.dumps(record | place, separators=(",", ":")).encode("ascii")
+            line = seal_line(content, number, seed, torn and record is records[0])
+            text += line if has_checksums else content + b"\n"
+        if text and file.write(text) < len(text):
             raise StoreError(
                 f"the end line could not be written completely to {path}: is the disk full?"
             )
         os.fsync(fd)
-    finally:
-        os.close(fd)
     return torn
 
 
-def _mark_ended(root: Path, path: Path, ended_ns: int, status: str) -> None:
-    """Write the writer's end time and status into the header of its samples file."""
+def _mark_ended(root: Path, path: Path, ended_ns: int, status: str) -> str:
+    """Write the writer's end time and status into the header of its samples file.
+
+    Returns the checksum of the header.
+    """
     fd = store_files.open_file(root, path, os.O_RDWR)
     try:
         ended = layout.ENDED_FIELDS.pack(ended_ns, layout.STATUS_CODES[status])
         os.pwrite(fd, ended, layout.ENDED_OFFSET)
+        header = os.pread(fd, layout.HEADER_SIZE, 0)
+        os.pwrite(fd, seal_header(header), layout.HEADER_CHECKSUM_OFFSET)
         os.fsync(fd)
     finally:
         os.close(fd)
+    return format_checksum(header[: layout.HEADER_CHECKSUM_OFFSET])

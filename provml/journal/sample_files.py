@@ -1,8 +1,8 @@
 """Writes ``*.samples`` files, which consist of preallocated, memory-mapped segments.
 
 The hot path is in `Run.log_metric`, which packs a record straight into the buffer of
-`SampleFile.slots`. This module creates, grows and closes that buffer. Imports only `layout`,
-`safe_open` and `base.store_files` from provml.
+`SampleFile.slots`. This module creates, grows and closes that buffer. Imports only `checksums`,
+`layout`, `safe_open` and `base.store_files` from provml.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from provml.base import store_files
-from provml.journal import layout
+from provml.journal import checksums, layout
 from provml.journal.safe_open import avoid_std_fds
 
 _FIRST_SEGMENT: Final = 64 * 2**10
@@ -29,8 +29,22 @@ Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
 The function is a counter implemented in C, so calling it is atomic.
 """
 
-Slot = tuple[mmap.mmap | bytearray, int]
-"""A buffer, and the offset of a record in it."""
+
+class Slot(NamedTuple):
+    """The place of a record, for `fill_in`.
+
+    Attributes:
+        buffer: the segment that contains the record.
+        offset: the offset of the record in the segment.
+        block: the block of the file that contains the record.
+        refilled: a set that receives the block's number when the record changes.
+    """
+
+    buffer: mmap.mmap | bytearray
+    offset: int
+    block: int
+    refilled: set[int]
+
 
 NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 """Slots that accept no record: packing a record raises ``struct.error`` and writes nothing."""
@@ -78,6 +92,14 @@ class SampleFile:
     def fd(self) -> int:
         """The descriptor of the open file."""
         return self._fd
+
+    def find_block(self, offset: int) -> int:
+        """Return the block of the file that contains a record of the last segment."""
+        return (self.segment_start + offset - layout.HEADER_SIZE) // checksums.BLOCK_BYTES
+
+    def read_header(self) -> bytes:
+        """Return the header of the file as it is now."""
+        return self._header[: layout.HEADER_SIZE]
 
     def read_latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
         """Return the number of used slots in the last segment, and an iterator over their records.
@@ -159,10 +181,15 @@ class SampleFile:
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Write the writer's end time and status into the header."""
+        """Write the writer's end time and status into the header, and the header's checksum."""
         layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
+        self._seal_header()
+
+    def _seal_header(self) -> None:
+        start = layout.HEADER_CHECKSUM_OFFSET
+        self._header[start : start + 4] = checksums.seal_header(self.read_header())
 
     def cut(self) -> None:
         """Unmap the last segments, and truncate the file after its last reserved slot.
@@ -201,7 +228,7 @@ def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
     None leaves a field unchanged. Replaces the record in one assignment, so that a reader sees
     either the old record or the new one. The call has no effect after `SampleFile.cut`.
     """
-    buffer, offset = slot
+    buffer, offset = slot.buffer, slot.offset
     end = offset + layout.RECORD_SIZE
     try:
         time_ns, old_step, value, old_epoch, series = layout.RECORD_I64.unpack(buffer[offset:end])
@@ -212,6 +239,7 @@ def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
             old_epoch if epoch is None else epoch,
             series,
         )
+        slot.refilled.add(slot.block)
     except (ValueError, TypeError):
         pass  # the map has been closed
 

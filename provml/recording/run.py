@@ -312,8 +312,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             record["reason"] = reason
         if exception is not None:
             record["exception"] = {key: mask_text(text) for key, text in exception.items()}
-        self._writer.close(record, status)
         self._folder.restore()
+        self._writer.close(record, status)
         if self._formats and not self._others_record():
             self._write_documents()
 

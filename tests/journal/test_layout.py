@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -59,7 +60,8 @@ def test_every_byte_of_the_samples_file(recorded):
     (ended_ns,) = struct.unpack("<q", content[40:48])
     assert created_ns < ended_ns < created_ns + 60 * 10**9
     assert struct.unpack("<I", content[48:52]) == (1,)
-    assert content[52:64] == bytes(12)
+    assert struct.unpack("<I", content[52:56]) == (zlib.crc32(content[:52]),)
+    assert content[56:64] == bytes(8)
 
     lines = events.read_bytes()
     note = lines.index(b'{"record":"sample","series":3')
@@ -87,7 +89,26 @@ def test_every_line_of_the_events_file(recorded):
     lines = [json.loads(line) for line in content.splitlines()]
     kinds = [line["record"] for line in lines]
     assert kinds[:2] == ["writer", "start"]
-    assert kinds[2:] == ["series", "series", "series", "sample", "series", "sample", "end"]
+    assert kinds[2:8] == ["series", "series", "series", "sample", "series", "sample"]
+    assert kinds[8:] == ["checksums", "end", "closed"]
+    start = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        own = lines[number - 1]
+        assert own["line"] == number
+        assert own.get("at", start) == start
+        body, _, _ = line.rpartition(b',"crc32"')
+        name = events.name.removesuffix(".events.jsonl").encode()
+        assert own["crc32"] == f"{zlib.crc32(body, zlib.crc32(name)):08x}"
+        assert own["record"] not in ("sample", "closed") or "at" in own
+        start += len(line)
+    assert lines[8]["first"] == 0
+    assert lines[8]["blocks"] == f"{zlib.crc32(samples.read_bytes()[64:]):08x}"
+    assert lines[10]["size"] == samples.stat().st_size
+    assert lines[10]["header"] == f"{zlib.crc32(samples.read_bytes()[:52]):08x}"
+    assert lines[10]["run_file"] == lines[0]["run_file"]
+    for line in lines:
+        for key in ("line", "crc32", "at"):
+            line.pop(key, None)
 
     writer = lines[0]
     assert writer["format"] == 1
@@ -112,8 +133,8 @@ def test_every_line_of_the_events_file(recorded):
     assert (note["value"], note["step"], note["time"]) == ("läuft", 1, 3 * 10**9)
     assert big["value"] == {"$": str(2**70), "type": "integer"}
 
-    assert lines[-1].keys() == {"record", "time", "status", "slots"}
-    assert lines[-1]["status"] == "finished"
+    assert lines[9].keys() == {"record", "time", "status", "slots"}
+    assert lines[9]["status"] == "finished"
 
 
 def test_a_file_made_by_hand_is_read(tmp_path):

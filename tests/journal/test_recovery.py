@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -9,19 +10,24 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import damaging
 import numpy as np
 import pytest
 from waiting import LIMIT_S
 
 import provml
-from provml.errors import JournalError, ProvMLError, StoreError
+from provml.errors import JournalError, ProvMLError, ProvMLWarning, StoreError
 from provml.journal import layout
 from provml.journal.files import WriterFiles, list_writer_files
 from provml.journal.reader import Journal
-from provml.journal.recovery import find_end, recover
+from provml.journal.recovery import find_end, lock_journal, recover
+
+# damage is stated in a warning, which is not what these tests are about
+pytestmark = pytest.mark.filterwarnings("ignore:the files of run:provml.ProvMLWarning")
 
 SAMPLES = 5000
 START = """
@@ -193,7 +199,9 @@ def test_a_damaged_header_is_left_alone_but_the_run_ends(
     damage(files)
     before = files.samples_path.read_bytes() if files.samples_path.exists() else None
     assert len(recover(dead)) == 1
-    assert state_of(dead) == ("crashed", True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ProvMLWarning)
+        assert state_of(dead) == ("crashed", True)
     assert recover(dead) == []
     after = files.samples_path.read_bytes() if files.samples_path.exists() else None
     assert before == after
@@ -299,7 +307,8 @@ def test_a_helper_whose_first_line_is_damaged_does_not_end_the_run(tmp_path: Pat
         file.write(b"?")
     os.utime(helper.events_path, (1, 1))
     assert recover(folder) == []
-    assert provml.load(folder).status == "finished"
+    with pytest.warns(ProvMLWarning, match="line 1 is damaged or missing"):
+        assert provml.load(folder).status == "finished"
 
 
 def test_earlier_files_of_a_resumed_run_are_closed_too(dead: Path) -> None:
@@ -317,6 +326,7 @@ def rewrite_first_line(folder: Path, **changes: object) -> Path:
     first, _, rest = path.read_bytes().partition(b"\n")
     writer = {k: v for k, v in (json.loads(first) | changes).items() if v is not None}
     path.write_bytes(json.dumps(writer).encode() + b"\n" + rest)
+    damaging.seal_again(path)
     return path
 
 
@@ -346,6 +356,28 @@ def test_a_writer_that_cant_be_checked_is_left_alone(
     assert "closed the owner's files" in closed
     assert state_of(dead) == ("crashed", True)
     assert recover(dead, force=True) == []
+
+
+def test_a_writer_whose_first_line_is_damaged_is_left_alone(dead: Path) -> None:
+    """A bad disk makes recovery close the files of a process that it can't name."""
+    path = owner(dead).events_path
+    with path.open("r+b") as file:
+        file.write(b"?")
+    os.utime(path, (1, 1))
+    with pytest.raises(JournalError, match=r"the unknown process that wrote .* is damaged"):
+        recover(dead)
+    assert len(recover(dead, force=True)) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b'{"record":"wri'])
+def test_a_writer_that_wrote_nothing_is_dead(dead: Path, content: bytes) -> None:
+    """A run that an early version left with an empty file waits for --force."""
+    path = owner(dead).events_path
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    assert "None" not in str(provml.load(dead).reason)
+    (line,) = recover(dead)
+    assert "the unknown process that wrote " in line
 
 
 def test_a_machine_that_has_restarted_runs_no_writer(dead: Path) -> None:
@@ -383,10 +415,11 @@ def test_a_live_run_that_was_closed_by_force_loses_nothing(tmp_path: Path) -> No
         os.rename(path, live)  # so that the process keeps its file, and recovery sees a copy
         path.write_bytes(live.read_bytes())
         rewrite_first_line(folder, **ELSEWHERE)
+        written = len(path.read_bytes().splitlines())
         recover(folder, force=True)
-        added = path.read_bytes().splitlines(keepends=True)[-1]
+        added = path.read_bytes().splitlines(keepends=True)[written:]
         with live.open("ab") as file:
-            file.write(added)
+            file.writelines(added)
         os.replace(live, path)
         process.communicate("", timeout=LIMIT_S)
         assert process.returncode == 0
@@ -443,3 +476,17 @@ def test_the_end_of_a_sparse_file_is_found_at_once(dead: Path) -> None:
         file.seek(layout.HEADER_SIZE + (2**30 + 1) * layout.RECORD_SIZE)
         file.write(b"\x01" * layout.RECORD_SIZE)
     assert find_end(path) == layout.HEADER_SIZE + (2**30 + 2) * layout.RECORD_SIZE
+
+
+def test_a_recovery_that_is_stopped_does_not_block_others_for_ever(dead: Path) -> None:
+    """A command, or the end of a training, waits as long as another process is stopped."""
+    held = os.open(dead / "journal", os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        message = r"locked .*/journal for more than 0\.1 s"
+        with pytest.raises(StoreError, match=message), lock_journal(dead, wait_s=0.1):
+            pass
+    finally:
+        os.close(held)
+    with lock_journal(dead, wait_s=0):
+        pass
