@@ -10,6 +10,7 @@ A run's folder
         journal/<writer>.events.jsonl   everything else, one JSON object per line
         artifacts/                   copies of files, and captured content (a diff, ...)
         provenance.json              PROV-JSON, written at the end from the journal
+        documents.sha256             the digests of the documents
 
 Each recording process writes its own pair of files and no others. ``<writer>`` is ``<start,
 nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sort by start time.

@@ -164,7 +164,10 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
     """Return a note for the user about skipped content; None if nothing was skipped."""
     if not damage:
         return None
-    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
+    reasons = ", ".join(
+        reason if ": " in reason else f"{reason}: {count:,}"  # the first kind names file and range
+        for reason, count in sorted(damage.items())
+    )
     return f"parts of the journal can't be read and are left out ({reasons})"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import damaging
 import pytest
 from waiting import LIMIT_S
 
@@ -153,6 +154,7 @@ def test_without_the_lock_a_run_in_a_container_needs_force(contained):
     child.wait(LIMIT_S)
     first, _, rest = events.read_bytes().partition(b"\n")
     events.write_bytes(first.replace(b'"lock":"flock"', b'"lock":null') + b"\n" + rest)
+    damaging.seal_again(events)
     before = content(folder)
     status, text = recover(folder)
     assert status == 1
@@ -178,6 +180,7 @@ def test_a_run_that_is_closed_by_force_while_it_is_alive_loses_nothing(
     locked = events.rename(events.with_name("locked"))
     first, _, rest = locked.read_bytes().partition(b"\n")
     events.write_bytes(first.replace(b'"lock":"flock"', b'"lock":null') + b"\n" + rest)
+    damaging.seal_again(events)
     status, _ = recover(folder, "--force")
     assert status == 0
     assert samples.stat().st_size == size
