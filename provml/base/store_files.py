@@ -13,12 +13,14 @@ problems. Imports only `errors` and `settings` from provml.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, Self
 
 from provml.base.settings import store_umask
 from provml.errors import StoreError
@@ -26,6 +28,7 @@ from provml.errors import StoreError
 PARTIAL_SUFFIX: Final = ".part"
 """The suffix of the temporary files of `replacing`. A process that is killed leaves them behind."""
 
+_TEMPORARY_NAME: Final = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
 _CREATE_ATTEMPTS: Final = 10
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -84,18 +87,84 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
     Raises StoreError if the file is larger.
     """
-    with open_to_read(root, path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise StoreError(f"{path} is larger than {limit:,} bytes, the most that provml reads")
-    return content
+    return _read_limited(open_file(root, path), path, limit)
+
+
+class OpenFolder:
+    """A folder below the root, held open, so that you open its files without another walk.
+
+    Use it in a ``with`` block. Each call costs one to four system calls.
+
+    Attributes:
+        path: the folder's path, for messages.
+    """
+
+    def __init__(self, root: Path, path: Path) -> None:
+        """Open the folder. Raises StoreError if a component of the path is not a folder."""
+        self.path = path
+        self._fd = open_folder(root, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._fd)
+
+    def open_folder(self, name: str) -> OpenFolder:
+        """Open a folder in this folder."""
+        child = object.__new__(OpenFolder)
+        child.path = self.path / name
+        child._fd = _open_folder_in(self._fd, name, child.path)
+        return child
+
+    def open_to_read(self, name: str) -> BinaryIO:
+        """Open a regular file in this folder for reading bytes."""
+        return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
+
+    def read_file(self, name: str, limit: int) -> bytes:
+        """Return the content of a regular file in this folder, of at most ``limit`` bytes.
+
+        Raises StoreError if the file is larger.
+        """
+        path = f"{self.path}/{name}"
+        return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
+
+    def read_link(self, name: str) -> str:
+        """Return the path that a link in this folder leads to, without following the link."""
+        return os.readlink(name, dir_fd=self._fd)
+
+    def read_status(self, name: str) -> os.stat_result:
+        """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
+        return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def read_statuses(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the name and the `os.stat_result` of each entry, as `read_status` returns it."""
+        with os.scandir(self._fd) as entries:
+            for entry in entries:
+                yield entry.name, entry.stat(follow_symlinks=False)
+
+    def list(self) -> list[FolderEntry]:
+        """Return the entries of this folder, sorted by name."""
+        with os.scandir(self._fd) as entries:
+            return sorted(
+                FolderEntry(
+                    entry.name,
+                    entry.is_dir(follow_symlinks=False),
+                    entry.is_file(follow_symlinks=False),
+                )
+                for entry in entries
+            )
 
 
 def open_folder(root: Path, path: Path) -> int:
     """Open a folder below the root, or the root itself, and return its descriptor."""
+    return _open_folder_below(root, _split_below(root, path), path)
+
+
+def _open_folder_below(root: Path, names: tuple[str, ...], path: Path) -> int:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in _split_below(root, path):
+        for name in names:
             fd, parent = _open_folder_in(fd, name, path), fd
             os.close(parent)
     except BaseException:
@@ -120,19 +189,8 @@ def open_or_create_file(root: Path, path: Path) -> int:
 
 def list_folder(root: Path, path: Path) -> list[FolderEntry]:
     """Return the entries of a folder below the root, sorted by name."""
-    fd = open_folder(root, path)
-    try:
-        with os.scandir(fd) as entries:
-            return sorted(
-                FolderEntry(
-                    entry.name,
-                    entry.is_dir(follow_symlinks=False),
-                    entry.is_file(follow_symlinks=False),
-                )
-                for entry in entries
-            )
-    finally:
-        os.close(fd)
+    with OpenFolder(root, path) as folder:
+        return folder.list()
 
 
 def read_status(root: Path, path: Path) -> os.stat_result:
@@ -186,7 +244,8 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """Write a new version of a file: give a temporary file, which replaces the file at the end.
 
     If the body raises an exception, the file stays unchanged and the temporary file is removed. If
-    the path is a link, the link is replaced, and what it leads to stays unchanged.
+    the path is a link, the link is replaced, and what it leads to stays unchanged. The new version
+    has the permissions of the old one, if there is one.
 
     Args:
         root: the store's root.
@@ -195,18 +254,48 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
             fsync. Without it, a power loss can leave an empty file.
     """
     with _open_parent(root, path) as (parent, name):
-        temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        with open(_open_file_in(parent, temporary, path, flags), "w+b") as file:
+        temporary, fd = _create_temporary(parent, name, path)
+        with open(fd, "w+b") as file:
             try:
+                _keep_permissions(parent, name, file.fileno())
                 yield file
                 file.flush()
                 if sync:
                     os.fsync(file.fileno())
-                os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+                _rename(parent, temporary, parent, name, path)
             except BaseException:
-                os.unlink(temporary, dir_fd=parent)
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
                 raise
+
+
+def sweep_temporaries(root: Path, path: Path) -> list[Path]:
+    """Remove the temporary files in a folder whose processes have ended, and return their paths.
+
+    Removes only regular files with a name that `replacing` gives, and only if no process holds
+    their lock. Does not look into the folders in the folder.
+    """
+    swept: list[Path] = []
+    fd = open_folder(root, path)
+    try:
+        with os.scandir(fd) as entries:
+            names = [entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
+        for name in sorted(names):
+            try:
+                file = _open_file_in(fd, name, path / name, os.O_RDWR)
+            except OSError:
+                continue  # not a regular file, not ours, or renamed in the meantime
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=fd)
+                swept.append(path / name)
+            except OSError:
+                pass  # a process is writing it, or the file system has no locks
+            finally:
+                os.close(file)
+    finally:
+        os.close(fd)
+    return swept
 
 
 def make_link(root: Path, path: Path, target: str) -> None:
@@ -248,18 +337,25 @@ def move(root: Path, source: Path, target: Path) -> None:
     Raises OSError if the target is a folder that is not empty.
     """
     with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
-        try:
-            os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
+        _rename(old, name, new, new_name, target)
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
     """Return the components of a path after the root. Raises StoreError if it is not below."""
+    start, text = os.fspath(root), os.fspath(path)
+    if text == start:
+        return ()
+    if text.startswith(f"{start}/"):  # the usual case, which needs no pathlib
+        names = tuple(name for name in text[len(start) :].split("/") if name not in ("", "."))
+        if ".." not in names:
+            return names
     try:
         names = Path(path).relative_to(root).parts
-    except ValueError:
-        raise StoreError(f"{path} is not in the store {root}") from None
+    except ValueError:  # one of them may be relative, or contain ``..``
+        try:
+            names = Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).parts
+        except ValueError:
+            raise StoreError(f"{path} is not in the store {root}") from None
     if ".." in names:
         raise StoreError(f"{path} leads out of a folder with '..'")
     return names
@@ -271,7 +367,7 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
     names = _split_below(root, path)
     if not names:
         raise StoreError(f"{path} is the store itself, not a file in it")
-    fd = open_folder(root, Path(root, *names[:-1]))
+    fd = _open_folder_below(root, names[:-1], path)
     try:
         yield fd, names[-1]
     finally:
@@ -281,18 +377,19 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
 def _open_folder_in(parent: int, name: str, path: Path) -> int:
     try:
         return os.open(EntryName(name), _FOLDER_FLAGS, dir_fd=parent)
-    except NotADirectoryError:  # Linux reports links like this, too
+    except OSError as error:
+        # Linux reports a link as ENOTDIR, other systems as ELOOP
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         kind = _describe_kind(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
         raise StoreError(f"{name!r} in {path} is {kind}") from None
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
-def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
+def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
             fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
-            os.fchmod(fd, 0o666 & ~store_umask())
+            _set_mode(fd, 0o666 & ~store_umask())
             return fd
         # look before opening, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
@@ -309,13 +406,44 @@ def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
     return fd
 
 
+def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
+    """Create a temporary file and lock it; return its name and descriptor.
+
+    The lock tells `sweep_temporaries` that the file is in use.
+    """
+    while True:
+        temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+        fd = _open_file_in(parent, temporary, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_ours = False  # another process is sweeping it
+        except OSError:
+            is_ours = True  # the file system has no locks, so nothing is swept
+        else:
+            is_ours = os.fstat(fd).st_nlink > 0
+        if is_ours:
+            return temporary, fd
+        os.close(fd)
+
+
+def _keep_permissions(parent: int, name: str, fd: int) -> None:
+    """Give a new file the permissions of the file that it will replace, if there is one."""
+    try:
+        old = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(old.st_mode):
+        _set_mode(fd, old.st_mode & 0o777)
+
+
 def _make_root(root: Path) -> bool:
     """Create the store's root and its missing parents; return whether the root is new."""
     try:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    os.chmod(root, _shared_folder_mode(os.stat(root)))
+    _set_mode(root, _shared_folder_mode(os.stat(root)))
     return True
 
 
@@ -341,8 +469,24 @@ def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
         return _open_folder_in(parent, name, path)
 
 
+def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
+    """Rename an entry of a folder; name the new path in the error if that fails."""
+    try:
+        os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
 def _set_folder_mode(fd: int) -> None:
-    os.fchmod(fd, _shared_folder_mode(os.fstat(fd)))
+    _set_mode(fd, _shared_folder_mode(os.fstat(fd)))
+
+
+def _set_mode(file: int | Path, mode: int) -> None:
+    """Set the mode of a new file or folder, which is private before, unless that is impossible."""
+    try:
+        os.chmod(file, mode)
+    except OSError:
+        pass  # some network file systems have no permissions
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:
@@ -365,9 +509,17 @@ def _remove_folder_in(parent: int, name: str, path: Path) -> None:
     os.rmdir(name, dir_fd=parent)
 
 
-def _check_regular(status: os.stat_result, path: Path) -> None:
+def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"{path} is {_describe_kind(status.st_mode)}, not a file")
+        raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
+
+
+def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
+    with open(fd, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise StoreError(f"{path} is larger than {limit:,} bytes, the most that provml reads")
+    return content
 
 
 def _describe_kind(mode: int) -> str:

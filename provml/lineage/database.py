@@ -87,7 +87,8 @@ class QuestionDatabase:
         Raises StoreError if the store can't be read.
         """
         with self.lock:
-            found = scan(self.store)
+            links: dict[str, str] = {}
+            found = scan(self.store, links)
             live = self._build_catalog(found)
             stale = self._find_stale(found, live)
             read = 0
@@ -107,7 +108,7 @@ class QuestionDatabase:
                             # the merge discarded a damaged segment, so read its runs again
                             for made in self.segments.make(lost):
                                 self._take_segment(made, found, live)
-            self.unread = {run: why for run, why in self.unread.items() if run in found}
+            self.unread = {r: why for r, why in self.unread.items() if r in found} | links
             self.runs = {run: found[run] for run in live}
             self._live = live
             used = {at.segment for at in live.values()}
@@ -255,6 +256,20 @@ class QuestionDatabase:
                     self._catalogs = {}
                     self.refresh()
             return self._fetch_answer(query, params)
+
+    def ask_condition(
+        self, tables: Collection[str], query: str, params: Sequence[Any]
+    ) -> TableAnswer:
+        """Run a query that contains a user's condition, as `ask` does.
+
+        Raises QueryError if DuckDB rejects the query, because the condition is too deeply nested.
+        """
+        import duckdb
+
+        try:
+            return self.ask(tables, query, params)
+        except duckdb.Error as error:
+            raise QueryError(f"the condition is too complex: {_one_line_message(error)}") from None
 
     def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Run a user's query, which can read every table but can't change anything.

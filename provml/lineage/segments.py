@@ -30,12 +30,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from provml.base import store_files
-from provml.base.store_files import FolderEntry
+from provml.base.store_files import FolderEntry, OpenFolder
 from provml.base.text import printable_path
 from provml.base.user_cache import open_cache_of_store
 from provml.errors import StoreError
 from provml.journal import layout
-from provml.journal.reader import Journal
+from provml.journal.reader import Journal, contains_run
 from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
@@ -111,54 +111,76 @@ class BuiltSegment:
     unread: dict[str, str] = field(default_factory=dict)
 
 
-def scan(store: Path) -> dict[str, FoundRun]:
+def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRun]:
     """Find the runs of a store; return them by name. Ignores everything else in the folder.
 
     Takes about 30 microseconds per run to list the names, sizes and times of the run's files.
     Raises StoreError if the store can't be read.
+
+    Args:
+        store: the store's folder.
+        unread: a dict to which each link to a run or experiment is added, with the reason why it
+            is left out.
     """
     found: dict[str, FoundRun] = {}
+    unread = {} if unread is None else unread
     try:
-        experiments = [entry for entry in os.scandir(store) if _is_visible_folder(entry)]
+        root = OpenFolder(store, store)
     except OSError as error:
-        raise StoreError(f"the store {store} can't be read: {error.strerror}") from None
-    for experiment in experiments:
-        try:
-            runs = [entry for entry in os.scandir(experiment) if _is_visible_folder(entry)]
-        except OSError:
-            continue
-        for entry in runs:
-            fingerprint = _fingerprint_run(entry.path)
-            if fingerprint is not None:
-                run = f"{experiment.name}/{entry.name}"
-                run = run if run.isascii() else printable_path(run)
-                found[run] = FoundRun(run, entry.path, fingerprint)
+        raise StoreError(f"the store {store} can't be read: {error.strerror or error}") from None
+    with root:
+        for experiment in _open_visible_folders(root, unread):
+            for folder in _open_visible_folders(experiment, unread):
+                fingerprint = _fingerprint_run(folder)
+                if fingerprint is not None:
+                    run = _name_in_tables(folder.path)
+                    found[run] = FoundRun(run, str(folder.path), fingerprint)
     return found
 
 
-def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
+def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterator[OpenFolder]:
+    """Open each folder in a folder that is not hidden, one after another."""
     try:
-        return not entry.name.startswith(".") and entry.is_dir()
+        entries = folder.list()
     except OSError:
-        return False
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.is_file:
+            continue
+        try:
+            inner = folder.open_folder(entry.name)
+        except FileNotFoundError:
+            continue  # removed in the meantime
+        except OSError as error:
+            path = folder.path / entry.name
+            unread[_name_in_tables(path)] = str(error)
+            continue
+        with inner:
+            yield inner
 
 
-def _fingerprint_run(folder: str) -> str | None:
+def _name_in_tables(path: Path) -> str:
+    run = f"{path.parent.name}/{path.name}"
+    return run if run.isascii() else printable_path(run)
+
+
+def _fingerprint_run(folder: OpenFolder) -> str | None:
     """Return a string that changes with a run's files, or None if the folder is not a run."""
     facts: list[str] = []
     is_run = False
     try:
-        described = os.stat(f"{folder}/{layout.RUN_FILE}")
+        described = folder.read_status(layout.RUN_FILE)
         facts.append(f"{layout.RUN_FILE} {described.st_size} {described.st_mtime_ns}")
         is_run = True
     except OSError:
         pass
     try:
-        with os.scandir(f"{folder}/{layout.JOURNAL_FOLDER}") as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                facts.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
+        with folder.open_folder(layout.JOURNAL_FOLDER) as journal:
+            for name, status in journal.read_statuses():
+                facts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
             is_run = True
+    except StoreError:
+        is_run = contains_run(folder)
     except OSError:
         pass
     if not is_run:
@@ -317,7 +339,7 @@ class Segments:
         self._remove(name)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove all segments that have a file that can't be read."""
+        """Remove all segments that have a file that can't be read, or that has other columns."""
         import duckdb
 
         for name in self.names():
@@ -325,7 +347,8 @@ class Segments:
                 for table in TABLES:
                     path = str(self.path(name, table))
                     connection.execute("SELECT count(*) FROM read_parquet(?)", [path]).fetchall()
-            except (duckdb.Error, OSError):
+                    _check_columns(connection, table, path)
+            except (duckdb.Error, OSError, ValueError):
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
@@ -440,6 +463,13 @@ class Segments:
             if is_older and other.is_file and _SAMPLES_FILE.fullmatch(other.name):
                 store_files.remove_file(self._root, folder / other.name)
         return path
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str) -> None:
+    """Raise ValueError if the columns of a Parquet file are not those of the table."""
+    own = connection.execute(f"SELECT * FROM {table} LIMIT 0").description
+    if connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [path]).description != own:
+        raise ValueError(f"{path} has other columns than the table {table}")
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:

@@ -468,8 +468,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
 
 def _sample_capacity(journal: Journal) -> int:
     """Return an upper bound on the number of samples, based on the sizes of the files."""
-    sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
-    return sum(sizes) // layout.RECORD_SIZE
+    return sum(files.count_data_slots() for files in journal.writers)
 
 
 def _interval_arguments(interval: Interval) -> dict[str, Any]:

@@ -7,7 +7,6 @@ The file ``run.json`` in the folder describes the run. Imports only `base.settin
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import time
@@ -24,7 +23,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.journal import layout
-from provml.journal.description import read_description
+from provml.journal.description import encode_description, read_description
 from provml.journal.writer import JournalWriter
 
 _RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -262,4 +261,4 @@ def _write_description(folder: RunDirectory) -> None:
     """Write ``run.json``. Raises OSError."""
     path = folder.path / layout.RUN_FILE
     with store_files.replacing(folder.root, path, sync=False) as file:
-        file.write(json.dumps(folder.description, indent=1).encode("ascii") + b"\n")
+        file.write(encode_description(folder.description))

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.base import store_files
 from provml.base.settings import store_umask
@@ -203,8 +203,10 @@ class LoadedDatabase:
             content = json.loads(store_files.read_file(self._root, path, _LARGEST_INDEX))
             if {key: content[key] for key in _INDEX_VERSION} != _INDEX_VERSION:
                 return None, []
-            index = {name: GraphEntry(**entry) for name, entry in content["graphs"].items()}
-            return index, [str(name) for name in content["read_unfinished"]]
+            index = {name: _parse_entry(entry) for name, entry in content["graphs"].items()}
+            unfinished = list(content["read_unfinished"])
+            _check_graph_names([*index, *unfinished])
+            return index, unfinished
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None, []
 
@@ -247,8 +249,8 @@ class LoadedDatabase:
                 continue  # RocksDB has removed the file
             try:
                 os.fchmod(fd, 0o666 & ~store_umask())
-            except PermissionError:
-                pass  # the file belongs to another user of a shared store
+            except OSError:
+                pass  # the file belongs to another user, or its file system has no permissions
             finally:
                 os.close(fd)
 
@@ -264,6 +266,26 @@ class LoadedDatabase:
             return open_store(os.fspath(self._data))
         except RuntimeError as error:  # RocksDB reports corruption this way
             raise OSError(str(error)) from error
+
+
+def _parse_entry(content: dict[str, Any]) -> GraphEntry:
+    """Build an entry of the index. Raises ValueError or TypeError if a field has another type."""
+    entry = GraphEntry(**content)
+    texts = (entry.folder, entry.status, entry.detail)
+    counts = (entry.samples, entry.triples)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(entry.final, bool):
+        raise ValueError("an entry of the index has a field of another type")
+    if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+        raise ValueError("an entry of the index has a count that is not a number")
+    return entry
+
+
+def _check_graph_names(names: list[Any]) -> None:
+    """Raise ValueError or TypeError if a name in the index is not an IRI."""
+    import pyoxigraph
+
+    for name in names:
+        pyoxigraph.NamedNode(name)
 
 
 def remove_graph(database: Store, name: str) -> None:
