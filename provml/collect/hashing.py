@@ -29,6 +29,7 @@ from provml.collect.user_files import (
     file_state,
     file_time_ns,
     open_user_file,
+    wait_for_file_clock,
 )
 
 BACKGROUND_BYTES: Final = 64 * 2**20
@@ -146,6 +147,9 @@ class _HashJob:
             self.total = None
             self._keep_states(self._folder)
             self._files = self._list_files(self._folder)
+        latest_ns = max((state.changed_ns for state in self._states.values()), default=0)
+        if latest_ns >= self._called_ns or len(self._states) == _MAX_FILES_CHECKED:
+            wait_for_file_clock(self._called_ns)  # so that the next change is noticed
 
     def _keep_states(self, folder: FolderFiles) -> None:
         for file in folder:

@@ -26,6 +26,7 @@ _MAX_LINKED_BYTES: Final = 2**42
 _MAX_RECORDED: Final = 1000
 _CLOCK_REALTIME_COARSE: Final = 5
 """The clock that Linux uses for the times of files."""
+_MAX_TICK_S: Final = 0.02
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -53,6 +54,17 @@ def file_time_ns() -> int:
         return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
     except (AttributeError, OSError):  # only Linux has this clock
         return time.time_ns()
+
+
+def wait_for_file_clock(since_ns: int) -> None:
+    """Wait until a file that changes is stamped with a time after ``since_ns``.
+
+    The clock that stamps files advances in ticks of 1 to 10 ms. Two changes within a tick can't be
+    told apart. Waits at most 20 ms.
+    """
+    deadline = time.monotonic() + _MAX_TICK_S
+    while file_time_ns() <= since_ns and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def open_user_file(path: str) -> BinaryIO:
