@@ -288,7 +288,8 @@ def test_every_bit_of_the_description(run, every):
             except JournalError as error:
                 assert "format version" in str(error)
                 continue
-        assert seen == whole
+        assert seen.pop("damage") in ({}, {"unreadable run.json": 1})
+        assert seen == {key: value for key, value in whole.items() if key != "damage"}
 
 
 def test_garbage_instead_of_lines(run):
