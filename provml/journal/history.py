@@ -6,9 +6,10 @@ provml, and imports numpy only to read points.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -268,14 +269,18 @@ def decode_metadata(record: Record) -> dict[str, Any]:
 class LastValues(Mapping[str, Any]):
     """The last recorded value of each name. Reads the journal again only after it has changed."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(
+        self, folder: Path, kind: str, open_journal: Callable[[], Journal] | None = None
+    ) -> None:
         """Read nothing yet.
 
         Args:
             folder: the run's folder.
             kind: the kind of record to read: ``param``, ``tag`` or ``metadata``.
+            open_journal: a function that opens the run's journal; by default `Journal`.
         """
         self._folder, self._kind = folder, kind
+        self._open_journal = open_journal or partial(Journal, folder)
         self._stamp: object = None
         self._encoded: dict[str, Any] = {}
 
@@ -301,7 +306,7 @@ class LastValues(Mapping[str, Any]):
         if stamp == self._stamp and stamp is not None:
             return
         self._encoded = {}
-        for record in read_records(Journal(self._folder), self._kind):
+        for record in read_records(self._open_journal(), self._kind):
             if isinstance(record.get("name"), str):
                 try:
                     to_logged_value(decode(record["value"]))

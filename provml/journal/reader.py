@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base.results import Damage
 from provml.base.store_files import OpenFolder, store_root
 from provml.base.text import is_unicode, printable_path
 from provml.errors import JournalError, RunNotFoundError, StoreError
 from provml.journal import layout
-from provml.journal.description import read_description_in
+from provml.journal.description import RunFile, read_run_file
 from provml.journal.files import Record, WriterFiles, hold_writers_in
 from provml.journal.status import RunState, read_run_state
 
@@ -37,8 +38,17 @@ class Journal:
             start time.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        on_damage: Callable[[Damage], None] | None = None,
+    ) -> None:
         """Open the journal in a run's folder.
+
+        Args:
+            folder: the run's folder.
+            on_damage: a function that receives each damage when it is found. If it is given,
+                ``run.json`` is always compared with the journal.
 
         Raises:
             RunNotFoundError: the folder contains no run.
@@ -49,7 +59,8 @@ class Journal:
         self.folder = Path(folder)
         try:
             own = Path(os.path.abspath(folder))
-            with OpenFolder(store_root(folder), own) as held, open_run(held) as files:
+            is_strict = on_damage is not None
+            with OpenFolder(store_root(folder), own) as held, open_run(held, is_strict) as files:
                 self._files = files
         except (FileNotFoundError, NotADirectoryError):
             raise RunNotFoundError(f"no run found in {self.folder}") from None
@@ -60,11 +71,22 @@ class Journal:
             raise JournalError(describe_error(error)) from None
         self.description = self._files.description
         self.writers = self._files.writers
+        self._on_damage = on_damage
+        for one in self.writers:
+            one.on_damage = on_damage
+        self._report(self._files.own_damage)
         self._cached: list[tuple[WriterFiles, int, Record]] | None = None
 
     def state(self) -> RunState:
         """Read the run's current state."""
-        return read_run_state(self.folder)
+        state = read_run_state(self.folder)
+        self._report(state.damage)
+        return state
+
+    def _report(self, damage: Iterable[Damage]) -> None:
+        if self._on_damage is not None:
+            for found in damage:
+                self._on_damage(found)
 
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
         """Yield the writer, offset and record of every line except samples and series.
@@ -93,6 +115,33 @@ class Journal:
         """Return how many pieces of content all passes so far have skipped, by reason."""
         return self._files.damage()
 
+    def list_damage(self) -> list[Damage]:
+        """Return the damage that all passes so far have found."""
+        found = list(self._files.own_damage)
+        for files in self.writers:
+            for reason, count in files.damage.items():
+                found.append(files.located.get(reason) or Damage(files.name, reason, count))
+        return found
+
+    def verify(self) -> list[Damage]:
+        """Read everything, and return the damage in the journal and in ``run.json``.
+
+        Costs one pass over all files, about 40 ms for a million samples. Afterwards, `unchecked` is
+        the number of samples that could not be checked.
+        """
+        for files in self.writers:
+            for _ in files.records():
+                pass
+            for _ in files.chunks():
+                pass
+        self._files.verify_ownership()
+        return self.list_damage()
+
+    @property
+    def unchecked(self) -> int:
+        """The number of samples that no checksum covers, in the files read completely so far."""
+        return sum(files.unchecked for files in self.writers)
+
 
 def read_events_stamp(folder: Path) -> list[tuple[str, int, int]] | None:
     """Return the name, size and time of each events file of a run; they change with each record.
@@ -115,7 +164,10 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
     """Return a note for the user about skipped content; None if nothing was skipped."""
     if not damage:
         return None
-    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in sorted(damage.items()))
+    reasons = ", ".join(
+        reason if ": " in reason else f"{reason}: {count:,}"  # the first kind names file and range
+        for reason, count in sorted(damage.items())
+    )
     return f"parts of the journal can't be read and are left out ({reasons})"
 
 
@@ -124,26 +176,40 @@ class RunFiles:
     """The files of a run, as `open_run` finds them.
 
     Attributes:
+        folder: the run's folder.
         description: as in `Journal`.
         writers: as in `Journal`.
-        unread: how many of the run's files can't be read, by reason.
+        run_file: the content of ``run.json``.
+        own_damage: the damage in other files than those of a writer.
     """
 
+    folder: Path
     description: dict[str, Any]
     writers: list[WriterFiles]
-    unread: Counter[str]
+    run_file: RunFile
+    own_damage: list[Damage]
 
     def damage(self) -> Counter[str]:
         """Return how many pieces of content were skipped so far, by reason."""
-        total = Counter(self.unread)
+        total = Counter({str(found): found.count for found in self.own_damage})
         for files in self.writers:
             total.update(files.damage)
         return total
 
+    def verify_ownership(self) -> None:
+        """Check that ``run.json`` and all writers' files are those that the journal names."""
+        found = {*_check_run_file(self.run_file, self.writers), *_find_lost_writers(self.writers)}
+        self.own_damage.extend(sorted(found.difference(self.own_damage), key=str))
+
 
 @contextmanager
-def open_run(folder: OpenFolder) -> Iterator[RunFiles]:
+def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
     """Give the files of the run in an open folder, and hold its journal folder open.
+
+    Args:
+        folder: the run's folder.
+        is_strict: whether to compare ``run.json`` with the journal even if it matches its own
+            checksum and names this folder's run, which costs reading the first line of a file.
 
     Raises:
         FileNotFoundError: the folder contains no run.
@@ -151,16 +217,71 @@ def open_run(folder: OpenFolder) -> Iterator[RunFiles]:
             file is a regular file.
         JournalError: the run has a newer format version.
     """
-    unread: Counter[str] = Counter()
-    description = _complete_description(folder.path, read_description_in(folder, unread))
+    run_file = read_run_file(folder)
     try:
         journal = folder.open_folder(layout.JOURNAL_FOLDER)
     except FileNotFoundError:
         folder.read_status(layout.RUN_FILE)
-        yield RunFiles(description, [], unread)
+        yield _build_run_files(folder.path, run_file, [], is_strict)
         return
     with hold_writers_in(journal) as writers:
-        yield RunFiles(description, writers, unread)
+        yield _build_run_files(folder.path, run_file, writers, is_strict)
+
+
+def _build_run_files(
+    folder: Path, run_file: RunFile, writers: list[WriterFiles], is_strict: bool
+) -> RunFiles:
+    damage: list[Damage] = []
+    if is_strict or not _is_at_home(folder, run_file):
+        damage = list(_check_run_file(run_file, writers))
+    known = None if damage else run_file.content
+    return RunFiles(folder, _complete_description(folder, known), writers, run_file, damage)
+
+
+def _is_at_home(folder: Path, run_file: RunFile) -> bool:
+    """Return whether ``run.json`` proves by itself that it is intact and belongs to its folder."""
+    content = run_file.content or {}
+    experiment = content.get("experiment")
+    return (
+        run_file.is_verified
+        and content.get("id") == folder.name
+        and isinstance(experiment, str)
+        and layout.encode_folder_name(experiment) == folder.parent.name
+    )
+
+
+def _check_run_file(run_file: RunFile, writers: list[WriterFiles]) -> Iterator[Damage]:
+    """Compare ``run.json`` with the checksums in the journal, and yield the damage.
+
+    Usually reads the first line of one events file. Costs a pass over the events files if
+    ``run.json`` is not the one that the writers found when they started.
+    """
+    if run_file.problem is not None:
+        yield Damage(layout.RUN_FILE, run_file.problem)
+        return
+    has_checksums = False
+    for files in writers:
+        found = files.first_record().get("run_file")
+        if found == run_file.checksum is not None:
+            return
+        has_checksums = has_checksums or found is not None
+    if not has_checksums:
+        return  # recorded by an early version of provml
+    if run_file.checksum is None:
+        yield Damage(layout.RUN_FILE, "the file is missing")
+    elif all(files.closed_record().get("run_file") != run_file.checksum for files in writers):
+        yield Damage(layout.RUN_FILE, "the file is not the one that was recorded")
+
+
+def _find_lost_writers(writers: list[WriterFiles]) -> Iterator[Damage]:
+    """Yield the writers whose files are gone, although another writer names them."""
+    named: set[str] = set()
+    for files in writers:
+        names = files.closed_record().get("writers")
+        if isinstance(names, list):
+            named.update(name for name in names if isinstance(name, str))
+    for name in named.difference(files.name for files in writers):
+        yield Damage(name + layout.EVENTS_SUFFIX, "both files of this writer are missing")
 
 
 def is_run_folder(folder: Path) -> bool:

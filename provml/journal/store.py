@@ -195,6 +195,33 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     )
 
 
+def find_runs(
+    name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None
+) -> tuple[list[Path], bool]:
+    """Find the folders of the runs that a name stands for: one run, or all runs of a store.
+
+    Args:
+        name: the name of a run, as for `find_run`, or the folder of a store.
+        store: the store to search for a run, as for `find_run`.
+
+    Returns:
+        The folders, oldest run first, and whether the name is that of a store.
+
+    Raises:
+        RunNotFoundError: the name matches no run, or more than one, and no store.
+    """
+    try:
+        return [find_run(name, store)], False
+    except RunNotFoundError:
+        try:
+            folders = list_run_folders(name)
+        except (OSError, ValueError):
+            folders = []  # not the path of a folder
+        if not folders:
+            raise
+        return folders, True
+
+
 def _qualify_name(folder: Path) -> str:
     """Return a name for a run that is unique within its store."""
     return f"{folder.parent.name}/{folder.name}"

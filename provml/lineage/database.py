@@ -7,7 +7,6 @@ imports duckdb only when needed.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Collection, Sequence
@@ -65,7 +64,7 @@ class QuestionDatabase:
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",
-                "temp_directory": str(self.segments.folder / f".part-spill-{os.getpid()}"),
+                "temp_directory": str(self.segments.spill_folder),
             },
         )
         folder = str(self.segments.folder).replace("'", "''")
@@ -168,7 +167,7 @@ class QuestionDatabase:
             rows = self._connection.execute(
                 query, [str(self.segments.path(name, "runs"))]
             ).fetchall()
-        except duckdb.Error:  # another process merged the segment, or it is damaged
+        except (duckdb.Error, OSError):  # another process merged the segment, or it is damaged
             self.segments.discard(name)
             return None
         return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
@@ -244,7 +243,10 @@ class QuestionDatabase:
                     for table in tables:
                         self._load(table)
                     break
-                except duckdb.Error:  # another process merged a segment, or a segment is damaged
+                except (
+                    duckdb.Error,
+                    OSError,
+                ):  # another process merged a segment, or it is damaged
                     if attempt + 1 == _TRIES:
                         raise
                     for table in TABLES:

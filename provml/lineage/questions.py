@@ -84,12 +84,13 @@ class Store:
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes about the runs that are left out, duplicated or damaged.
+        """Return notes about the runs that are left out, duplicated or damaged, and the tables.
 
         Every answer includes these notes.
         """
         unread = self._database.unread
-        notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
+        notes = self._database.segments.notes()
+        notes += [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
         twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
         for name, runs in self._database.ask(["runs"], twice).rows:
             folders = ", ".join(runs)

@@ -255,7 +255,7 @@ def _open_database(root: Path, note: NoteTaker) -> LoadedDatabase | None:
     try:
         return LoadedDatabase(root, note)
     except OSError as error:
-        note(f"can't write to {root} ({error.strerror}): loading the runs into memory")
+        note(f"can't write to {root} ({error.strerror or error}): loading the runs into memory")
         return None
 
 
@@ -309,6 +309,7 @@ class _Loader:
             database.lock_alone()
             try:
                 work(database)
+                database.share_files()
             finally:
                 database.lock_shared()
             if self._wanted.keys() <= (database.read_index() or {}).keys():

@@ -115,32 +115,32 @@ def test_a_run_without_a_regular_journal_file_is_unread(store: Path) -> None:
     assert "symbolic link" in entry.reason
 
 
+def journal_folder(store: Path) -> Path:
+    """The journal folder of a run whose files a test writes."""
+    folder = store / "x" / "a" / "journal"
+    folder.mkdir(parents=True)
+    return folder
+
+
 def test_the_samples_after_a_hole_of_a_sparse_file_are_read(store: Path) -> None:
     """Skipping the holes of a sparse file would skip samples, or read the holes for minutes."""
-    with provml.start_run("x", store=store, formats=()) as run:
-        run.log_metric("loss", 0.5)
-    (path,) = run.path.glob("journal/*.samples")
-    record_bytes = path.read_bytes()[layout.HEADER_SIZE :]
-    with open(path, "r+b") as file:
-        for slot in (10**6, 10**10):
+    slots = (0, 10**6, 10**10)
+    with open(journal_folder(store) / f"1{layout.SAMPLES_SUFFIX}", "wb") as file:
+        file.write(layout.pack_header(1))
+        for slot in slots:
             file.seek(layout.HEADER_SIZE + slot * layout.RECORD_SIZE)
-            file.write(record_bytes)
-    assert provml.load(run.path).series("loss").value.tolist() == [0.5] * 3
-    (files,) = Journal(run.path).writers
-    end = layout.HEADER_SIZE + (10**10 + 1) * layout.RECORD_SIZE
-    assert files.find_samples_end() == end
+            file.write(layout.RECORD_F64.pack(slot, 0, 0.5, 0, 1))
+    (files,) = Journal(store / "x" / "a").writers
+    assert [time for chunk in files.chunks() for time in chunk["time"].tolist()] == list(slots)
+    assert files.find_samples_end() == layout.HEADER_SIZE + (slots[-1] + 1) * layout.RECORD_SIZE
     assert files.count_data_slots() < 10_000
 
 
 def test_the_lines_after_a_hole_of_an_events_file_are_read(store: Path) -> None:
     """One line of zeros would be read in parts, each of them a damaged line."""
-    run = record(store, "x", "a")
-    (path,) = run.glob("journal/*.events.jsonl")
-    event = b'{"record":"event","name":"late","time":1}\n'
-    with open(path, "r+b") as file:
+    with open(journal_folder(store) / f"1{layout.EVENTS_SUFFIX}", "wb") as file:
         file.seek(300 * 10**9)
-        file.write(b"\n" + event)
-    assert [own.name for own in provml.load(run).events()] == ["late"]
-    (files,) = Journal(run).writers
-    assert sum(1 for _ in files.records()) > 1
-    assert files.damage == {"unreadable line": 1}
+        file.write(b'\n{"record":"event","name":"late","time":1}\n')
+    (files,) = Journal(store / "x" / "a").writers
+    assert [record["name"] for _, record in files.records()] == ["late"]
+    assert files.damage["unreadable line"] == 1
