@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from provml.base.results import Damage
+from provml.base.sparse_files import is_sparse, skip_line
 from provml.base.store_files import OpenFolder, open_to_read, store_root
 from provml.errors import StoreError
 from provml.journal import checksums, layout
@@ -54,6 +55,7 @@ _IRREGULAR_FILES: Final = {
 _PIECE_BYTES: Final = 2**16
 _FIRST_BLOCK_BYTES: Final = 64 * layout.RECORD_SIZE
 _BLOCK_BYTES: Final = 2**20
+_MAX_HOLE_BYTES: Final = 2**30
 _MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
 """The number of records that the largest possible file contains."""
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
@@ -181,6 +183,24 @@ class WriterFiles:
                 )
         except OSError:
             return 0
+
+    def digest_samples(self) -> tuple[str | None, int]:
+        """Return the SHA-256 digest and the size of the samples file. Costs 1 s per GB.
+
+        The digest is None if holes make up more than 1 GiB of the file. Raises OSError if the file
+        can't be opened.
+        """
+        import hashlib
+
+        with self.open_samples() as file:
+            size = os.fstat(file.fileno()).st_size
+            if size - sum(end - start for start, end in _list_extents(file)) > _MAX_HOLE_BYTES:
+                return None, size
+            file.seek(0)
+            digest = hashlib.sha256()
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+            return digest.hexdigest(), size
 
     def events_size(self) -> int:
         """Return the size of the events file in bytes; 0 if it can't be opened."""
@@ -359,7 +379,7 @@ class WriterFiles:
                 elif line != b"\n":
                     damaged["unreadable line"] += accepted
                     if not line.endswith(b"\n"):
-                        offset = _skip_line(file)
+                        offset = skip_line(file)
                         continue
                 offset += len(line)
         self._note_damage(+damaged)
@@ -552,10 +572,10 @@ def _read_parts(file: BinaryIO, records: int, end: int) -> Iterator[_Part]:
     """Read a samples file up to an offset in parts of up to ``records`` records, without holes."""
     import numpy as np
 
-    is_sparse = _is_sparse(file)
+    sparse = is_sparse(file)
     position = file.seek(layout.HEADER_SIZE)
     while position < end:
-        skipped, count = _find_data(file, records) if is_sparse else (0, records)
+        skipped, count = _find_data(file, records) if sparse else (0, records)
         position += skipped * layout.RECORD_SIZE
         count = min(count, (end - position) // layout.RECORD_SIZE)
         chunk = np.fromfile(file, _record_dtype(), max(count, 0))
@@ -593,12 +613,6 @@ def _peek_line(file: BinaryIO) -> bytes:
     return line
 
 
-def _is_sparse(file: BinaryIO) -> bool:
-    """Return whether a file has holes. A preallocated file has none, so it is read as a whole."""
-    status = os.fstat(file.fileno())
-    return hasattr(os, "SEEK_DATA") and status.st_blocks * 512 < status.st_size - _PIECE_BYTES
-
-
 def _find_data(file: BinaryIO, records: int) -> tuple[int, int]:
     """Move to the next record that is not in a hole of a sparse samples file.
 
@@ -624,7 +638,7 @@ def _list_extents(file: BinaryIO) -> list[tuple[int, int]]:
     """
     length = os.fstat(file.fileno()).st_size
     whole = length - (length - layout.HEADER_SIZE) % layout.RECORD_SIZE
-    if not _is_sparse(file):
+    if not is_sparse(file):
         return [(layout.HEADER_SIZE, whole)]
     found: list[tuple[int, int]] = []
     position = file.seek(layout.HEADER_SIZE)
@@ -646,21 +660,6 @@ def _count_used_bytes(block: bytes) -> int:
         if any(block[place : place + 4]):
             return number * layout.RECORD_SIZE
     return 0
-
-
-def _skip_line(file: BinaryIO) -> int:
-    """Move to the end of a line that is too long to read, and return the offset of the end.
-
-    Skips the holes of a sparse file.
-    """
-    is_sparse = _is_sparse(file)
-    while (piece := file.readline(_PIECE_BYTES)) and not piece.endswith(b"\n"):
-        if is_sparse and not piece.strip(b"\0"):
-            try:
-                file.seek(file.tell(), os.SEEK_DATA)
-            except OSError:
-                file.seek(0, os.SEEK_END)
-    return file.tell()
 
 
 def _record_dtype() -> np.dtype[np.void]:

@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, Generic, TypeVar
 from zlib import crc32
 
 from provml.base.results import Damage
+from provml.base.sparse_files import skip_line
 from provml.journal import layout
 from provml.journal.checksums import (
     BLOCK_BYTES,
@@ -163,6 +164,9 @@ def count_lines(file: BinaryIO, name: str) -> int:
     file.seek(0)
     seed, count = seed_of(name), 0
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
+        if len(line) > layout.MAX_EVENT_LINE_BYTES and not line.endswith(b"\n"):
+            skip_line(file)
+            continue
         # a last line that lacks only its line feed is complete when the next line supplies it
         number = check_line(line if line.endswith(b"\n") else line + b"\n", seed)
         count = count if number is None else max(number, count)
@@ -196,6 +200,9 @@ class BlockChecksums:
             if not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES:
                 break  # the line may still be being written
             self._read_to += len(line)
+            if not line.endswith(b"\n"):
+                self._read_to = skip_line(file)
+                continue
             if self.closed is not None and check_line(line, seed) is not None:
                 self.closed = None  # a recovery that was forced closed the file too early
             if line.startswith(_LINE_STARTS) and check_line(line, seed) is not None:

@@ -298,8 +298,8 @@ def test_every_bit_of_the_description(run, every):
             except JournalError as error:
                 assert "format version" in str(error)
                 continue
-        damage = {"run.json: the file is damaged": 1}
-        assert seen.pop("damage") in ({}, damage)
+        damage = {"run.json: the file is damaged", "unreadable run.json"}
+        assert seen.pop("damage").keys() <= damage
         assert seen == {key: value for key, value in whole.items() if key != "damage"}
 
 
