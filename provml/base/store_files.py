@@ -164,7 +164,7 @@ def replacing(root: Path, path: Path) -> Iterator[BinaryIO]:
     the path is a link, the link is replaced, and what it leads to stays unchanged.
     """
     with _open_parent(root, path) as (parent, name):
-        temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+        temporary = _temporary_name(name)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         with open(_open_file_in(parent, temporary, path, flags), "w+b") as file:
             try:
@@ -177,13 +177,29 @@ def replacing(root: Path, path: Path) -> Iterator[BinaryIO]:
                 raise
 
 
+def create_file(root: Path, path: Path, content: bytes) -> bool:
+    """Create a file with this content. Return False, and change nothing, if the path exists.
+
+    If several processes create the same file at once, exactly one of them succeeds. Other processes
+    see either no file or the whole content.
+    """
+    with _open_parent(root, path) as (parent, name):
+        temporary = _temporary_name(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with open(_open_file_in(parent, temporary, path, flags), "wb") as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                return _name_file(parent, temporary, name)
+            finally:
+                _remove_in(parent, temporary)
+
+
 def remove_file(root: Path, path: Path) -> None:
     """Remove a file or link below the root; do nothing if it does not exist."""
     with _open_parent(root, path) as (parent, name):
-        try:
-            os.unlink(name, dir_fd=parent)
-        except FileNotFoundError:
-            pass
+        _remove_in(parent, name)
 
 
 def remove_folder(root: Path, path: Path) -> None:
@@ -245,6 +261,41 @@ def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+
+
+def _name_file(parent: int, temporary: str, name: str) -> bool:
+    """Give a temporary file its final name; return False if the name is taken."""
+    try:
+        os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:  # the file system has no hard links, so a lock must keep others from the name
+        import fcntl
+
+        fcntl.flock(parent, fcntl.LOCK_EX)  # closing the folder's descriptor releases the lock
+        if _exists_in(parent, name):
+            return False
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    return True
+
+
+def _remove_in(parent: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+
+
+def _exists_in(parent: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make_root(root: Path) -> bool:

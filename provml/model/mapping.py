@@ -40,6 +40,7 @@ from provml.model.names import (
     encode_name,
     local_name,
 )
+from provml.model.people import name_person
 from provml.model.record_mapping import RESULTS, collector_name
 from provml.model.records import RecordMapping
 from provml.model.sample_targets import (
@@ -452,9 +453,14 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """Return the prefixes that the names of a run use, with their IRIs."""
+    """Return the prefixes that the names of a run use, with their IRIs.
+
+    Without a namespace, the store's id keeps the names of different stores apart. Runs of earlier
+    versions of provml do not have this id.
+    """
     description = journal.description
-    base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
+    base = description.get("namespace") or _default_base(description.get("store_id"))
+    owner = description.get("owner")
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
     return {
         "prov": vocabulary.PROV,
@@ -463,7 +469,13 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
         "provml": vocabulary.PROVML,
         "base": base,
         "run": run,
+        **({} if owner is None else name_person(owner).prefixes),
     }
+
+
+def _default_base(store_id: str | None) -> str:
+    own = "" if store_id is None else f"{encode_name(store_id)}/"
+    return f"{vocabulary.DEFAULT_NAMESPACE}{own}"
 
 
 def _sample_capacity(journal: Journal) -> int:

@@ -21,9 +21,10 @@ Names within a run look like this:
     run:param/lr, run:param/lr/2         a parameter, and its second value
 
 Names that do not belong to a run look like ``base:experiment/digits``, ``base:person/ada`` and
-``base:software/provml-0.1.0``.
+``base:software/provml-0.1.0``. `people` builds the names of people.
 
-Every IRI contains a ``/``, because tools that do not know the prefixes split IRIs at a ``/``.
+Every IRI that provml builds contains a ``/``, because tools that do not know the prefixes split
+IRIs at a ``/``.
 
 Imports `statements`.
 """

@@ -14,6 +14,7 @@ from provml.journal.values import Moment
 from provml.model.attributes import Attributes, content_attributes, json_literal, plain_attributes
 from provml.model.event_records import instant_statements
 from provml.model.names import RUN, encode_name, local_name
+from provml.model.people import name_person
 from provml.model.record_mapping import (
     RESULTS,
     JournalEntry,
@@ -193,4 +194,4 @@ def _run_attributes(state: MappingState) -> Attributes:
 
 def _person_name(state: MappingState) -> Name | None:
     owner = state.survey.journal.description.get("owner")
-    return None if owner is None else Name(f"base:person/{encode_name(str(owner))}")
+    return None if owner is None else name_person(str(owner)).name
