@@ -206,6 +206,16 @@ class RecordedRun:
         return self._last_values("param")
 
     @property
+    def reading_summaries(self) -> dict[str, Any]:
+        """The summaries of the machine readings, such as ``system.cpu_percent.mean``.
+
+        provml records the mean and maximum of each percentage, the sum of each energy value and, if
+        there were any alerts, their number, when the run ends. `resources` computes statistics of
+        all readings, also for a run that has not ended.
+        """
+        return self._last_values("reading_summary")
+
+    @property
     def tags(self) -> dict[str, Any]:
         """The tags of the run, with their latest values."""
         return self._last_values("tag")

@@ -17,6 +17,7 @@ from provml.journal import layout
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedSpan, find_spans
 from provml.journal.reader import Journal
+from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.record_building import add_later_digest
 from provml.journal.status import RunState
 from provml.journal.values import decode
@@ -120,6 +121,7 @@ class Overview:
     description: dict[str, Any]
     state: RunState
     params: dict[str, Any] = field(default_factory=dict)
+    reading_summaries: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     series: list[RunSeries] = field(default_factory=list)
@@ -154,6 +156,7 @@ class Overview:
             "dropped": {"samples": state.dropped_samples, "events": state.dropped_events},
             "path": str(self.folder),
             "params": self.params,
+            "reading_summaries": self.reading_summaries,
             "tags": self.tags,
             "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
@@ -177,10 +180,14 @@ def read_overview(journal: Journal) -> Overview:
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
+    settings[READING_SUMMARY] = found.reading_summaries
+    old_summaries = find_old_summaries(journal)
     windows: set[object] = set()
     awaiting_digest: dict[object, tuple[SeenContent, Record]] = {}
-    for files, _, record in journal.records():
+    for files, offset, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
+        if offset in old_summaries.get(files.index, ()):
+            kind = READING_SUMMARY
         number = series_number(record)
         if kind == "window":
             windows.add((files.index, record_context(record)))

@@ -65,6 +65,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("metadata", _settings_section(found.metadata)),
         ("series", _series_section(found)),
         ("system readings (--resources shows all of them)", _readings_section(found)),
+        ("summaries of the readings", _settings_section(found.reading_summaries)),
         ("datasets, artifacts, models", _contents_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),

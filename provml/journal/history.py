@@ -18,6 +18,7 @@ from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
 from provml.journal.reader import Journal
+from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:
@@ -239,16 +240,27 @@ def last_values(journal: Journal, kind: str) -> dict[str, Any]:
 
     Args:
         journal: the journal to read.
-        kind: the kind of record to read: ``param``, ``tag`` or ``metadata``.
+        kind: the kind of record to read: ``param``, ``tag``, ``metadata`` or ``reading_summary``.
     """
     values: dict[str, Any] = {}
-    for record in read_records(journal, kind):
+    for record in _read_settings(journal, kind):
         if isinstance(record.get("name"), str):
             try:
                 values[record["name"]] = to_logged_value(decode(record["value"]))
             except _DECODE_ERRORS:
                 continue
     return values
+
+
+def _read_settings(journal: Journal, kind: str) -> Iterator[Record]:
+    if kind not in ("param", READING_SUMMARY):
+        yield from read_records(journal, kind)
+        return
+    summaries = find_old_summaries(journal)
+    for files, offset, record in journal.records():
+        is_old_summary = offset in summaries.get(files.index, ())
+        if (READING_SUMMARY if is_old_summary else record.get("record")) == kind:
+            yield record
 
 
 # -- points of a group -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
     params.lr < 0.01 and metrics.accuracy.validation.max > 0.95
     params["optimizer.lr"] in (0.1, 0.01) and "ablation" not in tags.note
     status == "finished" and started >= "2026-03-01" and duration_s > 60
+    reading_summaries["system.cpu_percent.mean"] > 80
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
 A metric has the fields ``last`` (the default), ``min``, ``max`` and ``count``. A metric without a
@@ -32,7 +33,9 @@ from provml.model.names import encoded_path
 
 _LONGEST: Final = 10_000
 _FIELDS: Final = ("last", "min", "max", "count")
-_COLLECTIONS: Final = ("params", "tags", "metrics")
+_SETTINGS: Final = {"params": "param", "tags": "tag", "reading_summaries": "reading_summary"}
+"""The collections in the table ``params``, with the kind of their rows."""
+_COLLECTIONS: Final = (*_SETTINGS, "metrics")
 _TEXTS: Final = (
     "id",
     "experiment",
@@ -256,12 +259,12 @@ class _Compiler:
         if isinstance(right, ast.Name) and right.id in _COLLECTIONS:
             name = self._literal_text(left)
             table = "series" if right.id == "metrics" else "params"
-            kind = {"params": "param", "tags": "tag", "metrics": "metric"}[right.id]
-            named = "x.run = r.run AND x.kind = ? AND x.name = ?"
-            return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (kind, name))
+            kinds = ("metric",) if right.id == "metrics" else _setting_kinds(right.id, name)
+            named = f"x.run = r.run AND {_among(kinds)} AND x.name = ?"
+            return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (*kinds, name))
         found = self.value(right)
         if found.text is None:
-            self._refuse(right, "after 'in', write a list, text, params, tags or metrics")
+            self._refuse(right, f"after 'in', write a list, text, {' or '.join(_COLLECTIONS)}")
         wanted = self._literal_text(left)
         return Sql(f"contains({found.text.text}, ?)", (*found.text.params, wanted))
 
@@ -301,11 +304,11 @@ class _Compiler:
 
     def _recorded(self, node: ast.Name | ast.Attribute | ast.Subscript) -> _Value:
         root, steps = self._path(node)
-        if root in ("params", "tags"):
+        if root in _SETTINGS:
             if not steps:
                 self._refuse(node, f"add a name, as in {root}.name")
-            names = [self._one_name(node, keys) for keys, _ in steps]
-            return _setting_value("param" if root == "params" else "tag", ".".join(names))
+            name = ".".join([self._one_name(node, keys) for keys, _ in steps])
+            return _setting_value(_setting_kinds(root, name), name)
         if root == "metrics":
             return self._metric(node, steps)
         if steps:
@@ -396,12 +399,26 @@ class _Compiler:
         return _Value(text, Sql(last, tuple(params)))
 
 
-def _setting_value(kind: str, name: str) -> _Value:
-    of_run = "FROM params x WHERE x.run = r.run AND x.kind = ? AND x.name = ? AND x.is_last"
-    params = (kind, name)
+def _setting_kinds(collection: str, name: str) -> tuple[str, ...]:
+    """Return the kinds of rows of the table ``params`` that a name in a collection refers to.
+
+    Early versions of provml recorded the summaries of readings as parameters, so ``params`` still
+    finds them. A parameter with the same name comes first.
+    """
+    kind = _SETTINGS[collection]
+    return (kind, "reading_summary") if kind == "param" and name.startswith("system.") else (kind,)
+
+
+def _among(kinds: tuple[str, ...]) -> str:
+    return f"x.kind IN ({', '.join('?' * len(kinds))})"
+
+
+def _setting_value(kinds: tuple[str, ...], name: str) -> _Value:
+    of_run = f"FROM params x WHERE x.run = r.run AND {_among(kinds)} AND x.name = ? AND x.is_last"
+    params = (*kinds, name)  # 'param' sorts before 'reading_summary', so min_by prefers it
     return _Value(
-        Sql(f"(SELECT any_value({_no_nan('x.number')}) {of_run})", params),
-        Sql(f"(SELECT any_value(x.text) {of_run} AND x.type <> 'null')", params),
+        Sql(f"(SELECT min_by({_no_nan('x.number')}, x.kind) {of_run})", params),
+        Sql(f"(SELECT min_by(x.text, x.kind) {of_run} AND x.type <> 'null')", params),
     )
 
 

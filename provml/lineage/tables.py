@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TABLES_VERSION: Final = 2
+TABLES_VERSION: Final = 3
 """The version of the tables. Its folder has this version in its name, so provml never touches the
 tables of other versions."""
 
@@ -60,7 +60,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
     ),
     "params": (
         _RUN,
-        SqlColumn("kind", "VARCHAR", "`param` or `tag`"),
+        SqlColumn("kind", "VARCHAR", "`param`, `tag` or `reading_summary`"),
         SqlColumn("name", "VARCHAR", "the logged name; dots separate the parts of nested names"),
         SqlColumn(
             "version",

@@ -20,6 +20,8 @@ from provml.model.record_mapping import (
     DatasetUse,
     JournalEntry,
     MappingState,
+    ScriptVersion,
+    Version,
     make_entity,
     make_relation,
     relate_versions,
@@ -112,7 +114,10 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of source code, including the git commit and any uncommitted changes."""
+    """Map the record of source code, including the git commit and any uncommitted changes.
+
+    If the source code is the script's file, both have one entity.
+    """
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)
@@ -123,7 +128,7 @@ def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     diff = None
     if git.get("diff") is not None:
         diff = content_attributes(check_object(git["diff"]))
-    return _source_statements(state, entry, label, content.get("sha256"), attributes, diff)
+    return _source_statements(state, entry, label, content, attributes, diff)
 
 
 def _git_attributes(git: Record) -> Attributes:
@@ -141,15 +146,36 @@ def _source_statements(
     state: MappingState,
     entry: JournalEntry,
     label: str,
-    digest: object,
+    content: Record,
     attributes: Attributes,
     diff_attributes: Attributes | None,
 ) -> Iterator[Statement]:
-    version, before = state.add_version("source", label, digest)
-    yield make_entity(version.name, "provml:SourceCode", label, attributes)
-    yield from relate_versions(version, before)
-    yield use_by_run(version.name, entry.moment)
+    before = state.versions.get(("source", label))
+    number, digest = before.number + 1 if before else 1, content.get("sha256")
+    script = _find_script(state, content)
+    if script is not None and script.source in (None, attributes):
+        if script.source is not None:  # the same record again, for example from another rank
+            return
+        script.source, name = attributes, script.version.name
+        state.versions["source", label] = Version(number, name, digest)
+    else:
+        version, before = state.add_version("source", label, digest)
+        name = version.name
+        yield make_entity(name, "provml:SourceCode", label, attributes)
+        yield from relate_versions(version, before)
+        yield use_by_run(name, entry.moment)
     if diff_attributes is not None:
-        diff = local_name("source-diff", encode_name(label), version=version.number)
+        diff = local_name("source-diff", encode_name(label), version=number)
         yield make_entity(diff, "provml:Diff", f"{label}.diff", diff_attributes)
-        yield make_relation("wasDerivedFrom", generatedEntity=diff, usedEntity=version.name)
+        yield make_relation("wasDerivedFrom", generatedEntity=diff, usedEntity=name)
+
+
+def _find_script(state: MappingState, content: Record) -> ScriptVersion | None:
+    """Return the version of the script that is the same file as a piece of source code."""
+    digest, path = content.get("sha256"), content.get("path")
+    if digest is None or path is None:
+        return None
+    for script in state.scripts:
+        if script.version.digest == digest and ("provml:path", path) in script.attributes:
+            return script
+    return None

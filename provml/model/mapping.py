@@ -41,7 +41,7 @@ from provml.model.names import (
     local_name,
 )
 from provml.model.people import name_person
-from provml.model.record_mapping import RESULTS, collector_name
+from provml.model.record_mapping import RESULTS, TagVersion, collector_name
 from provml.model.records import RecordMapping
 from provml.model.sample_targets import (
     derive_samples,
@@ -151,6 +151,11 @@ class RunMapping:
     def prefixes(self) -> dict[str, str]:
         """Return the prefixes that the names in the statements use, with their IRIs."""
         return run_prefixes(self.journal)
+
+    @property
+    def tags(self) -> dict[str, list[TagVersion]]:
+        """The values of each tag, oldest first. The first access may read all records."""
+        return self._records.tags
 
     @property
     def state(self) -> RunState:
@@ -467,6 +472,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
         "xsd": vocabulary.XSD,
         "rdf": vocabulary.RDF,
         "provml": vocabulary.PROVML,
+        "tags": vocabulary.TAGS,
         "base": base,
         "run": run,
         **({} if owner is None else name_person(owner).prefixes),

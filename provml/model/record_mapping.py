@@ -23,7 +23,7 @@ from provml.model.damage import (
 from provml.model.flop_counts import Workload, WorkloadKey
 from provml.model.names import RUN, encode_name, local_name
 from provml.model.sample_targets import Versions
-from provml.model.statements import Argument, Literal, Name, Statement
+from provml.model.statements import Argument, Literal, Name, Statement, Value
 from provml.model.survey import Path, Survey
 
 RESULTS: Final = Name("run:results")
@@ -108,6 +108,18 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class TagVersion:
+    """A value that a tag was set to, and the time in nanoseconds since the epoch.
+
+    Equal values have the same `json_text`.
+    """
+
+    value: Value
+    json_text: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetUse:
     """A dataset that was used, and the context that used it."""
 
@@ -123,6 +135,26 @@ class StartRecord:
     script: Record
     script_attributes: Attributes
     command_attributes: Attributes
+
+
+@dataclass(slots=True)
+class ScriptVersion:
+    """A version of the script, whose entity is stated when all records are mapped.
+
+    Source code that is the same file adds its attributes.
+
+    Attributes:
+        version: the number, name and digest of the version.
+        label: the name of the script's file.
+        attributes: the attributes of the script's file.
+        source: the attributes of the same file as source code, such as its git commit; None if the
+            file was not logged as source code.
+    """
+
+    version: Version
+    label: str
+    attributes: Attributes
+    source: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +187,7 @@ class MappingState:
     detail: str
     states_readings: bool
     versions: dict[tuple[str, str], Version] = field(default_factory=dict)
+    tags: dict[str, list[TagVersion]] = field(default_factory=dict)
     datasets_used: list[DatasetUse] = field(default_factory=list)
     declared: set[Name] = field(default_factory=set)
     open_spans: dict[tuple[Any, ...], list[LoggedEvent]] = field(default_factory=dict)
@@ -162,6 +195,7 @@ class MappingState:
     outputs: dict[tuple[str, str], Versions] = field(default_factory=dict)
     event_targets: list[tuple[Name, int, tuple[str, str]]] = field(default_factory=list)
     windows: dict[tuple[int, Path, str], Name] = field(default_factory=dict)
+    scripts: list[ScriptVersion] = field(default_factory=list)
     plan: Name | None = None
     start: StartRecord | None = None
 

@@ -28,14 +28,22 @@ from provml.model.parameter_records import (
     map_environment,
     map_metadata,
     map_param,
+    map_reading_summary,
     map_tag,
 )
-from provml.model.record_mapping import JournalEntry, Mapper, MappingState, declare_collector
+from provml.model.record_mapping import (
+    JournalEntry,
+    Mapper,
+    MappingState,
+    TagVersion,
+    declare_collector,
+)
 from provml.model.run_records import (
     frame_statements,
     loss_statements,
     map_start,
     run_statements,
+    script_statements,
 )
 from provml.model.sample_targets import Versions
 from provml.model.statements import Statement
@@ -53,6 +61,7 @@ MAPPERS: Final[dict[str, Mapper]] = {
     "metadata": map_metadata,
     "model": map_model,
     "param": map_param,
+    "reading_summary": map_reading_summary,
     "source": map_source,
     "start": map_start,
     "summary": map_summary,
@@ -73,6 +82,11 @@ class RecordMapping:
     def versions(self) -> dict[tuple[str, str], Versions]:
         """The versions of each model and artifact. The first access may read all records."""
         return self._finished_pass().outputs
+
+    @property
+    def tags(self) -> dict[str, list[TagVersion]]:
+        """The values of each tag. The first access may read all records."""
+        return self._finished_pass().tags
 
     @property
     def workloads(self) -> dict[WorkloadKey, Workload]:
@@ -111,5 +125,6 @@ class RecordMapping:
             yield from declare_collector(state, collector)
         yield from event_target_statements(state)
         self._finished = state
+        yield from script_statements(state)
         yield from run_statements(state)
         yield from loss_statements(state)
