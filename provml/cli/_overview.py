@@ -24,7 +24,7 @@ from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
-_CONTENTS = ("dataset", "artifact", "model")
+_CONTENTS = ("dataset", "input", "artifact", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,11 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """A dataset, artifact or model of a run, with the facts from the last time it was logged.
+    """Content that a run used or made, with the facts from the last time it was logged.
 
     Attributes:
+        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
+        role: what an input was used for, as the last record says; None if it does not say.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -53,6 +55,7 @@ class SeenContent:
     name: str
     time_ns: int = 0
     step: int | None = None
+    role: str | None = None
     facts: Record = field(default_factory=dict)
     contexts: list[tuple[str, ...] | None] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)
@@ -67,6 +70,7 @@ class SeenContent:
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = _int_or_none(record.get("step"))
+        self.role = record["role"] if isinstance(record.get("role"), str) else None
         self.facts = facts if isinstance(facts, dict) else {}
         if context not in self.contexts:
             self.contexts.append(context)
@@ -303,6 +307,7 @@ def _content_json(seen: SeenContent) -> dict[str, Any]:
     return {
         "name": seen.name,
         "kind": seen.kind,
+        "role": seen.role,
         "contexts": [_context_json(context) for context in seen.contexts],
         "step": seen.step,
         "time": time_text(seen.time_ns),

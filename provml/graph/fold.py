@@ -59,6 +59,7 @@ _RULES: Final = {
     "provml:Model": _FoldRule("versions", 2, by_label=True),
     "provml:Artifact": _FoldRule("artifacts", 4),
     "provml:Dataset": _FoldRule("datasets", 6),
+    "provml:Input": _FoldRule("inputs", 6),
 }
 
 

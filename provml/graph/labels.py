@@ -421,5 +421,6 @@ _TABLES: Final[dict[str, Callable[[Node, str], LabelTable]]] = {
     "provml:Model": _models_table,
     "provml:Artifact": _contents_table,
     "provml:Dataset": _contents_table,
+    "provml:Input": _contents_table,
     "provml:SamplesFile": _contents_table,
 }

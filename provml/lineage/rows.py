@@ -37,6 +37,7 @@ CAUSAL: Final = frozenset(
 
 _KINDS: Final = {
     "provml:Dataset": "dataset",
+    "provml:Input": "input",
     "provml:Artifact": "artifact",
     "provml:Model": "model",
     "provml:Script": "script",
@@ -376,6 +377,7 @@ def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
             _str_or_none(first_attribute(node, "provml:path")),
             None if uri is None else str(uri),
             _str_or_none(first_attribute(node, "provml:copy")),
+            _str_or_none(first_attribute(node, "provml:role")),
             activity,
             *_parse_activity(activity),
             time_ns,

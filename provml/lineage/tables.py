@@ -129,7 +129,11 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
             "VARCHAR",
             "key of the content: the digest, or run and node if there is no digest or no content",
         ),
-        SqlColumn("kind", "VARCHAR", "`dataset`, `artifact`, `model`, `script`, `source`, `diff`"),
+        SqlColumn(
+            "kind",
+            "VARCHAR",
+            "`dataset`, `input`, `artifact`, `model`, `script`, `source`, `diff`",
+        ),
         SqlColumn("role", "VARCHAR", "`in` if the run used it, `out` if the run made it"),
         SqlColumn("name", "VARCHAR", "the logged name"),
         SqlColumn(
@@ -143,6 +147,9 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("path", "VARCHAR", "path at the time of logging"),
         SqlColumn("uri", "VARCHAR", "URI of content that is not a file"),
         SqlColumn("copy", "VARCHAR", "path of the copy, relative to the run's folder"),
+        SqlColumn(
+            "input_role", "VARCHAR", "what an input was used for, such as `base model`, if known"
+        ),
         SqlColumn("activity", "VARCHAR", "the activity that made it, or first used it"),
         SqlColumn("context", "VARCHAR", "as in `series`"),
         SqlColumn("step", "BIGINT", "the step that made it"),

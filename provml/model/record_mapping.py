@@ -120,11 +120,41 @@ class TagVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetUse:
-    """A dataset that was used, and the context that used it."""
+class ContentUse:
+    """A dataset or another input that was used, and the context that used it."""
 
-    dataset: Name
+    content: Name
     context: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """The use of a model that the same run made.
+
+    Attributes:
+        target: the kind and name under which the model was logged.
+        context: the context that used the model.
+        time_ns: the time of the use, in nanoseconds since the epoch.
+    """
+
+    target: tuple[str, str]
+    context: Path
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContentMade:
+    """An artifact or model that the run made.
+
+    Attributes:
+        name: the entity's name.
+        revised: the name of the version before; None for the first version.
+        entry: the record of the artifact or model.
+    """
+
+    name: Name
+    revised: Name | None
+    entry: JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +218,10 @@ class MappingState:
     states_readings: bool
     versions: dict[tuple[str, str], Version] = field(default_factory=dict)
     tags: dict[str, list[TagVersion]] = field(default_factory=dict)
-    datasets_used: list[DatasetUse] = field(default_factory=list)
+    content_used: list[ContentUse] = field(default_factory=list)
+    roles: dict[Name, object] = field(default_factory=dict)
+    model_uses: list[ModelUse] = field(default_factory=list)
+    made: list[ContentMade] = field(default_factory=list)
     declared: set[Name] = field(default_factory=set)
     open_spans: dict[tuple[Any, ...], list[LoggedEvent]] = field(default_factory=dict)
     workloads: dict[WorkloadKey, Workload] = field(default_factory=dict)

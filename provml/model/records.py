@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from provml.model.content_records import map_artifact, map_dataset, map_model, map_source
+from provml.model.content_records import (
+    map_artifact,
+    map_dataset,
+    map_input,
+    map_model,
+    map_source,
+    model_use_statements,
+)
 from provml.model.damage import DamagedRecordError
 from provml.model.event_records import (
     event_target_statements,
@@ -58,6 +65,7 @@ MAPPERS: Final[dict[str, Mapper]] = {
     "environment": map_environment,
     "event": map_event,
     "flops": map_flops,
+    "input": map_input,
     "metadata": map_metadata,
     "model": map_model,
     "param": map_param,
@@ -123,6 +131,7 @@ class RecordMapping:
                 yield from instant_statements(state, event)
         for collector in self._survey.collectors:  # a collector's own record may be lost
             yield from declare_collector(state, collector)
+        yield from model_use_statements(state)
         yield from event_target_statements(state)
         self._finished = state
         yield from script_statements(state)

@@ -265,6 +265,18 @@ class Recorder:
             )
         return found
 
+    def _find_logged_model(self, name: str) -> Record | None:
+        """Return the description of the latest version of a model that the run logged, or None."""
+        from provml.journal.history import read_records
+        from provml.journal.reader import Journal
+
+        found: Record = {}
+        for record in read_records(Journal(self.path), "model"):
+            if record.get("name") == name and record["time"] >= found.get("time", 0):
+                found = record
+        content = found.get("content")
+        return content if isinstance(content, dict) else None
+
     def _append(self, record: Record, context: Context | str | None = None) -> None:
         self._open_writer(context).append(record)
 

@@ -99,8 +99,9 @@ class LoadedRuns:
         """Run a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
         The default graph is the union of all runs; ``GRAPH`` selects single runs. The prefixes
-        prov, provml, rdf, rdfs, xsd and dcterms are defined. If only one run is loaded, so is the
-        prefix run. The answer is read while you iterate over it, so keep the runs open until then.
+        prov, provml, tags, rdf, rdfs, xsd and dcterms are defined. If only one run is loaded, so is
+        the prefix run. The answer is read while you iterate over it, so keep the runs open until
+        then.
 
         Args:
             text: the query.
