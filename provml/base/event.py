@@ -1,4 +1,4 @@
-"""The classes for code that builds an event before logging it.
+"""Classes for code that builds an event before logging it.
 
 Imports nothing else from provml.
 """
@@ -19,9 +19,9 @@ class EventSource(NamedTuple):
 class Event(NamedTuple):
     """Something that happened at one point in time.
 
-    If a source logs ``X_started`` and later ``X_finish`` in the same context, readers treat the two
-    events as one span with a start and an end. ``X_start``, ``X_finished``, ``X_end`` and
-    ``X_ended`` work as well.
+    If a source logs ``X_started`` and later ``X_finish`` in the same context, the two events form a
+    span with a start and an end. ``X_start``, ``X_finished``, ``X_end`` and ``X_ended`` work as
+    well.
 
     Attributes:
         name: a short description of what happened.

@@ -53,7 +53,9 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
     if path.is_symlink():
         path = Path(os.path.realpath(path))
         if not path.parent.is_dir():
-            raise ExportError(f"{target} points to {path}, but there is no folder {path.parent}")
+            raise ExportError(
+                f"{target} points to {path}, but there is no folder {path.parent}: create it first"
+            )
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with _name_target_in_errors(target):

@@ -1,9 +1,9 @@
 """Calls a function after a module has been imported, so that it can replace the module's contents.
 
-A finder at the front of ``sys.meta_path`` asks the other finders for each module. If a callback
-waits for the module, the finder overrides ``exec_module`` on that one loader instance, not on its
-class, and runs the callback after the module. The module keeps its usual ``__spec__`` and
-``__loader__``. If the module raises an error, the traceback contains no frames from provml.
+A finder at the front of ``sys.meta_path`` acts if a callback waits for a module. It lets the other
+finders find the module, and overrides ``exec_module`` on the loader instance, not on its class. The
+callback then runs after the module. The module keeps its usual ``__spec__`` and ``__loader__``. If
+the module raises an error, the traceback contains no frames from provml.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def read_text(
 
 
 def pass_through(fd: int, to: int) -> None:
-    """Copy one descriptor to another, until the input ends or nobody reads the output any more."""
+    """Copy data between descriptors until the input ends or nobody reads the output any more."""
     while block := os.read(fd, _INGEST_BLOCK_BYTES):
         if not _write_if_read(to, block):
             return

@@ -59,7 +59,8 @@ def capture_output(
         stderr: whether to read standard error.
 
     Raises:
-        NoActiveRunError: on entering the block, if no ``run`` was given and no run is active.
+        NoActiveRunError: no ``run`` was given and no run is active. This error is raised when the
+            block is entered.
         InvalidArgumentError: a pattern is invalid.
     """
     compile_patterns(patterns)
@@ -192,7 +193,7 @@ class _PrintedLines:
 
 
 class _StandIn:
-    """Passes every attribute that the subclass does not define on to the original stream."""
+    """Forwards to the original stream every attribute that the subclass does not define."""
 
     _original: Any
     _lines: _PrintedLines

@@ -35,7 +35,7 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
 
 
-class FormatName(click.ParamType):  # type: ignore[type-arg] # newer clicks only
+class FormatName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions
     """The type of a command-line option whose value is the name of an export format.
 
     Looks up the formats that other packages add only when they are needed.
@@ -89,7 +89,7 @@ _VIEW_OPTIONS = (
         "--direction",
         type=click.Choice(["RL", "LR", "BT", "TB"]),
         help="The direction of a picture's edges, which point from effect to cause: RL means right "
-        "to left.  [default: BT for small graphs, otherwise RL]",
+        "to left.  [default: BT for narrow graphs, otherwise RL]",
     ),
 )
 

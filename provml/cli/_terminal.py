@@ -1,8 +1,8 @@
 """Formats text, times, numbers and tables for a terminal, a pipe or JSON.
 
-Recorded text may contain anything. Before it is printed, control characters are therefore escaped,
-and it is never interpreted as markup. Imports only `base` and `journal.values` from provml; imports
-rich only to build tables.
+Recorded text may contain anything. Its control characters are therefore escaped before the text is
+printed, and the text is never interpreted as markup. Imports only `base` and `journal.values` from
+provml; imports rich only to build tables.
 """
 
 from __future__ import annotations

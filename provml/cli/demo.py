@@ -116,7 +116,10 @@ def _suggest(done: Demo, store: str | None) -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         names = ", ".join(missing)
-        click.echo(f"some of these commands need {names}: install with pip install 'provml[all]'")
+        click.echo(
+            f"some of these commands need packages that are not installed ({names}): "
+            "pip install 'provml[all]'"
+        )
     if done.page is None:
         click.echo(f"\nthe page with the run's graph was not written: {done.missing}")
         return

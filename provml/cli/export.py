@@ -131,7 +131,7 @@ def _default_format_for(output: str | None) -> str:
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
         raise click.UsageError(
-            f"cannot tell the format from the extension of {output}: choose one with --format (run "
+            f"can't tell the format from the extension of {output}: choose one with --format (run "
             "provml formats for a list)"
         )
     return _DEFAULT_FORMAT

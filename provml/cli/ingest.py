@@ -75,8 +75,8 @@ def ingest_command(
 
     A PATTERN that contains (?P<name>...) is a regular expression instead.
 
-    A sample gets the time when its line was read or, in a JSON line, the "timestamp" in seconds.
-    The event "lines rejected" counts the lines that look like metrics but are not valid.
+    The time of a sample is the time when its line was read or, for a JSON line, its "timestamp" in
+    seconds. The event "lines rejected" counts the lines that look like metrics but are not valid.
     """  # noqa: D301 - \b tells click not to wrap the text
     from provml.capture.ingest import STDIN, is_file, open_text, pass_through, read_text
     from provml.capture.lines import LineReader, compile_patterns
@@ -153,7 +153,7 @@ def _start_or_resume(
 
     Returns:
         The run, and the arguments to pass to its `end_run`. They give a resumed run the status that
-        it had before. A run that never ended gets the status ``failed``.
+        it had before. A run that had not ended gets the status ``failed``.
     """
     from provml import start_run
 

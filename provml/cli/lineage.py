@@ -37,7 +37,7 @@ _output_option = click.option(
     "-o",
     "--output",
     metavar="FILE",
-    help="The file for the PROV document. Without --format, its extension determines the format.  "
+    help="The file for the PROV document. Without --format, the extension determines the format.  "
     "[default: standard output]",
 )
 
@@ -139,7 +139,7 @@ def _answer_lineage(
         chosen = guess_format(output)
         if chosen is None:
             raise click.UsageError(
-                f"cannot tell the format from the extension of {output}: choose one with --format"
+                f"can't tell the format from the extension of {output}: choose one with --format"
             )
     lineage = open_store(store).lineage(start, direction, depth)
     for note in lineage.notes:
@@ -172,9 +172,10 @@ def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
 
 
 def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
-    """Yield the lines of a tree. Under each content, it has the runs that made or used the content.
+    """Yield the lines of a tree that shows one direction of a lineage.
 
-    Expands each node only once, so the tree is finite even if the lineage has cycles.
+    The runs that made or used a content are below that content. Each node is expanded only once, so
+    the tree is finite even if the lineage has cycles.
     """
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]

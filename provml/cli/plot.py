@@ -78,7 +78,7 @@ def plot_command(
 ) -> None:
     """Draw a run's series as charts.
 
-    Each chart shows the series with one name, and has a line for each context and rank. SERIES are
+    Each chart shows all series of the same name, with a line for each context and rank. SERIES are
     the names that were logged. By default, all series are drawn, with system readings last.
 
     Without -o, the charts are printed as text: one large chart for each of the SERIES or, without

@@ -58,9 +58,7 @@ def push_command(
     from provml.sparql.remote import Endpoint, push_graph, validate_graph_name
 
     if graph is not None and len(runs) > 1:
-        raise click.UsageError(
-            f"--graph works only with a single run, but there are {len(runs)} runs"
-        )
+        raise click.UsageError(f"--graph works only with a single run, but you named {len(runs)}")
     endpoint = Endpoint(url)
     journals = [Journal(find_run(run, store)) for run in runs]
     for number, journal in enumerate(journals, 1):

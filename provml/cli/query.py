@@ -232,7 +232,7 @@ def _run_in_child(timeout_s: float | None, output: str | None) -> None:
         ended, _, _ = select.select([waiting], [], [], timeout_s)
         if not ended:
             raise ProvMLError(
-                f"the query did not finish within {timeout_s:g} s: raise --timeout or simplify the query"
+                f"the query did not finish within {timeout_s:g} s: simplify it or raise --timeout"
             )
     except BaseException:
         os.kill(child, signal.SIGKILL)

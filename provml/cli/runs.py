@@ -57,7 +57,7 @@ class ListedRun:
 
     @property
     def duration_s(self) -> float | None:
-        """The seconds from the run's start to its end, or until now if the run is running."""
+        """The seconds from the run's start to its end, or until now if it is still running."""
         if self.started_ns is None:
             return None
         ended_ns = time.time_ns() if self.status == "running" else self.ended_ns
@@ -184,9 +184,9 @@ def _listed_run(entry: RunEntry) -> ListedRun:
 def _find_runs(
     store: Path, where: str | None, sort: str | None, show: Sequence[str], limit: int | None
 ) -> list[ListedRun]:
-    """Find the runs that meet the conditions in the store's tables.
+    """Read the runs that meet the conditions from the tables of the store.
 
-    Prints the notes of the tables, for example about runs that are left out.
+    Also prints notes, for example about runs that are left out.
     """
     from provml.lineage.questions import open_store
 

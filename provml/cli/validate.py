@@ -145,7 +145,7 @@ def _validate_document(
     try:
         folder = find_run(name, store)
     except RunNotFoundError as error:
-        raise RunNotFoundError(f"there is no such file, and {error}") from None
+        raise RunNotFoundError(f"there is no such file or run: {error}") from None
     return validate_run(folder, detail=detail, **judges)
 
 

@@ -1,4 +1,4 @@
 """Graphs of runs for networkx, and pictures of them drawn with Graphviz.
 
-Imports `model` and the layers below it.
+Imports only `model` and the layers below it from provml.
 """

@@ -1,29 +1,30 @@
-"""Builds a ``networkx.MultiDiGraph`` from PROV statements, column by column.
+"""Builds a ``networkx.MultiDiGraph`` from the PROV statements of one or more runs.
 
-The key of a node is its IRI, because the name ``run:run`` occurs in every run. Graphs of several
-runs are joined at shared nodes, such as a person or an experiment. A node has these attributes:
+The key of a node is its IRI, because qualified names such as ``run:run`` occur in every run. Runs
+that refer to the same person or experiment share the node of this person or experiment. A node has
+these attributes:
 
     kind        ``entity``, ``activity`` or ``agent``
     name        the qualified name, such as ``run:series/training/loss``
-    label       the label, or the local part of the name
+    label       the label or, if the node has no label, the local part of the name
     types       the values of prov:type, as qualified names
-    bundles     the IRIs of the bundles (runs) that state the node
+    bundles     the IRIs of the bundles (one per run) that contain the node
     start_ns, end_ns    the times of an activity, in nanoseconds since the epoch
     provml:count, ...   the other attributes as Python values; several values form a tuple
 
-The key of an edge is its relation (``used``; ``used/2`` for a second edge between the same nodes).
-An edge has these attributes:
+The key of an edge is its relation, such as ``used``. A second ``used`` edge between the same nodes
+has the key ``used/2``. An edge has these attributes:
 
-    relation    the PROV-JSON name (``wasGeneratedBy``); or ``hadPlan``, from an activity to the
-                plan that its agent followed
-    bundle      the IRI of the bundle that states the edge
+    relation    the PROV-JSON name, such as ``wasGeneratedBy``; or ``hadPlan``, from an activity to
+                the plan that its agent followed
+    bundle      the IRI of the bundle that contains the edge
     time_ns     the time, in nanoseconds since the epoch
     plan, activity, ...  the other formal attributes, as IRIs
     types       the values of prov:type
 
 As in PROV, edges point from later to earlier: from an entity to the activity that generated it.
 
-Imports `model`; networkx only when needed.
+Imports networkx only when needed.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
     """Build the networkx graph of a run. Costs about 5 µs and 1 kB of memory per statement.
 
     Args:
-        graph: a graph of other runs. This run is added to it.
+        mapping: the PROV statements of the run.
+        graph: an existing graph to add the run to. By default, builds a new graph.
 
     Raises:
         MissingExtraError: networkx is not installed.
@@ -75,7 +77,10 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
 
 def runs_graph(bundles: Iterable[RunMapping]) -> Graph:
-    """Build one networkx graph of several runs. Nodes and edges name the runs' bundles."""
+    """Build one networkx graph of several runs.
+
+    Each node and each edge names the bundles (runs) that contain it.
+    """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     for mapping in bundles:
         run_graph(mapping, graph)
@@ -83,7 +88,7 @@ def runs_graph(bundles: Iterable[RunMapping]) -> Graph:
 
 
 def networkx() -> Any:
-    """Import networkx. Raises MissingExtraError if it is not installed."""
+    """Return the networkx module. Raises MissingExtraError if networkx is not installed."""
     try:
         import networkx
     except ImportError:
@@ -98,11 +103,11 @@ class _GraphBuilder:
         self.graph = graph
         self._prefixes: dict[str, str] = {}
         self._bundle = ""
-        # a cache of the last columns: three tables share the names of a block
+        # a cache of expanded columns, because three tables share the names of a block
         self._expanded: list[tuple[NameColumn, list[str], list[str]]] = []
 
     def add(self, mapping: RunMapping) -> None:
-        """Add the nodes and edges of a run."""
+        """Add the nodes and edges of a run to the graph."""
         self._prefixes = mapping.prefixes()
         self._bundle = bundle_iri(mapping.journal)
         self._expanded = []
@@ -138,7 +143,7 @@ class _GraphBuilder:
             iri, name = self._iri(statement.id), str(statement.id)
             node |= {"name": name, "label": _local_part(name), **self._row(fields)}
             known = self.graph.nodes.get(iri)
-            if known:  # stated by another run, or added with an edge
+            if known:  # another run, or an edge, has already added this node
                 node["bundles"] = known["bundles"] + node["bundles"]
                 node |= {key: value for key, value in known.items() if key != "bundles"}
             self.graph.add_node(iri, **node)
@@ -177,7 +182,7 @@ class _GraphBuilder:
         rows = [dict(edge) for _ in range(statement.rows)]
         self._fill(rows, fields)
         sources, goals = self._ends(source, statement), self._ends(goal, statement)
-        add, key = self.graph.add_edge, statement.kind  # takes half as long as add_edges_from
+        add, key = self.graph.add_edge, statement.kind  # twice as fast as add_edges_from
         for one, other, row in zip(sources, goals, rows, strict=True):
             add(one, other, key, **row)
 
@@ -189,7 +194,7 @@ class _GraphBuilder:
         self.graph.add_edge(source, goal, key, **edge)
 
     def _argument(self, value: Any) -> Any:
-        """Convert a formal attribute: a name to its IRI, a time to nanoseconds."""
+        """Convert the value of a formal attribute: a name to its IRI, a time to nanoseconds."""
         if isinstance(value, Moment):
             return value.time_ns
         if isinstance(value, NameColumn):
@@ -229,7 +234,10 @@ class _GraphBuilder:
         return {name: own[0] if len(own) == 1 else tuple(own) for name, own in values.items()}
 
     def _fill(self, rows: list[dict[str, Any]], fields: list[tuple[str, Any]]) -> None:
-        """Convert attributes, which may be columns, and add them to the rows."""
+        """Convert attributes to Python values, and add them to the rows.
+
+        A column gives each row its own value. Other values are the same for all rows.
+        """
         alike = self._row((n, v) for n, v in fields if not isinstance(v, _COLUMNS))
         for row in rows:
             row.update(alike)
@@ -262,10 +270,11 @@ def _local_part(name: str) -> str:
 
 
 def to_python(value: Any) -> Any:
-    """Convert a statement's value to a Python value.
+    """Convert the value of an attribute to a Python value.
 
-    Times become ``numpy.datetime64[ns]``, which keeps nanoseconds. (``start_ns``, ``end_ns`` and
-    ``time_ns`` are integers.) Names stay qualified names, and JSON is parsed.
+    Times become ``numpy.datetime64[ns]``, which has nanosecond precision. (The formal times
+    ``start_ns``, ``end_ns`` and ``time_ns`` are integers instead.) Names become strings with the
+    qualified name, and JSON is parsed.
     """
     if isinstance(value, Moment):
         import numpy as np

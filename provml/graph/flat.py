@@ -1,6 +1,6 @@
-"""Builds a graph with only plain attributes, for GraphML, GEXF and Cytoscape.
+"""Builds graphs whose attributes are only text, numbers and booleans.
 
-Imports `build` and `view`; networkx only when needed.
+The formats GraphML, GEXF and Cytoscape need such graphs. Imports networkx only when needed.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ _JOINED: Final = ("types", "bundles")
 
 
 def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
-    r"""Build the graph of a view of some runs, in which each attribute has one plain type.
+    r"""Build a graph with simple attributes from the part of some runs that a view selects.
 
-    - Times are xsd:dateTime text: ``prov:startTime``, ``prov:endTime`` and ``prov:time``.
-    - ``types`` and ``bundles`` are joined by spaces, because names do not contain spaces.
-    - Lists and objects are JSON.
-    - If an attribute is an int on some nodes and a float on others, all values become floats,
-      provided that is exact. Any other mixture of types becomes text.
-    - Characters that XML cannot hold are escaped: ``\x00``.
-    - Edges have an ``id``: ``e0``.
+    In the graph, all values of an attribute have the same type:
+
+    - Times become xsd:dateTime text, as ``prov:startTime``, ``prov:endTime`` and ``prov:time``.
+    - The values of ``types`` and ``bundles`` are joined with spaces. No value contains a space.
+    - Lists and objects become JSON text.
+    - If an attribute is an int on some nodes and a float on others, all its values become floats,
+      if the conversion is exact. Any other mixture of types becomes text.
+    - Characters that XML can't represent are escaped, for example as ``\x00``.
+    - Each edge gets an ``id``, such as ``e0``.
     """
     graph = apply_view(runs_graph(mappings), view)
     flat: Graph = networkx().MultiDiGraph()
@@ -91,7 +93,7 @@ def _flat_text(value: Any) -> str:
 
 
 def _unify_types(rows: list[dict[str, Plain]]) -> None:
-    """Convert the values in the rows so that each attribute has one type."""
+    """Convert the values of each attribute to one type, in place."""
     found: dict[str, set[type]] = {}
     inexact: set[str] = set()
     for row in rows:
@@ -111,7 +113,7 @@ def _unify_types(rows: list[dict[str, Plain]]) -> None:
 
 
 def plain_text(value: Plain) -> str:
-    """Convert a value to text with the spelling of XML Schema."""
+    """Convert a value to text in the spelling of XML Schema, such as ``true`` or ``INF``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -124,7 +126,7 @@ def plain_text(value: Plain) -> str:
 
 
 def xml_text(text: str) -> str:
-    r"""Escape the characters that XML 1.0 cannot hold or would change: ``\x00``."""
+    r"""Escape characters that XML 1.0 can't represent or would change, for example as ``\x00``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

@@ -1,7 +1,6 @@
 """Folds similar nodes of a graph into one node, so that a picture stays readable.
 
-`find_groups` finds the nodes that belong together. `fold_graph` replaces each group by one node.
-Imports `build` and `model.names`.
+`find_groups` finds the nodes that belong together. `fold_graph` replaces each group with one node.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from provml.graph.build import Graph
 
 GROUP: Final = "urn:provml:group/"
-"""The prefix of the keys of folded nodes."""
+"""The prefix of the keys of nodes that replace a group."""
 
 
 class _FoldRule(NamedTuple):
@@ -25,9 +24,8 @@ class _FoldRule(NamedTuple):
 
     Attributes:
         plural: the plural name of the type.
-        most: the size up to which a group is not folded.
-        by_label: whether to group nodes with the same label; if false, nodes that belong to the
-            same context or run are grouped.
+        most: the maximum size of a group that is left unfolded.
+        by_label: whether the nodes of a group must also have the same label.
     """
 
     plural: str
@@ -65,14 +63,14 @@ _RULES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of nodes that one node replaces.
+    """A group of similar nodes, to be replaced with one node.
 
     Attributes:
-        key: the key of the replacing node.
+        key: the key of the node that replaces the group.
         type: the type of all members.
-        plural: the plural name of the type: ``series``, ``events``.
+        plural: the plural name of the type, such as ``series`` or ``events``.
         place: the key of the context or run that the members belong to; None if unknown.
-        members: the keys of the members, in the order of the graph.
+        members: the keys of the members, in the same order as in the graph.
     """
 
     key: str
@@ -83,13 +81,14 @@ class Group:
 
 
 def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
-    """Find the nodes that belong together, for example the series of a context.
+    """Find groups of similar nodes, for example the series of a context.
 
-    Models and samples are grouped by name, and other nodes by their context or run. Small groups
-    are not folded: for example, up to three parameters, or two series of a context, stay separate.
+    The nodes of a group have the same type, and the same context or run. Models and samples in a
+    group also have the same label. Small groups are left unfolded, for example up to three
+    parameters of a run, or two series of a context.
 
     Args:
-        apart: the keys of nodes that must not be folded.
+        apart: the keys of nodes that must not become part of a group.
     """
     places = _PlaceFinder(graph)
     found: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
@@ -108,13 +107,20 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
 
 
 def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
-    """Return a copy of the graph in which one node replaces each group.
+    """Return a copy of the graph in which each group is replaced with one node.
 
-    This node has ``kind``, ``types`` (the shared type), ``bundles``, ``label`` (``20 series of
-    training``, ``net: 3 versions``) and ``members``: a dict of attributes for each member, in which
-    ``made_by`` holds the attributes of the activity that generated the member. If several edges of
-    one relation join the same two nodes, only the first stays, with a ``count``. Edges within a
-    group are removed.
+    The node that replaces a group has these attributes:
+
+    - ``kind`` and ``bundles``, from the first member
+    - ``types``: the type of all members
+    - ``name``: for example ``20 series``
+    - ``label``: for example ``20 series of training`` or ``net: 3 versions``
+    - ``plural`` and ``place``, from the group
+    - ``members``: a list with the attributes of each member. In this list, the attribute
+      ``made_by`` holds the attributes of the activity that generated the member.
+
+    Edges within a group are removed. If several edges with the same relation then connect the same
+    two nodes, one of them is kept, with the number of edges as its ``count``.
     """
     import networkx
 
@@ -161,7 +167,10 @@ def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
 
 
 def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
-    """Return a node's attributes, with the attributes of its generating activity as ``made_by``."""
+    """Return the attributes of a node.
+
+    If an activity generated the node, ``made_by`` holds the attributes of that activity.
+    """
     for _, goal, edge in graph.out_edges(key, data=True):
         if edge["relation"] == "wasGeneratedBy":
             return {**graph.nodes[key], "made_by": graph.nodes[goal]}
@@ -169,7 +178,7 @@ def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
 
 
 class _PlaceFinder:
-    """Finds the context or run that made or used a node."""
+    """Finds the context or run that made or used a node, and caches the results."""
 
     _KINDS: Final = frozenset({"provml:Context", "provml:Run"})
     _RELATIONS: Final = ("wasGeneratedBy", "wasInformedBy")
@@ -179,9 +188,9 @@ class _PlaceFinder:
         self._known: dict[str, str | None] = {}
 
     def of(self, key: str) -> str | None:
-        """Return the nearest context or run that a node leads to, or that used the node."""
+        """Return the key of the nearest context or run that made or used a node, or None."""
         if key not in self._known:
-            self._known[key] = None  # stops the search if there is a cycle
+            self._known[key] = None  # stop the search if there is a cycle
             self._known[key] = self._find(key)
         return self._known[key]
 

@@ -1,7 +1,4 @@
-"""Builds the texts in the nodes of a picture: a title and a few facts, or a table.
-
-Imports `clock`, `build` and `model.names`.
-"""
+"""Builds the text in the nodes of a picture: a title with a few facts, or a table."""
 
 from __future__ import annotations
 
@@ -33,16 +30,22 @@ _HIDDEN: Final = HIDDEN_CATEGORIES | {"Co", "Cn"}
 _ENTITIES: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": "\\\\", "]": "&#93;"}
 )
-"""How characters are escaped in labels. If text starts with ``]``, Graphviz looks for the end of a
-CDATA section and reports a syntax error."""
+"""The escape sequences for special characters in labels.
+
+``]`` is escaped because Graphviz reports a syntax error if text starts with it.
+"""
 
 
 @dataclass(slots=True)
 class LabelTable:
-    """A table with one row for each of several similar nodes.
+    """The table in a folded node, with one row for each of the similar nodes.
 
-    A cell is text, a list of lines, or a tuple of numbers to plot. ``left_out`` is the number of
-    rows that were left out in the middle.
+    Attributes:
+        title: the lines of the title.
+        heads: the headings of the columns.
+        align: the alignment of each column: ``LEFT``, ``RIGHT`` or ``CENTER``.
+        rows: the cells of each row. A cell is text, a list of lines, or a tuple of numbers to plot.
+        left_out: the number of rows that were left out in the middle.
     """
 
     title: list[str]
@@ -53,17 +56,20 @@ class LabelTable:
 
 
 def escape_invisible(text: str) -> str:
-    r"""Escape invisible characters (control, direction, line ends): ``\x1b``."""
+    r"""Escape invisible characters, such as control characters and line ends, as in ``\x1b``."""
     return printable(text, _HIDDEN)
 
 
 def escape_markup(text: str) -> str:
-    r"""Escape text for Graphviz's HTML-like labels, including its own escapes such as ``\N``."""
+    r"""Escape text for the HTML-like labels of Graphviz, so that ``<`` and ``\N`` stay text."""
     return escape_invisible(text).translate(_ENTITIES)
 
 
 def wrap_name(text: str, width: int = _TITLE_WIDTH) -> list[str]:
-    """Split a name into lines of limited width. Leaves out the middle of a very long name."""
+    """Split a name into lines of at most ``width`` characters.
+
+    Leaves out the middle of a name that would need more than three lines.
+    """
     text = escape_invisible(text)
     room = width * _NAME_LINES
     if len(text) > room:
@@ -72,13 +78,13 @@ def wrap_name(text: str, width: int = _TITLE_WIDTH) -> list[str]:
 
 
 def shorten(text: str, width: int = _VALUE_WIDTH) -> str:
-    """Shorten text to a number of characters, with an ellipsis at the end."""
+    """Shorten text to at most ``width`` characters. Shortened text ends with an ellipsis."""
     text = escape_invisible(text)
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def number_text(value: Any) -> str:
-    """Format a value for display: floats with three digits, long values shortened."""
+    """Format a value for display. Rounds floats to three digits, and shortens long values."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
@@ -91,7 +97,7 @@ def number_text(value: Any) -> str:
 
 
 def duration_text(nanoseconds: int) -> str:
-    """Format a duration in nanoseconds for display: ``340 ms``, ``2 h 5 min``."""
+    """Format a duration in nanoseconds for display, for example as ``2 h 5 min``."""
     seconds = nanoseconds / 1e9
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
@@ -103,7 +109,11 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def range_text(numbers: Sequence[int]) -> str:
-    """Format integers for display: list a few, but show many or consecutive integers as a range."""
+    """Format integers for display.
+
+    Consecutive integers, and more than four integers, are shown as a range from the lowest to the
+    highest. Otherwise, the integers are listed: ``1, 4, 8``.
+    """
     ordered = sorted(set(numbers))
     first, last = ordered[0], ordered[-1]
     if last - first == len(ordered) - 1 or len(ordered) > _FEW:
@@ -112,7 +122,7 @@ def range_text(numbers: Sequence[int]) -> str:
 
 
 def span_text(first: int, last: int) -> str:
-    """Format a range of integers, with an en dash between the first and the last."""
+    """Format a range of integers, with an en dash, or as one number if both ends are equal."""
     return str(first) if first == last else f"{first}–{last}"
 
 
@@ -120,7 +130,7 @@ def span_text(first: int, last: int) -> str:
 
 
 def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]]:
-    """Return the lines of a node's title, and the lines below the title."""
+    """Return the text in a node: the lines of its title, and the lines below the title."""
     del key
     if "members" in node:
         return _step_group_texts(graph, node)
@@ -128,14 +138,14 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
     title, facts = node["label"], _FACTS.get(own, _content_facts)(node)
     if own in ("provml:Step", "provml:Epoch"):
         title, facts = _step_texts(node)
-    if "provml:SamplesFile" in node["types"]:  # its title contains a long writer name
+    if "provml:SamplesFile" in node["types"]:  # the title contains the long name of a writer
         title = f"{title[:4]}…{title[-14:]}" if len(title) > _TITLE_WIDTH else title
     first = ", ".join(text for text in (_kind_words(node), *facts[:1]) if text)
     return wrap_name(title), [line for line in (first, *facts[1:]) if line]
 
 
 def _kind_words(node: Node) -> str:
-    """Return the most specific type of a node, as words."""
+    """Return the most specific type of a node in words, with the version if it has one."""
     own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
     words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
     version = _version_of(node)
@@ -143,7 +153,7 @@ def _kind_words(node: Node) -> str:
 
 
 def _version_of(node: Node) -> str:
-    """Return the version from a name such as ``run:model/net/2``; empty for other names."""
+    """Return the version in the name of a node, such as ``2`` in ``run:model/net/2``, or ``''``."""
     kind, *parts = node["name"].partition(":")[2].split("/")
     return parts[1] if len(parts) == 2 and kind in _VERSIONED else ""
 
@@ -201,7 +211,7 @@ def _value_fact(node: Node) -> list[str]:
 
 
 def _content_facts(node: Node) -> list[str]:
-    """Return lines about the size, shape and digest of a node's content, as far as known."""
+    """Return lines with the size, shape and digest of a node's content, if they are known."""
     facts = []
     if isinstance(node.get("provml:size"), int):
         facts.append(size_text(node["provml:size"]))
@@ -296,7 +306,7 @@ def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
 
 
 def build_table(graph: Graph, node: Node) -> LabelTable | None:
-    """Build the table of a folded node. Returns None for a single node and for folded steps."""
+    """Build the table in a folded node. Returns None for a single node and for folded steps."""
     make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
     if make is None:
         return None
@@ -309,7 +319,15 @@ def build_table(graph: Graph, node: Node) -> LabelTable | None:
 def _build_rows(
     node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]
 ) -> LabelTable:
-    """Build a table with a row for each member of a node. Leaves out the middle if it is long."""
+    """Build a table with one row for each member of a folded node.
+
+    Leaves out rows in the middle of a long table.
+
+    Args:
+        heads: the headings, separated by ``|``; empty for a table without headings.
+        align: one letter for each column: ``l``, ``r`` or ``c``.
+        row: returns the cells for a member.
+    """
     names = tuple(heads.split("|")) if heads else ()
     sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
     table = LabelTable(wrap_name(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
@@ -347,7 +365,7 @@ def _series_table(node: Node, title: str) -> LabelTable:
 
 
 def samples_text(count: int) -> str:
-    """Format a number of samples: ``1 sample``, ``1,200 samples``."""
+    """Format a number of samples, for example as ``1 sample`` or ``1,200 samples``."""
     return f"{count:,} sample{'' if count == 1 else 's'}"
 
 

@@ -1,11 +1,10 @@
-"""Converts a graph to a Graphviz picture, with the W3C's PROV layout conventions.
+"""Converts a graph to a Graphviz picture that follows the W3C's layout conventions for PROV.
 
-Entities are yellow ellipses, activities blue boxes and agents orange houses. Edges point to the
-earlier element. A folded group is a table. Labels are never read as markup: they are escaped for
-Graphviz's HTML-like labels, and control characters are shown as escapes. A plot is a row of bars
-built from table cells, so it does not need a file or a font.
+Entities are yellow ellipses, activities are blue boxes and agents are orange houses. Edges point to
+the earlier element. A folded group is drawn as a table. Recorded text is escaped, so it can't add
+markup to the picture. Small plots are rows of table cells, so they need no image files or fonts.
 
-Imports `build`, `fold`, `sketch`, `view` and `labels`; pydot only when needed.
+Imports pydot only when needed.
 """
 
 from __future__ import annotations
@@ -54,20 +53,20 @@ _EDGE_STYLES: Final = {
     "alternateOf": ("#6B7075", "dotted"),
 }
 _LABELLED_EDGES: Final = 24
-"""If a picture has at most this many edges, each has a label. Otherwise it has a legend."""
+"""A picture with more edges than this has a legend instead of a label on each edge."""
 _NARROW: Final = 3
-"""A graph with fewer nodes per rank than this counts as narrow."""
+"""A graph is narrow if it has fewer than this many nodes per rank, on average."""
 _ROW: Final = 3
-"""The number of leaves per row, if a node has many leaves; the limit is `_MOST_ROWS` rows."""
+"""The leaves of a node are arranged in rows of this many, but in at most `_MOST_ROWS` rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
-"""If a run has at most this many results, an edge leads to each. Otherwise a count is shown."""
+"""If a run has more results than this, a picture shows their number instead of their edges."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
-    """Build the graph of a picture: the part in the view, with sketches and folded groups.
+    """Build the graph for a picture of some runs. The view selects the part to show.
 
-    Groups are folded only at series detail.
+    Adds sketches to the nodes of series. If all runs have series detail, folds similar nodes.
     """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
@@ -103,12 +102,14 @@ def _withhold_members(graph: Graph) -> None:
 
 
 def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
-    """Convert a graph to the DOT language of Graphviz. Each of several runs is a cluster.
+    """Convert a graph to the DOT language of Graphviz.
+
+    If the graph contains several runs, each run is a cluster.
 
     Args:
         graph: a graph from `build_picture` or `build`.
-        direction: the direction of the edges, as ``rankdir``. The default is ``RL`` (earlier on the
-            left), or ``BT`` (earlier on top) for a narrow graph.
+        direction: the direction of the edges, as Graphviz's ``rankdir``. The default is ``RL``
+            (earlier nodes on the left), or ``BT`` (earlier nodes on top) for a narrow graph.
 
     Raises:
         MissingExtraError: pydot is not installed.
@@ -160,14 +161,14 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
 
 
 def _choose_direction(graph: Graph) -> str:
-    """Choose the direction of the edges: upwards for a narrow graph, else to the left."""
-    condensed = networkx().condensation(graph)  # a file that is read and overwritten causes a cycle
+    """Choose the default direction of the edges: ``BT`` for a narrow graph, else ``RL``."""
+    condensed = networkx().condensation(graph)  # overwriting a file that was read makes a cycle
     ranks = 1 + networkx().dag_longest_path_length(condensed)
     return "BT" if len(graph) < _NARROW * ranks else "RL"
 
 
 def _edge_lengths(graph: Graph) -> dict[tuple[str, str], int]:
-    """Choose longer lengths for edges, so that the leaves of a node form several rows."""
+    """Choose the lengths of edges to leaves, so that the leaves of a node form several rows."""
     leaves: dict[tuple[str, bool], list[tuple[str, str]]] = {}
     for key in graph:
         neighbours = {*graph.successors(key), *graph.predecessors(key)}
@@ -216,7 +217,7 @@ def _dot_edge(data: dict[str, Any], labelled: bool) -> dict[str, Any]:
 
 
 def _edge_legend(relations: set[str]) -> str:
-    """Build the legend, which names each relation in the colour of its edges."""
+    """Build the markup of a legend, which shows each relation in the colour of its edges."""
     lines = {"solid": "──", "dashed": "╌╌", "dotted": "┈┈"}
     entries = []
     for relation, (color, style) in _EDGE_STYLES.items():
@@ -228,7 +229,7 @@ def _edge_legend(relations: set[str]) -> str:
 
 def _table_markup(table: LabelTable, color: str) -> str:
     columns = len(table.rows[0]) if table.rows else 1
-    # the viewer's font may be wider than the font that Graphviz measured
+    # add space, because the font of the viewer may be wider than the font that Graphviz measured
     titles = (f"{_GAP * 2}{escape_markup(line)}{_GAP * 2}" for line in table.title)
     title = f"<B>{'<BR/>'.join(titles)}</B>"
     rows = [f'<TR><TD COLSPAN="{columns}" CELLPADDING="4">{title}</TD></TR>']
@@ -264,14 +265,14 @@ def _small_text(text: str, size: int = 8, color: str = "black") -> str:
 
 
 def _bar_plot(course: tuple[float | None, ...]) -> str:
-    """Build a row of bars, scaled from the lowest to the highest number. None becomes a gap."""
+    """Build the markup of a bar plot, scaled to the range of the numbers. None becomes a gap."""
     known = [number for number in course if number is not None]
     if not known:
         return ""
     low, span = (
         min(known),
         max(known) / 2 - min(known) / 2,
-    )  # halved, because the difference may overflow
+    )  # halve both numbers, because their difference may overflow
     bars = []
     for number in course:
         part = 0.0 if number is None else ((number / 2 - low / 2) / span if span else 0.5)
@@ -281,7 +282,7 @@ def _bar_plot(course: tuple[float | None, ...]) -> str:
 
 
 def _bar(height: int) -> str:
-    """Build one bar: an empty cell above a coloured cell."""
+    """Build the markup of one bar: an empty cell above a coloured cell."""
     size = f'FIXEDSIZE="TRUE" WIDTH="{_BAR_WIDTH}"'
     cells = []
     if height < _PLOT_HEIGHT:

@@ -1,4 +1,4 @@
-"""Draws pictures with the ``dot`` program of Graphviz. Imports `picture`, `clock` and `errors`."""
+"""Draws pictures of runs with ``dot``, a program of Graphviz."""
 
 from __future__ import annotations
 
@@ -19,25 +19,31 @@ if TYPE_CHECKING:
     from provml.graph.build import Graph
 
 MOST_NODES: Final = 1_500
-"""The maximum number of nodes in a picture. With more, Graphviz takes minutes and the picture is
-unreadable."""
+"""The maximum number of nodes in a picture.
+
+With more nodes, Graphviz takes minutes, and the picture is unreadable.
+"""
 _LONGEST_S: Final = 300
 _PIXELS_PER_INCH: Final = 144
 _MARGIN_INCHES: Final = 0.3
 _A4_INCHES: Final = (11.69 - 2 * _MARGIN_INCHES, 8.27 - 2 * _MARGIN_INCHES)
 _SMALLEST: Final = 0.6
-"""The smallest scale at which a picture is fitted to a page. Larger pictures keep their size."""
+"""The smallest scale to which a picture is reduced so that it fits a page.
+
+A picture that would have to be smaller keeps its original size.
+"""
 
 
 def dot_text(mappings: Iterable[RunMapping], view: View) -> bytes:
-    """Convert a view of some runs to a picture in the DOT language."""
+    """Build a picture of some runs in the DOT language. The view selects the part to show."""
     return _encode_text(dot_graph(build_picture(mappings, view), view.direction).to_string())
 
 
 def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
-    """Draw a view of some runs, and return the bytes of the picture.
+    """Draw a picture of some runs, and return its bytes.
 
     Args:
+        view: selects the part of the runs to show.
         form: the format: ``svg``, ``png`` or ``pdf``.
 
     Raises:
@@ -47,8 +53,8 @@ def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
         raise MissingProgramError(
-            f"{form} needs Graphviz, but its program dot was not found: "
-            "apt-get install graphviz, brew install graphviz, or https://graphviz.org/download"
+            f"{form} needs the program dot, which was not found: install Graphviz with apt-get "
+            "install graphviz, with brew install graphviz, or from https://graphviz.org/download"
         )
     graph = build_picture(mappings, view)
     if len(graph) > MOST_NODES:
@@ -62,7 +68,7 @@ def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
             program, text, f"-T{form}", f"-Gdpi={_PIXELS_PER_INCH if form == 'png' else 72}"
         )
     date_s = _first_time_s(graph)
-    # the output starts with the word "graph", the scale, and width and height in inches
+    # the output starts with the word "graph", the scale, the width and the height (in inches)
     size = _run_graphviz(program, text, "-Tplain").split(maxsplit=4)[2:4]
     return _set_creation_date(
         _run_graphviz(program, text, "-Tpdf", *_page_options(*map(float, size)), date_s=date_s),
@@ -93,7 +99,10 @@ def _run_graphviz(program: str, text: bytes, *arguments: str, date_s: int = 0) -
 
 
 def _page_options(width: float, height: float) -> tuple[str, ...]:
-    """Return the Graphviz options that fit a picture to an A4 page, if text stays legible."""
+    """Return the Graphviz options that fit a picture to an A4 page, if its text stays legible.
+
+    The width and the height of the picture are in inches.
+    """
     room = _A4_INCHES if width > height else _A4_INCHES[::-1]
     scale = min(room[0] / width, room[1] / height)
     margin = f"-Gmargin={_MARGIN_INCHES}"
@@ -103,14 +112,14 @@ def _page_options(width: float, height: float) -> tuple[str, ...]:
 def _first_time_s(graph: Graph) -> int:
     """Return the earliest time in a graph, in seconds since the epoch.
 
-    It serves as the creation date, so that equal runs give equal files.
+    This time is used as the creation date of a PDF, so that equal runs give identical files.
     """
     starts = [data["start_ns"] for _, data in graph.nodes(data=True) if "start_ns" in data]
     return max(0, min(starts, default=0) // 1_000_000_000)
 
 
 def _set_creation_date(pdf: bytes, date_s: int) -> bytes:
-    """Set the creation date in a PDF, as some Graphviz versions ignore SOURCE_DATE_EPOCH."""
+    """Set the creation date in a PDF, because some Graphviz versions ignore SOURCE_DATE_EPOCH."""
     date = to_datetime(date_s * 1_000_000_000).strftime("%Y%m%d%H%M%S").encode()
     return re.sub(rb"(?<=/CreationDate \(D:)\d{14}", date, pdf)
 

@@ -1,6 +1,6 @@
 """Adds small plots of series, and ranges of steps, to the nodes of a picture.
 
-Imports `model` and `build`; numpy only when needed.
+Imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ POINTS: Final = 32
 def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
     """Add sketches of series, and ranges of steps, to the nodes of one run.
 
-    The node of a series gets ``sketch``: at most ``points`` numbers, in the order logged. Each is
-    the mean of consecutive samples, or None if these samples have no finite number. The node of a
-    context or run gets ``steps``, its first and last step, and ``epochs``, the number of epochs.
+    Adds these attributes:
 
-    Costs one pass over the samples: about 50 ms for a million.
+    - ``sketch``, for a series: a tuple of at most ``points`` numbers. Each number is the mean of
+      consecutive samples, or None if none of these samples is a finite number.
+    - ``steps``, for a context or run: its first and its last step.
+    - ``epochs``, for a context or run: the number of its epochs.
+
+    Costs one pass over the samples, which takes about 50 ms for a million samples.
     """
     courses: dict[str, _Course] = {}
     places: dict[str, _StepRange] = {}
@@ -52,7 +55,7 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
 @dataclass(slots=True)
 class _Course:
-    """The sketch of a series under construction: a sum and a count for each point."""
+    """Builds the sketch of a series, with a sum and a count of samples for each point."""
 
     count: int
     sums: NDArray[np.float64]
@@ -86,7 +89,7 @@ def _empty_course(count: int, points: int) -> _Course:
 
 @dataclass(slots=True)
 class _StepRange:
-    """The range of steps, and the set of epochs, of a context's samples."""
+    """The range of steps and the set of epochs of the samples in a context."""
 
     first: int | None = None
     last: int | None = None

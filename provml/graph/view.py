@@ -1,6 +1,6 @@
-"""Selects the part of a graph to show: around a node, or about some subjects.
+"""Selects the part of a graph to show: a node and its surroundings, or subjects such as models.
 
-The functions take a graph from `build`, and return a new graph. Imports `build` and `errors`.
+The functions take a graph from `build`, and return a new graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SUBJECTS: Final = {
     "model": frozenset({"provml:Model"}),
     "data": frozenset({"provml:Dataset", "provml:Artifact"}),
 }
-"""The subjects of a view. Each maps to the types of the entities that it shows."""
+"""The subjects that a view can show, each with the types of its entities."""
 
 GRAPH_OPTIONS: Final = frozenset({"around", "depth", "reach", "only"})
 """The fields of a `View` that all graph formats support."""
@@ -33,13 +33,15 @@ _NAMED: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The part of a run to show. The default is the whole run.
+    """The part of a run to show. By default, this is the whole run.
 
     Attributes:
-        around: a node, by its IRI, its name (``run:model/net/2`` or ``model/net/2``) or its label.
-        depth: the number of relations to follow from that node; None to follow all.
+        around: the node to show with its surroundings, as an IRI, a name (``run:model/net/2`` or
+            ``model/net/2``) or a label.
+        depth: the maximum number of relations to follow from that node; None for no limit.
         reach: ``up`` for the node's origins, ``down`` for its effects, or ``both``.
-        only: show only entities of these `SUBJECTS`, with their activities and agents.
+        only: the `SUBJECTS` whose entities to show, with their activities and agents; empty for
+            all entities.
         direction: the direction of the edges in a picture, as Graphviz's ``rankdir``.
 
     Raises:
@@ -65,10 +67,10 @@ class View:
         if self.depth is not None and self.depth < 0:
             raise ExportError(f"depth must be 0 or more, not {self.depth}")
         if self.around is None and not (self.depth is None and self.reach is None):
-            raise ExportError("depth, up and down need a node to start from: name it with around")
+            raise ExportError("depth, up and down need a start node: name it with around")
 
     def given(self) -> tuple[str, ...]:
-        """Return the names of the fields that were set."""
+        """Return the names of the fields that are set."""
         return tuple(field.name for field in fields(self) if getattr(self, field.name) not in _NONE)
 
 
@@ -76,7 +78,7 @@ _NONE: Final = (None, ())
 
 
 def apply_view(graph: Graph, view: View) -> Graph:
-    """Return the part of a graph that a view shows.
+    """Return the part of a graph that a view selects.
 
     Raises:
         ExportError: no node, or several nodes, match ``around``.
@@ -94,7 +96,7 @@ def find_node(graph: Graph, text: str) -> str:
     """Return the key of the node with this IRI, name (with or without prefix) or label.
 
     Raises:
-        ExportError: no node, or several nodes, match. The message lists candidates.
+        ExportError: no node, or several nodes, match. The message lists possible nodes.
     """
     if text in graph:
         return text
@@ -117,14 +119,17 @@ def find_node(graph: Graph, text: str) -> str:
 
 def _list_nodes(graph: Graph, keys: list[str]) -> str:
     names = [graph.nodes[key]["name"] for key in keys]
-    if len(set(names)) < len(names):  # several runs have a node with this name
+    if len(set(names)) < len(names):  # several runs have a node with the same name
         names = keys
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
 def select_around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
-    """Return the graph of a node with its origins (``up``), its effects (``down``), or both."""
+    """Return the part of a graph with a node and its origins (``up``), effects (``down``) or both.
+
+    Follows at most ``depth`` relations from the node, or all relations if ``depth`` is None.
+    """
     kept = {node}
     if reach != "down":
         kept |= _reach(graph.successors, node, depth)
@@ -144,7 +149,7 @@ def _reach(neighbours: Callable[[str], Iterator[str]], node: str, depth: int | N
 
 
 def select_subjects(graph: Graph, subjects: Iterable[str]) -> Graph:
-    """Return the graph of the subjects' entities, their activities, and the agents of these."""
+    """Return the part of a graph with the subjects' entities, and their activities and agents."""
     types = frozenset().union(*(SUBJECTS[subject] for subject in subjects))
     kinds = graph.nodes(data="kind")
     kept = {key for key, node in graph.nodes(data=True) if types.intersection(node["types"])}
@@ -168,7 +173,10 @@ def _neighbours(graph: Graph, key: str) -> Iterator[str]:
 
 
 def _subgraph(graph: Graph, kept: set[str]) -> Graph:
-    """Return the graph of the kept nodes and the edges between them, in the same order."""
+    """Return a copy of the graph with only the kept nodes and the edges between these nodes.
+
+    Nodes and edges keep their order.
+    """
     import networkx
 
     part: Graph = networkx.MultiDiGraph(**graph.graph)

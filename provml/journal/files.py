@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 CHUNK_RECORDS: Final = 131_072
 _END_SEARCH_BYTES: Final = (2**16, 2**20)
-"""How many bytes to search at the end of the file for the end line, first and second try.
+"""How many bytes to search for the end line at the end of the file: first few, then more.
 
-A long traceback makes the line long.
+The line is long if it contains a long traceback.
 """
 
 

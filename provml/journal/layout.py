@@ -18,7 +18,7 @@ nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sor
 
 ``*.samples``
 -------------
-All numbers are little-endian. A header of 64 bytes:
+All numbers are little-endian. The file begins with a header of 64 bytes:
 
 ====== ====== ==================================================================
 offset type   meaning
@@ -61,8 +61,9 @@ One JSON object per line, in UTF-8 (in fact, all characters are ASCII). The key 
 kind of the line; ``schemas/journal.schema.json`` describes every kind. The first line has the kind
 ``writer``. A ``series`` line declares a series and comes before the first sample of that series.
 Its ``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record
-is the offset of a ``sample`` line in the same events file, and the step and epoch are in the binary
-record. Readers skip and count every line that does not end in a line feed or can't be parsed.
+is the offset of a ``sample`` line in the same events file. The binary record still contains the
+step and epoch. Readers skip and count every line that does not end in a line feed or can't be
+parsed.
 
 Imports nothing else from provml.
 """

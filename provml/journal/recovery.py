@@ -95,7 +95,7 @@ def lock_exclusively(folder: Path) -> Iterator[None]:
 
 
 def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
-    """Yield the writer of these files, unless they record its end."""
+    """Yield the writer of these files, unless the files record how it ended."""
     header, end = files.header(), files.end_record()
     time_ns = end.get("time")
     ended = (

@@ -66,7 +66,7 @@ class SampleFile:
 
     @property
     def slot_count(self) -> int:
-        """The number of slots in the file; valid after `cut`."""
+        """The number of slots in the file; only valid after `cut`."""
         return (self._length - layout.HEADER_SIZE) // layout.RECORD_SIZE
 
     @property

@@ -107,7 +107,7 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
             reason if isinstance(reason, str) else None,
             exception if isinstance(exception, dict) else None,
         )
-    if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented the end line
+    if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented writing the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
     where = f"process {writer.get('pid')} on {writer.get('host')}"
     if is_writer_alive(files, writer):

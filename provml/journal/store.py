@@ -118,7 +118,7 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     several = ", ".join(map(_qualify_name, matching[:_MAX_NAMED_RUNS]))
     more = f" and {len(matching) - _MAX_NAMED_RUNS} more" if len(matching) > _MAX_NAMED_RUNS else ""
     raise RunNotFoundError(
-        f"{text!r} matches {len(matching)} runs: give one of {several}{more}, or its folder"
+        f"{text!r} matches {len(matching)} runs ({several}{more}): give a full name or a folder"
     )
 
 

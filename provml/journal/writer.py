@@ -22,6 +22,7 @@ from provml.journal.event_files import EventsFile
 from provml.journal.layout import Record as Record
 from provml.journal.record_building import build_event
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
+from provml.journal.values import PartialEpoch
 
 
 class ExtraFields(NamedTuple):
@@ -30,8 +31,8 @@ class ExtraFields(NamedTuple):
     Attributes:
         of: the kind and name of the model or artifact that the samples describe, such as
             ``("model", "digits")``.
-        role: ``row`` if a metric group recorded the samples, ``stored`` if the group stored them to
-            summarise later, and ``summary`` if the group computed them from stored values.
+        role: what the samples are in a metric group: ``row`` for values of points, ``stored`` for
+            values to summarise later, and ``summary`` for the summaries of stored values.
     """
 
     of: tuple[str, str] | None = None
@@ -42,16 +43,19 @@ SeriesKey = (
     tuple[str, str, tuple[str, ...] | None, str | None, str]
     | tuple[str, str, tuple[str, ...] | None, str | None, str, int | ExtraFields]
 )
-"""What identifies a series: its kind, name, context path, unit and storage.
+"""The key that identifies a series: its kind, name, context path, unit and storage.
 
-A sixth item, if any, is the number of the record that the samples refer to, or the extra fields.
+A sixth item is optional: the number of the record that the samples refer to, or the extra fields.
 """
 
 Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
-"""A sample's series, time, step, epoch and value, and the list to append its slot to, if any."""
+"""A sample to write: its series, time, step, epoch and value, and a list that receives its slot."""
 
 Position = tuple[tuple[str, ...] | None, int | None, int | None]
 """The context path, step and epoch of a metric."""
+
+EPOCH_METRIC = "epoch"
+"""The metric that holds fractional epochs; the epoch of a record is only the whole part."""
 
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
@@ -102,6 +106,7 @@ class JournalWriter:
         self._metrics: dict[int, tuple[str, ...] | None] = {}
         self._under_way: Position | None = None
         self._last_look = (0, 0)
+        self._last_epoch: tuple[tuple[str, ...] | None, int | None, float] | None = None
         self._dropped = [0, 0]
         self._retry_after_ns = 0
         self._warned = False
@@ -117,7 +122,7 @@ class JournalWriter:
 
     def start_syncing(self) -> None:
         """Start the thread that syncs the files to disk, unless it is running or syncing is off."""
-        with self._lock:  # the previous thread may still hold the sync lock, to wait for the disk
+        with self._lock:  # not the sync lock, which an earlier thread may hold during fdatasync
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
             self._stop = threading.Event()
@@ -229,8 +234,26 @@ class JournalWriter:
     def _write_now(self, item: Sample | Record) -> None:
         if isinstance(item, dict):
             self._append_or_drop(item)
-        else:
-            self._sample(*item)
+            epoch = item.get("epoch")
+            if epoch.__class__ is PartialEpoch:
+                context = item.get("context")
+                path = None if context is None else tuple(context)
+                self._sample_epoch(path, item["time"], item.get("step"), epoch)
+            return
+        self._sample(*item)
+        key, time_ns, step, epoch, *_ = item
+        if epoch.__class__ is PartialEpoch and key[1] != EPOCH_METRIC:
+            self._sample_epoch(key[2], time_ns, step, epoch)
+
+    def _sample_epoch(
+        self, path: tuple[str, ...] | None, time_ns: int, step: int | None, epoch: Any
+    ) -> None:
+        """Record a fractional epoch exactly, as a metric, once for the records that share it."""
+        known = (path, step, epoch.exact)
+        if known != self._last_epoch:
+            self._last_epoch = known
+            key: SeriesKey = ("metric", EPOCH_METRIC, path, None, "f64")
+            self._sample(key, time_ns, step, epoch, epoch.exact, None)
 
     def _sample(
         self,
@@ -363,7 +386,7 @@ class JournalWriter:
             return
         self._warned = True
         warn_without_raising(
-            f"recording has a problem: {error} ({self._folder}); "
+            f"there was a problem while recording: {error} ({self._folder}); "
             "the run continues, and losses are counted"
         )
 
@@ -466,7 +489,8 @@ class AbsentWriter:
         self._dropped = [0, 0]
         self._retry_after_ns = time.monotonic_ns() + _RETRY_NS
         warn_without_raising(
-            f"recording has a problem: {error}; the run continues, and losses are counted"
+            f"there was a problem while recording: {error}; "
+            "the run continues, and losses are counted"
         )
 
     @property

@@ -66,7 +66,7 @@ class Comparison(HasTable):
         return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
 
     def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
-        """Yield each difference, except in the code, as (part, name, list of one value per run).
+        """Yield the differences, except in the code, as (part, name, list of one value per run).
 
         Parameters that are floats are yielded as numbers; `table` returns their exact text.
         """
@@ -93,7 +93,7 @@ class Comparison(HasTable):
         return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
 
     def add(self, part: str, name: str, place: int, value: Any) -> None:
-        """Set one run's value of an entry.
+        """Set the value of an entry for one run.
 
         Args:
             part: the part that contains the entry, such as ``params``.
@@ -182,7 +182,7 @@ def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list
                 shown = diffs.setdefault(name, [])
                 for count, line in enumerate(lines):
                     if count == _LONGEST_DIFF:
-                        shown.append(f"... cut after {_LONGEST_DIFF} lines")
+                        shown.append(f"... diff cut after {_LONGEST_DIFF} lines")
                         break
                     shown.append(line)
     return diffs

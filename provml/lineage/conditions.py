@@ -61,7 +61,7 @@ _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Is: "=",
     ast.IsNot: "<>",
 }
-_HINT: Final = 'write a name with special characters in quotes, as in params["learning-rate"]'
+_HINT: Final = 'names with special characters need quotes, as in params["learning-rate"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value in a condition. Its SQL yields a number, text, or either of them."""
+    """A value in a condition: its SQL as a number, as text, or as both."""
 
     number: Sql | None
     text: Sql | None
@@ -184,7 +184,7 @@ class _Compiler:
             pairs = zip(operands, node.ops, operands[1:], strict=False)
             return _join_conditions(" AND ", [self._comparison(*pair) for pair in pairs])
         if isinstance(node, (ast.Attribute, ast.Subscript, ast.Name)):
-            found = self.value(node)  # a flag, such as params.shuffle or tags.keep
+            found = self.value(node)  # a value by itself is a flag, such as params.shuffle
             if found.text is not None:
                 return Sql(f"({found.text.text} = 'true')", found.text.params)
         if isinstance(node, ast.Constant) and isinstance(node.value, bool):
@@ -201,7 +201,7 @@ class _Compiler:
         one, other = self.value(left), self.value(right)
         if one.is_null or other.is_null:
             if operator not in ("=", "<>"):
-                self._refuse(left if one.is_null else right, "None has no order: use == or !=")
+                self._refuse(left if one.is_null else right, "None can't be ordered: use == or !=")
             return _null_test(other if one.is_null else one, missing=operator == "=")
         return self._compared(one, operator, other, right)
 
@@ -211,7 +211,7 @@ class _Compiler:
         for truth, value_of in ((one.truth, other), (other.truth, one)):
             if truth is not None and value_of.text is not None:
                 if operator not in ("=", "<>"):
-                    self._refuse(node, "True and False have no order: use == or !=")
+                    self._refuse(node, "True and False can't be ordered: use == or !=")
                 text = "true" if truth else "false"
                 return Sql(f"({value_of.text.text} {operator} ?)", (*value_of.text.params, text))
         numbers = texts = None
@@ -284,7 +284,7 @@ class _Compiler:
             return self._recorded(node)
         if isinstance(node, ast.BinOp):
             self._refuse(node, f"conditions can't contain arithmetic; {_HINT}")
-        self._refuse(node, "not a value")
+        self._refuse(node, "not a value: write a number, text in quotes or a name")
 
     def _constant(self, node: ast.Constant, negative: bool) -> _Value:
         own = node.value
@@ -300,7 +300,7 @@ class _Compiler:
             return _Value(Sql("?::DOUBLE", (number,)), None)
         if own is None and not negative:
             return _Value(None, None, is_null=True)
-        self._refuse(node, "not a value")
+        self._refuse(node, "not a value: write a number, text in quotes or a name")
 
     def _recorded(self, node: ast.Name | ast.Attribute | ast.Subscript) -> _Value:
         root, steps = self._path(node)
@@ -341,7 +341,7 @@ class _Compiler:
                 steps.append((self._keys(node.slice), False))
                 node = node.value
             else:
-                self._refuse(node, "not a value")
+                self._refuse(node, "not a value: write a number, text in quotes or a name")
         return node.id, steps[::-1]
 
     def _keys(self, node: ast.expr) -> tuple[Any, ...]:

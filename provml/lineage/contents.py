@@ -19,7 +19,7 @@ class Content:
             from this item.
         down: the number of steps from the start forward to this item; None if this item was not
             made from the start.
-        places: the rows of the table ``artifacts`` for this item, in the runs of the answer.
+        places: the rows of the table ``artifacts`` for this item, from the runs in the answer.
     """
 
     key: str
@@ -29,7 +29,7 @@ class Content:
 
     @property
     def depth(self) -> int:
-        """The number of steps between this item and the start, in the nearer direction."""
+        """The number of steps between this item and the start: the smaller of `up` and `down`."""
         return min(depth for depth in (self.up, self.down) if depth is not None)
 
     @property

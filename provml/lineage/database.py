@@ -1,4 +1,4 @@
-"""Queries a store's tables with DuckDB, and brings the tables up to date first.
+"""Brings a store's tables up to date, and queries them with DuckDB.
 
 The database is in memory and locked down: it can read only the files of the tables, loads no
 extensions, and rejects changes to its configuration. Imports `segments`, `tables` and `answers`;
@@ -228,7 +228,7 @@ class QuestionDatabase:
     # -- querying -----------------------------------------------------------------------------
 
     def ask(self, tables: Collection[str], query: str, params: Sequence[Any] = ()) -> TableAnswer:
-        """Run one of provml's own queries, on the runs of the last refresh.
+        """Run one of provml's own queries, on the runs that the last refresh found.
 
         Args:
             tables: the tables that the query reads.

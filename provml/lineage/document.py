@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LineageMapping:
-    """The PROV statements of a lineage, in a class that export formats use like `RunMapping`."""
+    """The PROV statements of a lineage. Export formats use it in place of a `RunMapping`."""
 
     detail = "series"
     samples = 0
@@ -68,7 +68,7 @@ class LineageMapping:
         journal: Journal,
         places: dict[str, list[tuple[str, str]]],
     ) -> None:
-        """Add the nodes of a run that connect content items of the lineage, and their agents."""
+        """Add the nodes of a run that connect the lineage's content items, and their agents."""
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}

@@ -164,7 +164,7 @@ class Store:
         direction: str = "up",
         depth: int | None = None,
     ) -> Lineage:
-        """Trace what a file was made from, or what was made from it, over all runs.
+        """Trace what a file was made from, or what was made from it, across all runs.
 
         Args:
             start: one of
@@ -173,13 +173,13 @@ class Store:
                 - a digest;
                 - a recorded path or URI;
                 - the name of an artifact, dataset or model;
-                - an IRI;
-                - a run.
+                - the IRI of a node;
+                - a run's folder or id.
             direction: ``up`` for causes, ``down`` for effects, or ``both``.
             depth: the maximum number of steps to follow; None means no limit.
 
         Raises:
-            QueryError: the direction or depth is not valid, or the start is not in any run.
+            QueryError: the direction or depth is not valid, or no run contains the start.
         """
         if direction not in DIRECTIONS:
             raise QueryError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
@@ -210,7 +210,7 @@ class Store:
         return compare(self._database, [self._run(run) for run in runs], self.notes())
 
     def history(self, model: str) -> TableAnswer:
-        """Return all versions of a model in all runs, with the earliest first.
+        """Return the versions of a model across all runs, with the earliest first.
 
         Raises QueryError if no run has a model with this name.
         """
@@ -246,7 +246,7 @@ class Store:
         return answer
 
     def _run(self, run: str | os.PathLike[str]) -> str:
-        """Return the name of a run in the tables. Raises RunNotFoundError if it has none."""
+        """Return the name of a run in the tables. Raises RunNotFoundError if it is not there."""
         folder = os.path.realpath(find_run(run, self.path))
         for name, found in self._database.runs.items():
             if os.path.realpath(found.folder) == folder:
@@ -262,7 +262,7 @@ class Store:
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:
-    """Turn each column of (number, text) pairs into numbers, or text if any is not a number."""
+    """Turn columns of (number, text) pairs into numbers, or into text if one is not a number."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

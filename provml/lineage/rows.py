@@ -1,4 +1,4 @@
-"""Turns a run's PROV statements into table rows, and finds which content it made from which.
+"""Turns a run's PROV statements into table rows, and finds out what was made from what.
 
 Imports `tables`, `model` and `journal`; imports pyarrow only when needed.
 """
@@ -83,11 +83,11 @@ def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
 
 
 class RunGraph:
-    """A run's statements as a graph.
+    """A run's PROV statements as a graph.
 
     Attributes:
-        nodes: the statements about elements, by name, in the order of the document.
-        edges: the statements about relations.
+        nodes: the statements that declare elements, by name, in the order of the document.
+        edges: the statements that declare relations.
         contents: the names of the nodes that are content items, each with its kind, such as
             ``dataset`` or ``model``.
     """
@@ -115,7 +115,7 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Yield (effect, cause) pairs of content items with no other content item in between."""
+        """Yield all (effect, cause) pairs of content items with no other item in between."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
@@ -123,7 +123,7 @@ class RunGraph:
                 yield content, cause
 
     def reached(self, starts: list[str], up: bool) -> set[str]:
-        """Return the start nodes with all their causes (if ``up``) or effects (if not)."""
+        """Return the start nodes and all their causes, or all their effects if ``up`` is False."""
         steps = self.causes()
         if not up:
             turned: defaultdict[str, list[str]] = defaultdict(list)
@@ -146,9 +146,9 @@ def _nearest_contents(
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Return the content items that a content item was made from directly.
+    """Return the content items from which a content item was directly made.
 
-    ``known`` is a cache of the results for other nodes, which this function fills.
+    ``known`` caches the results for all nodes that were visited.
     """
     waiting = [content]
     under_way: set[str] = set()
@@ -405,7 +405,7 @@ def _package_rows(graph: RunGraph) -> Iterator[Row]:
 
 
 def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
-    """Return, by node, the first activity that a relation connects to the node, and the time.
+    """Return the first activity that is related to each node, with its time, by the node's name.
 
     Args:
         graph: the run's graph.

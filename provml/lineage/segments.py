@@ -5,7 +5,7 @@ contain the rows of one or more runs. If two segments contain the same run, the 
 
 provml writes a segment under a temporary name, renames it, and then never changes it. Therefore
 readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
-small segments when it writes new ones, in such a way that it rewrites each row only a few times.
+small segments when it writes new ones, but rewrites each row only a few times.
 
 Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
@@ -128,7 +128,7 @@ def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _fingerprint_run(folder: str) -> str | None:
-    """Return a string that changes whenever the run's files change; None if this is not a run."""
+    """Return a string that changes with a run's files, or None if the folder is not a run."""
     facts: list[str] = []
     is_run = False
     try:
@@ -339,7 +339,7 @@ class Segments:
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
-    """Return the tables with only the rows of these runs."""
+    """Return copies of the tables that contain only the rows of these runs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 TABLES_VERSION: Final = 3
-"""The version of the tables. Its folder has this version in its name, so provml never touches the
-tables of other versions."""
+"""The version of the table format. The folder of the tables is named after it, so provml never
+touches the tables of other versions."""
 
 
 class SqlColumn(NamedTuple):
@@ -34,8 +34,8 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("status", "VARCHAR", "`running`, `finished`, `failed`, `interrupted`, `crashed`"),
         SqlColumn("reason", "VARCHAR", "why the run ended, if known"),
         SqlColumn("exception", "VARCHAR", "type and message of the exception that ended the run"),
-        SqlColumn("started_ns", "BIGINT", _TIME),
-        SqlColumn("ended_ns", "BIGINT", f"{_TIME}; null if the run is in progress or crashed"),
+        SqlColumn("started_ns", "BIGINT", f"start of the run: {_TIME}"),
+        SqlColumn("ended_ns", "BIGINT", f"end of the run: {_TIME}; null if in progress or crashed"),
         SqlColumn("started", "TIMESTAMP", "`started_ns` as a time in UTC, cut to microseconds"),
         SqlColumn("ended", "TIMESTAMP", "`ended_ns` as a time in UTC, cut to microseconds"),
         SqlColumn("duration_s", "DOUBLE", "seconds from start to end"),
@@ -80,8 +80,8 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("kind", "VARCHAR", "`entity`, `activity` or `agent`"),
         SqlColumn("type", "VARCHAR", "the first type outside PROV, such as `provml:Parameter`"),
         SqlColumn("label", "VARCHAR", "the node's label"),
-        SqlColumn("started_ns", "BIGINT", f"activities only: {_TIME}"),
-        SqlColumn("ended_ns", "BIGINT", f"activities only: {_TIME}"),
+        SqlColumn("started_ns", "BIGINT", f"start, for activities only: {_TIME}"),
+        SqlColumn("ended_ns", "BIGINT", f"end, for activities only: {_TIME}"),
         SqlColumn("attributes", "VARCHAR", "all other attributes, as a JSON object of lists"),
     ),
     "edges": (
@@ -118,8 +118,8 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "last_text", "VARCHAR", "the exact last value: text unchanged, everything else as JSON"
         ),
-        SqlColumn("first_ns", "BIGINT", _TIME),
-        SqlColumn("last_ns", "BIGINT", _TIME),
+        SqlColumn("first_ns", "BIGINT", f"time of the first sample: {_TIME}"),
+        SqlColumn("last_ns", "BIGINT", f"time of the last sample: {_TIME}"),
     ),
     "artifacts": (
         _RUN,
@@ -127,7 +127,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "content",
             "VARCHAR",
-            "key of the content: the digest, or run and node if there is no digest or no content",
+            "key of the content: the digest, or run and node if it has no digest or is empty",
         ),
         SqlColumn(
             "kind",
@@ -150,10 +150,12 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "input_role", "VARCHAR", "what an input was used for, such as `base model`, if known"
         ),
-        SqlColumn("activity", "VARCHAR", "the activity that made it, or first used it"),
+        SqlColumn(
+            "activity", "VARCHAR", "the activity that made the content, or that first used it"
+        ),
         SqlColumn("context", "VARCHAR", "as in `series`"),
-        SqlColumn("step", "BIGINT", "the step that made it"),
-        SqlColumn("epoch", "BIGINT", "the epoch that made it"),
+        SqlColumn("step", "BIGINT", "the step that made the content"),
+        SqlColumn("epoch", "BIGINT", "the epoch in which the content was made"),
         SqlColumn("time_ns", "BIGINT", f"when the content was first logged: {_TIME}"),
     ),
     "flows": (
@@ -162,7 +164,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn(
             "cause",
             "VARCHAR",
-            "`artifacts.content` of a direct cause, in the same run",
+            "`artifacts.content` of a direct cause in the same run",
         ),
     ),
     "packages": (

@@ -1,4 +1,4 @@
-"""Traces what a file, dataset or model was made from, or what was made from it, over all runs.
+"""Traces what a file, dataset or model was made from, or what was made from it, across all runs.
 
 Files with the same digest are the same content item, whatever their names and locations. A content
 item links the run that made it to the runs that used it. The table ``flows`` contains the steps
@@ -358,11 +358,11 @@ def trace(
     depth: int | None,
     notes: list[str],
 ) -> Lineage:
-    """Follow the flows from a start, and return the lineage.
+    """Follow the flows from the start of a lineage, and return the lineage.
 
     Args:
         database: the store's tables.
-        start: the start.
+        start: the content items, node or run at which the lineage starts.
         direction: ``up``, ``down`` or ``both``.
         depth: the maximum number of steps to follow; None means no limit.
         notes: messages for the user, to add to the lineage.
@@ -423,7 +423,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # if no item is at the limit, none is beyond it; cycles don't add to the minimum depth
+            # if no item is at the limit, none is beyond it, because depths are minimums
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)

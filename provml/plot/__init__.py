@@ -1,6 +1,7 @@
-"""Draws charts of a run's series: as a picture, as an HTML page, or as text.
+"""Draws charts of a run's series as pictures, HTML pages or text.
 
-Imports `model`, `page` and `base.sinks`; numpy and matplotlib only when needed.
+Imports only `base`, `errors`, `journal`, `model` and `page` from provml; imports numpy and
+matplotlib only when needed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _PAGE_POINTS: Final = 4_000
 
 
 def picture_format_of(target: Destination) -> str | None:
-    """Return the picture format for the ending of a path; None if the ending is unknown."""
+    """Return the chart format for the extension of a path, or None if the extension is unknown."""
     if not isinstance(target, (str, os.PathLike)):
         return None
     ending = os.path.splitext(os.fspath(target))[1].lower().removeprefix(".")
@@ -38,34 +39,36 @@ def draw(
     log: bool = False,
     format: str | None = None,
 ) -> Charts:
-    """Draw charts of a run's series to a file.
+    """Draw charts of a run's series, and write them to a file.
 
-    A chart shows the series with one name, with a curve for each context and rank. A curve with
-    very many samples is thinned: it shows the lowest and highest of consecutive samples, and a note
-    says so. Costs one pass over the samples and, for a picture, about 50 ms per chart.
+    Each chart shows all series of the same name, with a curve for each context and rank. A curve
+    with very many samples is thinned: it shows only the lowest and the highest sample of each
+    interval, and a note says so.
+
+    Costs one pass over the samples and, for a picture, about 50 ms per chart.
 
     Args:
         run_folder: the run's folder. The run may still be recording.
         target: a path that ends in ``.png``, ``.svg`` or ``.html``, or a binary file.
-        series: the names of the series to draw. By default, all are drawn, with system readings
+        series: the names of the series to draw. By default, draws all series, with system readings
             below metrics.
-        contexts: the names of the contexts to draw: the innermost name, or the path joined by
-            ``/``. By default, all are drawn.
+        contexts: the contexts to draw, each by its innermost name or by its path, joined with
+            ``/``. By default, draws all contexts.
         by: the horizontal axis: ``step``, ``epoch`` or ``time`` (since the run's start). The
             default is the first of these that the samples have.
-        log: use a logarithmic vertical axis. Values of zero or less become gaps.
-        format: ``png``, ``svg`` or ``html``. Required if the target's ending does not name one.
+        log: whether to use a logarithmic vertical axis. Values of zero or less become gaps.
+        format: ``png``, ``svg`` or ``html``. The default follows from the target's extension.
 
     Returns:
         The charts that were drawn.
 
     Raises:
-        InvalidArgumentError: the format or axis is unknown, or there are too many charts for a
+        InvalidArgumentError: the format or axis is unknown, or there are too many charts for one
             picture.
         RunNotFoundError: the run does not exist.
-        SeriesNotFoundError: the run does not have such a series or context; the message lists the
-            available names.
-        MissingExtraError: a package that draws the chart is not installed.
+        SeriesNotFoundError: the run has no series or context with a given name. The message lists
+            the available names.
+        MissingExtraError: a package that is needed to draw the charts is not installed.
         OSError: the target cannot be written.
     """
     form = format or picture_format_of(target)

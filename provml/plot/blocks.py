@@ -1,6 +1,6 @@
-"""Draws charts as text: curves as Braille dots, or as a row of blocks.
+"""Draws charts as text, with Braille dots or with rows of block characters.
 
-Imports `charts` and numpy.
+Imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from provml.plot.curves import Numbers
 
 Cell = tuple[str, int | None]
-"""A character, and the number of its colour (None for an empty cell)."""
+"""One character of a text chart, and the number of its colour (None for an empty cell)."""
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _BRAILLE: Final = 0x2800
@@ -25,7 +25,8 @@ _GAP: Final = " "
 def spark(values: Numbers, width: int) -> str:
     """Draw values as a row of block characters.
 
-    Each block shows the mean of consecutive values, or a space if these are not numbers.
+    Each character stands for several consecutive values. A block shows the mean of the finite
+    values; a space means that there are none.
     """
     import numpy as np
 
@@ -47,11 +48,16 @@ def spark(values: Numbers, width: int) -> str:
 
 
 def dots(chart: Chart, log: bool, width: int, height: int) -> tuple[list[list[Cell]], Any, Any]:
-    """Draw all lines of a chart as Braille dots. A cell has two by four dots.
+    """Draw all lines of a chart with Braille characters, which have two by four dots each.
+
+    Args:
+        log: whether to use a logarithmic vertical axis.
+        width: the width of the chart in characters.
+        height: the height of the chart in characters.
 
     Returns:
-        The rows from the top, the range of the horizontal axis, and the range of the values. The
-        ranges are None if there is nothing to draw.
+        The rows of cells, starting at the top, the range of the horizontal axis, and the range of
+        the values. If there is nothing to draw, there are no rows, and the ranges are None.
     """
     import numpy as np
 
@@ -92,7 +98,7 @@ def _extent(columns: list[Any]) -> tuple[float, float]:
 
 
 def _fraction(value: float, low: float, high: float) -> float:
-    """Return the position of a value from ``low`` (0) to ``high`` (1); 0.5 if these are equal."""
+    """Return the position of a value from ``low`` (0) to ``high`` (1), or 0.5 if both are equal."""
     return 0.5 if low == high else (value - low) / (high - low)
 
 
@@ -104,7 +110,7 @@ def _marks(values: Any, extent: tuple[float, float], size: int) -> list[int | No
 
 
 def _path(across: list[int | None], down: list[int | None]) -> set[tuple[int, int]]:
-    """Return the dots of a line through points. A point with None interrupts the line."""
+    """Return the dots of a line through points. A missing coordinate interrupts the line."""
     found: set[tuple[int, int]] = set()
     before: tuple[int, int] | None = None
     for x, y in zip(across, down, strict=True):

@@ -1,7 +1,4 @@
-"""Chooses the charts of a run, and the curves in each chart.
-
-Imports `curves`, `journal` and `errors`.
-"""
+"""Chooses the charts of a run, and the curves in each chart."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _TIME_UNITS: Final = ((3 * 3600, 3600, "h"), (180, 60, "min"), (1, 1, "s"), (0, 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve in a chart, with its label and the number of its colour."""
+    """A curve in a chart, with its label and its colour number (``hue``)."""
 
     label: str
     hue: int
@@ -35,11 +32,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: the series that have the same name, over one axis.
+    """A chart of all series with the same name, over one horizontal axis.
 
     Attributes:
-        axis: ``step``, ``epoch`` or ``time``: the requested axis, if the samples have it.
-        apart: whether the chart shows system readings. Their charts follow those of the metrics.
+        axis: the horizontal axis: ``step``, ``epoch`` or ``time``. If the samples have no position
+            on the requested axis, this is another axis.
+        apart: whether the series are not metrics, but for example system readings. Such charts
+            come after the charts of metrics.
     """
 
     title: str
@@ -58,16 +57,16 @@ class Chart:
         return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
 
     def over(self, line: Line) -> tuple[Numbers, Numbers]:
-        """Return the positions and values of a line. Times are in the unit of `axis_label`."""
+        """Return the positions and values of a line. The unit of times is given by `axis_label`."""
         x, y = line.curve.over(self.axis)
         return (x / self._unit()[0] if self.axis == "time" else x), y
 
     def missing(self, line: Line) -> bool:
-        """Return whether a line has samples, but no sample has a position on the axis."""
+        """Return whether a line has samples, but none of them has a position on the axis."""
         return bool(line.curve.count) and self.axis not in line.curve.axes()
 
     def name_of(self, line: Line) -> str:
-        """Return a line's label, with a note if the line cannot be drawn over the axis."""
+        """Return the label of a line, with a note such as ``(no epoch)`` if it can't be drawn."""
         return f"{line.label} (no {self.axis})" if self.missing(line) else line.label
 
 
@@ -81,7 +80,7 @@ class Charts:
     charts: list[Chart]
 
     def labels(self) -> dict[str, int]:
-        """Return the labels of all lines, each with the number of the line's colour."""
+        """Return the labels of all lines, with the colour number of each label."""
         return {line.label: line.hue for chart in self.charts for line in chart.lines}
 
     def thinned(self) -> list[Curve]:
@@ -89,18 +88,18 @@ class Charts:
         return [line.curve for chart in self.charts for line in chart.lines if line.curve.thinned]
 
     def note(self) -> str | None:
-        """Return a note about the samples that are not drawn; None if all are drawn."""
+        """Return a note about samples that are not drawn, or None if all samples are drawn."""
         thinned = self.thinned()
         if not thinned:
             return None
         samples, points = sum(c.count for c in thinned), sum(len(c.value) for c in thinned)
         return (
-            f"{samples:,} samples are drawn as {points:,} points: the lowest and the highest of "
-            "each stretch"
+            f"{points:,} of {samples:,} samples are drawn: the lowest and the highest of each "
+            "interval"
         )
 
     def data(self) -> dict[str, Any]:
-        """Return the data for the page's script."""
+        """Return the charts as JSON data for the script of the HTML page."""
         from provml.plot.curve_columns import curve_data
 
         curves = sum(len(chart.lines) for chart in self.charts)
@@ -134,20 +133,21 @@ def read_charts(
     """Choose the charts of a run, and read their curves. Costs one pass over the samples.
 
     Args:
-        names, contexts, by, log: as for `draw`.
-        points: the approximate number of points in a curve.
+        names: the names of the series to draw, as for `draw`.
+        contexts, by, log: as for `draw`.
+        points: the approximate maximum number of points in a curve.
 
     Raises:
         InvalidArgumentError: the axis is unknown.
-        SeriesNotFoundError: the run does not have such a series or context; the message lists the
-            available names.
+        SeriesNotFoundError: the run has no series or context with a given name. The message lists
+            the available names.
     """
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
     table = SeriesTable(journal)
     taken = {series.name for series in table.all if series.kind == SAMPLING}
     every = [series for series in table.all if series.kind != SAMPLING]
-    if not names:  # by default, draw only the system readings in percent
+    if not names:  # by default, leave out system readings that are not in percent
         every = [s for s in every if s.kind not in taken or s.units == ["%"]]
     chosen = _select_series(journal, every, names, contexts)
     points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, len(chosen))))
@@ -205,7 +205,7 @@ def _select_series(
 
 
 def _find_context(asked: str, present: set[str]) -> str:
-    """Return the run's name for a context: ``training`` for ``train``."""
+    """Return the name that a run uses for a context, such as ``training`` for ``train``."""
     standard = context_from_word(asked)
     return asked if standard is None or asked in present else standard.name
 
@@ -221,7 +221,7 @@ def _list_names(names: Iterable[str]) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    r"""Escape unprintable characters: ``\x1b``."""
+    r"""Escape the unprintable characters in text, for example as ``\x1b``."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )

@@ -1,4 +1,4 @@
-"""Converts curves to JSON for the pages' scripts. Imports `curves`; numpy only when needed."""
+"""Converts curves to JSON for the scripts of HTML pages. Imports numpy only when needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from provml.plot.curves import AXES, Curve
 
 
 def curve_data(curve: Curve) -> dict[str, Any]:
-    """Convert a curve to JSON data. NaN becomes null. Axes without positions are left out."""
+    """Convert a curve to JSON data. NaN becomes null, and an axis with no positions is omitted."""
     import numpy as np
 
     finite = curve.value[np.isfinite(curve.value)]

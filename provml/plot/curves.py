@@ -1,6 +1,6 @@
-"""Reads series as curves: columns of numbers, thinned if a curve has too many points to see.
+"""Reads series as curves, which are columns of numbers.
 
-Imports `model.series`; numpy only when needed.
+A curve with too many points to draw is thinned. Imports numpy only when needed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 AXES: Final = ("step", "epoch", "time")
-"""The horizontal axes of a curve. Time is in seconds since the run's start."""
+"""The possible horizontal axes of a curve. Time is in seconds since the run's start."""
 
 _PENDING: Final = 1 << 18
 _FARTHEST: Final = 1e300
-"""Larger values are drawn at this value, because the axis needs ticks beyond the values."""
+"""Values are clipped to this limit, because the ticks beyond the values must be finite too."""
 _NS_PER_S: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """The samples of a series as float64 columns of equal length, in the order written.
+    """The samples of a series as float64 columns of equal length, in the order of recording.
 
     Attributes:
-        count: the number of samples in the series. The columns of a thinned curve have fewer.
+        count: the number of samples in the series. The columns of a thinned curve are shorter.
         step, epoch, time: the position of each sample on this axis; NaN if it has no position.
         value: the value of each sample; NaN if it is not a finite number.
     """
@@ -48,7 +48,7 @@ class Curve:
 
     @property
     def thinned(self) -> bool:
-        """Return whether the curve has fewer points than samples."""
+        """Whether the curve has fewer points than the series has samples."""
         return len(self.value) < self.count
 
     def axes(self) -> list[str]:
@@ -58,7 +58,10 @@ class Curve:
         return [name for name in AXES if np.isfinite(getattr(self, name)).any()]
 
     def over(self, axis: str) -> tuple[Numbers, Numbers]:
-        """Return the positions on an axis and the values, with NaN where the position goes back."""
+        """Return the positions on an axis, and the values.
+
+        Where the position goes back, a NaN value is inserted, so that the line breaks there.
+        """
         import numpy as np
 
         x: Numbers = getattr(self, axis)
@@ -69,9 +72,10 @@ class Curve:
 
 
 class _CurveBuilder:
-    """Collects the samples of one series, and thins them if they are too many.
+    """Collects the samples of one series, and thins them if there are too many.
 
-    A thinned curve keeps the extremes of stretches: equally many consecutive samples.
+    Thinning divides the samples into stretches of the same length, and keeps the lowest and the
+    highest sample of each stretch.
     """
 
     def __init__(self, points: int) -> None:
@@ -82,7 +86,7 @@ class _CurveBuilder:
         self._parts: list[Any] = []
 
     def take(self, rows: Any) -> None:
-        """Add samples. If too many have been collected, keep only the extremes of each stretch."""
+        """Add a block of samples, as columns. Thins the collected samples if there are too many."""
         self._parts.append(rows)
         self._pending += rows.shape[1]
         self.count += rows.shape[1]
@@ -91,33 +95,34 @@ class _CurveBuilder:
             self._pending = 0
 
     def columns(self) -> Any:
-        """Return the columns step, epoch, time and value, in the order written."""
+        """Return the columns step, epoch, time and value, in the order of recording."""
         return self._thinned(self._points)[2:]
 
     def _thinned(self, most: int) -> Any:
         rows = _sort_rows(self._parts)
         while rows.shape[1] > most:
-            # equally long stretches give the whole curve the same level of detail
+            # all stretches have the same length, so the whole curve has the same level of detail
             self._length *= 2
             if 2 * self.count > most * self._length:
-                continue  # these stretches would still keep too many points
+                continue  # with stretches of this length, too many points would be left
             rows = rows[:, select_points(rows[5], rows[0], rows[1] // self._length)]
             if self._length > 2 * self.count:
-                break  # fewer than one stretch per process is impossible
+                break  # each process needs at least one stretch
         return rows
 
 
 def read_curves(
     table: SeriesTable, chosen: Iterable[RunSeries], started_ns: int, points: int
 ) -> list[Curve]:
-    """Read the curves of the chosen series, in the order given.
+    """Read the curves of the chosen series, in the same order.
 
-    Costs one pass over the samples for any number of series. Memory does not grow with the samples.
+    Costs one pass over the samples for any number of series. Memory use does not grow with the
+    number of samples.
 
     Args:
-        started_ns: the time at which the time axis starts.
-        points: the maximum number of points in the curve of one process. Longer curves keep the
-            lowest and the highest sample of each stretch.
+        started_ns: the start of the time axis, in nanoseconds since the epoch.
+        points: the maximum number of points in the curve of one process. A longer curve is thinned
+            to the lowest and the highest sample of each stretch.
     """
     wanted = list(chosen)
     gathered = {series.index: _CurveBuilder(points) for series in wanted}
@@ -133,7 +138,7 @@ def read_curves(
 
 
 def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Return the positions of the values to keep, so that a thinned curve looks the same.
+    """Return the indices of the values to keep so that a thinned curve looks like the original.
 
     Keeps the first and the last value. For each stretch, keeps the lowest and the highest value,
     and one value that is not a number, so that gaps stay visible.
@@ -160,7 +165,7 @@ def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
 
 
 def _block_columns(block: Block, started_ns: int) -> Any:
-    """Return an array whose rows are writer, number, step, epoch, time and value."""
+    """Convert a block to an array with the rows writer, number, step, epoch, time and value."""
     import numpy as np
 
     rows = np.full((6, len(block.time_ns)), np.nan)

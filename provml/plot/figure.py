@@ -1,4 +1,4 @@
-"""Draws charts as a picture. Imports `charts`; matplotlib only when needed."""
+"""Draws charts as a picture with matplotlib, which is imported only when needed."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _MOST_LABELS: Final = 24
 
 
 def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
-    """Write a picture of charts to a file. Equal charts give equal bytes.
+    """Draw charts as one picture, and write it to a file. Equal charts give identical files.
 
     Raises:
-        InvalidArgumentError: there are too many charts for a picture.
+        InvalidArgumentError: there are too many charts for one picture.
         MissingExtraError: matplotlib is not installed.
     """
     if len(charts.charts) > MOST_CHARTS:
@@ -58,8 +58,8 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     note = charts.note()
     foot_in = 0 if note is None else _FOOT_IN
     height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
-    # matplotlib draws boxes for characters that the font lacks: ignore its warning about that.
-    # The salt makes the identifiers in equal pictures equal
+    # ignore the warning about characters that the font lacks: matplotlib draws boxes instead.
+    # A fixed salt gives equal charts the same identifiers in their SVG files.
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")
         head, foot = _HEAD_IN / height, foot_in / height
@@ -80,7 +80,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
 
 
 def _set_text(artist: Any, content: str) -> Any:
-    """Set the text of an artist literally: a dollar sign does not start a formula."""
+    """Set the text of a matplotlib artist, and don't interpret dollar signs as formulas."""
     artist.set_parse_math(False)
     artist.set_text(content)
     return artist
@@ -94,7 +94,7 @@ def _draw_legend(figure: Any, charts: Charts, top: float) -> None:
         Line2D([], [], color=_line_color(hue), linestyle=_line_style(hue), lw=2)
         for _, hue in labels
     ]
-    # matplotlib hides a label that starts with an underscore
+    # a space, because matplotlib hides a label that starts with an underscore
     texts = [f" {label}" if label.startswith("_") else label for label, _ in labels]
     legend = figure.legend(
         handles,
@@ -169,7 +169,7 @@ def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
 
 
 def _find_lone_points(y: Any) -> Any:
-    """Return a mask of the points with gaps on both sides. A line would not show them."""
+    """Return a mask of the points with gaps on both sides, which a line alone would not show."""
     import numpy as np
 
     gap = ~np.isfinite(y)

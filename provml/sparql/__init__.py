@@ -1,11 +1,11 @@
-"""SPARQL over recorded runs: each run is a named graph of PROV-O, loaded into pyoxigraph.
+"""SPARQL queries over recorded runs. Each run is loaded into pyoxigraph as a named PROV-O graph.
 
     with provml.sparql.load_runs(["latest"]) as runs:
         for name, value in runs.query("SELECT ?name ?value { ... }"):
             ...
 
-`loaded_runs` loads runs and keeps them on disk, `query` runs queries, `answers` converts results,
-`ready_queries` holds the queries that ship with provml, and `remote` talks to SPARQL servers.
+`loaded_runs` loads runs and keeps them on disk, `query` runs queries, and `answers` converts the
+results. `ready_queries` contains the queries that ship with provml. `remote` connects to servers.
 Imports `export`, `journal.store` and the layers below them; imports pyoxigraph only when needed.
 """
 

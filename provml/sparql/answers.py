@@ -1,7 +1,7 @@
-"""The answer to a query: a table, a graph, or true or false.
+"""The answer to a SPARQL query: a table, a graph, or true or false.
 
-Imports `model.statements`, `model.vocabulary`, `errors`; imports pyoxigraph and pyarrow only when
-needed.
+Imports only `errors`, `model.statements` and `model.vocabulary` from provml; imports pyoxigraph and
+pyarrow only when needed.
 """
 
 from __future__ import annotations
@@ -45,16 +45,21 @@ _EXACT_INTEGER: Final = 2**53
 
 
 class SparqlAnswer:
-    """The answer to a query, read as you iterate over it.
+    """The answer to a SPARQL query. You can read it only once.
 
-    A table yields tuples of Python values; a graph yields triples of Python values. IRIs become
-    `provml.model.statements.Iri`. Values of xsd:dateTime become datetime objects, cut to
-    microseconds. Numbers become int, float or Decimal, and unbound variables become None. Values of
-    other datatypes become text. You can read an answer only once.
+    Iterating over a table yields its rows as tuples; iterating over a graph yields its triples. The
+    terms in them are converted to Python values:
+
+    - IRIs become `provml.model.statements.Iri`.
+    - Numbers become int, float or Decimal.
+    - Values of xsd:boolean become True or False.
+    - Values of xsd:dateTime become datetime objects, cut to microseconds.
+    - Values of all other datatypes become text.
+    - Unbound variables become None.
 
     Attributes:
         kind: ``table``, ``graph`` or ``boolean``.
-        variables: the names of a table's columns.
+        variables: the column names of a table; empty for other answers.
     """
 
     def __init__(self, result: Any, prefixes: Mapping[str, str]) -> None:
@@ -72,7 +77,9 @@ class SparqlAnswer:
 
     def __bool__(self) -> bool:
         if self.kind != "boolean":
-            raise QueryError(f"only the answer to an ASK query is true or false, not a {self.kind}")
+            raise QueryError(
+                f"this answer is a {self.kind}: only the answer to an ASK query is true or false"
+            )
         return bool(self._result)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -91,12 +98,15 @@ class SparqlAnswer:
                     yield triple.subject, triple.predicate, triple.object
 
     def to_arrow(self) -> pa.Table:
-        """Return a table as a pyarrow table.
+        """Convert the answer, which must be a table, to a pyarrow table.
 
-        A column gets a type if all its values have the same datatype. Integers become int64,
-        doubles float64, booleans bool, and times timestamp[ns, UTC]. A column of doubles and
-        integers becomes float64 if the integers are exact as floats. Any other column, and any
-        column with a value that is too large for its type, becomes text.
+        The type of a column depends on its values:
+
+        - integers that fit into 64 bits: int64
+        - doubles, or doubles and integers of at most 2**53: float64
+        - booleans: bool
+        - times in UTC, to the nanosecond: timestamp[ns, UTC]
+        - all other values, and mixtures: text
 
         Raises:
             QueryError: the answer is not a table.
@@ -107,7 +117,7 @@ class SparqlAnswer:
         try:
             import pyarrow as pa
         except ImportError:
-            raise MissingExtraError("a table of pyarrow", "pyarrow", "arrow") from None
+            raise MissingExtraError("a pyarrow table", "pyarrow", "arrow") from None
         columns: list[list[Any]] = [[] for _ in self.variables]
         for row in self.rows():
             for column, term in zip(columns, row, strict=True):
@@ -117,16 +127,19 @@ class SparqlAnswer:
         )
 
     def write(self, format: str, sink: BinaryIO) -> None:
-        """Write the answer to a sink. CSV, JSON and graphs are streamed.
+        """Write the answer to a binary file. CSV, JSON and graphs are streamed.
 
         Args:
-            format: for a table, ``csv`` or ``json`` (SPARQL 1.1 results), ``arrow`` (IPC file) or
-                ``parquet``; for true or false, ``json``; for a graph, ``turtle``, ``ntriples`` or
-                ``jsonld``.
-            sink: a binary file or similar object.
+            format: one of these formats.
+
+                - For a table: ``csv`` or ``json`` (SPARQL 1.1 results), ``arrow`` (an IPC file) or
+                  ``parquet``.
+                - For true or false: ``json``.
+                - For a graph: ``turtle``, ``ntriples`` or ``jsonld``.
+            sink: an object that is open for writing bytes.
 
         Raises:
-            QueryError: the format can't hold this kind of answer.
+            QueryError: the format is unknown, or does not support this kind of answer.
             MissingExtraError: pyarrow is not installed.
             StoreError: the loaded data is damaged.
         """
@@ -140,17 +153,22 @@ class SparqlAnswer:
             forms = {"turtle": "TURTLE", "ntriples": "N_TRIPLES", "jsonld": "JSON_LD"}
             if format not in forms:
                 raise QueryError(
-                    f"the answer is a graph, which {format} can't hold; use {', '.join(forms)}"
+                    f"the answer is a graph, but {format} is not a format for graphs: use one of "
+                    f"{', '.join(forms)}"
                 )
             form = getattr(pyoxigraph.RdfFormat, forms[format])
             prefixes = self.prefixes if format != "ntriples" else None
             pyoxigraph.serialize(self._result, sink, form, prefixes=prefixes)
         elif format in GRAPH_FORMATS:
-            raise QueryError(f"the answer is a {self.kind}; {format} can only hold a graph")
+            raise QueryError(
+                f"the answer is a {self.kind}, but {format} is a format for graphs: use json"
+            )
         elif format == "json":
             self._result.serialize(sink, pyoxigraph.QueryResultsFormat.JSON)
         elif self.kind == "boolean":
-            raise QueryError(f"the answer is true or false, which {format} can't hold; use json")
+            raise QueryError(
+                f"the answer is true or false, but {format} is a format for tables: use json"
+            )
         elif format == "csv":
             self._result.serialize(sink, pyoxigraph.QueryResultsFormat.CSV)
         elif format == "arrow":
@@ -163,14 +181,15 @@ class SparqlAnswer:
 
 @contextmanager
 def _explain_damage() -> Iterator[None]:
-    """Turn errors from a damaged database into a StoreError that says how to repair it."""
+    """Turn an error from a damaged database into a StoreError that says how to repair it."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         if "corruption" not in str(error).lower():
             raise
         raise StoreError(
-            f"the loaded data is damaged: delete .provml/sparql in the store ({error})"
+            f"the loaded data is damaged ({error}): delete .provml/sparql in the store, and provml "
+            "loads the runs again"
         ) from error
 
 
@@ -205,7 +224,7 @@ def _find_column_type(term: Any) -> str:
 
 
 def _build_arrow_array(terms: list[Any]) -> pa.Array:
-    """Return a column as a pyarrow array. Its type is the one that holds all values exactly."""
+    """Convert a column to a pyarrow array, with a type that represents all its values exactly."""
     import pyarrow as pa
 
     kinds = {_find_column_type(term) for term in terms if term is not None}
@@ -234,7 +253,7 @@ def _lexical_form(term: Any) -> str:
 def _parse_time_ns(text: str) -> int | None:
     """Convert an xsd:dateTime in UTC to nanoseconds since the epoch.
 
-    Returns None for times in other zones, and for times that 64 bits can't hold exactly.
+    Returns None for times in other zones, and for times that don't fit exactly into 64 bits.
     """
     whole, _, fraction = text.removesuffix("Z").partition(".")
     if not text.endswith("Z") or len(fraction) > 9:
@@ -262,7 +281,7 @@ def _write_parquet(table: pa.Table, sink: BinaryIO) -> None:
 
 
 class _ArrowSink:
-    """Wraps a sink for pyarrow. It counts the position, and ignores pyarrow's call of `close`."""
+    """A wrapper that lets pyarrow write to a sink. It tracks the position and ignores `close`."""
 
     closed = False
 

@@ -1,12 +1,13 @@
-"""The folder that keeps loaded runs: a lock, an index, and pyoxigraph's own files.
+"""The folder in which loaded runs are stored: a lock, an index, and the database files.
 
     <store>/.provml/sparql/lock         shared by readers, exclusive while loading
     <store>/.provml/sparql/index.json   the run in each graph, and its state when it was loaded
     <store>/.provml/sparql/data/        the RocksDB database
 
-The folder can be deleted at any time. Only the graphs in the index count as loaded. A graph is
-removed from the index before it is changed, and added when it is complete and flushed. If a process
-is killed in between, the graph is loaded again. Imports `base.sinks`, `fingerprint`, `version`.
+You can delete the folder at any time. Only the graphs in the index count as loaded. A graph is
+removed from the index before it is changed, and added again when it is complete and flushed. If the
+process is killed in between, the graph is loaded again. Imports `base.sinks`, `fingerprint` and
+`version`; imports pyoxigraph only when needed.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ _open_counts: Final = Counter[str]()
 
 @dataclass(frozen=True, slots=True)
 class GraphEntry:
-    """The index's entry for a loaded graph.
+    """An entry of the index, which describes a loaded graph.
 
     Attributes:
         folder: the run's folder, relative to the store.
-        stamps, status, tails, final: the run's fingerprint, taken before the run was loaded.
+        stamps, status, tails, final: the run's fingerprint, which was taken before loading; see
+            `Fingerprint`.
         detail: ``sample`` or ``series``.
         samples: the number of samples in the run.
         triples: the number of triples in the graph.
@@ -64,13 +66,20 @@ class GraphEntry:
 
 
 class LoadedDatabase:
-    """The database of a store, protected by a lock."""
+    """The SPARQL database of a store, protected by a lock that processes share."""
 
     def __init__(self, store: Path, note: NoteTaker) -> None:
         """Open the database's folder and take the lock for reading.
 
-        Creates the folder if necessary. Raises OSError if that fails, or if the file system does
-        not support locks.
+        Creates the folder if necessary.
+
+        Args:
+            store: the store's folder.
+            note: called with a message if this process has to wait for the lock.
+
+        Raises:
+            OSError: the folder can't be opened or created, or the file system does not support
+                locks.
         """
         self._folder = store / DATABASE_FOLDER
         self._data = self._folder / "data"
@@ -94,17 +103,17 @@ class LoadedDatabase:
             raise
 
     def lock_shared(self) -> None:
-        """Take the lock for reading. Waits until no other process loads runs."""
+        """Take the lock for reading. Waits while another process loads runs."""
         self._lock(fcntl.LOCK_SH, "waiting for another process to load runs")
 
     def lock_alone(self) -> None:
-        """Take the lock for loading. Waits until no other process reads or loads runs.
+        """Take the lock for loading. Waits while other processes read or load runs.
 
-        Raises OSError if this process has the database open a second time: it would wait for
-        itself.
+        Raises OSError if this process has the database open twice, because it would wait for itself
+        forever.
         """
         if _open_counts[self._key] > 1:
-            raise OSError("this process already has runs of the store open")
+            raise OSError("this process has other runs of this store open: close them first")
         self._lock(fcntl.LOCK_EX, "waiting for other processes to finish their queries")
 
     def _lock(self, kind: int, what: str) -> None:
@@ -122,11 +131,11 @@ class LoadedDatabase:
     # -- the index --------------------------------------------------------------------------------
 
     def read_index(self) -> dict[str, GraphEntry] | None:
-        """Return the loaded graphs by name, or None if the index is missing or unusable."""
+        """Return the loaded graphs by name, or None if there is no usable index."""
         return self._load_index()[0]
 
     def read_unfinished(self) -> list[str]:
-        """Return the graphs that were not completely loaded or removed, according to the index."""
+        """Return the names of the graphs whose loading or removal was interrupted."""
         return self._load_index()[1]
 
     def _load_index(self) -> tuple[dict[str, GraphEntry] | None, list[str]]:
@@ -143,14 +152,14 @@ class LoadedDatabase:
     def write_index(
         self, index: dict[str, GraphEntry], read_unfinished: Sequence[str] = ()
     ) -> None:
-        """Replace the index file. Costs an fsync."""
+        """Replace the index file. Costs one fsync."""
         graphs = {name: asdict(entry) for name, entry in index.items()}
         content = {**_INDEX_VERSION, "graphs": graphs, "read_unfinished": list(read_unfinished)}
         with open_sink(self._folder / "index.json") as sink:
             sink.write(json.dumps(content).encode())
 
     def exists(self) -> bool:
-        """Return whether any version of provml has loaded data into this folder."""
+        """Return whether the folder contains data that any version of provml has loaded."""
         return self._data.exists()
 
     # -- pyoxigraph's files -----------------------------------------------------------------------
@@ -175,12 +184,12 @@ class LoadedDatabase:
     def _open_store(self, open_store: Callable[[str], Store]) -> Store:
         try:
             return open_store(os.fspath(self._data))
-        except RuntimeError as error:  # RocksDB reports corruption
+        except RuntimeError as error:  # RocksDB reports corruption this way
             raise OSError(str(error)) from error
 
 
 def remove_graph(database: Store, name: str) -> None:
-    """Remove a graph in pieces, which limits memory use. Costs 40 us per triple."""
+    """Remove a graph, in pieces to limit memory use. Takes about 40 us per triple."""
     import pyoxigraph
 
     graph = pyoxigraph.NamedNode(name)

@@ -1,9 +1,10 @@
-"""Detect cheaply whether a run has changed since it was loaded.
+"""Finds out quickly whether a run has changed since it was loaded.
 
-For a run that has ended, the names, sizes and times of its files are enough. For other runs they
-are not: samples are written to memory-mapped, preallocated files, whose size and time do not change
-when data is written. If such a file was not closed, the end of its data is checked too.
-Imports `journal`.
+If a run has ended, it is enough to compare the names, sizes and times of its files. For other runs
+this is not enough: samples are written to memory-mapped, preallocated files, whose size and time do
+not change when data is written. So if such a file is not closed, the end of its data is compared
+too.
+Imports only `journal` from provml.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ class Fingerprint:
     Attributes:
         stamps: the files' names, sizes, and modification times in nanoseconds since the epoch.
         status: the run's status.
-        tails: for each samples file that was not closed, the end of its data and a checksum.
-        final: whether the run has ended, so that only the stamps can still change.
+        tails: for each samples file that is not closed, the offset where its data ends, and
+            checksums.
+        final: whether the run has ended. If it has, comparing the stamps is enough.
     """
 
     stamps: Stamps
@@ -41,7 +43,7 @@ class Fingerprint:
 
 
 def read_stamps(journal: Journal) -> Stamps:
-    """Return the names, sizes and times of the journal's files, at one ``stat`` call per file."""
+    """Return the name, size and time of each file of a journal, with one ``stat`` call each."""
     paths = [journal.folder / layout.RUN_FILE]
     for files in journal.writers:
         paths += [files.events_path, files.samples_path]
@@ -56,12 +58,12 @@ def read_stamps(journal: Journal) -> Stamps:
 
 
 def take_fingerprint(journal: Journal) -> Fingerprint:
-    """Return a run's fingerprint.
+    """Compute a run's fingerprint.
 
-    If a samples file was not closed, this reads the unused end of the file. Raises JournalError if
-    a newer version of provml wrote the journal.
+    If a samples file is not closed, its unused space is read to find the end of the data. Raises
+    JournalError if a newer version of provml wrote the journal.
     """
-    before = read_stamps(journal)  # read first, so that changes during the rest are noticed
+    before = read_stamps(journal)  # read these first, to notice changes made meanwhile
     state = journal.state()
     tails: Stamps = []
     for files in journal.writers:
@@ -72,7 +74,7 @@ def take_fingerprint(journal: Journal) -> Fingerprint:
 
 
 def _read_tail(path: str) -> tuple[int, int]:
-    """Return the offset where the data ends, and a checksum of the header and the last bytes."""
+    """Return the offset where a file's data ends, and checksums of its last bytes and header."""
     with open(path, "rb") as file:
         header = zlib.crc32(file.read(layout.HEADER_SIZE))
         end = os.fstat(file.fileno()).st_size

@@ -1,7 +1,7 @@
-"""Load runs into a SPARQL store, and reload the runs that have changed.
+"""Loads runs into a SPARQL store, and reloads the runs that have changed.
 
-Imports `database`, `fingerprint`, `query`, `export`, `journal.store`; imports pyoxigraph only when
-needed.
+Imports `database`, `fingerprint`, `query`, `export` and `journal.store`; imports pyoxigraph only
+when needed.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from pyoxigraph import Store
 
 _SMALL_BYTES: Final = 16 * 2**10
-"""Journals up to this size are loaded in a transaction, which is cheaper than bulk loading."""
+"""Journals up to this size are loaded in a transaction, which takes less time than bulk loading."""
 _REMOVAL_COST_RATIO: Final = 6
-"""How many times as long it takes to remove a triple as to load one."""
+"""Removing a triple takes this many times as long as loading it."""
 _TRIPLES_A_FLUSH: Final = 200_000
 _LOCK_ATTEMPTS: Final = 5
 
 
 @dataclass(slots=True)
 class LoadReport:
-    """The work that `load_runs` did.
+    """A report of what `load_runs` loaded, removed and left out.
 
     Attributes:
         loaded: the names of the graphs that were loaded or reloaded.
         unchanged: the number of graphs that were already up to date.
         removed: the names of the graphs that were removed because their runs were deleted.
         triples: the number of triples that were loaded.
-        on_disk: whether the graphs are kept on disk for the next time.
+        on_disk: whether the graphs are kept on disk for later calls.
         left_out: the folders of unreadable runs, each with the reason.
     """
 
@@ -66,17 +66,17 @@ class _WantedRun:
 
     journal: Journal
     entry: GraphEntry | None = None
-    """The loaded graph, if it is up to date."""
+    """The index entry of the loaded graph if it is up to date, else None."""
 
 
 class LoadedRuns:
-    """Runs that are ready to be queried.
+    """Recorded runs that are loaded and ready for SPARQL queries.
 
-    Create them with `load_runs`. Close them with `close`, or use them in a ``with`` block.
+    Load them with `load_runs`. Close them with `close`, or use them in a ``with`` block.
 
     Attributes:
         graphs: the folder of each run, by the name of the run's graph.
-        load_report: the work that loading the runs took.
+        load_report: what `load_runs` loaded, removed and left out.
     """
 
     def __init__(
@@ -99,25 +99,25 @@ class LoadedRuns:
         """Run a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
         The default graph is the union of all runs; ``GRAPH`` selects single runs. The prefixes
-        prov, provml, tags, rdf, rdfs, xsd and dcterms are defined. If only one run is loaded, so is
-        the prefix run. The answer is read while you iterate over it, so keep the runs open until
-        then.
+        ``prov``, ``provml``, ``tags``, ``rdf``, ``rdfs``, ``xsd`` and ``dcterms`` are defined. If
+        only one run is loaded, the prefix ``run`` is defined too. The answer is read while you
+        iterate over it, so keep the runs open until you have finished.
 
         Args:
             text: the query.
             parameters: values for variables that the query declares as ``VALUES ?name { UNDEF }``.
 
         Raises:
-            QueryError: the query has a syntax error, is an update, uses SERVICE or FROM, or does
-                not declare one of the given parameters.
+            QueryError: the query is not valid, is an update, or uses SERVICE or FROM; or the query
+                does not declare one of the parameters.
         """
         if self._store is None:
-            raise QueryError("the runs are closed: query them inside the with block")
+            raise QueryError("the runs are closed: run queries inside the with block")
         graphs = None if self._whole else list(self.graphs)
         return ask(self._store, text, parameters, self._prefixes, graphs)
 
     def close(self) -> None:
-        """Release the lock, so that other processes can load runs."""
+        """Close the runs, so that other processes can load runs of the store."""
         self._store = None
         if self._database is not None:
             self._database.close()
@@ -144,23 +144,24 @@ def load_runs(
 ) -> LoadedRuns:
     """Open runs for SPARQL queries, and load the runs that are new or have changed.
 
-    Loaded runs are kept on disk for the next time, in the folder ``.provml`` of the store. If that
-    is not possible, they are loaded into memory. Loading costs about 0.1 ms and 2 kB of disk per
-    sample, or 0.05 ms and 2 kB of memory per sample. For a run that is up to date, only the state
-    of its files is checked.
+    Loaded runs are kept on disk for later calls, in the store's folder ``.provml``. If that is not
+    possible, the runs are loaded into memory. Loading takes about 0.1 ms and 2 kB of disk space per
+    sample, or 0.05 ms and 2 kB of memory per sample. If a run is already up to date, provml only
+    checks its files.
 
     Args:
-        runs: as for `provml.journal.store.find_run`; by default all runs of the store.
+        runs: the runs to open, each as a folder, an id or ``latest`` (see
+            `provml.journal.store.find_run`); by default all runs of the store.
         store: the folder of runs; by default ``PROVML_STORE``, else ``provenance``.
         detail: ``sample``, ``series`` or None. None means ``sample`` for runs of up to a million
             samples, and ``series`` for larger runs.
-        note: called with one-line messages, for example when a run is left out, or when another
-            process has to finish first.
+        note: a function that is called with one-line messages, for example when a run is left out,
+            or while another process has to finish first.
         keep: whether to keep the loaded runs on disk.
 
     Raises:
         RunNotFoundError: a run does not exist, or the store has no runs.
-        JournalError: a newer version of provml wrote one of the given runs.
+        JournalError: a newer version of provml wrote one of the runs in ``runs``.
         QueryError: the detail is unknown.
         MissingExtraError: pyoxigraph is not installed.
     """
@@ -180,7 +181,7 @@ def load_runs(
         wanted = _name_graphs(_journals([find_run(run, store) for run in runs]), note)
         root = _find_common_store([want.journal for want in wanted.values()])
         if root is None and keep:
-            note("the runs are not in one store: loading them into memory")
+            note("the runs are not all in the same store: loading them into memory")
     graphs = {name: want.journal.folder for name, want in wanted.items()}
     prefixes = {}
     if len(wanted) == 1:
@@ -212,7 +213,7 @@ def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict
             journal.state()
         except JournalError as error:
             load_report.left_out[folder] = str(error)
-            note(f"left out: {error}")
+            note(f"a run is left out: {error}")
         except RunNotFoundError:
             continue  # the run was deleted in the meantime
         else:
@@ -225,13 +226,13 @@ def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict
 
 
 def _name_graphs(journals: Sequence[Journal], note: NoteTaker) -> dict[str, _WantedRun]:
-    """Return the runs by the names of their graphs. If a run has several copies, use the first."""
+    """Return the runs by the names of their graphs, with only the first copy of each run."""
     wanted: dict[str, _WantedRun] = {}
     for journal in journals:
         name = bundle_iri(journal)
         other = wanted.setdefault(name, _WantedRun(journal)).journal
         if other is not journal and other.folder.resolve() != journal.folder.resolve():
-            note(f"{journal.folder} and {other.folder} are copies of {name}: using the latter")
+            note(f"{other.folder} and {journal.folder} are copies of {name}: using the first")
     return wanted
 
 
@@ -241,7 +242,7 @@ def _find_common_store(journals: Sequence[Journal]) -> Path | None:
 
 
 def _find_store(journal: Journal) -> Path | None:
-    """Return the store that contains a run, or None if the run's path does not fit a store."""
+    """Return the store that contains a run, or None if the run's folder is not in a store."""
     folder, description = journal.folder.resolve(), journal.description
     names = (layout.encode_folder_name(str(description["experiment"])), str(description["id"]))
     return folder.parent.parent if (folder.parent.name, folder.name) == names else None
@@ -256,7 +257,7 @@ def _open_database(root: Path, note: NoteTaker) -> LoadedDatabase | None:
 
 
 class _Loader:
-    """Brings the graphs of a store up to date once, on disk or in memory."""
+    """A loader that brings the graphs of a store up to date once, on disk or in memory."""
 
     def __init__(
         self,
@@ -282,12 +283,12 @@ class _Loader:
         return store
 
     def on_disk(self, database: LoadedDatabase) -> Store | None:
-        """Bring the database on disk up to date and open it. Return None if it can't be used."""
+        """Bring the database on disk up to date and open it. Returns None if it can't be used."""
         try:
             index = database.read_index()
             if index is None or self._find_stale_graphs(index):
                 if not database.writable:
-                    self._note("the loaded runs are outdated and read-only: loading into memory")
+                    self._note("the loaded runs are outdated but read-only: loading into memory")
                     return None
                 self._run_alone(database, self._refresh)
             return self._open_for_reading(database)
@@ -296,9 +297,10 @@ class _Loader:
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do work under an exclusive lock, until the database contains all wanted runs.
+        """Do work under an exclusive lock, and repeat it until the database has all wanted runs.
 
-        Between the work and reading, another process may get the lock and delete the database.
+        The work may have to be repeated because another process can take the lock afterwards, and
+        delete the database before this process reads it.
         """
         for _ in range(_LOCK_ATTEMPTS):
             database.lock_alone()
@@ -330,7 +332,10 @@ class _Loader:
     # -- planning ---------------------------------------------------------------------------------
 
     def _find_stale_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
-        """Mark the runs that are up to date. Return the graphs to load or remove."""
+        """Mark the runs whose graphs are up to date. Returns the names of the stale graphs.
+
+        Stale graphs have to be loaded or removed.
+        """
         for name, want in self._wanted.items():
             entry = index.get(name)
             same = entry is not None and self._is_current(want.journal, entry)
@@ -369,7 +374,7 @@ class _Loader:
         self._refreshed.removed = [name for name in index if name not in self._wanted | kept.keys()]
         going = sum(index[name].triples for name in doomed if name in index)
         if going * _REMOVAL_COST_RATIO > going + sum(entry.triples for entry in kept.values()):
-            database.clear()  # deleting everything is faster than removing single graphs
+            database.clear()  # loading everything again is faster than removing graphs
             kept, doomed, missing = {}, [], list(self._wanted)
         try:
             store = database.open_to_write()
@@ -390,7 +395,7 @@ class _Loader:
         index: dict[str, GraphEntry],
         missing: list[str],
     ) -> None:
-        """Load graphs. From time to time, save the names of the complete graphs in the index."""
+        """Load the missing graphs. The index is saved after about every 200,000 triples."""
         waiting = 0
         for done, name in enumerate(missing, 1):
             journal = Journal(self._wanted[name].journal.folder)
@@ -435,7 +440,7 @@ def _error_first_line(error: OSError) -> str:
 
 
 class _LineCounter:
-    """A sink that counts the lines written to it."""
+    """A sink that counts the lines that are written to it."""
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
@@ -449,7 +454,7 @@ class _LineCounter:
 def _load_graph(store: Store, name: str, mapping: RunMapping, small: bool) -> int:
     """Load a run's triples and the triples that they entail; return the number of triples.
 
-    Large runs are loaded while their triples are being generated.
+    For a large run, a second thread generates the triples while this thread loads them.
     """
     import pyoxigraph
 

@@ -1,7 +1,8 @@
-"""Run a SPARQL query on a pyoxigraph store: prefixes, parameters, and errors with their position.
+"""Runs SPARQL queries on a pyoxigraph store.
 
-Queries are read-only. Updates are rejected, and so is SERVICE, which reads from other servers.
-Imports `answers`, `model.vocabulary`, `errors`; imports pyoxigraph only when needed.
+Defines prefixes, fills in parameters, and reports the positions of errors. Queries are read-only:
+updates are rejected, and so is SERVICE, which reads from other servers.
+Imports `answers`, `errors` and `model`; imports pyoxigraph only when needed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ _TOKEN: Final = re.compile(
 )
 _ERROR_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _MARGIN: Final = "\n" + " " * 40
-"""Padding longer than any keyword: the parser reports an error at the end of a keyword it tried."""
+"""Padding that is longer than any keyword.
+
+The parser reports an error at the end of the keyword that it expected.
+"""
 _MAX_TOKEN_CHARS: Final = 40
 _FORMS: Final = "a query starts with SELECT, ASK, CONSTRUCT or DESCRIBE"
 _IRI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+")
@@ -62,7 +66,7 @@ def ask(
     prefixes: Mapping[str, str],
     graphs: Sequence[str] | None,
 ) -> SparqlAnswer:
-    """Run a query against some or all graphs of a store.
+    """Run a query on some or all graphs of a store.
 
     Args:
         store: a pyoxigraph store.
@@ -72,7 +76,7 @@ def ask(
         graphs: the names of the graphs to query, merged into the default graph; None for all.
 
     Raises:
-        QueryError: the query is invalid or not allowed.
+        QueryError: the query is invalid, or uses a feature that provml does not support.
     """
     from pyoxigraph import NamedNode
 
@@ -93,7 +97,7 @@ def ask(
 
 
 def check_syntax(text: str, prefixes: Mapping[str, str]) -> None:
-    """Raise QueryError, with line and column, if the text is not a valid SPARQL query."""
+    """Raise QueryError, with line and column, if a text is not a valid SPARQL query."""
     from pyoxigraph import Store
 
     try:
@@ -103,7 +107,7 @@ def check_syntax(text: str, prefixes: Mapping[str, str]) -> None:
 
 
 def refuse_depth(text: str) -> None:
-    """Raise QueryError if the query is nested so deeply that pyoxigraph's stack would overflow."""
+    """Raise QueryError if a query is nested so deeply that pyoxigraph's stack might overflow."""
     depth = 0
     for place, character in enumerate(text):
         depth += character in "({["
@@ -111,14 +115,14 @@ def refuse_depth(text: str) -> None:
         if depth > _MAX_NESTING:
             raise QueryError(
                 f"{_describe_position(text, place)}: the query is nested deeper than "
-                f"{_MAX_NESTING} levels"
+                f"{_MAX_NESTING} levels: simplify it"
             )
 
 
 def refuse_service(text: str) -> None:
-    """Raise QueryError if the query uses SERVICE, which would exchange data with other servers.
+    """Raise QueryError if a query uses SERVICE, which would exchange data with other servers.
 
-    Doubtful queries are also rejected, for example a query with an unusual name that contains
+    Some harmless queries are also rejected, for example if they have an unusual name that contains
     "service".
     """
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
@@ -126,35 +130,35 @@ def refuse_service(text: str) -> None:
     if found is not None:
         raise QueryError(
             f"{_describe_position(text, found.start())}: SERVICE is not supported: a query "
-            "reads only the chosen runs"
+            "can read only the loaded runs"
         )
 
 
 def refuse_from(text: str) -> None:
-    """Raise QueryError if the query uses FROM: the choice of runs would silently override it."""
+    """Raise QueryError if a query uses FROM, which the choice of runs would silently override."""
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search(r"(?<![\w:?$-])FROM(?![\w:-])", code, re.IGNORECASE)
     if found is not None:
         raise QueryError(
             f"{_describe_position(text, found.start())}: FROM is not supported: choose the runs "
-            "before the query, or use GRAPH"
+            "before you query them, or use GRAPH"
         )
 
 
 def bind_parameters(text: str, parameters: Mapping[str, Parameter]) -> str:
     """Fill in the parameters of a query, and return the query.
 
-    A parameter is a variable that the query declares on a line ``VALUES ?name { UNDEF }``. If a
-    parameter has no value, that line is removed. Values are escaped as SPARQL terms.
+    A parameter is a variable that the query declares as ``VALUES ?name { UNDEF }``. If no value is
+    given for a parameter, its declaration is removed. Values are escaped as SPARQL terms.
 
     Raises:
-        QueryError: the query has no parameter of a given name, or a value that is meant as an IRI
-            is not an absolute IRI.
+        QueryError: the query does not declare a parameter that has a value, or an `Iri` is not an
+            absolute IRI.
     """
     names = set(re.findall(_parameter_pattern(r"(\w+)"), text))
     for name in parameters:
         if name not in names:
-            known = f"it has: {', '.join(sorted(names))}" if names else "it has none"
+            known = f"use one of {', '.join(sorted(names))}" if names else "it has no parameters"
             raise QueryError(f"the query has no parameter {name!r}; {known}")
     for name in names:
         value = parameters.get(name)
@@ -178,7 +182,7 @@ def _format_parameter(name: str, value: Parameter) -> str:
 
 
 def is_absolute_iri(text: str) -> bool:
-    """Return whether a text is an absolute IRI that can be written between ``<`` and ``>``."""
+    """Return whether a text is an absolute IRI, without characters that SPARQL forbids in IRIs."""
     return _IRI.fullmatch(text) is not None
 
 
@@ -189,7 +193,7 @@ def _describe_position(text: str, offset: int) -> str:
 
 
 def _describe_syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str, str]) -> str:
-    """Return the parser's error on one line, with its position in the user's text."""
+    """Describe a syntax error on one line, with its position in the user's query."""
     found = _ERROR_PLACE.match(str(error))
     parts = found[3].removeprefix("expected one of ").split(", ") if found is not None else []
     senses = [part for part in parts if re.search("[a-z] [a-z]", part)]
@@ -208,7 +212,7 @@ def _describe_syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str,
 def _find_misplaced_token(
     text: str, tokens: Sequence[re.Match[str]], prefixes: Mapping[str, str]
 ) -> re.Match[str] | None:
-    """Return the first token with which the text can no longer become a valid query, or None."""
+    """Return the first token that no valid query can have at this place, or None."""
     from pyoxigraph import Store
 
     store = Store()

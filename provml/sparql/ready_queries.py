@@ -1,8 +1,9 @@
-"""The queries that ship with provml, in files ``queries/<name>.rq`` that describe themselves.
+"""The queries that ship with provml, in the files ``queries/<name>.rq``.
 
-A file starts with comments. The first line says what the query returns. Each further line describes
-a parameter: ``# name: description`` or ``# name (type): description``. The query declares the
-parameter as ``VALUES ?name { UNDEF }``. Imports `errors`, `query`.
+Each file starts with comments. The first comment says what the query returns. Each further comment
+describes a parameter, as ``# name: description`` or ``# name (type): description``. The query
+declares the parameter as ``VALUES ?name { UNDEF }``. Imports `errors`, `query` and
+`model.statements`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ReadyQuery:
         title: a description of the query's result.
         parameters: the description of each parameter, by the parameter's name.
         kinds: the type of each parameter, by the parameter's name; ``string`` by default.
-        text: the query.
+        text: the query itself.
     """
 
     name: str
@@ -40,14 +41,17 @@ class ReadyQuery:
     text: str
 
     def values(self, given: Mapping[str, str]) -> dict[str, Parameter]:
-        """Convert parameters from text to their types. Raises QueryError if that fails."""
+        """Convert the values of parameters from text to their types.
+
+        Raises QueryError if a value can't be converted.
+        """
         return {
             name: _parse_parameter(name, text, self.kinds.get(name)) for name, text in given.items()
         }
 
 
 def describe_query(name: str, text: str) -> ReadyQuery:
-    """Return a query with the description from the comments at its start."""
+    """Parse the comments at the start of a query; return the query with its description."""
     title, parameters, kinds = "", {}, {}
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -69,10 +73,10 @@ def list_ready_queries() -> list[ReadyQuery]:
 
 
 def find_ready_query(name: str) -> ReadyQuery:
-    """Return the query with this name.
+    """Return one of the queries that ship with provml, by name.
 
     Raises:
-        QueryError: the name is unknown. The message lists the known names.
+        QueryError: there is no query with this name. The message lists all names.
     """
     folder = resources.files("provml.sparql").joinpath("queries")
     known = [file.name.removesuffix(_SUFFIX) for file in folder.iterdir()]

@@ -1,9 +1,10 @@
-"""Talk to a SPARQL 1.1 server: credentials, retries, queries, and graphs to upload.
+"""Sends queries and graphs to a SPARQL 1.1 server, with credentials and retries.
 
-A graph is sent in one ``PUT`` request (Graph Store HTTP Protocol), streamed in chunks. The server
-replaces the whole graph at once: nobody sees half a graph, and if the upload fails, the old graph
-stays. Requests use the HTTP client of the standard library.
-Imports `query`, `answers`, `export`, `settings`, `errors`; imports pyoxigraph only when needed.
+A graph is uploaded in one ``PUT`` request (Graph Store HTTP Protocol), which is streamed in chunks.
+The server replaces the whole graph at once, so no client sees half a graph. If the upload fails,
+the old graph remains. Requests use the HTTP client of the standard library.
+Imports `query`, `answers`, `export`, `base.settings` and `errors`; imports pyoxigraph only when
+needed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _WAITING_CHUNKS: Final = 16
 _ANSWERS: Final = "application/sparql-results+json, application/n-triples, text/turtle;q=0.8"
 
 Body = Callable[[], Iterable[bytes]]
-"""A function that creates the request's body. It is called for each attempt."""
+"""A function that creates the body of a request. It is called again for each attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,16 @@ class Response:
 
 
 class Endpoint:
-    """The URL of a SPARQL server, and the credentials for it.
+    """A SPARQL server: its URL, and the credentials for it.
 
-    Credentials come from ``PROVML_SPARQL_TOKEN``, from ``PROVML_SPARQL_USER`` and
-    ``PROVML_SPARQL_PASSWORD``, or else from the user's netrc file. They are sent only over TLS or
-    to this machine. Certificates are checked. Redirects are not followed, because the credentials
-    would go to the new address too.
+    Credentials come from the first of these sources:
+
+    - the environment variable ``PROVML_SPARQL_TOKEN``;
+    - the environment variables ``PROVML_SPARQL_USER`` and ``PROVML_SPARQL_PASSWORD``;
+    - the user's netrc file.
+
+    Credentials are sent only over TLS, or to the local machine. Certificates are verified.
+    Redirects are not followed, because the credentials would be sent to the new address too.
     """
 
     def __init__(self, url: str, wait_s: float = _FIRST_WAIT_S) -> None:
@@ -70,7 +75,7 @@ class Endpoint:
 
         Args:
             url: ``https://...`` or ``http://...``.
-            wait_s: seconds before the second attempt. Each further wait is twice as long.
+            wait_s: seconds to wait before the second attempt. Each further wait is twice as long.
 
         Raises:
             InvalidArgumentError: the URL is invalid or contains credentials.
@@ -88,10 +93,12 @@ class Endpoint:
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii():
             raise InvalidArgumentError(
-                f"a server's URL must start with https:// or http://: {url!r}"
+                f"a server's URL must start with https:// or http:// and be ASCII: {url!r}"
             )
         if any(character <= " " for character in url) or parts.fragment:
-            raise InvalidArgumentError(f"a server's URL has no spaces and no fragment: {url!r}")
+            raise InvalidArgumentError(
+                f"a server's URL can't contain spaces or a fragment: {url!r}"
+            )
         self.url = url
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname, port
@@ -110,10 +117,10 @@ class Endpoint:
         headers: Mapping[str, str],
         body: Body | bytes | None = None,
     ) -> Response:
-        """Send a request, and return the server's response.
+        """Send a request to the server, and return the response.
 
-        If the connection fails, or the server reports that it is busy or broken, the request is
-        sent again, up to five times in total.
+        If the connection fails, or the server reports a temporary error, the request is sent again,
+        up to five times in total.
 
         Raises:
             EndpointError: the connection fails, the server refuses or redirects the request, or the
@@ -131,7 +138,8 @@ class Endpoint:
                 status, asked_s, response = self._send(method, path, headers, body)
             except ssl.SSLCertVerificationError as error:
                 raise EndpointError(
-                    f"{self.url}: its certificate can't be verified: {error.verify_message}"
+                    f"{self.url}: the server's certificate can't be verified: "
+                    f"{error.verify_message}"
                 ) from None
             except EndpointError:
                 raise
@@ -170,15 +178,15 @@ class Endpoint:
                 else:
                     connection.request(method, path, body, own)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # a server that refuses stops reading; its response says why
+                pass  # the server refuses the request and stops reading; its response says why
             try:
                 response = connection.getresponse()
-            except TimeoutError:  # no retry: the server may still be working on the query
+            except TimeoutError:  # do not retry: the server may still be working on the query
                 raise EndpointError(f"{self.url}: no answer within {_ANSWER_S:.0f} s") from None
             content = response.read(_LARGEST_ANSWER + 1)
             if len(content) > _LARGEST_ANSWER:
                 raise EndpointError(
-                    f"{self.url}: the answer has more than {_LARGEST_ANSWER:,} bytes"
+                    f"{self.url}: the answer is larger than {_LARGEST_ANSWER:,} bytes"
                 )
             asked = response.getheader("Retry-After", "")
             media_type = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
@@ -227,13 +235,13 @@ def _build_authorization(known: SparqlCredentials, host: str) -> str | None:
 def _check_token(token: str) -> str:
     if not token.isascii() or not token.isprintable():
         raise EndpointError(
-            "PROVML_SPARQL_TOKEN contains characters that an HTTP header can't hold"
+            "PROVML_SPARQL_TOKEN contains characters that are not allowed in an HTTP header"
         )
     return token
 
 
 def _describe_refusal(status: int, content: bytes) -> str:
-    """Return a server's error response on one line."""
+    """Describe a server's error response on one line."""
     said = " ".join(content[: 4 * _LONGEST_REASON].decode(errors="replace").split())
     name = http.client.responses.get(status, "")
     if status in (401, 403):
@@ -254,15 +262,15 @@ def ask_endpoint(
         endpoint: the server's query URL.
         text, parameters: as for `provml.sparql.LoadedRuns.query`.
         prefixes: prefixes to define in addition to `query.PREFIXES`.
-        graphs: the names of the graphs to query; by default the server chooses.
+        graphs: the names of the graphs to query; by default the server chooses the graphs.
 
     Raises:
         QueryError: the query is invalid.
-        EndpointError: as for `Endpoint.request`, or the answer can't be read.
+        EndpointError: the request fails (see `Endpoint.request`), or the answer can't be read.
     """
     known = {**PREFIXES, **prefixes}
     whole = bind_parameters(text, parameters)
-    # declared on one line, so that a server's error has the line numbers of the user's text
+    # no line breaks here, so that the line numbers in a server's errors are those in ``text``
     declared = " ".join(f"PREFIX {prefix}: <{iri}>" for prefix, iri in known.items())
     fields = [("query", f"{declared} {whole}")]
     for graph in graphs:
@@ -301,19 +309,21 @@ def push_graph(
     mapping: RunMapping,
     progress: Callable[[int], None] = lambda sent: None,
 ) -> int:
-    """Upload a run as a graph, replacing an existing graph. Return the number of bytes sent.
+    """Upload a run as a graph, and return the number of bytes sent.
 
-    Sends the triples of the N-Triples export and the triples that they entail. They are streamed,
-    so memory use here does not grow with the run. Memory use on the server may.
+    If the graph already exists on the server, it is replaced. The upload contains the triples of
+    the N-Triples export and the triples that they entail. The triples are streamed, so memory use
+    does not grow with the run, except perhaps on the server.
 
     Args:
         endpoint: the server's Graph Store URL.
-        graph: the graph's name, an absolute IRI.
+        graph: the graph's name, which is an absolute IRI.
         mapping: the run.
-        progress: called with the number of bytes sent so far. A retry starts again from 0.
+        progress: a function that is called with the number of bytes sent so far. The number starts
+            again from 0 if the upload is retried.
 
     Raises:
-        EndpointError: as for `Endpoint.request`.
+        EndpointError: the request fails (see `Endpoint.request`).
     """
     sent = 0
 
@@ -331,7 +341,7 @@ def push_graph(
 
 
 def _stream_triples(mapping: RunMapping) -> Iterator[bytes]:
-    """Yield a run's triples in chunks. Another thread generates them, a few chunks ahead."""
+    """Yield a run's triples in chunks, which another thread generates a few chunks ahead."""
     chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING_CHUNKS)
     gone = threading.Event()
 

@@ -350,7 +350,7 @@ class TestExport:
         """A slip in a name would write PROV-JSON under it."""
         done = call("export", "first", "-o", tmp_path / "run.xyz", "--store", store)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "cannot tell the format from the extension of " in done.stderr
+        assert "can't tell the format from the extension of " in done.stderr
         assert "run.xyz: choose one with --format" in done.stderr
         assert call("export", "first", "-o", tmp_path / "run", "--store", store).returncode == 0
 

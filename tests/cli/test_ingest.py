@@ -83,7 +83,7 @@ def test_rejected_lines_are_told(
             2,
             "--experiment can't be used with --run",
         ),
-        (["a\0b"], 2, "not a path"),
+        (["a\0b"], 2, "not a valid path"),
     ],
 )
 def test_misuse(

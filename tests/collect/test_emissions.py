@@ -45,7 +45,8 @@ def test_kilograms_since_the_last_reading(store: Path) -> None:
 
 def test_a_failing_tracker_is_reported() -> None:
     """A run would have no emissions, and nobody would learn why."""
-    with pytest.raises(UnavailableError, match="'Utopia' is not a three-letter ISO 3166-1 country code"):
+    problem = "'Utopia' is not a three-letter ISO 3166-1 country code"
+    with pytest.raises(UnavailableError, match=problem):
         EmissionsCollector("Utopia", Tracker(None)).initialize()
 
 

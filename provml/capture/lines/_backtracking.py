@@ -1,9 +1,9 @@
 """Finds regular expressions that may take exponential time on a line that they do not match.
 
-The `re` module backtracks. If an expression repeats a part that can match the same text in several
-ways, as in ``(a+)+``, the number of ways to try doubles with each character. The check reads the
-text of the expression. It errs on the safe side, so it also refuses a few harmless expressions.
-Imports nothing else from provml.
+The `re` module backtracks. Some expressions, such as ``(a+)+``, repeat a part that can match the
+same text in several ways. Then the number of ways to try doubles with each character. The check
+reads the text of the expression. It errs on the safe side, so it also refuses a few harmless
+expressions. Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 _NOT_A_CHARACTER: Final = (".", "^", "$", r"\A", r"\b", r"\B", r"\Z")
 _MAX_HARMLESS_REPEATS: Final = 16
-"""A part that is repeated at most this often has few enough ways to match to be harmless."""
+"""The largest repeat count that is never risky: the number of ways to match stays small."""
 
 _QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d*)\})")
 _GROUP_START: Final = re.compile(
@@ -48,7 +48,7 @@ def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
     alternatives of single characters (``a|b``) are fine. Costs one pass over the pattern.
 
     Args:
-        expression: a compiled expression; its text is therefore known to be valid.
+        expression: the expression to check, compiled to ensure that its text is valid.
     """
     scanner = _Scanner(expression.pattern)
     scanner.read_alternatives(False, bool(expression.flags & re.VERBOSE))

@@ -85,8 +85,8 @@ def _load_parsers() -> tuple[type[LineParser], ...]:
 class LineReader:
     """Records the metrics in text as it arrives. Use it from one thread at a time.
 
-    Costs one search of each block per finder, and a few microseconds for each line with a metric.
-    If patterns are used, every line costs a few microseconds. Keeps at most one line, of 64 KiB, in
+    Each finder searches every block once. In addition, each line with a metric costs a few
+    microseconds; if patterns are used, every line does. Keeps at most one line of up to 64 KiB in
     memory. Reading never raises an error, whatever the text contains.
 
     Args:

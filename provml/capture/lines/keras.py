@@ -132,7 +132,7 @@ class Parser:
 
         Keras moves the cursor back with backspaces. If a log contains no backspaces, `read`
         recognises a new bar by its first state, which is not full. A bar with a single step is
-        always full, so it counts as a later state of the pending bar only if it adds metrics.
+        always full. So it counts as a later state of the pending bar only if it adds metrics.
         """
         if self._pending is None or self._pending.total != bar.total:
             return False
