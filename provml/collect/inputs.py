@@ -49,6 +49,14 @@ def describe_input(
         return _describe_settings(value)
     except (TypeError, ValueError):  # the object does not consist of settings
         pass
+    try:
+        return _describe_object(value, run_folder)
+    except Exception as error:  # the user's object can raise any exception while it is read
+        unread = f"it can't be read: {type(error).__name__}: {error}"[:500]
+        return {"kind": "object", "python": _name_type(value), "unread": unread}
+
+
+def _describe_object(value: object, run_folder: Path) -> Facts:
     from provml.collect.datasets import describe_dataset
     from provml.collect.models import describe_model
 
@@ -65,14 +73,17 @@ def _describe_settings(value: object) -> Facts:
     Raises TypeError or ValueError if the value contains anything that is not a setting.
     """
     text = json.dumps(_convert_settings(value), sort_keys=True, separators=(",", ":"))
-    kind = type(value)
     return {
         "kind": "object",
-        "python": f"{kind.__module__}.{kind.__qualname__}",
+        "python": _name_type(value),
         "sha256": hashlib.sha256(text.encode("ascii")).hexdigest(),
         "digest_of": "json",
         "size": len(text),
     }
+
+
+def _name_type(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _convert_settings(value: object, depth: int = 0) -> Any:
