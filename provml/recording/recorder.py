@@ -272,12 +272,14 @@ class Recorder:
         from provml.journal.history import read_records
         from provml.journal.reader import Journal
 
-        found: Record = {}
+        found: tuple[int, Record] | None = None
         for record in read_records(Journal(self.path), "model"):
-            if record.get("name") == name and record["time"] >= found.get("time", 0):
-                found = record
-        content = found.get("content")
-        return content if isinstance(content, dict) else None
+            time_ns, content = record.get("time"), record.get("content")
+            if record.get("name") != name or not isinstance(content, dict):
+                continue
+            if isinstance(time_ns, int) and (found is None or time_ns >= found[0]):
+                found = time_ns, content
+        return None if found is None else found[1]
 
     def _append(self, record: Record, context: Context | str | None = None) -> None:
         writer = self._open_writer(context)

@@ -151,16 +151,20 @@ def test_an_old_run_keeps_its_names(tmp_path: Path) -> None:
     shutil.copytree(RECORDED / "digits", tmp_path / "digits")
     folder = tmp_path / "digits" / "old"
     old = set((RECORDED / "old-names.txt").read_text().split())
-    changed = {"tag", "source", "step"}  # a source that is the script has the script's name
+    run = "urn:provml:digits/old/"
+    changed = {f"{run}tag/kind", f"{run}tag/kind/2", f"{run}tag/seed"}  # now attributes
+    changed.add(f"{run}source/train.py")  # now the same entity as the script
+    for summary in ("cpu_percent.mean/2", "cpu_percent.max", "memory_percent.mean"):
+        changed.add(f"{run}param/system.{summary}")  # now reading summaries
+    changed.add(f"{run}param/system.memory_percent.max")
+    assert changed < old
+    kept = old - changed
 
-    def kept(found: set[str]) -> set[str]:
-        return {name for name in found if not changed & set(name.split("/")[2:3])}
-
-    assert kept(old) <= names(folder, "series").keys()
+    assert kept <= names(folder, "series").keys()
     options: dict[str, Any] = {"store": tmp_path, "run_id": "old", "resume": True}
     with provml.start_run("digits", formats=(), **options):
         pass
-    assert kept(old) <= names(folder, "series").keys()
+    assert kept <= names(folder, "series").keys()
     assert "store_id" not in json.loads((folder / "run.json").read_text())
 
 
