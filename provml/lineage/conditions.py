@@ -83,6 +83,23 @@ class _Value:
     truth: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedName:
+    """A name in an expression: of a parameter, tag, reading summary or metric.
+
+    Attributes:
+        kinds: what may have this name: ``param``, ``tag``, ``reading_summary`` or ``metric``. The
+            kind that the expression asks for comes first.
+        name: the name as it was logged.
+        contexts: the encoded paths of a metric's context: as given, and in its standard form. None
+            if the expression names no context.
+    """
+
+    kinds: tuple[str, ...]
+    name: str
+    contexts: tuple[str, ...] | None = None
+
+
 def _is_number(value: object) -> bool:
     """Return whether Python can convert a value to a float."""
     try:
@@ -110,6 +127,17 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
     found = compiler.value(node)
     null = Sql("NULL")
     return found.number or null, found.text or null
+
+
+def find_names(expression: str, *, is_condition: bool) -> list[RecordedName]:
+    """Return the names of parameters, tags and so on that a valid condition or value contains."""
+    compiler = _Compiler(expression)
+    node = _parse_expression(expression)
+    if is_condition:
+        compiler.condition(node)
+    else:
+        compiler.value(node)
+    return list(dict.fromkeys(compiler.names))
 
 
 def _parse_expression(expression: str) -> ast.expr:
@@ -158,6 +186,7 @@ def _check_unicode(text: str) -> str:
 class _Compiler:
     def __init__(self, expression: str) -> None:
         self._expression = expression.strip()
+        self.names: list[RecordedName] = []
 
     def _refuse(self, node: ast.expr, what: str) -> NoReturn:
         text = ast.get_source_segment(self._expression, node) or ""
@@ -306,9 +335,12 @@ class _Compiler:
         root, steps = self._path(node)
         if root in _SETTINGS:
             if not steps:
-                self._refuse(node, f"add a name, as in {root}.name")
+                what = f"{root!r} has no value of its own"
+                self._refuse(node, f"{what}: add a name, as in {root}.name")
             name = ".".join([self._one_name(node, keys) for keys, _ in steps])
-            return _setting_value(_setting_kinds(root, name), name)
+            kinds = _setting_kinds(root, name)
+            self.names.append(RecordedName(kinds, name))
+            return _setting_value(kinds, name)
         if root == "metrics":
             return self._metric(node, steps)
         if steps:
@@ -368,10 +400,9 @@ class _Compiler:
         if len(rest) > 1:
             what = f"a metric's name can be followed by a context and one of {', '.join(_FIELDS)}"
             self._refuse(node, f'{what}; write a name with dots in quotes: metrics["a.b"]')
-        where, params = (
-            "x.run = r.run AND x.kind = 'metric' AND x.name = ?",
-            [self._one_name(node, own[0])],
-        )
+        name = self._one_name(node, own[0])
+        where, params = "x.run = r.run AND x.kind = 'metric' AND x.name = ?", [name]
+        contexts: tuple[str, ...] | None = None
         if rest:
             keys = rest[0][0]
             if None in keys:
@@ -380,6 +411,7 @@ class _Compiler:
                 where += " AND x.context IS NULL"
             else:
                 given, standard = encoded_path(keys), encoded_path(standard_path(keys))
+                contexts = (given, standard)
                 if given == standard:
                     where += " AND x.context = ?"
                     params.append(given)
@@ -390,6 +422,7 @@ class _Compiler:
                         " THEN ? ELSE ? END"
                     )
                     params += [params[0], given, given, standard]
+        self.names.append(RecordedName(("metric",), name, contexts))
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))
