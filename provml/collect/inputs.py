@@ -46,10 +46,6 @@ def describe_input(
             f"{value!r:.80} ({type(value).__name__}) can't be an input: pass a path or an object"
         )
     try:
-        return _describe_settings(value)
-    except (TypeError, ValueError):  # the object does not consist of settings
-        pass
-    try:
         return _describe_object(value, run_folder)
     except Exception as error:  # the user's object can raise any exception while it is read
         unread = f"it can't be read: {type(error).__name__}: {error}"[:500]
@@ -60,6 +56,10 @@ def _describe_object(value: object, run_folder: Path) -> Facts:
     from provml.collect.datasets import describe_dataset
     from provml.collect.models import describe_model
 
+    try:
+        return _describe_settings(value)
+    except (TypeError, ValueError):
+        pass  # the object does not consist of settings
     if not callable(getattr(value, "state_dict", None)):
         facts = describe_dataset(value, run_folder, False)
         if "sha256" in facts or "fingerprint" in facts:

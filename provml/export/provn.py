@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".provn"
 
 _INDENT: Final = b"  "
-_ESCAPED: Final = re.compile(r"[=',:;()]")
+_ESCAPED: Final = re.compile(r"[=',:;()]|^[-.]")
 """The characters in local names that PROV-N escapes with a backslash (PN_CHARS_ESC)."""
 
 

@@ -40,7 +40,7 @@ from provml.model.names import (
     encode_name,
     local_name,
 )
-from provml.model.people import name_person
+from provml.model.people import name_owner
 from provml.model.record_mapping import RESULTS, TagVersion, collector_name
 from provml.model.records import RecordMapping
 from provml.model.sample_targets import (
@@ -465,7 +465,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
     """
     description = journal.description
     base = description.get("namespace") or _default_base(description.get("store_id"))
-    owner = description.get("owner")
+    owner = name_owner(description)
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
     return {
         "prov": vocabulary.PROV,
@@ -475,7 +475,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
         "tags": vocabulary.TAGS,
         "base": base,
         "run": run,
-        **({} if owner is None else name_person(owner).prefixes),
+        **({} if owner is None else owner.prefixes),
     }
 
 

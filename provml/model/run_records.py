@@ -14,7 +14,7 @@ from provml.journal.values import Moment
 from provml.model.attributes import Attributes, content_attributes, json_literal, plain_attributes
 from provml.model.event_records import instant_statements
 from provml.model.names import RUN, encode_name, local_name, tag_attribute
-from provml.model.people import name_person
+from provml.model.people import name_owner
 from provml.model.record_mapping import (
     RESULTS,
     JournalEntry,
@@ -210,5 +210,5 @@ def _run_attributes(state: MappingState) -> Attributes:
 
 
 def _person_name(state: MappingState) -> Name | None:
-    owner = state.survey.journal.description.get("owner")
-    return None if owner is None else name_person(str(owner)).name
+    owner = name_owner(state.survey.journal.description)
+    return None if owner is None else owner.name

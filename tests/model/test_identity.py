@@ -36,6 +36,10 @@ OWNERS = {
         "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
     ),
     "https://example.org/åsa": "https://example.org/åsa",
+    "https://example.org/-ada": "https://example.org/-ada",
+    "https://ada@example.org:8080/~ada.l/?a=1%20&b": (
+        "https://ada@example.org:8080/~ada.l/?a=1%20&b"
+    ),
 }
 """Owners that identify a person everywhere, with the person's IRI."""
 
@@ -45,6 +49,11 @@ LOCAL_OWNERS = {
     "dept:vision": "dept%3Avision",
     "Ada L.": "Ada%20L%2E",
     "https://example.org/ada smith": "https%3A%2F%2Fexample.org%2Fada%20smith",
+    "https://[ada": "https%3A%2F%2F%5Bada",
+    "https://example.org:port/ada": "https%3A%2F%2Fexample.org%3Aport%2Fada",
+    "https://example.org/%xda": "https%3A%2F%2Fexample.org%2F%25xda",
+    "https://example.org/a#d#a": "https%3A%2F%2Fexample.org%2Fa%23d%23a",
+    "https://example.org/a\u00d7d": "https%3A%2F%2Fexample.org%2Fa%C3%97d",
 }
 """Owners that identify a person only within a store, with the last part of the person's name."""
 
@@ -150,6 +159,10 @@ def test_an_old_run_keeps_its_names(tmp_path: Path) -> None:
     """Documents that were shared before an upgrade would speak of other things than new ones."""
     shutil.copytree(RECORDED / "digits", tmp_path / "digits")
     folder = tmp_path / "digits" / "old"
+    description = folder / "run.json"
+    description.write_text(description.read_text().replace('"ada"', '"ada@example.org"'))
+    assert names(folder)["urn:provml:person/ada%40example.org"] == "prov:Person"
+    description.write_text(description.read_text().replace('"ada@example.org"', '"ada"'))
     old = set((RECORDED / "old-names.txt").read_text().split())
     run = "urn:provml:digits/old/"
     changed = {f"{run}tag/kind", f"{run}tag/kind/2", f"{run}tag/seed"}  # now attributes
