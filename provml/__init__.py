@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from provml.base.results import (
         AppendedBatch,
         AppendedPoint,
+        Damage,
         DroppedCounts,
         Point,
         PointPage,
@@ -96,6 +97,7 @@ __all__ = [
     "AppendedPoint",
     "ContentNotFoundError",
     "Context",
+    "Damage",
     "DocumentError",
     "DroppedCounts",
     "EndpointError",
@@ -165,6 +167,7 @@ __all__ = [
 _IMPORTED_ON_USE = {
     "AppendedBatch": "provml.base.results",
     "AppendedPoint": "provml.base.results",
+    "Damage": "provml.base.results",
     "DroppedCounts": "provml.base.results",
     "Point": "provml.base.results",
     "PointPage": "provml.base.results",

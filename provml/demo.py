@@ -21,7 +21,7 @@ from provml import _api
 from provml.base.context import Context
 from provml.base.settings import read_settings
 from provml.errors import InvalidArgumentError, MissingExtraError
-from provml.export import document_path
+from provml.export import document_path, open_document
 from provml.journal.reader import Journal
 from provml.recorded_run import RecordedRun
 from provml.recording.run import Run
@@ -279,7 +279,8 @@ def _write_page(run_folder: Path) -> tuple[Path | None, str | None]:
     """Write the page next to the run's document; return its path, or why it can't be written."""
     page = document_path(run_folder, "html")
     try:
-        RecordedRun(run_folder).export("html", page)
+        with open_document(run_folder, "html") as file:
+            RecordedRun(run_folder).export("html", file)
     except MissingExtraError as error:
         return None, str(error)
     return page, None

@@ -7,6 +7,7 @@ packages that derive documents (`model`, `export`, numpy, prov) only when they a
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provml.base.clock import to_datetime
 from provml.base.context import Context, context_from_path, given_path, group_path, matching_paths
-from provml.base.results import DroppedCounts, PointPage, RecordedException
+from provml.base.results import Damage, DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
-from provml.errors import SeriesNotFoundError
+from provml.errors import ProvMLWarning, SeriesNotFoundError
 from provml.journal import history, layout
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
@@ -137,11 +138,34 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
 
 
 class RecordedRun:
-    """A recorded run, as `load` returns it. Each call reads everything recorded so far."""
+    """A recorded run, as `load` returns it. Each call reads everything recorded so far.
+
+    Parameters, tags and metadata are read again only if the run has recorded more in the meantime.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._journal = Journal(path)
+        self._has_warned = False
+        self._journal = self._open_journal()
+        self._settings = {
+            kind: history.LastValues(path, kind, self._open_journal)
+            for kind in ("param", "tag", "metadata", "reading_summary")
+        }
+
+    def _open_journal(self) -> Journal:
+        return Journal(self.path, self._warn_of_damage)
+
+    def _warn_of_damage(self, found: Damage) -> None:
+        """Issue one warning, at the first read that meets damage."""
+        if self._has_warned:
+            return
+        self._has_warned = True
+        message = (
+            f"the files of run {self.path.name} are damaged, and what is damaged is left out "
+            f"({found}); for the full list, run: provml check {self.path}"
+        )
+        # show no source line: the call that notices the damage did not cause it
+        warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
 
     def __repr__(self) -> str:
         return f"<provml.RecordedRun {self.experiment}/{self.id} {self.status}>"
@@ -203,9 +227,18 @@ class RecordedRun:
         return DroppedCounts(state.dropped_samples, state.dropped_events)
 
     @property
+    def damage(self) -> list[Damage]:
+        """The damage in the run's files: empty if everything is as it was written.
+
+        Damaged records are left out of all results. Each access checks all files, which costs about
+        40 ms for a million samples. ``provml check`` also checks copies and documents.
+        """
+        return Journal(self.path).verify()
+
+    @property
     def params(self) -> dict[str, Any]:
         """The parameters of the run, with their latest values."""
-        return self._last_values("param")
+        return self._settings["param"].to_dict()
 
     @property
     def reading_summaries(self) -> dict[str, Any]:
@@ -215,17 +248,17 @@ class RecordedRun:
         there were any alerts, their number, when the run ends. `resources` computes statistics of
         all readings, also for a run that has not ended.
         """
-        return self._last_values("reading_summary")
+        return self._settings["reading_summary"].to_dict()
 
     @property
     def tags(self) -> dict[str, Any]:
         """The tags of the run, with their latest values."""
-        return self._last_values("tag")
+        return self._settings["tag"].to_dict()
 
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata of the run, with the latest value of each key."""
-        return self._last_values("metadata")
+        return self._settings["metadata"].to_dict()
 
     @property
     def external_id(self) -> str | None:
@@ -244,17 +277,14 @@ class RecordedRun:
 
     def _records(self, *kinds: str) -> Iterator[Record]:
         return history.read_records(
-            Journal(self.path), *kinds
+            self._open_journal(), *kinds
         )  # opened again, because a live run grows
-
-    def _last_values(self, kind: str) -> dict[str, Any]:
-        return history.last_values(Journal(self.path), kind)
 
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
         """Return the name and context of each series of a kind; `series` takes both."""
         from provml.model.series import SeriesTable
 
-        table = SeriesTable(Journal(self.path))
+        table = SeriesTable(self._open_journal())
         own = (series for series in table.all if series.kind == kind)
         return list(dict.fromkeys(SeriesName(s.name, context_from_path(s.context)) for s in own))
 
@@ -290,7 +320,7 @@ class RecordedRun:
         """
         from provml.model.series import SeriesTable, series_columns
 
-        table = SeriesTable(Journal(self.path))
+        table = SeriesTable(self._open_journal())
         paths = matching_paths(context)
         found = {s.context for s in table.all if s.name == name}
         path = next((path for path in paths if path in found), paths[0])
@@ -340,7 +370,7 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: a time is invalid.
         """
-        return history.find_events(Journal(self.path), name, source, since, until)
+        return history.find_events(self._open_journal(), name, source, since, until)
 
     def spans(
         self,
@@ -361,14 +391,14 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: a time is invalid.
         """
-        return history.find_spans(Journal(self.path), name, source, since, until)
+        return history.find_spans(self._open_journal(), name, source, since, until)
 
     def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Return a page of the points of a metric group; see `MetricGroup.read`.
 
         Costs one pass over the samples.
         """
-        journal, path, given = Journal(self.path), group_path(group), given_path(group)
+        journal, path, given = self._open_journal(), group_path(group), given_path(group)
         if given is not None and given != path:
             points = history.read_points(journal, given, start_index, limit)
             if points.total:
@@ -404,12 +434,12 @@ class RecordedRun:
         """
         from provml.model.resources import resource_use
 
-        return resource_use(Journal(self.path))
+        return resource_use(self._open_journal())
 
     def artifacts(self) -> list[RecordedContent]:
         """Return the artifacts, models, datasets and inputs, in the order of their logging."""
         found: list[RecordedContent] = []
-        for files in Journal(self.path).writers:
+        for files in self._open_journal().writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
             digests = {
                 series_number(r): r.get("content") for r in records if r["record"] == "digest"
@@ -451,7 +481,7 @@ class RecordedRun:
         """
         from provml.model.mapping import RunMapping
 
-        for statement in RunMapping(Journal(self.path), detail).statements():
+        for statement in RunMapping(self._open_journal(), detail).statements():
             yield from statement.singly()
 
     def to_prov(self, detail: str | None = None) -> ProvDocument:
@@ -466,7 +496,7 @@ class RecordedRun:
         from provml.model.mapping import RunMapping
         from provml.model.prov_document import build_prov_document
 
-        return build_prov_document(RunMapping(Journal(self.path), detail))
+        return build_prov_document(RunMapping(self._open_journal(), detail))
 
     def to_rdflib(self, detail: str | None = None) -> Graph:
         """Build an ``rdflib`` graph of the run that uses the PROV-O vocabulary.
@@ -482,7 +512,7 @@ class RecordedRun:
         from provml.export._graph import rdflib_graph
         from provml.model.mapping import RunMapping
 
-        return rdflib_graph(RunMapping(Journal(self.path), detail))
+        return rdflib_graph(RunMapping(self._open_journal(), detail))
 
     def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
         """Run a SPARQL SELECT query on the run; return one dict of variables per row.
@@ -553,7 +583,7 @@ class RecordedRun:
         from provml.graph.build import run_graph
         from provml.model.mapping import RunMapping
 
-        return run_graph(RunMapping(Journal(self.path), detail))
+        return run_graph(RunMapping(self._open_journal(), detail))
 
     def to_pydot(self, detail: str | None = "series", view: View | None = None) -> Dot:
         """Build a Graphviz picture of the run that follows the PROV layout conventions.
@@ -574,7 +604,7 @@ class RecordedRun:
         from provml.model.mapping import RunMapping
 
         view = view or View()
-        graph = build_picture([RunMapping(Journal(self.path), detail)], view)
+        graph = build_picture([RunMapping(self._open_journal(), detail)], view)
         return dot_graph(graph, view.direction)
 
     def export(
@@ -602,4 +632,7 @@ class RecordedRun:
         """
         from provml.export import export
 
-        export(self.path, format, file, detail, view)
+        mapping = export(self.path, format, file, detail, view)
+        for found in mapping.journal.list_damage():
+            if found.unit is not None or found.file == layout.RUN_FILE:
+                self._warn_of_damage(found)

@@ -111,3 +111,31 @@ class DroppedCounts(NamedTuple):
 
     samples: int
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage(KeyedResult):
+    """A part of a run's files that is damaged, missing, or can't be verified.
+
+    ``str(damage)`` describes it in one line, such as ``NAME.samples: records 257 to 512 are
+    damaged``.
+
+    Attributes:
+        file: the name of the file; None if the damage concerns no single file.
+        problem: a description of the damage, without the file.
+        count: how many records, lines or bytes are affected; for a file as a whole, 1.
+        unit: what ``count``, ``first`` and ``last`` count: ``records``, ``lines`` or ``bytes``;
+            None for a file as a whole.
+        first: the number of the first affected record or line, from 1; None if unknown.
+        last: the number of the last one; None if unknown.
+    """
+
+    file: str | None
+    problem: str
+    count: int = 1
+    unit: str | None = None
+    first: int | None = None
+    last: int | None = None
+
+    def __str__(self) -> str:
+        return self.problem if self.file is None else f"{self.file}: {self.problem}"

@@ -56,9 +56,12 @@ def _check_umask() -> None:
 def cache_folder() -> Path:
     """Return the folder for files that provml can recreate.
 
-    This is ``provml`` in ``XDG_CACHE_HOME``, or in ``~/.cache`` if that variable is not set.
+    This is ``provml`` in ``XDG_CACHE_HOME``, or in ``~/.cache`` if that variable is not set to an
+    absolute path.
     """
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser(os.path.join("~", ".cache"))
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(cache):
+        cache = os.path.expanduser(os.path.join("~", ".cache"))
     return Path(cache) / "provml"
 
 

@@ -12,13 +12,15 @@ problems. Imports only `errors` and `settings` from provml.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-import shutil
+import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, Self
 
 from provml.base.settings import store_umask
 from provml.errors import StoreError
@@ -26,6 +28,8 @@ from provml.errors import StoreError
 PARTIAL_SUFFIX: Final = ".part"
 """The suffix of the temporary files of `replacing`. A process that is killed leaves them behind."""
 
+_TEMPORARY_NAME: Final = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
+_CREATE_ATTEMPTS: Final = 10
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
@@ -35,6 +39,16 @@ _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+class EntryName(str):
+    """The name of an entry in an open folder, which is all that the kernel and audit hooks see.
+
+    The class tells the audit hook of ``provml run`` that the name is not relative to the working
+    folder.
+    """
+
+    __slots__ = ()
 
 
 class FolderEntry(NamedTuple):
@@ -73,31 +87,65 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
     Raises StoreError if the file is larger.
     """
-    with open_to_read(root, path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise StoreError(f"{path} is larger than {limit:,} bytes, the most that provml reads")
-    return content
+    return _read_limited(open_file(root, path), path, limit)
 
 
-def open_folder(root: Path, path: Path) -> int:
-    """Open a folder below the root, or the root itself, and return its descriptor."""
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for name in _split_below(root, path):
-            fd, parent = _open_folder_in(fd, name, path), fd
-            os.close(parent)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+class OpenFolder:
+    """A folder below the root, held open, so that you open its files without another walk.
 
+    Use it in a ``with`` block. Each call costs one to four system calls.
 
-def list_folder(root: Path, path: Path) -> list[FolderEntry]:
-    """Return the entries of a folder below the root, sorted by name."""
-    fd = open_folder(root, path)
-    try:
-        with os.scandir(fd) as entries:
+    Attributes:
+        path: the folder's path, for messages.
+    """
+
+    def __init__(self, root: Path, path: Path) -> None:
+        """Open the folder. Raises StoreError if a component of the path is not a folder."""
+        self.path = path
+        self._fd = open_folder(root, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._fd)
+
+    def open_folder(self, name: str) -> OpenFolder:
+        """Open a folder in this folder."""
+        child = object.__new__(OpenFolder)
+        child.path = self.path / name
+        child._fd = _open_folder_in(self._fd, name, child.path)
+        return child
+
+    def open_to_read(self, name: str) -> BinaryIO:
+        """Open a regular file in this folder for reading bytes."""
+        return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
+
+    def read_file(self, name: str, limit: int) -> bytes:
+        """Return the content of a regular file in this folder, of at most ``limit`` bytes.
+
+        Raises StoreError if the file is larger.
+        """
+        path = f"{self.path}/{name}"
+        return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
+
+    def read_link(self, name: str) -> str:
+        """Return the path that a link in this folder leads to, without following the link."""
+        return os.readlink(name, dir_fd=self._fd)
+
+    def read_status(self, name: str) -> os.stat_result:
+        """Return the `os.stat_result` of an entry. The entry may be a link or a special file."""
+        return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def read_statuses(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the name and the `os.stat_result` of each entry, as `read_status` returns it."""
+        with os.scandir(self._fd) as entries:
+            for entry in entries:
+                yield entry.name, entry.stat(follow_symlinks=False)
+
+    def list(self) -> list[FolderEntry]:
+        """Return the entries of this folder, sorted by name."""
+        with os.scandir(self._fd) as entries:
             return sorted(
                 FolderEntry(
                     entry.name,
@@ -106,8 +154,43 @@ def list_folder(root: Path, path: Path) -> list[FolderEntry]:
                 )
                 for entry in entries
             )
-    finally:
+
+
+def open_folder(root: Path, path: Path) -> int:
+    """Open a folder below the root, or the root itself, and return its descriptor."""
+    return _open_folder_below(root, _split_below(root, path), path)
+
+
+def _open_folder_below(root: Path, names: tuple[str, ...], path: Path) -> int:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            fd, parent = _open_folder_in(fd, name, path), fd
+            os.close(parent)
+    except BaseException:
         os.close(fd)
+        raise
+    return fd
+
+
+def open_or_create_file(root: Path, path: Path) -> int:
+    """Open a regular file below the root for reading and writing; create it if it is missing."""
+    for _ in range(_CREATE_ATTEMPTS):
+        try:
+            return open_file(root, path, os.O_RDWR)
+        except FileNotFoundError:
+            pass
+        try:
+            return open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            pass
+    raise StoreError(f"other processes keep creating and removing {path}")
+
+
+def list_folder(root: Path, path: Path) -> list[FolderEntry]:
+    """Return the entries of a folder below the root, sorted by name."""
+    with OpenFolder(root, path) as folder:
+        return folder.list()
 
 
 def read_status(root: Path, path: Path) -> os.stat_result:
@@ -147,33 +230,42 @@ def make_folder(root: Path, path: Path) -> bool:
     try:
         for name in names:
             created = _make_folder_in(fd, name)
-            fd, parent = _open_folder_in(fd, name, path), fd
+            fd, parent = (_open_new_folder_in if created else _open_folder_in)(fd, name, path), fd
             os.close(parent)
             if created:
-                os.fchmod(fd, 0o777 & ~store_umask())
+                _set_folder_mode(fd)
     finally:
         os.close(fd)
     return created
 
 
 @contextmanager
-def replacing(root: Path, path: Path) -> Iterator[BinaryIO]:
+def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
     """Write a new version of a file: give a temporary file, which replaces the file at the end.
 
     If the body raises an exception, the file stays unchanged and the temporary file is removed. If
-    the path is a link, the link is replaced, and what it leads to stays unchanged.
+    the path is a link, the link is replaced, and what it leads to stays unchanged. The new version
+    has the permissions of the old one, if there is one.
+
+    Args:
+        root: the store's root.
+        path: the path of the file.
+        sync: whether to write the file to the disk before it replaces the old one, which costs an
+            fsync. Without it, a power loss can leave an empty file.
     """
     with _open_parent(root, path) as (parent, name):
-        temporary = _temporary_name(name)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        with open(_open_file_in(parent, temporary, path, flags), "w+b") as file:
+        temporary, fd = _create_temporary(parent, name, path)
+        with open(fd, "w+b") as file:
             try:
+                _keep_permissions(parent, name, file.fileno())
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
-                os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+                if sync:
+                    os.fsync(file.fileno())
+                _rename(parent, temporary, parent, name, path)
             except BaseException:
-                os.unlink(temporary, dir_fd=parent)
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
                 raise
 
 
@@ -184,36 +276,105 @@ def create_file(root: Path, path: Path, content: bytes) -> bool:
     see either no file or the whole content.
     """
     with _open_parent(root, path) as (parent, name):
-        temporary = _temporary_name(name)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with open(_open_file_in(parent, temporary, path, flags), "wb") as file:
+        temporary, fd = _create_temporary(parent, name, path)
+        with open(fd, "wb") as file:
             try:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
                 return _name_file(parent, temporary, name)
             finally:
-                _remove_in(parent, temporary)
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
+
+
+def sweep_temporaries(root: Path, path: Path) -> list[Path]:
+    """Remove the temporary files in a folder whose processes have ended, and return their paths.
+
+    Removes only regular files with a name that `replacing` gives, and only if no process holds
+    their lock. Does not look into the folders in the folder.
+    """
+    swept: list[Path] = []
+    fd = open_folder(root, path)
+    try:
+        with os.scandir(fd) as entries:
+            names = [entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
+        for name in sorted(names):
+            try:
+                file = _open_file_in(fd, name, path / name, os.O_RDWR)
+            except OSError:
+                continue  # not a regular file, not ours, or renamed in the meantime
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=fd)
+                swept.append(path / name)
+            except OSError:
+                pass  # a process is writing it, or the file system has no locks
+            finally:
+                os.close(file)
+    finally:
+        os.close(fd)
+    return swept
+
+
+def make_link(root: Path, path: Path, target: str) -> None:
+    """Create a symbolic link below the root, as part of a copy of a user's folder."""
+    with _open_parent(root, path) as (parent, name):
+        os.symlink(target, name, dir_fd=parent)
 
 
 def remove_file(root: Path, path: Path) -> None:
     """Remove a file or link below the root; do nothing if it does not exist."""
     with _open_parent(root, path) as (parent, name):
-        _remove_in(parent, name)
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            pass
 
 
 def remove_folder(root: Path, path: Path) -> None:
     """Remove a folder below the root with its content, without following links in it."""
     with _open_parent(root, path) as (parent, name):
-        shutil.rmtree(name, dir_fd=parent)
+        _remove_folder_in(parent, name, path)
+
+
+def remove_empty_folder(root: Path, path: Path) -> bool:
+    """Remove a folder below the root if it is empty. Return False if it contains something."""
+    with _open_parent(root, path) as (parent, name):
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    return True
+
+
+def move(root: Path, source: Path, target: Path) -> None:
+    """Rename a file or folder below the root. If the target is a file or link, replace it.
+
+    Raises OSError if the target is a folder that is not empty.
+    """
+    with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
+        _rename(old, name, new, new_name, target)
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
     """Return the components of a path after the root. Raises StoreError if it is not below."""
+    start, text = os.fspath(root), os.fspath(path)
+    if text == start:
+        return ()
+    if text.startswith(f"{start}/"):  # the usual case, which needs no pathlib
+        names = tuple(name for name in text[len(start) :].split("/") if name not in ("", "."))
+        if ".." not in names:
+            return names
     try:
         names = Path(path).relative_to(root).parts
-    except ValueError:
-        raise StoreError(f"{path} is not in the store {root}") from None
+    except ValueError:  # one of them may be relative, or contain ``..``
+        try:
+            names = Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).parts
+        except ValueError:
+            raise StoreError(f"{path} is not in the store {root}") from None
     if ".." in names:
         raise StoreError(f"{path} leads out of a folder with '..'")
     return names
@@ -225,7 +386,7 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
     names = _split_below(root, path)
     if not names:
         raise StoreError(f"{path} is the store itself, not a file in it")
-    fd = open_folder(root, Path(root, *names[:-1]))
+    fd = _open_folder_below(root, names[:-1], path)
     try:
         yield fd, names[-1]
     finally:
@@ -234,23 +395,24 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
 
 def _open_folder_in(parent: int, name: str, path: Path) -> int:
     try:
-        return os.open(name, _FOLDER_FLAGS, dir_fd=parent)
-    except NotADirectoryError:  # Linux reports links like this, too
+        return os.open(EntryName(name), _FOLDER_FLAGS, dir_fd=parent)
+    except OSError as error:
+        # Linux reports a link as ENOTDIR, other systems as ELOOP
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         kind = _describe_kind(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
         raise StoreError(f"{name!r} in {path} is {kind}") from None
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
-def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
+def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     try:
         if flags & os.O_CREAT:
-            fd = os.open(name, flags | _FILE_FLAGS, 0o600, dir_fd=parent)
-            os.fchmod(fd, 0o666 & ~store_umask())
+            fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
+            _set_mode(fd, 0o666 & ~store_umask())
             return fd
         # look before opening, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
-        fd = os.open(name, flags | _FILE_FLAGS, dir_fd=parent)
+        fd = os.open(EntryName(name), flags | _FILE_FLAGS, dir_fd=parent)
     except StoreError:
         raise
     except OSError as error:
@@ -263,8 +425,35 @@ def _open_file_in(parent: int, name: str, path: Path, flags: int) -> int:
     return fd
 
 
-def _temporary_name(name: str) -> str:
-    return f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
+    """Create a temporary file and lock it; return its name and descriptor.
+
+    The lock tells `sweep_temporaries` that the file is in use.
+    """
+    while True:
+        temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+        fd = _open_file_in(parent, temporary, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_ours = False  # another process is sweeping it
+        except OSError:
+            is_ours = True  # the file system has no locks, so nothing is swept
+        else:
+            is_ours = os.fstat(fd).st_nlink > 0
+        if is_ours:
+            return temporary, fd
+        os.close(fd)
+
+
+def _keep_permissions(parent: int, name: str, fd: int) -> None:
+    """Give a new file the permissions of the file that it will replace, if there is one."""
+    try:
+        old = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(old.st_mode):
+        _set_mode(fd, old.st_mode & 0o777)
 
 
 def _name_file(parent: int, temporary: str, name: str) -> bool:
@@ -274,20 +463,11 @@ def _name_file(parent: int, temporary: str, name: str) -> bool:
     except FileExistsError:
         return False
     except OSError:  # the file system has no hard links, so a lock must keep others from the name
-        import fcntl
-
         fcntl.flock(parent, fcntl.LOCK_EX)  # closing the folder's descriptor releases the lock
         if _exists_in(parent, name):
             return False
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     return True
-
-
-def _remove_in(parent: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=parent)
-    except FileNotFoundError:
-        pass
 
 
 def _exists_in(parent: int, name: str) -> bool:
@@ -304,7 +484,7 @@ def _make_root(root: Path) -> bool:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    os.chmod(root, 0o777 & ~store_umask())
+    _set_mode(root, _shared_folder_mode(os.stat(root)))
     return True
 
 
@@ -316,9 +496,71 @@ def _make_folder_in(parent: int, name: str) -> bool:
     return True
 
 
-def _check_regular(status: os.stat_result, path: Path) -> None:
+def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
+    """Open a folder that this process has just created, even if its umask denies that."""
+    try:
+        return _open_folder_in(parent, name, path)
+    except PermissionError:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(EntryName(name), flags, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)
+        finally:
+            os.close(fd)
+        return _open_folder_in(parent, name, path)
+
+
+def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
+    """Rename an entry of a folder; name the new path in the error if that fails."""
+    try:
+        os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _set_folder_mode(fd: int) -> None:
+    _set_mode(fd, _shared_folder_mode(os.fstat(fd)))
+
+
+def _set_mode(file: int | Path, mode: int) -> None:
+    """Set the mode of a new file or folder, which is private before, unless that is impossible."""
+    try:
+        os.chmod(file, mode)
+    except OSError:
+        pass  # some network file systems have no permissions
+
+
+def _shared_folder_mode(status: os.stat_result) -> int:
+    """Return the mode of a new folder. Keep the bit that passes the folder's group to its files."""
+    return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())
+
+
+def _remove_folder_in(parent: int, name: str, path: Path) -> None:
+    fd = _open_folder_in(parent, name, path)
+    try:
+        with os.scandir(fd) as entries:
+            content = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for entry_name, is_folder in content:
+            if is_folder:
+                _remove_folder_in(fd, entry_name, path / entry_name)
+            else:
+                os.unlink(entry_name, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _check_regular(status: os.stat_result, path: str | Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"{path} is {_describe_kind(status.st_mode)}, not a file")
+        raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
+
+
+def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
+    with open(fd, "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise StoreError(f"{path} is larger than {limit:,} bytes, the most that provml reads")
+    return content
 
 
 def _describe_kind(mode: int) -> str:

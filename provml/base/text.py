@@ -34,6 +34,15 @@ def printable_path(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether text is valid Unicode, which has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def size_text(size: int) -> str:
     """Format a number of bytes with a decimal unit, such as ``512 B`` or ``1.5 MB``."""
     amount, unit = float(min(size, _LARGEST_SIZE)), "B"

@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from provml.base import store_files
 from provml.base.settings import read_settings
 from provml.capture.outer_run import note_missed
 
-PARTS: Final[tuple[str, ...]] = ("files", "trackers")
+PARTS: Final[tuple[str, ...]] = ("files", "trackers", "arguments")
 """The parts of this package whose ``install()`` must be called before the script runs."""
 SITE: Final = Path(__file__).with_name("site")
 """The folder to put first in PYTHONPATH. It contains our ``sitecustomize.py``."""
@@ -37,8 +38,9 @@ def install() -> None:
 
 def _create_marker(run_folder: Path) -> None:
     """Create a marker file in the run's folder, to prove that the command can import provml."""
+    root = store_files.store_root(run_folder)
     try:
-        os.close(os.open(run_folder / _MARKER, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        os.close(store_files.open_or_create_file(root, run_folder / _MARKER))
     except OSError:
         pass
 
@@ -50,8 +52,8 @@ def was_installed(run_folder: Path, keep: bool) -> bool:
         run_folder: the folder of the run.
         keep: whether to keep the marker file; the commands of other ranks may need it.
     """
-    marker = run_folder / _MARKER
-    found = marker.exists()
+    root, marker = store_files.store_root(run_folder), run_folder / _MARKER
+    found = store_files.is_file(root, marker)
     if found and not keep:
-        marker.unlink(missing_ok=True)
+        store_files.remove_file(root, marker)
     return found

@@ -1,16 +1,18 @@
 """The overview of a run that ``provml show`` prints.
 
 Memory use grows with the number of names and digests, not with the number of samples. Imports only
-`export`, `journal`, `model` and `_terminal` from provml.
+`base`, `export`, `journal`, `model` and `_terminal` from provml.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provml.base.store_files import OpenFolder, store_root
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
@@ -271,13 +273,19 @@ def _int_or_none(value: Any) -> int | None:
 
 
 def _find_documents(folder: Path) -> dict[str, SeenDocument]:
-    journal = (path for path in (folder / layout.JOURNAL_FOLDER).glob("*") if path.is_file())
-    written_ns = max((path.stat().st_mtime_ns for path in journal), default=0)
     found: dict[str, SeenDocument] = {}
-    for path in sorted(folder.glob(f"{DOCUMENT_STEM}.*")):
-        if path.is_file():
-            status = path.stat()
-            found[path.name] = SeenDocument(status.st_size, status.st_mtime_ns < written_ns)
+    try:
+        with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as run:
+            with run.open_folder(layout.JOURNAL_FOLDER) as journal:
+                times = (status.st_mtime_ns for _, status in journal.read_statuses())
+                written_ns = max(times, default=0)
+            for entry in run.list():
+                if entry.is_file and entry.name.startswith(f"{DOCUMENT_STEM}."):
+                    status = run.read_status(entry.name)
+                    outdated = status.st_mtime_ns < written_ns
+                    found[entry.name] = SeenDocument(status.st_size, outdated)
+    except OSError:  # the run has no journal, or was removed in the meantime
+        pass
     return found
 
 

@@ -46,6 +46,7 @@ BUILT_IN: Final = {
     "formats": "formats",
     "push": "push",
     "recover": "recover",
+    "check": "check",
     "index": "index",
     "demo": "demo",
 }

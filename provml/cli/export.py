@@ -18,6 +18,7 @@ import click
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.cli._options import FormatName, examples, store_option, view_of, view_options
+from provml.cli.recover import describe_swept
 from provml.journal.reader import describe_damage
 from provml.journal.store import find_run
 
@@ -73,7 +74,16 @@ def export_command(
     Several runs are written to one document with a bundle (in RDF, a named graph) for each run. To
     export several runs, name the file with -o.
     """
-    from provml.export import document_path, export, export_bundles, find_format, guess_format
+    from provml.export import (
+        document_path,
+        export,
+        export_bundles,
+        find_format,
+        guess_format,
+        is_own_document,
+        open_document,
+        sweep_run_folder,
+    )
 
     view = view_of(view_given)
     if format_name is not None:
@@ -86,7 +96,9 @@ def export_command(
     target: Any = document_path(folders[0], chosen) if output is None else output
     if output == _STDOUT:
         target = sys.stdout.buffer
-    with open_sink(target) as sink, _count_bytes(sink, output == _STDOUT) as counted:
+    is_own = len(folders) == 1 and is_own_document(folders[0], chosen, target)
+    opened = open_document(folders[0], chosen) if is_own else open_sink(target)
+    with opened as sink, _count_bytes(sink, output == _STDOUT) as counted:
         written = cast(BinaryIO, counted)
         if len(folders) == 1:
             mapping = export(folders[0], chosen, written, detail, view)
@@ -108,6 +120,8 @@ def export_command(
         f"wrote {where}: {terminal.size_text(size)}, {runs_text}{' and '.join(sorted(details))} "
         f"detail, {samples:,} samples"
     )
+    if output is None:
+        terminal.echo_notes(describe_swept(sweep_run_folder(folders[0])))
     note = describe_damage(damage)
     if note is not None:
         terminal.echo_note(note)

@@ -1,63 +1,145 @@
-"""``provml recover``: closes a run whose process was killed.
+"""``provml recover``: closes runs whose processes were killed, and writes their documents.
 
 Imports `journal`; imports `export` and `capture` only when the command runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import FormatName, examples, run_argument, store_option
+from provml.cli._options import FormatName, examples, store_option
 from provml.errors import ProvMLError
 from provml.journal.reader import Journal
 from provml.journal.recovery import recover
-from provml.journal.store import find_run
+from provml.journal.store import find_runs
+
+_DEFAULT_FORMATS = ("provjson",)
 
 
-@click.command("recover", epilog=examples("provml recover latest"))
-@run_argument
+@click.command(
+    "recover",
+    epilog=examples("provml recover latest", "provml recover provenance"),
+)
+@click.argument("names", metavar="RUN|STORE...", nargs=-1, required=True)
 @click.option(
     "--format",
     "format_name",
     type=FormatName(),
-    default="provjson",
-    show_default=True,
-    help="The format of the document.",
+    help="The format of the document.  [default: the formats that the run was started with]",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Close a run even if its process can't be checked from this machine or container. Use "
+    "this only if you know that the process has ended.",
 )
 @store_option
-def recover_command(run: str, format_name: str, store: str | None) -> None:
-    """Close a run whose process was killed, and write its document.
+def recover_command(
+    names: tuple[str, ...], format_name: str | None, force: bool, store: str | None
+) -> None:
+    """Close runs whose process was killed, and write their missing documents.
 
-    The recorded data is not changed. If the run was started with provml run, the command also
-    records the output and the files that the killed process left behind.
+    The recorded data is not changed, and no file becomes shorter. If the run was started with
+    provml run, the command also records the output and the files that the killed process left
+    behind. If a process was killed while it wrote a document, the command removes the unfinished
+    file and writes the document.
 
-    The command refuses a run whose main process is still alive. Forked children that outlive the
-    main process are not affected. A run that has ended is not changed, so you can safely repeat the
-    command.
+    The command refuses a run whose main process is alive, or may be alive: a process on another
+    machine, or in another container if the file system has no locks. Forked children that outlive
+    the main process are not affected. A run that has ended keeps its status, so you can safely
+    repeat the command.
+
+    For the folder of a store, the command recovers all runs that are not being recorded, and
+    continues if a run can't be recovered.
     """
-    from provml.export import document_path, export, find_format
+    failed = False
+    for name in names:
+        folders, is_store = find_runs(name, store)
+        if not is_store:
+            for line in _recover_run(folders[0], format_name, force):
+                click.echo(terminal.printable(line))
+            continue
+        failed |= _recover_store(name, folders, format_name, force)
+    if failed:
+        raise click.exceptions.Exit(1)
 
-    folder = find_run(run, store)
-    closed = recover(folder)
-    if Journal(folder).state().status == "crashed":
-        closed += _record_leftovers(folder)
-    chosen = find_format(format_name)
-    document = document_path(folder, chosen)
-    for line in closed:
-        click.echo(terminal.printable(line))
+
+def _recover_store(name: str, folders: list[Path], format_name: str | None, force: bool) -> bool:
+    """Recover the runs of a store, and return whether a run could not be recovered."""
+    recording = recovered = failed = 0
+    for folder in folders:
+        run_name = f"{folder.parent.name}/{folder.name}"
+        try:
+            if Journal(folder).state().status == "running":
+                recording += 1
+                continue
+            lines = list(_recover_run(folder, format_name, force, quiet=True))
+        except (ProvMLError, OSError) as error:
+            failed += 1
+            terminal.echo_notes([f"{run_name}: {error}"])
+            continue
+        recovered += bool(lines)
+        for line in lines:
+            click.echo(terminal.printable(f"{run_name}: {line}"))
+    counts = [f"recovered {recovered:,} of {len(folders):,} runs"]
+    counts += [f"{recording:,} still being recorded"] if recording else []
+    counts += [f"{failed:,} could not be recovered"] if failed else []
+    click.echo(f"{terminal.printable(name)}: {', '.join(counts)}")
+    return failed > 0
+
+
+def _recover_run(
+    folder: Path, format_name: str | None, force: bool, quiet: bool = False
+) -> Iterable[str]:
+    """Recover a run, and yield a message for each change.
+
+    Args:
+        quiet: whether to yield nothing if there is nothing to recover.
+    """
+    from provml.export import (
+        document_path,
+        find_missing_documents,
+        requested_formats,
+        sweep_run_folder,
+        write_document,
+    )
+
+    closed = recover(folder, force)
+    yield from closed
     state = Journal(folder).state()
-    if not closed and (state.status != "crashed" or document.exists()):
-        # a crashed run gets an end time only from a recovery
-        recovered = state.status == "crashed" and state.ended_ns is not None
-        done = "already recovered" if recovered else "nothing to recover"
-        click.echo(f"{done}: {terminal.printable(folder.name)} is {state.status}")
+    leftovers = _record_leftovers(folder) if state.status == "crashed" else []
+    yield from leftovers
+    swept = describe_swept(sweep_run_folder(folder))
+    yield from swept
+    journal = Journal(folder)
+    requested = requested_formats(journal)
+    wanted = requested or (_DEFAULT_FORMATS if state.status == "crashed" else ())
+    if format_name is not None and (state.status == "crashed" or format_name in wanted):
+        wanted = (format_name,)
+    missing = find_missing_documents(folder, wanted)
+    for name in missing.unknown:
+        yield f"could not write the document: this provml has no format {name!r}"
+    for chosen in missing.formats:
+        mapping = write_document(folder, chosen)
+        path = document_path(folder, chosen)
+        size = terminal.size_text(path.stat().st_size)
+        yield f"wrote {path} ({size}, {mapping.samples:,} samples)"
+    if quiet or closed or leftovers or swept or missing.formats or missing.unknown:
         return
-    mapping = export(folder, chosen, document)
-    size = terminal.size_text(document.stat().st_size)
-    click.echo(f"wrote {terminal.printable(document)} ({size}, {mapping.samples:,} samples)")
+    recovered = state.status == "crashed"
+    done = "already recovered" if recovered else "nothing to recover"
+    yield f"{done}: {folder.name} is {state.status}"
+    if requested is None and not list(folder.glob("provenance.*")):
+        yield f"to write a document, run: provml export {folder}"
+
+
+def describe_swept(swept: list[Path]) -> list[str]:
+    """Describe the unfinished files that `sweep_run_folder` removed, one message for each."""
+    return [f"removed an unfinished file: {path}" for path in swept]
 
 
 def _record_leftovers(folder: Path) -> list[str]:
@@ -70,10 +152,8 @@ def _record_leftovers(folder: Path) -> list[str]:
     try:
         return record_leftovers(folder)
     except (ProvMLError, OSError) as error:
-        terminal.echo_note(
-            terminal.printable(
-                f"could not record the output and files of the killed command: {error}"
-            )
+        terminal.echo_notes(
+            [f"could not record the output and files of the killed command: {error}"]
         )
         return []
 

@@ -20,7 +20,6 @@ from provml.cli._options import examples, json_option, store_option
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.files import list_writer_files
-from provml.journal.recovery import find_end
 from provml.journal.store import RunEntry, UnreadRun, scan_runs
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ class ListedRun:
         status: the run's status, or ``unreadable``.
         reason: why the run ended as it did, or why it can't be read.
         samples: the number of samples in the run's files, including system readings.
+        damage: a note about files of the run that can't be read, or None.
         values: the values requested with ``--show``.
     """
 
@@ -53,6 +53,7 @@ class ListedRun:
     dropped_samples: int | None = None
     dropped_events: int | None = None
     samples: int | None = None
+    damage: str | None = None
     values: tuple[Any, ...] = ()
 
     @property
@@ -134,6 +135,7 @@ def runs_command(
     if where is None and sort is None and not show:
         runs = list(_list_runs(place))[:limit]
         _echo_unreadable(runs)
+        _echo_damaged(runs)
     else:
         runs = _find_runs(place, where, sort, show, limit)
     if not runs:
@@ -158,7 +160,8 @@ def _list_runs(store: Path) -> Iterator[ListedRun]:
     for entry in scan_runs(store):
         if isinstance(entry, UnreadRun):
             path = entry.path
-            yield ListedRun(path.name, path.parent.name, _UNREADABLE, path, reason=entry.reason)
+            experiment = "" if path.parent == store else path.parent.name
+            yield ListedRun(path.name, experiment, _UNREADABLE, path, reason=entry.reason)
         else:
             yield _listed_run(entry)
 
@@ -178,6 +181,7 @@ def _listed_run(entry: RunEntry) -> ListedRun:
         dropped_samples=state.dropped_samples,
         dropped_events=state.dropped_events,
         samples=_count_samples(entry.path),
+        damage=entry.damage,
     )
 
 
@@ -226,7 +230,7 @@ def _count_samples(folder: Path) -> int:
     count = 0
     for files in list_writer_files(folder):
         try:
-            end = find_end(files.samples_path)
+            end = files.find_samples_end()
         except OSError:
             continue
         count += max(0, end - layout.HEADER_SIZE) // layout.RECORD_SIZE
@@ -237,10 +241,18 @@ def _echo_unreadable(runs: Sequence[ListedRun]) -> None:
     """Print why the first few unreadable runs can't be read."""
     unreadable = [run for run in runs if run.status == _UNREADABLE]
     for run in unreadable[:_MOST_REASONS]:
-        terminal.echo_notes([f"run {run.experiment}/{run.id} can't be read: {run.reason}"])
+        terminal.echo_notes([f"{run.path} can't be read: {run.reason}"])
     if len(unreadable) > _MOST_REASONS:
         more = len(unreadable) - _MOST_REASONS
         terminal.echo_note(f"{more:,} more runs can't be read: use --json to see why")
+
+
+def _echo_damaged(runs: Sequence[ListedRun]) -> None:
+    """Print what is missing from the first few runs of which some files can't be read."""
+    damaged = [run for run in runs if run.damage is not None]
+    terminal.echo_notes(f"{run.path}: {run.damage}" for run in damaged[:_MOST_REASONS])
+    if len(damaged) > _MOST_REASONS:
+        terminal.echo_note(f"{len(damaged) - _MOST_REASONS:,} more runs have unreadable files")
 
 
 # -- output -----------------------------------------------------------------------------------

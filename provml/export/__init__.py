@@ -41,6 +41,18 @@ from typing import TYPE_CHECKING
 from provml.base.sinks import Destination, open_sink
 from provml.errors import ExportError
 from provml.export._registry import Format, find_format, guess_format, load_formats
+from provml.export._run_documents import (
+    DOCUMENT_STEM,
+    MissingDocuments,
+    document_path,
+    find_missing_documents,
+    is_own_document,
+    open_document,
+    requested_formats,
+    sweep_run_folder,
+    write_document,
+    write_documents,
+)
 from provml.journal.reader import Journal
 from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
@@ -51,16 +63,21 @@ if TYPE_CHECKING:
 __all__ = [
     "DOCUMENT_STEM",
     "Format",
+    "MissingDocuments",
     "document_path",
     "export",
     "export_bundles",
     "find_format",
+    "find_missing_documents",
     "guess_format",
+    "is_own_document",
     "load_formats",
+    "open_document",
+    "requested_formats",
+    "sweep_run_folder",
+    "write_document",
     "write_documents",
 ]
-
-DOCUMENT_STEM = "provenance"
 
 
 def export(
@@ -101,6 +118,8 @@ def export(
         raise ExportError(
             f"{chosen.name} always contains every sample, so the detail 'series' is not supported"
         )
+    if is_own_document(run_folder, chosen, target):
+        return write_document(Path(run_folder), chosen, detail, view)
     mapping = RunMapping(Journal(run_folder), detail or chosen.default_detail)
     with open_sink(target) as sink:
         chosen.write(mapping, sink, view)
@@ -149,28 +168,3 @@ def _check_view(chosen: Format, view: View) -> None:
             f"the format {chosen.name} does not support {' or '.join(unsupported)}; "
             f"choose from: {', '.join(able)}"
         )
-
-
-def document_path(run_folder: Path, format: str | Format) -> Path:
-    """Return the path of the document that `write_documents` writes in a format."""
-    return run_folder / f"{DOCUMENT_STEM}{find_format(format).suffix}"
-
-
-def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
-    """Write a run's documents, one for each format, to the run's folder.
-
-    Raises:
-        ExportError: two of the formats have the same file extension. Also raises the errors of
-            `export`.
-    """
-    written: dict[Path, str] = {}
-    for name in dict.fromkeys(formats):
-        chosen = find_format(name)
-        path = document_path(run_folder, chosen)
-        if path in written:
-            raise ExportError(
-                f"{written[path]} and {name} have the same file extension: "
-                f"{name} would overwrite {path.name}"
-            )
-        export(run_folder, chosen, path)
-        written[path] = name

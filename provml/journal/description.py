@@ -1,34 +1,91 @@
 """Reads ``run.json``, the file that describes a run, and checks the version of its format.
 
-Reads at most 1 MiB. Imports only `layout` and `errors` from provml.
+Reads at most 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and `errors` from
+provml.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from provml.errors import JournalError
-from provml.journal import layout
+from provml.base.store_files import OpenFolder, store_root
+from provml.errors import JournalError, StoreError
+from provml.journal import checksums, layout
 
 _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
-def read_description(folder: Path) -> dict[str, Any] | None:
-    """Return the contents of a run's ``run.json``, or None if the file can't be read.
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """A run's ``run.json``, as it was read.
+
+    Attributes:
+        content: the description; None if the file is missing, damaged or no description.
+        checksum: the checksum of the whole file; None if the file can't be read.
+        is_verified: whether the file matches the checksum that it contains. False if it has none.
+        problem: why the file can't be used; None if it can, or if it is missing.
+    """
+
+    content: dict[str, Any] | None = None
+    checksum: str | None = None
+    is_verified: bool = False
+    problem: str | None = None
+
+
+def read_run_file(folder: OpenFolder) -> RunFile:
+    """Read the ``run.json`` in an open folder, and check it against the checksum in it.
 
     Raises JournalError if the file has a newer format version than this provml can read.
     """
     try:
-        with open(folder / layout.RUN_FILE, "rb") as file:
-            known = json.loads(file.read(_MAX_DESCRIPTION_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return None
+        content = folder.read_file(layout.RUN_FILE, _MAX_DESCRIPTION_BYTES)
+    except StoreError:
+        return RunFile(problem="not a regular file of at most 1 MiB")
+    except OSError:
+        return RunFile()
+    checksum, is_intact = checksums.format_checksum(content), checksums.check_description(content)
+    try:
+        known = json.loads(content)
+    except (ValueError, RecursionError):
+        known = None
     if not isinstance(known, dict):
+        return RunFile(None, checksum, problem="the file is damaged")
+    check_format_version(folder.path, known.get("format"))
+    if is_intact is False:
+        return RunFile(None, checksum, problem="the file is damaged")
+    known.pop(checksums.FIELD, None)
+    return RunFile(known, checksum, is_intact is True)
+
+
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Return the contents of a run's ``run.json``; None if the file can't be read or is damaged.
+
+    Raises JournalError if the file has a newer format version than this provml can read.
+    """
+    try:
+        with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as held:
+            return read_run_file(held).content
+    except OSError:
         return None
-    check_format_version(folder, known.get("format"))
-    return known
+
+
+def find_description_checksum(folder: Path) -> str | None:
+    """Return the checksum of a run's ``run.json``; None if the file is missing or damaged."""
+    try:
+        with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as held:
+            found = read_run_file(held)
+    except (OSError, JournalError):
+        return None
+    return None if found.content is None else found.checksum
+
+
+def encode_description(content: dict[str, Any]) -> bytes:
+    """Return a run's description as the content of ``run.json``, with a checksum."""
+    return checksums.seal_description(json.dumps(content, indent=1).encode("ascii") + b"\n")
 
 
 def check_format_version(path: Path, version: object) -> None:

@@ -11,6 +11,7 @@ A run's folder
         journal/<writer>.events.jsonl   everything else, one JSON object per line
         artifacts/                   copies of files, and captured content (a diff, ...)
         provenance.json              PROV-JSON, written at the end from the journal
+        documents.sha256             the digests of the documents
 
 Each recording process writes its own pair of files and no others. ``<writer>`` is ``<start,
 nanoseconds since the epoch, 20 digits>-<pid>-<8 hex digits>``, so the names sort by start time.
@@ -33,7 +34,8 @@ offset type   meaning
 40     i64    time the writer ended; 0 if it has not ended
 48     u32    how it ended: 0 not yet, 1 finished, 2 failed, 3 interrupted, 4 crashed
               (closed later by recovery), 5 a helper process closed its files
-52     12x    reserved, zero
+52     u32    checksum of the 52 bytes before; 0 if the writer has not ended
+56     8x     reserved, zero
 ====== ====== ==================================================================
 
 Records of 32 bytes follow, up to the end of the file:
@@ -59,11 +61,15 @@ without a step or epoch, the writer may fill them in later; nothing else in a re
 ------------------
 One JSON object per line, in UTF-8 (in fact, all characters are ASCII). The key ``record`` names the
 kind of the line; ``schemas/journal.schema.json`` describes every kind. The first line has the kind
-``writer``. A ``series`` line declares a series and comes before the first sample of that series.
-Its ``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record
-is the offset of a ``sample`` line in the same events file. The binary record still contains the
-step and epoch. Readers skip and count every line that does not end in a line feed or can't be
-parsed.
+``writer``. The file gets its name when this line is written. Until the process ends, it holds an
+exclusive ``flock`` on the file, unless the line has no ``lock``.
+
+A ``series`` line declares a series and comes before the first sample of that series. Its
+``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record is
+the offset of a ``sample`` line in the same events file. The binary record still contains the step
+and epoch. Readers skip and count every line that does not end in a line feed or can't be parsed.
+``provml.journal.checksums`` describes the checksums of lines and samples; files of early versions
+have none.
 
 Imports nothing else from provml.
 """
@@ -92,12 +98,15 @@ DROPPED_OFFSET: Final = 24
 DROPPED_FIELDS: Final = struct.Struct("<QQ")
 ENDED_OFFSET: Final = 40
 ENDED_FIELDS: Final = struct.Struct("<qI")
+HEADER_CHECKSUM_OFFSET: Final = 52
 
 RECORD_F64: Final = struct.Struct("<qqdiI")
 RECORD_I64: Final = struct.Struct("<qqqiI")
 RECORD_TEXT: Final = struct.Struct("<qqQiI")
 RECORD_SIZE: Final = RECORD_F64.size
 SERIES_OFFSET: Final = 28
+BLOCK_RECORDS: Final = 256
+"""The number of records in a block, which has one checksum."""
 NO_STEP: Final = -(2**63)
 ABANDONED_SLOT: Final = 2**32 - 1
 NO_EPOCH: Final = -1

@@ -6,7 +6,11 @@ Imports nothing else from provml.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+_INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
+"""The number of the pid namespace of every Linux system outside containers (PROC_PID_INIT_INO)."""
+_MACHINE_ID_LENGTH: Final = 32
 
 
 def _read_boot_id() -> str | None:
@@ -41,31 +45,119 @@ def _read_pid_namespace() -> int | None:
         return None
 
 
+def _read_machine_id() -> str | None:
+    """Return a digest of this machine's id, which must not be published itself; None if unknown."""
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            own_id = file.read(64).strip()
+    except OSError:
+        return None
+    if len(own_id) != _MACHINE_ID_LENGTH:  # empty, or not yet set
+        return None
+    import hashlib
+
+    return hashlib.sha256(b"provml:" + own_id).hexdigest()[:32]
+
+
 def describe_process() -> dict[str, Any]:
     """Return facts about this process that let a reader check later whether it is still alive."""
     pid = os.getpid()
     return {
         "pid": pid,
         "host": os.uname().nodename,
+        "machine_id": _read_machine_id(),
         "boot_id": _read_boot_id(),
         "pid_namespace": _read_pid_namespace(),
         "start_ticks": _read_start_ticks(pid),
     }
 
 
-def is_process_alive(writer: dict[str, Any]) -> bool | None:
-    """Return whether the process that `describe_process` described is alive; None if unknown.
+class Liveness(NamedTuple):
+    """Whether a process is alive.
 
-    The answer is unknown for a process on another host or in another pid namespace.
+    Attributes:
+        is_alive: True or False; None if this can't be checked from here.
+        doubt: why it can't be checked; empty if it can.
     """
-    if writer.get("host") != os.uname().nodename:
-        return None
-    if writer.get("boot_id") != _read_boot_id():
-        return False
-    if writer.get("pid_namespace") not in (None, _read_pid_namespace()):
-        return None
+
+    is_alive: bool | None
+    doubt: str = ""
+
+
+def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness:
+    """Return whether the process that `describe_process` described is alive.
+
+    Uses no clock, because the clocks of two machines can differ.
+
+    Args:
+        writer: the facts from `describe_process`, as the process recorded them.
+        is_lock_held: whether a process holds the lock of the events file, as
+            `writer_lock.is_lock_held` returns it.
+    """
+    if is_lock_held:
+        return Liveness(True)
+    host = writer.get("host")
+    if _is_same_boot(writer):
+        if is_lock_held is False:
+            return Liveness(False)
+        if _is_same_pid_namespace(writer):
+            return Liveness(_is_pid_alive(writer))
+        return Liveness(
+            None, "it ran in another container, where the same process has another number"
+        )
+    if host != os.uname().nodename:
+        return Liveness(None, f"it ran on {host}, and this machine is {os.uname().nodename}")
+    if _is_same_machine(writer):
+        return Liveness(False)  # the machine has restarted since
+    return Liveness(
+        None, f"either {host} has restarted since, or it ran on another machine with the same name"
+    )
+
+
+def ran_here(writer: dict[str, Any]) -> bool:
+    """Return whether a process ran on this machine and in this process's pid namespace.
+
+    Only then do process numbers and paths that it recorded mean the same here.
+    """
+    if _is_same_boot(writer):
+        return _is_same_pid_namespace(writer)
+    return (
+        writer.get("host") == os.uname().nodename
+        and _is_same_machine(writer)
+        and _is_same_pid_namespace(writer)
+    )
+
+
+def _is_same_boot(writer: dict[str, Any]) -> bool:
+    """Return whether the process ran under the running kernel."""
+    boot_id = _read_boot_id()
+    if boot_id is None:  # not Linux
+        return writer.get("boot_id") is None and writer.get("host") == os.uname().nodename
+    return writer.get("boot_id") == boot_id
+
+
+def _is_same_pid_namespace(writer: dict[str, Any]) -> bool:
+    namespace = writer.get("pid_namespace")
+    if namespace is None:  # not Linux, or an early version of provml
+        return writer.get("host") == os.uname().nodename
+    return bool(namespace == _read_pid_namespace())
+
+
+def _is_same_machine(writer: dict[str, Any]) -> bool:
+    """Return whether the process ran on this machine, outside containers.
+
+    Containers made from the same image can have the same machine id, even on different machines.
+    """
+    return (
+        writer.get("pid_namespace") == _INITIAL_PID_NAMESPACE
+        and isinstance(writer.get("machine_id"), str)
+        and writer.get("machine_id") == _read_machine_id()
+    )
+
+
+def _is_pid_alive(writer: dict[str, Any]) -> bool:
     pid = writer.get("pid")
-    if not isinstance(pid, int) or pid <= 0:
+    if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
     started, ticks = writer.get("start_ticks"), _read_start_ticks(pid)
     if started is not None and ticks is not None:

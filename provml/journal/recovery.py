@@ -1,27 +1,44 @@
 """Closes the journal files that dead processes left open.
 
-Cuts the unused space off the samples files, and writes the missing end lines. No other module
-changes the files of another process, and this module does so only if that process is dead.
-Imports only `journal` and `errors` from provml.
+Writes the missing end lines. Never shortens a file, because the writer may still map it, and never
+changes the files of a process that may be alive. No other module changes the files of another
+process. Imports only `journal`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from provml.errors import JournalError
+from provml.base import store_files
+from provml.errors import JournalError, StoreError
 from provml.journal import layout
+from provml.journal.block_sealing import SealedBlocks, build_checksum_lines
+from provml.journal.checksums import (
+    BLOCK_BYTES,
+    block_checksum,
+    format_checksum,
+    seal_header,
+    seal_line,
+    seed_of,
+)
 from provml.journal.files import Header, WriterFiles, list_writer_files
-from provml.journal.status import is_writer_alive
+from provml.journal.layout import Record
+from provml.journal.process import Liveness
+from provml.journal.status import check_writer, describe_writer
+from provml.journal.verification import count_lines
 
 _SEARCH_BYTES: Final = 2**20
+_LOCK_WAIT_S: Final = 60.0
+_LOCK_PAUSE_S: Final = 0.02
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
@@ -39,59 +56,123 @@ class _OpenWriter:
         return bool(self.identity.get("role", None if self.files.index else "owner") == "owner")
 
     @property
+    def liveness(self) -> Liveness:
+        """Whether the writing process is alive."""
+        return check_writer(self.files)
+
+    @property
     def description(self) -> str:
         """A description of the writing process, for messages."""
-        if not self.identity:
-            return f"the unknown process that wrote {self.files.name}"
-        return f"process {self.identity.get('pid')} on {self.identity.get('host')}"
+        return describe_writer(self.files)
 
 
-def recover(run_folder: Path) -> list[str]:
+def recover(run_folder: Path, force: bool = False) -> list[str]:
     """Close the files of all dead writers of a run, and return one message for each writer.
 
     Costs one pass over the dead writers' files. Does not change a run whose owners have all ended.
     Idempotent, and safe to run concurrently.
 
+    Args:
+        run_folder: the run's folder.
+        force: whether to close the files of an owner if it can't be checked from here whether its
+            process is alive. The files of a process that is alive are never closed.
+
     Raises:
-        JournalError: the run is still being recorded, or has a newer format version.
+        JournalError: the run is still being recorded, or may be, or has a newer format version.
+        StoreError: the journal folder is a link.
         OSError: a file can't be written. The next call continues where this one stopped.
     """
-    with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
+    run_folder = Path(os.path.abspath(run_folder))
+    with lock_journal(run_folder):
         open_writers = [
             writer for files in list_writer_files(run_folder) for writer in _find_open_writer(files)
         ]
         owners = [writer for writer in open_writers if writer.is_owner]
-        for writer in owners:
-            if is_writer_alive(writer.files, writer.identity):
-                raise JournalError(
-                    f"run {run_folder.name} is still being recorded by {writer.description}: "
-                    "end that process first"
-                )
+        assumed = _refuse_living(run_folder, owners, force)
         if not owners:
             return []
         helpers = [
-            w for w in open_writers if not w.is_owner and not is_writer_alive(w.files, w.identity)
+            writer
+            for writer in open_writers
+            if not writer.is_owner and writer.liveness.is_alive is False
         ]
         # close the owners last: if recovery is interrupted, the next call finds the run still open
-        return [line for writer in (*helpers, *owners) for line in _close_writer(writer)]
+        return assumed + [
+            line for writer in (*helpers, *owners) for line in _close_writer(run_folder, writer)
+        ]
+
+
+def _refuse_living(run_folder: Path, owners: list[_OpenWriter], force: bool) -> list[str]:
+    """Raise JournalError if an owner is alive or may be alive.
+
+    With ``force``, return a message for each owner that is only assumed to be dead.
+    """
+    assumed = []
+    for writer in owners:
+        liveness = writer.liveness
+        if liveness.is_alive:
+            raise JournalError(
+                f"run {run_folder.name} is still being recorded by {writer.description}: "
+                "end that process first"
+            )
+        if liveness.is_alive is None:
+            if not force:
+                raise JournalError(
+                    f"run {run_folder.name} may still be being recorded by {writer.description}. "
+                    f"This can't be checked from here: {liveness.doubt}. Run this command on the "
+                    "machine and in the container of that process, or add --force if you know "
+                    "that the process has ended"
+                )
+            assumed.append(
+                f"assumed that {writer.description} has ended, because of --force; this can't be "
+                f"checked from here: {liveness.doubt}"
+            )
+    return assumed
 
 
 @contextmanager
-def lock_exclusively(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a folder if it exists and its file system supports locks."""
+def lock_journal(run_folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
+    """Hold an exclusive lock on a run's journal folder, if its file system supports locks.
+
+    Does nothing if there is no such folder.
+
+    Args:
+        run_folder: the run's folder.
+        wait_s: how many seconds to wait while another process holds the lock.
+
+    Raises:
+        StoreError: another process still holds the lock, or the folder is a link.
+    """
+    run_folder = Path(os.path.abspath(run_folder))
+    folder = run_folder / layout.JOURNAL_FOLDER
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = store_files.open_folder(store_files.store_root(run_folder), folder)
     except FileNotFoundError:
         yield
         return
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        except OSError:
-            pass  # harmless: two recoveries cut at the same offset, and one end line counts
+        _lock_within(fd, folder, wait_s)
         yield
     finally:
         os.close(fd)
+
+
+def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:  # the other process may be stopped
+                raise StoreError(
+                    f"another process has locked {folder} for more than {wait_s:g} s: it may be "
+                    "recovering the run, so wait for it or end it"
+                ) from None
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:
+            return  # harmless: one end line counts, even if two recoveries write one each
+        else:
+            return
 
 
 def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
@@ -110,26 +191,33 @@ def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
         yield writer
 
 
-def _close_writer(writer: _OpenWriter) -> Iterator[str]:
+def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:
     """Close a dead writer's files, and yield a message that says what was changed."""
     files, reason = writer.files, f"{writer.description} died without ending the run"
+    root, journal = store_files.store_root(run_folder), run_folder / layout.JOURNAL_FOLDER
+    events_path, samples_path = journal / files.events_path.name, journal / files.samples_path.name
     ended_ns = _find_last_time_ns(writer)
-    has_events = files.events_path.is_file()
-    has_header = writer.header.created_ns != 0
+    has_events = store_files.is_file(root, events_path)
+    has_header = writer.header.created_ns != 0 and store_files.is_file(root, samples_path)
     done: list[str] = []
+    lines: list[Record] = []
+    if has_events and has_header:
+        lines += _describe_open_blocks(root, samples_path, files)
+    if writer.is_owner:
+        end: Record = {"record": "end", "time": ended_ns, "status": "crashed"}
+        lines.append(end | {"reason": f"{reason}; closed by recovery"})
+    if has_events and _append_lines(root, events_path, files, lines):
+        done.append("ended a torn last line")
+    closed: Record = {"record": "closed"}
     if has_header:
-        freed = _truncate_samples(files.samples_path)
-        done += [f"cut {freed:,} unused bytes"] if freed else []
-    if has_events:
-        end: dict[str, Any] = {"record": "end", "time": ended_ns, "status": "crashed"}
-        end["reason"] = f"{reason}; closed by recovery"
-        if _finish_events(files.events_path, end if writer.is_owner else None):
-            done.append("ended a torn last line")
-    if has_header:
-        _mark_ended(files.samples_path, ended_ns, "crashed" if writer.is_owner else "helper closed")
+        status = "crashed" if writer.is_owner else "helper closed"
+        closed["header"] = _mark_ended(root, samples_path, ended_ns, status)
+        closed |= _measure_samples(root, samples_path)
+    if has_events and files.has_checksums():
+        _append_lines(root, events_path, files, [closed])
     if has_header or (has_events and writer.is_owner):
         what = f"the {_describe_role(writer)} files of {writer.description}"
-        yield f"closed {what}: {', '.join(done) or 'they were complete'}"
+        yield f"closed {what}: {', '.join(done) or 'all records are complete'}"
 
 
 def _describe_role(writer: _OpenWriter) -> str:
@@ -154,21 +242,41 @@ def _find_last_time_ns(writer: _OpenWriter) -> int:
 def find_end(path: Path) -> int:
     """Return the offset, in bytes, at which the last written record of a samples file ends.
 
-    Reads backwards from the end of the file, so a closed file costs only one small read. Raises
-    OSError if the file can't be read.
+    Reads backwards from the end of the file and skips the holes of a sparse file, so a closed file
+    costs only one small read. Raises OSError if the file can't be read.
     """
-    with open(path, "rb") as file:
-        length = os.fstat(file.fileno()).st_size
-        end = length - (length - layout.HEADER_SIZE) % layout.RECORD_SIZE
-        size = 64 * layout.RECORD_SIZE
-        while end > layout.HEADER_SIZE:
-            start = max(layout.HEADER_SIZE, end - size)
-            file.seek(start)
-            used = _count_used_bytes(file.read(end - start))
-            if used:
-                return start + used
-            end, size = start, _SEARCH_BYTES
+    path = Path(os.path.abspath(path))
+    with store_files.open_to_read(store_files.store_root(path.parent.parent), path) as file:
+        for begin, end in reversed(_find_data(file.fileno())):
+            size, stop = 64 * layout.RECORD_SIZE, end
+            while stop > begin:
+                start = max(begin, stop - size)
+                used = _count_used_bytes(os.pread(file.fileno(), stop - start, start))
+                if used:
+                    return start + used
+                stop, size = start, _SEARCH_BYTES
     return layout.HEADER_SIZE
+
+
+def _find_data(fd: int) -> list[tuple[int, int]]:
+    """Return the parts of a samples file that are not holes, by where they begin and end.
+
+    A hole consists of whole blocks, so it begins and ends between two records.
+    """
+    length = os.fstat(fd).st_size
+    length -= length % layout.RECORD_SIZE
+    parts: list[tuple[int, int]] = []
+    end = layout.HEADER_SIZE
+    while end < length:
+        try:
+            begin = os.lseek(fd, end, os.SEEK_DATA)
+            end = min(length, os.lseek(fd, begin, os.SEEK_HOLE))
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # the file system does not list its holes
+                parts.append((end, length))
+            break
+        parts.append((begin, end))
+    return parts
 
 
 def _count_used_bytes(block: bytes) -> int:
@@ -181,35 +289,68 @@ def _count_used_bytes(block: bytes) -> int:
     return 0
 
 
-def _truncate_samples(path: Path) -> int:
-    """Truncate a samples file after its last written record; return the number of bytes removed."""
-    end = find_end(path)
-    freed = path.stat().st_size - end
-    if freed > 0:
-        with open(path, "r+b") as file:
-            file.truncate(end)
-    return freed
+def _describe_open_blocks(root: Path, path: Path, files: WriterFiles) -> list[Record]:
+    """Return records with the checksums of all blocks of samples that have no final checksum.
+
+    Keeps the checksums that the writer recorded, so that earlier damage stays noticeable.
+    """
+    sums = files.read_checksums()
+    if sums is None:
+        return []
+    size = _measure_samples(root, path)["size"]
+    found = SealedBlocks()
+    with store_files.open_to_read(root, path) as file:
+        for block in sums.find_open_blocks(-(-(size - layout.HEADER_SIZE) // BLOCK_BYTES)):
+            start = layout.HEADER_SIZE + block * BLOCK_BYTES
+            content = memoryview(os.pread(file.fileno(), min(BLOCK_BYTES, size - start), start))
+            if sums.check(block, content) is not False:
+                found.checksums[block] = block_checksum(content)
+    return list(build_checksum_lines(found, set()))
 
 
-def _finish_events(path: Path, end: dict[str, Any] | None) -> bool:
-    """Terminate a torn last line, append the end line, and return whether a line was torn."""
-    with open(path, "r+b", buffering=0) as file:
+def _measure_samples(root: Path, path: Path) -> Record:
+    """Return the size of the written part of a samples file, and the length of the file."""
+    return {"size": find_end(path), "length": store_files.read_status(root, path).st_size}
+
+
+def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Record]) -> bool:
+    """Terminate a torn last line, append records, and return whether a line was torn."""
+    has_checksums = files.has_checksums()
+    fd = store_files.open_file(root, path, os.O_RDWR | os.O_APPEND)
+    with open(fd, "r+b", buffering=0) as file:
         length = file.seek(0, os.SEEK_END)
-        torn = length > 0 and os.pread(file.fileno(), 1, length - 1) != b"\n"
+        torn = length > 0 and os.pread(fd, 1, length - 1) != b"\n"
         text = b"\n" if torn else b""
-        if end is not None:
-            text += json.dumps(end, separators=(",", ":")).encode("ascii") + b"\n"
+        number, seed = 0, seed_of(files.name)
+        if has_checksums:
+            with store_files.open_to_read(root, path) as lines:
+                number = count_lines(lines, files.name)
+        for record in records:
+            number += 1
+            place = {"at": length + len(text)} if record["record"] == "closed" else {}
+            content = json.dumps(record | place, separators=(",", ":")).encode("ascii")
+            line = seal_line(content, number, seed, torn and record is records[0])
+            text += line if has_checksums else content + b"\n"
         if text and file.write(text) < len(text):
-            raise OSError(
+            raise StoreError(
                 f"the end line could not be written completely to {path}: is the disk full?"
             )
-        os.fsync(file.fileno())
+        os.fsync(fd)
     return torn
 
 
-def _mark_ended(path: Path, ended_ns: int, status: str) -> None:
-    """Write the writer's end time and status into the header of its samples file."""
-    with open(path, "r+b", buffering=0) as file:
+def _mark_ended(root: Path, path: Path, ended_ns: int, status: str) -> str:
+    """Write the writer's end time and status into the header of its samples file.
+
+    Returns the checksum of the header.
+    """
+    fd = store_files.open_file(root, path, os.O_RDWR)
+    try:
         ended = layout.ENDED_FIELDS.pack(ended_ns, layout.STATUS_CODES[status])
-        os.pwrite(file.fileno(), ended, layout.ENDED_OFFSET)
-        os.fsync(file.fileno())
+        os.pwrite(fd, ended, layout.ENDED_OFFSET)
+        header = os.pread(fd, layout.HEADER_SIZE, 0)
+        os.pwrite(fd, seal_header(header), layout.HEADER_CHECKSUM_OFFSET)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return format_checksum(header[: layout.HEADER_CHECKSUM_OFFSET])

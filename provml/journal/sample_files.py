@@ -1,8 +1,8 @@
 """Writes ``*.samples`` files, which consist of preallocated, memory-mapped segments.
 
 The hot path is in `Run.log_metric`, which packs a record straight into the buffer of
-`SampleFile.slots`. This module creates, grows and closes that buffer. Imports only `layout` and
-`safe_open` from provml.
+`SampleFile.slots`. This module creates, grows and closes that buffer. Imports only `checksums`,
+`layout`, `safe_open` and `base.store_files` from provml.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
-from provml.journal import layout
+from provml.base import store_files
+from provml.journal import checksums, layout
 from provml.journal.safe_open import avoid_std_fds
 
 _FIRST_SEGMENT: Final = 64 * 2**10
-_LARGEST_SEGMENT: Final = 16 * 2**20
-_STEP_FIELD: Final = struct.Struct("<q")
-_STEP_OFFSET: Final = 8
-_EPOCH_FIELD: Final = struct.Struct("<i")
-_EPOCH_OFFSET: Final = 24
+_LARGEST_SEGMENT: Final = 8 * 2**20
 _SERIES_FIELD: Final = struct.Struct("<I")
 
 Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
@@ -31,8 +29,22 @@ Slots = tuple[mmap.mmap | bytearray, Callable[[], int]]
 The function is a counter implemented in C, so calling it is atomic.
 """
 
-Slot = tuple[mmap.mmap | bytearray, int]
-"""A buffer, and the offset of a record in it."""
+
+class Slot(NamedTuple):
+    """The place of a record, for `fill_in`.
+
+    Attributes:
+        buffer: the segment that contains the record.
+        offset: the offset of the record in the segment.
+        block: the block of the file that contains the record.
+        refilled: a set that receives the block's number when the record changes.
+    """
+
+    buffer: mmap.mmap | bytearray
+    offset: int
+    block: int
+    refilled: set[int]
+
 
 NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 """Slots that accept no record: packing a record raises ``struct.error`` and writes nothing."""
@@ -43,15 +55,20 @@ class SampleFile:
 
     Each segment of the file is mapped separately, after its disk blocks have been allocated. So a
     full disk raises ``OSError`` here, and never causes a SIGBUS later when memory is written.
+
+    One segment is mapped ahead, because a map needs a file descriptor. If the process runs out of
+    descriptors, the map that was used up frees one for the next map.
     """
 
-    def __init__(self, path: str, created_ns: int) -> None:
-        """Create the samples file. Raises OSError if it can't be created or allocated."""
+    def __init__(self, root: Path, path: Path, created_ns: int) -> None:
+        """Create the samples file below the store's root.
+
+        Raises OSError if it can't be created or allocated.
+        """
         self.path = path
-        self._length = 0
         self.slots: Slots = NO_SLOTS
         with avoid_std_fds():
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self._fd = store_files.open_file(root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             try:
                 _allocate_blocks(self._fd, 0, _FIRST_SEGMENT)
                 os.pwrite(self._fd, layout.pack_header(created_ns), 0)
@@ -59,10 +76,12 @@ class SampleFile:
                 segment = mmap.mmap(self._fd, _FIRST_SEGMENT)
             except OSError:
                 os.close(self._fd)
-                os.unlink(path)
+                store_files.remove_file(root, path)
                 raise
-        self._length = _FIRST_SEGMENT
+        self._length = _FIRST_SEGMENT  # the end of the last segment that `slots` has pointed at
+        self._ahead: mmap.mmap | None = None
         self._set_slots(segment, layout.HEADER_SIZE)
+        self._try_to_map_ahead()
 
     @property
     def slot_count(self) -> int:
@@ -73,6 +92,14 @@ class SampleFile:
     def fd(self) -> int:
         """The descriptor of the open file."""
         return self._fd
+
+    def find_block(self, offset: int) -> int:
+        """Return the block of the file that contains a record of the last segment."""
+        return (self.segment_start + offset - layout.HEADER_SIZE) // checksums.BLOCK_BYTES
+
+    def read_header(self) -> bytes:
+        """Return the header of the file as it is now."""
+        return self._header[: layout.HEADER_SIZE]
 
     def read_latest(self, back_to: int) -> tuple[int, Iterator[tuple[int, int, int]]]:
         """Return the number of used slots in the last segment, and an iterator over their records.
@@ -106,22 +133,39 @@ class SampleFile:
         return self._length - len(self._segment)
 
     def grow(self) -> None:
-        """Append a segment as large as the file so far, up to 16 MiB, and point `slots` at it.
+        """Point `slots` at the next segment, and map another one ahead.
 
-        If the disk has no room for the segment, tries a small one. Raises OSError if that fails,
-        too; `slots` then refuses every record until a later call succeeds.
+        Raises OSError if there is no next segment; `slots` then refuses every record until a later
+        call succeeds.
         """
         self.slots = NO_SLOTS
-        size = min(self._length, _LARGEST_SEGMENT)
+        segment = self._ahead or self._map_next()
+        self._ahead = None
+        self._length += len(segment)
+        self._set_slots(segment, 0)
+        self._try_to_map_ahead()
+
+    def _try_to_map_ahead(self) -> None:
+        try:
+            self._ahead = self._map_next()
+        except OSError:
+            pass  # `grow` tries again, and reports the problem if it persists
+
+    def _map_next(self) -> mmap.mmap:
+        """Map a new segment at the end of the file: half as large as the file, up to 8 MiB.
+
+        If the disk has no room for the segment, tries a small one. Raises OSError if that fails,
+        too, or if the process has no file descriptor left.
+        """
+        size = min(max(self._length // 2, _FIRST_SEGMENT), _LARGEST_SEGMENT)
+        size -= size % _FIRST_SEGMENT
         try:
             _allocate_blocks(self._fd, self._length, size)
         except OSError:
             size = _FIRST_SEGMENT
             _allocate_blocks(self._fd, self._length, size)
         with avoid_std_fds():
-            segment = mmap.mmap(self._fd, size, offset=self._length)
-        self._length += size
-        self._set_slots(segment, 0)
+            return mmap.mmap(self._fd, size, offset=self._length)
 
     def _set_slots(self, segment: mmap.mmap, start: int) -> None:
         # the old segment stays mapped as long as a slow thread still refers to it
@@ -137,19 +181,26 @@ class SampleFile:
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Write the writer's end time and status into the header."""
+        """Write the writer's end time and status into the header, and the header's checksum."""
         layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
+        self._seal_header()
+
+    def _seal_header(self) -> None:
+        start = layout.HEADER_CHECKSUM_OFFSET
+        self._header[start : start + 4] = checksums.seal_header(self.read_header())
 
     def cut(self) -> None:
-        """Unmap the last segment, and truncate the file after its last reserved slot.
+        """Unmap the last segments, and truncate the file after its last reserved slot.
 
         A thread that still writes to a slot gets an exception from the closed map, not a SIGBUS.
         """
         self.slots = NO_SLOTS
         end_of_segment = len(self._segment)
         self._segment.close()
+        if self._ahead is not None:
+            self._ahead.close()
         # reserve only now: all records written before the map was closed lie before this slot
         used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment
@@ -174,14 +225,21 @@ def mark_abandoned(buffer: mmap.mmap | bytearray, slot: int) -> None:
 def fill_in(slot: Slot, step: int | None, epoch: int | None) -> None:
     """Fill in the step and epoch of a sample that was written without them.
 
-    None leaves a field unchanged. The call has no effect after `SampleFile.cut`.
+    None leaves a field unchanged. Replaces the record in one assignment, so that a reader sees
+    either the old record or the new one. The call has no effect after `SampleFile.cut`.
     """
-    buffer, offset = slot
+    buffer, offset = slot.buffer, slot.offset
+    end = offset + layout.RECORD_SIZE
     try:
-        if step is not None:
-            _STEP_FIELD.pack_into(buffer, offset + _STEP_OFFSET, step)
-        if epoch is not None:
-            _EPOCH_FIELD.pack_into(buffer, offset + _EPOCH_OFFSET, epoch)
+        time_ns, old_step, value, old_epoch, series = layout.RECORD_I64.unpack(buffer[offset:end])
+        buffer[offset:end] = layout.RECORD_I64.pack(
+            time_ns,
+            old_step if step is None else step,
+            value,
+            old_epoch if epoch is None else epoch,
+            series,
+        )
+        slot.refilled.add(slot.block)
     except (ValueError, TypeError):
         pass  # the map has been closed
 

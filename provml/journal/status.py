@@ -1,21 +1,26 @@
 """Determines the state of a run: whether it is still running and, if not, how it ended.
 
-Reads only the beginning and the end of each file. Imports only `files` and `process` from provml.
+Reads only the beginning and the end of each file. Imports only `base` and `journal` from
+provml.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from provml.journal import process
-from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.base.results import Damage
+from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
+from provml.journal.process import Liveness, check_process
+from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000
 _FIRST_LINE_NS: Final = 2 * 1_000_000_000
+_START_DIGITS: Final = 20
 _STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
@@ -32,6 +37,7 @@ class RunState:
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
+        damage: the damage in those parts of the files that the state was read from.
     """
 
     status: str
@@ -41,6 +47,7 @@ class RunState:
     exception: dict[str, Any] | None
     dropped_samples: int
     dropped_events: int
+    damage: tuple[Damage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +65,38 @@ def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
 
     Returns 0 if the run has no writer.
     """
-    return min((_parse_start_ns(files) for files in list_writer_files(Path(run_folder))), default=0)
+    return find_first_start_ns(list_writer_files(Path(run_folder)))
+
+
+def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
+    """Return when the first writer started, in nanoseconds since the epoch; 0 without writers."""
+    return min(map(_parse_start_ns, writers), default=0)
 
 
 def _parse_start_ns(files: WriterFiles) -> int:
     digits = files.name.partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
+    if not (digits.isdecimal() and len(digits) <= _START_DIGITS):
+        return 0
+    return min(int(digits), 2**63 - 1)
 
 
 def read_run_state(run_folder: Path) -> RunState:
     """Read a run's current state. Raises JournalError if a file has a newer format version."""
-    writers = list_writer_files(run_folder)
+    try:
+        with open_writer_files(run_folder) as writers:
+            return determine_state(writers)
+    except OSError:
+        return determine_state([])
+
+
+def determine_state(writers: Sequence[WriterFiles]) -> RunState:
+    """Determine a run's state from the files of its writers, as `read_run_state` does."""
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[object, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
-        ending = _find_writer_end(files, header, writer)
+        ending = _find_writer_end(files, header)
         # if the writer line is missing: the first writer is an owner, and only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             last_owners[_find_rank(writer)] = ending
@@ -86,16 +108,17 @@ def read_run_state(run_folder: Path) -> RunState:
     ends = [ending.ended_ns for ending in endings if ending.ended_ns is not None]
     return RunState(
         status=worst.status,
-        started_ns=min((_parse_start_ns(files) for files in writers), default=0),
+        started_ns=find_first_start_ns(writers),
         ended_ns=max(ends) if ends and not running else None,
         reason=worst.reason,
         exception=worst.exception,
         dropped_samples=sum(header.dropped_samples for header in headers),
         dropped_events=sum(header.dropped_events for header in headers),
+        damage=tuple(found for files in writers for found in files.located.values()),
     )
 
 
-def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _WriterEnd:
+def _find_writer_end(files: WriterFiles, header: Header) -> _WriterEnd:
     end = files.end_record()
     status = end.get("status")
     if status in _STATUSES_BY_SEVERITY and _is_time(end.get("time")):
@@ -109,10 +132,25 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
         )
     if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented writing the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
-    where = f"process {writer.get('pid')} on {writer.get('host')}"
-    if is_writer_alive(files, writer):
+    where = describe_writer(files)
+    liveness = check_writer(files)
+    if liveness.is_alive:
         return _WriterEnd("running", reason=where)
-    return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    if liveness.is_alive is False:
+        return _WriterEnd("crashed", reason=f"{where} died without ending the run")
+    doubt = f"whether it is still alive can't be checked from here: {liveness.doubt}"
+    if any(_has_changed(one, _SILENCE_NS) for one in (files.open_events, files.open_samples)):
+        return _WriterEnd("running", reason=f"{where} ({doubt})")
+    silence = f"{where} has written nothing in the last {_SILENCE_NS // 10**9} s"
+    return _WriterEnd("crashed", reason=f"{silence}; {doubt}")
+
+
+def describe_writer(files: WriterFiles) -> str:
+    """Return a description of the process that wrote these files, for messages."""
+    identity = files.read_identity()
+    if not identity:
+        return f"the unknown process that wrote {files.name}"
+    return f"process {identity.get('pid')} on {identity.get('host')}"
 
 
 def _is_time(value: object) -> bool:
@@ -130,18 +168,33 @@ def find_owner_ranks(run_folder: Path) -> set[int | None]:
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def is_writer_alive(files: WriterFiles, writer: dict[str, Any]) -> bool:
-    """Return whether a writer's process is alive.
-
-    If that can't be checked, for example for a process on another host, the process counts as alive
-    if it synced its files recently.
-    """
-    alive = process.is_process_alive(writer)
-    if alive is not None:
-        return alive
-    # a file without a writer line was just created, or is damaged
-    silence_ns = _SILENCE_NS if writer else _FIRST_LINE_NS
+def check_writer(files: WriterFiles) -> Liveness:
+    """Return whether the process that writes these files is alive, or why that can't be checked."""
+    identity = files.read_identity()
     try:
-        return time.time_ns() - os.stat(files.events_path).st_mtime_ns < silence_ns
+        with files.open_events() as file:
+            is_held = is_lock_held(file.fileno(), identity or {})
+    except OSError:
+        is_held = None
+    if identity:
+        return check_process(identity, is_held)
+    if is_held:
+        return Liveness(True)
+    if identity is not None:
+        return Liveness(None, f"the first line of {files.events_path.name} is damaged")
+    # an early version of provml has just created the file, or was killed then
+    if _has_changed(files.open_events, _FIRST_LINE_NS):
+        return Liveness(None, f"{files.events_path.name} is still empty")
+    return Liveness(False)
+
+
+def _has_changed(open_file: Callable[[], BinaryIO], within_ns: int) -> bool:
+    """Return whether a file changed in the last ``within_ns``, or will by this machine's clock.
+
+    The clock of the writer's machine or of the file server may be ahead or behind.
+    """
+    try:
+        with open_file() as file:
+            return abs(time.time_ns() - os.fstat(file.fileno()).st_mtime_ns) < within_ns
     except OSError:
         return False

@@ -1,6 +1,6 @@
 """Lists the runs in a store, and finds a run by its name.
 
-Imports only `journal`, `base.settings` and `errors` from provml.
+Imports only `journal`, `base` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -12,16 +12,30 @@ from pathlib import Path
 from typing import Final
 
 from provml.base.settings import default_store
-from provml.errors import JournalError, RunNotFoundError
-from provml.journal.reader import Journal, is_run_folder
-from provml.journal.status import RunState, find_created_ns
+from provml.base.store_files import OpenFolder
+from provml.errors import ProvMLError, RunNotFoundError, StoreError
+from provml.journal import layout
+from provml.journal.files import list_writers_in
+from provml.journal.reader import (
+    contains_run,
+    describe_damage,
+    describe_error,
+    is_run_folder,
+    open_run,
+    refuse_linked_run,
+)
+from provml.journal.status import RunState, determine_state, find_first_start_ns
 
 _MAX_NAMED_RUNS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A run in a store, with its folder, its name and its state."""
+    """A run in a store, with its folder, its name and its state.
+
+    Attributes:
+        damage: a note about files of the run that can't be read, or None.
+    """
 
     path: Path
     id: str
@@ -29,56 +43,111 @@ class RunEntry:
     project: str | None
     owner: str | None
     state: RunState
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadRun:
-    """A run that can't be read, with its folder and the reason."""
+    """A run or an experiment that can't be read, with its folder and the reason."""
 
     path: Path
     reason: str
 
 
-def list_run_folders(store: str | os.PathLike[str]) -> list[Path]:
+def list_run_folders(
+    store: str | os.PathLike[str], unread: list[UnreadRun] | None = None
+) -> list[Path]:
     """Return the folders of all runs in a store, oldest first; none if the store does not exist.
 
-    Ignores everything else in the store. Costs a few system calls per folder. Raises OSError if the
-    store can't be read.
+    Ignores everything else in the store, and follows no links in it. Costs a few system calls per
+    folder. Raises OSError if the store can't be read.
+
+    Args:
+        store: the store's folder.
+        unread: a list to which each link to a run or experiment is added.
     """
-    found: list[Path] = []
+    runs = [
+        (_find_created_ns(run), run.path.name, run.path)
+        for run in _open_runs(Path(store), [] if unread is None else unread)
+        if contains_run(run)
+    ]
+    return [path for *_, path in sorted(runs)]
+
+
+def scan_runs(store: str | os.PathLike[str]) -> list[RunEntry | UnreadRun]:
+    """Read every run in a store, and return the runs with the oldest first.
+
+    The list begins with an `UnreadRun` for each run that can't be read, and for each link to a run
+    or experiment. Raises OSError if the store can't be read.
+    """
+    unread: list[UnreadRun] = []
+    entries: list[RunEntry] = []
+    for run in _open_runs(Path(store), unread):
+        try:
+            if contains_run(run):
+                entries.append(_read_entry(run))
+        except (ProvMLError, OSError) as error:
+            unread.append(UnreadRun(run.path, str(error)))
+    return [*unread, *sorted(entries, key=lambda run: (run.state.started_ns, run.path.name))]
+
+
+def _read_entry(folder: OpenFolder) -> RunEntry:
+    with open_run(folder) as files:
+        state = determine_state(files.writers)
+        damage = files.damage()
+    description = files.description
+    return RunEntry(
+        path=folder.path,
+        id=str(description["id"]),
+        experiment=str(description["experiment"]),
+        project=description.get("project"),
+        owner=description.get("owner"),
+        state=state,
+        damage=describe_damage(damage),
+    )
+
+
+def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
+    """Open each folder that may contain a run, one after another.
+
+    Adds links, special files and unreadable folders in the place of a folder to ``unread``.
+    """
     try:
-        experiments = [entry for entry in os.scandir(store) if entry.is_dir()]
+        root = OpenFolder(store, store)
     except FileNotFoundError:
-        return []
-    for experiment in experiments:
-        try:
-            runs = [Path(entry.path) for entry in os.scandir(experiment) if entry.is_dir()]
-        except OSError:
-            continue
-        found += [run for run in runs if is_run_folder(run)]
-    return sorted(found, key=lambda run: (find_created_ns(run), run.name))
+        return
+    with root:
+        for experiment in _open_folders(root, unread):
+            yield from _open_folders(experiment, unread)
 
 
-def scan_runs(store: str | os.PathLike[str]) -> Iterator[RunEntry | UnreadRun]:
-    """Yield every run in a store, oldest first. Yields an `UnreadRun` if a run can't be read."""
-    for folder in list_run_folders(store):
-        try:
-            journal = Journal(folder)
-            state = journal.state()
-        except JournalError as error:
-            yield UnreadRun(folder, str(error))
+def _open_folders(folder: OpenFolder, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
+    try:
+        entries = folder.list()
+    except OSError as error:
+        unread.append(UnreadRun(folder.path, describe_error(error)))
+        return
+    for entry in entries:
+        if entry.is_file or (entry.name.startswith(".") and not entry.is_folder):
             continue
-        except RunNotFoundError:
-            continue  # the run was removed in the meantime
-        description = journal.description
-        yield RunEntry(
-            path=folder,
-            id=str(description["id"]),
-            experiment=str(description["experiment"]),
-            project=description.get("project"),
-            owner=description.get("owner"),
-            state=state,
-        )
+        try:
+            inner = folder.open_folder(entry.name)
+        except FileNotFoundError:
+            continue  # removed in the meantime
+        except OSError as error:
+            unread.append(UnreadRun(folder.path / entry.name, describe_error(error)))
+            continue
+        with inner:
+            yield inner
+
+
+def _find_created_ns(run: OpenFolder) -> int:
+    """Return when a run's first writer started, or 0 if the journal can't be read."""
+    try:
+        with run.open_folder(layout.JOURNAL_FOLDER) as journal:
+            return find_first_start_ns(list_writers_in(journal))
+    except OSError:
+        return 0
 
 
 def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None) -> Path:
@@ -92,11 +161,15 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
 
     Raises:
         RunNotFoundError: the name matches no run, or more than one.
+        StoreError: the name is a path that leads to a run through a link.
     """
     path = Path(name)
     try:
         if is_run_folder(path):
             return path
+        refuse_linked_run(path)
+    except StoreError:
+        raise
     except (OSError, ValueError):
         pass  # not a valid path, but it may still be an id
     text = os.fspath(name)
@@ -120,6 +193,33 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
     raise RunNotFoundError(
         f"{text!r} matches {len(matching)} runs ({several}{more}): give a full name or a folder"
     )
+
+
+def find_runs(
+    name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None
+) -> tuple[list[Path], bool]:
+    """Find the folders of the runs that a name stands for: one run, or all runs of a store.
+
+    Args:
+        name: the name of a run, as for `find_run`, or the folder of a store.
+        store: the store to search for a run, as for `find_run`.
+
+    Returns:
+        The folders, oldest run first, and whether the name is that of a store.
+
+    Raises:
+        RunNotFoundError: the name matches no run, or more than one, and no store.
+    """
+    try:
+        return [find_run(name, store)], False
+    except RunNotFoundError:
+        try:
+            folders = list_run_folders(name)
+        except (OSError, ValueError):
+            folders = []  # not the path of a folder
+        if not folders:
+            raise
+        return folders, True
 
 
 def _qualify_name(folder: Path) -> str:

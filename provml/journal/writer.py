@@ -2,13 +2,14 @@
 
 If the environment causes a problem (a full disk, a removed folder), the writer warns once, counts
 the lost records, and continues. It does not check its arguments: the caller must reject misuse.
-Imports only `journal` and `errors` from provml.
+Imports only `journal`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import sys
 import threading
 import time
 import warnings
@@ -16,8 +17,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from provml.base import store_files
 from provml.errors import ProvMLWarning, RunClosedError
-from provml.journal import layout, process
+from provml.journal import checksums, layout, process
+from provml.journal.block_sealing import BlockSealer, SealedBlocks, build_checksum_lines
+from provml.journal.description import find_description_checksum
 from provml.journal.event_files import EventsFile
 from provml.journal.layout import Record as Record
 from provml.journal.record_building import build_event
@@ -59,6 +63,7 @@ EPOCH_METRIC = "epoch"
 
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
+_MAX_NAMED_WRITERS = 256
 
 
 class JournalWriter:
@@ -80,28 +85,36 @@ class JournalWriter:
         """
         created_ns = time.time_ns()
         self._lock = threading.RLock()
+        self._run_folder = run_folder
+        self._role = role
         self._folder = run_folder / layout.JOURNAL_FOLDER
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._root = store_files.store_root(run_folder)
+        store_files.make_folder(self._root, self._folder)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
-        stem = str(self._folder / self.name)
-        # write the writer line first, so that every samples file has one
-        self._events = EventsFile(stem + layout.EVENTS_SUFFIX)
+        # create the events file first, so that every samples file has a writer line
+        events_path = self._folder / (self.name + layout.EVENTS_SUFFIX)
+        samples_path = self._folder / (self.name + layout.SAMPLES_SUFFIX)
+        self._events = EventsFile(
+            self._root,
+            events_path,
+            {
+                "record": "writer",
+                "format": layout.FORMAT_VERSION,
+                "time": created_ns,
+                "role": role,
+                **process.describe_process(),
+                **facts,
+                **self._describe_run_file(),
+            },
+        )
         try:
-            self._events.append(
-                {
-                    "record": "writer",
-                    "format": layout.FORMAT_VERSION,
-                    "time": created_ns,
-                    "role": role,
-                    **process.describe_process(),
-                    **facts,
-                }
-            )
-            self._samples = SampleFile(stem + layout.SAMPLES_SUFFIX, created_ns)
+            self._samples = SampleFile(self._root, samples_path, created_ns)
         except OSError:
             self._events.close()
-            os.unlink(self._events.path)
+            store_files.remove_file(self._root, events_path)
             raise
+        self._sealer = BlockSealer()
+        self._sealing = threading.Lock()
         self._series: dict[SeriesKey, int] = {}
         self._metrics: dict[int, tuple[str, ...] | None] = {}
         self._under_way: Position | None = None
@@ -300,6 +313,8 @@ class JournalWriter:
             record["unit"] = unit
         if len(key) == 6:
             record |= _extra_fields(key[5])
+        if record.get("role") == "row":
+            self._sealer.late_series.add(number)
         if self._append(record) is None:
             return None
         self._series[key] = number
@@ -329,7 +344,8 @@ class JournalWriter:
                     layout.NO_EPOCH if epoch is None else epoch,
                     number,
                 )
-                return buffer, slot
+                block = self._samples.find_block(slot)
+                return Slot(buffer, slot, block, self._sealer.refilled)
             except struct.error:
                 if not self._grow():
                     self._drop(samples=1)
@@ -392,9 +408,39 @@ class JournalWriter:
 
     def _sync_until(self, stop: threading.Event) -> None:
         while not stop.wait(self._sync_interval_s):
-            self.sync()
+            self._write_checksums(stop)
+            self._sync_files()
 
     def sync(self) -> None:
+        """Write the checksums of the complete blocks of samples, and sync the files to disk."""
+        self._write_checksums(threading.Event())
+        self._sync_files()
+
+    def _write_checksums(self, stop: threading.Event) -> None:
+        """Write the checksums of the blocks that are complete by now.
+
+        Stops early if ``stop`` is set. Does nothing if another thread is doing the same.
+        """
+        if not self._sealing.acquire(blocking=False):
+            return
+        try:
+            # no lock: if `close` closes the file in the meantime, the result is discarded
+            found = self._sealer.seal_complete(self._samples.fd, stop)
+            with self._lock:
+                if not self.closed:
+                    self._append_checksums(found)
+                    self._sealer.record_pass(found)
+        except OSError as error:
+            if not self.closed:
+                self._warn(error)
+        finally:
+            self._sealing.release()
+
+    def _append_checksums(self, found: SealedBlocks) -> None:
+        for line in build_checksum_lines(found, self._sealer.late_series):
+            self._events.append(line)
+
+    def _sync_files(self) -> None:
         """Ask the kernel to write everything recorded so far to the disk."""
         # fdatasync may take long, so it has a separate lock, which only close() waits for
         with self._sync_lock:
@@ -428,20 +474,65 @@ class JournalWriter:
             except OSError as error:
                 self._warn(error)
             paths = (self._samples.path, self._events.path)
-            removed = [path for path in paths if not os.path.exists(path)]
+            removed = [path for path in paths if not store_files.is_file(self._root, path)]
             if removed:
                 self._note_removed(removed[0])
+            self._write_last_checksums()
+            closed = self._describe_closed_files()
             if record is not None:
                 self._append_or_drop({**record, "slots": self._samples.slot_count})
             self._samples.mark_ended(time.time_ns(), status)
-            self.sync()
+            self._append_closed(closed)
+            self._sync_files()
             self._restore_removed()
             with self._sync_lock:
                 self._released = True
                 self._samples.close()
                 self._events.close()
 
-    def _note_removed(self, path: str) -> None:
+    def _write_last_checksums(self) -> None:
+        """Write the checksums of all samples that have none, or that changed since they got one."""
+        try:
+            self._append_checksums(
+                self._sealer.seal_rest(self._samples.fd, self._samples.slot_count)
+            )
+        except OSError as error:
+            self._warn(error)
+
+    def _describe_closed_files(self) -> Record:
+        """Return the record that ends the events file, except for the header's checksum."""
+        size = layout.HEADER_SIZE + self._samples.slot_count * layout.RECORD_SIZE
+        closed: Record = {"record": "closed", "size": size, **self._describe_run_file()}
+        return closed | (self._describe_other_writers() if self._role == "owner" else {})
+
+    def _append_closed(self, closed: Record) -> None:
+        header = self._samples.read_header()[: layout.HEADER_CHECKSUM_OFFSET]
+        try:
+            self._events.append({**closed, "header": checksums.format_checksum(header)})
+        except OSError as error:
+            self._warn(error)
+
+    def _describe_run_file(self) -> Record:
+        checksum = find_description_checksum(self._run_folder)
+        return {} if checksum is None else {"run_file": checksum}
+
+    def _describe_other_writers(self) -> Record:
+        """Return the names of the run's other writers, so that readers notice a lost pair of files.
+
+        A run with very many writers does not record their names.
+        """
+        try:
+            names = [
+                name.removesuffix(layout.EVENTS_SUFFIX)
+                for name in os.listdir(self._folder)
+                if name.endswith(layout.EVENTS_SUFFIX)
+            ]
+        except OSError:
+            return {}
+        others = sorted(name for name in names if name != self.name)
+        return {"writers": others} if 0 < len(others) <= _MAX_NAMED_WRITERS else {}
+
+    def _note_removed(self, path: Path) -> None:
         self._warn(OSError(f"{path} was removed during the run"))
         self._append_or_drop(
             build_event(
@@ -455,11 +546,12 @@ class JournalWriter:
             (self._samples.path, self._samples.fd),
             (self._events.path, self._events.fd),
         ):
-            if os.path.exists(path):
+            if store_files.is_file(self._root, path):
                 continue
             try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                with open(path, "xb") as copy:
+                store_files.make_folder(self._root, path.parent)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                with open(store_files.open_file(self._root, path, flags), "wb") as copy:
                     offset = 0
                     while block := os.pread(fd, 2**20, offset):
                         copy.write(block)
@@ -473,6 +565,7 @@ class JournalWriter:
         self._deferred.clear()
         self.closed = True
         self._samples.slots = NO_SLOTS
+        self._events.close()  # otherwise the child would hold the parent's lock
 
 
 class AbsentWriter:
@@ -557,9 +650,16 @@ def _extra_fields(extra: int | ExtraFields) -> Record:
 
 
 def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning that never becomes an exception, not even under ``-W error``."""
+    """Issue a ProvMLWarning. If a filter turns it into an exception, print it to standard error."""
     try:
         # show no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
+        _print_warning(message)
+
+
+def _print_warning(message: str) -> None:
+    try:
+        sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
+    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
         pass

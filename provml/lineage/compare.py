@@ -1,13 +1,18 @@
-"""Finds the differences between runs. Imports `answers`, `database` and `segments`."""
+"""Finds the differences between runs.
+
+Imports `base`, `answers`, `database` and `segments`.
+"""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base.store_files import read_file, store_root
 from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.database import QuestionDatabase
 from provml.lineage.segments import FoundRun
@@ -205,14 +210,14 @@ def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict
 def _read_copy(folder: Path, copy: str) -> str | None:
     """Return the text of a file that a run copied into its folder.
 
-    Returns None if the copy is missing, too large or outside the folder.
+    Returns None if the copy is missing, too large, a link, or outside the folder.
     """
-    path = (folder / copy).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    own = Path(os.path.abspath(folder))
+    path = own / copy
+    if not path.is_relative_to(own):
         return None
     try:
-        with open(path, "rb") as file:
-            content = file.read(_LONGEST_SOURCE + 1)
-    except OSError:
+        content = read_file(store_root(own), path, _LONGEST_SOURCE)
+    except (OSError, ValueError):
         return None
-    return None if len(content) > _LONGEST_SOURCE else content.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")

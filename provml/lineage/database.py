@@ -7,7 +7,6 @@ imports duckdb only when needed.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Collection, Sequence
@@ -65,7 +64,7 @@ class QuestionDatabase:
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",
-                "temp_directory": str(self.segments.folder / f".part-spill-{os.getpid()}"),
+                "temp_directory": str(self.segments.spill_folder),
             },
         )
         folder = str(self.segments.folder).replace("'", "''")
@@ -88,7 +87,8 @@ class QuestionDatabase:
         Raises StoreError if the store can't be read.
         """
         with self.lock:
-            found = scan(self.store)
+            links: dict[str, str] = {}
+            found = scan(self.store, links)
             live = self._build_catalog(found)
             stale = self._find_stale(found, live)
             read = 0
@@ -108,7 +108,7 @@ class QuestionDatabase:
                             # the merge discarded a damaged segment, so read its runs again
                             for made in self.segments.make(lost):
                                 self._take_segment(made, found, live)
-            self.unread = {run: why for run, why in self.unread.items() if run in found}
+            self.unread = {r: why for r, why in self.unread.items() if r in found} | links
             self.runs = {run: found[run] for run in live}
             self._live = live
             used = {at.segment for at in live.values()}
@@ -167,7 +167,7 @@ class QuestionDatabase:
             rows = self._connection.execute(
                 query, [str(self.segments.path(name, "runs"))]
             ).fetchall()
-        except duckdb.Error:  # another process merged the segment, or it is damaged
+        except (duckdb.Error, OSError):  # another process merged the segment, or it is damaged
             self.segments.discard(name)
             return None
         return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
@@ -243,7 +243,10 @@ class QuestionDatabase:
                     for table in tables:
                         self._load(table)
                     break
-                except duckdb.Error:  # another process merged a segment, or a segment is damaged
+                except (
+                    duckdb.Error,
+                    OSError,
+                ):  # another process merged a segment, or it is damaged
                     if attempt + 1 == _TRIES:
                         raise
                     for table in TABLES:
@@ -253,6 +256,20 @@ class QuestionDatabase:
                     self._catalogs = {}
                     self.refresh()
             return self._fetch_answer(query, params)
+
+    def ask_condition(
+        self, tables: Collection[str], query: str, params: Sequence[Any]
+    ) -> TableAnswer:
+        """Run a query that contains a user's condition, as `ask` does.
+
+        Raises QueryError if DuckDB rejects the query, because the condition is too deeply nested.
+        """
+        import duckdb
+
+        try:
+            return self.ask(tables, query, params)
+        except duckdb.Error as error:
+            raise QueryError(f"the condition is too complex: {_one_line_message(error)}") from None
 
     def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Run a user's query, which can read every table but can't change anything.

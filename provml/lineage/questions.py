@@ -84,12 +84,13 @@ class Store:
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes about the runs that are left out, duplicated or damaged.
+        """Return notes about the runs that are left out, duplicated or damaged, and the tables.
 
         Every answer includes these notes.
         """
         unread = self._database.unread
-        notes = [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
+        notes = self._database.segments.notes()
+        notes += [f"run {run} is left out: {why}" for run, why in sorted(unread.items())]
         twice = "SELECT id, list(run ORDER BY run) FROM runs GROUP BY iri, id HAVING count(*) > 1"
         for name, runs in self._database.ask(["runs"], twice).rows:
             folders = ", ".join(runs)
@@ -156,11 +157,11 @@ class Store:
             query += " LIMIT ?"
             params.append(limit)
         self.refresh()
-        answer = self._database.ask(["runs", "params", "series"], query, params)
+        answer = self._database.ask_condition(["runs", "params", "series"], query, params)
         names = [] if where is None else conditions.find_names(where, is_condition=True)
         for expression in (*show, *([] if sort is None else [sort.lstrip().removeprefix("-")])):
             names += conditions.find_names(expression, is_condition=False)
-        answer.notes = [*self.notes(), *self._unknown_names(names)]
+        answer.notes = [*self.notes(), *self._unknown_names(list(dict.fromkeys(names)))]
         return _unpack_values(answer)
 
     def _unknown_names(self, names: list[RecordedName]) -> list[str]:

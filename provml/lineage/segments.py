@@ -7,6 +7,9 @@ provml writes a segment under a temporary name, renames it, and then never chang
 readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
 small segments when it writes new ones, but rewrites each row only a few times.
 
+The folder may contain anything, because a store may come from anyone. provml recognises its own
+files by their exact names, follows no links, and leaves everything else alone.
+
 Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -23,13 +27,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
-from provml.base.settings import cache_folder
+from provml.base import store_files
+from provml.base.store_files import FolderEntry, OpenFolder
 from provml.base.text import printable_path
+from provml.base.user_cache import open_cache_of_store
 from provml.errors import StoreError
 from provml.journal import layout
-from provml.journal.reader import Journal
+from provml.journal.reader import Journal, contains_run
 from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
@@ -41,6 +47,16 @@ FOLDER: Final = ".tables"
 _PARTIAL: Final = ".part-"
 _SAMPLES: Final = "samples"
 _LOCK: Final = "lock"
+_NAME: Final = r"\d{20}-\d{1,10}-[0-9a-f]{6}"
+_SEGMENT_NAME: Final = re.compile(_NAME)
+_PARTIAL_NAME: Final = re.compile(re.escape(_PARTIAL) + _NAME)
+_SPILL_NAME: Final = re.compile(re.escape(_PARTIAL) + r"spill-\d{1,10}-[0-9a-f]{16}")
+_SPILL_FILE: Final = re.compile(r"duckdb_temp_[\w-]{1,100}\.(tmp|block)")
+_SAMPLES_FILE: Final = re.compile(r"[0-9a-f]{24}-[0-9a-f]{24}\.parquet")
+_PARTIAL_SAMPLES: Final = re.compile(re.escape(_PARTIAL) + r"[0-9a-f]{24}-\d{1,10}-[0-9a-f]{6}")
+_TABLE_FILES: Final = frozenset(f"{table}.parquet" for table in TABLES)
+_OLDEST_SPILL_S: Final = 86_400
+_MOST_NAMED: Final = 3
 _MOST_SEGMENTS: Final = 8
 _RUNS_AT_ONCE: Final = 200
 _LONGEST_FINGERPRINT: Final = 500
@@ -95,54 +111,76 @@ class BuiltSegment:
     unread: dict[str, str] = field(default_factory=dict)
 
 
-def scan(store: Path) -> dict[str, FoundRun]:
+def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRun]:
     """Find the runs of a store; return them by name. Ignores everything else in the folder.
 
     Takes about 30 microseconds per run to list the names, sizes and times of the run's files.
     Raises StoreError if the store can't be read.
+
+    Args:
+        store: the store's folder.
+        unread: a dict to which each link to a run or experiment is added, with the reason why it
+            is left out.
     """
     found: dict[str, FoundRun] = {}
+    unread = {} if unread is None else unread
     try:
-        experiments = [entry for entry in os.scandir(store) if _is_visible_folder(entry)]
+        root = OpenFolder(store, store)
     except OSError as error:
-        raise StoreError(f"the store {store} can't be read: {error.strerror}") from None
-    for experiment in experiments:
-        try:
-            runs = [entry for entry in os.scandir(experiment) if _is_visible_folder(entry)]
-        except OSError:
-            continue
-        for entry in runs:
-            fingerprint = _fingerprint_run(entry.path)
-            if fingerprint is not None:
-                run = f"{experiment.name}/{entry.name}"
-                run = run if run.isascii() else printable_path(run)
-                found[run] = FoundRun(run, entry.path, fingerprint)
+        raise StoreError(f"the store {store} can't be read: {error.strerror or error}") from None
+    with root:
+        for experiment in _open_visible_folders(root, unread):
+            for folder in _open_visible_folders(experiment, unread):
+                fingerprint = _fingerprint_run(folder)
+                if fingerprint is not None:
+                    run = _name_in_tables(folder.path)
+                    found[run] = FoundRun(run, str(folder.path), fingerprint)
     return found
 
 
-def _is_visible_folder(entry: os.DirEntry[str]) -> bool:
+def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterator[OpenFolder]:
+    """Open each folder in a folder that is not hidden, one after another."""
     try:
-        return not entry.name.startswith(".") and entry.is_dir()
+        entries = folder.list()
     except OSError:
-        return False
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.is_file:
+            continue
+        try:
+            inner = folder.open_folder(entry.name)
+        except FileNotFoundError:
+            continue  # removed in the meantime
+        except OSError as error:
+            path = folder.path / entry.name
+            unread[_name_in_tables(path)] = str(error)
+            continue
+        with inner:
+            yield inner
 
 
-def _fingerprint_run(folder: str) -> str | None:
+def _name_in_tables(path: Path) -> str:
+    run = f"{path.parent.name}/{path.name}"
+    return run if run.isascii() else printable_path(run)
+
+
+def _fingerprint_run(folder: OpenFolder) -> str | None:
     """Return a string that changes with a run's files, or None if the folder is not a run."""
     facts: list[str] = []
     is_run = False
     try:
-        described = os.stat(f"{folder}/{layout.RUN_FILE}")
+        described = folder.read_status(layout.RUN_FILE)
         facts.append(f"{layout.RUN_FILE} {described.st_size} {described.st_mtime_ns}")
         is_run = True
     except OSError:
         pass
     try:
-        with os.scandir(f"{folder}/{layout.JOURNAL_FOLDER}") as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                facts.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
+        with folder.open_folder(layout.JOURNAL_FOLDER) as journal:
+            for name, status in journal.read_statuses():
+                facts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
             is_run = True
+    except StoreError:
+        is_run = contains_run(folder)
     except OSError:
         pass
     if not is_run:
@@ -164,24 +202,83 @@ class Segments:
         folder: the folder that contains the segments. It is in the store or, if the store is
             read-only, in the user's cache. If neither is writable, it is a temporary folder, which
             is deleted with this object.
+        spill_folder: the folder for DuckDB's temporary files. DuckDB creates it when needed.
     """
 
     def __init__(self, store: Path) -> None:
-        self.folder, is_temporary = _choose_tables_folder(store)
-        if is_temporary:
+        self._root, self.folder, self._reason = _choose_tables_folder(store)
+        if self._root == self.folder:
             weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.spill_folder = self.folder / f"{_PARTIAL}spill-{os.getpid()}-{os.urandom(8).hex()}"
 
     def names(self) -> list[str]:
         """Return the names of the complete segments, with the oldest first."""
-        try:
-            found = os.listdir(self.folder)
-        except OSError:
-            return []
-        return sorted(name for name in found if name[:1].isdigit())
+        return [entry.name for entry in self._list(self.folder) if self._is_segment(entry)]
 
     def path(self, segment: str, table: str) -> Path:
-        """Return the path of the file that contains a segment's rows of a table."""
-        return self.folder / segment / f"{table}.parquet"
+        """Return the path of the file that contains a segment's rows of a table.
+
+        Raises OSError if the path does not lead to a file, or leads there through a link.
+        """
+        path = self.folder / segment / f"{table}.parquet"
+        self._check_file(path)
+        return path
+
+    def notes(self) -> list[str]:
+        """Return notes about the tables' place, and about files that provml did not write there."""
+        notes = []
+        if self._reason:
+            notes.append(f"the tables are in {self.folder}, because {self._reason}")
+        foreign = [entry.name for entry in self._list(self.folder) if not self._is_own(entry)]
+        if foreign:
+            named = ", ".join(repr(printable_path(name)) for name in foreign[:_MOST_NAMED])
+            more = f" and {len(foreign) - _MOST_NAMED:,} more" if foreign[_MOST_NAMED:] else ""
+            notes.append(f"{self.folder} contains {named}{more}, which provml did not write")
+        return notes
+
+    def _is_own(self, entry: FolderEntry) -> bool:
+        """Return whether provml has created an entry of the tables' folder."""
+        name = entry.name
+        if entry.is_folder and (name == _SAMPLES or _PARTIAL_NAME.fullmatch(name)):
+            return True
+        if entry.is_folder and _SPILL_NAME.fullmatch(name):
+            return True
+        return (entry.is_file and name == _LOCK) or self._is_segment(entry)
+
+    def _is_segment(self, entry: FolderEntry) -> bool:
+        """Return whether an entry is a segment: a folder that contains only files of tables."""
+        if not entry.is_folder or not _SEGMENT_NAME.fullmatch(entry.name):
+            return False
+        content = self._list(self.folder / entry.name)
+        return all(file.is_file and file.name in _TABLE_FILES for file in content)
+
+    def _list(self, folder: Path) -> list[FolderEntry]:
+        try:
+            return store_files.list_folder(self._root, folder)
+        except OSError:
+            return []
+
+    def _check_file(self, path: Path) -> None:
+        os.close(store_files.open_file(self._root, path))
+
+    def _remove(self, name: str, own: re.Pattern[str] | None = None) -> None:
+        """Remove a folder and the files that provml wrote in it; ignore failures.
+
+        If the folder contains anything else, that content stays, and so does the folder.
+
+        Args:
+            name: the folder's name in the tables' folder.
+            own: matches the names of the files to remove; by default the files of tables.
+        """
+        folder = self.folder / name
+        try:
+            for entry in store_files.list_folder(self._root, folder):
+                is_own = own.fullmatch(entry.name) if own else entry.name in _TABLE_FILES
+                if is_own and entry.is_file:
+                    store_files.remove_file(self._root, folder / entry.name)
+            store_files.remove_empty_folder(self._root, folder)
+        except OSError:
+            pass
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -189,41 +286,60 @@ class Segments:
 
         On a file system without locks, two processes may do the same work, which does no harm.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)  # the user may have deleted the folder
-        fd = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # the user may have deleted the folder
+        store_files.make_folder(self._root, self.folder)
+        fd = store_files.open_or_create_file(self._root, self.folder / _LOCK)
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                for path in self.folder.glob(f"{_PARTIAL}*"):
-                    shutil.rmtree(path, ignore_errors=True)
+                self._remove_partial_files()
             except OSError:
                 pass
             yield
         finally:
             os.close(fd)
 
+    def _remove_partial_files(self) -> None:
+        """Remove the unfinished files of killed processes. Raises OSError."""
+        for entry in self._list(self.folder):
+            if entry.is_folder and _PARTIAL_NAME.fullmatch(entry.name):
+                self._remove(entry.name)
+            elif entry.is_folder and _SPILL_NAME.fullmatch(entry.name):
+                # a running process may still use a younger one
+                status = store_files.read_status(self._root, self.folder / entry.name)
+                if time.time() - status.st_mtime > _OLDEST_SPILL_S:
+                    self._remove(entry.name, _SPILL_FILE)
+        for entry in self._list(self.folder / _SAMPLES):
+            if entry.is_file and _PARTIAL_SAMPLES.fullmatch(entry.name):
+                store_files.remove_file(self._root, self.folder / _SAMPLES / entry.name)
+
     def write(self, tables: dict[str, pa.Table]) -> str:
         """Write a new segment and return its name. Raises OSError if writing fails."""
         import pyarrow.parquet as pq
 
         name = f"{time.time_ns():020}-{os.getpid()}-{os.urandom(3).hex()}"
-        partial = self.folder / f"{_PARTIAL}{name}"
-        partial.mkdir()
+        partial = f"{_PARTIAL}{name}"
+        store_files.make_folder(self._root, self.folder / partial)
         try:
             for table, columns in tables.items():
-                pq.write_table(columns, partial / f"{table}.parquet", compression="zstd")
-            os.replace(partial, self.folder / name)
+                with self._create_file(self.folder / partial / f"{table}.parquet") as file:
+                    pq.write_table(columns, file, compression="zstd")
+            store_files.move(self._root, self.folder / partial, self.folder / name)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            self._remove(partial)
             raise
         return name
 
+    def _create_file(self, path: Path) -> BinaryIO:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        return open(store_files.open_file(self._root, path, flags), "w+b")
+
     def discard(self, name: str) -> None:
         """Remove a segment that can't be read. The next refresh reads its runs again."""
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._remove(name)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove all segments that have a file that can't be read."""
+        """Remove all segments that have a file that can't be read, or that has other columns."""
         import duckdb
 
         for name in self.names():
@@ -231,7 +347,8 @@ class Segments:
                 for table in TABLES:
                     path = str(self.path(name, table))
                     connection.execute("SELECT count(*) FROM read_parquet(?)", [path]).fetchall()
-            except duckdb.Error:
+                    _check_columns(connection, table, path)
+            except (duckdb.Error, OSError, ValueError):
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
@@ -266,12 +383,17 @@ class Segments:
         except OSError:  # the disk may be full, but the old segments can still be queried
             return False
         for name in old:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+            self._remove(name)
         return True
 
     def _size(self, name: str) -> int:
-        paths = [self.path(name, table) for table in TABLES]
-        return sum(path.stat().st_size for path in paths if path.exists())
+        size = 0
+        for file in _TABLE_FILES:
+            try:
+                size += store_files.read_status(self._root, self.folder / name / file).st_size
+            except OSError:
+                pass  # another process has removed the segment, or the user has damaged it
+        return size
 
     def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
         """Return a segment's rows, except for the runs whose latest rows are in other segments."""
@@ -318,24 +440,36 @@ class Segments:
         from provml.lineage.tables import SAMPLES
 
         folder = self.folder / _SAMPLES
-        folder.mkdir(exist_ok=True)
+        store_files.make_folder(self._root, folder)
         own = _short_hash(found.run)
         path = folder / f"{own}-{_short_hash(found.fingerprint)}.parquet"
-        if path.exists() and not is_live:
+        if store_files.is_file(self._root, path) and not is_live:
             return path
         partial = folder / f"{_PARTIAL}{own}-{os.getpid()}-{os.urandom(3).hex()}"
+        schema = arrow_schema(SAMPLES)
         try:
-            with pq.ParquetWriter(partial, arrow_schema(SAMPLES), compression="zstd") as writer:
+            with (
+                self._create_file(partial) as file,
+                pq.ParquetWriter(file, schema, compression="zstd") as writer,
+            ):
                 for batch in sample_batches(found.run, Journal(found.folder)):
                     writer.write_table(batch)
-            os.replace(partial, path)
+            store_files.move(self._root, partial, path)
         except BaseException:
-            partial.unlink(missing_ok=True)
+            store_files.remove_file(self._root, partial)
             raise
-        for other in folder.glob(f"{own}-*.parquet"):
-            if other != path:
-                other.unlink(missing_ok=True)
+        for other in self._list(folder):
+            is_older = other.name.startswith(f"{own}-") and other.name != path.name
+            if is_older and other.is_file and _SAMPLES_FILE.fullmatch(other.name):
+                store_files.remove_file(self._root, folder / other.name)
         return path
+
+
+def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str) -> None:
+    """Raise ValueError if the columns of a Parquet file are not those of the table."""
+    own = connection.execute(f"SELECT * FROM {table} LIMIT 0").description
+    if connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [path]).description != own:
+        raise ValueError(f"{path} has other columns than the table {table}")
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
@@ -368,15 +502,41 @@ def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
 _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
-def _choose_tables_folder(store: Path) -> tuple[Path, bool]:
-    """Return a writable folder for the tables, and whether the folder is temporary."""
+def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:
+    """Return the root and the path of a writable folder for the tables.
+
+    The third item is the reason why provml does not use the folder in the store; empty if provml
+    uses it, or if the store is read-only. If root and path are the same, the folder is temporary.
+    """
     version = f"v{TABLES_VERSION}"
-    own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
-    for folder in (store / FOLDER / version, cache_folder() / "tables" / own / version):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK | os.X_OK):
-                return folder, False
-        except OSError:
-            continue
-    return Path(tempfile.mkdtemp(prefix="provml-tables-")), True
+    reason = ""
+    try:
+        folder = store / FOLDER / version
+        store_files.make_folder(store, folder)
+        _check_own_files(store, folder)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return store, folder, ""
+    except StoreError as error:
+        reason = str(error)
+    except OSError:
+        pass
+    try:
+        root, own = open_cache_of_store(store, "tables")
+        folder = own / version
+        store_files.make_folder(root, folder)
+        _check_own_files(root, folder)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return root, folder, reason
+    except OSError:
+        pass
+    temporary = Path(tempfile.mkdtemp(prefix="provml-tables-"))
+    return temporary, temporary, reason
+
+
+def _check_own_files(root: Path, folder: Path) -> None:
+    """Raise StoreError if the lock is not a file, or the samples are not in a folder."""
+    for entry in store_files.list_folder(root, folder):
+        if entry.name == _LOCK and not entry.is_file:
+            raise StoreError(f"{folder / _LOCK} is not a regular file")
+        if entry.name == _SAMPLES and not entry.is_folder:
+            raise StoreError(f"{folder / _SAMPLES} is not a folder")

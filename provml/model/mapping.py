@@ -486,8 +486,7 @@ def _default_base(store_id: str | None) -> str:
 
 def _sample_capacity(journal: Journal) -> int:
     """Return an upper bound on the number of samples, based on the sizes of the files."""
-    sizes = [f.samples_path.stat().st_size for f in journal.writers if f.samples_path.exists()]
-    return sum(sizes) // layout.RECORD_SIZE
+    return sum(files.count_data_slots() for files in journal.writers)
 
 
 def _interval_arguments(interval: Interval) -> dict[str, Any]:
@@ -510,8 +509,8 @@ def _series_attributes(series: RunSeries) -> list[tuple[str, Any]]:
     if series.rank is not None:
         attributes.append(("provml:rank", series.rank))
     if series.minimum is not None and series.maximum is not None:
-        attributes.append(("provml:min", series.minimum))
-        attributes.append(("provml:max", series.maximum))
+        attributes.append(("provml:min", typed_literal(series.minimum)))
+        attributes.append(("provml:max", typed_literal(series.maximum)))
     if series.mean is not None and series.kind not in (FLOPS, CUMULATIVE):
         attributes.append(("provml:mean", series.mean))
     if series.count:

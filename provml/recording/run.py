@@ -266,7 +266,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
         Idempotent. Writing PROV-JSON costs 2 to 4 microseconds per sample and about 70 per event.
         In a forked child, `end_run` only closes the child's files. If a document cannot be written,
-        provml issues a warning, and you can write the document later with ``provml export``.
+        provml issues a warning, and you can write the document later with ``provml recover``.
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
@@ -312,8 +312,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             record["reason"] = reason
         if exception is not None:
             record["exception"] = {key: mask_text(text) for key, text in exception.items()}
-        self._writer.close(record, status)
         self._folder.restore()
+        self._writer.close(record, status)
         if self._formats and not self._others_record():
             self._write_documents()
 
@@ -343,7 +343,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         except Exception as error:  # the training is over, and the export can be repeated
             warn_without_raising(
                 f"the run is recorded, but its documents could not be written: {error}; "
-                f"to write them, run: provml export {self.path} --format {self._formats[0]}"
+                f"to write them, run: provml recover {self.path}"
             )
 
     def __enter__(self) -> Run:

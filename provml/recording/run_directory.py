@@ -1,13 +1,12 @@
 """Creates the folder of a run, or opens an existing folder to join or resume its run.
 
-The file ``run.json`` in the folder describes the run. Imports only `base.settings`, `errors` and
-`journal` from provml.
+The file ``run.json`` in the folder describes the run. Imports only `base.settings`,
+`base.store_files`, `errors` and `journal` from provml.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.base.settings import Settings
 from provml.errors import (
     InvalidArgumentError,
@@ -23,7 +23,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.journal import layout
-from provml.journal.description import read_description
+from provml.journal.description import encode_description, read_description
 from provml.journal.store_identity import open_store_id
 from provml.journal.writer import JournalWriter
 
@@ -63,6 +63,11 @@ class RunDirectory:
         """The experiment's name."""
         return str(self.description["experiment"])
 
+    @property
+    def root(self) -> Path:
+        """The store that contains the folder."""
+        return store_files.store_root(self.path)
+
     def open_writer(self, role: str) -> JournalWriter:
         """Create a pair of journal files for this process. Raises StoreError."""
         try:
@@ -77,7 +82,7 @@ class RunDirectory:
         """Wait for the folder's lock, if its file system supports locks."""
         import fcntl
 
-        self.lock_fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.lock_fd = store_files.open_folder(self.root, self.path)
         try:
             fcntl.flock(self.lock_fd, fcntl.LOCK_EX)
         except OSError:
@@ -95,19 +100,21 @@ class RunDirectory:
     def discard(self) -> None:
         """Remove the folder if nothing was recorded in it, so that its id can be used again."""
         try:
-            if (self.path / layout.JOURNAL_FOLDER).is_dir():
-                (self.path / layout.JOURNAL_FOLDER).rmdir()
-            if os.listdir(self.path) == [layout.RUN_FILE]:
-                (self.path / layout.RUN_FILE).unlink()
-            self.path.rmdir()
+            journal = self.path / layout.JOURNAL_FOLDER
+            if store_files.is_folder(self.root, journal):
+                store_files.remove_empty_folder(self.root, journal)
+            entries = store_files.list_folder(self.root, self.path)
+            if [entry.name for entry in entries] == [layout.RUN_FILE]:
+                store_files.remove_file(self.root, self.path / layout.RUN_FILE)
+            store_files.remove_empty_folder(self.root, self.path)
         except OSError:
-            pass  # the folder is not empty
+            pass  # the folder stays, and its id is taken
 
     def restore(self) -> None:
         """Write ``run.json`` again if it was deleted during the run; ignore failures."""
-        if not (self.path / layout.RUN_FILE).exists():
+        if not store_files.is_file(self.root, self.path / layout.RUN_FILE):
             try:
-                _replace_json(self.path / layout.RUN_FILE, self.description)
+                _write_description(self)
             except OSError:
                 pass  # the journal's writer has warned, and readers do not need run.json
 
@@ -160,18 +167,19 @@ def open_directory(
         )
     if run_id == "latest":
         raise InvalidArgumentError("run_id 'latest' means the latest run: choose another id")
-    experiment = Path(store).absolute() / layout.encode_folder_name(description["experiment"])
+    root = _find_root(store)
+    experiment = root / layout.encode_folder_name(description["experiment"])
     if resume and run_id is None:
-        run_id = _find_latest_id(experiment)
+        run_id = _find_latest_id(root, experiment)
     try:
-        description = description | {"store_id": open_store_id(store)}
+        description = description | {"store_id": open_store_id(root)}
         while True:
             own_id = run_id or _create_run_id()
             path = experiment / own_id
-            if _make_new_folder(path):
+            if store_files.make_folder(root, path):
                 folder = _build_directory(path, description | {"id": own_id}, settings)
                 try:
-                    _replace_json(path / layout.RUN_FILE, folder.description)
+                    _write_description(folder)
                 except OSError:
                     folder.discard()
                     raise
@@ -184,13 +192,15 @@ def open_directory(
         raise StoreError(f"can't create the run's folder in {store}: {error}") from error
 
 
-def _make_new_folder(path: Path) -> bool:
-    """Create the folder; return False if it already exists."""
+def _find_root(store: str | os.PathLike[str]) -> Path:
+    """Return the store's absolute path, without ``..``. Raises StoreError."""
     try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        return False
-    return True
+        root = Path(store).absolute()
+    except FileNotFoundError:
+        raise StoreError(
+            f"can't find the store {os.fspath(store)!r}, because the working folder was removed"
+        ) from None
+    return Path(os.path.realpath(root)) if ".." in root.parts else root
 
 
 def _open_existing(
@@ -242,18 +252,15 @@ def _build_directory(path: Path, description: dict[str, Any], settings: Settings
     return RunDirectory(path, description, facts, settings)
 
 
-def _find_latest_id(experiment: Path) -> str | None:
+def _find_latest_id(root: Path, experiment: Path) -> str | None:
     try:
-        runs = [entry for entry in os.scandir(experiment) if entry.is_dir()]
+        entries = store_files.list_folder(root, experiment)
     except OSError:
         return None
     from provml.journal.status import find_created_ns
 
-    return (
-        max(runs, key=lambda entry: (find_created_ns(entry.path), entry.name)).name
-        if runs
-        else None
-    )
+    ids = [entry.name for entry in entries if entry.is_folder]
+    return max(ids, key=lambda id: (find_created_ns(experiment / id), id)) if ids else None
 
 
 def _create_run_id() -> str:
@@ -262,11 +269,8 @@ def _create_run_id() -> str:
     return f"{moment:%Y%m%dT%H%M%S}-{suffix}"
 
 
-def _replace_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+def _write_description(folder: RunDirectory) -> None:
+    """Write ``run.json``. Raises OSError."""
+    path = folder.path / layout.RUN_FILE
+    with store_files.replacing(folder.root, path, sync=False) as file:
+        file.write(encode_description(folder.description))

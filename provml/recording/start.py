@@ -113,7 +113,7 @@ def open_run(
     own_id = settings.run_id if run_id is None else run_id
     folder, resumed = open_directory(store, start.description, own_id, resume, settings)
     run = Run(folder, folder.open_writer("owner"), start.formats, owner=True)
-    facts = {**execution, **describe_host()}
+    facts = {"formats": list(start.formats), **execution, **describe_host()}
     now = time.time_ns()
     record = {"record": "start", "time": now, "resumed": resumed, **facts}
     run._append_all([record, *(one | {"time": now} for one in start.settings_records)])

@@ -6,8 +6,11 @@
 
 You can delete the folder at any time. Only the graphs in the index count as loaded. A graph is
 removed from the index before it is changed, and added again when it is complete and flushed. If the
-process is killed in between, the graph is loaded again. Imports `base.sinks`, `fingerprint` and
-`version`; imports pyoxigraph only when needed.
+process is killed in between, the graph is loaded again.
+
+The folder may contain anything, because a store may come from anyone. provml follows no links in
+it, and changes or removes only files that it recognises as its own. Imports `base`, `errors`,
+`fingerprint` and `version`; imports pyoxigraph only when needed.
 """
 
 from __future__ import annotations
@@ -15,14 +18,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from provml.base.sinks import open_sink
+from provml.base import store_files
+from provml.base.settings import store_umask
+from provml.base.user_cache import open_cache_of_store
+from provml.errors import StoreError
 from provml.sparql.fingerprint import Stamps
 from provml.version import __version__
 
@@ -36,6 +42,17 @@ DATABASE_FOLDER: Final = Path(".provml", "sparql")
 _INDEX_FORMAT: Final = 2
 _LARGEST_INDEX: Final = 2**28
 _REMOVED_AT_ONCE: Final = 50_000
+_LOCK: Final = "lock"
+_INDEX: Final = "index.json"
+_DATA: Final = "data"
+_INDEX_BEGINNING: Final = b'{"format": '
+_PARTIAL_INDEX: Final = re.compile(r"\.index\.json\.[0-9a-f-]{1,60}\.part")
+_ROCKSDB_FILE: Final = re.compile(
+    r"CURRENT|IDENTITY|LOCK|LOG|LOG\.old\.\d+|MANIFEST-\d+|OPTIONS-\d+|"
+    r"(OPTIONS-)?\d+\.dbtmp|(CURRENT|IDENTITY)\.dbtmp|\d+\.(sst|log|blob)"
+)
+_ROCKSDB_CURRENT: Final = re.compile(rb"MANIFEST-\d+\n")
+_LONGEST_BEGINNING: Final = 64
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
@@ -71,29 +88,18 @@ class LoadedDatabase:
     def __init__(self, store: Path, note: NoteTaker) -> None:
         """Open the database's folder and take the lock for reading.
 
-        Creates the folder if necessary.
-
-        Args:
-            store: the store's folder.
-            note: called with a message if this process has to wait for the lock.
-
-        Raises:
-            OSError: the folder can't be opened or created, or the file system does not support
-                locks.
+        Creates the folder if necessary. If the store's folder is a link, or contains files that
+        provml did not write, uses a folder in the user's cache. Raises OSError if that fails, if
+        the store can't be written, or if the file system does not support locks.
         """
-        self._folder = store / DATABASE_FOLDER
-        self._data = self._folder / "data"
         self._note = note
         self.writable = True
-        lock = self._folder / "lock"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError:
-            self._fd = os.open(
-                lock, os.O_RDONLY | os.O_CLOEXEC
-            )  # an existing database can still be read
-            self.writable = False
+            self._open_folder(store, store / DATABASE_FOLDER)
+        except StoreError as error:
+            root, folder = open_cache_of_store(store, "sparql")
+            self._open_folder(root, folder)
+            note(f"the loaded runs are kept in {folder}, because {error}")
         self._key = os.path.realpath(self._folder)
         _open_counts[self._key] += 1
         try:
@@ -101,6 +107,59 @@ class LoadedDatabase:
         except OSError:
             self.close()
             raise
+
+    def _open_folder(self, root: Path, folder: Path) -> None:
+        """Open a folder's lock file. Raises StoreError if the folder's content is not ours."""
+        self._root, self._folder, self._data = root, folder, folder / _DATA
+        lock = folder / _LOCK
+        try:
+            store_files.make_folder(root, folder)
+            self._check_content()
+            self._fd = store_files.open_or_create_file(root, lock)
+        except StoreError:
+            raise
+        except OSError:
+            # an existing database can still be read
+            self._fd = store_files.open_file(root, lock)
+            self.writable = False
+
+    def _check_content(self) -> None:
+        """Raise StoreError if the folder contains anything that provml did not write."""
+        for entry in store_files.list_folder(self._root, self._folder):
+            is_own = entry.is_file and (
+                entry.name in (_LOCK, _INDEX) or _PARTIAL_INDEX.fullmatch(entry.name)
+            )
+            if not is_own and not (entry.name == _DATA and entry.is_folder):
+                raise StoreError(
+                    f"{self._folder} contains {entry.name!r}, which is not from provml"
+                )
+        content = self._list_data()
+        for entry in content:
+            if not entry.is_file or not _ROCKSDB_FILE.fullmatch(entry.name):
+                raise StoreError(f"{self._data} contains {entry.name!r}, which is not from provml")
+        if content and not self._is_recognised():
+            raise StoreError(f"{self._data} is not a database that provml created")
+
+    def _list_data(self) -> list[store_files.FolderEntry]:
+        try:
+            return store_files.list_folder(self._root, self._data)
+        except FileNotFoundError:
+            return []
+
+    def _is_recognised(self) -> bool:
+        """Return whether there is an index, which is ours or beside a RocksDB database."""
+        index = self._read_beginning(self._folder / _INDEX)
+        if index is None or index.startswith(_INDEX_BEGINNING):
+            return index is not None
+        current = self._read_beginning(self._data / "CURRENT")
+        return current is not None and _ROCKSDB_CURRENT.fullmatch(current) is not None
+
+    def _read_beginning(self, path: Path) -> bytes | None:
+        try:
+            with store_files.open_to_read(self._root, path) as file:
+                return file.read(_LONGEST_BEGINNING)
+        except OSError:
+            return None
 
     def lock_shared(self) -> None:
         """Take the lock for reading. Waits while another process loads runs."""
@@ -140,12 +199,14 @@ class LoadedDatabase:
 
     def _load_index(self) -> tuple[dict[str, GraphEntry] | None, list[str]]:
         try:
-            with open(self._folder / "index.json", "rb") as file:
-                content = json.loads(file.read(_LARGEST_INDEX))
+            path = self._folder / _INDEX
+            content = json.loads(store_files.read_file(self._root, path, _LARGEST_INDEX))
             if {key: content[key] for key in _INDEX_VERSION} != _INDEX_VERSION:
                 return None, []
-            index = {name: GraphEntry(**entry) for name, entry in content["graphs"].items()}
-            return index, [str(name) for name in content["read_unfinished"]]
+            index = {name: _parse_entry(entry) for name, entry in content["graphs"].items()}
+            unfinished = list(content["read_unfinished"])
+            _check_graph_names([*index, *unfinished])
+            return index, unfinished
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None, []
 
@@ -155,25 +216,43 @@ class LoadedDatabase:
         """Replace the index file. Costs one fsync."""
         graphs = {name: asdict(entry) for name, entry in index.items()}
         content = {**_INDEX_VERSION, "graphs": graphs, "read_unfinished": list(read_unfinished)}
-        with open_sink(self._folder / "index.json") as sink:
-            sink.write(json.dumps(content).encode())
+        with store_files.replacing(self._root, self._folder / _INDEX) as file:
+            file.write(json.dumps(content).encode())
 
     def exists(self) -> bool:
         """Return whether the folder contains data that any version of provml has loaded."""
-        return self._data.exists()
+        return bool(self._list_data())
 
     # -- pyoxigraph's files -----------------------------------------------------------------------
 
     def clear(self) -> None:
         """Delete all loaded data."""
-        (self._folder / "index.json").unlink(missing_ok=True)
-        shutil.rmtree(self._data, ignore_errors=True)
+        self._check_content()
+        self.write_index({})  # an index marks the folder as ours, even if this process is killed
+        content = self._list_data()
+        for entry in content:
+            store_files.remove_file(self._root, self._data / entry.name)
 
     def open_to_write(self) -> Store:
         """Open the database for writing. Raises OSError if it is damaged."""
         import pyoxigraph
 
+        store_files.make_folder(self._root, self._data)
         return self._open_store(pyoxigraph.Store)
+
+    def share_files(self) -> None:
+        """Give the database's files the permissions of a store. RocksDB ignores them."""
+        for entry in self._list_data():
+            try:
+                fd = store_files.open_file(self._root, self._data / entry.name)
+            except OSError:
+                continue  # RocksDB has removed the file
+            try:
+                os.fchmod(fd, 0o666 & ~store_umask())
+            except OSError:
+                pass  # the file belongs to another user, or its file system has no permissions
+            finally:
+                os.close(fd)
 
     def open_to_read(self) -> Store:
         """Open the database for reading only. Raises OSError if it is damaged."""
@@ -182,10 +261,31 @@ class LoadedDatabase:
         return self._open_store(pyoxigraph.Store.read_only)
 
     def _open_store(self, open_store: Callable[[str], Store]) -> Store:
+        self._check_content()
         try:
             return open_store(os.fspath(self._data))
         except RuntimeError as error:  # RocksDB reports corruption this way
             raise OSError(str(error)) from error
+
+
+def _parse_entry(content: dict[str, Any]) -> GraphEntry:
+    """Build an entry of the index. Raises ValueError or TypeError if a field has another type."""
+    entry = GraphEntry(**content)
+    texts = (entry.folder, entry.status, entry.detail)
+    counts = (entry.samples, entry.triples)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(entry.final, bool):
+        raise ValueError("an entry of the index has a field of another type")
+    if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+        raise ValueError("an entry of the index has a count that is not a number")
+    return entry
+
+
+def _check_graph_names(names: list[Any]) -> None:
+    """Raise ValueError or TypeError if a name in the index is not an IRI."""
+    import pyoxigraph
+
+    for name in names:
+        pyoxigraph.NamedNode(name)
 
 
 def remove_graph(database: Store, name: str) -> None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from provml.journal import layout
+from provml.journal.files import WriterFiles
 from provml.journal.reader import Journal
 
-_SCAN_BYTES: Final = 2**20
 _TAIL_BYTES: Final = 4096
 
 Stamps = list[list[Any]]
@@ -50,7 +50,7 @@ def read_stamps(journal: Journal) -> Stamps:
     found: Stamps = []
     for path in paths:
         try:
-            status = os.stat(path)
+            status = os.lstat(path)
         except OSError:
             continue
         found.append([path.name, status.st_size, status.st_mtime_ns])
@@ -67,24 +67,19 @@ def take_fingerprint(journal: Journal) -> Fingerprint:
     state = journal.state()
     tails: Stamps = []
     for files in journal.writers:
-        if files.header().status is None and files.samples_path.exists():
-            tails.append([files.name, *_read_tail(os.fspath(files.samples_path))])
+        if files.header().status is None:
+            try:
+                tails.append([files.name, *_read_tail(files)])
+            except OSError:
+                continue  # missing, or a link
     final = state.status in layout.END_STATUSES and not tails
     return Fingerprint(before, state.status, tails, final)
 
 
-def _read_tail(path: str) -> tuple[int, int]:
-    """Return the offset where a file's data ends, and checksums of its last bytes and header."""
-    with open(path, "rb") as file:
+def _read_tail(files: WriterFiles) -> tuple[int, int]:
+    """Return the offset where a file's samples end, and a checksum of the last ones and header."""
+    end = files.find_samples_end()
+    with files.open_samples() as file:
         header = zlib.crc32(file.read(layout.HEADER_SIZE))
-        end = os.fstat(file.fileno()).st_size
-        while end > 0:
-            start = max(0, end - _SCAN_BYTES)
-            file.seek(start)
-            block = file.read(end - start).rstrip(b"\0")
-            if block:
-                end = start + len(block)
-                file.seek(max(0, end - _TAIL_BYTES))
-                return end, zlib.crc32(file.read(min(end, _TAIL_BYTES)), header)
-            end = start
-    return 0, header
+        file.seek(max(0, end - _TAIL_BYTES))
+        return end, zlib.crc32(file.read(min(end, _TAIL_BYTES)), header)

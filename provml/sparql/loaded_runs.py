@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from provml.base.settings import default_store
-from provml.errors import JournalError, MissingExtraError, QueryError, RunNotFoundError
+from provml.errors import MissingExtraError, ProvMLError, QueryError, RunNotFoundError
 from provml.export import ntriples
 from provml.journal import layout
 from provml.journal.reader import Journal, describe_damage
-from provml.journal.store import find_run, list_run_folders
+from provml.journal.store import UnreadRun, find_run, list_run_folders
 from provml.model.bundles import bundle_iri
 from provml.model.mapping import DETAILS, SAMPLE_DETAIL_LIMIT, RunMapping, run_prefixes
 from provml.sparql.answers import SparqlAnswer
@@ -207,17 +207,20 @@ def _journals(folders: Sequence[Path]) -> list[Journal]:
 
 def _find_all_runs(root: Path, load_report: LoadReport, note: NoteTaker) -> dict[str, _WantedRun]:
     journals: list[Journal] = []
-    for folder in list_run_folders(root):
+    unread: list[UnreadRun] = []
+    for folder in list_run_folders(root, unread):
         try:
             journal = Journal(folder)
             journal.state()
-        except JournalError as error:
-            load_report.left_out[folder] = str(error)
-            note(f"a run is left out: {error}")
         except RunNotFoundError:
             continue  # the run was deleted in the meantime
+        except (ProvMLError, OSError) as error:
+            unread.append(UnreadRun(folder, str(error)))
         else:
             journals.append(journal)
+    for run in unread:
+        load_report.left_out[run.path] = run.reason
+        note(f"a run is left out: {run.reason}")
     if not journals:
         raise RunNotFoundError(
             f"there is nothing to query: the store {os.fspath(root)!r} has no runs"
@@ -252,7 +255,7 @@ def _open_database(root: Path, note: NoteTaker) -> LoadedDatabase | None:
     try:
         return LoadedDatabase(root, note)
     except OSError as error:
-        note(f"can't write to {root} ({error.strerror}): loading the runs into memory")
+        note(f"can't write to {root} ({error.strerror or error}): loading the runs into memory")
         return None
 
 
@@ -306,6 +309,7 @@ class _Loader:
             database.lock_alone()
             try:
                 work(database)
+                database.share_files()
             finally:
                 database.lock_shared()
             if self._wanted.keys() <= (database.read_index() or {}).keys():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +188,127 @@ def test_make_folder_says_whether_it_is_new(tmp_path: Path) -> None:
     assert store_files.make_folder(root, root / "x" / "a")
     assert not store_files.make_folder(root, root / "x" / "a")
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
+
+
+def test_a_new_version_keeps_the_permissions(store: Path) -> None:
+    """A document that a group can read would become private when it is written again."""
+    path = store / "x" / "a" / "file"
+    path.chmod(0o640)
+    _replace(store, path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert path.read_bytes() == b"new"
+
+
+def test_folders_pass_on_their_group(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs in a group's store would belong to the group of whoever recorded them."""
+    monkeypatch.setenv("PROVML_UMASK", "007")
+    store.chmod(0o2770)
+    store_files.make_folder(store, store / "y" / "b")
+    for folder in (store / "y", store / "y" / "b"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o2770
+
+
+def test_a_umask_that_denies_everything() -> None:
+    """A process with umask 777 that is not root couldn't create a folder in the one it created."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setgid(65534)
+                    os.setuid(65534)
+                os.umask(0o777)
+                root = Path(name) / "own"
+                store_files.make_folder(root, root / "x" / "a")
+                _create(root, root / "x" / "a" / "file")
+                assert stat.S_IMODE((root / "x").stat().st_mode) == 0o700
+                assert stat.S_IMODE((root / "x" / "a" / "file").stat().st_mode) == 0o600
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_folder_is_removed_with_its_content_only(store: Path, outside: Path) -> None:
+    """A link in a removed folder would take the content of another folder with it."""
+    folder = store / "x" / "a"
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    (folder / "deep" / "link").symlink_to(outside)
+    os.mkfifo(folder / "deep" / "pipe")
+    assert not store_files.remove_empty_folder(store, folder)
+    store_files.remove_folder(store, folder)
+    assert os.listdir(store / "x") == []
+    assert os.listdir(outside) == ["file"]
+    assert store_files.remove_empty_folder(store, store / "x")
+
+
+def test_a_file_moves_onto_a_link_but_not_behind_it(store: Path, outside: Path) -> None:
+    """A link in the place of the new name would receive the content."""
+    source, target = store / "x" / "a" / "file", store / "x" / "a" / "link"
+    target.symlink_to(outside / "file")
+    store_files.move(store, source, target)
+    assert not target.is_symlink()
+    assert target.read_bytes() == b"content"
+    assert (outside / "file").read_bytes() == b"secret"
+
+
+def test_a_lock_file_is_opened_or_created(store: Path, outside: Path) -> None:
+    """A link or a pipe in the place of a lock would be written, or block forever."""
+    path = store / "x" / "lock"
+    for _ in range(2):
+        os.close(store_files.open_or_create_file(store, path))
+    path.unlink()
+    path.symlink_to(outside / "new")
+    with pytest.raises(StoreError, match="link"):
+        store_files.open_or_create_file(store, path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="pipe"):
+        store_files.open_or_create_file(store, path)
+    assert os.listdir(outside) == ["file"]
+
+
+def test_relative_paths_are_below_an_absolute_root(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run named by a relative path would seem to be outside its store."""
+    monkeypatch.chdir(store / "x")
+    assert store_files.read_file(store, Path("a", "file"), 100) == b"content"
+    assert store_files.read_file(store, Path("..", "x", "a", "file"), 100) == b"content"
+    with pytest.raises(StoreError, match="not in the store"):
+        store_files.read_file(store, Path("..", "..", "outside"), 100)
+
+
+def test_a_sweep_removes_only_what_a_dead_process_left(store: Path, outside: Path) -> None:
+    """A sweep removes a file that is being written, a user's file, or one that a link leads to."""
+    folder = store / "x" / "a"
+    left = folder / f".file.{'a' * 16}.part"
+    left.write_bytes(b"half")
+    kept = [
+        folder / name for name in (".file.part", "file.part", f"file.{'a' * 16}.part", ".a.pid")
+    ]
+    for path in kept:
+        path.write_bytes(b"a user's")
+    (folder / f".link.{'b' * 16}.part").symlink_to(outside / "file")
+    (folder / f".folder.{'b' * 16}.part").mkdir()
+    os.mkfifo(folder / f".pipe.{'b' * 16}.part")
+    with store_files.replacing(store, folder / "file") as file:
+        file.write(b"new")
+        before = set(os.listdir(folder))
+        assert store_files.sweep_temporaries(store, folder) == [left]
+        assert set(os.listdir(folder)) == before - {left.name}
+    assert (folder / "file").read_bytes() == b"new"
+    assert (outside / "file").read_bytes() == b"secret"
+    assert all(path.exists() for path in kept)
+    assert store_files.sweep_temporaries(store, folder) == []
+
+
+def test_a_file_is_not_swept_in_a_folder_that_is_a_link(store: Path, outside: Path) -> None:
+    """A sweep removes files outside the store."""
+    (outside / f".file.{'a' * 16}.part").write_bytes(b"half")
+    (store / "x" / "b").symlink_to(outside)
+    with pytest.raises(StoreError, match="symbolic link"):
+        store_files.sweep_temporaries(store, store / "x" / "b")
+    assert (outside / f".file.{'a' * 16}.part").exists()

@@ -70,6 +70,25 @@ def test_read_and_written(run: provml.Run, work: Path, inside: Script) -> None:
     assert not list_access_logs(run.path)
 
 
+def test_files_of_the_store_are_not_files_of_the_script(
+    run: provml.Run, work: Path, inside: Script
+) -> None:
+    """A file that is named like one of provml's own would seem to have been read or written."""
+    names = ("run.json", "journal", "artifacts", run.experiment, run.id)
+    for name in names:
+        (work / name).write_text(name)
+    script = (
+        "import provml; from provml.base import store_files as s\n"
+        "run = provml.start_run('x'); run.log_artifact('made')\n"
+        "s.read_file(s.store_root(run.path), run.path / 'run.json', 1000)\n"
+    )
+    (work / "made").write_text("made")
+    _ended(inside(script))
+    captured = _Captured(run)
+    assert list(captured.used) == []
+    assert set(captured.made) == {"made"}
+
+
 def test_ways_to_open(run: provml.Run, work: Path, inside: Script) -> None:
     """A file would be missed, or recorded under another path, because of how it was opened."""
     for name in ("text", "path", "bytes", "flags", "fd", "opener", "relative", "chdir", "dot"):

@@ -259,7 +259,10 @@ class TestShow:
             ["runs", "--sort", "id"],
             ["lineage", "first-run"],
         )
-        assert "torn last line" in call("show", "first-run", "--store", store).stdout
+        assert (
+            "bytes were added after the last line"
+            in call("show", "first-run", "--store", store).stdout
+        )
         for arguments in asked:
             told = call(*arguments, "--store", store).stderr
             assert "can't" in told and "left out" in told, arguments

@@ -101,9 +101,9 @@ def test_every_verb_loses_and_counts(small_disk, caught):
 def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, status):
     """A run on a full disk would read as crashed although it ended in order."""
     run = provml.start_run("full", store=small_disk.path, formats=())
-    for i in range(2046):  # all that the first segment holds: cutting it frees nothing
+    small_disk.fill()  # so that no third segment is made
+    for i in range(2046 + 2048):  # all that two segments hold: cutting the file frees nothing
         run.log_metric("m", i)
-    small_disk.fill()
     while run.dropped[1] == 0:
         run.log_event("filling", metadata={"x": "x" * 10})
     run.end_run(status)
@@ -113,7 +113,7 @@ def test_how_it_ended_is_kept_without_room_for_the_end_line(small_disk, caught, 
     assert recorded.status == status
     assert recorded.ended is not None
     assert recorded.dropped == run.dropped == (0, 2)
-    assert len(recorded.series("m")) == 2046
+    assert len(recorded.series("m")) == 2046 + 2048
     assert recorded.events("filling")[-1].metadata == {"x": "x" * 10}
     small_disk.release()
     recorded.export("provjson", small_disk.path / "out.json")
@@ -304,3 +304,57 @@ def test_a_store_that_is_a_file(tmp_path):
     with pytest.raises(provml.StoreError, match="store"):
         provml.start_run("denied", store=tmp_path / "store")
     assert provml.active_run() is None
+
+
+_NO_DESCRIPTORS = """
+    import os, resource
+    import provml
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    run = provml.start_run("few", run_id="r", formats=(), sample_interval_s=0)
+    run.log_metric("m", 0, step=0)
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+    for i in range(1, 300_000):
+        run.log_metric("m", i, step=i)
+    for fd in held:
+        os.close(fd)
+    run.end_run()
+"""
+
+
+def test_without_descriptors_every_sample_is_kept(children, tmp_path):
+    """A training that has used up its descriptors would lose all but its first samples."""
+    assert children.run(_NO_DESCRIPTORS) == (0, "", "")
+    recorded = provml.load(tmp_path / "store" / "few" / "r")
+    assert recorded.dropped == (0, 0)
+    assert recorded.series("m").value.tolist() == list(range(300_000))
+
+
+_LOSS = """
+    import shutil
+    import provml
+
+    run = provml.start_run("loss", formats=(), sample_interval_s=0)
+    shutil.rmtree(run.path)
+    run.end_run()
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-W", "error"), ("-W", "error::UserWarning")])
+def test_the_notice_of_a_loss_reaches_standard_error_whatever_the_filters(children, options):
+    """With warnings as errors, samples would be lost without a word, or the training would end."""
+    status, out, err = children.run(_LOSS, options=options)
+    assert (status, out) == (0, "")
+    assert err.startswith("provml:1: ProvMLWarning: there was a problem while recording: ")
+    assert err.count("ProvMLWarning") == 1
+
+
+def test_a_closed_standard_error_stops_nothing(children):
+    """The notice itself would end the training."""
+    source = _LOSS.replace("shutil.rmtree", "import sys; sys.stderr = None; shutil.rmtree")
+    assert children.run(source, options=("-W", "error")) == (0, "", "")

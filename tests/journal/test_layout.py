@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import struct
+import subprocess
+import sys
+import zlib
 
 import pytest
 
@@ -56,7 +60,8 @@ def test_every_byte_of_the_samples_file(recorded):
     (ended_ns,) = struct.unpack("<q", content[40:48])
     assert created_ns < ended_ns < created_ns + 60 * 10**9
     assert struct.unpack("<I", content[48:52]) == (1,)
-    assert content[52:64] == bytes(12)
+    assert struct.unpack("<I", content[52:56]) == (zlib.crc32(content[:52]),)
+    assert content[56:64] == bytes(8)
 
     lines = events.read_bytes()
     note = lines.index(b'{"record":"sample","series":3')
@@ -84,7 +89,26 @@ def test_every_line_of_the_events_file(recorded):
     lines = [json.loads(line) for line in content.splitlines()]
     kinds = [line["record"] for line in lines]
     assert kinds[:2] == ["writer", "start"]
-    assert kinds[2:] == ["series", "series", "series", "sample", "series", "sample", "end"]
+    assert kinds[2:8] == ["series", "series", "series", "sample", "series", "sample"]
+    assert kinds[8:] == ["checksums", "end", "closed"]
+    start = 0
+    for number, line in enumerate(content.splitlines(keepends=True), 1):
+        own = lines[number - 1]
+        assert own["line"] == number
+        assert own.get("at", start) == start
+        body, _, _ = line.rpartition(b',"crc32"')
+        name = events.name.removesuffix(".events.jsonl").encode()
+        assert own["crc32"] == f"{zlib.crc32(body, zlib.crc32(name)):08x}"
+        assert own["record"] not in ("sample", "closed") or "at" in own
+        start += len(line)
+    assert lines[8]["first"] == 0
+    assert lines[8]["blocks"] == f"{zlib.crc32(samples.read_bytes()[64:]):08x}"
+    assert lines[10]["size"] == samples.stat().st_size
+    assert lines[10]["header"] == f"{zlib.crc32(samples.read_bytes()[:52]):08x}"
+    assert lines[10]["run_file"] == lines[0]["run_file"]
+    for line in lines:
+        for key in ("line", "crc32", "at"):
+            line.pop(key, None)
 
     writer = lines[0]
     assert writer["format"] == 1
@@ -109,8 +133,8 @@ def test_every_line_of_the_events_file(recorded):
     assert (note["value"], note["step"], note["time"]) == ("läuft", 1, 3 * 10**9)
     assert big["value"] == {"$": str(2**70), "type": "integer"}
 
-    assert lines[-1].keys() == {"record", "time", "status", "slots"}
-    assert lines[-1]["status"] == "finished"
+    assert lines[9].keys() == {"record", "time", "status", "slots"}
+    assert lines[9]["status"] == "finished"
 
 
 def test_a_file_made_by_hand_is_read(tmp_path):
@@ -202,3 +226,52 @@ def test_a_name_too_long_for_a_folder(tmp_path):
     run = provml.start_run(names[2], store=tmp_path, formats=())
     run.end_run()
     assert provml.load(run.path).experiment == names[2]
+
+
+_REFILL = """
+import itertools, sys
+import provml
+from provml.journal.sample_files import fill_in
+
+run = provml.start_run("refill", run_id="r", store=sys.argv[1], formats=(), sample_interval_s=0)
+slots = []
+run._writer.sample(("metric", "m", None, None, "f64"), 0, 0, 0, 2.5, slots)
+print("ready", flush=True)
+for number in itertools.count():
+    fill_in(slots[0], number, number)
+"""
+
+
+def test_a_reader_sees_the_old_step_and_epoch_or_the_new_ones(tmp_path):
+    """While a point gets its step and epoch, a reader sees one of them alone, or a half of one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _REFILL, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            (path,) = (tmp_path / "refill" / "r" / "journal").glob("*.samples")
+            seen = set()
+            with path.open("rb", buffering=0) as file:
+                for _ in range(100_000):
+                    record = os.pread(file.fileno(), 32, 64)
+                    _, step, value, epoch, _ = struct.unpack("<qqdiI", record)
+                    seen.add((step - epoch, value))
+        finally:
+            process.kill()
+    assert seen == {(0, 2.5)}
+
+
+def test_a_file_has_its_first_line_when_it_appears(tmp_path):
+    """A process that is killed at its start would leave a file that says nobody wrote it."""
+    with provml.start_run("new", store=tmp_path, formats=()) as run:
+        (path,) = run.path.glob("journal/*.events.jsonl")
+        writer = json.loads(path.read_bytes().splitlines()[0])
+        assert writer["record"] == "writer"
+        assert writer["lock"] == "flock"
+        assert writer["file_system"] == path.stat().st_dev
+        with path.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert sorted(path.parent.iterdir()) == sorted(path.parent.glob("0*"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import damaging
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -104,6 +105,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         group = run.metrics("train")
         group.summary_cache.store(x=1)
         group.summary_cache.summarize()
+    damaging.remove_checksums(run.path)  # so that a test can add records
     return run.path
 
 

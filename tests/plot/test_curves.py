@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import damaging
 import numpy as np
 import pytest
 from hypothesis import given
@@ -128,6 +129,7 @@ def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> No
         line.replace('"metric"', '"system"') if "temperature" in line else line for line in lines
     ]
     events.write_text("".join(own), encoding="utf-8")
+    damaging.seal_again(events)
     charts = read_charts(Journal(run.path), by="step").charts
     assert [(c.title, c.axis, c.apart) for c in charts] == [
         ("loss", "step", False),

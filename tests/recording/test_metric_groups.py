@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import damaging
 import pytest
 
 import provml
@@ -662,6 +663,8 @@ def test_a_summary_without_its_record_is_a_plain_metric(run: provml.Run) -> None
     cache.store(x=1)
     cache.set(epoch=2)
     cache.summarize()
+    run.end_run()
+    damaging.remove_checksums(run.path)
     (events,) = run.path.glob("journal/*.events.jsonl")
     lines = events.read_bytes().splitlines(keepends=True)
     damaged = [
@@ -707,6 +710,7 @@ def test_a_summary_that_makes_no_sense_is_passed_over(run: provml.Run, fields: A
         if record["record"] == "summary":
             lines[number] = json.dumps(record | {"fields": fields}) + "\n"
     events.write_text("".join(lines))
+    damaging.seal_again(events)
     statements = list(provml.load(run.path).statements("sample"))
     declared = {str(s.id) for s in statements if s.kind in ("entity", "activity", "agent")}
     named = {

@@ -171,15 +171,20 @@ def test_deleting_what_is_loaded_costs_a_load(store: Path) -> None:
     assert [path.name for path in provml.journal.store.list_run_folders(store)] == ["run1", "run2"]
 
 
-def test_a_store_that_can_not_be_written_is_asked_in_memory(store: Path) -> None:
-    """A read-only store could not be queried."""
+def test_a_store_that_can_not_be_written_is_asked_in_memory(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only store could not be queried if the user has no cache folder either."""
     (store / ".provml").write_text("in the way")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     notes: list[str] = []
     with load_runs(None, store, note=notes.append) as loaded:
         assert not loaded.load_report.on_disk
         assert list(loaded.query(SAMPLES)) == [(82,)]
         assert [row[0] for row in loaded.query(RUNS)] == ["run1", "run2"]
     assert "into memory" in notes[0]
+    assert "None" not in notes[0]
 
 
 def test_a_run_apart_from_any_store_is_asked_in_memory(store: Path, tmp_path: Path) -> None:

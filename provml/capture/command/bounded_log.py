@@ -8,15 +8,17 @@ left out.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Final
 
-from provml.collect.content import digest_file
+from provml.base import store_files
 from provml.journal import layout
 
 DEFAULT_LIMIT_BYTES: Final = 10 * 2**20
 _DIGEST_PREFIX_LENGTH: Final = 16
+_READ_BYTES: Final = 2**20
 
 
 class BoundedLog:
@@ -42,6 +44,7 @@ class BoundedLog:
         self.total_bytes = 0
         self.trouble: Exception | None = None
         self._run_folder = run_folder
+        self._root = store_files.store_root(run_folder)
         own = f"{name}-{os.getpid()}-{os.urandom(4).hex()}"
         self._folder = run_folder / layout.ARTIFACTS_FOLDER / own
         self._head_limit = limit_bytes - limit_bytes // 2
@@ -66,8 +69,8 @@ class BoundedLog:
         try:
             if self._head_bytes < self._head_limit:
                 if self._head < 0:
-                    self._folder.mkdir(parents=True, exist_ok=True)
-                    self._head = _create_file(self._folder / self.name)
+                    store_files.make_folder(self._root, self._folder)
+                    self._head = self._create_file(self.name)
                 first = block[: self._head_limit - self._head_bytes]
                 self._head_bytes += _write_at(self._head, first, self._head_bytes)
                 block = block[len(first) :]
@@ -78,7 +81,7 @@ class BoundedLog:
 
     def _write_tail(self, block: bytes) -> None:
         if self._tail < 0:
-            self._tail = _create_file(self._folder / f"{self.name}.end")
+            self._tail = self._create_file(f"{self.name}.end")
         size = self._tail_limit
         position = self._tail_bytes
         if len(block) > size:
@@ -91,6 +94,10 @@ class BoundedLog:
             position += len(part)
             block = block[len(part) :]
             self._tail_bytes = position
+
+    def _create_file(self, name: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        return store_files.open_file(self._root, self._folder / name, flags)
 
     def finish(self) -> dict[str, Any] | None:
         """Join the two files into one, and describe its content for an artifact record.
@@ -110,16 +117,20 @@ class BoundedLog:
             for fd in (self._head, self._tail):
                 if fd >= 0:
                     os.close(fd)
-        facts = digest_file(str(self._folder / self.name))
-        relative = (
-            f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_DIGEST_PREFIX_LENGTH]}/{self.name}"
-        )
+        root, source = self._root, self._folder / self.name
+        digest = hashlib.sha256()
+        with store_files.open_to_read(root, source) as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+            size = file.tell()
+        sha256 = digest.hexdigest()
+        relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_DIGEST_PREFIX_LENGTH]}/{self.name}"
         target = self._run_folder / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self._folder / self.name, target)
-        (self._folder / f"{self.name}.end").unlink(missing_ok=True)
-        self._folder.rmdir()
-        return {"kind": "file", "copy": relative, **facts}
+        store_files.make_folder(root, target.parent)
+        store_files.move(root, source, target)
+        store_files.remove_file(root, self._folder / f"{self.name}.end")
+        store_files.remove_empty_folder(root, self._folder)
+        return {"kind": "file", "copy": relative, "sha256": sha256, "size": size}
 
     def _append_tail(self) -> None:
         size, place = self._tail_limit, self._tail_bytes % self._tail_limit
@@ -134,19 +145,20 @@ class BoundedLog:
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
     """Find the logs that were never finished; return each log's name and its one or two files."""
+    root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
+    try:
+        entries = store_files.list_folder(root, artifacts)
+    except OSError:
+        return []
     found = []
-    for folder in sorted((run_folder / layout.ARTIFACTS_FOLDER).glob("*-*-*")):
-        name = folder.name.rsplit("-", 2)[0]
-        files = [folder / name, folder / f"{name}.end"]
-        if folder.is_dir() and not folder.is_symlink():
-            there = [file for file in files if file.is_file() and not file.is_symlink()]
+    for entry in entries:
+        name, *suffixes = entry.name.rsplit("-", 2)
+        if entry.is_folder and len(suffixes) == 2:
+            files = (artifacts / entry.name / name, artifacts / entry.name / f"{name}.end")
+            there = [file for file in files if store_files.is_file(root, file)]
             if there:
                 found.append((name, there))
     return found
-
-
-def _create_file(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
 def _write_at(fd: int, content: bytes, offset: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
+from provml.base import store_files
 from provml.capture.command.signals import describe_signal, die_by_signal
 from provml.journal import layout
 from provml.journal.files import list_writer_files
@@ -56,10 +57,11 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
     Reads all events of the run once.
     """
+    root = store_files.store_root(run_folder)
     found: list[dict[str, Any]] = []
     for files in list_writer_files(run_folder):
         try:
-            with open(files.events_path, "rb") as file:
+            with store_files.open_to_read(root, files.events_path) as file:
                 found += _find_ends(file)
         except OSError:
             continue

@@ -11,14 +11,16 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.base.settings import read_settings
 from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.collect.content import describe_path
 from provml.journal import layout
+from provml.journal.process import ran_here
 from provml.journal.reader import Journal
-from provml.journal.recovery import lock_exclusively
+from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
@@ -30,31 +32,43 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
     Costs one read of each file that the run's processes opened, to compute the file's digest.
     Files that have changed since the run ended get no digest. If one of the processes is still
-    running, this function records nothing: call it again later.
+    running, this function records nothing: call it again later. The notes of a command that ran on
+    another machine or in another container stay in the folder, because their paths and process
+    numbers mean something else here.
 
     Returns:
-        A line of text for each log and each set of notes that was recorded.
+        A line of text for each log and each set of notes that was recorded or left.
 
     Raises:
         StoreError, OSError: something can't be recorded. Call this again to record the rest.
     """
-    with lock_exclusively(run_folder / layout.JOURNAL_FOLDER):
+    with lock_journal(run_folder):
         return _record_all(run_folder)
 
 
 def _record_all(run_folder: Path) -> list[str]:
-    notes, streams = list_access_logs(run_folder), find_leftover_logs(run_folder)
+    run_folder = Path(os.path.abspath(run_folder))
+    root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
+    notes = list_access_logs(run_folder)
+    streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
+    messages = []
+    if notes and not _ran_here(run_folder):
+        messages.append(
+            f"files: left the notes of {len(notes):,} processes, because they ran on another "
+            "machine or in another container: to record them, run this command there"
+        )
+        notes = []
     if not (notes or streams) or any(map(_is_running, notes)):
-        return []
+        return messages
     ended_ns = Journal(run_folder).state().ended_ns
     settings = read_settings()._replace(joined_run=str(run_folder))
     run = join_run(settings, Run)
-    messages = []
     try:
         for name, files in streams:
             for file in files:
                 _record_printed(run, file)
-            files[0].parent.rmdir()
+                store_files.remove_file(root, file)
+            store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
         if notes:
             record_files(run, until_ns=ended_ns)
@@ -62,6 +76,15 @@ def _record_all(run_folder: Path) -> list[str]:
     finally:
         run.end_run()
     return messages
+
+
+def _ran_here(run_folder: Path) -> bool:
+    owners = [
+        writer
+        for writer in (files.first_record() for files in Journal(run_folder).writers)
+        if writer.get("role") == "owner"
+    ]
+    return bool(owners) and ran_here(owners[-1])
 
 
 def _is_running(notes: Path) -> bool:
@@ -75,11 +98,10 @@ def _is_running(notes: Path) -> bool:
 
 
 def _record_printed(run: Run, file: Path) -> None:
-    """Record a file of printed output as an artifact, copy it into the run, and delete it."""
+    """Record a file of printed output as an artifact, and copy it into the run."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING_ORDER}
     content = describe_path(str(file), run.path, True)
     content.pop("path", None)
     run._append({**record, "step": None, "epoch": None, "time": time.time_ns(), "content": content})
-    file.unlink()

@@ -42,6 +42,7 @@ from pathlib import Path
 from time import time_ns
 from typing import Final, NamedTuple
 
+from provml.base import store_files
 from provml.capture.files.ignore_rules import IgnoreRules
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
@@ -105,15 +106,15 @@ class AccessLog:
             first_notes: a function that returns the kind and text of each note that every file
                 must begin with.
         """
-        self._folder = os.path.join(run_folder, layout.JOURNAL_FOLDER)
+        self._root = store_files.store_root(run_folder)
+        self._folder = Path(run_folder, layout.JOURNAL_FOLDER)
         self._command = command
         self._first_notes = first_notes
         self.restart()
 
     def restart(self) -> None:
         """Continue in a new file, because a forked child must not write to its parent's file."""
-        name = f"{self._command}{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
-        self._stem = os.path.join(self._folder, name)
+        self._name = f"{self._command}{time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
         self._count = 0
         # `mmap.write` is one C call, so no other thread runs between its copy and its seek
         self.write: Callable[[bytes], object] = _refuse
@@ -143,9 +144,9 @@ class AccessLog:
     def _open_next_file(self) -> Callable[[bytes], object]:
         """Create the next file; return a function that writes to it."""
         self._count += 1
-        path = f"{self._stem}.{self._count:05d}{ACCESS_LOG_SUFFIX}"
+        path = self._folder / f"{self._name}.{self._count:05d}{ACCESS_LOG_SUFFIX}"
         size = _FIRST_FILE_BYTES if self._count == 1 else _NEXT_FILE_BYTES
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        fd = store_files.open_file(self._root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(fd, 0, size)
@@ -154,7 +155,7 @@ class AccessLog:
             with avoid_std_fds():
                 return mmap.mmap(fd, size).write
         except OSError:
-            os.unlink(path)
+            store_files.remove_file(self._root, path)
             raise
         finally:
             os.close(fd)
@@ -178,9 +179,16 @@ def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
             lists the logs of all processes.
     """
     folder = run_folder / layout.JOURNAL_FOLDER
-    pattern = f"{command}*{ACCESS_LOG_SUFFIX}"
-    names = [path for path in folder.glob(pattern) if not path.is_symlink()]
-    return sorted(path for path in names if path.is_file())
+    try:
+        entries = store_files.list_folder(store_files.store_root(run_folder), folder)
+    except OSError:
+        return []
+    names = (entry.name for entry in entries if entry.is_file)
+    return [
+        folder / name
+        for name in names
+        if name.startswith(command) and name.endswith(ACCESS_LOG_SUFFIX)
+    ]
 
 
 def read_process_id(path: Path) -> int:
@@ -198,11 +206,13 @@ def read_access_log(path: Path) -> Iterator[AccessNote]:
     Raises:
         OSError: the file can't be read.
     """
-    if path.stat().st_size > _NEXT_FILE_BYTES:
+    root = store_files.store_root(path.parent.parent)
+    if store_files.read_status(root, path).st_size > _NEXT_FILE_BYTES:
         return
     rules: IgnoreRules | None = None
     folder = "/"
-    parts = iter(path.read_bytes().rstrip(b"\0").split(b"\0"))
+    content = store_files.read_file(root, path, _NEXT_FILE_BYTES)
+    parts = iter(content.rstrip(b"\0").split(b"\0"))
     for part in parts:
         note = _parse_note(part.decode("utf-8", "surrogateescape"))
         if note is None:

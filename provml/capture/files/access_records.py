@@ -28,11 +28,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base import store_files
 from provml.base.text import printable_path
 from provml.capture.files.access_log import AccessNote, NoteKind, list_access_logs, read_access_log
 from provml.collect.content import Facts, digest_manifest, write_captured
-from provml.collect.hashing import CHANGED_WHILE_HASHED, DIGEST_PENDING
+from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.source import is_secret_file
+from provml.collect.user_files import CHANGED_WHILE_HASHED
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
@@ -215,7 +217,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
     run._append_all(sorted(records, key=lambda record: record["time"]))
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
     for path in paths:
-        path.unlink(missing_ok=True)
+        store_files.remove_file(store_files.store_root(run.path), path)
 
 
 def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:

@@ -6,8 +6,9 @@ without a system call: the ignore rules are applied later, when the notes are re
 that was read is overwritten, moved or removed, the hook hashes it, unless it exceeds 64 MiB.
 
 Python does not tell the hook when a path is opened relative to a folder's descriptor. The hook
-treats each such path as relative to the working folder. The hook raises no exceptions of its own,
-but exceptions from signal handlers pass through it.
+treats each such path as relative to the working folder, except for the names that provml itself
+opens in the store, which are `store_files.EntryName` objects. The hook raises no exceptions of its
+own, but exceptions from signal handlers pass through it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from time import time_ns
 from typing import Any, Final
 
+from provml.base.store_files import EntryName
 from provml.capture.files.access_log import AccessLog, NoteKind
 from provml.capture.files.ignore_rules import IgnoreRules
 from provml.capture.outer_run import note_missed
@@ -115,6 +117,8 @@ class FileWatch:
             path: a str, bytes or path-like object. Anything else, such as a descriptor, is ignored.
             flags: the flags for opening the file, as in `os.open`.
         """
+        if path.__class__ is EntryName:
+            return
         own = None if flags & _NOT_A_FILE else self._absolute_path(path)
         if own is None:
             return

@@ -1,0 +1,51 @@
+"""Opens the user's cache folder, for files that provml can recreate but not keep in a store.
+
+Imports only `settings` and `store_files` from provml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from provml.base import store_files
+from provml.base.settings import cache_folder
+from provml.errors import StoreError
+
+
+def open_cache_of_store(store: Path, kind: str) -> tuple[Path, Path]:
+    """Create the folder in the user's cache for one kind of file about one store.
+
+    Args:
+        store: the store's folder.
+        kind: the kind of file, such as ``tables``.
+
+    Returns:
+        The cache folder, which is the root to pass to `store_files`, and the folder in it.
+
+    Raises:
+        OSError: the folder can't be created, or the cache does not belong to this user alone.
+    """
+    root = _open_user_cache()
+    own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
+    folder = root / kind / own
+    store_files.make_folder(root, folder)
+    return root, folder
+
+
+def _open_user_cache() -> Path:
+    """Create the user's cache folder. Raises StoreError if other users can write to it."""
+    folder = cache_folder()
+    try:
+        os.makedirs(folder.parent, 0o700, exist_ok=True)
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
+    status = os.stat(folder)
+    if status.st_uid != os.geteuid():
+        raise StoreError(f"the cache folder {folder} belongs to another user")
+    if stat.S_IMODE(status.st_mode) & 0o022:
+        raise StoreError(f"other users can write to the cache folder {folder}")
+    return folder

@@ -1,0 +1,164 @@
+"""Computes the checksums of a writer's samples: at each sync, and of all that is left at its end.
+
+Nothing here runs when a sample is logged. Imports only `checksums` and `layout` from provml.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from provml.journal import layout
+from provml.journal.checksums import (
+    BLOCK_BYTES,
+    block_checksum,
+    late_checksum,
+    native_numbers,
+    series_of,
+)
+
+_READ_BLOCKS: Final = 128
+_LINE_BLOCKS: Final = 4096
+"""The maximum number of checksums in a line, which is then 32 KiB long."""
+
+
+@dataclass(slots=True)
+class SealedBlocks:
+    """The checksums of blocks, as one pass computed them.
+
+    Attributes:
+        checksums: the checksum of each block.
+        late: for blocks whose steps or epochs may be filled in later, the checksum without them.
+        waiting: the blocks in which records are still missing.
+        next_block: the first block that this pass has not reached.
+    """
+
+    checksums: dict[int, int] = field(default_factory=dict)
+    late: dict[int, int] = field(default_factory=dict)
+    waiting: set[int] = field(default_factory=set)
+    next_block: int = 0
+
+
+class BlockSealer:
+    """Keeps track of the blocks whose checksums a writer has recorded.
+
+    Attributes:
+        late_series: the series whose samples may get a step or epoch later.
+        refilled: the blocks in which a step or epoch was filled in since the last pass. Any thread
+            may add to this set.
+    """
+
+    def __init__(self) -> None:
+        self.late_series: set[int] = set()
+        self.refilled: set[int] = set()
+        self._next_block = 0
+        self._waiting: set[int] = set()
+        self._late: set[int] = set()
+
+    def seal_complete(self, fd: int, stop: threading.Event) -> SealedBlocks:
+        """Compute the checksums of the blocks that were completed or changed since the last pass.
+
+        Call `record_pass` once the result is written. Takes no lock, and reads 1 MiB at a time. The
+        GIL is held for about a millisecond for each MiB. Raises OSError if the file can't be read.
+        """
+        found = SealedBlocks(next_block=self._next_block)
+        late_series = native_numbers(tuple(self.late_series))
+        again = {*self._waiting, *_take_all(self.refilled)}
+        for block in sorted(again):
+            self._seal_blocks(fd, block, 1, late_series, found)
+        while not stop.is_set():
+            count = self._seal_blocks(fd, found.next_block, _READ_BLOCKS, late_series, found)
+            found.next_block += count
+            if count < _READ_BLOCKS:
+                break
+        return found
+
+    def _seal_blocks(
+        self, fd: int, first: int, count: int, late_series: frozenset[int], found: SealedBlocks
+    ) -> int:
+        """Seal up to ``count`` blocks, and return how many have been used up to now."""
+        offset = layout.HEADER_SIZE + first * BLOCK_BYTES
+        series = series_of(memoryview(os.pread(fd, count * BLOCK_BYTES, offset)))
+        # a record may have been half written while it was read; its series commits it, so a record
+        # that has a series in the first read is complete in the second
+        content = memoryview(os.pread(fd, count * BLOCK_BYTES, offset))
+        has_gaps = 0 in series or len(series) < count * layout.BLOCK_RECORDS
+        has_late = not late_series.isdisjoint(series)
+        for number in range(count):
+            block = content[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
+            if has_gaps:
+                start = number * layout.BLOCK_RECORDS
+                own = series[start : start + layout.BLOCK_RECORDS]
+                if not any(own):
+                    return number
+                if 0 in own or len(own) < layout.BLOCK_RECORDS:
+                    found.waiting.add(first + number)
+                    continue
+            found.checksums[first + number] = block_checksum(block)
+            if has_late and not late_series.isdisjoint(series_of(block)):
+                found.late[first + number] = late_checksum(block, self.late_series)
+        return count
+
+    def record_pass(self, found: SealedBlocks) -> None:
+        """Remember that the checksums of a pass of `seal_complete` are written."""
+        self._next_block = found.next_block
+        self._waiting = found.waiting
+        self._late |= found.late.keys()
+
+    def seal_rest(self, fd: int, slots: int) -> SealedBlocks:
+        """Compute the checksums that are missing in a file that no longer changes.
+
+        Raises OSError if the file can't be read.
+        """
+        found = SealedBlocks(next_block=-(-slots // layout.BLOCK_RECORDS))
+        again = {*self._waiting, *self._late, *_take_all(self.refilled)}
+        length = layout.HEADER_SIZE + slots * layout.RECORD_SIZE
+        for first, count in (
+            *((block, 1) for block in sorted(again) if block < self._next_block),
+            (self._next_block, found.next_block - self._next_block),
+        ):
+            end = min(length, layout.HEADER_SIZE + (first + count) * BLOCK_BYTES)
+            for start in range(first, first + count, _READ_BLOCKS):
+                offset = layout.HEADER_SIZE + start * BLOCK_BYTES
+                content = memoryview(
+                    os.pread(fd, min(end - offset, _READ_BLOCKS * BLOCK_BYTES), offset)
+                )
+                for number, place in enumerate(range(0, len(content), BLOCK_BYTES)):
+                    block = content[place : place + BLOCK_BYTES]
+                    found.checksums[start + number] = block_checksum(block)
+        return found
+
+
+def build_checksum_lines(found: SealedBlocks, late_series: set[int]) -> Iterator[layout.Record]:
+    """Yield ``checksums`` records, each of which contains the checksums of consecutive blocks."""
+    run: list[int] = []
+    for block in sorted(found.checksums):
+        if run and (block != run[-1] + 1 or len(run) == _LINE_BLOCKS):
+            yield _build_line(run, found, late_series)
+            run = []
+        run.append(block)
+    if run:
+        yield _build_line(run, found, late_series)
+
+
+def _build_line(blocks: list[int], found: SealedBlocks, late_series: set[int]) -> layout.Record:
+    line: layout.Record = {
+        "record": "checksums",
+        "first": blocks[0],
+        "blocks": "".join(f"{found.checksums[block]:08x}" for block in blocks),
+    }
+    late = {str(block): f"{found.late[block]:08x}" for block in blocks if block in found.late}
+    if late:
+        line["late"] = {"series": sorted(late_series), "blocks": late}
+    return line
+
+
+def _take_all(blocks: set[int]) -> set[int]:
+    """Empty a set to which other threads add, and return its members."""
+    taken: set[int] = set()
+    while blocks:
+        taken.add(blocks.pop())
+    return taken

@@ -1,0 +1,491 @@
+"""Checks the lines of an events file and the blocks of a samples file against their checksums.
+
+`checksums` describes the checksums. Imports only `checksums`, `layout` and `base.results` from
+provml. Starts up to two threads to check a large samples file while it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import BinaryIO, Final, Generic, TypeVar
+from zlib import crc32
+
+from provml.base.results import Damage
+from provml.journal import layout
+from provml.journal.checksums import (
+    BLOCK_BYTES,
+    check_header,
+    check_line,
+    follows_torn,
+    format_checksum,
+    is_sealed,
+    late_checksum,
+    seed_of,
+)
+
+_THREADS: Final = 2
+_CHECKED_AHEAD: Final = 3
+_MAX_RANGES: Final = 50
+"""The maximum number of damaged ranges that are listed one by one for each file."""
+_MAX_COUNT: Final = 2**40
+_MAX_BLOCKS: Final = 2**24
+"""The maximum number of blocks of a samples file that are checked: 128 GiB of samples."""
+_HEAD_BYTES: Final = 2**16
+_ZERO_BLOCK: Final = crc32(bytes(BLOCK_BYTES))
+_LINE_STARTS: Final = (b'{"record":"checksums",', b'{"record":"closed",')
+
+_Job = TypeVar("_Job")
+
+
+# -- lines -----------------------------------------------------------------------------------------
+
+
+def find_seals(file: BinaryIO) -> bool:
+    """Return whether the lines of an events file have checksums, as all lines have or none.
+
+    Looks at the first line. If it has no checksum, it may be damaged: looks at the lines in the
+    first and the last 64 KiB, too. Leaves the file at its beginning.
+    """
+    file.seek(0)
+    found = is_sealed(file.readline(_HEAD_BYTES))
+    if not found:
+        head = file.read(_HEAD_BYTES)
+        length = file.seek(0, 2)
+        file.seek(max(0, length - _HEAD_BYTES))
+        lines = (*head.splitlines(keepends=True), *file.read().splitlines(keepends=True))
+        found = any(map(is_sealed, lines))
+    file.seek(0)
+    return found
+
+
+class LineChecker:
+    """Checks the lines of an events file with checksums, in the order in which they are read.
+
+    Attributes:
+        closed: whether the line that ends the file was read.
+        ended: whether a line that says how the run ended was read.
+        torn: the number of lines that were written only in part.
+    """
+
+    def __init__(self, name: str, file_name: str, from_start: bool = True) -> None:
+        """Prepare to check a file.
+
+        Args:
+            name: the writer's name.
+            file_name: the name of the file, for messages.
+            from_start: whether the lines begin with the first line of the file.
+        """
+        self.closed = False
+        self.ended = False
+        self.torn = 0
+        self._seed = seed_of(name)
+        self._file_name = file_name
+        self._next = 1 if from_start else 0
+        self._unreadable = 0
+        self._damage: list[Damage] = []
+
+    def accept(self, line: bytes, read_next: Callable[[], bytes]) -> bool:
+        """Return whether a line is intact and in its place. Notes damage if it is not.
+
+        Args:
+            line: the line.
+            read_next: a function that returns the next line, without moving on.
+        """
+        number = check_line(line, self._seed)
+        if number is None:
+            self._unreadable += line != b"\n"
+            return False
+        if not self._next:  # the first line in the middle of a file, which may be a part of a line
+            self._next, self._unreadable = number, 0
+        if number < self._next:
+            self._note(number, number, 1, "is repeated or out of place")
+            return False
+        if (
+            number > self._next
+            and self._next <= (check_line(read_next(), self._seed) or 0) < number
+        ):
+            self._note(number, number, 1, "is repeated or out of place")
+            return False
+        if number > self._next:
+            self._note(self._next, number - 1, number - self._next, "damaged or missing")
+        elif self._unreadable == 1 and follows_torn(line):
+            self.torn += 1
+        elif self._unreadable:
+            problem = f"there are {self._unreadable:,} unreadable lines before line {number:,}"
+            self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
+        self._unreadable = 0
+        self._next = number + 1
+        self.closed = self.closed or line.startswith(_LINE_STARTS[1])
+        self.ended = self.ended or line.startswith(b'{"record":"end",')
+        return True
+
+    def finish(self, must_be_closed: bool, torn_bytes: int) -> list[Damage]:
+        """Return the damage in the file.
+
+        Args:
+            must_be_closed: whether the writer has ended, so that the last line must be there.
+            torn_bytes: the length of the last line if it does not end in a line feed, else 0.
+        """
+        if torn_bytes and self.closed:
+            problem = f"{torn_bytes:,} bytes were added after the last line"
+            self._damage.append(Damage(self._file_name, problem, torn_bytes, "bytes"))
+        if self._unreadable and self.closed:
+            problem = f"{self._unreadable:,} lines were added after the last line"
+            self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
+        elif self._unreadable and not must_be_closed:
+            last = self._next + self._unreadable - 1
+            self._note(self._next, last, self._unreadable, "damaged or missing")
+        if must_be_closed and not self.closed:
+            problem = f"the lines from line {self._next:,} on are damaged or missing"
+            self._damage.append(Damage(self._file_name, problem, 1, "lines", self._next))
+        return _limit(self._damage)
+
+    def _note(self, first: int, last: int, count: int, problem: str) -> None:
+        problem = _name_range("line", first, last, problem)
+        count = min(count, _MAX_COUNT)
+        self._damage.append(Damage(self._file_name, problem, count, "lines", first, last))
+
+
+def count_lines(file: BinaryIO, name: str) -> int:
+    """Return the number of lines that a writer has written to its events file.
+
+    Args:
+        file: an events file with checksums.
+        name: the writer's name.
+    """
+    file.seek(0)
+    seed, count = seed_of(name), 0
+    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
+        # a last line that lacks only its line feed is complete when the next line supplies it
+        number = check_line(line if line.endswith(b"\n") else line + b"\n", seed)
+        count = count if number is None else max(number, count)
+    return count
+
+
+# -- samples ---------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class BlockChecksums:
+    """The checksums of a writer's samples, as far as its events file contains them by now.
+
+    Attributes:
+        closed: the record that ends the events file; None if the file is not closed, or if that
+            line is damaged.
+    """
+
+    name: str
+    closed: layout.Record | None = None
+    _values: array[int] = field(default_factory=lambda: array("I"))
+    _known: bytearray = field(default_factory=bytearray)
+    _late: dict[int, tuple[frozenset[int], int]] = field(default_factory=dict)
+    _read_to: int = 0
+
+    def update(self, file: BinaryIO) -> None:
+        """Read the lines that were added to the events file since the last call."""
+        file.seek(self._read_to)
+        seed = seed_of(self.name)
+        while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
+            if not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES:
+                break  # the line may still be being written
+            self._read_to += len(line)
+            if self.closed is not None and check_line(line, seed) is not None:
+                self.closed = None  # a recovery that was forced closed the file too early
+            if line.startswith(_LINE_STARTS) and check_line(line, seed) is not None:
+                try:
+                    self._take_record(json.loads(line))
+                except (ValueError, TypeError, KeyError, RecursionError):
+                    continue  # provml did not write this line
+
+    def _take_record(self, record: layout.Record) -> None:
+        if record["record"] == "closed":
+            size = record["size"]
+            length = record.setdefault("length", size)
+            if isinstance(length, int) and layout.HEADER_SIZE <= size <= length < 2**63:
+                self.closed = record
+            return
+        first, values = record["first"], array("I", bytes.fromhex(record["blocks"]))
+        if not isinstance(first, int) or not 0 <= first <= first + len(values) <= _MAX_BLOCKS:
+            return
+        if sys.byteorder == "little":
+            values.byteswap()
+        end = first + len(values)
+        missing = end - len(self._known)
+        if missing > 0:
+            self._known.extend(bytes(missing))
+            self._values.extend([0] * missing)
+        self._values[first:end] = values
+        self._known[first:end] = b"\1" * len(values)
+        for block in range(first, end) if self._late else ():
+            self._late.pop(block, None)
+        late = record.get("late", {"series": [], "blocks": {}})
+        series = frozenset(late["series"])
+        for block, value in late["blocks"].items():
+            self._late[int(block)] = series, int(value, 16)
+
+    def matches_header(self, header: bytes) -> bool:
+        """Return whether the header of the samples file is as it was when the file was closed."""
+        if self.closed is None:
+            return True
+        own = header[: layout.HEADER_CHECKSUM_OFFSET]
+        return check_header(header) is True and format_checksum(own) == self.closed.get("header")
+
+    def __len__(self) -> int:
+        """Return the number of blocks up to the last one that has a checksum."""
+        return len(self._known)
+
+    def check(self, block: int, content: memoryview) -> bool | None:
+        """Return whether the content of a block is intact; None if the block has no checksum."""
+        if block >= len(self._known) or not self._known[block]:
+            return None
+        if crc32(content) == self._values[block]:
+            return True
+        if block not in self._late:
+            return False
+        series, expected = self._late[block]
+        return late_checksum(content, series) == expected
+
+    def find_open_blocks(self, end: int) -> Iterator[int]:
+        """Yield the blocks before ``end`` whose final checksum is not recorded."""
+        for block in range(end):
+            if block >= len(self._known) or not self._known[block] or block in self._late:
+                yield block
+
+    def find_damage_in_hole(self, first: int, end: int) -> list[int]:
+        """Return the blocks in a hole of a sparse file that contained samples."""
+        known = range(first, min(end, len(self._known)))
+        return [b for b in known if self._known[b] and self._values[b] != _ZERO_BLOCK]
+
+
+@dataclass(slots=True)
+class BlockFindings:
+    """What a check of consecutive blocks found: the numbers of blocks by finding."""
+
+    damaged: list[int] = field(default_factory=list)
+    unchecked: list[int] = field(default_factory=list)
+
+
+class SampleChecker:
+    """Checks the blocks of one samples file, and collects what it finds.
+
+    Attributes:
+        unchecked: the number of samples that no checksum covers.
+    """
+
+    def __init__(self, file_name: str, sums: BlockChecksums, length: int) -> None:
+        """Prepare to check a file.
+
+        Args:
+            file_name: the name of the file, for messages.
+            sums: the checksums of the file's blocks.
+            length: the length of the file, in bytes.
+        """
+        self.unchecked = 0
+        self._file_name = file_name
+        self._sums = sums
+        self._length = length
+        self._damaged: list[int] = []
+        self._doubtful: list[int] = []
+        self._is_suspect = False
+
+    def check_header(self, header: bytes) -> bool:
+        """Return whether the file's header is the one that the writer left."""
+        self._is_suspect = not self._sums.matches_header(header)
+        return not self._is_suspect
+
+    @property
+    def end(self) -> int:
+        """The offset at which the samples end, in bytes: of a closed file, the recorded one."""
+        size = self._length if self._sums.closed is None else self._sums.closed["size"]
+        return min(self._length, int(size))
+
+    def find_bad_blocks(self, first: int, content: memoryview) -> BlockFindings:
+        """Check the blocks in a part of the file that begins with a block. Thread-safe."""
+        found = BlockFindings()
+        for number, place in enumerate(range(0, len(content), BLOCK_BYTES), first):
+            block = content[place : place + BLOCK_BYTES]
+            intact = None if self._is_cut(number, block) else self._sums.check(number, block)
+            if intact is None:
+                found.unchecked.append(number)
+            elif not intact:
+                found.damaged.append(number)
+        return found
+
+    def _is_cut(self, block: int, content: memoryview) -> bool:
+        """Return whether a block is shorter than when its checksum was computed."""
+        if len(content) == BLOCK_BYTES or self._sums.closed is None:
+            return len(content) < BLOCK_BYTES
+        begin = layout.HEADER_SIZE + block * BLOCK_BYTES
+        return bool(len(content) < min(BLOCK_BYTES, self._sums.closed["size"] - begin))
+
+    def find_blocks_to_leave_out(self, found: BlockFindings) -> list[int]:
+        """Return the blocks whose samples must not be used.
+
+        A block that could not be checked, because it is cut or because its checksum is lost, counts
+        as intact unless there is other damage in the file.
+        """
+        self._is_suspect = self._is_suspect or bool(self._damaged or found.damaged)
+        if self._is_suspect and self._sums.closed is not None:
+            return [*found.damaged, *found.unchecked]
+        return found.damaged
+
+    def note(self, found: BlockFindings, unchecked_samples: int) -> None:
+        """Remember what was found in a part of the file, and how many samples were not checked."""
+        self._damaged += found.damaged
+        if unchecked_samples:
+            self._doubtful += found.unchecked
+            self.unchecked += unchecked_samples
+
+    def note_hole(self, first: int, end: int) -> None:
+        """Remember a hole of a sparse file, which is skipped, from one block to another."""
+        self._damaged += self._sums.find_damage_in_hole(first, end)
+
+    def finish(self) -> list[Damage]:
+        """Return the damage in the file."""
+        found = [
+            self._describe(first, last, "damaged") for first, last in _join_blocks(self._damaged)
+        ]
+        closed = self._sums.closed
+        covered = layout.HEADER_SIZE + len(self._sums) * BLOCK_BYTES
+        expected: int = closed["size"] if closed is not None else covered
+        if expected > self._length:
+            first = self._count_records(self._length) + 1
+            last = self._count_records(expected)
+            problem = _name_range("record", first, last, "missing")
+            count = min(last - first + 1, _MAX_COUNT)
+            found.append(Damage(self._file_name, problem, count, "records", first, last))
+        if closed is not None:
+            found += [
+                self._describe(first, last, "not verified")
+                for first, last in _join_blocks(self._doubtful)
+            ]
+            extra = self._length - int(closed["length"])
+            if extra > 0:
+                problem = f"{extra:,} bytes were added after the last record"
+                found.append(Damage(self._file_name, problem, extra, "bytes"))
+        return _limit(found)
+
+    def _describe(self, first_block: int, last_block: int, problem: str) -> Damage:
+        first = first_block * layout.BLOCK_RECORDS + 1
+        end = (last_block + 1) * layout.BLOCK_RECORDS
+        last = max(first, min(end, self._count_records(self.end)))
+        problem = _name_range("record", first, last, problem)
+        return Damage(self._file_name, problem, last - first + 1, "records", first, last)
+
+    def _count_records(self, end: int) -> int:
+        return max(0, end - layout.HEADER_SIZE) // layout.RECORD_SIZE
+
+
+def check_ahead(
+    jobs: Iterable[_Job], check: Callable[[_Job], BlockFindings]
+) -> Iterator[tuple[_Job, BlockFindings]]:
+    """Yield each job with its findings, in order. Checks a few jobs ahead, in two threads.
+
+    If there is only one job, or if no thread can start, checks in the calling thread.
+    """
+    queue: SimpleQueue[_Task[_Job] | None] = SimpleQueue()
+    waiting: deque[_Task[_Job]] = deque()
+    threads = 0
+    try:
+        for job in jobs:
+            task = _Task(job)
+            waiting.append(task)
+            if len(waiting) > 1 and threads < _THREADS:
+                threads += _start_checking(queue, check)
+            if len(waiting) > 1:  # the first job waits: it may be the only one
+                if threads and len(waiting) == 2 and not waiting[0].queued:
+                    waiting[0].queued = True
+                    queue.put(waiting[0])
+                task.queued = threads > 0
+                if task.queued:
+                    queue.put(task)
+            if len(waiting) > _CHECKED_AHEAD:
+                yield waiting.popleft().wait(check)
+        while waiting:
+            yield waiting.popleft().wait(check)
+    finally:
+        for _ in range(threads):
+            queue.put(None)
+
+
+class _Task(Generic[_Job]):
+    """A job for a checking thread."""
+
+    def __init__(self, job: _Job) -> None:
+        self.job = job
+        self.queued = False
+        self._done = threading.Event()
+        self._found: BlockFindings | BaseException | None = None
+
+    def run(self, check: Callable[[_Job], BlockFindings]) -> None:
+        """Do the job. An exception is raised later, by `wait`."""
+        try:
+            self._found = check(self.job)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self._found = error
+        self._done.set()
+
+    def wait(self, check: Callable[[_Job], BlockFindings]) -> tuple[_Job, BlockFindings]:
+        """Return the job and its findings, when they are there."""
+        if self.queued:
+            self._done.wait()
+        else:
+            self.run(check)
+        if not isinstance(self._found, BlockFindings):
+            assert self._found is not None
+            raise self._found
+        return self.job, self._found
+
+
+def _start_checking(
+    queue: SimpleQueue[_Task[_Job] | None], check: Callable[[_Job], BlockFindings]
+) -> bool:
+    def work() -> None:
+        while (task := queue.get()) is not None:
+            task.run(check)
+
+    try:
+        threading.Thread(target=work, name="provml-check", daemon=True).start()
+    except RuntimeError:  # the system allows no more threads
+        return False
+    return True
+
+
+# -- descriptions ----------------------------------------------------------------------------------
+
+
+def _join_blocks(blocks: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last block of each range of consecutive blocks."""
+    first = last = None
+    for block in sorted(set(blocks)):
+        if last is None or block != last + 1:
+            if first is not None and last is not None:
+                yield first, last
+            first = block
+        last = block
+    if first is not None and last is not None:
+        yield first, last
+
+
+def _name_range(unit: str, first: int, last: int, problem: str) -> str:
+    if first == last:
+        verb = "" if problem.startswith("is ") else "is "
+        return f"{unit} {first:,} {verb}{problem}"
+    return f"{unit}s {first:,} to {last:,} are {problem}"
+
+
+def _limit(damage: list[Damage]) -> list[Damage]:
+    """Return at most 50 damages; the last one stands for all others."""
+    if len(damage) <= _MAX_RANGES:
+        return damage
+    rest = damage[_MAX_RANGES - 1 :]
+    count = sum(one.count for one in rest)
+    problem = f"{len(rest):,} more parts are damaged"
+    return [*damage[: _MAX_RANGES - 1], Damage(rest[0].file, problem, count, rest[0].unit)]

@@ -1,0 +1,47 @@
+"""The lock that shows that a journal's writer is alive.
+
+A writer locks its events file with ``flock`` before any reader can see the file. The kernel
+releases the lock when the process ends, however it ends, and keeps it while the process is stopped.
+Processes in other containers see the lock, and processes on other hosts see it if the file system
+supports that. Imports nothing else from provml.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import Any, Final
+
+LOCK_KIND: Final = "flock"
+
+
+def acquire_lock(fd: int) -> dict[str, Any]:
+    """Lock a new events file without waiting, and return the facts that its first line records.
+
+    The facts are empty if the file system does not support locks.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return {}
+    return {"lock": LOCK_KIND, "file_system": os.fstat(fd).st_dev}
+
+
+def is_lock_held(fd: int, writer: dict[str, Any]) -> bool | None:
+    """Return whether a process holds the lock of an events file; None if the answer is unknown.
+
+    A free lock proves nothing if the writer could not lock the file, or if it reached the file
+    through another mount. A file system may keep separate locks for each mount.
+
+    Args:
+        fd: a descriptor of the events file, opened for reading.
+        writer: the file's ``writer`` record; empty if it can't be read.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    is_same_mount = writer.get("file_system") == os.fstat(fd).st_dev
+    return False if writer.get("lock") == LOCK_KIND and is_same_mount else None
