@@ -26,6 +26,7 @@ from provml._api import (
     log_execution_start_time,
     log_flops_per_batch,
     log_flops_per_epoch,
+    log_input,
     log_metric,
     log_metrics,
     log_model,
@@ -36,6 +37,7 @@ from provml._api import (
     set_tag,
     start_run,
     update_metadata,
+    use_model,
 )
 from provml.base.context import Context
 from provml.base.event import Event, EventSource
@@ -145,6 +147,7 @@ __all__ = [
     "log_execution_start_time",
     "log_flops_per_batch",
     "log_flops_per_epoch",
+    "log_input",
     "log_metric",
     "log_metrics",
     "log_model",
@@ -157,6 +160,7 @@ __all__ = [
     "set_tag",
     "start_run",
     "update_metadata",
+    "use_model",
     "validate",
 ]
 

@@ -65,8 +65,11 @@ def start_run(
             of a distributed job (``RANK``, ``SLURM_PROCID``, ...) use the same id, here or in
             ``PROVML_RUN_ID``, they all record the same run.
         project: a name that groups experiments.
-        owner: the person responsible; by default the login name.
-        namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:``.
+        owner: the person responsible; by default the login name. An e-mail address, an ORCID or an
+            IRI identifies the person in the documents of all stores, any other text only in the
+            documents of this store.
+        namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:`` and the id
+            of the store.
         external_id: the run's id in another system.
         framework: the machine-learning framework, such as ``"pytorch"``.
         task: the task of the model, such as ``"detection"``.
@@ -233,6 +236,8 @@ update_metadata = _active_run.update_metadata
 log_event = _active_run.log_event
 log_dataset = _active_run.log_dataset
 log_artifact = _active_run.log_artifact
+log_input = _active_run.log_input
+use_model = _active_run.use_model
 log_model = _active_run.log_model
 log_source_code = _active_run.log_source_code
 log_environment = _active_run.log_environment

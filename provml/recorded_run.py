@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from provml.model.resources import ResourceUse
     from provml.model.statements import Statement
 
-_CONTENT = ("artifact", "model", "dataset", "digest")
+_CONTENT = ("artifact", "model", "dataset", "input", "digest")
 NO_STEP = layout.NO_STEP
 NO_EPOCH = layout.NO_EPOCH
 
@@ -97,10 +97,11 @@ class RecordedAlert:
 
 @dataclass(frozen=True, slots=True)
 class RecordedContent:
-    """A dataset, artifact or model that was logged.
+    """A dataset, input, artifact or model that was logged.
 
     Attributes:
-        kind: ``dataset``, ``artifact`` or ``model``.
+        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
+        role: what an input was used for, such as ``base model``; None if the run did not say.
         facts: the path, sha256, size, shape and other facts, depending on the kind.
     """
 
@@ -112,6 +113,7 @@ class RecordedContent:
     epoch: int | None
     facts: dict[str, Any]
     metadata: dict[str, Any]
+    role: str | None = None
 
     @property
     def sha256(self) -> str | None:
@@ -147,7 +149,7 @@ class RecordedRun:
         self._journal = self._open_journal()
         self._settings = {
             kind: history.LastValues(path, kind, self._open_journal)
-            for kind in ("param", "tag", "metadata")
+            for kind in ("param", "tag", "metadata", "reading_summary")
         }
 
     def _open_journal(self) -> Journal:
@@ -237,6 +239,16 @@ class RecordedRun:
     def params(self) -> dict[str, Any]:
         """The parameters of the run, with their latest values."""
         return self._settings["param"].to_dict()
+
+    @property
+    def reading_summaries(self) -> dict[str, Any]:
+        """The summaries of the machine readings, such as ``system.cpu_percent.mean``.
+
+        provml records the mean and maximum of each percentage, the sum of each energy value and, if
+        there were any alerts, their number, when the run ends. `resources` computes statistics of
+        all readings, also for a run that has not ended.
+        """
+        return self._settings["reading_summary"].to_dict()
 
     @property
     def tags(self) -> dict[str, Any]:
@@ -425,7 +437,7 @@ class RecordedRun:
         return resource_use(self._open_journal())
 
     def artifacts(self) -> list[RecordedContent]:
-        """Return the artifacts, models and datasets, in the order in which they were logged."""
+        """Return the artifacts, models, datasets and inputs, in the order of their logging."""
         found: list[RecordedContent] = []
         for files in self._open_journal().writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
@@ -436,7 +448,7 @@ class RecordedRun:
                 name, time_ns = record.get("name"), record.get("time")
                 if not isinstance(name, str) or not isinstance(time_ns, int):
                     continue
-                content = record.get("content")
+                content, role = record.get("content"), record.get("role")
                 facts = content if isinstance(content, dict) else {}
                 number = series_number(record)
                 later = None if number is None else digests.get(number)
@@ -452,6 +464,7 @@ class RecordedRun:
                         epoch=record.get("epoch"),
                         facts=facts,
                         metadata=history.decode_metadata(record),
+                        role=role if isinstance(role, str) else None,
                     )
                 )
         return found
@@ -508,7 +521,7 @@ class RecordedRun:
         the run has changed since the last call, it is loaded again, which costs 0.1 ms per sample.
 
         Args:
-            text: the query. The prefixes prov, provml, rdf, rdfs, xsd, dcterms and run are
+            text: the query. The prefixes prov, provml, tags, rdf, rdfs, xsd, dcterms and run are
                 predefined.
             parameters: values for the query's ``VALUES ?name { UNDEF }`` clauses.
 

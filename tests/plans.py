@@ -70,16 +70,20 @@ EVENTS = st.lists(
     ),
     max_size=5,
 )
+OWNERS = st.sampled_from(
+    ["ada@example.org", "0000-0002-1825-0097", "https://example.org/who?id=1&x=(2);y#å"]
+)
 RUNS = st.fixed_dictionaries(
     {
         "experiment": NAMES,
         "project": st.one_of(st.none(), NAMES),
-        "owner": st.one_of(st.none(), NAMES),
+        "owner": st.one_of(st.none(), NAMES, OWNERS),
         "samples": SAMPLES,
         "params": st.lists(st.tuples(NAMES, JSON), max_size=4),
-        "tags": st.dictionaries(NAMES, NAMES, max_size=2),
+        "tags": st.dictionaries(NAMES, st.one_of(NAMES, JSON), max_size=2),
         "events": EVENTS,
         "contents": st.lists(st.tuples(NAMES, CONTEXTS, STEPS), max_size=3),
+        "inputs": st.lists(st.tuples(NAMES, st.one_of(st.none(), NAMES), CONTEXTS), max_size=3),
         "fails": st.booleans(),
     }
 )
@@ -99,6 +103,8 @@ def record(store: str, plan: dict[str, Any]) -> provml.RecordedRun:
         run.log_param(name, value)
     for name, context, _ in plan["contents"]:
         run.log_dataset(name, np.arange(3), context=context)
+    for name, role, context in plan["inputs"]:
+        run.log_input({"a": name}, name, role=role, context=context)
     for name, value, context, step, epoch, timestamp in plan["samples"]:
         run.log_metric(name, value, context, step, epoch=epoch, timestamp=timestamp)
     for name, source, metadata, context, step, timestamp in plan["events"]:
@@ -107,6 +113,7 @@ def record(store: str, plan: dict[str, Any]) -> provml.RecordedRun:
         )
     for name, context, step in plan["contents"]:
         run.log_model(name, {"weights": [1.0, 2.0]}, context=context, step=step)
+        run.use_model(name, context=context)
         run.log_artifact(__file__, name, context=context, step=step, copy=False)
     run.end_run("failed" if plan["fails"] else "finished")
     return provml.load(run.path)

@@ -29,11 +29,12 @@ class _Warm:
     """A collector with a device and an alert."""
 
     name = "room"
+    units = {"humidity": "%"}
     thresholds = {"temperature": 20}
     devices = ({"name": "thermometer", "uuid": "1"},)
 
     def collect(self) -> dict[str, float]:
-        return {"temperature": 30.5}
+        return {"temperature": 30.5, "humidity": 40.0}
 
 
 @pytest.fixture
@@ -61,9 +62,12 @@ def lines(store: Path) -> list[dict[str, Any]]:
         with large.open("wb") as file:
             file.truncate(64 * 2**20)
         run.log_dataset("l", large)
+        run.log_input(large)
+        run.log_input({"a": 1}, "config", role="configuration", context="training")
         run._finish_hashing(60)
         run.log_artifact(__file__, metadata={"k": 1})
         run.log_model("m", {"w": 1})
+        run.use_model("m", context="evaluation")
         run.update_metadata("hyperparams", {"fc_layers": 3})
         run.log_metric("accuracy", 0.5, of="m")
         run.log_event("served", of=("artifact", "test_schemas.py"))
@@ -110,6 +114,15 @@ def test_a_line_without_what_it_needs_is_refused(lines: list[dict[str, Any]]) ->
             assert not validator.is_valid(broken), (key, line)
             broken[key] = {"$": 1, "type": "no such type"}
             assert not validator.is_valid(broken), (key, line)
+
+
+def test_store_json_is_as_its_schema_says(store: Path) -> None:
+    """Another program could not find out which store a run belongs to."""
+    with provml.start_run("e", store=store) as run:
+        pass
+    content = json.loads((store / "store.json").read_bytes())
+    schema("store.schema.json").validate(content)
+    assert json.loads((run.path / "run.json").read_bytes())["store_id"] == content["id"]
 
 
 def test_run_json_is_as_its_schema_says(store: Path) -> None:

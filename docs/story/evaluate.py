@@ -7,7 +7,7 @@ from provml import Context
 
 with provml.start_run("evaluate", owner="ada"):
     provml.log_dataset("test", "test.npy", context=Context.EVALUATION)
-    provml.log_dataset("classifier", "model.npy", context=Context.EVALUATION)
+    provml.use_model("model.npy", "classifier", context=Context.EVALUATION)
     table, weights = np.load("test.npy"), np.load("model.npy")
     correct = (table[:, :-1] @ weights > 0) == table[:, -1]
     provml.log_metric("accuracy", correct.mean(), Context.EVALUATION)

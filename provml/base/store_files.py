@@ -269,6 +269,25 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                 raise
 
 
+def create_file(root: Path, path: Path, content: bytes) -> bool:
+    """Create a file with this content. Return False, and change nothing, if the path exists.
+
+    If several processes create the same file at once, exactly one of them succeeds. Other processes
+    see either no file or the whole content.
+    """
+    with _open_parent(root, path) as (parent, name):
+        temporary, fd = _create_temporary(parent, name, path)
+        with open(fd, "wb") as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                return _name_file(parent, temporary, name)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=parent)
+
+
 def sweep_temporaries(root: Path, path: Path) -> list[Path]:
     """Remove the temporary files in a folder whose processes have ended, and return their paths.
 
@@ -435,6 +454,28 @@ def _keep_permissions(parent: int, name: str, fd: int) -> None:
         return
     if stat.S_ISREG(old.st_mode):
         _set_mode(fd, old.st_mode & 0o777)
+
+
+def _name_file(parent: int, temporary: str, name: str) -> bool:
+    """Give a temporary file its final name; return False if the name is taken."""
+    try:
+        os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:  # the file system has no hard links, so a lock must keep others from the name
+        fcntl.flock(parent, fcntl.LOCK_EX)  # closing the folder's descriptor releases the lock
+        if _exists_in(parent, name):
+            return False
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    return True
+
+
+def _exists_in(parent: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make_root(root: Path) -> bool:

@@ -19,13 +19,14 @@ from provml.journal import layout
 from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedSpan, find_spans
 from provml.journal.reader import Journal
+from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.record_building import add_later_digest
 from provml.journal.status import RunState
 from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
-_CONTENTS = ("dataset", "artifact", "model")
+_CONTENTS = ("dataset", "input", "artifact", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,11 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """A dataset, artifact or model of a run, with the facts from the last time it was logged.
+    """Content that a run used or made, with the facts from the last time it was logged.
 
     Attributes:
+        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
+        role: what an input was used for, as the last record says; None if it does not say.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -54,6 +57,7 @@ class SeenContent:
     name: str
     time_ns: int = 0
     step: int | None = None
+    role: str | None = None
     facts: Record = field(default_factory=dict)
     contexts: list[tuple[str, ...] | None] = field(default_factory=list)
     digests: set[str] = field(default_factory=set)
@@ -68,6 +72,7 @@ class SeenContent:
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = _int_or_none(record.get("step"))
+        self.role = record["role"] if isinstance(record.get("role"), str) else None
         self.facts = facts if isinstance(facts, dict) else {}
         if context not in self.contexts:
             self.contexts.append(context)
@@ -122,6 +127,7 @@ class Overview:
     description: dict[str, Any]
     state: RunState
     params: dict[str, Any] = field(default_factory=dict)
+    reading_summaries: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     series: list[RunSeries] = field(default_factory=list)
@@ -156,6 +162,7 @@ class Overview:
             "dropped": {"samples": state.dropped_samples, "events": state.dropped_events},
             "path": str(self.folder),
             "params": self.params,
+            "reading_summaries": self.reading_summaries,
             "tags": self.tags,
             "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
@@ -179,10 +186,14 @@ def read_overview(journal: Journal) -> Overview:
     contents: dict[tuple[str, str], SeenContent] = {}
     last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
+    settings[READING_SUMMARY] = found.reading_summaries
+    old_summaries = find_old_summaries(journal)
     windows: set[object] = set()
     awaiting_digest: dict[object, tuple[SeenContent, Record]] = {}
-    for files, _, record in journal.records():
+    for files, offset, record in journal.records():
         kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
+        if offset in old_summaries.get(files.index, ()):
+            kind = READING_SUMMARY
         number = series_number(record)
         if kind == "window":
             windows.add((files.index, record_context(record)))
@@ -304,6 +315,7 @@ def _content_json(seen: SeenContent) -> dict[str, Any]:
     return {
         "name": seen.name,
         "kind": seen.kind,
+        "role": seen.role,
         "contexts": [_context_json(context) for context in seen.contexts],
         "step": seen.step,
         "time": time_text(seen.time_ns),

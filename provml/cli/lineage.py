@@ -263,7 +263,8 @@ def _describe_content(lineage: Lineage, key: str) -> str:
     content = lineage.contents[key]
     facts = content.facts
     names = list(dict.fromkeys(place["name"] for place in content.places))
-    parts = [" = ".join(_short_text(name) for name in names[:4]), facts["kind"]]
+    role = f" ({_short_text(facts['input_role'])})" if facts["input_role"] else ""
+    parts = [" = ".join(_short_text(name) for name in names[:4]), facts["kind"] + role]
     parts.append((facts["sha256"] or "no digest")[:_SHORT_DIGEST])
     if facts["size"] is not None:
         parts.append(terminal.size_text(facts["size"]))

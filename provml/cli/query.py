@@ -107,8 +107,8 @@ def query_command(
     if you name none. The default graph is the union of the runs. To address a single run, use
     GRAPH. A query can't change anything, and SERVICE is not allowed.
 
-    The prefixes prov, provml, rdf, rdfs, xsd and dcterms are predefined. If there is a single RUN,
-    the prefix run is also predefined.
+    The prefixes prov, provml, tags, rdf, rdfs, xsd and dcterms are predefined. If there is a single
+    RUN, the prefix run is also predefined.
 
     The first query loads the runs into the store's folder .provml. A run is loaded again if it has
     changed. You can delete the folder at any time.

@@ -65,7 +65,8 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("metadata", _settings_section(found.metadata)),
         ("series", _series_section(found)),
         ("system readings (--resources shows all of them)", _readings_section(found)),
-        ("datasets, artifacts, models", _contents_section(found)),
+        ("summaries of the readings", _settings_section(found.reading_summaries)),
+        ("datasets, inputs, artifacts, models", _contents_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
         ("records that can't be read", _damage_section(found.damage)),
@@ -184,7 +185,7 @@ def _contents_section(found: Overview) -> RenderableType | None:
         versions = f" ({content.versions} versions)" if content.versions > 1 else ""
         cells = [
             terminal.cell(f"  {content.name}{versions}"),
-            terminal.styled(content.kind),
+            terminal.cell(content.kind + (f" ({content.role})" if content.role else "")),
             terminal.cell(", ".join(map(_format_context, content.contexts))),
             terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
             terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),

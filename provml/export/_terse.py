@@ -24,7 +24,7 @@ from provml.journal.values import Moment
 from provml.model.statements import Name, NameColumn, TimeColumn, Value
 
 _INDENT: Final = b"    "
-_ESCAPED: Final = re.compile(r"[/~]")
+_ESCAPED: Final = re.compile(r"[/~!$&'()*+,;=?#@]|^[-.]")
 """The characters in local names that Turtle escapes with a backslash (PN_LOCAL_ESC)."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".provn"
 
 _INDENT: Final = b"  "
+_ESCAPED: Final = re.compile(r"[=',:;()]|^[-.]")
+"""The characters in local names that PROV-N escapes with a backslash (PN_CHARS_ESC)."""
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
@@ -105,8 +108,16 @@ def _provn_argument(value: Any, rows: Rows) -> list[Piece]:
 
 
 def _provn_name(name: Name | NameColumn, rows: Rows) -> list[Piece]:
-    """Format a name without escaping, which provml's local names never need (PN_LOCAL)."""
-    return format_name(name, rows, str.encode)
+    return format_name(name, rows, _escape_provn_name)
+
+
+def _escape_provn_name(name: str) -> bytes:
+    prefix, _, local = name.partition(":")
+    return f"{prefix}:{_ESCAPED.sub(_escape_character, local)}".encode()
+
+
+def _escape_character(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
 
 
 def _provn_literal(value: Value) -> bytes:

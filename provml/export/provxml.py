@@ -93,12 +93,12 @@ def _xml_element(statement: Statement, rows: Rows) -> list[Piece]:
     kind = statement.kind.encode()
     pieces: list[Piece] = [b"<prov:%b" % kind]
     if statement.id is not None:
-        pieces += [b' prov:id="', *format_name(statement.id, rows, str.encode), b'"']
+        pieces += [b' prov:id="', *format_name(statement.id, rows, _escape_xml_name), b'"']
     pieces.append(b">")
     for name, argument in statement.arguments.items():
         tag = name.encode()
         if isinstance(argument, (Name, NameColumn)):
-            reference = format_name(argument, rows, str.encode)
+            reference = format_name(argument, rows, _escape_xml_name)
             pieces += [b'<%b prov:ref="' % tag, *reference, b'"/>']
         else:
             pieces += [b"<%b>" % tag, format_time(argument, rows), b"</%b>" % tag]
@@ -128,6 +128,10 @@ def _xml_attribute(name: str, value: Value | ValueColumn | NameColumn, rows: Row
         return [b'<%b xsi:type="%b">' % (tag, datatype.encode()), text, b"</%b>" % tag]
 
     return format_value(value, rows, single, typed)
+
+
+def _escape_xml_name(name: str) -> bytes:
+    return _escape_xml(name, quote=True).encode()
 
 
 def _escape_xml(text: str, *, quote: bool = False) -> str:

@@ -44,7 +44,7 @@ _RULES: Final = {
     "provml:Step": _FoldRule("steps", 1),
     "provml:Epoch": _FoldRule("epochs", 1),
     "provml:Parameter": _FoldRule("parameters", 3),
-    "provml:Tag": _FoldRule("tags", 3),
+    "provml:ReadingSummary": _FoldRule("reading summaries", 3),
     "provml:Series": _FoldRule("series", 2),
     "provml:Metric": _FoldRule("samples", 1, by_label=True),
     "provml:Sample": _FoldRule("samples", 1, by_label=True),
@@ -57,6 +57,7 @@ _RULES: Final = {
     "provml:Model": _FoldRule("versions", 2, by_label=True),
     "provml:Artifact": _FoldRule("artifacts", 4),
     "provml:Dataset": _FoldRule("datasets", 6),
+    "provml:Input": _FoldRule("inputs", 6),
 }
 
 

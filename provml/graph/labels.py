@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
 from provml.base.text import HIDDEN_CATEGORIES, printable, size_text
+from provml.model.names import tag_of_attribute
 
 if TYPE_CHECKING:
     from provml.graph.build import Graph
@@ -157,7 +158,9 @@ def _version_of(node: Node) -> str:
     return parts[1] if len(parts) == 2 and kind in _VERSIONED else ""
 
 
-_VERSIONED: Final = ("param", "tag", "dataset", "model", "artifact", "script", "source")
+_VERSIONED: Final = frozenset(
+    ("param", "reading-summary", "dataset", "input", "model", "artifact", "script", "source")
+)
 
 
 def _run_lines(node: Node) -> list[str]:
@@ -169,7 +172,13 @@ def _run_lines(node: Node) -> list[str]:
     for term in ("reason", "exceptionType"):
         if isinstance(node.get(f"provml:{term}"), str):
             lines.append(shorten(node[f"provml:{term}"]))
-    return lines
+    return lines + _tag_lines(node)
+
+
+def _tag_lines(node: Node) -> list[str]:
+    tags = [(tag_of_attribute(k), v) for k, v in node.items() if k.startswith("tags:")]
+    lines = [shorten(f"{name}: {number_text(value)}") for name, value in tags[:_FEW]]
+    return lines + ([f"{len(tags) - _FEW} more tags"] if len(tags) > _FEW else [])
 
 
 def _context_facts(node: Node) -> list[str]:
@@ -268,7 +277,7 @@ _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
     "provml:Metric": _value_fact,
     "provml:Sample": _value_fact,
     "provml:Parameter": _value_fact,
-    "provml:Tag": _value_fact,
+    "provml:ReadingSummary": _value_fact,
     "provml:SourceCode": _source_facts,
     "provml:Environment": _environment_facts,
     "provml:Host": _host_facts,
@@ -425,10 +434,11 @@ def _size_and_digest(member: Node) -> tuple[str, str]:
 _TABLES: Final[dict[str, Callable[[Node, str], LabelTable]]] = {
     "provml:Series": _series_table,
     "provml:Parameter": _settings_table,
-    "provml:Tag": _settings_table,
+    "provml:ReadingSummary": _settings_table,
     "provml:Event": _events_table,
     "provml:Model": _models_table,
     "provml:Artifact": _contents_table,
     "provml:Dataset": _contents_table,
+    "provml:Input": _contents_table,
     "provml:SamplesFile": _contents_table,
 }

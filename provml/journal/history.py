@@ -20,6 +20,7 @@ from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
 from provml.journal.reader import Journal, read_events_stamp
+from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:
@@ -276,7 +277,8 @@ class LastValues(Mapping[str, Any]):
 
         Args:
             folder: the run's folder.
-            kind: the kind of record to read: ``param``, ``tag`` or ``metadata``.
+            kind: the kind of record to read: ``param``, ``tag``, ``metadata`` or
+                ``reading_summary``.
             open_journal: a function that opens the run's journal; by default `Journal`.
         """
         self._folder, self._kind = folder, kind
@@ -306,7 +308,7 @@ class LastValues(Mapping[str, Any]):
         if stamp == self._stamp and stamp is not None:
             return
         self._encoded = {}
-        for record in read_records(self._open_journal(), self._kind):
+        for record in _read_settings(self._open_journal(), self._kind):
             if isinstance(record.get("name"), str):
                 try:
                     to_logged_value(decode(record["value"]))
@@ -314,6 +316,17 @@ class LastValues(Mapping[str, Any]):
                     continue
                 self._encoded[record["name"]] = record["value"]
         self._stamp = stamp
+
+
+def _read_settings(journal: Journal, kind: str) -> Iterator[Record]:
+    if kind not in ("param", READING_SUMMARY):
+        yield from read_records(journal, kind)
+        return
+    summaries = find_old_summaries(journal)
+    for files, offset, record in journal.records():
+        is_old_summary = offset in summaries.get(files.index, ())
+        if (READING_SUMMARY if is_old_summary else record.get("record")) == kind:
+            yield record
 
 
 # -- points of a group -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ A run's folder
 --------------
 ::
 
+    <store>/store.json               the store's random id, one JSON object
     <store>/<experiment>/<run id>/
         run.json                     the facts known at the start, one JSON object
         journal/<writer>.samples     scalar samples, binary, described here
@@ -83,6 +84,7 @@ Record = dict[str, Any]
 
 FORMAT_VERSION: Final = 1
 
+STORE_FILE: Final = "store.json"
 RUN_FILE: Final = "run.json"
 JOURNAL_FOLDER: Final = "journal"
 ARTIFACTS_FOLDER: Final = "artifacts"

@@ -28,6 +28,7 @@ _STATE_COLUMNS: Final = (
     "git_dirty",
 )
 _PARTS: Final = ("state", "params", "resources", "tags", "packages", "data", "metrics", "code")
+_SETTING_PARTS: Final = {"param": "params", "tag": "tags", "reading_summary": "resources"}
 _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 
 
@@ -43,7 +44,7 @@ class Comparison(HasTable):
         state: the experiment, status, duration in seconds, script and git commit, and whether the
             code had uncommitted changes.
         params, tags: the last value of each parameter and tag, as exact text.
-        resources: the parameters named ``system.*``, which summarise system readings.
+        resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
         packages: the versions of the installed packages.
         data: by ``<kind> <name>``, a list of the digests that each run recorded under this name.
         metrics: by ``<name> <context>``, the last value, minimum, maximum and count in each run.
@@ -138,14 +139,11 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
 
 
 def _add_settings(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
-    """Add a run's parameters and tags to the comparison."""
+    """Add a run's parameters, tags and reading summaries to the comparison."""
     for row in rows:
         if not row["is_last"]:
             continue
-        name = row["name"]
-        part = "params" if row["kind"] == "param" else "tags"
-        if part == "params" and name.startswith("system."):
-            part = "resources"
+        name, part = row["name"], _SETTING_PARTS[row["kind"]]
         comparison.add(part, name, place, row["text"])
         if row["type"] == "float" and row["number"] is not None:
             comparison._floats[part, name, place] = row["number"]

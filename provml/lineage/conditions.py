@@ -3,6 +3,7 @@
     params.lr < 0.01 and metrics.accuracy.validation.max > 0.95
     params["optimizer.lr"] in (0.1, 0.01) and "ablation" not in tags.note
     status == "finished" and started >= "2026-03-01" and duration_s > 60
+    reading_summaries["system.cpu_percent.mean"] > 80
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
 A metric has the fields ``last`` (the default), ``min``, ``max`` and ``count``. A metric without a
@@ -33,7 +34,9 @@ from provml.model.names import encoded_path
 _LONGEST: Final = 10_000
 _MOST_COLUMNS: Final = 60
 _FIELDS: Final = ("last", "min", "max", "count")
-_COLLECTIONS: Final = ("params", "tags", "metrics")
+_SETTINGS: Final = {"params": "param", "tags": "tag", "reading_summaries": "reading_summary"}
+"""The collections in the table ``params``, with the kind of their rows."""
+_COLLECTIONS: Final = (*_SETTINGS, "metrics")
 _TEXTS: Final = (
     "id",
     "experiment",
@@ -83,16 +86,17 @@ class _Value:
 
 @dataclass(frozen=True, slots=True)
 class RecordedName:
-    """The name of a parameter, tag or metric that an expression refers to.
+    """A name in an expression: of a parameter, tag, reading summary or metric.
 
     Attributes:
-        kind: ``param``, ``tag`` or ``metric``.
-        name: the name of the parameter, tag or metric.
+        kinds: what may have this name: ``param``, ``tag``, ``reading_summary`` or ``metric``. The
+            kind that the expression asks for comes first.
+        name: the name as it was logged.
         contexts: the encoded paths of a metric's context: as given, and in its standard form. None
             if the expression names no context.
     """
 
-    kind: str
+    kinds: tuple[str, ...]
     name: str
     contexts: tuple[str, ...] | None = None
 
@@ -137,7 +141,7 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
 
 
 def find_names(expression: str, *, is_condition: bool) -> list[RecordedName]:
-    """Return the parameters, tags and metrics that a valid condition or value refers to."""
+    """Return the names of parameters, tags and so on that a valid condition or value contains."""
     compiler = _Compiler(expression)
     node = _parse_expression(expression)
     if is_condition:
@@ -307,12 +311,12 @@ class _Compiler:
         if isinstance(right, ast.Name) and right.id in _COLLECTIONS:
             name = self._literal_text(left)
             table = "series" if right.id == "metrics" else "params"
-            kind = {"params": "param", "tags": "tag", "metrics": "metric"}[right.id]
-            named = "x.run = r.run AND x.kind = ? AND x.name = ?"
-            return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (kind, name))
+            kinds = ("metric",) if right.id == "metrics" else _setting_kinds(right.id, name)
+            named = f"x.run = r.run AND {_among(kinds)} AND x.name = ?"
+            return Sql(f"EXISTS (SELECT 1 FROM {table} x WHERE {named})", (*kinds, name))
         found = self.value(right)
         if found.text is None:
-            self._refuse(right, "after 'in', write a list, text, params, tags or metrics")
+            self._refuse(right, f"after 'in', write a list, text, {' or '.join(_COLLECTIONS)}")
         wanted = self._literal_text(left)
         return Sql(f"contains({found.text.text}, ?)", (*found.text.params, wanted))
 
@@ -352,14 +356,14 @@ class _Compiler:
 
     def _recorded(self, node: ast.Name | ast.Attribute | ast.Subscript) -> _Value:
         root, steps = self._path(node)
-        if root in ("params", "tags"):
+        if root in _SETTINGS:
             if not steps:
                 what = f"{root!r} has no value of its own"
                 self._refuse(node, f"{what}: add a name, as in {root}.name")
-            names = [self._one_name(node, keys) for keys, _ in steps]
-            kind, name = "param" if root == "params" else "tag", ".".join(names)
-            self.names.append(RecordedName(kind, name))
-            return self._name_value(node, _setting_value(kind, name))
+            name = ".".join([self._one_name(node, keys) for keys, _ in steps])
+            kinds = _setting_kinds(root, name)
+            self.names.append(RecordedName(kinds, name))
+            return self._name_value(node, _setting_value(kinds, name))
         if root == "metrics":
             return self._name_value(node, self._metric(node, steps))
         if steps:
@@ -455,7 +459,7 @@ class _Compiler:
                         " THEN ? ELSE ? END"
                     )
                     params += [params[0], given, given, standard]
-        self.names.append(RecordedName("metric", name, contexts))
+        self.names.append(RecordedName(("metric",), name, contexts))
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))
@@ -465,12 +469,26 @@ class _Compiler:
         return _Value(text, Sql(last, tuple(params)))
 
 
-def _setting_value(kind: str, name: str) -> _Value:
-    of_run = "FROM params x WHERE x.run = r.run AND x.kind = ? AND x.name = ? AND x.is_last"
-    params = (kind, name)
+def _setting_kinds(collection: str, name: str) -> tuple[str, ...]:
+    """Return the kinds of rows of the table ``params`` that a name in a collection refers to.
+
+    Early versions of provml recorded the summaries of readings as parameters, so ``params`` still
+    finds them. A parameter with the same name comes first.
+    """
+    kind = _SETTINGS[collection]
+    return (kind, "reading_summary") if kind == "param" and name.startswith("system.") else (kind,)
+
+
+def _among(kinds: tuple[str, ...]) -> str:
+    return f"x.kind IN ({', '.join('?' * len(kinds))})"
+
+
+def _setting_value(kinds: tuple[str, ...], name: str) -> _Value:
+    of_run = f"FROM params x WHERE x.run = r.run AND {_among(kinds)} AND x.name = ? AND x.is_last"
+    params = (*kinds, name)  # 'param' sorts before 'reading_summary', so min_by prefers it
     return _Value(
-        Sql(f"(SELECT any_value({_no_nan('x.number')}) {of_run})", params),
-        Sql(f"(SELECT any_value(x.text) {of_run} AND x.type <> 'null')", params),
+        Sql(f"(SELECT min_by({_no_nan('x.number')}, x.kind) {of_run})", params),
+        Sql(f"(SELECT min_by(x.text, x.kind) {of_run} AND x.type <> 'null')", params),
     )
 
 

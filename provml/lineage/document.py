@@ -88,6 +88,8 @@ class LineageMapping:
         bases = {iri: prefix for prefix, iri in self._prefixes.items() if prefix.startswith("base")}
         base = bases.get(own_prefixes["base"], f"base{len(bases) + 1}")
         renamed = {"run": f"run{number}", "base": base}
+        if self._prefixes.get("owner", own_prefixes.get("owner")) != own_prefixes.get("owner"):
+            renamed["owner"] = f"owner{number}"
         for prefix, iri in own_prefixes.items():
             self._prefixes[renamed.get(prefix, prefix)] = iri
         for name in graph.nodes:

@@ -165,14 +165,15 @@ class Store:
         return _unpack_values(answer)
 
     def _unknown_names(self, names: list[RecordedName]) -> list[str]:
-        """Return a note for each parameter, tag, metric or context that no run of the store has."""
+        """Return a note for each name or context that no run of the store has."""
         notes: dict[str, None] = {}
         for own in names if self._database.runs else ():
-            table = "series" if own.kind == "metric" else "params"
-            query = f"SELECT DISTINCT name FROM {table} WHERE kind = ?"
-            known = [str(row[0]) for row in self._database.ask([table], query, [own.kind]).rows]
+            table = "series" if own.kinds == ("metric",) else "params"
+            query = f"SELECT DISTINCT name FROM {table} WHERE kind IN (SELECT unnest(?::VARCHAR[]))"
+            rows = self._database.ask([table], query, [list(own.kinds)]).rows
+            known = [str(row[0]) for row in rows]
             if own.name not in known:
-                what = "parameter" if own.kind == "param" else own.kind
+                what = "parameter" if own.kinds[0] == "param" else own.kinds[0].replace("_", " ")
                 notes[f"no run has a {what} {own.name!r}{_suggest(own.name, known)}"] = None
             elif own.contexts is not None:
                 query = "SELECT DISTINCT context FROM series WHERE kind = 'metric' AND name = ?"

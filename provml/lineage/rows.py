@@ -37,13 +37,19 @@ CAUSAL: Final = frozenset(
 
 _KINDS: Final = {
     "provml:Dataset": "dataset",
+    "provml:Input": "input",
     "provml:Artifact": "artifact",
     "provml:Model": "model",
     "provml:Script": "script",
     "provml:SourceCode": "source",
     "provml:Diff": "diff",
 }
-_SETTINGS: Final = {"provml:Parameter": "param", "provml:Tag": "tag"}
+_SETTINGS: Final = {
+    "provml:Parameter": ("param", "used"),
+    "provml:ReadingSummary": ("reading_summary", "wasGeneratedBy"),
+}
+"""The types that the table ``params`` contains: the kind in the table, and the relation whose time
+counts."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _NS_PER_S: Final = 1_000_000_000
 
@@ -63,7 +69,7 @@ def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     graph = RunGraph(statements)
     rows: Rows = {name: [] for name in TABLES}
     rows["runs"].append(_run_row(run, mapping, graph, fingerprint))
-    rows["params"] = [(run, *row) for row in _setting_rows(graph)]
+    rows["params"] = [(run, *row) for row in (*_setting_rows(graph), *_tag_rows(mapping))]
     iris = mapping.prefixes()
     rows["nodes"] = [(run, *_node_row(node, iris)) for node in graph.nodes.values()]
     rows["edges"] = [(run, *_edge_row(edge)) for edge in graph.edges]
@@ -188,6 +194,11 @@ def own_type(statement: Statement) -> str | None:
     return next(iter(own or types), None)
 
 
+def _is_source(statement: Statement) -> bool:
+    """Return whether an element is source code. The script can be source code, too."""
+    return ("prov:type", "provml:SourceCode") in statement.attributes
+
+
 def first_attribute(statement: Statement, name: str) -> Any:
     """Return the first value of an attribute, or None if the statement lacks the attribute."""
     return next((value for own, value in statement.attributes if own == name), None)
@@ -203,7 +214,7 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
     error = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
     started_ns, ended_ns = _to_int64(state.started_ns), _to_int64(state.ended_ns)
     length = None if started_ns is None or ended_ns is None else ended_ns - started_ns
-    sources = [node for node, kind in graph.contents.items() if kind == "source"]
+    sources = [node for node in graph.contents if _is_source(graph.nodes[node])]
     scripts = [node for node, kind in graph.contents.items() if kind == "script"]
     source = graph.nodes[sources[-1]] if sources else None
     dirty = None if source is None else first_attribute(source, "provml:gitDirty")
@@ -237,16 +248,33 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
 
 
 def _setting_rows(graph: RunGraph) -> Iterator[Row]:
-    times = _first_times(graph, "used")
+    times = {
+        "used": _first_times(graph, "used", 1),
+        "wasGeneratedBy": _first_times(graph, "wasGeneratedBy", 0),
+    }
     versions: dict[tuple[str, str], list[Row]] = {}
     for node, statement in graph.nodes.items():
-        kind = _SETTINGS.get(own_type(statement) or "")
-        if kind is None:
+        kind, relation = _SETTINGS.get(own_type(statement) or "", ("", ""))
+        if not kind:
             continue
         name = str(first_attribute(statement, "provml:name"))
         of_name = versions.setdefault((kind, name), [])
         value = _value_columns(first_attribute(statement, "prov:value"))
-        of_name.append((*value, times.get(node)))
+        of_name.append((*value, times[relation].get(node)))
+    yield from _number_versions(versions)
+
+
+def _tag_rows(mapping: RunMapping) -> Iterator[Row]:
+    yield from _number_versions(
+        {
+            ("tag", name): [(*_value_columns(one.value), _to_int64(one.time_ns)) for one in of_name]
+            for name, of_name in mapping.tags.items()
+        }
+    )
+
+
+def _number_versions(versions: dict[tuple[str, str], list[Row]]) -> Iterator[Row]:
+    """Yield the rows of the table ``params`` from the values of each kind and name."""
     for (kind, name), of_name in versions.items():
         for number, row in enumerate(of_name, 1):
             yield kind, name, number, number == len(of_name), *row
@@ -349,6 +377,7 @@ def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
             _str_or_none(first_attribute(node, "provml:path")),
             None if uri is None else str(uri),
             _str_or_none(first_attribute(node, "provml:copy")),
+            _str_or_none(first_attribute(node, "provml:role")),
             activity,
             *_parse_activity(activity),
             time_ns,
@@ -392,8 +421,8 @@ def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple
     return found
 
 
-def _first_times(graph: RunGraph, kind: str) -> dict[str, int | None]:
-    return {node: time_ns for node, (_, time_ns) in _first_activities(graph, kind, 1).items()}
+def _first_times(graph: RunGraph, kind: str, place: int) -> dict[str, int | None]:
+    return {node: time_ns for node, (_, time_ns) in _first_activities(graph, kind, place).items()}
 
 
 # -- values -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TABLES_VERSION: Final = 2
+TABLES_VERSION: Final = 3
 """The version of the table format. The folder of the tables is named after it, so provml never
 touches the tables of other versions."""
 
@@ -60,7 +60,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
     ),
     "params": (
         _RUN,
-        SqlColumn("kind", "VARCHAR", "`param` or `tag`"),
+        SqlColumn("kind", "VARCHAR", "`param`, `tag` or `reading_summary`"),
         SqlColumn("name", "VARCHAR", "the logged name; dots separate the parts of nested names"),
         SqlColumn(
             "version",
@@ -129,7 +129,11 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
             "VARCHAR",
             "key of the content: the digest, or run and node if it has no digest or is empty",
         ),
-        SqlColumn("kind", "VARCHAR", "`dataset`, `artifact`, `model`, `script`, `source`, `diff`"),
+        SqlColumn(
+            "kind",
+            "VARCHAR",
+            "`dataset`, `input`, `artifact`, `model`, `script`, `source`, `diff`",
+        ),
         SqlColumn("role", "VARCHAR", "`in` if the run used it, `out` if the run made it"),
         SqlColumn("name", "VARCHAR", "the logged name"),
         SqlColumn(
@@ -143,6 +147,9 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("path", "VARCHAR", "path at the time of logging"),
         SqlColumn("uri", "VARCHAR", "URI of content that is not a file"),
         SqlColumn("copy", "VARCHAR", "path of the copy, relative to the run's folder"),
+        SqlColumn(
+            "input_role", "VARCHAR", "what an input was used for, such as `base model`, if known"
+        ),
         SqlColumn(
             "activity", "VARCHAR", "the activity that made the content, or that first used it"
         ),

@@ -1,4 +1,4 @@
-"""Maps the records of datasets, artifacts, models and source code to PROV.
+"""Maps the records of datasets, inputs, artifacts, models and source code to PROV.
 
 These records describe content by its digest.
 
@@ -11,15 +11,21 @@ from collections.abc import Iterator
 from functools import partial
 
 from provml.journal.files import Record, series_number
+from provml.journal.history import parse_target
 from provml.journal.record_building import add_later_digest
+from provml.journal.values import Moment
 from provml.model.attributes import Attributes, content_attributes, json_literal
 from provml.model.damage import check_object
 from provml.model.names import context_name, encode_name, local_name
 from provml.model.record_mapping import (
     RESULTS,
-    DatasetUse,
+    ContentMade,
+    ContentUse,
     JournalEntry,
     MappingState,
+    ModelUse,
+    ScriptVersion,
+    Version,
     make_entity,
     make_relation,
     relate_versions,
@@ -40,24 +46,60 @@ _GIT_TERMS = (
 
 def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of a dataset that a context or the run used."""
-    label, content = entry.read_text("name"), entry.read_object("content")
-    number = series_number(entry.record)
-    later = None if number is None else state.survey.digests.get((entry.writer, number))
-    if later is not None:  # the digest was computed after this record was written
-        content = add_later_digest(content, later)
+    label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content) + entry.read_metadata()
-    return _dataset_statements(state, entry, label, content.get("sha256"), attributes)
+    digest = content.get("sha256")
+    return _use_statements(state, entry, ("dataset", "provml:Dataset"), label, digest, attributes)
 
 
-def _dataset_statements(
-    state: MappingState, entry: JournalEntry, label: str, digest: object, attributes: Attributes
+def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the record of an input that is not a dataset, or of a model of this run that it used."""
+    label, content = entry.read_text("name"), _read_used_content(state, entry)
+    attributes = content_attributes(content)
+    if isinstance(entry.record.get("role"), str):
+        attributes.append(("provml:role", entry.record["role"]))
+    digest = content.get("sha256")
+    target = parse_target(entry.record.get("of"))
+    if target is not None:
+        state.model_uses.append(ModelUse(target, entry.context, entry.time_ns))
+        return iter(())
+    return _use_statements(state, entry, ("input", "provml:Input"), label, digest, attributes)
+
+
+def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
+    """Read the description of content that was used, and the digest that was computed later."""
+    content, number = entry.read_object("content"), series_number(entry.record)
+    later = None if number is None else state.survey.digests.get((entry.writer, number))
+    return content if later is None else add_later_digest(content, later)
+
+
+def _use_statements(
+    state: MappingState,
+    entry: JournalEntry,
+    kinds: tuple[str, str],
+    label: str,
+    digest: object,
+    attributes: Attributes,
 ) -> Iterator[Statement]:
-    version = state.versions.get(("dataset", label))
-    if version is None or digest is None or version.digest != digest:
-        version, before = state.add_version("dataset", label, digest)
-        yield make_entity(version.name, "provml:Dataset", label, attributes)
+    """Yield the statements about content that a context or the run used.
+
+    Args:
+        kinds: the kind of content, which becomes part of the entity's name, and its PROV type.
+    """
+    kind, prov_type = kinds
+    role = next((value for name, value in attributes if name == "provml:role"), None)
+    version = state.versions.get((kind, label))
+    if (
+        version is None
+        or digest is None
+        or version.digest != digest
+        or state.roles.get(version.name) != role
+    ):
+        version, before = state.add_version(kind, label, digest)
+        state.roles[version.name] = role
+        yield make_entity(version.name, prov_type, label, attributes)
         yield from relate_versions(version, before)
-    state.datasets_used.append(DatasetUse(version.name, entry.context))
+    state.content_used.append(ContentUse(version.name, entry.context))
     yield make_relation(
         "used", activity=context_name(entry.context), entity=version.name, time=entry.moment
     )
@@ -96,10 +138,11 @@ def _output_statements(
     )
     yield from relate_versions(version, before)
     state.outputs.setdefault((kind, label), []).append((entry.time_ns, version.name))
+    state.made.append(ContentMade(version.name, before.name if before else None, entry))
     yield make_relation("hadMember", collection=RESULTS, entity=version.name)
-    inputs = [use.dataset for use in state.datasets_used if _reaches(use.context, entry.context)]
-    for dataset in dict.fromkeys(inputs):
-        yield make_relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=dataset)
+    inputs = [use.content for use in state.content_used if _reaches(use.context, entry.context)]
+    for content in dict.fromkeys(inputs):
+        yield make_relation("wasDerivedFrom", generatedEntity=version.name, usedEntity=content)
 
 
 def _reaches(used_in: Path, made_in: Path) -> bool:
@@ -111,8 +154,33 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
     return not used_in or not made_in or made_in[: len(used_in)] == used_in
 
 
+def model_use_statements(state: MappingState) -> Iterator[Statement]:
+    """Yield the statements about the models of this run that the run or its contexts used.
+
+    A context used the latest version that was made before. What was made later, in a place that
+    the use reaches, was derived from that version. Call this function after all records are mapped,
+    because another process may have made the version.
+    """
+    for use in state.model_uses:
+        versions = sorted(state.outputs.get(use.target, []))
+        before = [name for made_ns, name in versions if made_ns < use.time_ns]
+        if not before:
+            continue
+        model = before[-1]
+        yield make_relation(
+            "used", activity=context_name(use.context), entity=model, time=Moment(use.time_ns)
+        )
+        for made in state.made:
+            is_later = made.entry.time_ns > use.time_ns and made.revised != model
+            if is_later and _reaches(use.context, made.entry.context):
+                yield make_relation("wasDerivedFrom", generatedEntity=made.name, usedEntity=model)
+
+
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of source code, including the git commit and any uncommitted changes."""
+    """Map the record of source code, including the git commit and any uncommitted changes.
+
+    If the source code is the script's file, both have one entity.
+    """
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)
@@ -123,7 +191,7 @@ def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     diff = None
     if git.get("diff") is not None:
         diff = content_attributes(check_object(git["diff"]))
-    return _source_statements(state, entry, label, content.get("sha256"), attributes, diff)
+    return _source_statements(state, entry, label, content, attributes, diff)
 
 
 def _git_attributes(git: Record) -> Attributes:
@@ -141,15 +209,36 @@ def _source_statements(
     state: MappingState,
     entry: JournalEntry,
     label: str,
-    digest: object,
+    content: Record,
     attributes: Attributes,
     diff_attributes: Attributes | None,
 ) -> Iterator[Statement]:
-    version, before = state.add_version("source", label, digest)
-    yield make_entity(version.name, "provml:SourceCode", label, attributes)
-    yield from relate_versions(version, before)
-    yield use_by_run(version.name, entry.moment)
+    before = state.versions.get(("source", label))
+    number, digest = before.number + 1 if before else 1, content.get("sha256")
+    script = _find_script(state, content)
+    if script is not None and script.source in (None, attributes):
+        if script.source is not None:  # the same record again, for example from another rank
+            return
+        script.source, name = attributes, script.version.name
+        state.versions["source", label] = Version(number, name, digest)
+    else:
+        version, before = state.add_version("source", label, digest)
+        name = version.name
+        yield make_entity(name, "provml:SourceCode", label, attributes)
+        yield from relate_versions(version, before)
+        yield use_by_run(name, entry.moment)
     if diff_attributes is not None:
-        diff = local_name("source-diff", encode_name(label), version=version.number)
+        diff = local_name("source-diff", encode_name(label), version=number)
         yield make_entity(diff, "provml:Diff", f"{label}.diff", diff_attributes)
-        yield make_relation("wasDerivedFrom", generatedEntity=diff, usedEntity=version.name)
+        yield make_relation("wasDerivedFrom", generatedEntity=diff, usedEntity=name)
+
+
+def _find_script(state: MappingState, content: Record) -> ScriptVersion | None:
+    """Return the version of the script that is the same file as a piece of source code."""
+    digest, path = content.get("sha256"), content.get("path")
+    if digest is None or path is None:
+        return None
+    for script in state.scripts:
+        if script.version.digest == digest and ("provml:path", path) in script.attributes:
+            return script
+    return None

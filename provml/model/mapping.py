@@ -40,7 +40,8 @@ from provml.model.names import (
     encode_name,
     local_name,
 )
-from provml.model.record_mapping import RESULTS, collector_name
+from provml.model.people import name_owner
+from provml.model.record_mapping import RESULTS, TagVersion, collector_name
 from provml.model.records import RecordMapping
 from provml.model.sample_targets import (
     derive_samples,
@@ -150,6 +151,11 @@ class RunMapping:
     def prefixes(self) -> dict[str, str]:
         """Return the prefixes that the names in the statements use, with their IRIs."""
         return run_prefixes(self.journal)
+
+    @property
+    def tags(self) -> dict[str, list[TagVersion]]:
+        """The values of each tag, oldest first. The first access may read all records."""
+        return self._records.tags
 
     @property
     def state(self) -> RunState:
@@ -451,18 +457,30 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """Return the prefixes that the names of a run use, with their IRIs."""
+    """Return the prefixes that the names of a run use, with their IRIs.
+
+    Without a namespace, the store's id keeps the names of different stores apart. Runs of earlier
+    versions of provml do not have this id.
+    """
     description = journal.description
-    base = description.get("namespace") or vocabulary.DEFAULT_NAMESPACE
+    base = description.get("namespace") or _default_base(description.get("store_id"))
+    owner = name_owner(description)
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
     return {
         "prov": vocabulary.PROV,
         "xsd": vocabulary.XSD,
         "rdf": vocabulary.RDF,
         "provml": vocabulary.PROVML,
+        "tags": vocabulary.TAGS,
         "base": base,
         "run": run,
+        **({} if owner is None else owner.prefixes),
     }
+
+
+def _default_base(store_id: str | None) -> str:
+    own = "" if store_id is None else f"{encode_name(store_id)}/"
+    return f"{vocabulary.DEFAULT_NAMESPACE}{own}"
 
 
 def _sample_capacity(journal: Journal) -> int:

@@ -19,11 +19,14 @@ Names within a run look like this:
     run:alert/0.512                      the alert at offset 512 of the first writer's events file
     run:metric/training/loss/17          the 18th sample of loss; ``2.17`` from the third writer
     run:param/lr, run:param/lr/2         a parameter, and its second value
+    run:input/base                       a base model, a configuration or another input
+    run:reading-summary/system.cpu_percent.mean   a summary of readings
 
 Names that do not belong to a run look like ``base:experiment/digits``, ``base:person/ada`` and
-``base:software/provml-0.1.0``.
+``base:software/provml-0.1.0``. `people` builds the names of people.
 
-Every IRI contains a ``/``, because tools that do not know the prefixes split IRIs at a ``/``.
+Every IRI that provml builds contains a ``/``, because tools that do not know the prefixes split
+IRIs at a ``/``.
 
 Imports `statements`.
 """
@@ -38,6 +41,11 @@ from provml.model.statements import Name
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 """A pattern for names that need no encoding."""
+
+
+_NOT_ATTRIBUTE: Final = re.compile(r"[^A-Za-z0-9_.-]|^[^A-Za-z_]|\.$|_(?=x[0-9A-F]*_)", re.DOTALL)
+"""A pattern for the characters of a tag's name that its attribute can't contain."""
+_ATTRIBUTE_ESCAPE: Final = re.compile(r"_x([0-9A-F]*)_")
 
 
 def encode_name(name: str) -> str:
@@ -57,6 +65,26 @@ def encode_name(name: str) -> str:
     text = "%2E" * start + text[start:]
     end = len(text) - len(text.rstrip("."))
     return text[: len(text) - end] + "%2E" * end
+
+
+def tag_attribute(name: str) -> str:
+    """Return the name of the attribute that states a tag: ``tags:kind``.
+
+    Letters, digits, ``-``, ``_`` and ``.`` stay as they are, and ``_x20_`` stands for a space: the
+    attribute is an element in PROV-XML, and elements' names can't contain percent signs.
+    """
+    return f"tags:{_NOT_ATTRIBUTE.sub(_escape_attribute, name) or '_x_'}"
+
+
+def tag_of_attribute(attribute: str) -> str:
+    """Return the name of the tag that an attribute states; the inverse of `tag_attribute`."""
+    return _ATTRIBUTE_ESCAPE.sub(
+        lambda found: chr(int(found[1], 16)) if found[1] else "", attribute.removeprefix("tags:")
+    )
+
+
+def _escape_attribute(found: re.Match[str]) -> str:
+    return f"_x{ord(found[0]):X}_"
 
 
 def encoded_path(path: tuple[str, ...]) -> str:

@@ -1,4 +1,6 @@
-"""Maps the records of parameters, tags, metadata, collectors and the Python environment to PROV.
+"""Maps the records of settings, reading summaries, collectors and the environment to PROV.
+
+A run's settings are its parameters, tags and metadata.
 
 Imports `record_mapping`.
 """
@@ -10,11 +12,15 @@ from functools import partial
 
 from provml.journal.values import Opaque
 from provml.model.attributes import Attributes, json_literal, plain_attributes, typed_literal
+from provml.model.names import RUN
 from provml.model.record_mapping import (
+    RESULTS,
     JournalEntry,
     MappingState,
+    TagVersion,
     declare_collector,
     make_entity,
+    make_relation,
     relate_versions,
     use_by_run,
 )
@@ -37,9 +43,42 @@ def _map_setting(
     return _setting_statements(state, entry, kind, prov_type, label, same, attributes)
 
 
-map_param = partial(_map_setting, "param", "provml:Parameter")
-map_tag = partial(_map_setting, "tag", "provml:Tag")
 map_metadata = partial(_map_setting, "metadata", "provml:Metadata")
+
+
+def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the record of a parameter.
+
+    In an early run, it may be a summary of readings; see `find_old_summaries`.
+    """
+    if entry.offset in state.survey.old_summaries.get(entry.writer, ()):
+        return map_reading_summary(state, entry)
+    return _map_setting("param", "provml:Parameter", state, entry)
+
+
+def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the record of a tag. The tag's last value becomes an attribute of the run's activity."""
+    value = typed_literal(entry.read_value("value"))
+    same = entry.read_canonical_json("value")
+    versions = state.tags.setdefault(entry.read_text("name"), [])
+    if not versions or versions[-1].json_text != same:
+        versions.append(TagVersion(value, same, entry.time_ns))
+    return iter(())
+
+
+def map_reading_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the record of a summary of readings, which the run generated at its end."""
+    label, same = entry.read_text("name"), entry.read_canonical_json("value")
+    attributes: Attributes = [("prov:value", typed_literal(entry.read_value("value")))]
+
+    def states() -> Iterator[Statement]:
+        version, before = state.add_version("reading-summary", label, same)
+        yield make_entity(version.name, "provml:ReadingSummary", label, attributes)
+        yield make_relation("wasGeneratedBy", entity=version.name, activity=RUN, time=entry.moment)
+        yield make_relation("hadMember", collection=RESULTS, entity=version.name)
+        yield from relate_versions(version, before)
+
+    return states()
 
 
 def _setting_statements(
@@ -53,8 +92,8 @@ def _setting_statements(
 ) -> Iterator[Statement]:
     """Yield the statements about a setting that the run used.
 
-    A setting is a parameter, a tag, metadata, or the settings of a collector. Ranks and restarts
-    often set the same value again. An equal value is not a new version.
+    A setting is a parameter, metadata, or the settings of a collector. Ranks and restarts often set
+    the same value again. An equal value is not a new version.
 
     Args:
         state: the state of the mapping pass.

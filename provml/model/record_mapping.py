@@ -23,7 +23,7 @@ from provml.model.damage import (
 from provml.model.flop_counts import Workload, WorkloadKey
 from provml.model.names import RUN, encode_name, local_name
 from provml.model.sample_targets import Versions
-from provml.model.statements import Argument, Literal, Name, Statement
+from provml.model.statements import Argument, Literal, Name, Statement, Value
 from provml.model.survey import Path, Survey
 
 RESULTS: Final = Name("run:results")
@@ -108,11 +108,53 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetUse:
-    """A dataset that was used, and the context that used it."""
+class TagVersion:
+    """A value that a tag was set to, and the time in nanoseconds since the epoch.
 
-    dataset: Name
+    Equal values have the same `json_text`.
+    """
+
+    value: Value
+    json_text: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContentUse:
+    """A dataset or another input that was used, and the context that used it."""
+
+    content: Name
     context: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """The use of a model that the same run made.
+
+    Attributes:
+        target: the kind and name under which the model was logged.
+        context: the context that used the model.
+        time_ns: the time of the use, in nanoseconds since the epoch.
+    """
+
+    target: tuple[str, str]
+    context: Path
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContentMade:
+    """An artifact or model that the run made.
+
+    Attributes:
+        name: the entity's name.
+        revised: the name of the version before; None for the first version.
+        entry: the record of the artifact or model.
+    """
+
+    name: Name
+    revised: Name | None
+    entry: JournalEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +165,26 @@ class StartRecord:
     script: Record
     script_attributes: Attributes
     command_attributes: Attributes
+
+
+@dataclass(slots=True)
+class ScriptVersion:
+    """A version of the script, whose entity is stated when all records are mapped.
+
+    Source code that is the same file adds its attributes.
+
+    Attributes:
+        version: the number, name and digest of the version.
+        label: the name of the script's file.
+        attributes: the attributes of the script's file.
+        source: the attributes of the same file as source code, such as its git commit; None if the
+            file was not logged as source code.
+    """
+
+    version: Version
+    label: str
+    attributes: Attributes
+    source: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +217,18 @@ class MappingState:
     detail: str
     states_readings: bool
     versions: dict[tuple[str, str], Version] = field(default_factory=dict)
-    datasets_used: list[DatasetUse] = field(default_factory=list)
+    tags: dict[str, list[TagVersion]] = field(default_factory=dict)
+    content_used: list[ContentUse] = field(default_factory=list)
+    roles: dict[Name, object] = field(default_factory=dict)
+    model_uses: list[ModelUse] = field(default_factory=list)
+    made: list[ContentMade] = field(default_factory=list)
     declared: set[Name] = field(default_factory=set)
     open_spans: dict[tuple[Any, ...], list[LoggedEvent]] = field(default_factory=dict)
     workloads: dict[WorkloadKey, Workload] = field(default_factory=dict)
     outputs: dict[tuple[str, str], Versions] = field(default_factory=dict)
     event_targets: list[tuple[Name, int, tuple[str, str]]] = field(default_factory=list)
     windows: dict[tuple[int, Path, str], Name] = field(default_factory=dict)
+    scripts: list[ScriptVersion] = field(default_factory=list)
     plan: Name | None = None
     start: StartRecord | None = None
 

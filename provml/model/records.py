@@ -13,7 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from provml.model.content_records import map_artifact, map_dataset, map_model, map_source
+from provml.model.content_records import (
+    map_artifact,
+    map_dataset,
+    map_input,
+    map_model,
+    map_source,
+    model_use_statements,
+)
 from provml.model.damage import DamagedRecordError
 from provml.model.event_records import (
     event_target_statements,
@@ -28,14 +35,22 @@ from provml.model.parameter_records import (
     map_environment,
     map_metadata,
     map_param,
+    map_reading_summary,
     map_tag,
 )
-from provml.model.record_mapping import JournalEntry, Mapper, MappingState, declare_collector
+from provml.model.record_mapping import (
+    JournalEntry,
+    Mapper,
+    MappingState,
+    TagVersion,
+    declare_collector,
+)
 from provml.model.run_records import (
     frame_statements,
     loss_statements,
     map_start,
     run_statements,
+    script_statements,
 )
 from provml.model.sample_targets import Versions
 from provml.model.statements import Statement
@@ -50,9 +65,11 @@ MAPPERS: Final[dict[str, Mapper]] = {
     "environment": map_environment,
     "event": map_event,
     "flops": map_flops,
+    "input": map_input,
     "metadata": map_metadata,
     "model": map_model,
     "param": map_param,
+    "reading_summary": map_reading_summary,
     "source": map_source,
     "start": map_start,
     "summary": map_summary,
@@ -73,6 +90,11 @@ class RecordMapping:
     def versions(self) -> dict[tuple[str, str], Versions]:
         """The versions of each model and artifact. The first access may read all records."""
         return self._finished_pass().outputs
+
+    @property
+    def tags(self) -> dict[str, list[TagVersion]]:
+        """The values of each tag. The first access may read all records."""
+        return self._finished_pass().tags
 
     @property
     def workloads(self) -> dict[WorkloadKey, Workload]:
@@ -109,7 +131,9 @@ class RecordMapping:
                 yield from instant_statements(state, event)
         for collector in self._survey.collectors:  # a collector's own record may be lost
             yield from declare_collector(state, collector)
+        yield from model_use_statements(state)
         yield from event_target_statements(state)
         self._finished = state
+        yield from script_statements(state)
         yield from run_statements(state)
         yield from loss_statements(state)

@@ -13,12 +13,14 @@ from typing import Any
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes, content_attributes, json_literal, plain_attributes
 from provml.model.event_records import instant_statements
-from provml.model.names import RUN, encode_name, local_name
+from provml.model.names import RUN, encode_name, local_name, tag_attribute
+from provml.model.people import name_owner
 from provml.model.record_mapping import (
     RESULTS,
     JournalEntry,
     LoggedEvent,
     MappingState,
+    ScriptVersion,
     StartRecord,
     make_agent,
     make_entity,
@@ -77,6 +79,22 @@ def run_statements(state: MappingState) -> Iterator[Statement]:
         if state.plan is not None:
             arguments["plan"] = state.plan
         yield make_relation("wasAssociatedWith", None, **arguments)
+
+
+def script_statements(state: MappingState) -> Iterator[Statement]:
+    """Yield the entities of the script's versions.
+
+    Call this function after all records are mapped, because source code that is the same file has
+    the same entity.
+    """
+    for script in state.scripts:
+        attributes: Attributes = [("prov:type", Name("prov:Plan"))]
+        if script.source is not None:
+            attributes.append(("prov:type", Name("provml:SourceCode")))
+        attributes += script.attributes
+        known = {name for name, _ in attributes}
+        attributes += [(name, value) for name, value in script.source or () if name not in known]
+        yield make_entity(script.version.name, "provml:Script", script.label, attributes)
 
 
 def loss_statements(state: MappingState) -> Iterator[Statement]:
@@ -141,8 +159,7 @@ def _start_statements(state: MappingState, start: StartRecord) -> Iterator[State
         before = state.versions.get(("script", label))
         if before is None or before.digest != script.get("sha256"):
             version, before = state.add_version("script", label, script.get("sha256"))
-            attributes = [("prov:type", Name("prov:Plan")), *start.script_attributes]
-            yield make_entity(version.name, "provml:Script", label, attributes)
+            state.scripts.append(ScriptVersion(version, label, start.script_attributes))
             yield from relate_versions(version, before)
             yield use_by_run(version.name, entry.moment)
             state.plan = version.name
@@ -188,9 +205,10 @@ def _run_attributes(state: MappingState) -> Attributes:
         attributes.append(("provml:droppedEvents", run.dropped_events))
     if state.start is not None:
         attributes += state.start.command_attributes
+    attributes += [(tag_attribute(name), tags[-1].value) for name, tags in state.tags.items()]
     return attributes
 
 
 def _person_name(state: MappingState) -> Name | None:
-    owner = state.survey.journal.description.get("owner")
-    return None if owner is None else Name(f"base:person/{encode_name(str(owner))}")
+    owner = name_owner(state.survey.journal.description)
+    return None if owner is None else owner.name

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from provml.journal import layout
 from provml.journal.files import Record, WriterFiles, record_context, series_number
 from provml.journal.reader import Journal
+from provml.journal.reading_summaries import find_old_summaries
 from provml.journal.record_building import CLOCK_CHANGED
 from provml.journal.status import RunState
 from provml.model.attributes import content_attributes
@@ -45,6 +46,8 @@ TIMED_RECORDS = frozenset(
         "alert",
         "metadata",
         "summary",
+        "reading_summary",
+        "input",
     }
 )
 
@@ -87,6 +90,7 @@ class Survey:
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
         aliases: other names that the script used for a context, such as ``train`` for ``training``.
+        old_summaries: the offsets of the parameters that are summaries of readings, by writer.
     """
 
     journal: Journal
@@ -108,6 +112,7 @@ class Survey:
     summaries: dict[tuple[int, Path, str], set[int]] = field(default_factory=dict)
     windows: set[tuple[int, Path]] = field(default_factory=set)
     aliases: dict[Path, set[str]] = field(default_factory=dict)
+    old_summaries: dict[int, frozenset[int]] = field(default_factory=dict)
 
     def count_damaged(self, files: WriterFiles, offset: int) -> None:
         """Count a skipped record. Each record counts only once, even if several passes skip it."""
@@ -166,6 +171,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
+    result.old_summaries = find_old_summaries(journal)
     clock_changed = False
     for files, offset, record in journal.records():
         if record.get("record") == "digest":

@@ -12,6 +12,9 @@ XSD: Final = "http://www.w3.org/2001/XMLSchema#"
 RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 PROVML: Final = "https://w3id.org/provml/ns#"
 
+TAGS: Final = "https://w3id.org/provml/tags#"
+"""The namespace of the attributes that state a run's tags, one attribute for each name."""
+
 DEFAULT_NAMESPACE: Final = "urn:provml:"
 
 ELEMENTS: Final = ("entity", "activity", "agent")

@@ -195,6 +195,16 @@ def metadata_record(name: object, value: object) -> dict[str, Any]:
     return _build_setting("metadata", validate_name(name, "a metadata key"), value)
 
 
+def reading_summary_record(name: str, value: float) -> dict[str, Any]:
+    """Build the journal record of a summary of readings, such as ``system.cpu_percent.mean``."""
+    return {
+        "record": "reading_summary",
+        "time": time.time_ns(),
+        "name": name,
+        "value": encode(value),
+    }
+
+
 def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
     encoded = encode(value)  # encode comes first: mask_value does not limit the depth
     own, hidden = mask_value(name, value)

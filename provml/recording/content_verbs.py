@@ -14,7 +14,7 @@ from typing import Any, Final, SupportsIndex
 
 from provml.base.clock import Timestamp, to_time_ns
 from provml.base.context import Context, context_path, validate_name
-from provml.errors import InvalidArgumentError
+from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.recording.checks import metadata_value, path_to_list, place_fields
 from provml.recording.recorder import Recorder
 
@@ -182,6 +182,102 @@ class ContentVerbs(Recorder):
         self._known.register("model", name, model)
         self._known.made.add(("model", record["name"]))
 
+    def log_input(
+        self,
+        path_or_object: object,
+        name: str | None = None,
+        *,
+        role: str | None = None,
+        context: Context | str | None = None,
+    ) -> None:
+        """Record an input that is not a dataset, such as a tokenizer or a configuration.
+
+        provml stores a digest (SHA-256) of the content, never the content itself. Computing the
+        digest costs one pass over the content. Files and folders of 64 MiB or more are hashed in
+        the background, as in `log_dataset`.
+
+        Args:
+            path_or_object: a file, folder or URI; a mapping, dataclass or namespace of settings; or
+                any other object, such as a model or a tokenizer.
+            name: the input's name; by default the last part of the path or, for an object, the name
+                of its class. Different content under the same name is recorded as a revision.
+            role: what the run uses the input for, such as ``"tokenizer"``.
+            context: the context that uses the input; None means the run.
+
+        Raises:
+            ContentNotFoundError: the path does not exist.
+            InvalidArgumentError: the name, role or context is invalid, the input is None, a number
+                or bytes, or a mapping or list has no name.
+            RunClosedError: the run has ended.
+        """
+        own_name = self._name_input(path_or_object) if name is None else name
+        record = _input_record(own_name, role, context)
+        from provml.collect.inputs import describe_input
+
+        self._open_writer(context)
+        with self._lock:
+            self._hashed = number = self._hashed + 1
+        later = partial(self._hash_later, number, record["name"])
+        content = describe_input(path_or_object, self.path, later)
+        self._append({**record, "time": _time_ns(), "id": number, "content": content})
+
+    def use_model(
+        self,
+        model: object,
+        name: str | None = None,
+        *,
+        role: str | None = "model",
+        context: Context | str | None = None,
+    ) -> None:
+        """Record that the run or one of its contexts uses a model, for example to fine-tune it.
+
+        If the model is the name of a model that this run logged, provml links the context to the
+        latest version of that model, which costs one pass over the run's events. Otherwise, provml
+        records the model as `log_input` does.
+
+        Args:
+            model: the name of a model logged with `log_model`; a file, folder or URI; or the model
+                object.
+            name: the input's name, as in `log_input`. For a model of this run, leave it out.
+            role: what the run uses the model for, such as ``"base model"``.
+            context: the context that uses the model; None means the run.
+
+        Raises:
+            ContentNotFoundError: the run logged no model with this name, and no such path exists.
+            InvalidArgumentError: as for `log_input`.
+            RunClosedError: the run has ended.
+        """
+        if name is None and isinstance(model, str):
+            self._open_writer(context)
+            content = self._find_logged_model(model)
+            if content is not None:
+                record = _input_record(model, role, context)
+                record["of"] = {"kind": "model", "name": model}
+                self._append({**record, "time": _time_ns(), "content": content})
+                return
+        try:
+            self.log_input(model, name, role=role, context=context)
+        except ContentNotFoundError:
+            raise ContentNotFoundError(
+                f"{model!r:.200} is neither the name of a model that this run logged nor an "
+                "existing file or folder: log the model first or, for a model on a server, pass "
+                "its URL"
+            ) from None
+
+    def _name_input(self, value: object) -> str:
+        """Return the default name of an input."""
+        if isinstance(value, (str, os.PathLike)):
+            return _find_path_name(value)
+        for kind in ("model", "dataset"):
+            known = self._known.name_of(kind, value)
+            if known is not None:
+                return known
+        if isinstance(value, (dict, list, tuple)):
+            raise InvalidArgumentError(
+                f"a {type(value).__name__} needs a name: pass name='config', for example"
+            )
+        return type(value).__qualname__
+
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: its digest, the git commit and the uncommitted changes.
 
@@ -228,6 +324,16 @@ class ContentVerbs(Recorder):
 
         self._open_writer()
         self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})
+
+
+def _input_record(name: str, role: str | None, context: Context | str | None) -> dict[str, Any]:
+    """Build the record of an input, without its time and content."""
+    return {
+        "record": "input",
+        "name": validate_name(name, "an input's name"),
+        "role": None if role is None else validate_name(role, "a role"),
+        "context": path_to_list(context_path(context)),
+    }
 
 
 def _find_path_name(path: str | os.PathLike[str]) -> str:

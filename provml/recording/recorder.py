@@ -309,6 +309,20 @@ class Recorder:
             )
         return found
 
+    def _find_logged_model(self, name: str) -> Record | None:
+        """Return the description of the latest version of a model that the run logged, or None."""
+        from provml.journal.history import read_records
+        from provml.journal.reader import Journal
+
+        found: tuple[int, Record] | None = None
+        for record in read_records(Journal(self.path), "model"):
+            time_ns, content = record.get("time"), record.get("content")
+            if record.get("name") != name or not isinstance(content, dict):
+                continue
+            if isinstance(time_ns, int) and (found is None or time_ns >= found[0]):
+                found = time_ns, content
+        return None if found is None else found[1]
+
     def _append(self, record: Record, context: Context | str | None = None) -> None:
         writer = self._open_writer(context)
         self._note_clock(writer)

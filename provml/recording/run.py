@@ -28,7 +28,7 @@ from provml.recording.annotations import Annotations
 from provml.recording.checks import (
     encode_value,
     packs_exactly,
-    param_record,
+    reading_summary_record,
     validate_epoch,
     validate_metric_name,
     validate_step,
@@ -322,13 +322,13 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._write_documents()
 
     def _end_sampling(self) -> None:
-        """Take the last readings and record their summaries as parameters."""
+        """Take the last readings and record their summaries."""
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
         prefix = "system" if rank is None else f"system.rank{rank}"  # one name per rank
         for name, value in self._sampler.stop().items():
-            self._writer.append(param_record(f"{prefix}.{name}", value))
+            self._writer.append(reading_summary_record(f"{prefix}.{name}", value))
 
     def _others_record(self) -> bool:
         """Return whether other ranks are still recording; the last one writes the documents."""

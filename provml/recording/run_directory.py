@@ -24,6 +24,7 @@ from provml.errors import (
 )
 from provml.journal import layout
 from provml.journal.description import encode_description, read_description
+from provml.journal.store_identity import open_store_id
 from provml.journal.writer import JournalWriter
 
 _RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
@@ -192,6 +193,7 @@ def open_directory(
     if resume and run_id is None:
         run_id = _find_latest_id(root, experiment)
     try:
+        description = description | {"store_id": open_store_id(root)}
         while True:
             own_id = run_id or _create_run_id()
             path = experiment / own_id
@@ -225,9 +227,9 @@ def _find_root(store: str | os.PathLike[str]) -> Path:
 def _open_existing(
     path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
 ) -> RunDirectory:
-    known = read_description(path) or {}
+    known = read_description(path)
     own = {"id": run_id, "experiment": description["experiment"]}
-    folder = _build_directory(path, description | known | own, settings)
+    folder = _build_directory(path, _merge_descriptions(description, known) | own, settings)
     folder.lock()
     try:
         _refuse_taken_id(path, run_id, resume, settings)
@@ -235,6 +237,16 @@ def _open_existing(
         folder.unlock()
         raise
     return folder
+
+
+def _merge_descriptions(new: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
+    """Complete the content of an existing ``run.json`` with the description of a new run.
+
+    A run without a store's id keeps its names, so it does not get one.
+    """
+    if known is None:
+        return new
+    return {key: value for key, value in new.items() if key != "store_id"} | known
 
 
 def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) -> None:

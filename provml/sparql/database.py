@@ -39,7 +39,7 @@ NoteTaker = Callable[[str], None]
 """A function that shows a one-line message to the user."""
 
 DATABASE_FOLDER: Final = Path(".provml", "sparql")
-_INDEX_FORMAT: Final = 1
+_INDEX_FORMAT: Final = 2
 _LARGEST_INDEX: Final = 2**28
 _REMOVED_AT_ONCE: Final = 50_000
 _LOCK: Final = "lock"

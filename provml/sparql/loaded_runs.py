@@ -99,9 +99,9 @@ class LoadedRuns:
         """Run a SPARQL 1.1 query: SELECT, ASK, CONSTRUCT or DESCRIBE.
 
         The default graph is the union of all runs; ``GRAPH`` selects single runs. The prefixes
-        ``prov``, ``provml``, ``rdf``, ``rdfs``, ``xsd`` and ``dcterms`` are defined. If only one
-        run is loaded, the prefix ``run`` is defined too. The answer is read while you iterate over
-        it, so keep the runs open until you have finished.
+        ``prov``, ``provml``, ``tags``, ``rdf``, ``rdfs``, ``xsd`` and ``dcterms`` are defined. If
+        only one run is loaded, the prefix ``run`` is defined too. The answer is read while you
+        iterate over it, so keep the runs open until you have finished.
 
         Args:
             text: the query.

@@ -28,6 +28,7 @@ PREFIXES: Final = {
     "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
     "xsd": vocabulary.XSD,
     "dcterms": "http://purl.org/dc/terms/",
+    "tags": vocabulary.TAGS,
 }
 """The prefixes that are defined for every query."""
 

@@ -50,6 +50,7 @@ _OPERATIONS: list[Callable[[Path, Path], object]] = [
     lambda root, path: store_files.make_folder(root, path / "new"),
     _replace,
     _create,
+    lambda root, path: store_files.create_file(root, path, b"new"),
     store_files.remove_file,
     store_files.remove_folder,
 ]
@@ -87,6 +88,19 @@ def test_a_file_that_is_a_link_is_neither_read_nor_written(store: Path, outside:
     store_files.remove_file(store, path)
     assert not path.is_symlink()
     assert (outside / "file").read_bytes() == b"secret"
+
+
+def test_a_file_is_created_once_with_its_whole_content(store: Path, outside: Path) -> None:
+    """A second process would replace what the first one created, or write through a link."""
+    path = store / "x" / "a" / "new"
+    assert store_files.create_file(store, path, b"first")
+    assert not store_files.create_file(store, path, b"second")
+    assert path.read_bytes() == b"first" and path.stat().st_nlink == 1
+    link = store / "x" / "a" / "link"
+    link.symlink_to(outside / "absent")
+    assert not store_files.create_file(store, link, b"new")
+    assert [p.name for p in outside.iterdir()] == ["file"]
+    assert not list(path.parent.glob(".*"))
 
 
 def test_named_pipes_and_devices_are_not_opened(store: Path) -> None:

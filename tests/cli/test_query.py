@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 from sparql.conftest import record
 from sparql.servers import graph_size, oxigraph
+from store_names import base_iri
 from waiting import LIMIT_S, until
 
 import provml
@@ -182,7 +183,7 @@ class TestPush:
         with oxigraph(tmp_path / "server") as url:
             to = ("--to", f"{url}/store", "--store", store)
             done = call("push", "run1", "run2", *to)
-            graphs = [f"urn:provml:digits/run{number}/bundle" for number in (1, 2)]
+            graphs = [f"{base_iri(store)}digits/run{number}/bundle" for number in (1, 2)]
             assert (done.returncode, done.stdout.split()) == (0, graphs)
             assert "pushed run1 (1 of 2)" in done.stderr
             at = ("--endpoint", f"{url}/query", "--store", store)

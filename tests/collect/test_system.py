@@ -440,10 +440,10 @@ def test_built_in_alerts(recorded: Path) -> None:
 
 
 @pytest.mark.parametrize(("rank", "prefix"), [(None, "system"), ("3", "system.rank3")])
-def test_alerts_are_parameters_of_the_run(
+def test_alerts_are_summarised(
     recorded: Path, store: Path, monkeypatch, rank: str | None, prefix: str
 ) -> None:
-    """A run's parameters would not show that one of its machines ran out of memory."""
+    """The overview of a run would not show that one of its machines ran out of memory."""
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("PROVML_RUN_ID", "job")
@@ -451,8 +451,8 @@ def test_alerts_are_parameters_of_the_run(
     options = {"store": store, "formats": (), "sample_interval_s": 1000}
     with provml.start_run("alerts", collect=[collector], **options) as run:
         until(lambda: b'"record":"alert"' in _journal(run))
-    params = provml.load(run.path).params
-    assert {name: value for name, value in params.items() if "alert" in name} == {
+    found = provml.load(run.path).reading_summaries
+    assert {name: value for name, value in found.items() if "alert" in name} == {
         f"{prefix}.alert_count": 4,
         f"{prefix}.critical_alerts": 2,
         f"{prefix}.max_alert.memory_percent": 75.0,

@@ -68,8 +68,8 @@ def test_setting_the_same_again_is_no_revision(store: Path, monkeypatch: Any) ->
         run.log_param("lr", 0.1)
         run.set_tag("kind", "test")
         run.end_run()
-    used = [pair for pair in pairs(run, "used") if pair[1].startswith(("run:param", "run:tag"))]
-    assert sorted(used) == [("run:run", "run:param/lr")] * 2 + [("run:run", "run:tag/kind")] * 2
+    used = [pair for pair in pairs(run, "used") if pair[1].startswith("run:param")]
+    assert used == [("run:run", "run:param/lr")] * 2
     assert pairs(run, "wasDerivedFrom") == []
     assert provml.load(run.path).events() == []  # a rank that joins resumes nothing
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from store_names import base_iri
 
 import provml
 from provml import Context
@@ -338,9 +339,9 @@ def test_several_runs_stand_in_frames(store: Path, browser: Any) -> None:
     assert labels == ["digits / one", "digits / two"]
     outside = "return items.filter(i => i.node && i.node.r < 0).map(i => i.node.i).sort()"
     assert browser.run(outside) == [
-        "urn:provml:experiment/digits",
-        "urn:provml:person/tester",
-        f"urn:provml:software/provml-{provml.__version__}",
+        f"{base_iri(store)}experiment/digits",
+        f"{base_iri(store)}person/tester",
+        f"{base_iri(store)}software/provml-{provml.__version__}",
     ]
     overlap = browser.run("return frames[0].y + frames[0].h > frames[1].y")
     assert not overlap

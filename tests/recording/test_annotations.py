@@ -42,7 +42,7 @@ def test_a_run_is_told_what_it_is(store: Path) -> None:
     assert attributes["provml:externalId"] == "ext1"
     assert attributes["provml:framework"] == "pytorch"
     assert attributes["provml:task"] == "detection"
-    assert ("run:results", "base:person/foo%40bar.com") in pairs(run, "wasAttributedTo")
+    assert ("run:results", "email:foo@bar.com") in pairs(run, "wasAttributedTo")
 
 
 class Framework(str, Enum):  # noqa: UP042 - what str() of a StrEnum gives is its text anyway

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sparql.conftest import record
+from store_names import base_iri
 from waiting import LIMIT_S
 
 import provml
@@ -42,7 +43,7 @@ def test_an_unchanged_run_is_loaded_once(store: Path) -> None:
         assert loaded.load_report.unchanged == 2
     record(store, 3)
     with load_runs(None, store) as loaded:
-        assert loaded.load_report.loaded == ["urn:provml:digits/run3/bundle"]
+        assert loaded.load_report.loaded == [f"{base_iri(store)}digits/run3/bundle"]
         assert loaded.load_report.unchanged == 2
         assert [row[0] for row in loaded.query(RUNS)] == ["run1", "run2", "run3"]
 
@@ -105,7 +106,7 @@ def test_a_few_of_many_are_taken_out_alone(store: Path) -> None:
     assert count(store) == 11 * 41
     shutil.rmtree(store / "digits" / "run5")
     with load_runs(None, store) as loaded:
-        assert loaded.load_report.removed == ["urn:provml:digits/run5/bundle"]
+        assert loaded.load_report.removed == [f"{base_iri(store)}digits/run5/bundle"]
         assert loaded.load_report.loaded == []
         assert list(loaded.query(SAMPLES)) == [(10 * 41,)]
 
@@ -116,7 +117,7 @@ def test_only_the_runs_named_are_seen(store: Path) -> None:
     assert count(store, "run1") == 41
     with load_runs(["run2"], store) as loaded:
         graphs = [row[0] for row in loaded.query("SELECT ?g { GRAPH ?g { ?r a provml:Run } }")]
-        assert graphs == ["urn:provml:digits/run2/bundle"]
+        assert graphs == [f"{base_iri(store)}digits/run2/bundle"]
         assert list(loaded.query("SELECT ?s { run:run provml:status ?s }")) == [("finished",)]
 
 
@@ -267,7 +268,7 @@ def test_a_load_killed_in_its_middle_leaves_no_half_run(store: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", script, str(store)], check=False)
     assert killed.returncode == -signal.SIGKILL
     index = json.loads((store / INDEX).read_text())
-    assert "urn:provml:big/big/bundle" not in index["graphs"]
+    assert f"{base_iri(store)}big/big/bundle" not in index["graphs"]
     with load_runs(None, store) as loaded:
         assert list(loaded.query(SAMPLES)) == [(20_082,)]
         assert list(loaded.query(GENERATIONS)) == [(20_082,)]

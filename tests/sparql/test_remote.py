@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from sparql.servers import free_port, graph_size, oxigraph, scripted
+from store_names import base_iri
 
 import provml
 from provml.export import ntriples
@@ -117,7 +118,7 @@ def test_a_server_answers_as_the_store_does(store: Path, server: str) -> None:
             assert there == here, query.name
             assert here or query.name in ("alerts", "failures")
         text = "SELECT ?id { VALUES ?run { UNDEF } ?run a provml:Run ; provml:runId ?id }"
-        chosen = {"run": Iri("urn:provml:digits/run2/run")}
+        chosen = {"run": Iri(f"{base_iri(store)}digits/run2/run")}
         assert list(ask_endpoint(endpoint, text, chosen, {}, graphs)) == [("run2",)]
     one = "SELECT ?id { ?run a provml:Run ; provml:runId ?id }"
     assert list(ask_endpoint(endpoint, one, {}, {}, graphs[:1])) == [("run1",)]

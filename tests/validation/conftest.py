@@ -106,6 +106,8 @@ def _record(run: provml.Run, folder: Path) -> None:
     with large.open("wb") as file:
         file.truncate(64 * 2**20)
     run.log_dataset("large", large)
+    run.log_input({"layers": [3, 4]}, "config", role="configuration", context=training)
+    run.log_input(large, role="base model")
     run.log_event("epoch_started", source="callback", metadata={"n": 1}, context=training, step=1)
     run.log_event("epoch_finish", source="callback", metadata={"n": 2}, context=training, step=1)
     run.log_event("noticed", context=training, step=3)
@@ -118,6 +120,7 @@ def _record(run: provml.Run, folder: Path) -> None:
     run.log_model("object", {"w": 1})
     run.log_model("net", SimpleNamespace(state_dict=lambda: {"w": np.zeros((2, 2))}), step=3)
     run.log_model("net", artifact)
+    run.use_model("net", context=provml.Context.EVALUATION)
     for of in ("net", ("artifact", "plot.svg")):
         run.log_metric("accuracy", 0.75, provml.Context.EVALUATION, of=of)
         run.log_metric("verdict", "good", of=of)

@@ -168,6 +168,14 @@ def _agent_of_ours(document: Json) -> None:
     next(iter(document["agent"].values()))["prov:type"] = integer("provml:Robot", "xsd:QName")
 
 
+def _tag_of_an_early_version(document: Json) -> None:
+    document["entity"]["run:tag/kind"] = {
+        "prov:type": integer("provml:Tag", "xsd:QName"),
+        "prov:label": "kind",
+        "provml:name": "kind",
+    }
+
+
 OURS: dict[str, Breaking] = {
     "provml-prefix": _prefix_of_another,
     "other-prefix": prefixed("ml", "https://w3id.org/provml/ns#"),
@@ -204,8 +212,10 @@ OURS: dict[str, Breaking] = {
     "series": without("Series", "provml:max"),
     "samples-file": without("SamplesFile", "provml:sha256"),
     "parameter": without("Parameter", "prov:value"),
-    "tag": without("Tag", "prov:value"),
+    "reading-summary": without("ReadingSummary", "prov:value"),
+    "tag": _tag_of_an_early_version,
     "dataset": without("Dataset", "provml:kind"),
+    "input": without("Input", "provml:kind"),
     "artifact": without("Artifact", "provml:kind"),
     "model": without("Model", "provml:kind"),
     "script": without("Script", "provml:kind"),

@@ -149,6 +149,7 @@ BROKEN: dict[str, Breaking] = {
     "results-experiment": unnamed_by("Results", PROV.hadMember),
     "is-collection": not_a("Series", PROV.Collection),
     "content-kind": having("Model", TERM.kind, "thing"),
+    "input-role": with_two("Input", TERM.role, "another"),
     "digest": without("Artifact", TERM.sha256),
     "sha256": having("Model", TERM.sha256, "abc"),
     "size": having("Model", TERM["size"], -1),

@@ -52,8 +52,9 @@ def terms(graph: rdflib.Graph) -> set[str]:
 
 
 def defined(vocabulary: rdflib.Graph) -> set[str]:
-    """The terms that the vocabulary defines."""
-    subjects = vocabulary.subjects(RDFS.isDefinedBy, ONTOLOGY)
+    """The terms that the vocabulary defines, without those of early versions."""
+    subjects = set(vocabulary.subjects(RDFS.isDefinedBy, ONTOLOGY))
+    subjects -= set(vocabulary.subjects(OWL.deprecated, rdflib.Literal(True)))
     return {str(subject).removeprefix(PROVML) for subject in subjects}
 
 
