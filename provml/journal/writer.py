@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,14 @@ _SYNC_JOIN_S = 0.2
 class JournalWriter:
     """Writes one pair of files in a run's journal folder. Thread-safe."""
 
-    def __init__(self, run_folder: Path, role: str, facts: Record, sync_interval_s: float) -> None:
+    def __init__(
+        self,
+        run_folder: Path,
+        role: str,
+        facts: Record,
+        sync_interval_s: float,
+        mask: Callable[[Record], Record] | None = None,
+    ) -> None:
         """Create the samples file and the events file.
 
         Args:
@@ -70,12 +78,15 @@ class JournalWriter:
             facts: additional fields for the ``writer`` line.
             sync_interval_s: the seconds between two fdatasync calls; 0 means to sync only at the
                 end.
+            mask: masks the secrets in each record before it is written; None writes records as they
+                are.
 
         Raises:
             OSError: a file can't be created, or the disk has no room for the first segment.
         """
         created_ns = time.time_ns()
         self._lock = threading.RLock()
+        self._mask = mask
         self._folder = run_folder / layout.JOURNAL_FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{created_ns:020d}-{os.getpid()}-{os.urandom(4).hex()}"
@@ -342,7 +353,7 @@ class JournalWriter:
 
     def _append(self, record: Record) -> int | None:
         try:
-            return self._events.append(record)
+            return self._events.append(record if self._mask is None else self._mask(record))
         except OSError as error:
             self._warn(error)
             return None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.settings import Settings
+from provml.collect.secrets import mask_record, use_mask_settings
 from provml.errors import (
     InvalidArgumentError,
     JournalError,
@@ -65,7 +66,10 @@ class RunDirectory:
     def open_writer(self, role: str) -> JournalWriter:
         """Create a pair of journal files for this process. Raises StoreError."""
         try:
-            return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
+            use_mask_settings(self.settings.mask)
+            return JournalWriter(
+                self.path, role, self.facts, self.settings.sync_interval_s, mask_record
+            )
         except OSError as error:
             self.discard()
             raise StoreError(f"can't record in {self.path}: {error}") from error
