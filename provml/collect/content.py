@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from provml.base.text import printable_path
-from provml.collect.secrets import mask_text
+from provml.collect.secrets import is_secret_file, mask_text
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
 
@@ -122,7 +122,8 @@ def _add_content(
         facts |= ({} if is_folder else {"size": size}) | deferred
         return
     facts |= digest_folder(path, store) if is_folder else digest_file(path)
-    if run_folder is not None and _wants_copy(copy, facts["size"]):
+    wanted = _wants_copy(copy, facts["size"]) and not (copy is None and is_secret_file(path))
+    if run_folder is not None and wanted:
         facts["copy"] = _copy_content(path, facts, run_folder)
 
 

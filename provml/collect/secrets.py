@@ -296,6 +296,8 @@ def _list_fields(item: Any) -> list[tuple[object, object]]:
             for column in secret
             for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))
         ]
+    if hasattr(item, "head") and isinstance(getattr(item, "name", None), str):  # a column
+        return [(item.name, [*part]) for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))]
     found = list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:
         slots = kind.__dict__.get("__slots__", ())
