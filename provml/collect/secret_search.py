@@ -50,7 +50,7 @@ _ASSIGNMENT: Final = (
 )
 _URL: Final = (
     r"""//(?P<user>[^\s/:@"'<>\\]{0,256}+)"""
-    r"""(?::(?!\d{1,5}(?:[/?#\s"']|$))(?P<password>[^\s"'<>@]{0,256}+"""
+    r"""(?::(?!//|\d{1,5}(?:[/?#\s"']|$))(?P<password>[^\s"'<>@]{0,256}+"""
     r"""(?:@[^\s"'<>@/?#]{0,100}(?=@)){0,10}))?(?P<at>@)(?=[\w\[.-])"""
 )
 _PRIVATE_KEY: Final = r"----BEGIN[ A-Z0-9_-]{0,40}?PRIVATE KEY(?: BLOCK)?-----(?P<key>)"
@@ -92,6 +92,7 @@ _PLACEHOLDER: Final = rb"""(?xi)
       | %[a-z_]+% | %\(.* | %s | [<\[{(|\\]+ | \#\#.* | </?.*
     )
 """
+_COUNT: Final = rb"\d[\d_,.]*[km]?(?:[\s,;)}\]/]|$)"
 _NUMBER: Final = rb"[-+]?(?:\d[\d_,]*)?\.?\d*(?:[eE][-+]?\d+)?\s?[a-zA-Z%]{0,2}(?:/.*)?"
 _REFERENCE: Final = rb"[A-Za-z_]\w*(?:(?:\.|->|::)[A-Za-z_]\w*)+|[\w.]+[(\[].*"
 _PATH: Final = (
@@ -330,6 +331,8 @@ def _find_named_value(
 ) -> Span | None:
     """Return the value that a name in the text is given, if it is a secret."""
     start, close = match.start(), match.start("close")
+    if lower[start : start + 1] == b"k" and _regex(_COUNT).match(lower, match.end()):
+        return None  # a number of tokens or keys
     before = lower[max(0, start - _MAX_NAME_BYTES) : start]
     start -= len(before) - len(before.rstrip(_NAME_BYTES))
     name = content[start:close].decode("utf-8", "replace").strip(".-")
@@ -456,6 +459,8 @@ def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -
     if how.strength == WEAK:
         is_query = how.previous in (b"?", b"&", b";") and not how.is_loose
         return (start, end) if _looks_random(text) or (is_query and len(text) >= 16) else None
+    if how.is_loose and text.endswith(b":"):
+        return None  # the next name
     is_word = _regex(rb"[A-Za-z_][A-Za-z_-]*[.,;:!?]?").fullmatch(text) is not None
     if not is_word:
         is_code = _regex(rb"[A-Za-z_]\w*").fullmatch(text) and name_strength(text.decode())
@@ -494,7 +499,7 @@ def _find_word(content: bytes, start: int, end: int, how: _Assignment) -> Span |
 
 
 def _is_prose(line: bytes) -> bool:
-    words = [word.strip(b".,;:!?()'\"").lower() for word in line.split()]
+    words = [word.strip(b".,;:!?()'\"").lower() for word in line[:120].split()]
     return len(words) > 1 and not _FUNCTION_WORDS.isdisjoint(words)
 
 
@@ -516,6 +521,7 @@ def _is_placeholder(text: bytes) -> bool:
     return not text or (len(text) < 300 and _regex(_PLACEHOLDER).fullmatch(text) is not None)
 
 
+@lru_cache(maxsize=1024)
 def _may_be_number(name: str) -> bool:
     words = re.split(r"[\W_]+", name.lower())
     return any(word.rstrip("0123456789") in rules.NUMBER_WORDS for word in words) or (
