@@ -29,7 +29,7 @@ _TESTS = Path(__file__).parent
 # What the tests import beyond pytest and the packages that provml depends on.
 _PACKAGES = """
     codecarbon datasets duckdb fvcore h5py hypothesis ipykernel joblib jsonschema lxml matplotlib
-    mlflow mpld3 mypy nbclient nbformat networkx pandas polars psutil pyarrow pydot pynvml
+    mlflow mpld3 mypy nbclient nbformat networkx omegaconf pandas polars psutil pyarrow pydot pynvml
     pyoxigraph pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX
     torch wandb zstandard
 """

@@ -6,8 +6,9 @@ Imports only `errors` from provml.
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from provml.errors import InvalidArgumentError
 
@@ -17,6 +18,48 @@ Timestamp = int | float | datetime
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_S: Final = 1_000_000_000
 _LIMIT: Final = 2**63
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boot_ns() -> int:
+    """Return the nanoseconds since the machine booted, time in suspend included.
+
+    The difference of two values is a duration that no change of the machine's clock affects.
+    """
+    return time.clock_gettime_ns(_BOOT_CLOCK)
+
+
+class ClockWatch:
+    """Notices that the machine's clock was set, for example by NTP or after a suspended VM resumed.
+
+    A change of less than a second between two looks goes unnoticed, so that the slow corrections of
+    NTP do.
+    """
+
+    def __init__(self) -> None:
+        self._started_ns = time.time_ns()
+        self._started_boot_ns = boot_ns()
+        self._offset_ns = self._started_ns - self._started_boot_ns
+        self._has_changed = False
+
+    def find_change_ns(self) -> int:
+        """Return how far the clock was set since the last call, in nanoseconds; 0 if it was not.
+
+        Costs about 0.2 microseconds.
+        """
+        offset_ns = time.time_ns() - boot_ns()
+        change_ns = offset_ns - self._offset_ns
+        self._offset_ns = offset_ns
+        if abs(change_ns) < _NS_PER_S:
+            return 0
+        self._has_changed = True
+        return change_ns
+
+    def end_time_ns(self) -> int:
+        """Return the current time; if the clock was set, the start plus the elapsed time."""
+        if not self._has_changed:
+            return time.time_ns()
+        return self._started_ns + boot_ns() - self._started_boot_ns
 
 
 def to_time_ns(timestamp: object) -> int:
@@ -31,31 +74,60 @@ def to_time_ns(timestamp: object) -> int:
             lies outside the years 1678 to 2262 (the range of 64-bit nanoseconds).
     """
     if isinstance(timestamp, datetime):
-        if timestamp.utcoffset() is None:
-            raise InvalidArgumentError(
-                f"timestamp {timestamp!r} has no time zone: add one, "
-                "for example with timestamp.astimezone()"
-            )
-        elapsed = timestamp - _UNIX_EPOCH
-        time_ns = (elapsed // timedelta(microseconds=1)) * 1000
+        time_ns = _datetime_to_ns(timestamp)
     elif isinstance(timestamp, float):
         if not math.isfinite(timestamp):
             raise InvalidArgumentError(f"timestamp must be finite, not {timestamp!r}")
         whole = math.floor(timestamp)
         # this subtraction is exact; multiplying the whole timestamp by 1e9 would not be
         time_ns = whole * _NS_PER_S + round((timestamp - whole) * _NS_PER_S)
-    elif hasattr(timestamp, "__index__") and not isinstance(timestamp, bool):
-        time_ns = timestamp.__index__() * _NS_PER_S
+    elif isinstance(timestamp, int) and not isinstance(timestamp, bool):
+        time_ns = timestamp * _NS_PER_S
     elif hasattr(timestamp, "dtype") and hasattr(timestamp, "item"):
-        return to_time_ns(timestamp.item())
+        return _scalar_to_ns(timestamp)
     else:
-        raise InvalidArgumentError(
-            "timestamp must be seconds since the epoch (int or float) or a datetime with a "
-            f"time zone, not {type(timestamp).__name__}: {timestamp!r}"
-        )
+        raise _refuse(timestamp)
     if not -_LIMIT < time_ns < _LIMIT:
         raise InvalidArgumentError(f"timestamp is outside the years 1678 to 2262: {timestamp!r}")
     return time_ns
+
+
+def _datetime_to_ns(timestamp: datetime) -> int:
+    if timestamp != timestamp:  # pandas' NaT, which is a datetime
+        raise InvalidArgumentError(f"timestamp must be a time, not {timestamp!r}")
+    if timestamp.utcoffset() is None:
+        raise InvalidArgumentError(
+            f"timestamp {timestamp!r} has no time zone: add one, "
+            "for example with timestamp.astimezone()"
+        )
+    elapsed = timestamp - _UNIX_EPOCH
+    # a Timestamp of pandas keeps the nanoseconds below its microseconds apart
+    return (elapsed // timedelta(microseconds=1)) * 1000 + int(getattr(timestamp, "nanosecond", 0))
+
+
+def _scalar_to_ns(timestamp: Any) -> int:
+    """Convert a numpy or torch scalar. A ``datetime64`` is a time in UTC and keeps its digits."""
+    try:
+        if getattr(timestamp.dtype, "kind", "") != "M":
+            number = timestamp.item()
+        else:
+            exact = timestamp.astype("datetime64[ns]")
+            # NaT differs from itself; a time out of range does not survive the way back
+            if timestamp != timestamp or exact.astype(timestamp.dtype) != timestamp:
+                raise OverflowError
+            return int(exact.astype("int64"))
+    except Exception as error:  # an array of several elements, a tensor without data
+        raise _refuse(timestamp) from error
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
+        return to_time_ns(number)
+    raise _refuse(timestamp)
+
+
+def _refuse(timestamp: object) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        "timestamp must be seconds since the epoch (int or float) or a datetime with a "
+        f"time zone, not {type(timestamp).__name__}: {timestamp!r:.80}"
+    )
 
 
 def iso_text(time_ns: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.base.entry_points import find_entry_points
 from provml.errors import ExportError
 
 if TYPE_CHECKING:
@@ -51,16 +52,10 @@ def format_names() -> tuple[str, ...]:
 def added_formats() -> dict[str, EntryPoint]:
     """Return the entry points of the formats that other packages add, by name.
 
-    Built-in names can't be replaced. If two packages use the same name, the package that comes
-    first on Python's import path wins.
+    Built-in names can't be replaced.
     """
-    from importlib import metadata  # importing it takes as long as the rest of provml does
-
-    found: dict[str, EntryPoint] = {}
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        if point.name not in BUILT_IN:
-            found.setdefault(point.name, point)
-    return found
+    found = find_entry_points(ENTRY_POINTS)
+    return {name: point for name, point in found.items() if name not in BUILT_IN}
 
 
 def load_added_format(point: EntryPoint) -> Any:

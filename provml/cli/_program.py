@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from provml.base.entry_points import find_entry_points
 from provml.version import __version__
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all command names: first provml's own, then the names from other packages."""
-        return [*BUILT_IN, *(name for name in find_entry_points() if name not in BUILT_IN)]
+        return [*BUILT_IN, *sorted(find_entry_points(ENTRY_POINTS).keys() - BUILT_IN.keys())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command with this name, or None if the name is unknown.
@@ -68,7 +69,7 @@ class CommandGroup(click.Group):
         """
         if cmd_name in BUILT_IN:
             return load_built_in(cmd_name)[1]
-        point = find_entry_points().get(cmd_name)
+        point = find_entry_points(ENTRY_POINTS).get(cmd_name)
         return None if point is None else load_entry_point(point)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -77,7 +78,7 @@ class CommandGroup(click.Group):
         for name in BUILT_IN:
             group, command = load_built_in(name)
             groups.setdefault(group, []).append((name, command))
-        for name, point in find_entry_points().items():
+        for name, point in sorted(find_entry_points(ENTRY_POINTS).items()):
             if name not in BUILT_IN:
                 entry: str | click.Command
                 try:
@@ -105,19 +106,6 @@ def load_built_in(name: str) -> tuple[str, click.Command]:
     module = importlib.import_module(f"provml.cli.{BUILT_IN[name]}")
     command = next(command for command in module.COMMANDS if command.name == name)
     return module.GROUP, command
-
-
-def find_entry_points() -> dict[str, EntryPoint]:
-    """Return the entry points of the commands from other packages, by command name.
-
-    If several packages use the same name, the first entry point found wins.
-    """
-    from importlib import metadata
-
-    found: dict[str, EntryPoint] = {}
-    for point in metadata.entry_points(group=ENTRY_POINTS):
-        found.setdefault(point.name, point)
-    return dict(sorted(found.items()))
 
 
 def load_entry_point(point: EntryPoint) -> click.Command:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
+from provml.base.entry_points import find_entry_points
 from provml.collect.collector_thread import CollectorPlan
 from provml.collect.readings import Collector, check_collector
 from provml.errors import InvalidArgumentError
@@ -48,7 +49,9 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
     found: list[str | Collector] = []
     for one in chosen:
         if isinstance(one, str):
-            if one not in DEFAULT_COLLECTORS and one not in (others := _find_entry_points()):
+            if one not in DEFAULT_COLLECTORS and one not in (
+                others := find_entry_points(COLLECTOR_ENTRY_POINTS)
+            ):
                 known = ", ".join([*DEFAULT_COLLECTORS, *sorted(others)])
                 raise InvalidArgumentError(f"unknown collector {one!r}: choose from {known}")
         else:
@@ -139,16 +142,9 @@ _FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
 
 def _load_collector(name: str) -> Collector:
     """Create a collector that another package provides. Its code can raise any exception."""
-    collector = _find_entry_points()[name].load()()
+    collector = find_entry_points(COLLECTOR_ENTRY_POINTS)[name].load()()
     if not isinstance(collector, Collector):
         raise TypeError(
             f"the entry point {name!r} in {COLLECTOR_ENTRY_POINTS} does not create a collector"
         )
     return collector
-
-
-def _find_entry_points() -> dict[str, Any]:
-    """Return the entry points of collectors in other packages, by name."""
-    from importlib import metadata  # slow to import
-
-    return {point.name: point for point in metadata.entry_points(group=COLLECTOR_ENTRY_POINTS)}

@@ -31,6 +31,7 @@ class Format:
     Attributes:
         name: the name of the format, as the option ``--format`` accepts it.
         suffix: the file extension, with the dot.
+        other_suffixes: further extensions that mean this format in a name that the user gives.
         about: the first line of the format's documentation, without the full stop.
         default_detail: ``sample`` or ``series``; None if it depends on the size of the run.
         samples_only: whether documents contain only samples, without PROV statements.
@@ -41,6 +42,7 @@ class Format:
 
     name: str
     suffix: str
+    other_suffixes: tuple[str, ...]
     about: str
     default_detail: str | None
     samples_only: bool
@@ -109,8 +111,13 @@ def guess_format(path: str | os.PathLike[str]) -> Format | None:
     the same extension, a built-in format wins over another package's.
     """
     name = os.fspath(path).lower().removesuffix(".gz").removesuffix(".zst")
-    matching = [one for one in load_formats()[0] if name.endswith(one.suffix.lower())]
-    return max(matching, key=lambda one: (len(one.suffix), one.name in BUILT_IN), default=None)
+    matching = [
+        (len(suffix), one.name in BUILT_IN, one)
+        for one in load_formats()[0]
+        for suffix in (one.suffix, *one.other_suffixes)
+        if name.endswith(suffix.lower())
+    ]
+    return max(matching, key=lambda found: found[:2])[2] if matching else None
 
 
 def _built_in_format(name: str) -> Format:
@@ -124,6 +131,7 @@ def _describe_format(name: str, writer: Any) -> Format:
     return Format(
         name=name,
         suffix=writer.SUFFIX,
+        other_suffixes=tuple(getattr(writer, "OTHER_SUFFIXES", ())),
         about=(writer.__doc__ or "").strip().partition("\n")[0].rstrip("."),
         default_detail="sample" if samples_only else getattr(writer, "DETAIL", None),
         samples_only=samples_only,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".dot"
+OTHER_SUFFIXES: Final = (".gv",)
 DETAIL: Final = "series"
 OPTIONS: Final = PICTURE_OPTIONS
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".html"
+OTHER_SUFFIXES: Final = (".htm",)
 DETAIL: Final = "series"
 OPTIONS: Final = GRAPH_OPTIONS
 

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".jsonl"
+OTHER_SUFFIXES: Final = (".ndjson",)
 SAMPLES_ONLY: Final = True
 
 _BLOCK_ROWS: Final = 8192

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".json"
+OTHER_SUFFIXES: Final = (".provjson",)
 
 _BLOCK_BYTES: Final = 2**20
 _WAITING_BYTES: Final = 4 * 2**20

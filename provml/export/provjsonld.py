@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".prov.jsonld"
+OTHER_SUFFIXES: Final = (".provjsonld",)
 
 _CONTEXT: Final = "https://openprovenance.org/prov-jsonld/context.jsonld"
 _SEPARATOR: Final = b",\n"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 SUFFIX: Final = ".provx"
+OTHER_SUFFIXES: Final = (".xml", ".provxml")
 
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 _XSD: Final = "http://www.w3.org/2001/XMLSchema"

@@ -67,11 +67,14 @@ class RecordedSpan:
         name: the part that the names of both events share: ``X``.
         started: the event that began the span.
         finished: the event that ended the span; None if the span has not ended.
+        elapsed_ns: the duration by a clock that only moves forward, in nanoseconds; None if the
+            span has not ended, or if its events come from two processes or have given times.
     """
 
     name: str
     started: RecordedEvent
     finished: RecordedEvent | None
+    elapsed_ns: int | None = None
 
     @property
     def start(self) -> datetime:
@@ -88,6 +91,8 @@ class RecordedSpan:
         """The duration in seconds; None if the span has not ended."""
         if self.finished is None:
             return None
+        if self.elapsed_ns is not None:
+            return self.elapsed_ns / 1e9
         return (self.finished.time_ns - self.started.time_ns) / 1e9
 
     @property
@@ -157,51 +162,76 @@ def find_spans(
     """Return the spans with this name and source that overlap a period, ordered by start event.
 
     An argument that is None matches everything. An end event closes the most recent open span with
-    the same name, source and context, even if another process started that span. If a start event
-    has no end event, the ``finished`` of its span is None.
+    the same name, source and context. If both events come from one process and neither has a given
+    time, their order decides, because the machine's clock may have been set. Otherwise the span
+    must not end before it starts. If a start event has no end event, the ``finished`` of its span
+    is None.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
-    found: list[tuple[str, RecordedEvent, RecordedEvent | None]] = []
-    open_spans: dict[tuple[Any, ...], list[int]] = {}
-    for event in _read_events(journal):
+    found: list[RecordedSpan] = []
+    open_spans: dict[tuple[Any, ...], list[tuple[int, int, int | None]]] = {}
+    for writer, clock_ns, event in _read_clocked_events(journal):
         base = span_started(event.name)
         if base is not None:
-            open_spans.setdefault((base, event.source, event.context), []).append(len(found))
-            found.append((base, event, None))
+            opened = (len(found), writer, clock_ns)
+            open_spans.setdefault((base, event.source, event.context), []).append(opened)
+            found.append(RecordedSpan(base, event, None))
             continue
         base = span_ended(event.name)
         places = open_spans.get((base, event.source, event.context))
-        if places and found[places[-1]][1].time_ns <= event.time_ns:
-            place = places.pop()
-            found[place] = (*found[place][:2], event)
+        if not places:
+            continue
+        place, own_writer, start_clock_ns = places[-1]
+        span = found[place]
+        elapsed_ns = None
+        if writer == own_writer and clock_ns is not None and start_clock_ns is not None:
+            elapsed_ns = clock_ns - start_clock_ns
+        if elapsed_ns is not None or span.started.time_ns <= event.time_ns:
+            places.pop()
+            found[place] = RecordedSpan(span.name, span.started, event, elapsed_ns)
     return [
-        RecordedSpan(own, start, end)
-        for own, start, end in found
-        if name in (None, own)
-        and source in (None, start.source)
-        and (last is None or start.time_ns <= last)
-        and (first is None or end is None or first <= end.time_ns)
+        span
+        for span in found
+        if name in (None, span.name)
+        and source in (None, span.source)
+        and (last is None or span.started.time_ns <= last)
+        and (first is None or span.finished is None or first <= span.finished.time_ns)
     ]
 
 
 def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
-    for record in read_records(journal, "event"):
-        name, source = record.get("name"), record.get("source")
-        if not isinstance(name, str) or not isinstance(record.get("time"), int):
-            continue
-        yield RecordedEvent(
-            name=name,
-            time_ns=record["time"],
-            source=source if isinstance(source, str) else None,
-            metadata=decode_metadata(record),
-            context=context_from_path(record_context(record)),
-            step=record.get("step"),
-            epoch=record.get("epoch"),
-            of=parse_target(record.get("of")),
-        )
+    return (event for _, _, event in _read_clocked_events(journal))
+
+
+def _read_clocked_events(journal: Journal) -> Iterator[tuple[int, int | None, RecordedEvent]]:
+    """Yield each event with its writer's index and its clock, in nanoseconds since the boot."""
+    for files in journal.writers:
+        for _, record in files.records():
+            name, source = record.get("name"), record.get("source")
+            is_event = record.get("record") == "event" and isinstance(name, str)
+            if not is_event or not isinstance(record.get("time"), int):
+                continue
+            event = RecordedEvent(
+                name=str(name),
+                time_ns=record["time"],
+                source=source if isinstance(source, str) else None,
+                metadata=decode_metadata(record),
+                context=context_from_path(record_context(record)),
+                step=record.get("step"),
+                epoch=record.get("epoch"),
+                of=parse_target(record.get("of")),
+            )
+            yield files.index, read_clock_ns(record), event
+
+
+def read_clock_ns(record: Record) -> int | None:
+    """Return the time of an event since the machine's boot, in nanoseconds; None if unknown."""
+    clock_ns = record.get("clock")
+    is_valid = isinstance(clock_ns, int) and 0 <= clock_ns < 2**63
+    return clock_ns if is_valid else None
 
 
 def parse_target(content: object) -> tuple[str, str] | None:

@@ -1,15 +1,19 @@
 """Builds event records, and adds to dataset records the digests that were recorded later.
 
-Imports only `layout` from provml.
+Imports only `base.clock` and `layout` from provml.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from provml.base.clock import boot_ns
 from provml.journal.layout import Record
+
+CLOCK_CHANGED: Final = "clock changed"
+"""The name of the event that says that the machine's clock was set during the run."""
 
 
 def build_event(
@@ -23,13 +27,14 @@ def build_event(
         source: the person or program that the event comes from.
         time_ns: the time of the event in nanoseconds since the epoch; by default now.
     """
-    return {
+    record = {
         "record": "event",
         "time": time.time_ns() if time_ns is None else time_ns,
         "name": name,
         "source": source,
         "metadata": metadata,
     }
+    return record if time_ns is not None else record | {"clock": boot_ns()}
 
 
 def add_later_digest(content: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

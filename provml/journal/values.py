@@ -13,10 +13,12 @@ base64Binary   base64
 dateTime       nanoseconds since the epoch, as decimal digits
 array          a list of values, with ``dtype`` and ``shape``
 object         an object that itself has the key ``$``
-repr           an object's ``repr()``; ``python`` names its type
+repr           an object's text; ``python`` names its type
 ============== =====================================================
 
-Imports only `base.clock` and `errors` from provml.
+Mappings, dataclasses, named tuples and other configuration objects become objects; see `fields`.
+
+Imports only `fields`, `base.clock` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -25,13 +27,20 @@ import base64
 import math
 import os
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.errors import InvalidArgumentError
+from provml.journal.fields import Opaque as Opaque
+from provml.journal.fields import (
+    index_by_text,
+    is_sequence,
+    read_fields,
+    read_members,
+    stable_text,
+)
 
 _MAX_EXACT_INTEGER: Final = 2**53
 _MAX_VALUE_DEPTH: Final = 64
@@ -51,11 +60,20 @@ class Array(NamedTuple):
     elements: tuple[Any, ...]
 
 
-class Opaque(NamedTuple):
-    """The ``repr`` and the type name of an object that JSON can't represent."""
+class PartialEpoch(int):
+    """The whole part of a fractional epoch, such as 0 for 0.5.
 
-    python_type: str
-    text: str
+    Attributes:
+        exact: the fractional epoch.
+    """
+
+    exact: float
+
+    def __new__(cls, epoch: float) -> PartialEpoch:
+        """Keep the fractional epoch, and be its whole part."""
+        own = super().__new__(cls, epoch)
+        own.exact = epoch
+        return own
 
 
 _VALUE_CLASSES: Final = (Moment, Array, Opaque)
@@ -68,6 +86,13 @@ def plain_number(value: object) -> object:
     """
     if type(value) in (int, float, str, bool, bytes, Decimal):
         return value
+    try:
+        return _convert_to_number(value)
+    except Exception:  # the tensor may have no data, or its class may raise anything
+        return value
+
+
+def _convert_to_number(value: Any) -> object:
     item = getattr(value, "item", None)
     if item is None:
         as_numpy = getattr(value, "numpy", None)  # some tensor classes have no item()
@@ -79,15 +104,21 @@ def plain_number(value: object) -> object:
     shape = tuple(value.shape)
     if math.prod(shape) != 1:
         return value
-    try:
-        number = item()
-    except Exception:  # the tensor may have no data, or its device may be lost
-        return value
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
+        return value  # item() would drop the unit of a numpy time
+    number = item()
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(number, numpy.longdouble):
         exact = float(number)
         return exact if exact == number or math.isnan(exact) else value
     return number.item() if numpy is not None and isinstance(number, numpy.generic) else number
+
+
+def _has_no_dimensions(value: object) -> bool:
+    try:
+        return bool(getattr(value, "shape", ()) == ())
+    except Exception:  # a tensor class may raise anything
+        return False
 
 
 def _is_masked(value: object) -> bool:
@@ -96,11 +127,11 @@ def _is_masked(value: object) -> bool:
 
 
 def encode(value: object, _depth: int = 0) -> Any:
-    """Encode a value as JSON data. An object of an unknown type becomes its ``repr``.
+    """Encode a value as JSON data. An object of an unknown type becomes its `stable_text`.
 
     Raises:
         InvalidArgumentError: the value contains a lone surrogate, an integer with too many digits,
-            or a mapping key that is not text, a number or None; or it is nested deeper than 64
+            or a mapping with two keys that have the same text; or it is nested deeper than 64
             levels.
     """
     if _depth > _MAX_VALUE_DEPTH:
@@ -109,7 +140,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         )
     if value is None or value is True or value is False:
         return value
-    if getattr(value, "shape", ()) == ():  # skip arrays with one element: they keep their shape
+    if _has_no_dimensions(value):  # skip arrays with one element: they keep their shape
         value = plain_number(value)
     if isinstance(value, str):
         return _require_unicode(value)
@@ -128,11 +159,15 @@ def encode(value: object, _depth: int = 0) -> Any:
             ) from None
     if isinstance(value, float):
         return _encode_float(float(value))
-    if isinstance(value, Mapping):
-        return _encode_mapping(value, _depth)
-    if isinstance(value, (list, tuple, set, frozenset)) and not isinstance(value, _VALUE_CLASSES):
-        members = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-        return [encode(member, _depth + 1) for member in members]
+    if isinstance(value, _VALUE_CLASSES):
+        return _encode_typed(value, _depth)
+    fields = read_fields(value)
+    if fields is not None:
+        return _encode_fields(fields, _depth)
+    if isinstance(value, (set, frozenset)):
+        return [encode(member, _depth + 1) for member in sorted(value, key=stable_text)]
+    if is_sequence(value):
+        return [encode(member, _depth + 1) for member in read_members(value)]
     return _encode_typed(value, _depth)
 
 
@@ -143,7 +178,7 @@ def _encode_typed(value: object, depth: int) -> Any:
         return {"$": base64.b64encode(value).decode("ascii"), "type": "base64Binary"}
     if isinstance(value, Moment):
         return {"$": str(value.time_ns), "type": "dateTime"}
-    if isinstance(value, datetime) and value.utcoffset() is not None:
+    if isinstance(value, datetime) and _has_time_zone(value):
         return {"$": str(to_time_ns(value)), "type": "dateTime"}
     if isinstance(value, os.PathLike):
         return _require_unicode(os.fsdecode(value))
@@ -160,18 +195,17 @@ def _encode_typed(value: object, depth: int) -> Any:
     if array is not None:
         return _encode_typed(array, depth)
     return {
-        "$": _safe_repr(value),
+        "$": stable_text(value),
         "type": "repr",
         "python": f"{type(value).__module__}.{type(value).__qualname__}",
     }
 
 
-def _safe_repr(value: object) -> str:
+def _has_time_zone(value: datetime) -> bool:
     try:
-        text = repr(value)
-    except Exception as error:  # a user's __repr__ may raise any exception
-        text = f"<repr failed: {type(error).__name__}>"
-    return text[:10_000].encode("utf-8", "backslashreplace").decode()
+        return value.utcoffset() is not None
+    except ValueError:  # pandas' NaT is a datetime without methods
+        return False
 
 
 def small_array(value: object, limit: int = 4096) -> Array | None:
@@ -205,17 +239,11 @@ def _encode_float(value: float) -> Any:
     return {"$": "NaN" if value != value else "INF" if value > 0 else "-INF", "type": "double"}
 
 
-def _encode_mapping(value: Mapping[Any, Any], depth: int) -> Any:
-    encoded = {}
-    for key, member in value.items():
-        own = plain_number(key)
-        if not isinstance(own, (str, int, float)) and own is not None:
-            raise InvalidArgumentError(
-                f"a mapping's keys must be str, not {type(key).__name__}: {key!r}"
-            )
-        encoded[_require_unicode(own if isinstance(own, str) else str(own))] = encode(
-            member, depth + 1
-        )
+def _encode_fields(fields: dict[Any, Any], depth: int) -> Any:
+    encoded = {
+        _require_unicode(name): encode(member, depth + 1)
+        for name, member in index_by_text(fields).items()
+    }
     return {"$": encoded, "type": "object"} if "$" in encoded else encoded
 
 

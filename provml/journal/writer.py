@@ -23,6 +23,7 @@ from provml.journal.event_files import EventsFile
 from provml.journal.layout import Record as Record
 from provml.journal.record_building import build_event
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
+from provml.journal.values import PartialEpoch
 
 
 class ExtraFields(NamedTuple):
@@ -53,6 +54,9 @@ Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
 
 Position = tuple[tuple[str, ...] | None, int | None, int | None]
 """The context path, step and epoch of a metric."""
+
+EPOCH_METRIC = "epoch"
+"""The metric that holds fractional epochs; the epoch of a record is only the whole part."""
 
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
@@ -113,6 +117,7 @@ class JournalWriter:
         self._metrics: dict[int, tuple[str, ...] | None] = {}
         self._under_way: Position | None = None
         self._last_look = (0, 0)
+        self._last_epoch: tuple[tuple[str, ...] | None, int | None, float] | None = None
         self._dropped = [0, 0]
         self._retry_after_ns = 0
         self._warned = False
@@ -240,8 +245,26 @@ class JournalWriter:
     def _write_now(self, item: Sample | Record) -> None:
         if isinstance(item, dict):
             self._append_or_drop(item)
-        else:
-            self._sample(*item)
+            epoch = item.get("epoch")
+            if epoch.__class__ is PartialEpoch:
+                context = item.get("context")
+                path = None if context is None else tuple(context)
+                self._sample_epoch(path, item["time"], item.get("step"), epoch)
+            return
+        self._sample(*item)
+        key, time_ns, step, epoch, *_ = item
+        if epoch.__class__ is PartialEpoch and key[1] != EPOCH_METRIC:
+            self._sample_epoch(key[2], time_ns, step, epoch)
+
+    def _sample_epoch(
+        self, path: tuple[str, ...] | None, time_ns: int, step: int | None, epoch: Any
+    ) -> None:
+        """Record a fractional epoch exactly, as a metric, once for the records that share it."""
+        known = (path, step, epoch.exact)
+        if known != self._last_epoch:
+            self._last_epoch = known
+            key: SeriesKey = ("metric", EPOCH_METRIC, path, None, "f64")
+            self._sample(key, time_ns, step, epoch, epoch.exact, None)
 
     def _sample(
         self,

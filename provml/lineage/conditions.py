@@ -80,6 +80,22 @@ class _Value:
     truth: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedName:
+    """The name of a parameter, tag or metric that an expression refers to.
+
+    Attributes:
+        kind: ``param``, ``tag`` or ``metric``.
+        name: the name of the parameter, tag or metric.
+        contexts: the encoded paths of a metric's context: as given, and in its standard form. None
+            if the expression names no context.
+    """
+
+    kind: str
+    name: str
+    contexts: tuple[str, ...] | None = None
+
+
 def _is_number(value: object) -> bool:
     """Return whether Python can convert a value to a float."""
     try:
@@ -107,6 +123,17 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
     found = compiler.value(node)
     null = Sql("NULL")
     return found.number or null, found.text or null
+
+
+def find_names(expression: str, *, is_condition: bool) -> list[RecordedName]:
+    """Return the parameters, tags and metrics that a valid condition or value refers to."""
+    compiler = _Compiler(expression)
+    node = _parse_expression(expression)
+    if is_condition:
+        compiler.condition(node)
+    else:
+        compiler.value(node)
+    return list(dict.fromkeys(compiler.names))
 
 
 def _parse_expression(expression: str) -> ast.expr:
@@ -155,6 +182,7 @@ def _check_unicode(text: str) -> str:
 class _Compiler:
     def __init__(self, expression: str) -> None:
         self._expression = expression.strip()
+        self.names: list[RecordedName] = []
 
     def _refuse(self, node: ast.expr, what: str) -> NoReturn:
         text = ast.get_source_segment(self._expression, node) or ""
@@ -303,9 +331,12 @@ class _Compiler:
         root, steps = self._path(node)
         if root in ("params", "tags"):
             if not steps:
-                self._refuse(node, f"add a name, as in {root}.name")
+                what = f"{root!r} has no value of its own"
+                self._refuse(node, f"{what}: add a name, as in {root}.name")
             names = [self._one_name(node, keys) for keys, _ in steps]
-            return _setting_value("param" if root == "params" else "tag", ".".join(names))
+            kind, name = "param" if root == "params" else "tag", ".".join(names)
+            self.names.append(RecordedName(kind, name))
+            return _setting_value(kind, name)
         if root == "metrics":
             return self._metric(node, steps)
         if steps:
@@ -365,10 +396,9 @@ class _Compiler:
         if len(rest) > 1:
             what = f"a metric's name can be followed by a context and one of {', '.join(_FIELDS)}"
             self._refuse(node, f'{what}; write a name with dots in quotes: metrics["a.b"]')
-        where, params = (
-            "x.run = r.run AND x.kind = 'metric' AND x.name = ?",
-            [self._one_name(node, own[0])],
-        )
+        name = self._one_name(node, own[0])
+        where, params = "x.run = r.run AND x.kind = 'metric' AND x.name = ?", [name]
+        contexts: tuple[str, ...] | None = None
         if rest:
             keys = rest[0][0]
             if None in keys:
@@ -377,6 +407,7 @@ class _Compiler:
                 where += " AND x.context IS NULL"
             else:
                 given, standard = encoded_path(keys), encoded_path(standard_path(keys))
+                contexts = (given, standard)
                 if given == standard:
                     where += " AND x.context = ?"
                     params.append(given)
@@ -387,6 +418,7 @@ class _Compiler:
                         " THEN ? ELSE ? END"
                     )
                     params += [params[0], given, given, standard]
+        self.names.append(RecordedName("metric", name, contexts))
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))

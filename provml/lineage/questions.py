@@ -5,6 +5,7 @@ Imports `database`, `conditions`, `trace`, `compare` and `answers`.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from provml.journal.store import find_run
 from provml.lineage import conditions
 from provml.lineage.answers import TableAnswer
 from provml.lineage.compare import Comparison, compare
+from provml.lineage.conditions import RecordedName
 from provml.lineage.database import QuestionDatabase
 from provml.lineage.trace import Lineage, find_start, trace
 
@@ -155,8 +157,33 @@ class Store:
             params.append(limit)
         self.refresh()
         answer = self._database.ask(["runs", "params", "series"], query, params)
-        answer.notes = self.notes()
+        names = [] if where is None else conditions.find_names(where, is_condition=True)
+        for expression in (*show, *([] if sort is None else [sort.lstrip().removeprefix("-")])):
+            names += conditions.find_names(expression, is_condition=False)
+        answer.notes = [*self.notes(), *self._unknown_names(names)]
         return _unpack_values(answer)
+
+    def _unknown_names(self, names: list[RecordedName]) -> list[str]:
+        """Return a note for each parameter, tag, metric or context that no run of the store has."""
+        notes: dict[str, None] = {}
+        for own in names if self._database.runs else ():
+            table = "series" if own.kind == "metric" else "params"
+            query = f"SELECT DISTINCT name FROM {table} WHERE kind = ?"
+            known = [str(row[0]) for row in self._database.ask([table], query, [own.kind]).rows]
+            if own.name not in known:
+                what = "parameter" if own.kind == "param" else own.kind
+                notes[f"no run has a {what} {own.name!r}{_suggest(own.name, known)}"] = None
+            elif own.contexts is not None:
+                query = "SELECT DISTINCT context FROM series WHERE kind = 'metric' AND name = ?"
+                rows = self._database.ask(["series"], query, [own.name]).rows
+                paths = [str(row[0]) for row in rows if row[0] is not None]
+                if not set(own.contexts) & set(paths):
+                    hint = _suggest(own.contexts[-1], paths)
+                    given = own.contexts[0]
+                    notes[f"no run has the metric {own.name!r} in the context {given!r}{hint}"] = (
+                        None
+                    )
+        return list(notes)
 
     def lineage(
         self,
@@ -259,6 +286,12 @@ class Store:
             if reason is None
             else f"run {os.fspath(run)!r} can't be read: {reason}"
         )
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    """Return the end of a message that suggests the known names closest to a name."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:

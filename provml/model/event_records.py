@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from provml.journal.files import Record
-from provml.journal.history import parse_target, span_ended, span_started
+from provml.journal.history import parse_target, read_clock_ns, span_ended, span_started
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes
 from provml.model.damage import DamagedRecordError, check_text
@@ -59,26 +59,49 @@ def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[State
         return
     base = span_ended(event.label)
     spans = state.open_spans.get((base, *place)) if base is not None else None
-    if base is not None and spans and spans[-1].entry.time_ns <= event.entry.time_ns:
-        yield from _activity_statements(state, spans.pop(), base, event)
-    else:
+    end_ns = _find_end_ns(spans[-1].entry, event.entry) if spans else None
+    if base is None or not spans or end_ns is None:
         yield from instant_statements(state, event)
+    else:
+        yield from _activity_statements(state, spans.pop(), base, event, end_ns)
+
+
+def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
+    """Return the end of a span in nanoseconds since the epoch; None if the events don't match.
+
+    If the machine's clock was set back between two events of a process, the span ends after the
+    time that passed.
+    """
+    if start.time_ns <= end.time_ns:
+        return end.time_ns
+    start_clock_ns, end_clock_ns = read_clock_ns(start.record), read_clock_ns(end.record)
+    if start.writer != end.writer or start_clock_ns is None or end_clock_ns is None:
+        return None
+    return start.time_ns + end_clock_ns - start_clock_ns
 
 
 def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
     """Yield the statements about an event. Its activity starts and ends at the same time."""
-    yield from _activity_statements(state, event, event.label, None)
+    yield from _activity_statements(state, event, event.label)
 
 
 def _activity_statements(
-    state: MappingState, event: LoggedEvent, label: str, end: LoggedEvent | None
+    state: MappingState,
+    event: LoggedEvent,
+    label: str,
+    end: LoggedEvent | None = None,
+    end_ns: int | None = None,
 ) -> Iterator[Statement]:
-    """Yield the statements about an event, or about a span from a start event to an end event."""
+    """Yield the statements about an event, or about a span from a start event to an end event.
+
+    Args:
+        end_ns: the end of the span in nanoseconds since the epoch; None for an event.
+    """
     activity = local_name("event", event.entry.key)
     last = end or event
     interval: dict[str, Any] = {
         "prov:startTime": event.entry.moment,
-        "prov:endTime": last.entry.moment,
+        "prov:endTime": event.entry.moment if end_ns is None else Moment(end_ns),
     }
     yield Statement("activity", activity, interval, _event_attributes(event, label, end))
     place = state.survey.step_name(event.entry.record)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from provml.journal import layout
 from provml.journal.files import Record, WriterFiles, record_context, series_number
 from provml.journal.reader import Journal
+from provml.journal.record_building import CLOCK_CHANGED
 from provml.journal.status import RunState
 from provml.model.attributes import content_attributes
 from provml.model.damage import REASON, DamagedRecordError, check_object
@@ -165,6 +166,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
     state = journal.state()
     result = Survey(journal, state, SeriesTable(journal))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
+    clock_changed = False
     for files, offset, record in journal.records():
         if record.get("record") == "digest":
             try:
@@ -188,6 +190,8 @@ def survey(journal: Journal, every_step: bool) -> Survey:
             step = step_of(record)
             if step is not None:
                 result.named.setdefault(record_context(record), {}).setdefault(step, {})
+        if record.get("record") == "event" and record.get("name") == CLOCK_CHANGED:
+            clock_changed = clock_changed or record.get("source") == "provml"
     for block in result.series.blocks():
         _take_block(result, block, every_step)
     for series in result.series.all:
@@ -201,6 +205,9 @@ def survey(journal: Journal, every_step: bool) -> Survey:
             epoch = result.epoch(record)
             own_epoch = layout.NO_EPOCH if epoch is None else epoch
             result.steps.add_one(result.numbers[record_context(record)], own_epoch, step, time_ns)
+    if clock_changed:  # records from before or after the change must not widen the run
+        result.places[None] = Interval()
+        result.places[None].include(state.started_ns, state.ended_ns or state.started_ns)
     return result
 
 

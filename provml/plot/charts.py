@@ -89,14 +89,28 @@ class Charts:
 
     def note(self) -> str | None:
         """Return a note about samples that are not drawn, or None if all samples are drawn."""
+        notes = []
         thinned = self.thinned()
-        if not thinned:
-            return None
-        samples, points = sum(c.count for c in thinned), sum(len(c.value) for c in thinned)
-        return (
-            f"{points:,} of {samples:,} samples are drawn: the lowest and the highest of each "
-            "interval"
-        )
+        if thinned:
+            samples, points = sum(c.count for c in thinned), sum(len(c.value) for c in thinned)
+            notes.append(
+                f"{points:,} of {samples:,} samples are drawn: the lowest and the highest of each "
+                "interval"
+            )
+        for axis in AXES:
+            lines = [(chart, line) for chart in self.charts for line in chart.lines]
+            left_out = sum(
+                line.curve.unplaced[axis]
+                for chart, line in lines
+                if chart.axis == axis and not chart.missing(line)
+            )
+            if left_out:
+                what, verb = ("sample has", "is") if left_out == 1 else ("samples have", "are")
+                notes.append(
+                    f"{left_out:,} {what} no {axis} and {verb} not drawn: choose another axis, "
+                    "such as time"
+                )
+        return "; ".join(notes) or None
 
     def data(self) -> dict[str, Any]:
         """Return the charts as JSON data for the script of the HTML page."""

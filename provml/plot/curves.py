@@ -37,10 +37,12 @@ class Curve:
         count: the number of samples in the series. The columns of a thinned curve are shorter.
         step, epoch, time: the position of each sample on this axis; NaN if it has no position.
         value: the value of each sample; NaN if it is not a finite number.
+        unplaced: the number of samples of the series that have no position on an axis, by axis.
     """
 
     series: RunSeries
     count: int
+    unplaced: dict[str, int]
     step: Numbers
     epoch: Numbers
     time: Numbers
@@ -80,6 +82,7 @@ class _CurveBuilder:
 
     def __init__(self, points: int) -> None:
         self.count = 0
+        self.unplaced = dict.fromkeys(AXES, 0)
         self._points = points
         self._length = 1
         self._pending = 0
@@ -87,6 +90,10 @@ class _CurveBuilder:
 
     def take(self, rows: Any) -> None:
         """Add a block of samples, as columns. Thins the collected samples if there are too many."""
+        import numpy as np
+
+        for axis, positions in zip(AXES, rows[2:5], strict=True):
+            self.unplaced[axis] += int(np.count_nonzero(np.isnan(positions)))
         self._parts.append(rows)
         self._pending += rows.shape[1]
         self.count += rows.shape[1]
@@ -133,7 +140,7 @@ def read_curves(
     made: list[Curve] = []
     for series in wanted:
         own = gathered[series.index]
-        made.append(Curve(series, own.count, *own.columns()))
+        made.append(Curve(series, own.count, own.unplaced, *own.columns()))
     return made
 
 

@@ -79,7 +79,9 @@ class Annotations(Recorder):
 
         Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
         bytes, aware datetimes, lists and mappings of these, and small arrays. For any other object,
-        provml records the ``repr`` and the type. If the name suggests a secret, such as
+        provml records a text and the type: the qualified name of a function or class, or else the
+        ``repr`` without memory addresses. Configuration objects become mappings, as in
+        `log_params`. If the name suggests a secret, such as
         ``api_key``, provml masks all text in the value.
 
         Raises:
@@ -88,22 +90,25 @@ class Annotations(Recorder):
         """
         self._append_all([param_record(validate_name(name, "a parameter's name"), value)])
 
-    def log_params(self, params: Mapping[str, Any], prefix: str = "") -> None:
-        """Record every entry of a mapping as a parameter. Nested keys become dotted names.
+    def log_params(self, params: object, prefix: str = "") -> None:
+        """Record the entries of a mapping or configuration object as parameters.
+
+        A configuration object is an `argparse.Namespace`, a dataclass, a named tuple, a
+        `types.SimpleNamespace`, an attrs object, a pydantic model or an OmegaConf configuration.
+        Nested names are joined by dots. A missing OmegaConf value is recorded as ``???``.
 
         Args:
-            params: names and values; ``{"opt": {"lr": 0.1}}`` is recorded as ``opt.lr``.
+            params: names and values; ``{"opt": {"lr": 0.1}}`` is recorded as ``opt.lr``. A key that
+                is not text is recorded as text, such as ``0`` for the int 0.
             prefix: text to prepend to every name.
 
         Raises:
-            InvalidArgumentError, RunClosedError: as for `log_param`; nothing is recorded.
+            InvalidArgumentError: as for `log_param`, or two parameters would have the same name.
+                Nothing is recorded.
+            RunClosedError: the run has ended.
         """
-        if not isinstance(params, Mapping):
-            raise InvalidArgumentError(
-                f"log_params takes a mapping, not {type(params).__name__}: {params!r:.80}"
-            )
         flat = flatten(params, validate_name(prefix, "prefix"))
-        self._append_all([param_record(name, value) for name, value in flat])
+        self._append_all([param_record(name, value) for name, value in flat.items()])
 
     def set_tag(self, name: str, value: Any) -> None:
         """Set a tag of the run, replacing any earlier value.
@@ -117,8 +122,8 @@ class Annotations(Recorder):
         self,
         event: str | Event,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         source: str | EventSource | None = None,
         metadata: Mapping[str, Any] | None = None,

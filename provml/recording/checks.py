@@ -15,10 +15,11 @@ from typing import Any, Final
 from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import MASK, is_secret_name, mask_fields
 from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.journal.fields import Opaque, index_by_text, read_fields
 from provml.journal.layout import MAX_INT64
-from provml.journal.values import encode, plain_number, small_array
+from provml.journal.values import PartialEpoch, encode, plain_number, small_array
 
-_MAX_EPOCH: Final = 2**31 - 1
+_EPOCH_LIMIT: Final = 2**31
 _MAX_VALUE_BYTES: Final = 2**20
 _MAX_PARAM_DEPTH: Final = 64
 
@@ -100,29 +101,45 @@ def packs_exactly(value: object) -> bool:
 
 
 def validate_step(step: object) -> int | None:
-    """Return the step as a 64-bit int; None stays None. Raises InvalidArgumentError."""
-    number = _validate_integer(step, "step")
+    """Return the step as a 64-bit int; None stays None. A float must be a whole number.
+
+    Raises InvalidArgumentError.
+    """
+    number = _validate_number(step, "step")
+    if isinstance(number, float):
+        if not number.is_integer():
+            raise InvalidArgumentError(f"step must be a whole number: {step!r:.80}")
+        number = int(number)
     if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
         raise InvalidArgumentError(f"step must be between -(2**63 - 1) and 2**63 - 1: {step!r}")
     return number
 
 
 def validate_epoch(epoch: object) -> int | None:
-    """Return the epoch as an int; None stays None. Raises InvalidArgumentError."""
-    number = _validate_integer(epoch, "epoch")
-    if number is not None and not 0 <= number <= _MAX_EPOCH:
-        raise InvalidArgumentError(f"epoch must be between 0 and 2**31 - 1: {epoch!r}")
+    """Return the epoch as an int; None stays None. A fractional epoch becomes a `PartialEpoch`.
+
+    Raises InvalidArgumentError.
+    """
+    if isinstance(epoch, PartialEpoch):
+        return epoch
+    number = _validate_number(epoch, "epoch")
+    if number is not None and not 0 <= number < _EPOCH_LIMIT:
+        raise InvalidArgumentError(f"epoch must be at least 0 and less than 2**31: {epoch!r:.80}")
+    if isinstance(number, float):
+        return int(number) if number.is_integer() else PartialEpoch(number)
     return number
 
 
-def _validate_integer(value: object, what: str) -> int | None:
+def _validate_number(value: object, what: str) -> int | float | None:
     if value is None or value.__class__ is int:
         return value
     number = plain_number(value)
     if isinstance(number, int) and not isinstance(number, bool):
         return int(number)
+    if isinstance(number, float) and math.isfinite(number):
+        return float(number)
     raise InvalidArgumentError(
-        f"{what} must be an int or None, not {type(value).__name__}: {value!r:.80}"
+        f"{what} must be a number or None, not {type(value).__name__}: {value!r:.80}"
     )
 
 
@@ -172,21 +189,40 @@ def metadata_value(metadata: object) -> Any:
     return mask_fields("", metadata, encode(metadata))[0]
 
 
-def flatten(params: Mapping[str, Any], prefix: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name and the value of each leaf of a nested mapping.
+def flatten(params: object, prefix: str) -> dict[str, Any]:
+    """Return the values of a mapping or configuration object by their dotted names.
 
-    An empty mapping is a leaf.
+    Nested mappings and configuration objects are flattened too; an empty one is a value.
 
     Raises:
-        InvalidArgumentError: the mapping is nested deeper than 64 levels, or contains itself.
+        InvalidArgumentError: the argument is neither; it is nested deeper than 64 levels or
+            contains itself; or two values have the same name.
     """
+    fields = read_fields(params)
+    if fields is None:
+        raise InvalidArgumentError(
+            "log_params takes a mapping, a dataclass, an argparse.Namespace or another "
+            f"configuration object, not {type(params).__name__}: {params!r:.80}"
+        )
+    found: dict[str, Any] = {}
+    for name, value in _walk_leaves(fields, prefix, 0):
+        if name in found:
+            raise InvalidArgumentError(
+                f"two parameters would both be named {name!r:.80}: rename one of them"
+            )
+        found[name] = value
+    return found
+
+
+def _walk_leaves(fields: dict[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
     if depth > _MAX_PARAM_DEPTH:
         raise InvalidArgumentError(
             f"params must not be nested deeper than {_MAX_PARAM_DEPTH} levels"
         )
-    for name, value in params.items():
-        own = prefix + validate_name(name, "a parameter's name")
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{own}.", depth + 1)
+    for key, value in index_by_text(fields).items():
+        name = prefix + validate_name(key, "a parameter's name")
+        nested = None if isinstance(value, Opaque) else read_fields(value)
+        if nested:
+            yield from _walk_leaves(nested, f"{name}.", depth + 1)
         else:
-            yield own, value
+            yield name, value

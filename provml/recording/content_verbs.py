@@ -72,8 +72,8 @@ class ContentVerbs(Recorder):
         path: str | os.PathLike[str],
         name: str | None = None,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         metadata: Mapping[str, Any] | None = None,
         copy: bool | None = None,
@@ -132,8 +132,8 @@ class ContentVerbs(Recorder):
         self,
         name: str,
         context: Context | str | None,
-        step: SupportsIndex | None,
-        epoch: SupportsIndex | None,
+        step: SupportsIndex | float | None,
+        epoch: SupportsIndex | float | None,
         metadata: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         """Build the record of an artifact, without its time and content."""
@@ -148,8 +148,8 @@ class ContentVerbs(Recorder):
         name: str,
         model: object,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         copy: bool | None = None,
     ) -> None:

@@ -39,7 +39,9 @@ _SERIES_KINDS: Final = ("flops", "cumulative-flops")
 _NO_BATCH: Final = type(None)
 _INCREMENT, _TOTAL = range(2)
 
-PlaceArguments = tuple[Context | str | None, SupportsIndex | None, SupportsIndex | None]
+PlaceArguments = tuple[
+    Context | str | None, SupportsIndex | float | None, SupportsIndex | float | None
+]
 """The context, step and epoch, as the caller passed them."""
 
 
@@ -421,8 +423,8 @@ class FlopsLog:
         self,
         work: _CountedWork,
         increment: int,
-        step: SupportsIndex | None,
-        epoch: SupportsIndex | None,
+        step: SupportsIndex | float | None,
+        epoch: SupportsIndex | float | None,
     ) -> None:
         """Write the increment and the total with the same time, which no other call shares."""
         own_step = layout.NO_STEP if step is None else step

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsInde
 from provml.base.context import Context, group_path
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.sample_files import Slot, fill_in
-from provml.journal.writer import ExtraFields, SeriesKey, warn_without_raising
+from provml.journal.values import PartialEpoch
+from provml.journal.writer import EPOCH_METRIC, ExtraFields, SeriesKey, warn_without_raising
 from provml.recording.checks import (
     encode_value,
     validate_epoch,
@@ -45,6 +46,7 @@ class _CheckedPoint(NamedTuple):
 class _PendingPoint(NamedTuple):
     """A point that still lacks its step or epoch, and the slots that store it."""
 
+    path: tuple[str, ...]
     slots: list[Slot]
     lacks_step: bool
     lacks_epoch: bool
@@ -97,8 +99,8 @@ class Metrics:
         self,
         /,
         *,
-        epoch: SupportsIndex | None = None,
-        step: SupportsIndex | None = None,
+        epoch: SupportsIndex | float | None = None,
+        step: SupportsIndex | float | None = None,
         **groups: Mapping[str, Any],
     ) -> Metrics:
         """Record a point in each group (``train={"loss": 0.5}``), or set the epoch and step.
@@ -111,7 +113,7 @@ class Metrics:
         If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
         Args:
-            epoch: 0 to 2**31 - 1; None leaves it unset.
+            epoch: a number as for `Run.log_metric`; None leaves it unset.
             step: any 64-bit integer except -2**63; None leaves it unset.
             groups: for each group, a mapping of metric names to values, as for `Run.log_metric`.
 
@@ -162,12 +164,19 @@ class Metrics:
 
     def _fill(self) -> None:
         step, epoch = self._place
+        paths: dict[tuple[str, ...], None] = {}
         while self._pending:
             point = self._pending.popleft()
+            if point.lacks_epoch:
+                paths[point.path] = None
             for slot in point.slots:
                 fill_in(
                     slot, step if point.lacks_step else None, epoch if point.lacks_epoch else None
                 )
+        if isinstance(epoch, PartialEpoch):
+            for path in paths:
+                key: SeriesKey = ("metric", EPOCH_METRIC, path, None, "f64")
+                self._run._open_writer().sample(key, self._time_ns(), step, epoch, epoch.exact)
 
     def _log(self, group: MetricGroup, row: _CheckedPoint) -> None:
         """Write a point; its missing step or epoch is filled in later."""
@@ -176,7 +185,9 @@ class Metrics:
             self._write(group, [row], slots)
             if row.step is not None and row.epoch is not None:
                 return
-            self._pending.append(_PendingPoint(slots, row.step is None, row.epoch is None))
+            self._pending.append(
+                _PendingPoint(group._path, slots, row.step is None, row.epoch is None)
+            )
             if len(self._pending) > _MOST_PENDING:
                 self._pending.popleft()
                 if not self._warned:

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from provml.base.clock import ClockWatch, boot_ns
 from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
-from provml.journal.record_building import build_event
+from provml.journal.record_building import CLOCK_CHANGED, build_event
 from provml.journal.writer import AbsentWriter, JournalWriter, Record
 from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
@@ -60,7 +61,8 @@ class Recorder:
         self._adopt(writer)
         self._closed = False
         self._sampler: Sampler | None = None
-        self._execution_started_ns: int = time.time_ns()
+        self._clock = ClockWatch()
+        self._execution_clock_ns: int = boot_ns()
         self._known = ObjectRegistry()
         self._flops: FlopsLog | None = None
         self._hashing: BackgroundHasher | None = None
@@ -266,9 +268,18 @@ class Recorder:
         return found
 
     def _append(self, record: Record, context: Context | str | None = None) -> None:
-        self._open_writer(context).append(record)
+        writer = self._open_writer(context)
+        self._note_clock(writer)
+        writer.append(record)
+
+    def _note_clock(self, writer: JournalWriter | AbsentWriter) -> None:
+        """Record an event if the machine's clock was set since the last record."""
+        change_ns = self._clock.find_change_ns()
+        if change_ns:
+            writer.append(build_event(CLOCK_CHANGED, {"by_s": change_ns / 1e9}))
 
     def _append_all(self, records: list[Record]) -> None:
         writer = self._open_writer()
+        self._note_clock(writer)
         for record in records:
             writer.append(record)

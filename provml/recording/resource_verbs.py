@@ -28,8 +28,8 @@ class ResourceVerbs(Recorder):
         self,
         label: str,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         model: Any = None,
         batch: Any = None,
@@ -69,8 +69,8 @@ class ResourceVerbs(Recorder):
         label: str,
         dataset: Any,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         model: Any = None,
         batch: Any = None,
@@ -99,8 +99,8 @@ class ResourceVerbs(Recorder):
         self,
         label: str,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
     ) -> Iterator[None]:
         """Count the floating-point operations of the torch code in a ``with`` block.
 
@@ -141,11 +141,11 @@ class ResourceVerbs(Recorder):
     def log_system_metrics(
         self,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
         synchronous: bool = True,
         timestamp: Timestamp | None = None,
         *,
-        epoch: SupportsIndex | None = None,
+        epoch: SupportsIndex | float | None = None,
     ) -> None:
         """Record the current memory, disk and GPU usage as percentages.
 

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
-from provml.base.clock import Timestamp, to_time_ns
+from provml.base.clock import Timestamp, boot_ns, to_time_ns
 from provml.base.context import Context, context_path, validate_name
 from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal import layout
 from provml.journal.sample_files import mark_abandoned
+from provml.journal.values import PartialEpoch
 from provml.journal.writer import ExtraFields, Record, SeriesKey, warn_without_raising
 from provml.recording import process_hooks
 from provml.recording.annotations import Annotations
@@ -70,8 +71,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         name: str,
         value: Any,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         timestamp: Timestamp | None = None,
         unit: str | None = None,
@@ -87,8 +88,10 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             name: any Unicode text.
             value: a number, a tensor or array with one element, or one of the larger values above.
             context: a `Context` or its name; None means the run itself.
-            step: any 64-bit integer except -2**63. Steps may repeat and decrease.
-            epoch: 0 to 2**31 - 1.
+            step: any 64-bit integer except -2**63, or a float that is a whole number. Steps may
+                repeat and decrease.
+            epoch: a number from 0 to 2**31 - 1. A fractional epoch such as 0.5 is recorded as its
+                whole part, and exactly as a sample of the metric ``epoch``.
             timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
             of: the model or artifact that was measured, such as a checkpoint. Pass its name,
@@ -136,8 +139,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self,
         metrics: Mapping[str, Any],
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
         *,
         timestamp: Timestamp | None = None,
         of: Target | None = None,
@@ -164,6 +167,9 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             return
         step = validate_step(step)
         epoch = validate_epoch(epoch)
+        if epoch.__class__ is PartialEpoch:
+            self._log_carefully(pairs, context, step, epoch, time_ns, None, of)
+            return
         own_step = _NO_STEP if step is None else step
         own_epoch = _NO_EPOCH if epoch is None else epoch
         samples = self._samples
@@ -181,8 +187,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self,
         pairs: list[tuple[str, Any]],
         context: Context | str | None,
-        step: SupportsIndex | None,
-        epoch: SupportsIndex | None,
+        step: SupportsIndex | float | None,
+        epoch: SupportsIndex | float | None,
         time_ns: int,
         unit: str | None,
         of: Target | None = None,
@@ -225,7 +231,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
     def log_execution_start_time(self) -> None:
         """Record that the actual work begins, as the start of the span ``execution``."""
-        self._execution_started_ns = _time_ns()
+        self._execution_clock_ns = boot_ns()
         self.log_event("execution_started", source="provml")
 
     def log_execution_end_time(self) -> None:
@@ -236,15 +242,15 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         self,
         label: str,
         context: Context | str | None = None,
-        step: SupportsIndex | None = None,
-        epoch: SupportsIndex | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
     ) -> None:
         """Record the number of seconds since the execution started, as a metric named `label`.
 
         The execution starts with the last call of `log_execution_start_time` or, if there was none,
         with the run.
         """
-        elapsed_s = (_time_ns() - self._execution_started_ns) / 1e9
+        elapsed_s = (boot_ns() - self._execution_clock_ns) / 1e9
         self.log_metric(label, elapsed_s, context, step, epoch=epoch, unit="s")
 
     # -- the end ------------------------------------------------------------------------------
@@ -300,7 +306,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._writer.close(None, "helper closed")
             return
         self._end_sampling()
-        record: Record = {"record": "end", "time": _time_ns(), "status": status}
+        self._note_clock(self._writer)
+        record: Record = {"record": "end", "time": self._clock.end_time_ns(), "status": status}
         if reason is not None:
             record["reason"] = reason
         if exception is not None:

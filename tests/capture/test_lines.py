@@ -112,9 +112,9 @@ def test_json_lines(read: Read, run: provml.Run) -> None:
         ('{"metric": "a"}', "the key 'value' is missing"),
         ('{"metric": 7, "value": 1}', "the metric's name is not text"),
         ('{"metric": "a", "value": 1, "value": 2}', "the key 'value' occurs twice"),
-        ('{"metric": "a", "value": 1, "step": 1.5}', "the step is not an integer"),
-        ('{"metric": "a", "value": 1, "step": true}', "the step is not an integer"),
-        ('{"metric": "a", "value": 1, "epoch": "3"}', "the epoch is not an integer"),
+        ('{"metric": "a", "value": 1, "step": 1.5}', "the step is not a whole number"),
+        ('{"metric": "a", "value": 1, "step": true}', "the step is not a number"),
+        ('{"metric": "a", "value": 1, "epoch": "3"}', "the epoch is not a number"),
         ('{"metric": "a", "value": 1, "epoch": -1}', "the epoch is out of range"),
         ('{"metric": "a", "value": 1, "step": 9223372036854775808}', "the step is out of range"),
         (
@@ -412,6 +412,35 @@ def test_real_tqdm(read: Read) -> None:
 def test_patterns(read: Read, pattern: str, text: str, expected: list[Sample]) -> None:
     """A matching line would be missed, or another line would match."""
     assert read(text, (pattern,)) == expected
+
+
+@pytest.mark.parametrize(
+    "word", ["0,5", "1,5e-3", "1/2", "3:25", "1.2.3", "0.5/s", "1'000", "5-6", "0.5±0.1", "1e5x"]
+)
+def test_a_word_that_only_begins_like_a_number_is_rejected(
+    read: Read, run: provml.Run, word: str
+) -> None:
+    """The beginning of a number would be recorded as the number."""
+    assert read(f"epoch 1 loss {word}\n", ("epoch {epoch} loss {loss}",)) == []
+    assert rejected(run) == {"the value is not a number": 1}
+
+
+@pytest.mark.parametrize(
+    "end", ["", ",", ", acc 1", ".", ";", ")", "]", "|", '"', "\x1b[0m", ": x"]
+)
+def test_punctuation_may_follow_a_value(read: Read, run: provml.Run, end: str) -> None:
+    """A value at the end of a clause would be lost."""
+    assert read(f"loss 0.5{end}\n", ("loss {loss}",)) == [("loss", None, 0.5, None, None)]
+    assert rejected(run) == {}
+
+
+def test_percent_sign_and_fractional_epoch(read: Read, run: provml.Run) -> None:
+    """A percentage would lose its unit, and the epoch of Hugging Face's loop its fraction."""
+    found = read("epoch 0.25 acc 93.5%\n", ("epoch {epoch} acc {acc}",))
+    assert ("acc", None, 93.5, None, 0) in found
+    assert ("epoch", None, 0.25, None, 0) in found
+    document = json.loads((run.path / "provenance.json").read_text())
+    assert '"%"' in json.dumps(document)
 
 
 def test_a_repeat_that_takes_nothing_back_is_fine(read: Read) -> None:

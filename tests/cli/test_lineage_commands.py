@@ -94,6 +94,13 @@ def test_runs(work: Path) -> None:
     assert "\u202e" not in shown and "[31m" in plain(shown)
     nothing = call("runs", "--where", "params.lr > 100", *at)
     assert (nothing.stdout, nothing.stderr) == ("", "no runs match\n")
+    for wrong, note in (
+        ("params.lrr > 0", "no run has a parameter 'lrr'; did you mean 'lr'?"),
+        ("metrics.acuracy > 0", "no run has a metric 'acuracy'; did you mean 'accuracy'?"),
+        ("metrics.accuracy.validatoin > 0", "in the context 'validatoin'; did you mean"),
+        ("tags.none == 1", "no run has a tag 'none'"),
+    ):
+        assert note in call("runs", "--where", wrong, *at).stderr
     best = call("runs", "--sort", "-params.lr", "--limit", 1, "--show", "params.lr", "--json", *at)
     assert [run["values"] for run in json.loads(best.stdout)] == [{"params.lr": 0.1}]
 

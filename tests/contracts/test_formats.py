@@ -18,6 +18,7 @@ from provml.export import (
     find_format,
     write_documents,
 )
+from provml.export._registry import guess_format
 
 DRAWN = ("pdf", "png", "svg")
 NEEDS_DOT = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -151,3 +152,21 @@ def test_a_format_only_writes(recorded: provml.RecordedRun, name: str, detail: s
     export(recorded.path, name, pipe, detail)  # type: ignore[arg-type]
     assert pipe.size > 0
     assert not pipe.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("r.xml", "provxml"),
+        ("r.PROVXML.gz", "provxml"),
+        ("r.provjson", "provjson"),
+        ("r.prov.jsonld", "provjsonld"),
+        ("r.jsonld", "jsonld"),
+        ("r.gv", "dot"),
+        ("r.txt", None),
+    ],
+)
+def test_the_extensions_that_people_use_select_a_format(name: str, expected: str | None) -> None:
+    """``export -o r.xml`` would be refused, although ``convert`` reads and writes it."""
+    found = guess_format(name)
+    assert (None if found is None else found.name) == expected

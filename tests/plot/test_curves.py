@@ -133,3 +133,17 @@ def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> No
         ("loss", "step", False),
         ("temperature (°C)", "time", True),
     ]
+
+
+def test_samples_without_a_step_are_counted_in_a_note(run: provml.Run) -> None:
+    """A chart would silently leave out samples, and show another maximum than the run has."""
+    for step in range(5):
+        run.log_metric("loss", 1 / (step + 1), "training", step)
+    for epoch in range(3):
+        run.log_metric("loss", 5 + epoch, "training", epoch=epoch)
+    run.log_metric("only", 1, "training", epoch=1)
+    journal = Journal(run.path)
+    note = read_charts(journal).note()
+    assert note is not None and note.startswith("3 samples have no step and are not drawn")
+    by_time = read_charts(journal, by="time")
+    assert by_time.note() is None

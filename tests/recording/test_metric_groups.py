@@ -169,7 +169,7 @@ def test_a_killed_process_loses_no_point_and_says_what_was_stored(store: Path) -
     assert dict(losses[0].attributes)["provml:count"] == 2
     command = [sys.executable, "-m", "provml", "show", "killed", "--store", str(store)]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "values stored in 2 windows" in shown
+    assert "values for 2 missing summaries" in " ".join(shown.split())
 
 
 def test_a_batch_tells_its_indices(run: provml.Run) -> None:
@@ -254,7 +254,7 @@ def test_a_group_that_is_no_mapping_is_refused(run: provml.Run) -> None:
     for bad in (0.5, None, [1], "text", {}):
         with pytest.raises(provml.InvalidMetricError):
             run.metrics.log(epoch=1, train={"loss": 1}, eval=bad)  # type: ignore[arg-type]
-    for place in ({"epoch": -1}, {"step": "x"}, {"epoch": 1.5}):
+    for place in ({"epoch": -1}, {"step": "x"}, {"step": 1.5}):
         with pytest.raises(provml.InvalidArgumentError):
             run.metrics.log(train={"loss": 1}, **place)  # type: ignore[arg-type]
     assert provml.load(run.path).series_names() == []

@@ -2,11 +2,14 @@ r"""Finds metrics in lines with the user's patterns: templates and regular expre
 
 A template is the text of a line with names in braces: ``epoch {epoch} loss {loss} acc {acc}``.
 
-- ``{epoch}`` and ``{step}`` match an integer.
+- ``{epoch}`` and ``{step}`` match a number; a step is a whole number.
 - ``{name}`` matches the name of a metric, and ``{value}`` its value.
 - ``{}`` matches any word.
 - Any other name in braces matches the value of the metric with that name.
 - White space matches any white space, and all other text matches itself.
+
+A value must be a whole word: ``loss 0,5`` and ``loss 1/2`` count as rejected. A percent sign after
+a value becomes the unit of the sample, unless the template contains the sign.
 
 A pattern that contains ``(?P<`` is a Python regular expression. Its named groups mean the same as
 the names in braces.
@@ -39,12 +42,19 @@ _MAX_SECONDS: Final = 0.5
 _PLACE_NAMES: Final = ("epoch", "step")
 _PLACE_LIMITS: Final = {"epoch": (0, 2**31 - 1), "step": (-(2**63) + 1, 2**63 - 1)}
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
+_WHOLE_WORD: Final = (
+    rf"({NUMBER}%?(?=\s|$|[,;|)\]}}>\"'`<\x1b](?![0-9])|[:.!?](?=\s|$))|[-+]?\.?[0-9]\S*+)"
+)
+"""A number that ends where its word ends. The second alternative matches a word that only begins
+like a number, such as ``0,5`` or ``1/2``, so that it counts as rejected."""
+_VALUE_PLACEHOLDERS: Final = (rf"({NUMBER})(?!\w|\.[0-9])", _WHOLE_WORD)
 _PLACEHOLDERS: Final = {
-    "epoch": r"([-+]?\d+)(?!\w)",
-    "step": r"([-+]?\d+)(?!\w)",
-    "name": r"([^\s=:,;|]+)",
-    "": r"(\S+)",
+    "epoch": (r"([-+]?\d+(?:\.\d+)?)(?!\w)", r"([-+]?\d+(?:\.\d+)?)(?!\w|[.,]\d)"),
+    "step": (r"([-+]?\d+)(?!\w)", r"([-+]?\d+)(?!\w|[.,]\d)"),
+    "name": (r"([^\s=:,;|]+)",) * 2,
+    "": (r"(\S+)",) * 2,
 }
+"""The expression of each placeholder: if the template has text right after it, and if not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +140,11 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
         if number % 2:
             name = part.strip()
             names.append(name)
-            # don't read 1,234 as 1 unless the template itself has a comma after the value
-            thousands = "" if parts[number + 1].lstrip().startswith(",") else r"|,[0-9]{3}(?![0-9])"
-            source.append(_PLACEHOLDERS.get(name, rf"({NUMBER})(?!\w|\.[0-9]{thousands})"))
+            following = parts[number + 1]
+            # the text that the template has after a value says where the value ends
+            is_bounded = bool(following) and not following[0].isspace()
+            bounded, free = _PLACEHOLDERS.get(name, _VALUE_PLACEHOLDERS)
+            source.append(bounded if is_bounded else free)
         else:
             own = re.split(r"\s+", part)
             words += own
@@ -146,7 +158,7 @@ class PatternParser:
     def __init__(self, sink: LineSink, patterns: tuple[Pattern, ...]) -> None:
         self._sink = sink
         self._patterns = patterns
-        self._last_place: dict[str, int] = {}
+        self._last_place: dict[str, int | float] = {}
         self._needles = [pattern.needle.encode("utf-8", "replace") for pattern in patterns]
 
     def may_match(self, data: bytes, start: int, end: int) -> bool:
@@ -164,7 +176,7 @@ class PatternParser:
                 f"the line is too long for patterns, which take {longest:,} characters", text
             )
             return False
-        place: dict[str, int] = {}
+        place: dict[str, int | float] = {}
         metrics: list[tuple[str, str]] = []
         for pattern in patterns:
             began = time.perf_counter()
@@ -185,8 +197,9 @@ class PatternParser:
             return False
         where = self._complete_place(place)
         for name, value in metrics:
+            word = value.strip()
             try:
-                number = to_number(value.strip())
+                number = to_number(word.removesuffix("%"))
             except RefusedError as error:
                 self._sink.reject(str(error), text)
                 continue
@@ -196,6 +209,7 @@ class PatternParser:
                 context_from_name(name),
                 step=where.get("step"),
                 epoch=where.get("epoch"),
+                unit="%" if word.endswith("%") else None,
                 line=text,
             )
         return True
@@ -206,19 +220,22 @@ class PatternParser:
         self._patterns = tuple(one for one in self._patterns if one is not pattern)
         self._needles = [one.needle.encode("utf-8", "replace") for one in self._patterns]
 
-    def _complete_place(self, place: dict[str, int]) -> dict[str, int]:
+    def _complete_place(self, place: dict[str, int | float]) -> dict[str, int | float]:
         """Return a line's epoch and step, completed from earlier lines if the line has no epoch.
 
         A line with an epoch does not inherit a step from earlier lines.
         """
         return place if "epoch" in place else {**self._last_place, **place}
 
-    def _store_place(self, place: dict[str, int], key: str, text: str, line: str) -> None:
+    def _store_place(self, place: dict[str, int | float], key: str, text: str, line: str) -> None:
         least, most = _PLACE_LIMITS[key]
         try:
-            number = int(text)
-        except ValueError:
-            self._sink.reject(f"the {key} is not an integer", line)
+            number = to_number(text)
+        except RefusedError:
+            self._sink.reject(f"the {key} is not a number", line)
+            return
+        if key == "step" and isinstance(number, float):
+            self._sink.reject("the step is not a whole number", line)
             return
         if least <= number <= most:
             place[key] = number

@@ -53,15 +53,16 @@ class LineSink:
         value: int | float,
         context: Context | None,
         *,
-        step: int | None = None,
-        epoch: int | None = None,
+        step: int | float | None = None,
+        epoch: int | float | None = None,
+        unit: str | None = None,
         time_ns: int | None = None,
         line: str = "",
     ) -> None:
         """Record a sample.
 
         Args:
-            name, value, context, step, epoch: as in `Run.log_metric`.
+            name, value, context, step, epoch, unit: as in `Run.log_metric`.
             time_ns: the time of the sample, in nanoseconds since the epoch; by default the time
                 when the line arrived.
             line: the line that contains the sample. It is kept as an example if the sample is
@@ -70,9 +71,9 @@ class LineSink:
         try:
             moment = self.read_ns if time_ns is None else time_ns
             if moment is None:
-                self._run.log_metric(name, value, context, step, epoch=epoch)
+                self._run.log_metric(name, value, context, step, epoch=epoch, unit=unit)
             else:  # `log_metric` takes the time as a float, which is not exact
-                self._run._log_carefully([(name, value)], context, step, epoch, moment, None)
+                self._run._log_carefully([(name, value)], context, step, epoch, moment, unit)
             self.recorded += 1
         except RunClosedError:
             self.reject("the run had ended", line)

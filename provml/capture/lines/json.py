@@ -2,7 +2,8 @@ r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value"
 
 - ``metric``: the name of the metric, of at most 4,096 characters.
 - ``value``: an integer of any size, or a float. ``NaN`` and ``Infinity`` are allowed.
-- ``step``, ``epoch``: optional integers; null counts as missing.
+- ``step``, ``epoch``: optional; null counts as missing. A step is a whole number. An epoch may be
+  fractional, see `Run.log_metric`.
 - ``timestamp``: seconds since 1970. If it is not a number, the time when the line arrived is used.
 
 Other keys are ignored. The name implies the context (see `metric_contexts`).
@@ -107,8 +108,8 @@ class Parser:
             name,
             value,
             context_from_name(name),
-            step=_read_integer(found, "step", -MAX_STEP, MAX_STEP),
-            epoch=_read_integer(found, "epoch", 0, _LARGEST_EPOCH),
+            step=_read_step(found),
+            epoch=_read_number(found, "epoch", 0, _LARGEST_EPOCH),
             time_ns=_read_time_ns(found.get("timestamp")),
             line=line,
         )
@@ -117,12 +118,19 @@ class Parser:
         """Do nothing: `read` records each metric at once."""
 
 
-def _read_integer(found: dict[str, Any], key: str, least: int, most: int) -> int | None:
+def _read_step(found: dict[str, Any]) -> int | None:
+    step = _read_number(found, "step", -MAX_STEP, MAX_STEP)
+    if isinstance(step, float) and not step.is_integer():
+        raise RefusedError("the step is not a whole number")
+    return None if step is None else int(step)
+
+
+def _read_number(found: dict[str, Any], key: str, least: int, most: int) -> int | float | None:
     value = found.get(key)
     if value is None:
         return None
-    if type(value) is not int:
-        raise RefusedError(f"the {key} is not an integer")
+    if type(value) is not int and type(value) is not float:
+        raise RefusedError(f"the {key} is not a number")
     if not least <= value <= most:
         raise RefusedError(f"the {key} is out of range")
     return value

@@ -16,6 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final, Protocol, cast
 
+from provml.base.entry_points import find_entry_points
 from provml.capture.import_hooks import ImportCallback, call_on_import, cancel_call_on_import
 from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
@@ -102,10 +103,8 @@ def _load_announced() -> list[Tracker]:
     """Load the trackers that other packages register. Note in the run which ones fail to load."""
     if not _has_announcement():
         return []
-    from importlib import metadata  # costs about 30 ms in each process
-
     found = []
-    for point in metadata.entry_points(group=TRACKER_ENTRY_POINTS):
+    for point in find_entry_points(TRACKER_ENTRY_POINTS).values():
         try:
             found.append(point.load())
         except Exception as error:  # the tracker's import failed

@@ -1,0 +1,25 @@
+"""Finds what other packages add to provml: formats, commands, collectors and trackers.
+
+Imports no other part of provml.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+def find_entry_points(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of the installed packages in a group, by name.
+
+    If two packages use the same name, the package that comes first on Python's import path wins.
+    The first call in a process costs about 30 ms.
+    """
+    from importlib import metadata  # importing it takes as long as the rest of provml does
+
+    found: dict[str, EntryPoint] = {}
+    for point in metadata.entry_points(group=group):
+        found.setdefault(point.name, point)
+    return found
