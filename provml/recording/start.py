@@ -131,7 +131,7 @@ def _validate_interval(given: object, default: float) -> float:
         return default
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
         raise InvalidArgumentError(
-            f"sample_interval_s must be a number of seconds, or 0 for no readings: {given!r}"
+            f"sample_interval_s must be a number of seconds, or 0 for no readings, not {given!r}"
         )
     return float(given)
 

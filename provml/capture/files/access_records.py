@@ -230,7 +230,9 @@ def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
             for note in read_access_log(path):
                 if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
-                elif note.field.isdecimal():  # the process notes its count at each power of two
+                elif (
+                    note.field.isdecimal()
+                ):  # a process notes its count whenever it reaches a power of two
                     beyond[process] = max(beyond.get(process, 0), int(note.field))
         except OSError:
             continue
