@@ -136,12 +136,19 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
 
 
 class RecordedRun:
-    """A recorded run, as `load` returns it. Each call reads everything recorded so far."""
+    """A recorded run, as `load` returns it. Each call reads everything recorded so far.
+
+    Parameters, tags and metadata are read again only if the run has recorded more in the meantime.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._has_warned = False
         self._journal = self._open_journal()
+        self._settings = {
+            kind: history.LastValues(path, kind, self._open_journal)
+            for kind in ("param", "tag", "metadata")
+        }
 
     def _open_journal(self) -> Journal:
         return Journal(self.path, self._warn_of_damage)
@@ -229,17 +236,17 @@ class RecordedRun:
     @property
     def params(self) -> dict[str, Any]:
         """The parameters of the run, with their latest values."""
-        return self._last_values("param")
+        return self._settings["param"].to_dict()
 
     @property
     def tags(self) -> dict[str, Any]:
         """The tags of the run, with their latest values."""
-        return self._last_values("tag")
+        return self._settings["tag"].to_dict()
 
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata of the run, with the latest value of each key."""
-        return self._last_values("metadata")
+        return self._settings["metadata"].to_dict()
 
     @property
     def external_id(self) -> str | None:
@@ -260,9 +267,6 @@ class RecordedRun:
         return history.read_records(
             self._open_journal(), *kinds
         )  # opened again, because a live run grows
-
-    def _last_values(self, kind: str) -> dict[str, Any]:
-        return history.last_values(self._open_journal(), kind)
 
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
         """Return the name and context of each series of a kind; `series` takes both."""

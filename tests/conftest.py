@@ -28,10 +28,10 @@ _TESTS = Path(__file__).parent
 
 # What the tests import beyond pytest and the packages that provml depends on.
 _PACKAGES = """
-    codecarbon datasets duckdb fvcore h5py hypothesis ipykernel joblib jsonschema lxml matplotlib
-    mlflow mpld3 mypy nbclient nbformat networkx omegaconf pandas polars psutil pyarrow pydot pynvml
-    pyoxigraph pyshacl rdflib referencing safetensors selenium sklearn tensorboard tensorboardX
-    torch wandb zstandard
+    absl codecarbon datasets duckdb fvcore h5py hydra hypothesis ipykernel joblib jsonargparse
+    jsonschema lxml matplotlib mlflow mpld3 mypy nbclient nbformat networkx omegaconf pandas
+    polars psutil pyarrow pydantic_settings pydot pynvml pyoxigraph pyshacl rdflib referencing
+    safetensors selenium sklearn tensorboard tensorboardX torch typer tyro wandb zstandard
 """
 # Found once, before a test hides an installed package from provml.
 _MISSING = frozenset(package for package in _PACKAGES.split() if find_spec(package) is None)

@@ -51,6 +51,12 @@ def lines(store: Path) -> list[dict[str, Any]]:
         run.log_dataset("d", {"x": np.zeros(2)}, context="training")
         run.log_dataset("u", "s3://bucket/x")
         run.log_dataset("g", iter([]))
+        run.log_dataset("b", {"x": np.zeros(2), "names": ["a", "b"]})
+        links = store / "links"
+        links.mkdir()
+        (links / "to").symlink_to(__file__)
+        (links / "nowhere").symlink_to("nowhere")
+        run.log_dataset("f", links)
         large = store / "large.bin"
         with large.open("wb") as file:
             file.truncate(64 * 2**20)

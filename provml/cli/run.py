@@ -50,6 +50,7 @@ _BYTES_A_MIB = 2**20
 @click.option("--no-output", is_flag=True, help="Don't keep the output or read metrics from it.")
 @click.option("--no-trackers", is_flag=True, help="Don't record calls to TensorBoard, MLflow, ...")
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
+@click.option("--no-settings", is_flag=True, help="Don't record arguments and configuration.")
 @click.option(
     "--output-limit",
     type=click.FloatRange(min=0, max=2**20),
@@ -86,6 +87,7 @@ def run_command(
     no_output: bool,
     no_trackers: bool,
     no_files: bool,
+    no_settings: bool,
     output_limit: float,
     sample_interval: float | None,
     formats: str,
@@ -98,8 +100,8 @@ def run_command(
     signals.
 
     provml keeps the output of the command, and reads metrics from it. In Python programs, provml
-    also records calls to other trackers, and the files that the program reads and writes. If the
-    program calls provml.start_run, the call joins this run.
+    also records the settings, calls to other trackers, and the files that the program reads and
+    writes. If the program calls provml.start_run, the call joins this run.
 
     If provml can't write to the store, the command runs without being recorded.
     """
@@ -115,6 +117,7 @@ def run_command(
         output=not no_output,
         trackers=not no_trackers,
         files=not no_files,
+        settings=not no_settings,
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),
     )
     try:

@@ -1,15 +1,16 @@
-r"""Describes files, folders and arrays by SHA-256 digest, size and shape, and copies files.
+r"""Describes files and folders by SHA-256 digest and size, and copies them.
 
 Digests
 -------
 - file: the SHA-256 of its bytes.
 - folder: the SHA-256 of its manifest. The manifest has one line per file, sorted by path, in the
-  format of ``sha256sum``: ``<digest>  <relative path>\n``. Symbolic links are not followed; the
-  digest of a link is the SHA-256 of its target path.
-- array: the SHA-256 of the line ``<dtype.str> <shape>\n``, followed by the bytes of the elements in
-  C order.
+  format of ``sha256sum``: ``<digest>  <relative path>\n``. Symbolic links are followed. If a link
+  leads to no file, its digest is the SHA-256 of its text.
 
-Imports only `copies`, `secrets`, `base`, `journal.layout` and `errors` from provml.
+`arrays`, `tables` and `object_digests` define the digests of Python objects.
+
+Imports only `copies`, `secrets`, `user_files`, `unreadable`, `base`, `journal.layout` and `errors`
+from provml.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -26,6 +26,14 @@ from provml.base import store_files
 from provml.base.text import printable_path
 from provml.collect.copies import copy_folder, write_copy
 from provml.collect.secrets import mask_text
+from provml.collect.unreadable import UnreadableError, describe_type, explain_failure
+from provml.collect.user_files import (
+    CHANGED_BEFORE_HASHED,
+    FolderFiles,
+    check_unchanged,
+    file_state,
+    open_user_file,
+)
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 from provml.journal import layout
 
@@ -59,7 +67,8 @@ def describe_path(
     """Describe a file or folder by its digest, and copy it into the run's folder if requested.
 
     Reads the content once, which takes about 1 s per GB; copying reads it again. If the content
-    can't be read, the facts contain the reason instead of a digest.
+    can't be read, or changes while it is read, the facts contain the reason instead of a digest.
+    Symbolic links are followed, and the facts contain where they led.
 
     Args:
         path: an existing file or folder, or a URI. A URI is recorded, but its content is not read.
@@ -72,7 +81,14 @@ def describe_path(
         InvalidArgumentError: the path is not valid text, is neither a file nor a folder, or is a
             URI although ``copy`` is true.
     """
-    text = os.fspath(path)
+    try:
+        text = os.fspath(path)
+    except BaseException as error:  # a path in an object store can raise any exception
+        return {
+            "kind": "object",
+            "python": describe_type(path),
+            "unread": explain_failure(error),
+        }
     if not isinstance(text, str):
         raise InvalidArgumentError(f"a path must be a str or a Path, not {text!r:.80}")
     if not text:
@@ -99,9 +115,11 @@ def describe_path(
         raise InvalidArgumentError(
             f"{full!r} is neither a file nor a folder, so provml can't record its content"
         )
+    if os.path.islink(full):
+        facts["links"] = {".": printable_path(os.path.realpath(full))}
     try:
-        _add_content(facts, full, status.st_size, run_folder, copy, defer_hashing)
-    except OSError as error:
+        _add_content(facts, full, status, run_folder, copy, defer_hashing)
+    except (OSError, UnreadableError) as error:
         facts["unread"] = str(error)
     return facts
 
@@ -118,23 +136,31 @@ def _make_absolute(path: str) -> str:
 def _add_content(
     facts: Facts,
     path: str,
-    size: int,
+    status: os.stat_result,
     run_folder: Path | None,
     copy: bool | None,
     defer_hashing: DeferHashing | None,
 ) -> None:
-    """Add the digest, the size and the path of the copy to a path's facts. Raises OSError."""
+    """Add the digest, the size and the path of the copy to a path's facts.
+
+    Raises OSError, and UnreadableError if the content changes.
+    """
     is_folder = facts["kind"] == "folder"
     store = _find_store_inside(path, run_folder) if is_folder else None
     if store is not None:
         facts["left_out"] = printable_path(os.path.relpath(store, path))
     deferred = None if defer_hashing is None or copy else defer_hashing(path, store)
     if deferred is not None:
-        facts |= ({} if is_folder else {"size": size}) | deferred
+        facts |= ({} if is_folder else {"size": status.st_size}) | deferred
         return
-    facts |= digest_folder(path, store) if is_folder else digest_file(path)
+    if is_folder:
+        files = FolderFiles(path, store)
+        facts |= digest_folder(files)
+        facts |= files.link_facts()
+    else:
+        facts |= _digest_unchanged_file(path, status)
     if run_folder is not None and _wants_copy(copy, facts["size"]):
-        facts["copy"] = _copy_content(path, facts, run_folder)
+        facts["copy"] = _copy_content(path, facts, run_folder, store)
 
 
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
@@ -158,10 +184,11 @@ def _wants_copy(copy: bool | None, size: int) -> bool:
 def digest_file(path: str) -> Facts:
     """Return the SHA-256 digest (hexadecimal) and the size in bytes of a file. Raises OSError."""
     with open(path, "rb") as file:
-        return _digest_stream(file)
+        return digest_stream(file)
 
 
-def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
+def digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
+    """Return the digest and size of the rest of a file, and copy it if requested."""
     digest = hashlib.sha256()
     size = 0
     while block := file.read(_READ_BYTES):
@@ -172,18 +199,38 @@ def _digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
     return {"sha256": digest.hexdigest(), "size": size}
 
 
-def digest_folder(path: str, leave_out: str | None = None) -> Facts:
+def _digest_unchanged_file(path: str, status: os.stat_result) -> Facts:
+    """Return the digest and size of a file that must not change.
+
+    Raises OSError, and UnreadableError if the file's state is no longer that of the status.
+    """
+    before = file_state(status)
+    with open_user_file(path) as file:
+        check_unchanged(file, before, CHANGED_BEFORE_HASHED)
+        facts = digest_stream(file)
+        check_unchanged(file, before)
+    return facts
+
+
+def digest_folder(files: FolderFiles) -> Facts:
     """Return a folder's digest, its total size in bytes and its number of files.
 
-    The digest is the SHA-256 of the manifest. Raises OSError.
+    The digest is the SHA-256 of the manifest. Raises OSError, and UnreadableError if a file
+    changes while it is read.
     """
     lines: list[tuple[bytes, str]] = []
     size = 0
-    for name in list_folder_files(path, leave_out):
-        full = os.path.join(path, name)
-        facts = digest_link(full) if os.path.islink(full) else digest_file(full)
-        size += facts["size"]
-        lines.append((os.fsencode(name), facts["sha256"]))
+    for file in files:
+        if file.target is not None:
+            digest, own_size = file.digest_link()
+        else:
+            with open_user_file(file.path) as stream:
+                before = file_state(os.fstat(stream.fileno()))
+                facts = digest_stream(stream)
+                check_unchanged(stream, before, f"{file.name!r} changed while it was being hashed")
+            digest, own_size = facts["sha256"], facts["size"]
+        size += own_size
+        lines.append((os.fsencode(file.name), digest))
     return {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
 
 
@@ -195,60 +242,43 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
     """
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
-        digest.update(file_digest.encode() + b"  " + name + b"\n")
+        digest.update(manifest_line(file_digest, name))
     return digest.hexdigest()
 
 
-def digest_link(path: str) -> Facts:
-    """Return the SHA-256 digest and the length of a link's target path. Raises OSError."""
-    content = os.fsencode(os.readlink(path))
-    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+def manifest_line(digest: str, name: bytes) -> bytes:
+    r"""Return a line of a manifest, as ``sha256sum`` writes it.
 
-
-def list_folder_files(root: str, leave_out: str | None = None) -> Iterator[str]:
-    """Yield the relative paths of all files and links in a folder tree. Raises OSError.
-
-    Args:
-        root: the folder.
-        leave_out: the full path of a folder inside it to skip.
+    If the name contains a line break, the line begins with ``\``, and the name's line breaks and
+    backslashes are escaped.
     """
-    for folder, folders, files in os.walk(root, onerror=_raise_error):
-        folders[:] = [name for name in folders if os.path.join(folder, name) != leave_out]
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        for name in (*files, *links):
-            full = os.path.join(folder, name)
-            if os.path.islink(full) or os.path.isfile(full):
-                yield os.path.relpath(full, root).replace(os.sep, "/")
+    if b"\n" not in name:
+        return digest.encode() + b"  " + name + b"\n"
+    escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+    return b"\\" + digest.encode() + b"  " + escaped + b"\n"
 
 
-def _raise_error(error: OSError) -> None:
-    raise error
-
-
-def _copy_content(path: str, facts: Facts, run_folder: Path) -> str:
+def _copy_content(path: str, facts: Facts, run_folder: Path, store: str | None) -> str:
     """Copy a file or folder to ``artifacts/<digest>/<name>`` in the run's folder; return that path.
 
-    The returned path is relative to the run's folder.
+    The returned path is relative to the run's folder. The facts become those of the copy, in case
+    the original has changed since it was hashed.
     """
     name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
     relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
     root, target = store_files.store_root(run_folder), run_folder / relative
     if facts["kind"] == "folder":
-        if store_files.is_folder(root, target):
-            return relative
-        left_out = facts.get("left_out")
-        store = None if left_out is None else os.path.join(path, left_out)
-        with copy_folder(path, run_folder, relative, store) as (copy, special):
-            facts |= digest_folder(str(copy))  # the original may have changed meanwhile
-        if special:
-            facts["unread"] = (
-                f"the digest and the copy leave out {printable_path(special[0])!r}"
-                + (f" and {len(special) - 1:,} more" if len(special) > 1 else "")
-                + ", which is not a regular file"
-            )
+        if not store_files.is_folder(root, target):
+            lines: list[tuple[bytes, str]] = []
+            size = 0
+            with copy_folder(FolderFiles(path, store), run_folder, relative) as copied:
+                for file in copied:
+                    lines.append((os.fsencode(file.name), file.sha256))
+                    size += file.size
+            facts |= {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
     elif not store_files.is_file(root, target):
-        with open(path, "rb") as source, write_copy(run_folder, relative) as sink:
-            facts |= _digest_stream(source, sink)
+        with open_user_file(path) as source, write_copy(run_folder, relative) as sink:
+            facts |= digest_stream(source, sink)
     return relative
 
 
@@ -259,52 +289,3 @@ def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
     with write_copy(run_folder, relative) as sink:
         sink.write(content)
     return {"kind": "file", "copy": relative, "sha256": sha256, "size": len(content)}
-
-
-def as_array(value: object) -> Any:
-    """Return an array or tensor as a numpy array; return None for any other value.
-
-    Copies the data of tensors that are not on the CPU. Imports numpy only if the value needs it.
-    """
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.ndarray):
-        return value
-    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        return None
-    detach = getattr(value, "detach", None)
-    if callable(detach):  # a torch tensor, which these calls do not change
-        value = detach().cpu()
-    if not (hasattr(value, "__array_interface__") or hasattr(value, "__array__")):
-        return None
-    try:
-        import numpy as np
-
-        return np.asarray(value)
-    except (ImportError, TypeError, ValueError, RuntimeError):
-        return None
-
-
-def describe_array(array: Any) -> Facts:
-    """Return the digest, shape, dtype and size of a numpy array. Object arrays have no digest."""
-    facts: Facts = {
-        "kind": "array",
-        "dtype": str(array.dtype),
-        "shape": [int(length) for length in array.shape],
-        "size": int(array.nbytes),
-    }
-    if array.dtype.hasobject:
-        facts["unread"] = "an array of Python objects has no stable bytes"
-        return facts
-    facts["sha256"] = digest_array(array)
-    return facts
-
-
-def digest_array(array: Any) -> str:
-    """Return the hexadecimal digest of a numpy array, as defined at the top of this module."""
-    import numpy as np
-
-    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
-    contiguous = np.ascontiguousarray(array)
-    if array.size:
-        digest.update(contiguous.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

@@ -1,19 +1,20 @@
 """Writes copies of files and folders into a run's folder.
 
 A copy has a temporary name until it is complete. No link in the run's folder is followed. Imports
-only `base.store_files` from provml.
+only `base.store_files` and `user_files` from provml.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from provml.base import store_files
+from provml.collect.user_files import FolderFiles, open_user_file
 
 
 @contextmanager
@@ -29,33 +30,38 @@ def write_copy(run_folder: Path, relative: str) -> Iterator[BinaryIO]:
         yield file
 
 
+class CopiedFile(NamedTuple):
+    """A file of a folder that was copied, with its digest and size."""
+
+    name: str
+    sha256: str
+    size: int
+
+
 @contextmanager
-def copy_folder(
-    source: str, run_folder: Path, relative: str, leave_out: str | None = None
-) -> Iterator[tuple[Path, list[str]]]:
+def copy_folder(files: FolderFiles, run_folder: Path, relative: str) -> Iterator[list[CopiedFile]]:
     """Copy a folder into the run's folder. The copy gets its name at the end of the block.
 
-    Links are copied as links. Named pipes, sockets and devices are left out.
+    Files that links lead to are copied as files. A link that leads to no file is copied as a link.
 
     Args:
-        source: the folder to copy.
+        files: the folder to copy.
         run_folder: the run's folder.
         relative: the path of the copy in the run's folder.
-        leave_out: the full path of a folder inside the source to skip.
 
     Yields:
-        The path of the unfinished copy, and the relative paths of the files that were left out.
+        The copied files and links.
 
     Raises:
         OSError: the folder can't be read, or the copy can't be written. No partial copy remains.
+        UnreadableError: a limit of `FolderFiles` is exceeded. No partial copy remains.
     """
     root = store_files.store_root(run_folder)
     target = run_folder / relative
     store_files.make_folder(root, target.parent)
     temporary = target.with_name(f".{os.urandom(8).hex()}{store_files.PARTIAL_SUFFIX}")
     try:
-        left_out = _copy_tree(root, source, temporary, leave_out)
-        yield temporary, left_out
+        yield _copy_files(root, files, temporary)
         if not store_files.is_folder(root, target):
             store_files.move(root, temporary, target)
     finally:
@@ -63,37 +69,38 @@ def copy_folder(
             store_files.remove_folder(root, temporary)
 
 
-def _copy_tree(root: Path, source: str, target: Path, leave_out: str | None) -> list[str]:
-    """Copy a folder tree; return the relative paths of the special files that were left out."""
-    left_out: list[str] = []
-    waiting = [""]
-    while waiting:
-        relative = waiting.pop()
-        store_files.make_folder(root, target / relative)
-        with os.scandir(os.path.join(source, relative)) as entries:
-            for entry in entries:
-                own = os.path.join(relative, entry.name)
-                if entry.is_symlink():
-                    store_files.make_link(root, target / own, os.readlink(entry.path))
-                elif entry.is_dir():
-                    if entry.path != leave_out:
-                        waiting.append(own)
-                elif entry.is_file():
-                    _copy_file(root, entry.path, target / own)
-                else:
-                    left_out.append(own)
-    return left_out
+def _copy_files(root: Path, files: FolderFiles, target: Path) -> list[CopiedFile]:
+    store_files.make_folder(root, target)
+    made = {target}
+    copied: list[CopiedFile] = []
+    for file in files:
+        own = target / file.name
+        if own.parent not in made:
+            store_files.make_folder(root, own.parent)
+            made.add(own.parent)
+        if file.target is None:
+            copied.append(CopiedFile(file.name, *_copy_file(root, file.path, own)))
+        else:
+            store_files.make_link(root, own, file.target)
+            copied.append(CopiedFile(file.name, *file.digest_link()))
+    for name in files.folders:  # also those without files
+        if target / name not in made:
+            store_files.make_folder(root, target / name)
+    return copied
 
 
-def _copy_file(root: Path, source: str, target: Path) -> None:
-    """Copy a file of a folder, with its time of modification."""
+def _copy_file(root: Path, source: str, target: Path) -> tuple[str, int]:
+    """Copy a file, with its time of modification; return its digest and size."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    with open(os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as reading:
+    digest = hashlib.sha256()
+    size = 0
+    with open_user_file(source) as reading:
         status = os.fstat(reading.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{source} was replaced while the folder was being copied")
         with open(store_files.open_file(root, target, flags), "wb") as writing:
             while block := reading.read(2**20):
+                digest.update(block)
+                size += len(block)
                 writing.write(block)
             writing.flush()
             os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+    return digest.hexdigest(), size

@@ -1,24 +1,39 @@
 """Describes datasets: paths, URIs, arrays, tables, and torch or Hugging Face datasets.
 
-Imports only `content`, `summaries`, `tables` and `errors` from provml.
+Imports only `arrays`, `content`, `object_digests`, `tables`, `unreadable` and `errors` from provml.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from provml.collect.content import DeferHashing, Facts, as_array, describe_array, describe_path
+from provml.collect.arrays import describe_array, is_array
+from provml.collect.content import DeferHashing, Facts, describe_path, manifest_line
+from provml.collect.object_digests import digest_value
+from provml.collect.tables import describe_table, is_table
+from provml.collect.unreadable import (
+    UnreadableError,
+    describe_type,
+    explain_failure,
+    printable_text,
+)
 from provml.errors import InvalidArgumentError
 
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 _MAX_MEMBERS: Final = 64
+_MAX_DESCRIBED: Final = 1000
 _MAX_DESCRIPTION_LENGTH: Final = 1000
 _TRANSFORM_ATTRIBUTES: Final = ("transform", "target_transform", "transforms")
-_ARRAY_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
+_DATA_ATTRIBUTES: Final = ("data", "targets", "labels", "tensors")
+_SAMPLE_ATTRIBUTES: Final = ("data", "tensors")
+_PLAIN: Final = (bool, int, float, complex, bytes)
 
 
 def describe_dataset(
@@ -26,16 +41,19 @@ def describe_dataset(
 ) -> Facts:
     """Describe a dataset by its digest, size, shape and type.
 
-    Does not record the data itself, unless ``copy`` requests a copy of a file or folder.
+    Does not record the data itself, unless ``copy`` requests a copy of a file or folder. If an
+    object can't be read, for example because its class raises an exception, the facts contain the
+    reason instead of a digest.
 
     Args:
         data: one of
 
             - a path or URI;
-            - a numpy array or a tensor;
-            - a list, tuple or mapping of arrays, whose digest covers the arrays' names and digests;
+            - a numpy array, a tensor or a sparse matrix;
             - a pandas, polars or Arrow table;
-            - a torch Dataset, Subset or DataLoader;
+            - a list, tuple, set or mapping of arrays, tables, numbers or text, whose digest covers
+              all members;
+            - a torch Dataset, Subset, ConcatDataset or DataLoader;
             - a Hugging Face dataset;
             - any other object, which is described only by its type and length.
         run_folder, copy, defer_hashing: see `describe_path`.
@@ -45,127 +63,169 @@ def describe_dataset(
         InvalidArgumentError: the data is None, a number or bytes, or ``copy`` is true for data
             that is not given as a path.
     """
-    if isinstance(data, (str, os.PathLike)):
-        return describe_path(data, run_folder, copy, defer_hashing)
-    if data is None or isinstance(data, (bool, int, float, complex, bytes)):
+    if issubclass(type(data), (str, os.PathLike)):
+        return describe_path(data, run_folder, copy, defer_hashing)  # type: ignore[arg-type]
+    if data is None or issubclass(type(data), _PLAIN):
         raise InvalidArgumentError(
-            f"{data!r:.80} ({type(data).__name__}) can't be a dataset: pass a path, an array, "
+            f"a {type(data).__name__} can't be a dataset: pass a path, an array, "
             "a table or a dataset object"
         )
     if copy:
         raise InvalidArgumentError(
             "copy=True works only for a path: save the dataset to a file and pass its path"
         )
-    table = _describe_table(data)
-    if table is not None:
-        return table
-    array = as_array(data)
-    if array is not None:
-        return _describe_and_summarize(array)
-    members = _find_named_arrays(data)
-    return _describe_named_arrays(members) if members is not None else describe_dataset_object(data)
+    return _describe_part(data)
 
 
-def describe_dataset_object(data: object) -> Facts:
-    """Describe a dataset that is a Python object, such as a table, a loader or a stream."""
-    table = _describe_table(data)
-    if table is not None:
-        return table
-    if hasattr(data, "_fingerprint") and hasattr(data, "features"):
+def _describe_part(data: object) -> Facts:
+    """Describe a dataset that is an object, or a member of one. Raises no errors of its class."""
+    try:
+        if is_table(data):
+            return describe_table(data, lambda cell: digest_value(cell).sha256)
+        if is_array(data):
+            return _describe_array(data)
+        return _describe_object(data)
+    except BaseException as error:
+        return _describe_without_digest(data, explain_failure(error))
+
+
+def _describe_array(data: Any) -> Facts:
+    facts = describe_array(data, summarize=True)
+    if facts.get("dtype") == "object" and "sha256" not in facts:
+        try:
+            facts["sha256"] = digest_value(data).sha256
+        except UnreadableError:
+            return facts  # the reason says that the array contains objects
+        del facts["unread"]
+    return facts
+
+
+def _describe_object(data: Any) -> Facts:
+    kind = type(data)
+    if _has(data, "_fingerprint") and _has(data, "features"):
         return _describe_hugging_face(data)
-    if isinstance(data, Mapping):
-        return _describe_splits(data)
-    if hasattr(data, "dataset") and hasattr(data, "batch_sampler"):
+    if issubclass(kind, Mapping):
+        return _describe_mapping(data)
+    if issubclass(kind, (list, tuple)):
+        return _describe_sequence(data)
+    if issubclass(kind, (str, bytes, int, float, complex, type(None), set, frozenset, range)):
+        return _describe_values(data)
+    if _has(data, "dataset") and _has(data, "batch_sampler"):
         return _describe_loader(data)
-    if hasattr(data, "dataset") and hasattr(data, "indices"):
+    if _has(data, "dataset") and _has(data, "indices"):
         return _describe_subset(data)
-    if hasattr(data, "__next__"):
+    if hasattr(kind, "__next__"):
         return _describe_without_digest(data, "it can be read only once, so it can't be hashed")
     if is_iterable_dataset(data):
         return _describe_without_digest(
             data, "it is a stream, so it can't be hashed"
         ) | _describe_transforms(data)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+    if _has(data, "datasets") and issubclass(type(data.datasets), (list, tuple, Mapping)):
+        return _describe_joined(data)
+    if hasattr(kind, "__getitem__") and hasattr(kind, "__len__"):
         return _describe_map_style_dataset(data)
     return _describe_without_digest(data, "its content was not read, so it has no digest")
 
 
-def _describe_table(data: object) -> Facts | None:
-    from provml.collect.tables import describe_table
-
-    try:
-        return describe_table(data)
-    except Exception as error:  # cells can hold objects of any class, which can raise any exception
-        return _describe_without_digest(
-            data, f"its cells can't be read: {type(error).__name__}: {error}"[:500]
-        )
+def _has(data: object, name: str) -> bool:
+    """Return whether an object has an attribute, without running its ``__getattr__``."""
+    missing = inspect.getattr_static(data, name, _MISSING) is _MISSING
+    return not missing
 
 
-def _describe_and_summarize(array: Any) -> Facts:
-    from provml.collect.summaries import summarize_array
-
-    facts = describe_array(array)
-    summary = summarize_array(array)
-    return facts | ({"summary": summary} if summary else {})
+_MISSING: Final = object()
 
 
-def _find_named_arrays(data: object) -> dict[str, object] | None:
-    """Return the arrays of a list, tuple or mapping by name; None if any member is not an array."""
-    if isinstance(data, Mapping):
-        named = {str(key): value for key, value in data.items()}
-    elif isinstance(data, (list, tuple)) and len(data) <= _MAX_MEMBERS:
-        named = {str(index): value for index, value in enumerate(data)}
-    else:
-        return None
-    arrays = {name: as_array(value) for name, value in named.items()}
-    return arrays if arrays and all(array is not None for array in arrays.values()) else None
+def _describe_values(data: Any) -> Facts:
+    """Describe numbers, text or a container of them by the digest of all values."""
+    digest = digest_value(data)
+    return _describe_type(data) | {
+        "sha256": digest.sha256,
+        "digest_of": "values",
+        "size": digest.size,
+    }
 
 
-def _describe_named_arrays(arrays: dict[str, object]) -> Facts:
-    described = {name: _describe_and_summarize(array) for name, array in arrays.items()}
-    return {"kind": "arrays"} | _combine_facts(described)
+def _describe_sequence(data: list[Any] | tuple[Any, ...]) -> Facts:
+    """Describe a list or tuple: a few arrays, tables or datasets one by one, else all values."""
+    members = list(data)
+    if len(members) > _MAX_MEMBERS or not any(map(_is_dataset, members)):
+        return _describe_values(data)
+    named = {str(place): member for place, member in enumerate(members)}
+    return _describe_members(data, named)
+
+
+def _is_dataset(member: object) -> bool:
+    """Return whether a member of a list is described by itself, and not as a plain value."""
+    return is_table(member) or is_array(member) or _has(member, "dataset") or _is_map_style(member)
+
+
+def _is_map_style(data: object) -> bool:
+    kind = type(data)
+    is_built_in = issubclass(kind, (str, bytes, list, tuple, Mapping, range))
+    return not is_built_in and hasattr(kind, "__getitem__") and hasattr(kind, "__len__")
+
+
+def _describe_mapping(data: Mapping[Any, Any]) -> Facts:
+    """Describe a mapping, such as a mapping of arrays, a Bunch or the splits of a dataset."""
+    items = dict.items(data) if issubclass(type(data), dict) else data.items()  # type: ignore[arg-type]
+    named = {str(key): member for key, member in items}
+    has_names = all(issubclass(type(key), str) for key in data)
+    is_described = has_names or all(is_table(own) or is_array(own) for own in named.values())
+    if not named or not is_described or not len(data) == len(named) <= _MAX_DESCRIBED:
+        return _describe_values(data)
+    return _describe_members(data, named)
+
+
+def _describe_members(data: Any, named: dict[str, Any]) -> Facts:
+    described = {name: _describe_part(member) for name, member in named.items()}
+    if all(member["kind"] == "array" for member in described.values()):
+        return {"kind": "arrays"} | _combine_facts(described)
+    facts = _describe_type(data) | _combine_facts(described)
+    lengths = [part.get("length") for part in described.values()]
+    are_datasets = all(part["kind"] in ("object", "table") for part in described.values())
+    if issubclass(type(data), Mapping) and are_datasets and None not in lengths:
+        facts["length"] = sum(length for length in lengths if length is not None)
+    return facts
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
     """Combine the facts of several datasets. The digest covers their names and digests."""
-    facts: Facts = {"members": described}
+    facts: Facts = {"members": {printable_text(name): own for name, own in described.items()}}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):
         facts["size"] = sum(sizes)
-    if described and all("sha256" in member for member in described.values()):
-        lines = [f"{member['sha256']}  {name}\n" for name, member in sorted(described.items())]
-        facts["sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
+    unread = [name for name, member in described.items() if "sha256" not in member]
+    if not unread:
+        digest = hashlib.sha256()
+        for name, member in sorted(described.items()):
+            digest.update(manifest_line(member["sha256"], name.encode("utf-8", "surrogatepass")))
+        facts["sha256"] = digest.hexdigest()
     else:
-        facts["unread"] = "a member has no digest"
+        reason = described[unread[0]].get("unread", "it has no digest")
+        name = printable_text(unread[0])
+        facts["unread"] = f"its member {name!r} has no digest: {reason}"[:500]
     return facts
 
 
 def _describe_type(data: object) -> Facts:
-    kind = type(data)
-    facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
+    facts: Facts = {"kind": "object", "python": describe_type(data)}
     length = _length_or_none(data)
     return facts if length is None else facts | {"length": length}
 
 
 def _length_or_none(data: Any) -> int | None:
+    if not hasattr(type(data), "__len__"):
+        return None
     try:
         return len(data)
-    except Exception:  # if a dataset has no length, torch raises TypeError or NotImplementedError
+    except BaseException as error:  # torch raises NotImplementedError if a length is unknown
+        explain_failure(error)
         return None
 
 
 def _describe_without_digest(data: object, why: str) -> Facts:
     return _describe_type(data) | {"unread": why}
-
-
-def _describe_splits(data: Mapping[Any, Any]) -> Facts:
-    """Describe a mapping of datasets, such as the splits of one dataset."""
-    described = {str(name): describe_dataset_object(part) for name, part in data.items()}
-    facts = _describe_type(data) | _combine_facts(described)
-    lengths = [part.get("length") for part in described.values()]
-    if lengths and all(length is not None for length in lengths):
-        facts["length"] = sum(lengths)
-    return facts
 
 
 def _describe_hugging_face(data: Any) -> Facts:
@@ -187,8 +247,8 @@ def _describe_hugging_face(data: Any) -> Facts:
 def _describe_loader(loader: Any) -> Facts:
     """Describe a data loader by its dataset, its number of batches and its batch size."""
     facts = _describe_inner_dataset(loader.dataset)
-    facts["python"] = _describe_type(loader)["python"]
-    facts["of_type"] = _describe_type(loader.dataset)["python"]
+    facts["python"] = describe_type(loader)
+    facts["of_type"] = describe_type(loader.dataset)
     samples = None if loader.batch_size is None else _length_or_none(loader.sampler)
     batches = _length_or_none(loader)
     if loader.batch_size is not None:
@@ -203,67 +263,98 @@ def _describe_loader(loader: Any) -> Facts:
 
 def _describe_inner_dataset(data: Any) -> Facts:
     """Describe the dataset inside a loader or subset. The kind is always ``object``."""
-    array = as_array(data)
-    if array is not None:
-        return _describe_type(data) | {
-            "size": int(array.nbytes),
-            "sha256": describe_array(array)["sha256"],
-        }
-    members = _find_named_arrays(data)
-    facts = (
-        _describe_named_arrays(members) if members is not None else describe_dataset_object(data)
-    )
+    facts = _describe_part(data)
+    if facts["kind"] == "array":
+        kept = {key: facts[key] for key in ("size", "sha256", "unread") if key in facts}
+        return _describe_type(data) | kept
     return facts | {"kind": "object"}
 
 
 def _describe_subset(subset: Any) -> Facts:
     """Describe a subset by the digest of the whole dataset and the selected indices."""
     whole = _describe_inner_dataset(subset.dataset)
-    facts = _describe_type(subset) | {"of_type": _describe_type(subset.dataset)["python"]}
+    facts = _describe_type(subset) | {"of_type": describe_type(subset.dataset)}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
     if "sha256" not in whole:
-        return facts | {"unread": whole["unread"]}
+        return facts | {"unread": whole.get("unread", "the whole dataset has no digest")}
     numbers = ",".join(str(int(index)) for index in subset.indices)
     text = f"{whole['sha256']}  {numbers}\n"
     return facts | {"sha256": hashlib.sha256(text.encode()).hexdigest(), "digest_of": "subset"}
 
 
+def _describe_joined(data: Any) -> Facts:
+    """Describe a dataset that joins other datasets, such as torch's ConcatDataset."""
+    parts = data.datasets
+    pairs = parts.items() if issubclass(type(parts), Mapping) else enumerate(parts)
+    described = {str(name): _describe_part(part) for name, part in pairs}
+    facts = _describe_type(data) | _describe_transforms(data) | _combine_facts(described)
+    if len(described) > _MAX_MEMBERS:
+        del facts["members"]
+    return facts | ({"digest_of": "members"} if "sha256" in facts else {})
+
+
 def _describe_map_style_dataset(data: Any) -> Facts:
-    """Describe a map-style dataset by the arrays in its attributes, before any transforms."""
+    """Describe a map-style dataset by the data in its attributes, before any transforms.
+
+    Labels alone give no digest, because equal labels do not mean equal samples.
+    """
     facts = _describe_type(data) | _describe_transforms(data)
-    arrays = {}
-    for name in _ARRAY_ATTRIBUTES:
-        value = getattr(data, name, None)
-        array = as_array(value)
-        if array is not None:
-            arrays[name] = array
-        elif isinstance(value, (list, tuple)) and value:
-            arrays |= {
-                f"{name}.{key}": own for key, own in (_find_named_arrays(value) or {}).items()
-            }
-    if not arrays:
+    values = {name: getattr(data, name) for name in _DATA_ATTRIBUTES if _has(data, name)}
+    if not any(_is_in_memory(values.get(name)) for name in _SAMPLE_ATTRIBUTES):
         why = "its samples were not read; log the files that they come from"
         return facts | {"unread": why}
-    described = _describe_named_arrays(arrays)
-    described.pop("kind")
-    return facts | described | {"digest_of": "arrays"}
+    described: dict[str, Facts] = {}
+    for name, value in values.items():
+        described |= dict(_describe_attribute(name, value))
+    facts |= _combine_facts(described)
+    return facts | ({"digest_of": "arrays"} if "sha256" in facts else {})
+
+
+def _is_in_memory(value: Any) -> bool:
+    """Return whether an attribute contains arrays or a table, and not, for example, file names."""
+    kind = type(value)
+    if is_table(value) or is_array(value):
+        return True
+    if issubclass(kind, dict):
+        return any(map(is_array, dict.values(value)))
+    return issubclass(kind, (list, tuple)) and any(map(is_array, value))
+
+
+def _describe_attribute(name: str, value: Any) -> Iterator[tuple[str, Facts]]:
+    """Yield the names and the facts of the data in an attribute of a dataset."""
+    kind = type(value)
+    is_sequence = issubclass(kind, (list, tuple))
+    if is_sequence and 0 < len(value) <= _MAX_MEMBERS and all(map(is_array, value)):
+        for place, member in enumerate(value):
+            yield f"{name}.{place}", _describe_part(member)
+    elif is_sequence and value:
+        yield name, _describe_values(value)
+    elif is_table(value) or is_array(value) or issubclass(kind, Mapping):
+        yield name, _describe_part(value)
 
 
 def _describe_transforms(data: object) -> Facts:
     """Describe the transforms of a dataset by their ``repr`` or their qualified names."""
     named: dict[str, str] = {}
     for name in _TRANSFORM_ATTRIBUTES:
-        value = getattr(data, name, None)
-        if value is None:
+        if not _has(data, name):
             continue
-        kind: Any = type(value)
-        if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
-            kind = value if hasattr(value, "__qualname__") else kind
-            # the default repr contains a memory address
-            named[name] = f"{kind.__module__}.{kind.__qualname__}"
-        else:
-            named[name] = repr(value)[:_MAX_DESCRIPTION_LENGTH]
+        try:
+            value = getattr(data, name)
+            if value is not None:
+                named[name] = _name_transform(value)[:_MAX_DESCRIPTION_LENGTH]
+        except BaseException as error:  # the attribute can be a property of the user
+            named[name] = explain_failure(error)
     return {"transforms": named} if named else {}
+
+
+def _name_transform(value: Any) -> str:
+    """Return a text that depends only on the transform, without memory addresses."""
+    kind: Any = type(value)
+    if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
+        kind = value if hasattr(value, "__qualname__") else kind
+        return f"{kind.__module__}.{kind.__qualname__}"
+    return _ADDRESS.sub("", repr(value))
 
 
 def is_iterable_dataset(data: object) -> bool:
@@ -272,5 +363,5 @@ def is_iterable_dataset(data: object) -> bool:
     return (
         torch is not None
         and hasattr(torch, "utils")
-        and isinstance(data, torch.utils.data.IterableDataset)
+        and issubclass(type(data), torch.utils.data.IterableDataset)
     )

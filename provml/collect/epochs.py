@@ -1,6 +1,6 @@
 """Finds the number of samples, the number of batches and the batch shapes of one epoch.
 
-Imports only `batches`, `content`, `datasets` and `errors` from provml, and torch only for a torch
+Imports only `arrays`, `batches`, `datasets` and `errors` from provml, and torch only for a torch
 dataset.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from provml.collect.arrays import is_array
 from provml.collect.batches import Arguments, call_arguments
-from provml.collect.content import as_array
 from provml.collect.datasets import is_iterable_dataset
 from provml.errors import InvalidArgumentError
 
@@ -50,7 +50,7 @@ def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
     if _is_loader(data):
         return _shape_of_loader(data, module, like)
     arrays = data if isinstance(data, (tuple, list)) else (data,)
-    if arrays and all(as_array(member) is not None for member in arrays):
+    if arrays and all(is_array(member) for member in arrays):
         sample_count = arrays[0].shape[0] if arrays[0].shape else 0
         batch = call_arguments(module, data).without_data()
         return _shape_of_length(sample_count, batch if like is None else like)

@@ -2,9 +2,10 @@
 
 Several threads hash the files of a folder; one thread hashes a single file. Before a fork and at
 the end of a run, the threads stop after their current block. After a fork, new threads continue
-from that block. Content that changes while it is being hashed gets no digest.
+from that block. Content that changes between the call of `BackgroundHasher.add` and the end of the
+hashing gets no digest.
 
-Imports only `content` from provml.
+Imports only `content`, `unreadable` and `user_files` from provml.
 """
 
 from __future__ import annotations
@@ -17,13 +18,23 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
-from provml.collect.content import Facts, digest_link, digest_manifest, list_folder_files
+from provml.collect.content import Facts, digest_manifest
+from provml.collect.unreadable import UnreadableError
+from provml.collect.user_files import (
+    CHANGED_BEFORE_HASHED,
+    CHANGED_WHILE_HASHED,
+    FileState,
+    FolderFiles,
+    check_unchanged,
+    file_state,
+    file_time_ns,
+    open_user_file,
+)
 
 BACKGROUND_BYTES: Final = 64 * 2**20
 """The minimum size of the content that provml hashes in the background."""
 
 DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
-CHANGED_WHILE_HASHED: Final = "it changed while it was being hashed"
 
 _HASH_BLOCK_BYTES: Final = 4 * 2**20
 _MAX_FILES_CHECKED: Final = 1000
@@ -52,13 +63,13 @@ def is_large(path: str, leave_out: str | None = None) -> bool:
     """Return True if a file or folder is large enough to be hashed in the background.
 
     This is the case from 64 MiB or about 1,000 files. Looks at no more than about 1,000 files.
-    Raises OSError.
+    Raises OSError, and UnreadableError if links lead to too many files.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
     total = 0
-    for count, name in enumerate(list_folder_files(path, leave_out)):
-        total += os.lstat(os.path.join(path, name)).st_size
+    for count, file in enumerate(FolderFiles(path, leave_out)):
+        total += os.stat(file.path).st_size if file.target is None else 0
         if total >= BACKGROUND_BYTES or count >= _MAX_FILES_CHECKED:
             return True
     return False
@@ -67,29 +78,33 @@ def is_large(path: str, leave_out: str | None = None) -> bool:
 class _HashedFile:
     """A file that is hashed block by block."""
 
-    __slots__ = ("_before", "_digest", "_file", "job", "name", "path", "size")
+    __slots__ = ("_digest", "_file", "_state", "job", "name", "path", "size")
 
     def __init__(self, job: _HashJob, name: str, path: str) -> None:
         self.job, self.name, self.path = job, name, path
         self.size = 0
         self._digest = hashlib.sha256()
         self._file: BinaryIO | None = None
-        self._before: tuple[int, ...] = ()
+        self._state: FileState | None = None
 
     def advance(self, buffer: bytearray) -> bool:
-        """Hash one block; return True at the end of the file. Raises OSError."""
-        if self._file is None:
-            self._file = open(self.path, "rb", buffering=0)
-            self._before = _file_state(self._file)
+        """Hash one block; return True at the end of the file.
+
+        Raises OSError, and UnreadableError if the file has changed since the call.
+        """
+        if self._file is None or self._state is None:
+            self._file = open_user_file(self.path)
+            self._state = file_state(os.fstat(self._file.fileno()))
+            self.job.check_state(self.name, self._state)
         count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
         if count:
             self._digest.update(memoryview(buffer)[:count])
             self.size += count
             return False
-        after = _file_state(self._file)
+        check_unchanged(self._file, self._state)
         self.close()
-        if after != self._before or self.size != after[0]:
-            raise _ChangedError(CHANGED_WHILE_HASHED)
+        if self.size != self._state.size:
+            raise UnreadableError(CHANGED_WHILE_HASHED)
         return True
 
     def close(self) -> None:
@@ -104,44 +119,77 @@ class _HashedFile:
         return self._digest.hexdigest()
 
 
-class _ChangedError(OSError):
-    """Raised if a file changes while it is being hashed."""
-
-
-def _file_state(file: BinaryIO) -> tuple[int, ...]:
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
 class _HashJob:
-    """A file or folder to hash, with the digests found so far."""
+    """A file or folder to hash, with the digests found so far.
+
+    Keeps the states that the first 1,000 files had at the call. A later file has changed if the
+    file system says that it changed after the call.
+    """
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
         self.number, self.name, self.path = number, name, path
         self.is_folder = os.path.isdir(path)
-        self.total = None if self.is_folder else os.path.getsize(path)
         self.size = 0
         self.open_files = 0
         self.lines: list[tuple[bytes, str]] = []
         self.is_listed = False
         self.is_over = False
-        self._names: Iterator[str] = (
-            list_folder_files(path, leave_out) if self.is_folder else iter([""])
-        )
+        self._called_ns = file_time_ns()
+        self._folder = FolderFiles(path, leave_out) if self.is_folder else None
+        self._states: dict[str, FileState] = {}
+        self._found: set[str] = set()
+        if self._folder is None:
+            self._states[""] = file_state(os.stat(path))
+            self.total: int | None = self._states[""].size
+            self._files = iter([("", path)])
+        else:
+            self.total = None
+            self._keep_states(self._folder)
+            self._files = self._list_files(self._folder)
+
+    def _keep_states(self, folder: FolderFiles) -> None:
+        for file in folder:
+            if len(self._states) == _MAX_FILES_CHECKED:
+                return
+            if file.target is None:
+                self._states[file.name] = file_state(os.stat(file.path))
+
+    def _list_files(self, folder: FolderFiles) -> Iterator[tuple[str, str]]:
+        """Yield the names and paths of a folder's files, and add its links to the digest."""
+        for file in folder:
+            if file.target is None:
+                self._found.add(file.name)
+                yield file.name, file.path
+            else:
+                digest, size = file.digest_link()
+                self.lines.append((os.fsencode(file.name), digest))
+                self.size += size
+        gone = next((name for name in self._states if name not in self._found), None)
+        if gone is not None:
+            raise UnreadableError(f"{gone!r} was removed after the folder was logged")
+
+    def check_state(self, name: str, state: FileState) -> None:
+        """Raise UnreadableError if a file has changed since the call."""
+        at_call = self._states.get(name)
+        if at_call is not None and at_call != state:
+            is_changed = True
+        else:
+            is_changed = at_call is None and state.changed_ns > self._called_ns
+        if is_changed:
+            subject = f"{name!r} in it" if self.is_folder else "it"
+            raise UnreadableError(CHANGED_BEFORE_HASHED.replace("it", subject, 1))
 
     def next_file(self) -> _HashedFile | None:
-        """Return the next file to hash; None if no file is left. Raises OSError."""
-        for name in self._names:
-            path = os.path.join(self.path, name) if self.is_folder else self.path
-            if self.is_folder and os.path.islink(path):
-                facts = digest_link(path)
-                self.lines.append((os.fsencode(name), facts["sha256"]))
-                self.size += facts["size"]
-                continue
-            self.open_files += 1
-            return _HashedFile(self, name, path)
-        self.is_listed = True
-        return None
+        """Return the next file to hash; None if no file is left.
+
+        Raises OSError, and UnreadableError if files were removed.
+        """
+        found = next(self._files, None)
+        if found is None:
+            self.is_listed = True
+            return None
+        self.open_files += 1
+        return _HashedFile(self, *found)
 
     def add_digest(self, file: _HashedFile) -> None:
         """Add the digest of a completely hashed file."""
@@ -150,10 +198,11 @@ class _HashJob:
 
     def facts(self) -> Facts:
         """Return the digest and size of the content. All of its files must already be hashed."""
-        if not self.is_folder:
+        if self._folder is None:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
-        return {"sha256": digest, "size": self.size, "files": len(self.lines)}
+        facts = {"sha256": digest, "size": self.size, "files": len(self.lines)}
+        return facts | self._folder.link_facts()
 
 
 class BackgroundHasher:
@@ -185,6 +234,7 @@ class BackgroundHasher:
 
         Raises:
             OSError: the file or folder can't be read.
+            UnreadableError: links in the folder lead to too many files.
             RuntimeError: no thread can be started.
         """
         job = _HashJob(number, name, path, leave_out)
@@ -266,7 +316,8 @@ class BackgroundHasher:
                     done = file.advance(buffer)
                     with self._lock:
                         job.size += file.size - before
-            except OSError as error:
+            except (OSError, UnreadableError) as error:
+                file.close()
                 self._end_job(job, {"unread": str(error)})
                 continue
             if job.is_over or (self._finished and not done):
@@ -290,7 +341,7 @@ class BackgroundHasher:
                     return None
                 try:
                     file = job.next_file()
-                except OSError as error:
+                except (OSError, UnreadableError) as error:
                     facts: Facts = {"unread": str(error)}
                 else:
                     if file is not None:

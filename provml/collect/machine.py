@@ -93,6 +93,10 @@ class Machine(Protocol):
         """Yield the CPU time and memory of every visible process."""
 
 
+_RECLAIMABLE: Final = (b"Buffers", b"Cached")
+"""The lines of ``/proc/meminfo`` with memory that the kernel can free. Some kernels omit a line."""
+
+
 class LinuxMachine:
     """Reads ``/proc`` and ``/sys``, or other folders with the same layout."""
 
@@ -140,7 +144,8 @@ class LinuxMachine:
         try:
             available = size(b"MemAvailable")
         except KeyError:  # Linux before 3.14 lacks this line
-            available = size(b"MemFree") + size(b"Buffers") + size(b"Cached")
+            available = size(b"MemFree")
+            available += sum(size(name) for name in _RECLAIMABLE if name + b":" in fields)
         try:
             swap_total = size(b"SwapTotal")
             return MemoryUse(

@@ -1,110 +1,107 @@
-r"""Describes models: files and folders by their content, objects by the bytes of their parameters.
+r"""Describes models: files and folders by their content, objects by the values they consist of.
 
 Digests of objects
 ------------------
-- ``state_dict``: the SHA-256 of one line ``<name> <array digest>\n`` per tensor, sorted by name.
-- ``pickle``: the SHA-256 of the object's pickle (protocol 4), for objects without a state_dict. A
-  new version of any library involved can change this digest.
+- ``state_dict``: the SHA-256 of one line ``<name> <digest>\n`` per entry of the state, sorted by
+  name. The digest is that of the array, or of the value if the entry is not an array. Names leave
+  out ``_orig_mod.``, which ``torch.compile`` inserts.
+- ``values``: for a mapping whose values are not all arrays, the same lines. For any other object,
+  the digest that `object_digests` defines.
 
-Imports only `content` and `errors` from provml.
+So a module, the compiled module and its ``state_dict`` have one digest.
+
+Imports only `arrays`, `content`, `object_digests`, `unreadable` and `errors` from provml.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from provml.collect.content import Facts, as_array, describe_array, describe_path
+from provml.collect.arrays import describe_array, is_array
+from provml.collect.content import Facts, describe_path
+from provml.collect.object_digests import digest_value, read_state
+from provml.collect.unreadable import UnreadableError, describe_type, explain_failure
 from provml.errors import InvalidArgumentError
+
+_COMPILED_PREFIX: Final = "_orig_mod."
 
 
 def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
     """Describe a model, which can be a path, a URI or an object.
 
     Reads all bytes of a file, folder or object once. Neither changes an object nor keeps a
-    reference to it.
+    reference to it. If an object can't be read, for example because it is on the meta device, the
+    facts contain the reason instead of a digest.
 
     Raises:
         ContentNotFoundError: the path does not exist.
         InvalidArgumentError: the model is None, a number or bytes, or ``copy`` is true for an
             object.
     """
-    if isinstance(model, (str, os.PathLike)):
-        return describe_path(model, run_folder, copy)
-    if model is None or isinstance(model, (bool, int, float, complex, bytes)):
+    if issubclass(type(model), (str, os.PathLike)):
+        return describe_path(model, run_folder, copy)  # type: ignore[arg-type]
+    if model is None or issubclass(type(model), (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
-            f"{model!r:.80} ({type(model).__name__}) can't be a model: pass a path or an object"
+            f"a {type(model).__name__} can't be a model: pass a path or an object"
         )
     if copy:
         raise InvalidArgumentError(
             "copy=True works only for a path: save the model to a file and pass its path"
         )
-    kind = type(model)
-    facts: Facts = {"kind": "object", "python": f"{kind.__module__}.{kind.__qualname__}"}
-    state = _state_arrays(model)
-    return facts | (_describe_state_dict(state) if state is not None else _describe_pickle(model))
+    facts: Facts = {"kind": "object", "python": describe_type(model)}
+    try:
+        return facts | _describe_object(model)
+    except BaseException as error:
+        return facts | {"unread": explain_failure(error)}
 
 
 def describe_counted_module(model: Any) -> Facts:
     """Describe a torch module by its class and number of parameters, without reading them."""
-    kind = type(model)
-    return {
-        "kind": "object",
-        "python": f"{kind.__module__}.{kind.__qualname__}",
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "unread": "its FLOPs were counted; log_model records its content",
-    }
-
-
-def _state_arrays(model: object) -> dict[str, Any] | None:
-    state_dict = getattr(model, "state_dict", None)
-    if not callable(state_dict):
-        return None
-    state = state_dict()
-    if not isinstance(state, dict) or not state:
-        return None
-    arrays = {str(name): as_array(value) for name, value in state.items()}
-    return arrays if all(array is not None for array in arrays.values()) else None
-
-
-def _describe_state_dict(arrays: dict[str, Any]) -> Facts:
-    digest = hashlib.sha256()
-    size = parameters = 0
-    for name in sorted(arrays):
-        described = describe_array(arrays[name])
-        digest.update(f"{name} {described.get('sha256')}\n".encode())
-        size += described["size"]
-        parameters += int(arrays[name].size)
-    return {
-        "sha256": digest.hexdigest(),
-        "digest_of": "state_dict",
-        "size": size,
-        "parameters": parameters,
-    }
-
-
-class _DigestSink:
-    """A file object that hashes and counts written bytes, so that no pickle is kept in memory."""
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: Any) -> int:
-        block = memoryview(data)
-        self.digest.update(block)
-        self.size += block.nbytes
-        return block.nbytes
-
-
-def _describe_pickle(model: object) -> Facts:
-    import pickle
-
-    sink = _DigestSink()
+    facts: Facts = {"kind": "object", "python": describe_type(model)}
     try:
-        pickle.dump(model, sink, protocol=4)
-    except Exception as error:  # the user's __reduce__ can raise any exception
-        return {"unread": f"it can't be pickled: {type(error).__name__}: {error}"[:500]}
-    return {"sha256": sink.digest.hexdigest(), "digest_of": "pickle", "size": sink.size}
+        facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    except BaseException as error:  # a lazy module does not know the number
+        explain_failure(error)
+    return facts | {"unread": "its FLOPs were counted; log_model records its content"}
+
+
+def _describe_object(model: Any) -> Facts:
+    if is_array(model):
+        facts = describe_array(model)
+        return facts if "unread" in facts else facts | {"parameters": math.prod(facts["shape"])}
+    state = read_state(model)
+    if state is None and issubclass(type(model), Mapping):
+        state = model
+    names = [] if state is None else list(state)
+    if state and all(issubclass(type(name), str) for name in names):
+        return _describe_state_dict(state)
+    digest = digest_value(model if state is None else state)
+    return {"sha256": digest.sha256, "digest_of": "values", "size": digest.size}
+
+
+def _describe_state_dict(state: Mapping[str, Any]) -> Facts:
+    """Describe a module's state, or another mapping from names to values."""
+    lines: list[tuple[str, str]] = []
+    size = elements = 0
+    for name, value in state.items():
+        own = name.replace(_COMPILED_PREFIX, "")
+        try:
+            digest = digest_value(value, array_alone=True)
+        except BaseException as error:
+            raise UnreadableError(f"{own!r} has no digest: {explain_failure(error)}") from None
+        lines.append((own, digest.sha256))
+        size += digest.size
+        elements += digest.elements
+    content = hashlib.sha256()
+    for own, sha256 in sorted(lines):
+        name = own.replace("\\", "\\\\").replace("\n", "\\n") if "\n" in own else own
+        content.update(f"{name} {sha256}\n".encode("utf-8", "surrogatepass"))
+    facts: Facts = {"sha256": content.hexdigest(), "digest_of": "values", "size": size}
+    if all(map(is_array, state.values())):
+        facts |= {"digest_of": "state_dict", "parameters": elements}
+    return facts

@@ -27,15 +27,21 @@ def summarize_array(array: Any) -> dict[str, float | int]:
         if array.dtype.kind == "f":
             block = block[np.isfinite(block)]
         if block.size:
-            low, high = min(low, block.min().item()), max(high, block.max().item())
+            low, high = min(low, _to_number(block.min())), max(high, _to_number(block.max()))
             total += float(block.sum(dtype=np.float64))
             count += block.size
     summary: dict[str, float | int] = {}
     if count:
         mean = total / count
-        summary = {"min": low, "max": high}
+        summary = {} if math.inf in (abs(low), abs(high)) else {"min": low, "max": high}
         if math.isfinite(mean):
             summary["mean"] = mean
     if count < flat.size:
         summary["not_finite"] = int(flat.size - count)
     return summary
+
+
+def _to_number(value: Any) -> float | int:
+    """Convert a numpy scalar to a Python number. Rounds long doubles, which JSON can't store."""
+    number = value.item()
+    return number if isinstance(number, (int, float)) else float(number)

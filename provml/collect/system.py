@@ -154,10 +154,10 @@ class SystemMetricsCollector:
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """The keys that a run does not record: duplicates, and the CPU share if it is estimated."""
-        return (
-            _REDUNDANT_KEYS if "cpu_percent" in self._shares else _REDUNDANT_KEYS | {"cpu_percent"}
-        )
+        """The keys that a run does not record: duplicates, and CPU shares that are estimated."""
+        if "cpu_percent" in self._shares:
+            return _REDUNDANT_KEYS
+        return _REDUNDANT_KEYS | {"cpu_percent", "cpu_per_core"}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -260,8 +260,9 @@ class SystemMetricsCollector:
         machine = self._get_machine()
         if isinstance(machine, LinuxMachine):
             cpus = self._counts[0] or os.cpu_count() or 1
+            memory = self._read_or_note(("memory_limit",), lambda: machine.memory()._asdict())
             self._limits = find_container_limits(
-                machine.proc, self._cgroup, cpus, machine.memory().total
+                machine.proc, self._cgroup, cpus, memory.get("total", 0)
             )
         return {}
 
@@ -290,11 +291,21 @@ class SystemMetricsCollector:
             if before is not None and self._cpu_before is not None:
                 self._shares = self._cpu_shares(before, self._cpu_before, used_before)
         if "cpu_percent" not in self._shares:
-            # too little time has passed for a share, so estimate it from the other running tasks
-            cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
-            running = max(0, self._get_machine().running_tasks() - 1)
-            return reading | {"cpu_percent": min(100.0, 100 * running / cpus)}
+            return reading | self._estimate_shares()
         return reading | self._shares
+
+    def _estimate_shares(self) -> dict[str, Any]:
+        """Estimate the CPU shares from the other running tasks, if too little time has passed.
+
+        Which CPUs these tasks use is not known, so each CPU gets the mean.
+        """
+        cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
+        running = max(0, self._get_machine().running_tasks() - 1)
+        shares: dict[str, Any] = {"cpu_percent": min(100.0, 100 * running / cpus)}
+        if self.include_per_cpu and self._cpu_before is not None:
+            count = len(self._cpu_before[1])
+            shares["cpu_per_core"] = [min(100.0, 100 * running / max(1, count))] * count
+        return shares
 
     def _cpu_shares(
         self,

@@ -5,15 +5,19 @@ Digest
 A table's digest is the SHA-256 of one line ``<column digest>  <name>\n`` per column, in order. The
 digest of a column covers
 
-- for values with a fixed width: the array of the values, as in `content.describe_array`;
+- for values with a fixed width: the array of the values, as in `arrays.digest_array`;
 - for text: the lengths of all values in bytes, as little-endian int64, then the values in UTF-8;
-- for other values: one line of JSON per value.
+- for other values: one line of JSON per value. The line of an object that JSON can't represent
+  holds the object's own digest.
 
 If a column has missing values, its digest first covers the mask of the values that are present.
+The digest of a column of times with a time zone begins with the line ``UTC\n``, and covers the
+times in UTC.
 
 A table has the same digest in every process, on every machine, and in each of the three libraries.
 
-Imports only `content`, `summaries` and `journal.values` from provml. Never imports a table library.
+Imports only `arrays`, `content`, `summaries`, `unreadable` and `journal.values` from provml. Never
+imports a table library.
 """
 
 from __future__ import annotations
@@ -21,11 +25,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-from provml.collect.content import Facts, digest_array
+from provml.collect.arrays import digest_array
+from provml.collect.content import Facts, manifest_line
 from provml.collect.summaries import summarize_array
+from provml.collect.unreadable import UnreadableError, describe_type, printable_text
 from provml.journal.values import encode
 
 
@@ -38,33 +45,58 @@ class TableColumn(NamedTuple):
         present: a mask that is true for the values that are not missing; None if no value is
             missing.
         values: the values that are not missing, as a numpy array or a list of objects.
+        has_zone: whether the values are times in UTC, as opposed to times without a zone.
     """
 
     name: str
     dtype: str
     present: Any
     values: Any
+    has_zone: bool = False
 
 
-def describe_table(data: object) -> Facts | None:
-    """Describe a table; return None for any other object.
+DigestCell = Callable[[object], str]
+"""A function that returns the digest of an object that JSON can't represent."""
+
+_TEXT_MODULES: Final = ("datetime", "decimal", "pandas", "pathlib", "polars", "pyarrow", "uuid")
+"""The modules of the classes whose ``repr`` depends only on the value."""
+
+
+def is_table(data: object) -> bool:
+    """Return True for a table, a column or an index of pandas, polars or Arrow."""
+    kind: Any = type(data)
+    return _find_reader(kind) is not None
+
+
+def describe_table(data: object, digest_cell: DigestCell) -> Facts:
+    """Describe a table, a column or an index for which `is_table` returns True.
 
     Reads the table once. Needs additional memory for one column at a time.
+
+    Args:
+        data: the table.
+        digest_cell: the function that computes the digests of objects in cells.
+
+    Raises:
+        UnreadableError: a cell has no stable content.
+        BaseException: the table's library, or the class of a cell, raised an exception.
     """
-    columns = _find_columns(data)
-    if columns is None:
-        return None
-    kind = type(data)
-    facts: Facts = {"kind": "table", "python": f"{kind.__module__}.{kind.__qualname__}"}
+    kind: Any = type(data)
+    read_columns = _find_reader(kind)
+    if read_columns is None:
+        raise UnreadableError(f"a {describe_type(data)} is not a table")
+    columns = read_columns(data)
+    facts: Facts = {"kind": "table", "python": describe_type(data)}
     digest = hashlib.sha256()
     schema: dict[str, str] = {}
     summary: dict[str, Any] = {}
     size = rows = 0
     for column in columns:
-        name = column.name if column.name not in schema else f"{column.name} {len(schema)}"
-        column_digest, column_size = _digest_column(column)
-        digest.update(f"{column_digest}  {column.name}\n".encode("utf-8", "backslashreplace"))
-        schema[name] = column.dtype
+        name = printable_text(column.name)
+        name = name if name not in schema else f"{name} {len(schema)}"
+        column_digest, column_size = _digest_column(column, digest_cell)
+        digest.update(manifest_line(column_digest, column.name.encode("utf-8", "backslashreplace")))
+        schema[name] = printable_text(column.dtype)
         rows = len(column.values) if column.present is None else len(column.present)
         column_summary = _summarize_column(column, rows)
         if column_summary:
@@ -84,8 +116,8 @@ def _summarize_column(column: TableColumn, rows: int) -> dict[str, Any]:
     return summary | ({"missing": missing} if missing else {})
 
 
-def _digest_column(column: TableColumn) -> tuple[str, int]:
-    digest = hashlib.sha256()
+def _digest_column(column: TableColumn, digest_cell: DigestCell) -> tuple[str, int]:
+    digest = hashlib.sha256(b"UTC\n" if column.has_zone else b"")
     size = 0
     if column.present is not None:
         digest.update(digest_array(column.present).encode())
@@ -104,10 +136,31 @@ def _digest_column(column: TableColumn) -> tuple[str, int]:
             size += len(block)
         return digest.hexdigest(), size
     for value in values:
-        line = json.dumps(encode(_to_python(value)), sort_keys=True).encode() + b"\n"
+        content = _encode_cell(value, digest_cell)
+        line = json.dumps(content, sort_keys=True).encode() + b"\n"
         digest.update(line)
         size += len(line)
     return digest.hexdigest(), size
+
+
+def _encode_cell(value: Any, digest_cell: DigestCell) -> Any:
+    """Encode a cell as JSON. An object that JSON can't represent becomes its digest."""
+    own = _to_python(value)
+    if _has_stable_text(own):
+        return encode(own)
+    return {"$": digest_cell(value), "type": "digest"}
+
+
+def _has_stable_text(value: Any) -> bool:
+    """Return whether `encode` gives a value a text that depends only on its content."""
+    kind = type(value)
+    if issubclass(kind, (str, int, float, bytes, bytearray, type(None))):
+        return True
+    if issubclass(kind, dict):
+        return all(map(_has_stable_text, dict.values(value)))
+    if issubclass(kind, (list, set, frozenset)):
+        return all(map(_has_stable_text, value))
+    return str(kind.__module__).partition(".")[0] in _TEXT_MODULES
 
 
 def _to_python(value: Any) -> Any:
@@ -121,19 +174,18 @@ def _to_python(value: Any) -> Any:
     return [_to_python(member) for member in value] if isinstance(value, (list, tuple)) else value
 
 
-def _find_columns(data: Any) -> Iterator[TableColumn] | None:
-    root = type(data).__module__.partition(".")[0]
-    module = sys.modules.get(root)
-    if root == "pandas" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]
-        return _pandas_columns(data)
-    if root == "polars" and isinstance(data, (module.DataFrame, module.Series)):  # type: ignore[union-attr]
-        return _polars_columns(data)
-    if root == "pyarrow" and isinstance(data, (module.Table, module.RecordBatch)):  # type: ignore[union-attr]
-        return _arrow_columns(data)
+@lru_cache(maxsize=256)
+def _find_reader(kind: type) -> Callable[[Any], Iterator[TableColumn]] | None:
+    """Return the function that yields the columns of a table; None for other classes."""
+    for name, classes, read_columns in _LIBRARIES:
+        module = sys.modules.get(name)
+        own = tuple(c for c in (getattr(module, c, None) for c in classes) if isinstance(c, type))
+        if own and issubclass(kind, own):
+            return read_columns
     return None
 
 
-def _pandas_columns(data: Any) -> Iterator[TableColumn]:
+def _read_pandas(data: Any) -> Iterator[TableColumn]:
     """Yield a pandas table's columns. The index comes first, unless it only numbers the rows."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
@@ -144,14 +196,31 @@ def _pandas_columns(data: Any) -> Iterator[TableColumn]:
         yield _pandas_column(str(name), frame.iloc[:, place])
 
 
+def _read_pandas_values(data: Any) -> Iterator[TableColumn]:
+    """Yield the columns of a pandas index, or the only column of a pandas array."""
+    pandas = sys.modules["pandas"]
+    if isinstance(data, pandas.MultiIndex):
+        yield from _read_pandas(data.to_frame(index=False))
+    else:
+        name = getattr(data, "name", None)
+        yield _pandas_column("0" if name is None else str(name), pandas.Series(data))
+
+
 def _pandas_column(name: str, series: Any) -> TableColumn:
     dtype = str(series.dtype)
     if dtype == "category":
         series = series.astype(series.cat.categories.dtype)
-    if getattr(series.dtype, "tz", None) is not None:
+    if hasattr(series.dtype, "pyarrow_dtype"):
+        stored = sys.modules["pyarrow"].chunked_array([series.array.__arrow_array__()])
+        return _arrow_column(name, stored)._replace(dtype=dtype)
+    has_zone = getattr(series.dtype, "tz", None) is not None
+    if has_zone:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     if type(series.dtype).__module__.startswith("numpy") and series.dtype.kind != "O":
-        return TableColumn(name, dtype, None, series.to_numpy())
+        if series.dtype.kind in "mM" and series.hasnans:
+            present = series.notna().to_numpy()
+            return TableColumn(name, dtype, present, series.to_numpy()[present], has_zone)
+        return TableColumn(name, dtype, None, series.to_numpy(), has_zone)
     present = series.notna().to_numpy()
     kept = series[present]
     target = getattr(series.dtype, "numpy_dtype", None)  # only nullable numeric types have it
@@ -164,31 +233,55 @@ def _pandas_column(name: str, series: Any) -> TableColumn:
     return TableColumn(name, dtype, None if present.all() else present, values)
 
 
-def _polars_columns(data: Any) -> Iterator[TableColumn]:
+def _read_polars(data: Any) -> Iterator[TableColumn]:
     for series in data.get_columns() if hasattr(data, "get_columns") else [data]:
         dtype = series.dtype
         kept = series.drop_nulls()
-        fixed = dtype.is_numeric() and not dtype.is_decimal()
-        fixed = fixed or str(dtype) == "Boolean" or str(dtype).startswith(("Datetime", "Duration"))
+        name = str(dtype)
+        fixed = dtype.is_numeric() and not dtype.is_decimal() and "128" not in name
+        fixed = fixed or name == "Boolean" or name.startswith(("Datetime", "Duration"))
         present = series.is_not_null().to_numpy() if len(kept) != len(series) else None
         yield TableColumn(
-            series.name, str(dtype), present, kept.to_numpy() if fixed else kept.to_list()
+            series.name,
+            name,
+            present,
+            kept.to_numpy() if fixed else kept.to_list(),
+            getattr(dtype, "time_zone", None) is not None,
         )
 
 
-def _arrow_columns(data: Any) -> Iterator[TableColumn]:
-    types = sys.modules["pyarrow"].types
+def _read_arrow(data: Any) -> Iterator[TableColumn]:
     for name, stored in zip(data.schema.names, data.columns, strict=True):
-        own = stored.type
-        dtype = str(own)
-        column = stored
-        if types.is_dictionary(own):
-            own = own.value_type
-            column = stored.cast(own)
-        missing = column.null_count
-        present = column.is_valid().to_numpy(zero_copy_only=False) if missing else None
-        kept = column.drop_null() if missing else column
-        fixed = types.is_integer(own) or types.is_floating(own) or types.is_boolean(own)
-        fixed = fixed or types.is_timestamp(own) or types.is_duration(own)
-        values = kept.to_numpy(zero_copy_only=False) if fixed else kept.to_pylist()
-        yield TableColumn(str(name), dtype, present, values)
+        yield _arrow_column(str(name), stored)
+
+
+def _read_arrow_values(data: Any) -> Iterator[TableColumn]:
+    yield _arrow_column("0", data)
+
+
+def _arrow_column(name: str, stored: Any) -> TableColumn:
+    types = sys.modules["pyarrow"].types
+    own = stored.type
+    dtype = str(own)
+    column = stored
+    if types.is_dictionary(own):
+        own = own.value_type
+        column = stored.cast(own)
+    missing = column.null_count
+    present = column.is_valid().to_numpy(zero_copy_only=False) if missing else None
+    kept = column.drop_null() if missing else column
+    fixed = types.is_integer(own) or types.is_floating(own) or types.is_boolean(own)
+    fixed = fixed or types.is_timestamp(own) or types.is_duration(own)
+    values = kept.to_numpy(zero_copy_only=False) if fixed else kept.to_pylist()
+    has_zone = types.is_timestamp(own) and own.tz is not None
+    return TableColumn(name, dtype, present, values, has_zone)
+
+
+_LIBRARIES: Final = (
+    ("pandas", ("DataFrame", "Series"), _read_pandas),
+    ("polars", ("DataFrame", "Series"), _read_polars),
+    ("pyarrow", ("Table", "RecordBatch"), _read_arrow),
+    ("pyarrow", ("Array", "ChunkedArray"), _read_arrow_values),
+    ("pandas", ("Index",), _read_pandas_values),
+    ("pandas.api.extensions", ("ExtensionArray",), _read_pandas_values),
+)

@@ -5,6 +5,7 @@ The nodes of a group have the same kind and type, and belong to the same activit
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Set
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ MOST_NODES: Final = 50_000
 
 _SHARED: Final = -1
 _LEAST_GROUPED: Final = 3
+_SIZE: Final = re.compile(r"[0-9]{1,20}")
 _OPEN_UP_TO: Final = 40
 _LONGEST: Final = 20_000
 _CURVE_POINTS: Final = 120_000
@@ -385,7 +387,7 @@ def _node_texts(node: _DiagramNode, values: dict[str, str]) -> tuple[str, str]:
         return values.get("provml:experiment", label), f"{values['provml:status']}"
     if "prov:value" in values:
         return label, _shorten_number(values["prov:value"])
-    if "provml:size" in values:
+    if _SIZE.fullmatch(values.get("provml:size", "")):
         size = size_text(int(values["provml:size"]))
         return label, f"{_split_camel_case(kind)}{_version_suffix(node.name)}, {size}"
     if kind == "Event" and node.start is not None:

@@ -9,7 +9,6 @@ Imports only `errors` from provml.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 import sys
@@ -83,7 +82,8 @@ def _find_fields(value: Any) -> tuple[Iterable[Any] | None, Callable[[Any], Any]
     get = functools.partial(getattr, value)
     if isinstance(value, type):
         return None, get
-    if dataclasses.is_dataclass(value):
+    dataclasses = sys.modules.get("dataclasses")  # importing it would load inspect
+    if dataclasses is not None and dataclasses.is_dataclass(value):
         return [field.name for field in dataclasses.fields(value)], get
     if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
         return list(kind._fields), get

@@ -255,6 +255,23 @@ class WriterFiles:
         check_format_version(self.events_path, record.get("format"))
         return record if not has_checksums or self._is_intact(line, record) else {}
 
+    def read_identity(self) -> Record | None:
+        """Return the facts about the writing process, even if the line's checksum does not match.
+
+        Use them only to find out whether the process is alive: even damaged facts tell more than
+        none. Returns an empty dict if the line can't be parsed, and None if the file has no
+        complete line.
+        """
+        try:
+            with self.open_events() as file:
+                line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
+        except OSError:
+            return None
+        record = _parse_line(line)
+        if record is not None and record.get("record") == "writer":
+            return record
+        return {} if line.endswith(b"\n") else None
+
     def _is_intact(self, line: bytes, record: Record, offset: int | None = None) -> bool:
         """Return whether a line is intact and in its place, and remove its seal from its record."""
         at = record.get("at")

@@ -6,9 +6,11 @@ provml, and imports numpy only to read points.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import to_datetime, to_time_ns
@@ -17,7 +19,7 @@ from provml.base.results import Point, PointPage
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
-from provml.journal.reader import Journal
+from provml.journal.reader import Journal, read_events_stamp
 from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:
@@ -264,21 +266,54 @@ def decode_metadata(record: Record) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def last_values(journal: Journal, kind: str) -> dict[str, Any]:
-    """Return the last recorded value of each name.
+class LastValues(Mapping[str, Any]):
+    """The last recorded value of each name. Reads the journal again only after it has changed."""
 
-    Args:
-        journal: the journal to read.
-        kind: the kind of record to read: ``param``, ``tag`` or ``metadata``.
-    """
-    values: dict[str, Any] = {}
-    for record in read_records(journal, kind):
-        if isinstance(record.get("name"), str):
-            try:
-                values[record["name"]] = to_logged_value(decode(record["value"]))
-            except _DECODE_ERRORS:
-                continue
-    return values
+    def __init__(
+        self, folder: Path, kind: str, open_journal: Callable[[], Journal] | None = None
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            folder: the run's folder.
+            kind: the kind of record to read: ``param``, ``tag`` or ``metadata``.
+            open_journal: a function that opens the run's journal; by default `Journal`.
+        """
+        self._folder, self._kind = folder, kind
+        self._open_journal = open_journal or partial(Journal, folder)
+        self._stamp: object = None
+        self._encoded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        self._refresh()
+        return to_logged_value(decode(self._encoded[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        self._refresh()
+        return iter(list(self._encoded))
+
+    def __len__(self) -> int:
+        self._refresh()
+        return len(self._encoded)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the last value of each name. Changes to the result affect no later result."""
+        self._refresh()
+        return {name: to_logged_value(decode(value)) for name, value in self._encoded.items()}
+
+    def _refresh(self) -> None:
+        stamp = read_events_stamp(self._folder)  # before the records, to notice later ones
+        if stamp == self._stamp and stamp is not None:
+            return
+        self._encoded = {}
+        for record in read_records(self._open_journal(), self._kind):
+            if isinstance(record.get("name"), str):
+                try:
+                    to_logged_value(decode(record["value"]))
+                except _DECODE_ERRORS:
+                    continue
+                self._encoded[record["name"]] = record["value"]
+        self._stamp = stamp
 
 
 # -- points of a group -----------------------------------------------------------------------------

@@ -143,6 +143,23 @@ class Journal:
         return sum(files.unchecked for files in self.writers)
 
 
+def read_events_stamp(folder: Path) -> list[tuple[str, int, int]] | None:
+    """Return the name, size and time of each events file of a run; they change with each record.
+
+    Returns None if the journal can't be listed.
+    """
+    path = Path(os.path.abspath(folder), layout.JOURNAL_FOLDER)
+    try:
+        with OpenFolder(store_root(folder), path) as held:
+            return sorted(
+                (name, status.st_size, status.st_mtime_ns)
+                for name, status in held.read_statuses()
+                if name.endswith(layout.EVENTS_SUFFIX)
+            )
+    except OSError:
+        return None
+
+
 def describe_damage(damage: Mapping[str, int]) -> str | None:
     """Return a note for the user about skipped content; None if nothing was skipped."""
     if not damage:

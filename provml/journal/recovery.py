@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from provml.journal.status import check_writer, describe_writer
 from provml.journal.verification import count_lines
 
 _SEARCH_BYTES: Final = 2**20
+_LOCK_WAIT_S: Final = 60.0
+_LOCK_PAUSE_S: Final = 0.02
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
@@ -55,12 +58,12 @@ class _OpenWriter:
     @property
     def liveness(self) -> Liveness:
         """Whether the writing process is alive."""
-        return check_writer(self.files, self.identity)
+        return check_writer(self.files)
 
     @property
     def description(self) -> str:
         """A description of the writing process, for messages."""
-        return describe_writer(self.files, self.identity)
+        return describe_writer(self.files)
 
 
 def recover(run_folder: Path, force: bool = False) -> list[str]:
@@ -128,10 +131,17 @@ def _refuse_living(run_folder: Path, owners: list[_OpenWriter], force: bool) -> 
 
 
 @contextmanager
-def lock_journal(run_folder: Path) -> Iterator[None]:
+def lock_journal(run_folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
     """Hold an exclusive lock on a run's journal folder, if its file system supports locks.
 
-    Does nothing if there is no such folder. Raises StoreError if the folder is a link.
+    Does nothing if there is no such folder.
+
+    Args:
+        run_folder: the run's folder.
+        wait_s: how many seconds to wait while another process holds the lock.
+
+    Raises:
+        StoreError: another process still holds the lock, or the folder is a link.
     """
     run_folder = Path(os.path.abspath(run_folder))
     folder = run_folder / layout.JOURNAL_FOLDER
@@ -141,13 +151,28 @@ def lock_journal(run_folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        except OSError:
-            pass  # harmless: one end line counts, even if two recoveries write one each
+        _lock_within(fd, folder, wait_s)
         yield
     finally:
         os.close(fd)
+
+
+def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:  # the other process may be stopped
+                raise StoreError(
+                    f"another process has locked {folder} for more than {wait_s:g} s: it may be "
+                    "recovering the run, so wait for it or end it"
+                ) from None
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:
+            return  # harmless: one end line counts, even if two recoveries write one each
+        else:
+            return
 
 
 def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:

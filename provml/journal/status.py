@@ -96,7 +96,7 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
     last_owners: dict[object, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
-        ending = _find_writer_end(files, header, writer)
+        ending = _find_writer_end(files, header)
         # if the writer line is missing: the first writer is an owner, and only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             last_owners[_find_rank(writer)] = ending
@@ -118,7 +118,7 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
     )
 
 
-def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any]) -> _WriterEnd:
+def _find_writer_end(files: WriterFiles, header: Header) -> _WriterEnd:
     end = files.end_record()
     status = end.get("status")
     if status in _STATUSES_BY_SEVERITY and _is_time(end.get("time")):
@@ -132,8 +132,8 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
         )
     if header.status in _STATUSES_BY_SEVERITY:  # a full disk prevented writing the end line
         return _WriterEnd(str(header.status), True, header.ended_ns)
-    where = describe_writer(files, writer)
-    liveness = check_writer(files, writer)
+    where = describe_writer(files)
+    liveness = check_writer(files)
     if liveness.is_alive:
         return _WriterEnd("running", reason=where)
     if liveness.is_alive is False:
@@ -145,16 +145,12 @@ def _find_writer_end(files: WriterFiles, header: Header, writer: dict[str, Any])
     return _WriterEnd("crashed", reason=f"{silence}; {doubt}")
 
 
-def describe_writer(files: WriterFiles, writer: dict[str, Any]) -> str:
-    """Return a description of the process that wrote these files, for messages.
-
-    Args:
-        files: the writer's files.
-        writer: its ``writer`` record; empty if it can't be read.
-    """
-    if not writer:
+def describe_writer(files: WriterFiles) -> str:
+    """Return a description of the process that wrote these files, for messages."""
+    identity = files.read_identity()
+    if not identity:
         return f"the unknown process that wrote {files.name}"
-    return f"process {writer.get('pid')} on {writer.get('host')}"
+    return f"process {identity.get('pid')} on {identity.get('host')}"
 
 
 def _is_time(value: object) -> bool:
@@ -172,25 +168,23 @@ def find_owner_ranks(run_folder: Path) -> set[int | None]:
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
 
-def check_writer(files: WriterFiles, writer: dict[str, Any]) -> Liveness:
-    """Return whether a writer's process is alive, or that this can't be checked from here.
-
-    Args:
-        files: the writer's files.
-        writer: its ``writer`` record; empty if it can't be read.
-    """
+def check_writer(files: WriterFiles) -> Liveness:
+    """Return whether the process that writes these files is alive, or why that can't be checked."""
+    identity = files.read_identity()
     try:
         with files.open_events() as file:
-            is_held = is_lock_held(file.fileno(), writer)
+            is_held = is_lock_held(file.fileno(), identity or {})
     except OSError:
         is_held = None
-    if writer:
-        return check_process(writer, is_held)
-    # the first line is damaged, or an early version of provml has just created the file
+    if identity:
+        return check_process(identity, is_held)
     if is_held:
         return Liveness(True)
+    if identity is not None:
+        return Liveness(None, f"the first line of {files.events_path.name} is damaged")
+    # an early version of provml has just created the file, or was killed then
     if _has_changed(files.open_events, _FIRST_LINE_NS):
-        return Liveness(None, "its files do not say yet which process writes them")
+        return Liveness(None, f"{files.events_path.name} is still empty")
     return Liveness(False)
 
 

@@ -21,7 +21,7 @@ import io
 import time
 import tokenize
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -31,6 +31,7 @@ from provml.errors import QueryError
 from provml.model.names import encoded_path
 
 _LONGEST: Final = 10_000
+_MOST_COLUMNS: Final = 60
 _FIELDS: Final = ("last", "min", "max", "count")
 _COLLECTIONS: Final = ("params", "tags", "metrics")
 _TEXTS: Final = (
@@ -110,7 +111,17 @@ def compile_condition(expression: str) -> Sql:
 
     Raises QueryError if the expression is not a valid condition. The message includes the position.
     """
-    return _Compiler(expression).condition(_parse_expression(expression))
+    compiler = _Compiler(expression, names_values=True)
+    condition = compiler.condition(_parse_expression(expression))
+    if not compiler.columns:
+        return condition
+    # compute each value once, however often the condition names it
+    values = ", ".join(f"{value.text} AS {name}" for value, name in compiler.columns.items())
+    params = tuple(param for value in compiler.columns for param in value.params)
+    return Sql(
+        f"r.run IN (SELECT r.run FROM (SELECT r.*, {values} FROM runs r) r WHERE {condition.text})",
+        (*params, *condition.params),
+    )
 
 
 def compile_value(expression: str) -> tuple[Sql, Sql]:
@@ -156,7 +167,9 @@ def _parse_expression(expression: str) -> ast.expr:
         raise QueryError(
             f"column {column} of {expression!r:.80}: not an expression: {error.msg}; {_HINT}"
         ) from None
-    except (ValueError, RecursionError, MemoryError):
+    except (RecursionError, MemoryError):
+        raise QueryError(f"{expression!r:.80} is nested too deeply: simplify it") from None
+    except ValueError:
         raise QueryError(f"{expression!r:.80} is not an expression") from None
 
 
@@ -180,8 +193,18 @@ def _check_unicode(text: str) -> str:
 
 
 class _Compiler:
-    def __init__(self, expression: str) -> None:
+    """Translates one expression.
+
+    Attributes:
+        columns: the SQL of each value that the expression names, with the name of its column. Empty
+            unless ``names_values`` is True.
+        names: the parameters, tags and metrics that the expression names.
+    """
+
+    def __init__(self, expression: str, names_values: bool = False) -> None:
         self._expression = expression.strip()
+        self._names_values = names_values
+        self.columns: dict[Sql, str] = {}
         self.names: list[RecordedName] = []
 
     def _refuse(self, node: ast.expr, what: str) -> NoReturn:
@@ -336,9 +359,9 @@ class _Compiler:
             names = [self._one_name(node, keys) for keys, _ in steps]
             kind, name = "param" if root == "params" else "tag", ".".join(names)
             self.names.append(RecordedName(kind, name))
-            return _setting_value(kind, name)
+            return self._name_value(node, _setting_value(kind, name))
         if root == "metrics":
-            return self._metric(node, steps)
+            return self._name_value(node, self._metric(node, steps))
         if steps:
             self._refuse(node, f"{root!r} has no fields: write only {root}")
         if root in _TEXTS:
@@ -354,6 +377,20 @@ class _Compiler:
             return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
         known = ", ".join((*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty"))
         self._refuse(node, f"unknown name {root!r}: put text in quotes, or use one of {known}")
+
+    def _name_value(self, node: ast.expr, value: _Value) -> _Value:
+        """Replace a value's SQL with the name of the column that contains the value."""
+        if not self._names_values:
+            return value
+        number, text = (
+            None
+            if sql is None
+            else Sql(f"r.{self.columns.setdefault(sql, f'value_{len(self.columns)}')}")
+            for sql in (value.number, value.text)
+        )
+        if len(self.columns) > _MOST_COLUMNS:
+            self._refuse(node, "the condition names too many parameters, tags and metrics")
+        return replace(value, number=number, text=text)
 
     def _path(self, node: ast.expr) -> tuple[str, list[tuple[tuple[Any, ...], bool]]]:
         """Split a value such as ``metrics.loss["a", "b"].min`` into its first name and its steps.

@@ -257,6 +257,20 @@ class QuestionDatabase:
                     self.refresh()
             return self._fetch_answer(query, params)
 
+    def ask_condition(
+        self, tables: Collection[str], query: str, params: Sequence[Any]
+    ) -> TableAnswer:
+        """Run a query that contains a user's condition, as `ask` does.
+
+        Raises QueryError if DuckDB rejects the query, because the condition is too deeply nested.
+        """
+        import duckdb
+
+        try:
+            return self.ask(tables, query, params)
+        except duckdb.Error as error:
+            raise QueryError(f"the condition is too complex: {_one_line_message(error)}") from None
+
     def ask_sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Run a user's query, which can read every table but can't change anything.
 

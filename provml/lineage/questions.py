@@ -157,11 +157,11 @@ class Store:
             query += " LIMIT ?"
             params.append(limit)
         self.refresh()
-        answer = self._database.ask(["runs", "params", "series"], query, params)
+        answer = self._database.ask_condition(["runs", "params", "series"], query, params)
         names = [] if where is None else conditions.find_names(where, is_condition=True)
         for expression in (*show, *([] if sort is None else [sort.lstrip().removeprefix("-")])):
             names += conditions.find_names(expression, is_condition=False)
-        answer.notes = [*self.notes(), *self._unknown_names(names)]
+        answer.notes = [*self.notes(), *self._unknown_names(list(dict.fromkeys(names)))]
         return _unpack_values(answer)
 
     def _unknown_names(self, names: list[RecordedName]) -> list[str]:

@@ -93,7 +93,7 @@ def content_attributes(content: Record) -> Attributes:
         attributes.append(("provml:uri", Iri(content["uri"])))
     if content.get("modified") is not None:
         attributes.append(("provml:modifiedAt", check_time(content["modified"])))
-    for key in ("shape", "members", "schema", "summary", "transforms"):
+    for key in ("links", "skipped", "shape", "members", "schema", "summary", "transforms"):
         if content.get(key) is not None:
             attributes.append((f"provml:{key}", json_literal(content[key])))
     if isinstance(content.get("unread"), str):

@@ -109,8 +109,9 @@ def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str
     low, high, first, last = series.minimum, series.maximum, series.first_ns, series.last_ns
     if low is None or high is None or first is None or last is None or last <= first:
         return []
+    counted = int(high) - int(low)
     peaks = {workload.peak for workload in workloads}
-    return rate_attributes((high - low) / (last - first) * 1e9, peaks)
+    return rate_attributes(counted / (last - first) * 1e9, peaks)
 
 
 def rate_attributes(per_second: float, peaks: set[float | None]) -> list[tuple[str, Any]]:

@@ -491,8 +491,8 @@ def _series_attributes(series: RunSeries) -> list[tuple[str, Any]]:
     if series.rank is not None:
         attributes.append(("provml:rank", series.rank))
     if series.minimum is not None and series.maximum is not None:
-        attributes.append(("provml:min", series.minimum))
-        attributes.append(("provml:max", series.maximum))
+        attributes.append(("provml:min", typed_literal(series.minimum)))
+        attributes.append(("provml:max", typed_literal(series.maximum)))
     if series.mean is not None and series.kind not in (FLOPS, CUMULATIVE):
         attributes.append(("provml:mean", series.mean))
     if series.count:

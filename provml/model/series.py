@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
@@ -27,6 +28,7 @@ _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
 """Runs with fewer samples than this keep their blocks in memory for later passes (about 2 MB)."""
 
+Number = int | float | Decimal
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
 """The fields that identify a series.
 
@@ -50,8 +52,8 @@ class RunSeries:
     count: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
-    minimum: int | float | None = None
-    maximum: int | float | None = None
+    minimum: Number | None = None
+    maximum: Number | None = None
     last: Any = None
     total: float = 0.0
     numbers: int = 0
@@ -161,11 +163,13 @@ class Block:
         )
 
 
-def _find_extremes(values: Any) -> tuple[int | float, int | float] | None:
+def _find_extremes(values: Any) -> tuple[Number, Number] | None:
     import numpy as np
 
     if isinstance(values, list):
-        numbers = [v for v in values if isinstance(v, int)]
+        numbers = [
+            v for v in values if isinstance(v, int) or (isinstance(v, Decimal) and not v.is_nan())
+        ]
         return (min(numbers), max(numbers)) if numbers else None
     if values.dtype.kind == "f":
         values = values[~np.isnan(values)]

@@ -11,7 +11,8 @@ from typing import BinaryIO, Final
 
 from provml.errors import DocumentError, MissingExtraError
 
-MAX_BYTES: Final = 64 * 2**20
+MAX_BYTES: Final = 2**30
+"""The default limit. The document of a run with a million samples has about 760 MB."""
 """The default limit on a document's size, after decompression."""
 
 MAX_BRACKETS: Final = 100_000

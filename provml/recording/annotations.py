@@ -44,19 +44,25 @@ class MetadataUpdate(NamedTuple):
 class Params(Mapping[str, Any]):
     """The parameters of a run, as `Run.params` returns them.
 
-    Each access reads the parameters from the journal.
+    Each access covers the parameters that all processes have recorded so far. It reads the journal
+    again only if the journal has changed.
     """
 
     def __init__(self, run: Annotations) -> None:
         """Internal: read `Run.params` instead of creating an instance."""
         self._run = run
+        self._last: Mapping[str, Any] | None = None
 
     def set(self, /, **params: Any) -> None:
         """Record each keyword argument as a parameter; see `Run.log_params`."""
         self._run.log_params(params)
 
-    def _values(self) -> dict[str, Any]:
-        return self._run._last_values("param")
+    def _values(self) -> Mapping[str, Any]:
+        if self._last is None:
+            from provml.journal.history import LastValues
+
+            self._last = LastValues(self._run.path, "param")
+        return self._last
 
     def __getitem__(self, name: str) -> Any:
         return self._values()[name]
@@ -68,7 +74,7 @@ class Params(Mapping[str, Any]):
         return len(self._values())
 
     def __repr__(self) -> str:
-        return f"<provml.Params {self._values()!r}>"
+        return f"<provml.Params {dict(self._values())!r}>"
 
 
 class Annotations(Recorder):
@@ -251,11 +257,6 @@ class Annotations(Recorder):
         from provml.journal.history import find_spans
 
         return find_spans(self._journal(), name, source, since, until)
-
-    def _last_values(self, kind: str) -> dict[str, Any]:
-        from provml.journal.history import last_values
-
-        return last_values(self._journal(), kind)
 
     def _journal(self) -> Journal:
         from provml.journal.reader import Journal

@@ -64,21 +64,44 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
 
 def _explain_refusal(name: str, value: object) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-    shape = getattr(value, "shape", None)
-    if shape is not None and math.prod(shape) == 1:
-        dtype = getattr(value, "dtype", kind)
+    try:
+        return f"metric {name!r}: " + _explain_array_refusal(kind, value)
+    except Exception as error:  # the attributes of a lazy or nested tensor raise errors
         return (
-            f"metric {name!r}: a value of dtype {dtype} cannot be stored exactly in 64 bits: "
-            f"{value!r:.80}; to round it, convert it with float()"
+            f"metric {name!r}: the value is a {kind} that can't be read: "
+            f"{type(error).__name__}: {str(error)[:200]}"
         )
-    if shape is not None:
+
+
+def _explain_array_refusal(kind: str, value: object) -> str:
+    if getattr(value, "is_meta", False) is True:
+        return f"the value is a {kind} on the meta device, which stores no values"
+    shape = getattr(value, "shape", None)
+    if shape is None:
         return (
-            f"metric {name!r}: a {kind} of shape {tuple(shape)} is not a single value; log its "
-            "mean, each element under a different name, or a numpy array of at most 4,096 numbers"
+            f"a value must be a number, str, bytes, or a small numpy array, not {kind}: "
+            f"{value!r:.80}"
+        )
+    if hasattr(value, "mask") and hasattr(value, "filled"):
+        return (
+            f"a masked array of shape {tuple(shape)} has elements without a value; log its mean, "
+            "or log value.compressed(), the elements that are not masked"
+            if math.prod(shape) != 1
+            else "the value is masked, so there is no value to log; skip it, or log float('nan')"
+        )
+    if math.prod(shape) == 1:
+        dtype = getattr(value, "dtype", kind)
+        if "complex" in str(dtype):
+            return "a complex number is not a single value; log its real and its imaginary part"
+        if "datetime" in str(dtype) or "timedelta" in str(dtype):
+            return f"a value of dtype {dtype} is not a number; log it in seconds"
+        return (
+            f"a value of dtype {dtype} cannot be stored exactly in 64 bits: {value!r:.80}; to "
+            "round it, convert it with float()"
         )
     return (
-        f"metric {name!r}: a value must be a number, str, bytes, or a small numpy array, "
-        f"not {kind}: {value!r:.80}"
+        f"a {kind} of shape {tuple(shape)} is not a single value; log its mean, each element under "
+        "a different name, or a numpy array of at most 4,096 numbers"
     )
 
 

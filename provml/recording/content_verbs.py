@@ -41,10 +41,11 @@ class ContentVerbs(Recorder):
 
         Args:
             name: any Unicode text. Different content under the same name is recorded as a revision.
-            data: a file, folder or URI; an array or tensor, or a list or mapping of these; a
-                pandas, polars or Arrow table; a torch Dataset, Subset or DataLoader; or a Hugging
-                Face dataset. For any other object, provml records the type and length but no
-                digest.
+            data: a file, folder or URI; an array, tensor or sparse matrix; a pandas, polars or
+                Arrow table; a list or mapping of these, of numbers or of text; a torch Dataset,
+                Subset, ConcatDataset or DataLoader; or a Hugging Face dataset. For any other
+                object, provml records the type and length but no digest. If an object can't be
+                read, provml records why.
             context: the context that uses the data; None means the run.
             copy: whether to copy the file or folder into the run's ``artifacts`` folder.
 
@@ -96,11 +97,9 @@ class ContentVerbs(Recorder):
             InvalidArgumentError: the name, context, step, epoch or metadata is invalid.
             RunClosedError: the run has ended.
         """
-        if not isinstance(path, (str, os.PathLike)):
-            raise InvalidArgumentError(
-                f"log_artifact takes a path, not {type(path).__name__}: {path!r:.80}"
-            )
-        own_name = os.path.basename(os.fspath(path).rstrip("/")) if name is None else name
+        if not issubclass(type(path), (str, os.PathLike)):
+            raise InvalidArgumentError(f"log_artifact takes a path, not a {type(path).__name__}")
+        own_name = _find_path_name(path) if name is None else name
         record = self._artifact(own_name, context, step, epoch, metadata)
         from provml.collect.content import describe_path
 
@@ -160,7 +159,10 @@ class ContentVerbs(Recorder):
         Args:
             name: the model's name.
             model: a file, folder or URI, or the model object. For an object, provml hashes the
-                parameters in its ``state_dict`` or, if it has none, its pickle, and stores no copy.
+                entries of its ``state_dict`` or, if it has none, the values that its pickle would
+                contain, and stores no copy. A module, its ``state_dict`` and the result of
+                ``torch.compile`` have the same digest. If an object can't be read, provml records
+                why.
             context, step, epoch: the context, step and epoch in which the model was created.
             copy: whether to copy a file or folder, as in `log_artifact`.
 
@@ -226,3 +228,14 @@ class ContentVerbs(Recorder):
 
         self._open_writer()
         self._append({"record": "environment", "time": _time_ns(), **describe_environment(names)})
+
+
+def _find_path_name(path: str | os.PathLike[str]) -> str:
+    """Return the last part of a path; the name of its class if the path object raises an error."""
+    try:
+        return os.path.basename(os.fspath(path).rstrip("/"))
+    except BaseException as error:  # a path in an object store can raise any exception
+        from provml.collect.unreadable import explain_failure
+
+        explain_failure(error)  # raises an interrupt again
+        return type(path).__name__

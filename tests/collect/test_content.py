@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -66,16 +67,96 @@ def test_a_folder_is_digested_by_its_manifest(tmp_path: Path) -> None:
     assert (one["files"], one["size"]) == (3, 7)
 
 
-def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
-    """A link out of a dataset would add foreign content to its digest; a loop would hang."""
-    folder = tmp_path / "data"
+def make_snapshot(folder: Path, content: bytes) -> Path:
+    """A folder of links, as in the cache of the Hugging Face hub."""
+    (folder / "blobs").mkdir(parents=True)
+    (folder / "blobs" / "b1").write_bytes(content)
+    snapshot = folder / "snapshots" / "abc"
+    (snapshot / "tokenizer").mkdir(parents=True)
+    (snapshot / "model.bin").symlink_to("../../blobs/b1")
+    (snapshot / "tokenizer" / "vocab").symlink_to("../../../blobs/b1")
+    return snapshot
+
+
+def test_links_to_files_are_read_and_copied(run: provml.Run, tmp_path: Path) -> None:
+    """Changed weights behind a link would go unseen, or the copy would be a dangling link."""
+    one, other = (make_snapshot(tmp_path / text, text.encode()) for text in ("one", "two"))
+    plain = tmp_path / "plain"
+    (plain / "tokenizer").mkdir(parents=True)
+    (plain / "model.bin").write_bytes(b"one")
+    (plain / "tokenizer" / "vocab").write_bytes(b"one")
+    run.log_model("m", one)
+    (recorded,) = provml.load(run.path).artifacts()
+    assert recorded.sha256 == describe_path(plain)["sha256"] != describe_path(other)["sha256"]
+    assert recorded.facts["size"] == 6
+    blob = str(tmp_path / "one" / "blobs" / "b1")
+    assert recorded.facts["links"] == {"model.bin": blob, "tokenizer/vocab": blob}
+    copy = run.path / recorded.facts["copy"]
+    assert (copy / "model.bin").read_bytes() == b"one"
+    assert not (copy / "model.bin").is_symlink()
+    (stated,) = (
+        dict(s.attributes)
+        for s in provml.load(run.path).statements()
+        if ("prov:type", "provml:Model") in s.attributes
+    )
+    assert "model.bin" in stated["provml:links"].lexical
+
+
+def test_linked_folders_are_read_and_loops_end(tmp_path: Path) -> None:
+    """A dataset on another disk would go unread, or a link to a parent would never end."""
+    folder, elsewhere = tmp_path / "data", tmp_path / "disk"
     folder.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "a").write_bytes(b"aa")
+    (elsewhere / "back").symlink_to(folder)
+    (folder / "train").symlink_to(elsewhere)
     (folder / "up").symlink_to(tmp_path)
-    (folder / "secret").symlink_to("/etc/passwd")
+    (folder / "self").symlink_to("self")
     (folder / "broken").symlink_to("nowhere")
-    facts = describe_path(folder)
-    assert facts["files"] == 3
-    assert facts["size"] == len(str(tmp_path)) + len("/etc/passwd") + len("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    (folder / "pipe").symlink_to(tmp_path / "pipe")
+    before = describe_path(folder)
+    assert before["links"] == {"train": str(elsewhere)}
+    assert before["skipped"] == {
+        "broken": "the link leads nowhere",
+        "pipe": "the link leads to a named pipe",
+        "self": f"the link can't be followed: {os.strerror(errno.ELOOP)}",
+        "train/back": "the link leads to a folder that contains it",
+        "up": "the link leads to a folder that contains it",
+    }
+    (elsewhere / "a").write_bytes(b"bb")
+    assert describe_path(folder)["sha256"] != before["sha256"]
+
+
+def test_a_copied_folder_keeps_links_that_lead_to_no_file(run: provml.Run, tmp_path: Path) -> None:
+    """The copy of a folder would fail, or contain what a loop leads to."""
+    folder = tmp_path / "data"
+    (folder / "empty").mkdir(parents=True)
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "a").write_bytes(b"a")
+    os.mkfifo(folder / "pipe")
+    run.log_artifact(folder)
+    (recorded,) = provml.load(run.path).artifacts()
+    copy = run.path / recorded.facts["copy"]
+    assert sorted(path.name for path in copy.iterdir()) == ["a", "empty", "up"]
+    assert recorded.sha256 == describe_path(folder)["sha256"]
+    assert recorded.facts["skipped"]["pipe"] == "a named pipe"
+
+
+def test_a_link_that_was_logged_says_where_it_leads(tmp_path: Path) -> None:
+    """The reader would not learn which file "latest" was."""
+    (tmp_path / "v1").write_bytes(b"1")
+    (tmp_path / "latest").symlink_to("v1")
+    facts = describe_path(tmp_path / "latest")
+    assert facts["links"] == {".": str(tmp_path / "v1")}
+    assert facts["sha256"] == sha256(b"1")
+
+
+def test_a_name_with_a_line_break_is_escaped(tmp_path: Path) -> None:
+    """One file's name could imitate the manifest lines of other files."""
+    (tmp_path / "a\nb").write_bytes(b"1")
+    line = f"\\{sha256(b'1')}  a\\nb\n"
+    assert describe_path(tmp_path)["sha256"] == sha256(line.encode())
 
 
 def test_a_missing_path_is_rejected(run: provml.Run) -> None:
@@ -89,6 +170,23 @@ def test_a_missing_path_is_rejected(run: provml.Run) -> None:
         with pytest.raises(provml.ContentNotFoundError, match="/no/such/file"):
             call()
     assert provml.load(run.path).artifacts() == []
+
+
+class CloudPath:
+    """A path in an object store, which downloads the file when its local path is needed."""
+
+    def __fspath__(self) -> str:
+        raise ConnectionError("no network")
+
+
+def test_a_path_that_fails_is_recorded(run: provml.Run) -> None:
+    """The network error of a path's own library would end the training."""
+    run.log_dataset("d", CloudPath())
+    run.log_artifact(CloudPath())
+    run.log_model("m", CloudPath())
+    recorded = provml.load(run.path).artifacts()
+    assert [content.name for content in recorded] == ["d", "CloudPath", "m"]
+    assert all("no network" in content.facts["unread"] for content in recorded)
 
 
 def test_uris_are_recorded_unread(run: provml.Run) -> None:
@@ -190,9 +288,9 @@ def test_models_are_digested_by_their_parameters() -> None:
     one, same, other = (describe_model(Net(s), Path(), None) for s in (1.0, 1.0, 2.0))
     assert one["sha256"] == same["sha256"] != other["sha256"]
     assert (one["digest_of"], one["parameters"]) == ("state_dict", 5)
-    pickled = describe_model({"coef": [1.0]}, Path(), None)
-    assert (pickled["digest_of"], len(pickled["sha256"])) == ("pickle", 64)
-    assert "can't be pickled" in describe_model(lambda: None, Path(), None)["unread"]
+    plain = describe_model({"coef": [1.0]}, Path(), None)
+    assert (plain["digest_of"], len(plain["sha256"])) == ("values", 64)
+    assert "can't be imported" in describe_model(lambda: None, Path(), None)["unread"]
 
 
 def test_versions_of_a_model_are_revisions(run: provml.Run, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,83 @@ def test_a_table_digest_is_the_same_in_every_process() -> None:
     one, other = (subprocess.check_output(command, text=True).strip() for _ in range(2))
     frame = pandas.DataFrame({"a": [1, 2], "b": ["x", None], "c": [[1], [2]]})
     assert one == other == facts(frame)["sha256"]
+
+
+def columns(values: list[Any], **types: Any) -> list[Any]:
+    """One column in a pandas type, and in the types of pandas, polars and Arrow for it."""
+    return [
+        pandas.DataFrame({"a": pandas.array(values, dtype=kind)}) for kind in types["pandas"]
+    ] + [
+        pyarrow.table({"a": pyarrow.array(values, types["arrow"])}),
+        polars.DataFrame({"a": polars.Series(values, dtype=types["polars"])}),
+    ]
+
+
+MOMENT = datetime(2026, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "types"),
+    [
+        ([1, None, 3], ("Int64", "int64[pyarrow]", pyarrow.int64(), polars.Int64)),
+        ([0.5, None], ("Float64", "double[pyarrow]", pyarrow.float64(), polars.Float64)),
+        ([True, None], ("boolean", "bool[pyarrow]", pyarrow.bool_(), polars.Boolean)),
+        (["x", None], ("string", "string[pyarrow]", pyarrow.string(), polars.String)),
+        (["x", "y"], ("category", "str", pyarrow.string(), polars.Categorical)),
+        (
+            [MOMENT, None],
+            ("datetime64[us]", "timestamp[us][pyarrow]", pyarrow.timestamp("us"), polars.Datetime),
+        ),
+        (
+            [MOMENT.replace(tzinfo=UTC), None],
+            (
+                "datetime64[us, UTC]",
+                "timestamp[us, UTC][pyarrow]",
+                pyarrow.timestamp("us", "UTC"),
+                polars.Datetime("us", "UTC"),
+            ),
+        ),
+    ],
+    ids=["int", "float", "bool", "text", "category", "naive", "aware"],
+)
+def test_extension_types_share_a_digest(values: list[Any], types: tuple[Any, ...]) -> None:
+    """The same column would have another digest in a nullable or Arrow-backed type."""
+    frames = columns(values, pandas=types[:2], arrow=types[2], polars=types[3])
+    assert len({facts(frame)["sha256"] for frame in frames}) == 1
+
+
+def test_times_with_and_without_a_zone_differ() -> None:
+    """A wall-clock time would be taken for an instant, or the zone's name would count."""
+    naive = pandas.Series(pandas.to_datetime(["2026-01-01", "2026-06-01"]))
+    utc = naive.dt.tz_localize("UTC")
+    assert facts(naive)["sha256"] != facts(utc)["sha256"]
+    assert facts(utc.dt.tz_convert("Europe/Rome"))["sha256"] == facts(utc)["sha256"]
+    assert facts(naive.dt.tz_localize("Europe/Rome"))["sha256"] != facts(utc)["sha256"]
+
+
+def test_columns_and_indexes_are_tables() -> None:
+    """An array, an index or a single column would have no digest."""
+    frame = facts(pandas.DataFrame({"0": [1, 2]}))["sha256"]
+    data = [pandas.array([1, 2]), pandas.Index([1, 2]), pandas.Series([1, 2])]
+    data += [pyarrow.array([1, 2]), pyarrow.chunked_array([[1], [2]])]
+    assert {facts(own)["sha256"] for own in data} == {frame}
+    months = [pandas.period_range(f"202{n}", periods=2, freq="M") for n in range(2)]
+    assert facts(months[0])["sha256"] != facts(months[1])["sha256"]
+    ranges = [pandas.interval_range(0, 2, closed=side) for side in ("left", "right")]
+    assert facts(ranges[0])["sha256"] != facts(ranges[1])["sha256"]
+
+
+class Cell:
+    """An object in a cell, whose default repr contains its address."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def test_objects_in_cells_are_digested_by_their_content() -> None:
+    """The digest would cover a memory address."""
+    one, same, other = (facts(pandas.DataFrame({"a": [Cell(n)]}))["sha256"] for n in (1, 1, 2))
+    assert one == same != other
 
 
 def test_a_generator_is_not_read_and_gets_a_reason() -> None:

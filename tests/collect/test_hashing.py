@@ -16,6 +16,7 @@ import provml
 from provml.cli._overview import read_overview
 from provml.collect.content import digest_folder
 from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher
+from provml.collect.user_files import FolderFiles
 from provml.journal.reader import Journal
 
 
@@ -78,7 +79,7 @@ def test_a_folder_has_the_same_digest_as_in_the_foreground(store: Path, tmp_path
         run.log_dataset("data", folder)
         assert [progress.name for progress in run.hashing] == ["data"]
     (recorded,) = provml.load(run.path).artifacts()
-    expected = digest_folder(str(folder))
+    expected = digest_folder(FolderFiles(str(folder)))
     assert {key: recorded.facts[key] for key in expected} == expected
     assert recorded.facts["files"] == 42
 
@@ -122,6 +123,61 @@ def test_a_file_changed_during_hashing_has_no_digest(tmp_path: Path) -> None:
     os.truncate(path, 3)
     hashing.finish(60)
     assert found == {1: {"unread": "it changed while it was being hashed"}}
+
+
+def test_a_file_changed_before_its_hashing_has_no_digest(store: Path, tmp_path: Path) -> None:
+    """The record of a call would have the digest of content that was written later."""
+    busy, changed = sparse(tmp_path / "busy", 2**40), sparse(tmp_path / "changed")
+    found: dict[int, Any] = {}
+    hashing = BackgroundHasher(found.__setitem__)
+    hashing.add(1, "busy", str(busy))  # keeps the only thread busy
+    hashing.add(2, "changed", str(changed))
+    with changed.open("r+b") as file:
+        file.write(b"new")
+    os.utime(changed, ns=(0, 0))
+    os.truncate(busy, 0)
+    hashing.finish(60)
+    assert found[2] == {"unread": "it changed after it was logged, before it was hashed"}
+
+
+@pytest.mark.parametrize("change", ["write", "add", "remove", "replace"])
+def test_a_folder_changed_before_its_hashing_has_no_digest(tmp_path: Path, change: str) -> None:
+    """A file that was added or changed after the call would be part of the digest."""
+    busy, folder = tmp_path / "busy", tmp_path / "data"
+    busy.mkdir()
+    folder.mkdir()
+    for number in range(4):
+        sparse(busy / f"{number}", 2**40)
+    for number in range(3):
+        (folder / f"{number}").write_bytes(b"old")
+        os.utime(folder / f"{number}", ns=(0, 0))
+    found: dict[int, Any] = {}
+    hashing = BackgroundHasher(found.__setitem__)
+    hashing.add(1, "busy", str(busy))  # keeps all threads busy
+    hashing.add(2, "data", str(folder))
+    wait_for_file_clock(tmp_path)
+    if change == "write":
+        (folder / "1").write_bytes(b"new")
+    elif change == "add":
+        (folder / "3").write_bytes(b"new")
+    elif change == "remove":
+        (folder / "1").unlink()
+    else:
+        (tmp_path / "own").write_bytes(b"old")
+        (tmp_path / "own").replace(folder / "1")
+    for path in busy.iterdir():
+        os.truncate(path, 0)
+    hashing.finish(60)
+    assert set(found[2]) == {"unread"}
+
+
+def wait_for_file_clock(folder: Path) -> None:
+    """Wait until the file system's clock, which advances in ticks, has advanced."""
+    probe = folder / "probe"
+    probe.touch()
+    first = probe.stat().st_mtime_ns
+    while probe.stat().st_mtime_ns == first:
+        probe.touch()
 
 
 def test_a_file_removed_during_hashing_is_reported(tmp_path: Path) -> None:

@@ -549,3 +549,24 @@ def test_readings_have_flat_names_and_units() -> None:
     assert find_unit("gpu.0.temperature", {}) == "Cel"
     assert find_unit("wind", {"wind": "m/s"}) == "m/s"
     assert find_unit("threads", {}) is None
+
+
+def test_a_kernel_without_buffers_keeps_the_limits(recorded: Path) -> None:
+    """A missing line of /proc/meminfo would hide the memory and the CPU limit of the container."""
+    meminfo = "MemTotal: 1000 kB\nMemFree: 100 kB\nCached: 50 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n"
+    write(recorded, {"proc/meminfo": meminfo, "sys/fs/cgroup/cpu.max": "50000 100000\n"})
+    write(recorded, {"sys/fs/cgroup/cpu.stat": "usage_usec 1\n"})
+    reading = collector_of(recorded).collect()
+    assert reading["memory_available"] == 150 * 1024
+    assert reading["cpu_limit"] == 0.5
+    (recorded / "proc/meminfo").unlink()
+    assert collector_of(recorded).collect()["cpu_limit"] == 0.5
+
+
+def test_the_first_reading_has_every_cpu(recorded: Path) -> None:
+    """A script that reads cpu_per_core would fail at its first reading."""
+    write(recorded, {"proc/stat": FILES["proc/stat"].replace("procs_running 2", "procs_running 3")})
+    collector = collector_of(recorded, include_per_cpu=True)
+    reading = collector.collect()
+    assert (reading["cpu_percent"], reading["cpu_per_core"]) == (100.0, [100.0, 100.0])
+    assert {"cpu_percent", "cpu_per_core"} <= collector.unrecorded

@@ -14,6 +14,9 @@ from waiting import LIMIT_S
 
 import provml
 
+# a changed first line is damage, which is stated in a warning
+pytestmark = pytest.mark.filterwarnings("ignore:the files of run:provml.ProvMLWarning")
+
 _LIVE = """
     import os
     import sys

@@ -11,6 +11,9 @@ import pytest
 import provml
 from provml.journal.store import scan_runs
 
+# a changed first line is damage, which is stated in a warning
+pytestmark = pytest.mark.filterwarnings("ignore:the files of run:provml.ProvMLWarning")
+
 _LIVE = """
     import sys
     import provml

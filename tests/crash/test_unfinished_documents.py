@@ -56,6 +56,7 @@ def test_recover_writes_all_missing_documents_and_removes_the_unfinished_one(unf
     assert f"wrote {unfinished}/provenance.json" in text
     assert f"wrote {unfinished}/provenance.ttl" in text
     assert sorted(file.name for file in unfinished.iterdir()) == [
+        "documents.sha256",
         "journal",
         "provenance.json",
         "provenance.ttl",

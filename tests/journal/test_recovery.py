@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -23,7 +24,10 @@ from provml.errors import JournalError, ProvMLError, ProvMLWarning, StoreError
 from provml.journal import layout
 from provml.journal.files import WriterFiles, list_writer_files
 from provml.journal.reader import Journal
-from provml.journal.recovery import find_end, recover
+from provml.journal.recovery import find_end, lock_journal, recover
+
+# damage is stated in a warning, which is not what these tests are about
+pytestmark = pytest.mark.filterwarnings("ignore:the files of run:provml.ProvMLWarning")
 
 SAMPLES = 5000
 START = """
@@ -354,6 +358,28 @@ def test_a_writer_that_cant_be_checked_is_left_alone(
     assert recover(dead, force=True) == []
 
 
+def test_a_writer_whose_first_line_is_damaged_is_left_alone(dead: Path) -> None:
+    """A bad disk makes recovery close the files of a process that it can't name."""
+    path = owner(dead).events_path
+    with path.open("r+b") as file:
+        file.write(b"?")
+    os.utime(path, (1, 1))
+    with pytest.raises(JournalError, match=r"the unknown process that wrote .* is damaged"):
+        recover(dead)
+    assert len(recover(dead, force=True)) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b'{"record":"wri'])
+def test_a_writer_that_wrote_nothing_is_dead(dead: Path, content: bytes) -> None:
+    """A run that an early version left with an empty file waits for --force."""
+    path = owner(dead).events_path
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    assert "None" not in str(provml.load(dead).reason)
+    (line,) = recover(dead)
+    assert "the unknown process that wrote " in line
+
+
 def test_a_machine_that_has_restarted_runs_no_writer(dead: Path) -> None:
     """After a power loss, each run wants --force."""
     if owner(dead).first_record()["pid_namespace"] != 0xEFFFFFFC:
@@ -450,3 +476,17 @@ def test_the_end_of_a_sparse_file_is_found_at_once(dead: Path) -> None:
         file.seek(layout.HEADER_SIZE + (2**30 + 1) * layout.RECORD_SIZE)
         file.write(b"\x01" * layout.RECORD_SIZE)
     assert find_end(path) == layout.HEADER_SIZE + (2**30 + 2) * layout.RECORD_SIZE
+
+
+def test_a_recovery_that_is_stopped_does_not_block_others_for_ever(dead: Path) -> None:
+    """A command, or the end of a training, waits as long as another process is stopped."""
+    held = os.open(dead / "journal", os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        message = r"locked .*/journal for more than 0\.1 s"
+        with pytest.raises(StoreError, match=message), lock_journal(dead, wait_s=0.1):
+            pass
+    finally:
+        os.close(held)
+    with lock_journal(dead, wait_s=0):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import provml
 from provml.journal.reader import Journal
 from provml.model import series
+from provml.model.statements import Name
 
 TRAINING = provml.Context.TRAINING
 
@@ -55,3 +57,16 @@ def test_a_few_samples_are_read_once(run: provml.Run) -> None:
     table = series.SeriesTable(Journal(run.path))
     first = list(table.blocks())
     assert all(one is other for one, other in zip(first, table.blocks(), strict=True))
+
+
+def test_decimals_have_extremes(run: provml.Run) -> None:
+    """A series of Decimals would be shown without its minimum and maximum."""
+    for value in (Decimal("1.5"), Decimal("NaN"), Decimal("0.25"), 1):
+        run.log_metric("price", value)
+    (stated,) = (
+        dict(s.attributes)
+        for s in provml.load(run.path).statements()
+        if ("provml:name", "price") in s.attributes
+        and ("prov:type", Name("provml:Series")) in s.attributes
+    )
+    assert (stated["provml:min"].lexical, stated["provml:max"].lexical) == ("0.25", "1.5")

@@ -129,3 +129,24 @@ def test_the_clock_watch_ignores_slow_corrections(monkeypatch: pytest.MonkeyPatc
     assert watch.find_change_ns() == pytest.approx(2_100_000_000, abs=50_000_000)
     assert watch.find_change_ns() == 0
     assert abs(watch.end_time_ns() - real()) < 50_000_000
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, about nested tensors
+def test_refusals_say_what_is_wrong(run: provml.Run) -> None:
+    """The message would speak of rounding, or torch's own error would end the training."""
+    import numpy as np
+
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    refused = {
+        "meta device": torch.empty((), device="meta"),
+        "is masked": np.ma.masked,
+        "masked array of shape": np.ma.array([1.0, 2.0], mask=[0, 1]),
+        "can't be read": torch.nn.LazyLinear(2).weight,
+        "sizes": torch.nested.nested_tensor([torch.ones(2)]),
+        "imaginary": torch.ones((), dtype=torch.complex64),
+        "in seconds": np.timedelta64(1, "s"),
+    }
+    for reason, value in refused.items():
+        with pytest.raises(provml.InvalidMetricError, match=reason):
+            run.log_metric("m", value)
+    assert provml.load(run.path).series_names() == []

@@ -25,6 +25,8 @@ from provml.base.settings import (
 )
 from provml.base.text import printable_path
 from provml.capture import bootstrap
+from provml.capture.arguments.command_line import read_options
+from provml.capture.arguments.recorded_settings import SETTINGS_READ
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
 from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
@@ -71,6 +73,8 @@ class CommandOptions(NamedTuple):
     """Whether to record the command's calls to other experiment trackers, such as MLflow."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
+    settings: bool = True
+    """Whether to record the settings that the command receives, as parameters."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
     """The maximum number of bytes to keep of each output stream."""
 
@@ -310,6 +314,7 @@ class _CommandRecording:
             for part in chosen
             if (part != "trackers" or self._options.trackers)
             and (part != "files" or self._options.files)
+            and (part != "arguments" or self._options.settings)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
@@ -478,7 +483,19 @@ class _CommandRecording:
             )
         if self._options.files:
             self._try_part("files", lambda: record_files(self._run, self._token))
+        if self._options.settings:
+            self._try_part("settings", self._record_options)
         self._end_run(command_exit, command_exit.reason)
+
+    def _record_options(self) -> None:
+        """Record the options of the command line, if no library has recorded the settings."""
+        if self._run.events(SETTINGS_READ):
+            return
+        options = read_options(self._program.arguments)
+        if options:
+            self._run.log_params(options)
+            metadata = {"library": "command line", "given": sorted(options)}
+            self._run.log_event(SETTINGS_READ, source=SOURCE, metadata=metadata)
 
     def _end_run(self, command_exit: CommandExit, reason: str | None) -> None:
         """End the run with the worst status of the command and all scripts that joined the run."""

@@ -32,8 +32,9 @@ from provml.base import store_files
 from provml.base.text import printable_path
 from provml.capture.files.access_log import AccessNote, NoteKind, list_access_logs, read_access_log
 from provml.collect.content import Facts, digest_manifest, write_captured
-from provml.collect.hashing import CHANGED_WHILE_HASHED, DIGEST_PENDING
+from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.source import is_secret_file
+from provml.collect.user_files import CHANGED_WHILE_HASHED
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run

@@ -18,8 +18,8 @@ from typing import Any, Final
 from provml.base.clock import to_datetime
 from provml.base.context import Context
 from provml.capture.metric_contexts import context_from_name
+from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
-from provml.capture.trackers.calls import RecordedCalls
 from provml.capture.trackers.sources import (
     TRACKER_FINISHED,
     TrackerSource,

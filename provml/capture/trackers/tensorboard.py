@@ -23,8 +23,8 @@ from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
-from provml.capture.trackers.calls import RecordedCalls
 from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import (
     TrackerSource,

@@ -21,8 +21,8 @@ from types import ModuleType
 from typing import Any, Final
 
 from provml.base.context import Context
+from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
-from provml.capture.trackers.calls import RecordedCalls
 from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import (
     TRACKER_FINISHED,

@@ -1,0 +1,46 @@
+"""Records the settings that a script receives, as parameters of the run.
+
+Each module of this package knows one library that reads settings: from the command line, from
+configuration files or from environment variables. It implements the protocol `tool_hooks.Tool`. If
+a script uses none of these libraries, `command_line` reads the options of its command.
+
+`recorded_settings` writes the parameters, and an event that says where each value came from.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from provml.capture.state import STATE
+from provml.capture.tool_hooks import Tool, ToolHooks
+
+LIBRARIES: Final = (
+    "absl_flags",
+    "argument_parser",
+    "click_command",
+    "docopt_options",
+    "fire_component",
+    "hydra_config",
+    "json_argument_parser",
+    "pydantic_model",
+    "training_arguments",
+    "tyro_config",
+)
+"""The modules of this package that know one library each."""
+
+
+class _ArgumentHooks(ToolHooks):
+    """The hooks of all libraries that read settings."""
+
+
+def install() -> None:
+    """Start recording the settings that the script reads. Idempotent."""
+    hooks = STATE.part(_ArgumentHooks)
+    if not hooks.installed:
+        hooks.install(cast(Tool, import_module(f"{__name__}.{name}")) for name in LIBRARIES)
+
+
+def uninstall() -> None:
+    """Stop recording settings, and restore the original functions of all libraries."""
+    STATE.part(_ArgumentHooks).uninstall()

@@ -1,0 +1,34 @@
+"""Records the arguments that a script reads with jsonargparse, which Lightning's CLI uses."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Final
+
+from provml.capture.arguments.recorded_settings import is_for_the_script, record_settings
+from provml.capture.recorded_calls import RecordedCalls
+from provml.recording.checks import flatten
+
+name: Final = "jsonargparse"
+modules: Final = ("jsonargparse",)
+_VERBS: Final = ("parse_args", "parse_object", "parse_path", "parse_string")
+
+
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the configuration that a parser returns."""
+    for verb in _VERBS:
+        calls.record(module.ArgumentParser, verb, _parsed)
+
+
+def _parsed(result: Any, parser: Any, *_: Any, **__: Any) -> None:
+    if not is_for_the_script(("jsonargparse", "argparse", "lightning", "pytorch_lightning")):
+        return
+    values = result.as_dict()
+    defaults = flatten(parser.get_defaults().as_dict(), "")
+    missing = object()
+    given = {
+        setting
+        for setting, value in flatten(values, "").items()
+        if repr(defaults.get(setting, missing)) != repr(value)
+    }
+    record_settings(name, values, given, {"program": parser.prog})

@@ -1,0 +1,145 @@
+"""Records settings as parameters of the active run, and where each value came from.
+
+Settings that a launcher or another installed program reads for itself are not settings of the
+training. `is_for_the_script` tells them apart by the module that calls the library.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from provml.capture.outer_run import note_missed
+from provml.capture.state import STATE
+from provml.capture.trackers.sources import find_active_run
+from provml.errors import ProvMLError
+from provml.recording.checks import flatten
+from provml.recording.joined_run import SOURCE
+from provml.recording.run import Run
+
+SETTINGS_READ: Final = "settings read"
+"""The name of the event that says which settings were given, and which have their default."""
+
+_LAUNCHERS: Final = (
+    "IPython",
+    "accelerate.commands",
+    "coverage",
+    "deepspeed.launcher",
+    "horovod.runner",
+    "hydra",
+    "ipykernel",
+    "jupyter",
+    "jupyter_core",
+    "multiprocessing",
+    "pip",
+    "provml",
+    "pytest",
+    "ray.scripts",
+    "runpy",
+    "torch.distributed",
+    "torch.utils",
+    "traitlets",
+    "wandb",
+)
+"""The modules and packages whose settings are not those of the script."""
+
+
+class _RecordedSettings:
+    """The values of the settings that this process has recorded, by name and run."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], object] = {}
+
+    def is_new(self, run: Run, name: str, value: object) -> bool:
+        """Return whether a setting is new or has changed, and remember its value."""
+        key = (str(run.path), name)
+        if key in self.values and _is_equal(self.values[key], value):
+            return False
+        self.values[key] = value
+        return True
+
+
+def record_settings(
+    library: str,
+    values: object,
+    given: Collection[str] | None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Record settings as parameters, and log an event that says which of them were given.
+
+    Args:
+        library: the name of the library that read the settings.
+        values: a mapping or configuration object. Nested names are joined by dots.
+        given: the names of the settings that the command line, a file or the environment gives.
+            All others have their default. A name also covers the names nested below it. None if
+            the library does not tell.
+        facts: further metadata for the event, such as the program's name.
+    """
+    run = find_active_run()
+    if run is None or run.closed:
+        return
+    recorded = STATE.part(_RecordedSettings)
+    flat = flatten(values, "")
+    new = {name: value for name, value in flat.items() if recorded.is_new(run, name, value)}
+    for name, value in new.items():
+        try:
+            run.log_param(name, value)
+        except ProvMLError as error:  # continue with the other settings
+            note_missed(f"{library}: the setting {name[:100]!r}", error)
+    if not new:
+        return
+    metadata: dict[str, Any] = {"library": library, **(facts or {})}
+    if given is None:
+        metadata["settings"] = sorted(new)
+    else:
+        metadata["given"] = sorted(name for name in new if _covers(given, name))
+        metadata["defaults"] = sorted(name for name in new if not _covers(given, name))
+    run.log_event(SETTINGS_READ, source=SOURCE, metadata=metadata)
+
+
+def is_for_the_script(skip: tuple[str, ...], *, has_own_arguments: bool = False) -> bool:
+    """Return whether the settings that a library has just read are settings of the script.
+
+    Args:
+        skip: the packages between the caller and this function, such as ``("argparse",)``.
+        has_own_arguments: whether the caller passed a list of arguments instead of the command
+            line. Installed packages often do this for purposes of their own.
+    """
+    caller = _find_caller((*skip, "provml.capture", "functools", "contextlib"))
+    if caller is None:
+        return True
+    name = caller.f_globals.get("__name__", "")
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if name == "__main__" and main is not None:
+        name = main.name  # python -m package.module
+    if any(name == own or name.startswith(f"{own}.") for own in _LAUNCHERS):
+        return False
+    return not (has_own_arguments and _is_installed(caller.f_code.co_filename))
+
+
+def _find_caller(skip: tuple[str, ...]) -> Any:
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not any(name == own or name.startswith(f"{own}.") for own in skip):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _is_installed(path: str) -> bool:
+    """Return whether a source file belongs to an installed package or the standard library."""
+    return "site-packages" in path or "dist-packages" in path or path.startswith(sys.base_prefix)
+
+
+def _covers(given: Collection[str], name: str) -> bool:
+    parts = name.split(".")
+    return any(".".join(parts[:length]) in given for length in range(1, len(parts) + 1))
+
+
+def _is_equal(one: object, other: object) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # arrays and other objects compare in their own way
+        return False

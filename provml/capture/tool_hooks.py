@@ -1,0 +1,80 @@
+"""Installs hooks into the packages that a script imports, in order to record its calls to them.
+
+A *tool* is a module or object that implements the `Tool` protocol. It never imports the package
+whose calls it records: an import hook waits until the script imports that package.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterable
+from functools import partial
+from types import ModuleType
+from typing import Protocol
+
+from provml.capture.import_hooks import ImportCallback, call_on_import, cancel_call_on_import
+from provml.capture.outer_run import note_missed
+from provml.capture.recorded_calls import RecordedCalls
+from provml.recording import process_hooks
+
+
+class Tool(Protocol):
+    """The protocol of a tool: a module or object that records the calls to one package."""
+
+    @property
+    def name(self) -> str:
+        """The name of the package. A tracker's name becomes an agent of the run."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The full names of the modules that contain the functions to record."""
+
+    def patch(self, module: ModuleType, calls: RecordedCalls) -> None:
+        """Call ``calls.record`` for each function to record.
+
+        Args:
+            module: the module in `modules` that was just imported.
+            calls: the wrapped functions of this tool.
+        """
+
+
+class ToolHooks:
+    """The wrapped functions of several tools, and the callbacks that wait for imports."""
+
+    def __init__(self) -> None:
+        self._calls: list[RecordedCalls] = []
+        self._waits: list[tuple[str, ImportCallback]] = []
+
+    @property
+    def installed(self) -> bool:
+        """Whether callbacks wait for imports."""
+        return bool(self._waits)
+
+    def install(self, tools: Iterable[Tool]) -> None:
+        """Wait for the imports of the tools' modules, and patch each module once it is imported."""
+        # exit handlers run in reverse order, and the run must end after the tools have finished
+        process_hooks.install()
+        atexit.register(self.uninstall)
+        for tool in tools:
+            try:
+                calls = RecordedCalls(tool.name)
+                patch = partial(_patch_module, tool, calls)
+                self._waits.extend([(name, patch) for name in tool.modules])
+                self._calls.append(calls)
+            except Exception as error:  # the code of another package may raise anything
+                note_missed(f"tool {tool!r:.200}", error)
+        for name, callback in self._waits:
+            call_on_import(name, callback)
+
+    def uninstall(self) -> None:
+        """Stop recording calls, and restore the original functions of all tools."""
+        while self._waits:
+            cancel_call_on_import(*self._waits.pop())
+        for calls in self._calls:
+            calls.restore()
+        self._calls.clear()
+        atexit.unregister(self.uninstall)
+
+
+def _patch_module(tool: Tool, calls: RecordedCalls, module: ModuleType) -> None:
+    tool.patch(module, calls)

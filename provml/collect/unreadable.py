@@ -1,0 +1,57 @@
+"""The reasons why content could not be read.
+
+Looking at a user's object runs the code of other libraries, which can raise any exception. The
+collectors record such an exception as the reason why the content has no digest.
+
+Imports only `secrets` from provml.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from provml.collect.secrets import mask_text
+
+_MAX_REASON_LENGTH: Final = 500
+_INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class UnreadableError(Exception):
+    """Raised inside the collectors if content can't be read. Its text is the reason to record."""
+
+
+def explain_failure(error: BaseException) -> str:
+    """Return the reason to record for an exception that was raised while content was read.
+
+    Call it in ``except BaseException``, because errors of libraries written in Rust don't inherit
+    from `Exception`. Raises the exception again if it interrupts the program.
+    """
+    if isinstance(error, _INTERRUPTS):
+        raise error
+    if isinstance(error, UnreadableError):
+        reason = str(error)
+    else:
+        try:
+            text = str(error)
+        except Exception:  # the exception's own __str__ can fail
+            text = ""
+        name = type(error).__name__
+        reason = f"it could not be read, because of {name}" + (f": {text}" if text else "")
+    return mask_text(printable_text(reason))[:_MAX_REASON_LENGTH]
+
+
+def printable_text(text: str) -> str:
+    """Return a text with its lone surrogates escaped, so that JSON and RDF can store it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def describe_type(value: object) -> str:
+    """Return the module and the qualified name of a value's class.
+
+    Does not use ``value.__class__``, which can raise an exception or name another class.
+    """
+    kind = type(value)
+    try:
+        return f"{kind.__module__}.{kind.__qualname__}"
+    except Exception:  # a metaclass can redefine both
+        return f"builtins.{type.__dict__['__name__'].__get__(kind)}"
