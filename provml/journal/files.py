@@ -54,6 +54,7 @@ _IRREGULAR_FILES: Final = {
 _PIECE_BYTES: Final = 2**16
 _FIRST_BLOCK_BYTES: Final = 64 * layout.RECORD_SIZE
 _BLOCK_BYTES: Final = 2**20
+_MAX_HOLE_BYTES: Final = 2**30
 _MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
 """The number of records that the largest possible file contains."""
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
@@ -181,6 +182,24 @@ class WriterFiles:
                 )
         except OSError:
             return 0
+
+    def digest_samples(self) -> tuple[str | None, int]:
+        """Return the SHA-256 digest and the size of the samples file. Costs 1 s per GB.
+
+        The digest is None if holes make up more than 1 GiB of the file. Raises OSError if the file
+        can't be opened.
+        """
+        import hashlib
+
+        with self.open_samples() as file:
+            size = os.fstat(file.fileno()).st_size
+            if size - sum(end - start for start, end in _list_extents(file)) > _MAX_HOLE_BYTES:
+                return None, size
+            file.seek(0)
+            digest = hashlib.sha256()
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+            return digest.hexdigest(), size
 
     def events_size(self) -> int:
         """Return the size of the events file in bytes; 0 if it can't be opened."""

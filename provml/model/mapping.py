@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.content import digest_file
 from provml.errors import ExportError
 from provml.journal import layout
+from provml.journal.files import WriterFiles
 from provml.journal.reader import Journal
 from provml.journal.status import RunState
 from provml.journal.values import Moment
@@ -424,8 +424,7 @@ class RunMapping:
             if not members:
                 continue
             name = local_name("journal", encode_name(files.name))
-            path = files.samples_path
-            yield Statement("entity", name, {}, _file_attributes(path.name, str(path)))
+            yield Statement("entity", name, {}, _samples_file_attributes(files))
             yield Statement("wasGeneratedBy", None, {"prov:entity": name, "prov:activity": RUN})
             for series in members:
                 yield Statement(
@@ -503,13 +502,14 @@ def _series_attributes(series: RunSeries) -> list[tuple[str, Any]]:
     return attributes
 
 
-def _file_attributes(name: str, path: str) -> list[tuple[str, Any]]:
-    digest = digest_file(path)
+def _samples_file_attributes(files: WriterFiles) -> list[tuple[str, Any]]:
+    name = files.samples_path.name
+    digest, size = files.digest_samples()
     return [
         ("prov:type", Name("provml:SamplesFile")),
         ("prov:label", name),
         ("provml:name", name),
         ("provml:path", f"{layout.JOURNAL_FOLDER}/{name}"),
-        ("provml:sha256", digest["sha256"]),
-        ("provml:size", digest["size"]),
+        *([] if digest is None else [("provml:sha256", digest)]),
+        ("provml:size", size),
     ]

@@ -1,4 +1,4 @@
-"""Which run a name refers to."""
+"""Which run a name refers to, and what a store contains besides runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import provml
-from provml.journal.store import find_run
+from provml.journal import layout
+from provml.journal.reader import Journal
+from provml.journal.store import RunEntry, UnreadRun, find_run, list_run_folders, scan_runs
 
 
 def record(store: Path, experiment: str, run_id: str) -> Path:
@@ -51,3 +53,94 @@ def test_a_name_does_not_lead_out_of_the_store(
     monkeypatch.chdir(store.parent / "away" / "far")
     with pytest.raises(provml.RunNotFoundError):
         find_run(name, store)
+
+
+def test_a_link_in_a_store_is_reported_and_not_followed(store: Path, tmp_path: Path) -> None:
+    """A link could add the runs of another store to a listing, or vanish from it unnoticed."""
+    record(store, "x", "good")
+    elsewhere = record(tmp_path / "other", "y", "away")
+    (store / "x" / "linked").symlink_to(elsewhere)
+    (store / "experiment").symlink_to(elsewhere.parent)
+    unread = {run.path.name: run.reason for run in scan_runs(store) if isinstance(run, UnreadRun)}
+    assert set(unread) == {"linked", "experiment"}
+    assert all("symbolic link" in reason for reason in unread.values())
+    assert list_run_folders(store) == [store / "x" / "good"]
+
+
+def test_a_link_to_a_run_is_refused_with_the_place_that_it_leads_to(
+    store: Path, tmp_path: Path
+) -> None:
+    """A user who names a link to a run would not learn which folder to name."""
+    run = record(store, "x", "a")
+    link = tmp_path / "link"
+    link.symlink_to(run)
+    for open_run in (find_run, provml.load, Journal):
+        with pytest.raises(provml.StoreError, match=f"symbolic link.*{run}"):
+            open_run(link)
+
+
+def test_a_name_is_an_id_although_a_link_has_that_name(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link called ``latest`` beside a script would hide the latest run."""
+    run = record(store, "x", "a")
+    (tmp_path / "latest").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert find_run("latest", store) == run
+
+
+def test_a_pipe_in_the_place_of_a_file_is_damage(store: Path) -> None:
+    """A pipe would hang the listing, or the rest of the run would be lost with it."""
+    run = record(store, "x", "a")
+    (samples,) = run.glob("journal/*.samples")
+    for path in (samples, run / "run.json"):
+        path.unlink()
+        os.mkfifo(path)
+    (entry,) = scan_runs(store)
+    assert isinstance(entry, RunEntry)
+    assert entry.state.status == "finished"
+    assert entry.damage is not None
+    assert "samples file that is not a regular file" in entry.damage
+    assert "run.json" in entry.damage
+
+
+def test_a_run_without_a_regular_journal_file_is_unread(store: Path) -> None:
+    """A run whose files are all links would read as a run that recorded nothing."""
+    run = record(store, "x", "a")
+    for path in run.glob("journal/*"):
+        path.unlink()
+        path.symlink_to("/dev/zero")
+    (entry,) = scan_runs(store)
+    assert isinstance(entry, UnreadRun)
+    assert "symbolic link" in entry.reason
+
+
+def test_the_samples_after_a_hole_of_a_sparse_file_are_read(store: Path) -> None:
+    """Skipping the holes of a sparse file would skip samples, or read the holes for minutes."""
+    with provml.start_run("x", store=store, formats=()) as run:
+        run.log_metric("loss", 0.5)
+    (path,) = run.path.glob("journal/*.samples")
+    record_bytes = path.read_bytes()[layout.HEADER_SIZE :]
+    with open(path, "r+b") as file:
+        for slot in (10**6, 10**10):
+            file.seek(layout.HEADER_SIZE + slot * layout.RECORD_SIZE)
+            file.write(record_bytes)
+    assert provml.load(run.path).series("loss").value.tolist() == [0.5] * 3
+    (files,) = Journal(run.path).writers
+    end = layout.HEADER_SIZE + (10**10 + 1) * layout.RECORD_SIZE
+    assert files.find_samples_end() == end
+    assert files.count_data_slots() < 10_000
+
+
+def test_the_lines_after_a_hole_of_an_events_file_are_read(store: Path) -> None:
+    """One line of zeros would be read in parts, each of them a damaged line."""
+    run = record(store, "x", "a")
+    (path,) = run.glob("journal/*.events.jsonl")
+    event = b'{"record":"event","name":"late","time":1}\n'
+    with open(path, "r+b") as file:
+        file.seek(300 * 10**9)
+        file.write(b"\n" + event)
+    assert [own.name for own in provml.load(run).events()] == ["late"]
+    (files,) = Journal(run).writers
+    assert sum(1 for _ in files.records()) > 1
+    assert files.damage == {"unreadable line": 1}

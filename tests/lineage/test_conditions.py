@@ -190,3 +190,22 @@ def test_any_name_and_value_is_found_as_it_is(
     assert len(opened.runs(f"params[{name!r}] == {recorded!r}")) == 1
     assert len(opened.runs(f"metrics[{name!r}][{name!r}].max == 1.5")) == 1
     assert len(opened.runs(f"params[{name + 'x'!r}] == {recorded!r}")) == 0
+
+
+MANY = {
+    "300 comparisons": (" or ".join(f"params.lr == {n}.5" for n in range(300)), ""),
+    "800 members": (f"params.lr in ({', '.join(map(str, range(800)))}, 0.1)", "a"),
+    "300 negations": ("not " * 300 + "params.lr == 0.1", "a"),
+}
+
+
+@pytest.mark.parametrize(("condition", "expected"), MANY.values(), ids=MANY)
+def test_a_long_condition_is_answered(opened: Store, condition: str, expected: str) -> None:
+    """A condition made by a script would take minutes, or end with a traceback of the database."""
+    assert "".join(sorted(row["experiment"] for row in opened.runs(condition))) == expected
+
+
+def test_a_condition_that_names_too_much_is_refused(opened: Store) -> None:
+    """The database would work on one question for minutes."""
+    with pytest.raises(provml.QueryError, match="names too many"):
+        opened.runs(" or ".join(f"params.p{number} == 1" for number in range(100)))

@@ -414,3 +414,17 @@ def test_a_disabled_run_takes_all_of_it() -> None:
         run.log_event("e", of="nothing")
         assert run.events() == []
         assert run.spans() == []
+
+
+def test_read_parameters_stay_as_recorded_and_up_to_date(run: provml.Run) -> None:
+    """A change to what was read would change the run, or a later parameter would not be seen."""
+    run.log_param("layers", [1, 2])
+    recorded, params = provml.load(run.path), run.params
+    for read in (recorded.params, dict(params)):
+        read["layers"].append(3)
+    assert recorded.params == dict(params) == {"layers": [1, 2]}
+    run.log_param("layers", [4])
+    run.log_param("lr", 0.1)
+    assert recorded.params == dict(params) == {"layers": [4], "lr": 0.1}
+    with pytest.raises(KeyError):
+        params["other"]
