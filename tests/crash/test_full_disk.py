@@ -183,7 +183,7 @@ def test_a_document_without_room_is_a_warning(small_disk, caught):
     small_disk.fill(8192)
     run.end_run()
     assert [message.category for message in caught] == [provml.ProvMLWarning]
-    assert "provml export" in str(caught[0].message)
+    assert "provml recover" in str(caught[0].message)
     assert not (run.path / "provenance.json").exists()
     assert [p.name for p in run.path.iterdir() if p.name not in ("run.json", "journal")] == []
     assert provml.load(run.path).status == "finished"
