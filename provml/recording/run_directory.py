@@ -113,6 +113,7 @@ class RunDirectory:
         """Write ``run.json`` again if it was deleted during the run; ignore failures."""
         if not store_files.is_file(self.root, self.path / layout.RUN_FILE):
             try:
+                store_files.make_folder(self.root, self.path)
                 _write_description(self)
             except OSError:
                 pass  # the journal's writer has warned, and readers do not need run.json
