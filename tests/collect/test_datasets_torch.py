@@ -36,6 +36,7 @@ for data in (
 """
 
 
+@pytest.mark.slow
 def test_digests_are_the_same_in_every_process() -> None:
     """The same data would have a different digest in the next run."""
     command = [sys.executable, "-c", FOREIGN]

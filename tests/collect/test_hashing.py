@@ -184,6 +184,7 @@ def test_a_file_removed_during_hashing_is_reported(tmp_path: Path) -> None:
     assert "No such file" in found[2]["unread"]
 
 
+@pytest.mark.slow
 def test_hashing_goes_on_after_a_pause(tmp_path: Path) -> None:
     """A fork would restart half-finished hashing, or stop it for good."""
     path = sparse(tmp_path / "large", 8 * BACKGROUND_BYTES)

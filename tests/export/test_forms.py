@@ -120,6 +120,7 @@ def in_xml(records: Counter[Any]) -> Counter[Any]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=RUNS)
 def test_every_form_reads_as_the_same_document(
@@ -135,6 +136,7 @@ def test_every_form_reads_as_the_same_document(
                 assert comparable(read(form, written(recorded, form, detail))) == wanted, form
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=RUNS)
 def test_rdf_parsers_find_the_same_triples(plan: dict[str, Any]) -> None:

@@ -105,6 +105,7 @@ def test_an_undamaged_run_has_no_damage(run):
     assert read_all(run)["damage"] == {}
 
 
+@pytest.mark.slow
 def test_samples_cut_at_every_byte(run):
     """A samples file cut short, by a copy or a quota, could not be read up to the cut."""
     path = file_of(run, ".samples")

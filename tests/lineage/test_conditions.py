@@ -174,6 +174,7 @@ def test_any_text_is_a_condition_or_refused(text: str) -> None:
 NAMES = st.text(min_size=1, max_size=12).filter(lambda text: "\ud800" not in text)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(name=st.one_of(st.sampled_from(["'", '"', "a b", "?", "%", "\\", "--"]), NAMES), value=NAMES)
 def test_any_name_and_value_is_found_as_it_is(

@@ -266,6 +266,7 @@ def test_any_folder_name(pipeline: Any, tmp_path: Path, name: str) -> None:
         assert opened.sql("SELECT count(*) FROM samples").rows == [(9,)]
 
 
+@pytest.mark.slow
 def test_several_processes_index_at_once(store: Path, step: Callable[..., str]) -> None:
     """Two people who ask at once would damage the tables, or count runs twice."""
     for number in range(40):
@@ -286,6 +287,7 @@ def test_several_processes_index_at_once(store: Path, step: Callable[..., str]) 
     assert opened.sql("SELECT count(*) FROM params").rows == [(40,)]
 
 
+@pytest.mark.slow
 def test_several_threads_ask_one_store(pipeline: Any, step: Callable[..., str]) -> None:
     """A server that asks from its threads would get another's answer."""
     opened = provml.open_store(pipeline.store)
@@ -297,6 +299,7 @@ def test_several_threads_ask_one_store(pipeline: Any, step: Callable[..., str]) 
         assert set(pool.map(ask, range(24))) == {(4, 3)}
 
 
+@pytest.mark.slow
 def test_a_store_is_read_while_it_is_written(store: Path) -> None:
     """A question amid recording would fail, or give half a run."""
     code = f"""
@@ -358,6 +361,7 @@ def test_a_kill_amid_indexing_costs_nothing(pipeline: Any, writes: int) -> None:
     assert not list(opened.tables_folder.glob(".part-*"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_tables_only(pipeline: Any) -> None:
     """A question would fail where there is no room to keep its answer."""
     opened = provml.open_store(pipeline.store)

@@ -201,6 +201,7 @@ def original_lines(run: Path) -> Iterator[dict[str, Any]]:
     yield from map(json.loads, events.read_text().splitlines())
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,

@@ -30,6 +30,7 @@ def collected(table: steps.StepTable) -> list[tuple[int, ...]]:
     return [tuple(map(int, row)) for block in table.blocks(rows=7) for row in block]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [3, 1_000_000])
 @settings(max_examples=200, deadline=None)
 @given(rows=ROWS, batches=st.integers(1, 9))

@@ -197,6 +197,7 @@ def test_a_series_shows_its_attributes_and_a_chart(folder: Path, browser: Any) -
     assert label == "metric 00: 12 points over step"
 
 
+@pytest.mark.slow
 def test_only_what_is_up_or_downstream_is_shown(folder: Path, browser: Any) -> None:
     """A model's origins could not be separated from the rest."""
     browser.open(folder / "series.html")

@@ -84,6 +84,7 @@ def test_a_step_back_begins_the_line_anew(run: provml.Run) -> None:
     assert np.isnan(y).tolist() == [False, False, False, True, False, False, False]
 
 
+@pytest.mark.slow
 def test_a_million_samples_are_thinned_to_points(store: Path) -> None:
     """A chart would hold a million points, or lose the one that matters."""
     with provml.start_run("long", store=store, formats=()) as run:

@@ -48,6 +48,7 @@ def test_a_picture_has_every_name_as_text(folder: Path) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["png", "svg", "html"])
 @pytest.mark.parametrize("log", [False, True])
 def test_the_same_run_is_the_same_picture(folder: Path, form: str, log: bool) -> None:
@@ -64,6 +65,7 @@ def test_a_png_is_one(folder: Path) -> None:
     assert (folder / "page.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.slow
 def test_drawing_leaves_matplotlib_as_it_was(folder: Path) -> None:
     """A notebook's own figures would change after a call of provml."""
     program = (

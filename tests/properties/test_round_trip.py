@@ -16,6 +16,7 @@ from prov.model import ProvDocument
 import provml
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plan=RUNS)
 def test_prov_json_reads_as_what_the_prov_api_builds(

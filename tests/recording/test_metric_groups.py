@@ -625,6 +625,7 @@ def test_a_summary_was_derived_from_its_window(run: provml.Run) -> None:
 FORMS = ("provn", "provxml", "ntriples", "nquads", "turtle", "trig", "jsonld", "provjsonld")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detail", ["sample", "series"])
 def test_documents_of_such_a_run_are_valid_and_alike(
     store: Path, detail: str, tmp_path: Path

@@ -229,6 +229,7 @@ with load_runs(None, sys.argv[1]) as loaded:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_both_answer(store: Path) -> None:
     """Two queries at the same time would fail on the database's lock."""
     command = [sys.executable, "-c", LOADER, str(store), SAMPLES]

@@ -91,6 +91,7 @@ push_graph(Endpoint(sys.argv[2] + "/store"), bundle_iri(journal), RunMapping(jou
 """
 
 
+@pytest.mark.slow
 def test_a_push_killed_in_its_middle_and_pushed_again_is_whole(store: Path, server: str) -> None:
     """Half a graph would stay on the server, or block a complete one."""
     with provml.start_run("big", store=store, formats=(), run_id="big") as run:
