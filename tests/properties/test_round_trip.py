@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from plans import JSON, NAMES, RUNS, SAMPLES, record
 from prov.model import ProvDocument
