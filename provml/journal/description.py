@@ -1,7 +1,7 @@
-"""Reads ``run.json``, the file that describes a run, and checks the version of its format.
+"""Reads and encodes ``run.json``, the file that describes a run, and checks format versions.
 
-Reads at most 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and `errors` from
-provml.
+Rejects files of more than 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and
+`errors` from provml.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """A run's ``run.json``, as it was read.
+    """The content of a run's ``run.json``, and the result of checking it.
 
     Attributes:
-        content: the description; None if the file is missing, damaged or no description.
+        content: the run's description; None if the file is missing or damaged.
         checksum: the checksum of the whole file; None if the file can't be read.
         is_verified: whether the file matches the checksum that it contains. False if it has none.
-        problem: why the file can't be used; None if it can, or if it is missing.
+        problem: why the file can't be used; None if it is usable or missing.
     """
 
     content: dict[str, Any] | None = None
@@ -37,7 +37,7 @@ class RunFile:
 
 
 def read_run_file(folder: OpenFolder) -> RunFile:
-    """Read the ``run.json`` in an open folder, and check it against the checksum in it.
+    """Read the ``run.json`` in an open folder, and check it against its own checksum.
 
     Raises JournalError if the file has a newer format version than this provml can read.
     """
@@ -84,7 +84,7 @@ def find_description_checksum(folder: Path) -> str | None:
 
 
 def encode_description(content: dict[str, Any]) -> bytes:
-    """Return a run's description as the content of ``run.json``, with a checksum."""
+    """Encode a run's description as the content of ``run.json``, including a checksum."""
     return checksums.seal_description(json.dumps(content, indent=1).encode("ascii") + b"\n")
 
 
