@@ -1,8 +1,8 @@
 r"""Checksums of a run's files: of event lines, blocks of samples, headers and ``run.json``.
 
 All checksums are CRC-32, written as eight hexadecimal digits. They reveal accidental damage,
-such as a failing disk or an incomplete copy. They don't reveal that somebody changed a file on
-purpose.
+such as a failing disk or an incomplete copy. They don't protect against deliberate
+changes.
 
 Lines
 -----
@@ -43,7 +43,7 @@ _SEAL_BYTES: Final = len(b',"crc32":"00000000"}\n')
 _DESCRIPTION_END: Final = re.compile(rb',\n "crc32": "([0-9a-f]{8})"\n\}\n\Z')
 _HEADER_CHECKSUM: Final = struct.Struct("<I")
 FIELD: Final = "crc32"
-"""The field of a line, and of ``run.json``, that contains its checksum."""
+"""The name of the field that contains the checksum of a line, or of ``run.json``."""
 
 _SEAL_FIELDS: Final = ("line", FIELD, "at", "torn")
 _NO_STEP: Final = bytes(8)

@@ -39,7 +39,7 @@ class RunFile:
 def read_run_file(folder: OpenFolder) -> RunFile:
     """Read the ``run.json`` in an open folder, and check it against its own checksum.
 
-    Raises JournalError if the file has a newer format version than this provml can read.
+    Raises JournalError if the file's format is newer than the installed provml can read.
     """
     try:
         content = folder.read_file(layout.RUN_FILE, _MAX_DESCRIPTION_BYTES)
@@ -64,7 +64,7 @@ def read_run_file(folder: OpenFolder) -> RunFile:
 def read_description(folder: Path) -> dict[str, Any] | None:
     """Return the contents of a run's ``run.json``; None if the file can't be read or is damaged.
 
-    Raises JournalError if the file has a newer format version than this provml can read.
+    Raises JournalError if the file's format is newer than the installed provml can read.
     """
     try:
         with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as held:
@@ -89,9 +89,9 @@ def encode_description(content: dict[str, Any]) -> bytes:
 
 
 def check_format_version(path: Path, version: object) -> None:
-    """Raise JournalError if a file has a newer format version than this provml can read."""
+    """Raise JournalError if a file's format is newer than the installed provml can read."""
     if isinstance(version, int) and version > layout.FORMAT_VERSION:
         raise JournalError(
-            f"{path} has format version {version}, but this provml only reads versions up to "
-            f"{layout.FORMAT_VERSION}: upgrade provml to read it"
+            f"{path} has format version {version}, but the installed provml only reads up to "
+            f"version {layout.FORMAT_VERSION}: upgrade provml to read it"
         )

@@ -83,7 +83,7 @@ class EventsFile:
                 f"{layout.MAX_EVENT_LINE_BYTES:,} bytes: write the content to a file, and log "
                 "that file with log_artifact"
             )
-        if self._torn:  # end the line that a full disk cut short
+        if self._torn:  # a full disk cut the previous line short, so end it first
             line = b"\n" + line
         written = os.write(self._fd, line)
         self._length = start + written

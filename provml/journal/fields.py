@@ -46,7 +46,7 @@ def read_fields(value: object) -> dict[Any, Any] | None:
     """
     try:
         names, read = _find_fields(value)
-    except Exception:  # a class that only looks like one of these
+    except Exception:  # the object only looks like one of these types
         return None
     return None if names is None else {name: _read_field(read, name) for name in names}
 
@@ -58,7 +58,7 @@ def is_sequence(value: object) -> bool:
     try:
         is_other = isinstance(value, (str, bytes, bytearray, memoryview, range))
         return isinstance(value, Sequence) and not is_other
-    except Exception:  # a class whose ``__class__`` raises
+    except Exception:  # ``__class__`` may be a property that raises
         return False
 
 

@@ -106,8 +106,8 @@ class WriterFiles:
         folder: the run's journal folder.
         name: the name that both files share, without a suffix.
         index: the writer's position among the run's writers, ordered by start time.
-        damage: how many pieces of content were skipped, by reason.
-        located: the damage whose place in the files is known, by the reason in ``damage``.
+        damage: how many pieces of content were skipped, keyed by reason.
+        located: the damage whose place in the files is known, keyed like ``damage``.
         unchecked: the number of samples for which the last pass found no checksum.
         on_damage: a function that receives each piece of damage whose place is known.
     """
@@ -347,7 +347,7 @@ class WriterFiles:
         return {} if sums is None or sums.closed is None else sums.closed
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Yield the offset and the record of each readable line, in the order written.
+        """Yield the offset and the record of each readable line, in the order of writing.
 
         Counts unreadable lines in `damage`.
         """
@@ -569,7 +569,7 @@ class _Part:
 
 
 def _read_parts(file: BinaryIO, records: int, end: int) -> Iterator[_Part]:
-    """Read a samples file up to an offset in parts of up to ``records`` records, without holes."""
+    """Yield the records before an offset in parts of up to ``records`` records, without holes."""
     import numpy as np
 
     sparse = is_sparse(file)
@@ -711,7 +711,7 @@ def _parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """Return the ``id`` that a record shares with the later record that completes it, or None."""
+    """Return the ``id`` that links a record to the one that completes it; None if it has no id."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 

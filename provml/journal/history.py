@@ -70,7 +70,7 @@ class RecordedSpan:
         name: the common part ``X`` of both events' names.
         started: the event that began the span.
         finished: the event that ended the span; None if the span has not ended.
-        elapsed_ns: the duration in nanoseconds, measured with a clock that is never set; None if
+        elapsed_ns: the duration in nanoseconds, measured with a monotonic clock; None if
             the span has not ended, if two processes logged its events, or if the caller gave the
             time of an event.
     """
@@ -139,8 +139,8 @@ def find_events(
 ) -> list[RecordedEvent]:
     """Return the events with this name and source that happened between two times.
 
-    An argument that is None matches everything. The events are sorted by process, and then by the
-    order in which the process logged them.
+    An argument that is None matches everything. The events of each process are listed together, in
+    the order in which the process logged them.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -304,7 +304,7 @@ class LastValues(Mapping[str, Any]):
         return {name: to_logged_value(decode(value)) for name, value in self._encoded.items()}
 
     def _refresh(self) -> None:
-        stamp = read_events_stamp(self._folder)  # read before the records: later ones change it
+        stamp = read_events_stamp(self._folder)  # read it first: records added later change it
         if stamp == self._stamp and stamp is not None:
             return
         self._encoded = {}

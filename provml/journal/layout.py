@@ -80,7 +80,7 @@ import struct
 from typing import Any, Final
 
 Record = dict[str, Any]
-"""One line of an events file, decoded."""
+"""One decoded line of an events file."""
 
 FORMAT_VERSION: Final = 1
 

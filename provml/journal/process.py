@@ -55,7 +55,7 @@ def _read_machine_id() -> str | None:
             own_id = file.read(64).strip()
     except OSError:
         return None
-    if len(own_id) != _MACHINE_ID_LENGTH:  # empty, or not yet set
+    if len(own_id) != _MACHINE_ID_LENGTH:  # the id is empty or not yet set
         return None
     import hashlib
 
@@ -104,11 +104,9 @@ def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness
             return Liveness(False)
         if _is_same_pid_namespace(writer):
             return Liveness(_is_pid_alive(writer))
-        return Liveness(
-            None, "it ran in another container, where the same process has another number"
-        )
+        return Liveness(None, "it ran in another container, which has its own process numbers")
     if host != os.uname().nodename:
-        return Liveness(None, f"it ran on {host}, and this machine is {os.uname().nodename}")
+        return Liveness(None, f"it ran on {host}, but this machine is {os.uname().nodename}")
     if _is_same_machine(writer):
         return Liveness(False)  # the machine has restarted since
     return Liveness(

@@ -112,11 +112,11 @@ class Journal:
         self._cached = kept
 
     def damage(self) -> Counter[str]:
-        """Return how many pieces of content all passes so far have skipped, by reason."""
+        """Return how many pieces of content have been skipped so far, keyed by reason."""
         return self._files.damage()
 
     def list_damage(self) -> list[Damage]:
-        """Return the damage that was found so far."""
+        """Return the damage that has been found so far."""
         found = list(self._files.own_damage)
         for files in self.writers:
             for reason, count in files.damage.items():
@@ -178,8 +178,8 @@ class RunFiles:
 
     Attributes:
         folder: the run's folder.
-        description: as in `Journal`.
-        writers: as in `Journal`.
+        description: see `Journal`.
+        writers: see `Journal`.
         run_file: the content of ``run.json``.
         own_damage: the damage in files that do not belong to a writer.
     """
@@ -191,7 +191,7 @@ class RunFiles:
     own_damage: list[Damage]
 
     def damage(self) -> Counter[str]:
-        """Return how many pieces of content were skipped so far, by reason."""
+        """Return how many pieces of content have been skipped so far, keyed by reason."""
         total = Counter({str(found): found.count for found in self.own_damage})
         for files in self.writers:
             total.update(files.damage)
@@ -210,7 +210,7 @@ def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
     Args:
         folder: the run's folder.
         is_strict: whether to compare ``run.json`` with the journal even if it matches its own
-            checksum and names this folder's run, which costs reading the first line of a file.
+            checksum and names this folder's run. This reads at least the first line of one file.
 
     Raises:
         FileNotFoundError: the folder contains no run.

@@ -25,7 +25,7 @@ def build_event(
         name: the event's name.
         metadata: the event's metadata, in the form that `values.encode` returns.
         source: the person or program that the event comes from.
-        time_ns: the time of the event in nanoseconds since 1970; by default the current time.
+        time_ns: the time of the event in nanoseconds since the Unix epoch; by default now.
     """
     record = {
         "record": "event",

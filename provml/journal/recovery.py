@@ -164,7 +164,7 @@ def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:  # the other process may be stopped
+            if time.monotonic() > deadline:  # the other process may be suspended
                 raise StoreError(
                     f"another process has locked {folder} for more than {wait_s:g} s: it may be "
                     "recovering the run, so wait for it or end it"

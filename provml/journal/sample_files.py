@@ -63,7 +63,7 @@ class SampleFile:
     def __init__(self, root: Path, path: Path, created_ns: int) -> None:
         """Create the samples file below the store's root.
 
-        Raises OSError if it can't be created or allocated.
+        Raises OSError if the file can't be created, or if the disk has no room for it.
         """
         self.path = path
         self.slots: Slots = NO_SLOTS
@@ -158,8 +158,8 @@ class SampleFile:
     def _map_next(self) -> mmap.mmap:
         """Map a new segment at the end of the file: half as large as the file, up to 8 MiB.
 
-        If the disk has no room for the segment, tries a small one. Raises OSError if that fails,
-        too, or if the process has no file descriptor left.
+        If the disk has no room for the segment, tries the smallest size. Raises OSError if that
+        fails, too, or if the process has no file descriptor left.
         """
         size = min(max(self._length // 2, _FIRST_SEGMENT), _LARGEST_SEGMENT)
         size -= size % _FIRST_SEGMENT

@@ -155,7 +155,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         except ValueError:
             raise InvalidArgumentError(
                 f"an integer of {number.bit_length():,} bits has more digits than Python converts "
-                "to text: record it as a str, or write it to a file"
+                "to text: record it as a hexadecimal str, or write it to a file"
             ) from None
     if isinstance(value, float):
         return _encode_float(float(value))

@@ -209,7 +209,7 @@ class BlockChecksums:
                 try:
                     self._take_record(json.loads(line))
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    continue  # provml did not write this line
+                    continue  # ignore the line, because provml did not write it
 
     def _take_record(self, record: layout.Record) -> None:
         if record["record"] == "closed":

@@ -452,7 +452,7 @@ class JournalWriter:
             self._events.append(line)
 
     def _sync_files(self) -> None:
-        """Ask the kernel to write everything recorded so far to the disk."""
+        """Wait until everything recorded so far is on the disk."""
         # fdatasync can take a long time, so it has its own lock, which only close() waits for
         with self._sync_lock:
             if self._released:
@@ -502,7 +502,7 @@ class JournalWriter:
                 self._events.close()
 
     def _write_last_checksums(self) -> None:
-        """Write the checksums of all samples that have none, or that changed since they got one."""
+        """Write the checksums of all blocks whose checksums are missing or outdated."""
         try:
             self._append_checksums(
                 self._sealer.seal_rest(self._samples.fd, self._samples.slot_count)
