@@ -1,8 +1,7 @@
 r"""Checksums of a run's files: of event lines, blocks of samples, headers and ``run.json``.
 
 All checksums are CRC-32, written as eight hexadecimal digits. They reveal accidental damage,
-such as a failing disk or an incomplete copy. They don't protect against deliberate
-changes.
+such as a failing disk or an incomplete copy. They don't protect against deliberate changes.
 
 Lines
 -----

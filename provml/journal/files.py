@@ -213,7 +213,7 @@ class WriterFiles:
     def header(self) -> Header:
         """Read the header of the samples file. Each call reads the file again.
 
-        Raises JournalError if the file has a newer format version.
+        Raises JournalError if the file's format is newer than the installed provml can read.
         """
         try:
             with self.open_samples() as file:
@@ -261,7 +261,7 @@ class WriterFiles:
     def first_record(self) -> Record:
         """Return the record in the ``writer`` line, or an empty dict if the line can't be read.
 
-        Raises JournalError if the file has a newer format version.
+        Raises JournalError if the file's format is newer than the installed provml can read.
         """
         try:
             with self.open_events() as file:
@@ -563,7 +563,7 @@ class _Part:
         return self.chunk[max(0, begin) : max(0, begin + layout.BLOCK_RECORDS)]
 
     def count_samples(self, block: int) -> int:
-        """Return the number of samples in a block, without unused and abandoned slots."""
+        """Return the number of samples in a block, not counting unused and abandoned slots."""
         series = self.rows_of(block)["series"]
         return int(((series != 0) & (series != layout.ABANDONED_SLOT)).sum())
 
@@ -683,7 +683,7 @@ def _parse_line(line: bytes) -> Record | None:
         return None
     try:
         record = json.loads(line.decode())  # decode first: json would guess the encoding of bytes
-        if b"\\ud" in line.lower():  # reject escaped surrogates without a partner
+        if b"\\ud" in line.lower():  # reject unpaired surrogates in escapes
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None

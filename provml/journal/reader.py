@@ -54,7 +54,8 @@ class Journal:
             RunNotFoundError: the folder contains no run.
             StoreError: the folder or its parent is a link that leads to a run, or the journal
                 folder is a link or a special file.
-            JournalError: the run has a newer format version, or its folder can't be read.
+            JournalError: the run's format is newer than the installed provml can read, or the run's
+                folder can't be read.
         """
         self.folder = Path(folder)
         try:
@@ -216,7 +217,7 @@ def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
         FileNotFoundError: the folder contains no run.
         StoreError: the journal folder is a link or a special file, or no journal file is a regular
             file.
-        JournalError: the run has a newer format version.
+        JournalError: the run's format is newer than the installed provml can read.
     """
     run_file = read_run_file(folder)
     try:

@@ -78,8 +78,8 @@ def recover(run_folder: Path, force: bool = False) -> list[str]:
             is alive. The files of a process that is known to be alive are never closed.
 
     Raises:
-        JournalError: a process is or may still be recording the run, or the run has a newer format
-            version.
+        JournalError: a process is or may still be recording the run, or the run's format is newer
+            than the installed provml can read.
         StoreError: the journal folder is a link.
         OSError: a file can't be written. The next call continues where this one stopped.
     """

@@ -81,7 +81,10 @@ def _parse_start_ns(files: WriterFiles) -> int:
 
 
 def read_run_state(run_folder: Path) -> RunState:
-    """Read a run's current state. Raises JournalError if a file has a newer format version."""
+    """Read a run's current state.
+
+    Raises JournalError if a file's format is newer than the installed provml can read.
+    """
     try:
         with open_writer_files(run_folder) as writers:
             return determine_state(writers)

@@ -37,7 +37,7 @@ _MAX_RANGES: Final = 50
 """The maximum number of entries in the list of a file's damage."""
 _MAX_COUNT: Final = 2**40
 _MAX_BLOCKS: Final = 2**24
-"""The maximum number of blocks to check in a samples file, which is 128 GiB of samples."""
+"""The maximum number of blocks to check in a samples file: 128 GiB of samples."""
 _HEAD_BYTES: Final = 2**16
 _ZERO_BLOCK: Final = crc32(bytes(BLOCK_BYTES))
 _LINE_STARTS: Final = (b'{"record":"checksums",', b'{"record":"closed",')

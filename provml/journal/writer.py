@@ -272,7 +272,7 @@ class JournalWriter:
     def _sample_epoch(
         self, path: tuple[str, ...] | None, time_ns: int, step: int | None, epoch: Any
     ) -> None:
-        """Record the exact fractional epoch as a metric, unless the last record had the same."""
+        """Record the exact fractional epoch as a metric, unless the last record had it too."""
         known = (path, step, epoch.exact)
         if known != self._last_epoch:
             self._last_epoch = known
